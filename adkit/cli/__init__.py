@@ -1,0 +1,60 @@
+"""The command line: parse, call a workflow, print. Nothing here computes."""
+
+from __future__ import annotations
+
+import typer
+
+from adkit.cli.commands.demo import demo
+from adkit.cli.commands.evaluate import evaluate
+from adkit.cli.commands.fit import fit
+from adkit.cli.commands.inspect import inspect
+from adkit.cli.commands.listing import list_, show
+from adkit.cli.commands.score import score
+from adkit.cli.faults import FaultReportingGroup
+
+EPILOG = (
+    "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something you can mend · "
+    "3 done, but some files could not be read · 130 interrupted. "
+    "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
+)
+
+app = typer.Typer(
+    name="adkit",
+    cls=FaultReportingGroup,
+    help="Visual anomaly detection that learns from good examples only.\n\n"
+    "It says what is anomalous, shows where, and says how often it will be wrong. Try: adkit demo",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from adkit import __version__
+
+        typer.echo(f"adkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+app.command("demo")(demo)
+app.command("inspect")(inspect)
+app.command("fit")(fit)
+app.command("eval")(evaluate)
+app.command("score")(score)
+app.command("list")(list_)
+app.command("show")(show)
+
+
+def main() -> None:
+    """The entry point of the `adkit` command."""
+    app()

@@ -1,0 +1,50 @@
+"""`adkit demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.commands.evaluate import print_evaluation
+from adkit.cli.commands.fit import print_fitted
+from adkit.cli.faults import loaded_registry
+
+
+def demo(
+    part: Annotated[
+        str, typer.Option("--part", help="Which synthetic part; see: adkit inspect -d demo:all")
+    ] = "washer",
+    method: Annotated[str, typer.Option("--method", "-m", help="How to find anomalies.")] = "patchknn",
+    runs: o.RunsOption = None,
+) -> None:
+    """Fit, judge and draw on synthetic parts that adkit makes itself: no data and no network needed.
+
+    Example: [bold]adkit demo --part connector[/bold]
+    """
+    from adkit.cli.terminal import terminal_progress
+    from adkit.evaluation import evaluate
+    from adkit.pictures import worth_seeing, write_pictures
+    from adkit.runs import EVALUATION, default_runs_root
+    from adkit.sources import open_datasets
+    from adkit.workflows import FitRequest, fit
+
+    registry = loaded_registry()
+    root = runs or default_runs_root()
+    typer.echo("making synthetic parts, good and defective, and loading the network (a minute on the first call) …")
+    for dataset in open_datasets(f"demo:{part}", None, registry):
+        run = fit(FitRequest(method, dataset, root), registry, terminal_progress())
+        print_fitted(run)
+        result = evaluate(run, registry, progress=terminal_progress())
+        print_evaluation(result)
+        folder = run.folder / EVALUATION / "pictures"
+        if result.maps is not None:
+            pictures = write_pictures(result, folder, worth_seeing(result))
+            defect = next(path for path in pictures if "good" not in path.name)
+            typer.echo(f"a picture: {defect}")
+            typer.echo(f"all pictures: {folder}")
+    typer.echo("\nwhat to do next, with your own good parts:")
+    typer.echo("  adkit inspect --dataset folder:PATH_TO_GOOD_IMAGES")
+    typer.echo(f"  adkit fit --method {method} --dataset folder:PATH_TO_GOOD_IMAGES")
+    typer.echo(f"  adkit score NEW_IMAGES/ --method {method} --heatmaps maps/")

@@ -1,0 +1,101 @@
+"""`adkit fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.faults import loaded_registry
+
+if TYPE_CHECKING:
+    from adkit.runs import Run
+
+
+def fit(
+    method: Annotated[str, typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods")],
+    dataset: o.DatasetOption,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
+    ] = None,
+    root: o.RootOption = None,
+    scorer: o.ScorerOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
+    device: o.DeviceOption = "auto",
+    runs: o.RunsOption = None,
+    skip_bad: o.SkipBadOption = False,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Learn from good images, and set the threshold from them.
+
+    Writes one run folder for each category. Only the training split is read.
+
+    Example: [bold]adkit fit --method patchknn --dataset mvtec:bottle --root DATA[/bold]
+    """
+    from adkit.cli.output import emit
+    from adkit.cli.terminal import terminal_progress
+    from adkit.options import split_assignments
+    from adkit.runs import default_runs_root
+    from adkit.sources import open_datasets
+    from adkit.workflows import FitRequest
+    from adkit.workflows import fit as run_fit
+
+    registry = loaded_registry()
+    values = split_assignments(settings or [])
+    registry.methods.get(method)  # a misspelt method is reported before any folder is searched
+    fitted = []
+    for category in open_datasets(dataset, root, registry):
+        for note in category.notes():
+            typer.echo(note, err=True)
+        request = FitRequest(
+            method,
+            category,
+            runs or default_runs_root(),
+            values,
+            scorer,
+            root,
+            seed,
+            device,
+            skip_bad=skip_bad,
+        )
+        fitted.append(run_fit(request, registry, terminal_progress()))
+        if format_ is o.Format.table:
+            print_fitted(fitted[-1])
+    if format_ is not o.Format.table:
+        rows = [_row(run) for run in fitted]
+        emit(format_, None, rows, rows[0] if len(rows) == 1 else rows)
+
+
+def print_fitted(run: Run) -> None:
+    """What was learned, what it promises, and what to do next."""
+    record = run.record
+    typer.secho(f"run {record.id}", bold=True)
+    took = sum(record.timings_s.values())
+    typer.echo(
+        f"  learned from {record.train_count} normal images of {record.dataset} in {took:.0f} s ({record.origin})"
+    )
+    if record.skipped:
+        typer.echo(f"  left out {len(record.skipped)} files that cannot be read: {', '.join(record.skipped[:3])}")
+    for name, value in record.facts.items():
+        typer.echo(f"  {name.replace('_', ' ')}: {value}")
+    typer.echo(f"  threshold {record.threshold.value:.4f}: {record.threshold.promise()} ({record.calibration_source})")
+    typer.echo(f"  folder {run.folder}")
+    typer.echo(f"  next: adkit eval --run {record.id}   or   adkit score FILES --run {record.id}")
+
+
+def _row(run: Run) -> dict[str, object]:
+    record = run.record
+    return {
+        "run": record.id,
+        "folder": str(run.folder),
+        "method": record.method,
+        "dataset": record.dataset,
+        "train_count": record.train_count,
+        "threshold": record.threshold.value,
+        "expected_false_alarm_rate": record.threshold.expected_rate,
+        "certain_false_alarm_rate": record.threshold.certain_rate,
+        "fit_s": record.timings_s["fit"],
+        "calibrate_s": record.timings_s["calibrate"],
+    }

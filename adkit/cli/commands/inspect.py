@@ -1,0 +1,94 @@
+"""`adkit inspect`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.faults import loaded_registry
+
+if TYPE_CHECKING:
+    from adkit.inspection import Inspection
+
+
+def inspect(
+    dataset: o.DatasetOption,
+    root: o.RootOption = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", help="Where the contact sheet goes.", show_default="./inspect-NAME.png"),
+    ] = None,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Look at a dataset: counts, sizes, defect kinds, a contact sheet with masks, and what looks wrong.
+
+    Example: [bold]adkit inspect --dataset folder:./parts[/bold]
+    """
+    from adkit.cli.output import emit
+    from adkit.cli.terminal import terminal_progress
+    from adkit.inspection import inspect_dataset
+    from adkit.sources import open_datasets
+    from adkit.storage import write_whole
+
+    documents = []
+    categories = open_datasets(dataset, root, loaded_registry())
+    for category in categories:
+        found = inspect_dataset(category, terminal_progress())
+        path = _sheet_path(sheet, category.spec, several=len(categories) > 1)
+        if found.sheet is not None:
+            buffer = io.BytesIO()
+            found.sheet.save(buffer, "PNG")
+            write_whole(path, buffer.getvalue())
+        documents.append({**_document(found), "sheet": str(path) if found.sheet is not None else None})
+        if format_ is o.Format.table:
+            _print(found, path)
+    if format_ is not o.Format.table:
+        rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
+        emit(format_, None, rows, documents[0] if len(documents) == 1 else documents)
+
+
+def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
+    name = "".join(letter if letter.isalnum() else "-" for letter in spec).strip("-")
+    if chosen is None:
+        return Path(f"inspect-{name}.png")
+    return chosen.with_stem(f"{chosen.stem}-{name}") if several else chosen
+
+
+def _document(found: Inspection) -> dict[str, Any]:
+    counts = [
+        {
+            "split": split,
+            "kind": kind,
+            "images": count,
+            "masks": found.masks.get(kind, 0) if split == "test" else 0,
+        }
+        for (split, kind), count in found.counts.items()
+    ]
+    return {
+        "dataset": found.spec,
+        "notes": found.notes,
+        "counts": counts,
+        "sizes": dict(found.sizes),
+        "formats": dict(found.formats),
+        "findings": found.findings,
+    }
+
+
+def _print(found: Inspection, path: Path) -> None:
+    from adkit.cli.output import print_table
+
+    print_table(found.spec, _document(found)["counts"])
+    for note in found.notes:
+        typer.echo(note)
+    typer.echo("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
+    typer.echo("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))
+    for finding in found.findings:
+        typer.secho(f"looks wrong: {finding}", fg="yellow")
+    if not found.findings:
+        typer.echo("nothing looks wrong")
+    if found.sheet is not None:
+        typer.echo(f"contact sheet: {path}")

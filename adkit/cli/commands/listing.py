@@ -1,0 +1,148 @@
+"""`adkit list` and `adkit show`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.faults import loaded_registry
+
+if TYPE_CHECKING:
+    from adkit.registry import Registry
+    from adkit.runs import RunRecord
+
+
+class Listable(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    datasets = "datasets"
+    scorers = "scorers"
+    metrics = "metrics"
+    plugins = "plugins"
+    runs = "runs"
+
+
+def list_(
+    what: Annotated[Listable, typer.Argument(help="What to list.")],
+    runs: o.RunsOption = None,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """List what is installed, or the runs that were made.
+
+    Example: [bold]adkit list methods[/bold]
+    """
+    from adkit.cli.output import emit, print_table
+
+    if what is Listable.runs:
+        from adkit.runs import default_runs_root
+
+        rows = _run_rows(runs or default_runs_root())
+    elif what is Listable.plugins:
+        rows = [
+            {
+                "plugin": plugin.name,
+                "module": plugin.module,
+                "distribution": f"{plugin.distribution} {plugin.version}".strip(),
+                "problem": plugin.problem,
+            }
+            for plugin in loaded_registry().plugins
+        ]
+    else:
+        rows = _entry_rows(loaded_registry(), what)
+    if format_ is o.Format.table:
+        print_table(what.value, rows)
+    else:
+        emit(format_, None, rows, rows)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A method, scorer, dataset or metric, or the id of a run.")],
+    runs: o.RunsOption = None,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Show what something is and which options it has.
+
+    Example: [bold]adkit show patchknn[/bold]
+    """
+    from dataclasses import asdict
+
+    from adkit.cli.output import emit, print_table
+    from adkit.errors import PluginError, nearest
+    from adkit.options import option_rows
+
+    registry = loaded_registry()
+    catalogues = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
+    catalogue = next((one for one in catalogues if name in one.entries), None)
+    if catalogue is None:
+        record = _run_record(name, runs)
+        if record is None:
+            known = [entry for one in catalogues for entry in one.entries]
+            raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
+        document = record.model_dump(mode="json")
+        rows = [{"field": key, "value": value} for key, value in document.items() if key != "files"]
+        title = f"run {record.id}"
+    else:
+        entry = catalogue.get(name)
+        loaded = entry.load()  # type: ignore[attr-defined]
+        model = getattr(loaded, "Options", None)
+        rows = [asdict(row) for row in option_rows(model)] if model else []
+        title = f"{catalogue.sort} {name}: {entry.summary} ({catalogue.origin(name).origin})"
+        document = {"sort": catalogue.sort, "name": name, "summary": entry.summary, "options": rows}
+        if model:
+            document["schema"] = model.model_json_schema()
+    if format_ is o.Format.table:
+        print_table(title, rows)
+    else:
+        emit(format_, None, rows, document)
+
+
+def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
+    catalogue: Any = getattr(registry, what.value)
+    rows = []
+    for name in catalogue.names():
+        entry = catalogue.entries[name]
+        row = {"name": name, "summary": entry.summary}
+        if what is Listable.datasets:
+            row["example"] = entry.example
+        claims = catalogue.claims[name]
+        origin = claims[0].origin if len(claims) == 1 else "CLAIMED TWICE: " + ", ".join(one.origin for one in claims)
+        rows.append({**row, "plugin": origin})
+    return rows
+
+
+def _run_rows(root: Any) -> list[dict[str, Any]]:
+    from adkit.runs import RunRecord, list_runs
+
+    rows = []
+    for folder, record in list_runs(root):
+        if isinstance(record, RunRecord):
+            rate = f"{record.threshold.expected_rate:.2%}"
+            rows.append(
+                {
+                    "run": record.id,
+                    "created": f"{record.created:%Y-%m-%d %H:%M}",
+                    "method": record.method,
+                    "dataset": record.dataset,
+                    "images": record.train_count,
+                    "false alarms": rate,
+                    "problem": None,
+                }
+            )
+        else:
+            empty = dict.fromkeys(("created", "method", "dataset", "images", "false alarms"))
+            rows.append({"run": folder.name, **empty, "problem": record.message})
+    return rows
+
+
+def _run_record(name: str, runs: Any) -> RunRecord | None:
+    from adkit.errors import RunError
+    from adkit.runs import default_runs_root, find_run
+
+    try:
+        return find_run(runs or default_runs_root(), name).record
+    except RunError:
+        return None

@@ -1,0 +1,50 @@
+"""User faults as two lines on stderr; everything else keeps its traceback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from adkit.errors import AdkitError
+
+if TYPE_CHECKING:
+    from adkit.registry import Registry
+
+USER_FAULT = 2
+SOME_UNREADABLE = 3
+INTERRUPTED = 130
+
+
+class FaultReportingGroup(TyperGroup):
+    """Runs a command and reports what the user caused; the only place where AdkitError is caught to exit."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except AdkitError as error:
+            report_fault(error)
+            raise typer.Exit(USER_FAULT) from None
+        except KeyboardInterrupt:
+            typer.secho("interrupted: nothing was left half-written", err=True, fg="yellow")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def report_fault(error: AdkitError) -> None:
+    """Two lines on stderr: what is wrong, and what to do."""
+    typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
+    typer.echo(error.message, err=True)
+    typer.secho("hint:  ", nl=False, err=True, fg="cyan")
+    typer.echo(error.hint, err=True)
+
+
+def loaded_registry() -> Registry:
+    """The installed plugins; each broken one is named in a line on stderr."""
+    from adkit.registry import load_registry
+
+    registry = load_registry()
+    for plugin in registry.broken:
+        typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
+    return registry

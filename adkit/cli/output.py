@@ -1,0 +1,94 @@
+"""Results as a table for people, or as CSV, JSON lines or JSON for programs; to stdout or a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from adkit.cli.options import Format
+from adkit.errors import OptionError
+from adkit.storage import write_whole
+
+Rows = Sequence[Mapping[str, Any]]
+
+MOST_ROWS = 40
+"""A table for people shows no more rows than this; files and machine formats hold all."""
+
+
+def format_of(chosen: Format, output: Path | None) -> Format:
+    """The format that an output file's suffix names, unless another was asked for."""
+    if output is None or chosen is not Format.table:
+        return chosen
+    suffix = output.suffix.lower().removeprefix(".")
+    if suffix not in ("csv", "jsonl", "json"):
+        raise OptionError(
+            f"the suffix of {output} names no format; .csv, .jsonl or .json was expected",
+            hint="rename it, or say --format csv",
+        )
+    return Format(suffix)
+
+
+def emit(chosen: Format, output: Path | None, rows: Rows, document: Any) -> None:
+    """Writes rows (CSV, JSON lines) or the document (JSON) to the file or to stdout; no tables."""
+    text = _TEXTS[chosen](rows, document)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_whole(output, text.encode())
+
+
+def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
+    """A table on stdout, numbers to the right; rows beyond the most are counted."""
+    console = Console()
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, caption=caption)
+    table.caption_justify = "left"
+    for name in rows[0]:
+        numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*map(_cell, row.values()))
+    console.print(table)
+    if len(rows) > MOST_ROWS:
+        console.print(f"… and {len(rows) - MOST_ROWS} more: --output FILE.csv holds all")
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4f}" if isinstance(value, float) else escape(str(value))
+
+
+def _csv(rows: Rows, _: Any) -> str:
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _jsonl(rows: Rows, _: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _json(_: Rows, document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+_TEXTS = {Format.csv: _csv, Format.jsonl: _jsonl, Format.json: _json}

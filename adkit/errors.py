@@ -1,0 +1,64 @@
+"""What a user can cause. Everything else is a bug and keeps its traceback.
+
+AdkitError
+├── PluginError    a name no plugin offers, or one that two plugins claim
+├── OptionError    an option that does not exist or lies out of its bounds
+├── DatasetError   a folder that is missing, empty or not in the expected layout
+├── FrameError     an image that cannot be read
+├── BackboneError  a network whose name or weights are not to be had
+├── RunError       a run that is missing, incomplete or edited
+└── StorageError   a disk that is full or must not be written
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AdkitError(Exception):
+    """A fault that the user can mend: one line of what is wrong, one line of what to do.
+
+    `message` says what was found, what was expected and where; `hint` says the next step.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class PluginError(AdkitError):
+    """A name no plugin offers, or one that two plugins claim."""
+
+
+class OptionError(AdkitError):
+    """An option that does not exist or lies out of its bounds."""
+
+
+class DatasetError(AdkitError):
+    """A folder that is missing, empty or not in the expected layout."""
+
+
+class FrameError(AdkitError):
+    """An image that cannot be read."""
+
+
+class BackboneError(AdkitError):
+    """A network whose name or weights are not to be had."""
+
+
+class RunError(AdkitError):
+    """A run that is missing, incomplete or edited."""
+
+
+class StorageError(AdkitError):
+    """A disk that is full or must not be written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Names the known word that `word` was probably meant to be, and all of them: text for a hint."""
+    names = sorted(known)
+    listed = ", ".join(names) if names else "none"
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}? Known: {listed}" if close else f"known: {listed}"

@@ -1,0 +1,45 @@
+"""The four hooks: the whole contract between adkit and its plugins on one screen.
+
+A plugin is a module that an entry point of the group `adkit` names. It implements the hooks it needs:
+
+    from adkit import hookimpl
+    from adkit.interfaces import MethodEntry
+
+    @hookimpl
+    def adkit_methods():
+        return [MethodEntry("brightness", "how bright the part is", load)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from adkit.interfaces import DatasetEntry, MethodEntry, MetricEntry, ScorerEntry
+
+hookspec = pluggy.HookspecMarker("adkit")
+
+
+@hookspec
+def adkit_methods() -> Iterable[MethodEntry]:
+    """The methods that this plugin brings."""
+    return []
+
+
+@hookspec
+def adkit_datasets() -> Iterable[DatasetEntry]:
+    """The datasets that this plugin brings."""
+    return []
+
+
+@hookspec
+def adkit_scorers() -> Iterable[ScorerEntry]:
+    """The scorers that this plugin brings."""
+    return []
+
+
+@hookspec
+def adkit_metrics() -> Iterable[MetricEntry]:
+    """The metrics that this plugin brings."""
+    return []

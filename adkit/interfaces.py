@@ -1,0 +1,258 @@
+"""What a plugin writes: a Method, a Dataset, a Scorer or a Metric, and the entry that announces it.
+
+Entries are cheap: they carry names and a function that imports the heavy part when it is needed,
+so that listing methods loads no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from adkit.types import Batch, Prediction, Sample, Split
+
+Advance = Callable[[int], None]
+"""Call it with the number of steps that were just done."""
+
+
+class Progress(ABC):
+    """Where a long step reports how far it is. The terminal draws it; `Silent` does not."""
+
+    @abstractmethod
+    def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Opens a step of `total` units: `with progress.task("coreset", n) as advance: advance(1)`."""
+
+
+class Silent(Progress):
+    """Reports to nobody."""
+
+    def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Opens a step that nobody watches."""
+
+        def ignore(_: int) -> None:
+            return None
+
+        return nullcontext(ignore)
+
+
+class Batches(Protocol):
+    """Batches that may be walked any number of times, in the same order each time."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Walks the batches from the start."""
+
+    def __len__(self) -> int:
+        """How many samples all batches hold together."""
+
+
+class Options(BaseModel):
+    """The base of every options model: unknown keys are refused, values never change.
+
+    Every field has a default, a bound where one makes sense, and a description: the command line's
+    `--set`, the table of `adkit show` and the web page's form are made from them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+OptionsType = TypeVar("OptionsType", bound=Options)
+
+
+class Method(ABC, Generic[OptionsType]):
+    """Finds anomalies: learns from normal frames, then gives a map and/or a score per sample.
+
+    A method sees pixels and identities only (`Batch`), never the truth.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    window: int = 1
+    """How many consecutive frames it sees at once; 1 for a still-image method."""
+    default_scorer: ClassVar[str | None] = None
+    """The scorer that turns its maps into scores when the user names none; None: its own scores."""
+    least_samples: ClassVar[int] = 2
+    """With fewer training frames than this, fitting is refused."""
+
+    def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
+        self.options = options
+        self.seed = seed
+        self.device = device
+
+    @property
+    @abstractmethod
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width) in px to which frames are resized before the method sees them."""
+
+    @abstractmethod
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        """Learns from normal data. `batches` may be walked again and again."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Prediction:
+        """Judges every sample of the batch; each independently of the others beside it."""
+
+    def calibration(self) -> Prediction | None:
+        """Results on the training samples as if each had not been trained on, in training order.
+
+        A memory bank gives leave-one-image-out results, available after `fit` (not after `load_state`).
+        A method that cannot do this leaves it as it is: then the core holds training data out.
+        """
+        return None
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """All that was learned, as tensors. There is no pickle anywhere."""
+
+    @abstractmethod
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave; the method was made with the same options."""
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """What is worth knowing of the fitted model (sizes, decisions taken); stored with the run."""
+        return {}
+
+    @classmethod
+    def calibrates_itself(cls) -> bool:
+        """Whether the method gives out-of-sample results on its own training data."""
+        return cls.calibration is not Method.calibration
+
+
+class Dataset(ABC):
+    """One category of a dataset: finds files and their truth on disk, never decodes them."""
+
+    spec: str
+    """How the user names it: `mvtec:bottle`."""
+
+    @classmethod
+    @abstractmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """The categories that a spec's second half names; raises DatasetError when one is not there.
+
+        `root` is the folder that the user gave, or None.
+        """
+
+    @abstractmethod
+    def samples(self, split: Split) -> list[Sample]:
+        """The samples of one split in a stable order; those of "train" are meant to be normal."""
+
+    def notes(self) -> list[str]:
+        """How the files were read, in sentences: shown before fitting, so that surprises come early."""
+        return []
+
+
+class Scorer(ABC, Generic[OptionsType]):
+    """Turns anomaly maps into one number each."""
+
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: OptionsType) -> None:
+        self.options = options
+
+    @abstractmethod
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, h, w) maps -> (N,) scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a metric judges: N samples whose truth is known.
+
+    Pixels are read one sample at a time, so memory does not grow with N. `pixels()` yields, for each
+    sample whose anomalous pixels are known, its index, its map resized to the mask's resolution
+    (float32 (H, W)) and its mask (bool (H, W); all False for a normal sample).
+    """
+
+    scores: NDArray[np.float64]  # (N,)
+    anomalous: NDArray[np.bool_]  # (N,)
+    kinds: tuple[str, ...]  # N of them; "good" for normal samples
+    threshold: float  # a score above it is called anomalous
+    pixel_threshold: float | None
+    has_maps: bool
+    has_masks: bool  # at least one anomalous sample has a mask
+    pixels: Callable[[], Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A metric's result; `value` is None where it is not defined, and `why_undefined` says why."""
+
+    value: float | None
+    why_undefined: str | None = None
+    details: Mapping[str, float | None] = field(default_factory=dict)
+    """More figures of the same unit, for example one per defect kind."""
+
+
+class Metric(ABC):
+    """Judges scores or maps against the truth."""
+
+    @abstractmethod
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        """The figure, or the reason why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a plugin announces something: its name, one line about it, and where to load it from."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodEntry(Entry):
+    """Announces a method; `load` imports the class when it is needed."""
+
+    load: Callable[[], type[Method[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry(Entry):
+    """Announces a dataset; `example` is a spec that a user can copy."""
+
+    load: Callable[[], type[Dataset]]
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerEntry(Entry):
+    """Announces a scorer."""
+
+    load: Callable[[], type[Scorer[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry(Entry):
+    """Announces a metric; `per_pixel` says that it needs maps and masks."""
+
+    load: Callable[[], type[Metric]]
+    per_pixel: bool = False
+
+
+__all__: Sequence[str] = [
+    "Advance",
+    "Batches",
+    "Dataset",
+    "DatasetEntry",
+    "Entry",
+    "Evidence",
+    "Method",
+    "MethodEntry",
+    "Metric",
+    "MetricEntry",
+    "MetricValue",
+    "Options",
+    "Progress",
+    "Scorer",
+    "ScorerEntry",
+    "Silent",
+]

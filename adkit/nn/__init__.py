@@ -1,0 +1,1 @@
+"""Parts in torch for plugin authors: backbones, patch features, coreset, neighbours, normalisation."""

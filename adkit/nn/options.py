@@ -1,0 +1,68 @@
+"""Options that methods on frozen features share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from adkit.interfaces import Options
+from adkit.nn.backbone_names import EMBEDDED
+
+
+def _parse_size(value: Any) -> Any:
+    """ "384" or 384 -> (384, 384); "256x512" -> (256, 512), height first."""
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        parts = value.lower().replace("×", "x").split("x")
+        return tuple(parts * 2 if len(parts) == 1 else parts)
+    return value
+
+
+def _parse_list(value: Any) -> Any:
+    """ "8,16" -> ("8", "16"); one number is a list of one."""
+    if isinstance(value, int):
+        return (value,)
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _show_size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+Pixels = Annotated[int, Field(ge=32, le=4096)]
+FrameSize = Annotated[
+    tuple[Pixels, Pixels],
+    BeforeValidator(_parse_size, json_schema_input_type=str),
+    PlainSerializer(_show_size),
+]
+"""(height, width) in px, written as "384" or "256x512"."""
+
+Strides = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=64)], ...],
+    Field(min_length=1),
+    BeforeValidator(_parse_list, json_schema_input_type=str),
+]
+"""Feature levels by their stride in px, written as "8,16"."""
+
+
+class FeatureOptions(Options):
+    """Which network looks at the picture, at which size, at which levels."""
+
+    size: FrameSize = Field(
+        default=(384, 384),
+        description="frame size in px, HEIGHTxWIDTH or one number: larger sees smaller defects and costs time",
+    )
+    backbone: str = Field(
+        default=EMBEDDED,
+        description="the feature network: the embedded one, or any of timm by name (wide_resnet50_2.tv_in1k)",
+    )
+    weights: Path | None = Field(
+        default=None, description="a local .pth or .safetensors file with the backbone's weights"
+    )
+    levels: Strides = Field(
+        default=(8, 16),
+        description="strides in px of the feature levels, finest first; the first sets the grid",
+    )

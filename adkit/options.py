@@ -1,0 +1,97 @@
+"""`key=value` from the command line to a validated Options model; the table that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from adkit.errors import OptionError, nearest
+from adkit.interfaces import Options
+
+OptionsType = TypeVar("OptionsType", bound=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRow:
+    """One line of the help table."""
+
+    name: str
+    type: str
+    default: str
+    bounds: str
+    description: str
+
+
+def split_assignments(assignments: Iterable[str]) -> dict[str, str]:
+    """`["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice."""
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise OptionError(
+                f"{assignment!r} is not of the form key=value", hint="for example: --set coreset_ratio=0.05"
+            )
+        if key in values:
+            raise OptionError(f"option {key} is given twice", hint=f"keep one of the --set {key}=…")
+        values[key] = value.strip()
+    return values
+
+
+def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: str) -> OptionsType:
+    """`values` as the owner's options; raises OptionError for an unknown key or a bad value."""
+    for key in values:
+        if key not in model.model_fields:
+            raise OptionError(f"{owner} has no option {key!r}", hint=nearest(key, model.model_fields))
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "options"
+        row = next((row for row in option_rows(model) if row.name == key), None)
+        expected = f"{row.type}{' ' + row.bounds if row and row.bounds else ''}" if row else "another value"
+        raise OptionError(
+            f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}",
+            hint=f"{key} takes {expected}; default {row.default if row else '?'}",
+        ) from None
+
+
+def option_rows(model: type[Options]) -> list[OptionRow]:
+    """The options of a model as a table, made from its JSON schema."""
+    schema = model.model_json_schema()
+    rows = []
+    for name, field in schema.get("properties", {}).items():
+        rows.append(
+            OptionRow(
+                name=name,
+                type=_type_of(field),
+                default=_value(field.get("default")),
+                bounds=_bounds(field),
+                description=field.get("description", ""),
+            )
+        )
+    return rows
+
+
+def _type_of(field: Mapping[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join("none" if part.get("type") == "null" else _type_of(part) for part in field["anyOf"])
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true/false"}
+    return words.get(str(field.get("type")), str(field.get("type", "text")))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _bounds(field: Mapping[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    parts = [field, *field.get("anyOf", [])]
+    return ", ".join(f"{sign} {part[key]:g}" for key, sign in signs.items() for part in parts if key in part)

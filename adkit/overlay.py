@@ -1,0 +1,159 @@
+"""Pictures for people: the image beside its heat map, with legend, threshold contour and truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PANEL_PX = 420
+"""Longer side of each panel."""
+_MARGIN = 14
+_TEXT = 15
+_BAR = 16
+_INK = (32, 36, 40)
+_FAINT = (110, 118, 126)
+_CONTOUR = (255, 255, 255)
+_TRUTH = (0, 200, 120)
+_RED = (200, 40, 40)
+_GREEN = (20, 130, 70)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How map values become colours: `low` is dark, `high` bright; the contour is drawn at `threshold`."""
+
+    low: float
+    high: float
+    threshold: float | None
+
+    @classmethod
+    def of_run(cls, normal_maps: NDArray[np.float32], threshold: float | None) -> Scale:
+        """From usual normal values to twice as far above them as the threshold: the same for all pictures."""
+        low = float(np.median(normal_maps))
+        top = threshold if threshold is not None else float(normal_maps.max())
+        return cls(low, low + 2 * max(top - low, 1e-6), threshold)
+
+    def unit(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map values to 0..1."""
+        return np.clip((values - self.low) / (self.high - self.low), 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What stands over a picture."""
+
+    name: str
+    score: float
+    p_value: float
+    anomalous: bool
+    threshold: float
+    truth: str | None = None
+
+
+def draw(
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    scale: Scale,
+    caption: Caption,
+    mask: NDArray[np.bool_] | None = None,
+) -> Image.Image:
+    """The picture for one sample.
+
+    image: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W), where the
+    truth is known.
+    """
+    height, width = _fitted(image.shape[:2])
+    small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    panels = [("input", small), ("heat map", _heat(small, values, scale))]
+    if mask is not None:
+        panels.append(("truth", _truth(small, mask)))
+    font = ImageFont.load_default(_TEXT)
+    top = _MARGIN + 2 * (_TEXT + 6) + 4
+    legend = _BAR + 110
+    total_width = _MARGIN + len(panels) * (width + _MARGIN) + legend
+    total_height = top + _TEXT + 6 + height + _MARGIN
+    sheet = Image.new("RGB", (max(total_width, 640), total_height), "white")
+    pen = ImageDraw.Draw(sheet)
+    _write_caption(pen, font, caption)
+    for number, (title, pixels) in enumerate(panels):
+        left = _MARGIN + number * (width + _MARGIN)
+        pen.text((left, top), title, fill=_FAINT, font=font)
+        sheet.paste(Image.fromarray(pixels), (left, top + _TEXT + 6))
+    left = _MARGIN + len(panels) * (width + _MARGIN)
+    _draw_legend(sheet, pen, font, scale, (left, top + _TEXT + 6), height)
+    return sheet
+
+
+def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
+    factor = PANEL_PX / max(shape[:2])
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def _colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
+    mapped = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(mapped, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
+    unit = scale.unit(values)
+    opacity = 0.25 + 0.6 * unit[:, :, None]
+    blended = image * (1 - opacity) + _colours(unit) * opacity
+    result = np.ascontiguousarray(blended.astype(np.uint8))
+    if scale.threshold is not None:
+        _outline(result, values > scale.threshold, _CONTOUR)
+    return result
+
+
+def _truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    result = np.ascontiguousarray(image.copy())
+    result[small] = (result[small] * 0.6 + np.array(_TRUTH) * 0.4).astype(np.uint8)
+    _outline(result, small, _TRUTH)
+    return result
+
+
+def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(image, contours, -1, colour, 2, cv2.LINE_AA)
+
+
+def _write_caption(
+    pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, caption: Caption
+) -> None:
+    name = caption.name if len(caption.name) <= 78 else "…" + caption.name[-77:]
+    pen.text((_MARGIN, _MARGIN), name, fill=_INK, font=font)
+    verdict = "ANOMALOUS" if caption.anomalous else "normal"
+    line = _MARGIN + _TEXT + 6
+    pen.text((_MARGIN, line), verdict, fill=_RED if caption.anomalous else _GREEN, font=font)
+    after = _MARGIN + pen.textlength(verdict, font=font) + 14
+    truth = f"   truth: {caption.truth}" if caption.truth else ""
+    details = f"score {caption.score:.3f}   threshold {caption.threshold:.3f}   p = {caption.p_value:.3f}{truth}"
+    pen.text((after, line), details, fill=_INK, font=font)
+
+
+def _draw_legend(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    scale: Scale,
+    corner: tuple[int, int],
+    height: int,
+) -> None:
+    left, top = corner
+    ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
+    sheet.paste(Image.fromarray(_colours(ramp)), (left, top))
+    marks = [(scale.high, ""), (scale.low, "")]
+    if scale.threshold is not None:
+        marks.append((scale.threshold, " outlined"))  # the font that Pillow brings has no ≥ and no –
+    for value, meaning in marks:
+        y = top + round((1 - (value - scale.low) / (scale.high - scale.low)) * (height - _TEXT))
+        pen.text((left + _BAR + 6, y - 2), f"{value:.2f}{meaning}", fill=_INK, font=font)

@@ -1,0 +1,99 @@
+"""Heat-map pictures of a run's results, written to a folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.calibration import Threshold
+from adkit.errors import OptionError
+from adkit.evaluation import Evaluation
+from adkit.frames import read_image, read_mask
+from adkit.overlay import Caption, Scale, draw
+from adkit.runs import Run
+from adkit.storage import write_whole
+from adkit.types import Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_MISTAKES = 6
+
+
+@dataclass
+class PictureWriter:
+    """Draws samples of one run into `folder`; all pictures share one colour scale."""
+
+    run: Run
+    threshold: Threshold
+    folder: Path
+    _scale: Scale | None = field(default=None, init=False)
+
+    def write(self, sample: Sample, score: float, p_value: float, anomaly_map: NDArray[np.float32] | None) -> Path:
+        """Writes the picture and returns its path; raises OptionError when the method gives no map."""
+        if anomaly_map is None:
+            raise OptionError(
+                f"{self.run.record.method} gives no maps, so there is nothing to draw",
+                hint="leave --heatmaps out, or use a method that shows where",
+            )
+        image = read_image(sample.frame)
+        mask = None
+        if sample.anomalous is not None and (sample.mask or not sample.anomalous):
+            shape = (image.shape[0], image.shape[1])
+            mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
+        truth = None if sample.anomalous is None else sample.kind or ("anomalous" if sample.anomalous else "good")
+        caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
+        buffer = io.BytesIO()
+        draw(image, anomaly_map, self._scale_of_run(), caption, mask).save(buffer, "PNG")
+        path = self.folder / picture_name(sample)
+        write_whole(path, buffer.getvalue())
+        return path
+
+    def _scale_of_run(self) -> Scale:
+        if self._scale is None:
+            maps = self.run.calibration().maps
+            pixel_threshold = self.run.record.pixel_threshold
+            assert maps is not None
+            self._scale = Scale.of_run(maps, pixel_threshold.value if pixel_threshold else None)
+        return self._scale
+
+
+def picture_name(sample: Sample) -> str:
+    """A flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png."""
+    plain = sample.id.strip("/.").replace("/", "_").replace("\\", "_").replace(":", "_")
+    return f"{plain}.png"
+
+
+def write_pictures(evaluation: Evaluation, folder: Path, chosen: Sequence[int] | None = None) -> list[Path]:
+    """Pictures of an evaluation's samples, all or those at the chosen positions."""
+    writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
+    positions = range(len(evaluation.samples)) if chosen is None else chosen
+    return [
+        writer.write(
+            evaluation.samples[position],
+            float(evaluation.scores[position]),
+            float(evaluation.p_values[position]),
+            None if evaluation.maps is None else evaluation.maps[position],
+        )
+        for position in positions
+    ]
+
+
+def worth_seeing(evaluation: Evaluation) -> list[int]:
+    """The clearest and the least clear sample of each kind, and the worst mistakes."""
+    chosen: list[int] = []
+    kinds = [sample.kind or "" for sample in evaluation.samples]
+    by_score = np.argsort(evaluation.scores)
+    for kind in dict.fromkeys(kinds):
+        members = [int(position) for position in by_score if kinds[position] == kind]
+        chosen += [members[-1], members[0]]
+    anomalous = np.array([bool(sample.anomalous) for sample in evaluation.samples])
+    distance = np.abs(evaluation.scores - evaluation.threshold.value)
+    wrong = np.flatnonzero(evaluation.called != anomalous)
+    chosen += [int(position) for position in wrong[np.argsort(-distance[wrong])][:MOST_MISTAKES]]
+    return list(dict.fromkeys(chosen))

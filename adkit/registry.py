@@ -1,0 +1,139 @@
+"""Finds plugins. A broken one is set aside and named; everything else works."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+import pluggy
+
+from adkit import hookspecs
+from adkit.errors import PluginError, nearest
+from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry
+
+GROUP = "adkit"
+
+EntryType = TypeVar("EntryType", bound=Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One entry point of the group: where it comes from, and why it is set aside if it is."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    problem: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The plugin and the distribution that brought it: "patchknn of adkit 0.1.0"."""
+        return f"{self.name} of {self.distribution} {self.version}"
+
+
+@dataclass
+class Catalogue(Generic[EntryType]):
+    """The entries of one sort by name, each with the plugins that claim the name."""
+
+    sort: str
+    entries: dict[str, EntryType] = field(default_factory=dict)
+    claims: dict[str, list[Plugin]] = field(default_factory=dict)
+
+    def add(self, entry: EntryType, plugin: Plugin) -> None:
+        """Takes an entry; a second one of the same name is only remembered."""
+        self.entries.setdefault(entry.name, entry)
+        self.claims.setdefault(entry.name, []).append(plugin)
+
+    def names(self) -> list[str]:
+        """All names in alphabetical order."""
+        return sorted(self.entries)
+
+    def get(self, name: str) -> EntryType:
+        """The entry of that name; raises PluginError when there is none, or two."""
+        if name not in self.entries:
+            raise PluginError(f"there is no {self.sort} named {name!r}", hint=nearest(name, self.entries))
+        claims = self.claims[name]
+        if len(claims) > 1:
+            origins = " and ".join(plugin.origin for plugin in claims)
+            raise PluginError(
+                f"two plugins bring a {self.sort} named {name!r}: {origins}",
+                hint="uninstall one of them with pip; every other name still works",
+            )
+        return self.entries[name]
+
+    def origin(self, name: str) -> Plugin:
+        """The plugin that brings the entry of that name."""
+        return self.claims[name][0]
+
+
+@dataclass
+class Registry:
+    """Everything that the installed plugins offer."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    methods: Catalogue[MethodEntry] = field(default_factory=lambda: Catalogue("method"))
+    datasets: Catalogue[DatasetEntry] = field(default_factory=lambda: Catalogue("dataset"))
+    scorers: Catalogue[ScorerEntry] = field(default_factory=lambda: Catalogue("scorer"))
+    metrics: Catalogue[MetricEntry] = field(default_factory=lambda: Catalogue("metric"))
+
+    @property
+    def broken(self) -> list[Plugin]:
+        """The plugins that were set aside."""
+        return [plugin for plugin in self.plugins if plugin.problem]
+
+
+def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Loads every plugin that is installed, each on its own, so that one cannot harm another.
+
+    `points` replaces the installed entry points (for tests).
+    """
+    found = entry_points(group=GROUP) if points is None else points
+    registry = Registry()
+    for point in sorted(found, key=lambda point: (point.name, point.value)):
+        registry.plugins.append(_load(point, registry))
+    return registry
+
+
+def _load(point: EntryPoint, registry: Registry) -> Plugin:
+    distribution = point.dist
+    plugin = Plugin(
+        point.name,
+        point.value,
+        distribution.name if distribution else "(no distribution)",
+        distribution.version if distribution else "",
+    )
+    # A manager per plugin: pluggy's checks then speak of this plugin only, and nothing needs undoing.
+    manager = pluggy.PluginManager("adkit")
+    manager.add_hookspecs(hookspecs)
+    catalogues = (
+        (manager.hook.adkit_methods, MethodEntry, registry.methods),
+        (manager.hook.adkit_datasets, DatasetEntry, registry.datasets),
+        (manager.hook.adkit_scorers, ScorerEntry, registry.scorers),
+        (manager.hook.adkit_metrics, MetricEntry, registry.metrics),
+    )
+    accepted: list[tuple[Catalogue[Entry], Entry]] = []
+    try:
+        module = importlib.import_module(point.value)
+        manager.register(module, point.name)
+        manager.check_pending()  # a misspelt hook is an error, not silence
+        if not manager.get_hookcallers(module):
+            raise TypeError("it implements no hook of adkit (is @hookimpl missing?)")
+        for hook, kind, catalogue in catalogues:
+            for entry in (entry for entries in hook() for entry in entries):
+                if not isinstance(entry, kind):
+                    raise TypeError(f"{hook.name} must return {kind.__name__} records, got {entry!r}")
+                accepted.append((catalogue, entry))  # type: ignore[arg-type]
+    # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        problem = f"{type(error).__name__}: {first_line}"
+        return Plugin(plugin.name, plugin.module, plugin.distribution, plugin.version, problem)
+    for catalogue, entry in accepted:
+        catalogue.add(entry, plugin)
+    return plugin

@@ -1,0 +1,239 @@
+"""Run folders: everything that was learned and how, as JSON and safetensors, written whole or not at all.
+
+    runs/20261121-233012-patchknn-bottle/
+        run.json                  what was fitted on what, with which options, threshold and promise
+        model.safetensors         the method's state
+        calibration.safetensors   out-of-sample results on normal data
+        evaluation/               results on the test split, metrics, pictures (after `adkit eval`)
+
+Checksums of the files stand in run.json, and run.json carries its own: a truncated or edited run is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adkit.calibration import Threshold
+from adkit.errors import RunError, nearest
+from adkit.storage import checksum, whole_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+FORMAT = 1
+RECORD = "run.json"
+MODEL = "model.safetensors"
+CALIBRATION = "calibration.safetensors"
+EVALUATION = "evaluation"
+
+_HINT = "the run cannot be trusted: fit again, or restore the folder from a copy"
+
+
+class FileRecord(BaseModel):
+    """Size and checksum of one file of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    sha256: str
+
+
+class RunRecord(BaseModel):
+    """What run.json says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    id: str
+    created: datetime
+    method: str
+    origin: str  # the plugin and distribution that brought the method
+    options: dict[str, Any]
+    scorer: str | None  # None: the method's own scores
+    dataset: str  # spec
+    root: str | None
+    seed: int
+    device: str
+    frame_size: tuple[int, int]  # (height, width) px
+    window: int
+    train_count: int
+    calibration_source: str
+    data_hash: str  # of the training samples' ids and file sizes
+    skipped: list[str] = Field(default_factory=list)  # training files that could not be read
+    requested_false_alarm_rate: float
+    threshold: Threshold
+    pixel_threshold: Threshold | None
+    facts: dict[str, str | int | float | bool]
+    timings_s: dict[str, float]
+    versions: dict[str, str]
+    files: dict[str, FileRecord] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a method said of N samples, as it is stored: native maps, own scores, or both."""
+
+    ids: tuple[str, ...]
+    maps: NDArray[np.float32] | None  # (N, h, w)
+    scores: NDArray[np.float32] | None  # (N,)
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file; the ids are in its metadata."""
+        from safetensors.numpy import save
+
+        parts = {"maps": self.maps, "scores": self.scores}
+        tensors = {name: part for name, part in parts.items() if part is not None}
+        return save(tensors, metadata={"ids": json.dumps(self.ids)})
+
+    @classmethod
+    def from_file(cls, path: Path) -> Predictions:
+        """Reads what `to_bytes` wrote; raises RunError for anything else."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                ids = tuple(json.loads((file.metadata() or {}).get("ids", "[]")))
+        except (OSError, SafetensorError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}", hint=_HINT) from None
+        return cls(ids, tensors.get("maps"), tensors.get("scores"))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An opened run whose files were checked."""
+
+    folder: Path
+    record: RunRecord
+
+    def state(self) -> dict[str, Tensor]:
+        """The method's state."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / MODEL)
+
+    def calibration(self) -> Predictions:
+        """The out-of-sample results on normal data."""
+        return Predictions.from_file(self.folder / CALIBRATION)
+
+
+def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions) -> Run:
+    """Writes a new run below `root` and returns it; nothing remains if that fails."""
+    from safetensors.torch import save
+
+    folder = root / record.id
+    contents = {
+        MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
+        CALIBRATION: calibration.to_bytes(),
+    }
+    files = {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
+    record = record.model_copy(update={"files": files})
+    with whole_folder(folder) as temporary:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        (temporary / RECORD).write_text(_signed(record), encoding="utf-8")
+    return Run(folder, record)
+
+
+def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
+    """A name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
+    now = now or datetime.now(UTC)
+    plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
+    stem = f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}"
+    name, number = stem, 1
+    while (root / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def open_run(folder: Path) -> Run:
+    """Opens a run folder and checks every file; raises RunError naming the first one that is wrong."""
+    record = _read_record(folder)
+    for name, expected in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise RunError(f"the run lacks {name}: {folder}", hint=_HINT)
+        size = path.stat().st_size
+        if size != expected.bytes:
+            raise RunError(f"{path} has {size} bytes, expected {expected.bytes}", hint=_HINT)
+        if checksum(path.read_bytes()) != expected.sha256:
+            raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=_HINT)
+    return Run(folder, record)
+
+
+def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
+    """The run folders below `root`, oldest first, each with its record or with what is wrong with it."""
+    found: list[tuple[Path, RunRecord | RunError]] = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        try:
+            found.append((folder, _read_record(folder)))
+        except RunError as error:
+            found.append((folder, error))
+    far_past = datetime.min.replace(tzinfo=UTC)
+    return sorted(found, key=lambda item: item[1].created if isinstance(item[1], RunRecord) else far_past)
+
+
+def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> Run:
+    """Opens the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path."""
+    if name != "latest":
+        as_path = Path(name)
+        for candidate in (root / name, as_path):
+            if candidate.is_dir():
+                return open_run(candidate)
+        ids = [folder.name for folder, _ in list_runs(root)]
+        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=nearest(name, ids[-8:]))
+    records = [(folder, record) for folder, record in list_runs(root) if isinstance(record, RunRecord)]
+    fitting = [folder for folder, record in records if method in (None, record.method)]
+    if not fitting:
+        wanted = f"a run of {method}" if method else "a run"
+        example = f"adkit fit --method {method or 'patchknn'} --dataset folder:good_parts/"
+        raise RunError(f"there is no {wanted.removeprefix('a ')} in {root.resolve()}", hint=f"make one: {example}")
+    return open_run(fitting[-1])
+
+
+def default_runs_root() -> Path:
+    """Where runs are kept: $ADKIT_RUNS, or ./runs."""
+    return Path(os.environ.get("ADKIT_RUNS") or "runs")
+
+
+def _signed(record: RunRecord) -> str:
+    body = record.model_dump(mode="json")
+    return json.dumps({**body, "checksum": _own_checksum(body)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _own_checksum(body: Mapping[str, Any]) -> str:
+    return checksum(json.dumps(body, sort_keys=True).encode())
+
+
+def _read_record(folder: Path) -> RunRecord:
+    path = folder / RECORD
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"{folder} is not a run: it has no {RECORD}", hint="list them: adkit list runs") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}", hint=_HINT) from None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        found = body.get("format") if isinstance(body, dict) else type(body).__name__
+        raise RunError(f"{path} has format {found!r}, expected {FORMAT}", hint="fit again with this adkit")
+    if body.pop("checksum", None) != _own_checksum(body):
+        raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=_HINT)
+    try:
+        return RunRecord.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path} is not valid: {where}: {first['msg']}", hint=_HINT) from None

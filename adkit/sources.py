@@ -1,0 +1,67 @@
+"""From what the user names to samples: dataset specs, and loose files to score."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from adkit.errors import DatasetError
+from adkit.frames import is_image
+from adkit.interfaces import Dataset
+from adkit.registry import Registry
+from adkit.types import Sample
+
+
+def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Dataset]:
+    """The categories that a spec such as "mvtec:bottle,screw" names, each as a dataset of its own."""
+    name, colon, selection = spec.partition(":")
+    if not colon and Path(spec).is_dir():
+        raise DatasetError(
+            f"{spec!r} is a path; a dataset is named as NAME:SELECTION",
+            hint=f"for a folder of your own images: --dataset folder:{spec}",
+        )
+    entry = registry.datasets.get(name)
+    if not selection:
+        raise DatasetError(f"{spec!r} does not say which part of {name} to take", hint=f"for example: {entry.example}")
+    return entry.load().select(selection, root)
+
+
+def loose_samples(arguments: Iterable[str]) -> list[Sample]:
+    """Images named by paths, folders (searched with all they contain) and glob patterns, each file once.
+
+    A file that is named directly is taken whatever its suffix. Raises DatasetError when an argument names
+    nothing.
+    """
+    paths: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = sorted(inner for inner in path.rglob("*") if inner.is_file() and is_image(inner))
+            if not found:
+                raise DatasetError(f"there is no image in the folder {argument}", hint="name a folder of images")
+        elif path.exists():
+            found = [path]
+        else:
+            found = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
+            found = [match for match in found if match.is_file() and is_image(match)]
+            if not found:
+                raise DatasetError(f"there is no file {argument}", hint="give images, folders or 'globs/*.png'")
+        paths.update(dict.fromkeys(found))
+    return [Sample.still(str(path), path) for path in paths]
+
+
+def data_hash(samples: Sequence[Sample]) -> str:
+    """A fingerprint of samples by their ids and file sizes: the same data gives the same one anywhere."""
+    digest = hashlib.sha256()
+    for line in sorted(f"{sample.id}\t{_size(sample)}" for sample in samples):
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _size(sample: Sample) -> int:
+    try:
+        return sample.frame.path.stat().st_size
+    except OSError:
+        return -1

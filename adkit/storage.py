@@ -1,0 +1,88 @@
+"""Writing that is whole or not at all: files and folders appear under their name only when complete."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adkit.errors import StorageError
+
+_FAULTS = {
+    errno.ENOSPC: ("the disk is full", "free some space, or choose another folder"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another folder"),
+    errno.EROFS: ("the disk is read-only", "choose another folder"),
+    errno.EACCES: ("no permission to write", "check the folder's owner and mode, or choose another folder"),
+    errno.EPERM: ("no permission to write", "check the folder's owner and mode, or choose another folder"),
+    errno.ENOTDIR: ("a file stands where a folder was expected", "choose another folder"),
+    errno.EEXIST: ("a file stands where a folder was expected", "choose another folder"),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
+}
+
+
+@contextmanager
+def storage_faults(path: Path) -> Iterator[None]:
+    """Inside it, an OSError that the user can mend becomes a StorageError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FAULTS:
+            raise
+        found, hint = _FAULTS[error.errno]
+        raise StorageError(f"cannot write {path}: {found}", hint=f"{hint}; nothing was left half-written") from None
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `target` that takes its name when the block ends well.
+
+    An older folder of that name is replaced. When the block fails or is interrupted, nothing remains.
+    """
+    with storage_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            if target.exists():
+                # Into the temporary folder's shadow first, so that the name is free for one instant only.
+                shadow = temporary.with_name(temporary.name + "-old")
+                target.rename(shadow)
+                temporary.rename(target)
+                shutil.rmtree(shadow)
+            else:
+                temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, then gives it its own; parent folders are made."""
+    with storage_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # a full disk is noticed here at the latest
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def checksum(content: bytes) -> str:
+    """The SHA-256 of the content, as hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

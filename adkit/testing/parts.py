@@ -1,0 +1,255 @@
+"""Synthetic parts with drawn defects: real enough to be hard, made by code from a seed.
+
+Three sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with
+fine pins) and *fabric* (texture without an object). Light, position and sensor noise vary more than most
+defects do, so that the mean brightness of a picture tells nothing. Defects come in three grades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PARTS_VERSION = 1
+"""Goes up when the drawing changes: cached parts of an older version are then drawn anew."""
+
+GOOD = "good"
+GRADES = ("clear", "visible", "faint")
+DEFECTS = ("scratch", "stain", "incomplete")
+SIZE_PX = 256
+
+_SCALE = 2  # everything is drawn at twice the size and shrunk: smooth edges
+_CANVAS = SIZE_PX * _SCALE
+_STRENGTH = {"clear": 1.0, "visible": 0.6, "faint": 0.35}
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A part before light and noise: its picture, where it is, and the features that may be missing."""
+
+    canvas: NDArray[np.float32]  # (H, W, 3)
+    body: NDArray[np.uint8]  # (H, W), 1 where a scratch or a stain is on the part
+    features: list[NDArray[np.uint8]]  # each (H, W), 1 where one hole or pin is
+    fill: NDArray[np.float32]  # (H, W, 3): what shows where a feature is missing
+
+
+def draw_part(
+    part: str, rng: np.random.Generator, defect: str | None = None, grade: str = "clear"
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A picture, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
+    drawn = _PARTS[part](rng)
+    canvas, mask = drawn.canvas, np.zeros((_CANVAS, _CANVAS), np.uint8)
+    if defect is not None:
+        canvas, mask = _DEFECTS[defect](drawn, rng, _STRENGTH[grade])
+    lit = _light(canvas, rng)
+    picture = cv2.resize(lit, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+    noisy = picture + rng.normal(0, 0.012, picture.shape)
+    small_mask = cv2.resize(mask.astype(np.float32), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) > 0.5
+    return (np.clip(noisy, 0, 1) * 255).round().astype(np.uint8), small_mask
+
+
+def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, each_grade: int) -> None:
+    """Writes a dataset in MVTec's layout: train/good, test/<grade>_<defect>, ground_truth/<grade>_<defect>.
+
+    Every picture has a generator of its own, so that more of one kind leave the others as they are.
+    """
+    number = [*PART_NAMES].index(part)
+
+    def save(kind: str, split: str, index: int, defect: str | None, grade: str) -> None:
+        key = [seed, number, split == "train", index, DEFECTS.index(defect) + 1 if defect else 0]
+        rng = np.random.default_rng([*key, GRADES.index(grade) if defect else 0])
+        picture, mask = draw_part(part, rng, defect, grade)
+        path = folder / split / kind / f"{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+        if defect:
+            truth = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
+            truth.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((mask * 255).astype(np.uint8)).save(truth)
+
+    for index in range(train):
+        save(GOOD, "train", index, None, GRADES[0])
+    for index in range(good):
+        save(GOOD, "test", index, None, GRADES[0])
+    for defect in DEFECTS:
+        for grade in GRADES:
+            for index in range(each_grade):
+                save(f"{grade}_{defect}", "test", index, defect, grade)
+
+
+def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:
+    """Noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
+    cells = _CANVAS // cell_px + 3
+    coarse = rng.normal(0, 0.5, (cells, cells)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _blank() -> NDArray[np.uint8]:
+    return np.zeros((_CANVAS, _CANVAS), np.uint8)
+
+
+def _paint(canvas: NDArray[np.float32], where: NDArray[np.uint8], colour: tuple[float, float, float]) -> None:
+    canvas[where > 0] = colour
+
+
+def _washer(rng: np.random.Generator) -> _Drawn:
+    centre = np.array([_CANVAS / 2, _CANVAS / 2]) + rng.uniform(-14, 14, 2)
+    turn = rng.uniform(0, 2 * np.pi)
+    outer, inner = 200, 84
+    at = (int(centre[0]), int(centre[1]))
+    canvas = np.empty((_CANVAS, _CANVAS, 3), np.float32)
+    canvas[:] = (0.16, 0.17, 0.19)
+    canvas += 0.03 * _smooth_noise(rng, 6)[:, :, None]
+    y, x = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
+    angle = np.arctan2(y - at[1], x - at[0]) + turn
+    radius = np.hypot(y - at[1], x - at[0])
+    # Turned metal: rings of the lathe's tool, and the two bright fans that light makes on them.
+    rings = 0.03 * np.sin(radius * 1.9 + rng.uniform(0, 6)) + 0.02 * _smooth_noise(rng, 4)
+    metal = 0.55 + 0.10 * np.cos(2 * (angle - turn)) + rings
+    metal_colour = np.stack([metal, metal * 1.0, metal * 1.03], axis=2).astype(np.float32)
+    body = _blank()
+    cv2.circle(body, at, outer, 1, -1, cv2.LINE_8)
+    cv2.circle(body, at, inner, 0, -1, cv2.LINE_8)
+    background = canvas.copy()
+    canvas[body > 0] = metal_colour[body > 0]
+    features = []
+    for number in range(6):
+        theta = turn + number * np.pi / 3
+        hole = _blank()
+        place = (centre + 142 * np.array([np.cos(theta), np.sin(theta)])).astype(int)
+        cv2.circle(hole, (int(place[0]), int(place[1])), 21, 1, -1)
+        features.append(hole)
+        canvas[hole > 0] = background[hole > 0]
+        body[hole > 0] = 0
+    for edge in (outer, inner):
+        cv2.circle(canvas, at, edge, (0.75, 0.75, 0.78), 3, cv2.LINE_AA)
+    return _Drawn(canvas, body, features, metal_colour)
+
+
+def _connector(rng: np.random.Generator) -> _Drawn:
+    shift = rng.uniform(-6, 6, 2)
+    canvas = np.empty((_CANVAS, _CANVAS, 3), np.float32)
+    canvas[:] = (0.62, 0.64, 0.60)
+    canvas += 0.02 * _smooth_noise(rng, 5)[:, :, None]
+    left, top = (np.array([66, 120]) + shift).astype(int).tolist()
+    right, bottom = left + 380, top + 272
+    body = _blank()
+    cv2.rectangle(body, (left, top), (right, bottom), 1, -1)
+    plastic = np.empty_like(canvas)
+    plastic[:] = (0.13, 0.14, 0.16)
+    plastic += 0.018 * _smooth_noise(rng, 3)[:, :, None]
+    canvas[body > 0] = plastic[body > 0]
+    cv2.rectangle(canvas, (left + 14, top + 14), (right - 14, bottom - 14), (0.24, 0.25, 0.28), 4, cv2.LINE_AA)
+    features = []
+    for row in range(2):
+        for column in range(6):
+            x, y = left + 46 + column * 52, top + 60 + row * 104
+            pin = _blank()
+            cv2.rectangle(pin, (x, y), (x + 26, y + 48), 1, -1)
+            features.append(pin)
+            gold = 0.03 * rng.normal()
+            _paint(canvas, pin, (0.80 + gold, 0.66 + gold, 0.30 + gold))
+            cv2.rectangle(canvas, (x + 6, y + 6), (x + 12, y + 42), (0.93, 0.82, 0.50), -1)
+    return _Drawn(canvas, body, features, plastic)
+
+
+def _fabric(rng: np.random.Generator) -> _Drawn:
+    y, x = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
+    sway = 5 * _smooth_noise(rng, 120)
+    pitch = 15.0
+    warp = np.sin((x + sway) * 2 * np.pi / pitch + rng.uniform(0, 6))
+    weft = np.sin((y + sway) * 2 * np.pi / pitch + rng.uniform(0, 6))
+    over = np.sin((x + sway) * np.pi / pitch) * np.sin((y + sway) * np.pi / pitch) > 0
+    threads = np.where(over, warp, weft) * 0.11 + 0.04 * _smooth_noise(rng, 5)
+    base = np.array([0.42, 0.47, 0.58], np.float32)
+    canvas = (base + threads[:, :, None]).astype(np.float32)
+    body = np.ones((_CANVAS, _CANVAS), np.uint8)
+    gap = _blank()
+    at = rng.integers(90, _CANVAS - 90, 2)
+    length = int(rng.integers(50, 90))
+    cv2.rectangle(gap, (int(at[0]), int(at[1])), (int(at[0]) + length, int(at[1]) + 13), 1, -1)
+    if rng.random() < 0.5:
+        gap = np.ascontiguousarray(gap.T)
+    # A missing thread shows the dark ground below.
+    ground = np.empty_like(canvas)
+    ground[:] = (0.25, 0.28, 0.34)
+    return _Drawn(canvas, body, [gap], ground)
+
+
+def _place_on(body: NDArray[np.uint8], rng: np.random.Generator, margin_px: int) -> tuple[int, int]:
+    inside = cv2.erode(body, np.ones((margin_px, margin_px), np.uint8), borderValue=0)
+    ys, xs = np.nonzero(inside if inside.any() else body)
+    chosen = int(rng.integers(len(xs)))
+    return int(xs[chosen]), int(ys[chosen])
+
+
+def _blend(canvas: NDArray[np.float32], where: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+    return canvas * (1 - where[:, :, None]) + colour * where[:, :, None]
+
+
+def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    x, y = _place_on(drawn.body, rng, 31)
+    direction = rng.uniform(0, 2 * np.pi)
+    points = [(float(x), float(y))]
+    for _ in range(int(rng.integers(4, 8))):
+        direction += rng.normal(0, 0.25)
+        last_x, last_y = points[-1]
+        points.append((last_x + 14 * np.cos(direction), last_y + 14 * np.sin(direction)))
+    line = _blank()
+    cv2.polylines(line, [np.array(points, np.int32)], False, 1, int(rng.integers(5, 8)))
+    line &= drawn.body
+    bright = 1.0 if rng.random() < 0.5 else -1.0
+    colour = np.clip(drawn.canvas + bright * 0.38, 0, 1)
+    return _blend(drawn.canvas, line.astype(np.float32) * strength, colour), line
+
+
+def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    x, y = _place_on(drawn.body, rng, 41)
+    radius = float(rng.uniform(20, 34))
+    ys, xs = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
+    edge = np.hypot(xs - x, ys - y) / radius + 0.35 * _smooth_noise(rng, 18)
+    soft = np.clip((1.15 - edge) / 0.3, 0, 1).astype(np.float32) * drawn.body
+    tint = np.array([[0.40, 0.26, 0.12], [0.10, 0.12, 0.10], [0.72, 0.70, 0.62]], np.float32)[int(rng.integers(3))]
+    stained = _blend(drawn.canvas, soft * 0.75 * strength, np.broadcast_to(tint, drawn.canvas.shape))
+    return stained, (soft > 0.5).astype(np.uint8)
+
+
+def _incomplete(
+    drawn: _Drawn, rng: np.random.Generator, strength: float
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    feature = drawn.features[int(rng.integers(len(drawn.features)))]
+    # The grade is how much of it is missing. All of it would be another question: the picture would then show
+    # nothing odd anywhere, only one feature too few.
+    ys = np.nonzero(feature.any(axis=1))[0]
+    cut = ys[0] + round((ys[-1] + 1 - ys[0]) * 0.65 * strength)
+    gone = feature.copy()
+    gone[cut:] = 0
+    return _blend(drawn.canvas, gone.astype(np.float32), drawn.fill), gone
+
+
+def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Another lamp each time: brightness, a slope across the picture, and a tint."""
+    ramp = np.linspace(-1, 1, _CANVAS, dtype=np.float32)
+    slope_x, slope_y = rng.uniform(-0.10, 0.10, 2)
+    lamp = rng.uniform(0.86, 1.14) + slope_x * ramp[None, :] + slope_y * ramp[:, None]
+    tint = 1 + rng.uniform(-0.02, 0.02, 3)
+    return np.asarray(canvas * lamp[:, :, None] * tint, np.float32)
+
+
+_PARTS: dict[str, Callable[[np.random.Generator], _Drawn]] = {
+    "washer": _washer,
+    "connector": _connector,
+    "fabric": _fabric,
+}
+_DEFECTS = {"scratch": _scratch, "stain": _stain, "incomplete": _incomplete}
+
+PART_NAMES = tuple(_PARTS)

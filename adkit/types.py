@@ -1,0 +1,115 @@
+"""The values that core and plugins pass to each other. Shapes are checked where a value is born."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """Where one frame lies: an image file, or frame `number` (from 0) of a video file."""
+
+    path: Path
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.number is None else f"{self.path}#{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One frame to learn from or to score, and what is known of its truth.
+
+    `id` is unique within a dataset and stable between machines ("test/crack/003").
+    `clip` and `index` say where in which video the frame stands; a still image is a clip of length one.
+    `anomalous` is None where the truth is not known; `kind` names the defect ("crack") for tables;
+    `mask` marks the anomalous pixels (None: no mask is known, or nothing is anomalous).
+    """
+
+    id: str
+    frame: FrameRef
+    clip: str
+    index: int = 0
+    anomalous: bool | None = None
+    kind: str | None = None
+    mask: FrameRef | None = None
+
+    @classmethod
+    def still(
+        cls,
+        sample_id: str,
+        path: Path,
+        *,
+        anomalous: bool | None = None,
+        kind: str | None = None,
+        mask: Path | None = None,
+    ) -> Sample:
+        """A still image as a sample: a clip of its own."""
+        mask_ref = None if mask is None else FrameRef(mask)
+        return cls(sample_id, FrameRef(path), sample_id, 0, anomalous, kind, mask_ref)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a method sees: pixels and identities, never the truth. Labels cannot leak through it.
+
+    `frames[:, -1]` is the frame being scored; the ones before it are its past, padded at a clip's start.
+    """
+
+    frames: Tensor  # float32 (B, T, 3, H, W), RGB in 0..1
+    ids: tuple[str, ...]  # B of them
+    clips: tuple[str, ...]  # B of them
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.frames.shape)
+        if len(shape) != 5 or shape[2] != 3:
+            raise ValueError(f"Batch.frames must be (B, T, 3, H, W), got {shape}")
+        if not len(self.ids) == len(self.clips) == shape[0]:
+            raise ValueError(f"{shape[0]} frames but {len(self.ids)} ids and {len(self.clips)} clips")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a method answers for B samples; higher means more anomalous.
+
+    At least one of `maps` and `scores` is there. Maps may have any resolution: the core resizes them.
+    """
+
+    maps: Tensor | None = None  # float32 (B, h, w)
+    scores: Tensor | None = None  # float32 (B,): a method's own score, where it has one
+    images: Tensor | None = None  # float32 (B, 3, H, W), RGB in 0..1: the reconstruction, where there is one
+
+    def __post_init__(self) -> None:
+        if self.maps is None and self.scores is None:
+            raise ValueError("a Prediction needs maps, scores or both; got neither")
+        lengths = {}
+        for name, tensor, expected in (
+            ("maps", self.maps, "(B, h, w)"),
+            ("scores", self.scores, "(B,)"),
+            ("images", self.images, "(B, 3, H, W)"),
+        ):
+            if tensor is None:
+                continue
+            shape = tuple(tensor.shape)
+            if len(shape) != expected.count(",") + (name != "scores"):
+                raise ValueError(f"Prediction.{name} must be {expected}, got {shape}")
+            if str(tensor.dtype) != "torch.float32":
+                raise ValueError(f"Prediction.{name} must be float32, got {tensor.dtype}")
+            lengths[name] = shape[0]
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the parts of a Prediction differ in length: {lengths}")
+
+    def __len__(self) -> int:
+        part = self.maps if self.maps is not None else self.scores
+        assert part is not None
+        return int(part.shape[0])

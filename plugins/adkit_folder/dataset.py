@@ -1,0 +1,162 @@
+"""A custom folder, read in the first of these ways that fits:
+
+1. split folders:  train/[good/]…, test/<kind>/…, and masks in ground_truth/<kind>/ or masks/<kind>/
+2. named folders:  normal/ (or good/, ok/) beside folders of any other name, each of them a kind of defect
+3. plain images:   every image in it, at any depth, is a good one
+
+Without a test split (2 and 3), a fifth of the good images is held out for testing. Which ones is decided by
+a hash of their names: at random with respect to time of day or camera, yet the same every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from adkit.errors import DatasetError
+from adkit.frames import is_image
+from adkit.interfaces import Dataset
+from adkit.types import Sample, Split
+
+NORMAL_NAMES = frozenset({"good", "normal", "ok"})
+ANOMALOUS_NAMES = frozenset(
+    {
+        "abnormal",
+        "anomalies",
+        "anomalous",
+        "anomaly",
+        "bad",
+        "broken",
+        "defect",
+        "defective",
+        "defects",
+        "fail",
+    }
+    | {"faulty", "ng", "nok", "reject", "rejects", "scrap"}
+)
+MASK_NAMES = ("ground_truth", "masks")
+HELD_OUT_SHARE = 0.2
+
+Layout = Literal["split folders", "named folders", "plain images"]
+
+
+class Folder(Dataset):
+    """A folder of one's own images."""
+
+    def __init__(self, folder: Path, spec: str) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.layout: Layout = _layout_of(folder)
+        self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
+        for split, sample in _READERS[self.layout](folder):
+            self._samples[split].append(sample)
+        if not self._samples["train"]:
+            raise DatasetError(
+                f"no good image was found to learn from in {folder} (read as {self.layout})",
+                hint="put good images into the folder itself, or into train/good/ or normal/ inside it",
+            )
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """The folder at that path, or at that path below `root` or $ADKIT_DATA."""
+        bases = [Path(), *([root] if root else []), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
+        places = list(dict.fromkeys(base / Path(selection).expanduser() for base in bases))
+        for place in places:
+            if place.is_dir():
+                return [cls(place, f"folder:{selection}")]
+        tried = ", ".join(str(place) for place in places)
+        raise DatasetError(f"there is no such folder: tried {tried}", hint="check the path after folder:")
+
+    def samples(self, split: Split) -> list[Sample]:
+        """The images of one split."""
+        return self._samples[split]
+
+    def notes(self) -> list[str]:
+        """How the folder was read, and how many of each kind it holds."""
+        train, test = self._samples["train"], self._samples["test"]
+        kinds = Counter("good" if not sample.anomalous else str(sample.kind) for sample in test)
+        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+        lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {parts}"]
+        if self.layout != "split folders" and kinds["good"]:
+            lines.append(f"there is no test split: {kinds['good']} good images were held out for testing")
+        return lines
+
+
+def _layout_of(folder: Path) -> Layout:
+    names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    if "train" in names:
+        return "split folders"
+    if names & NORMAL_NAMES:
+        return "named folders"
+    suspicious = sorted(names & ANOMALOUS_NAMES)
+    if suspicious:
+        raise DatasetError(
+            f"{folder} has the folder {suspicious[0]!r} but none named {', '.join(sorted(NORMAL_NAMES))}",
+            hint="put the good images into a folder 'normal' beside it",
+        )
+    return "plain images"
+
+
+def _read_split_folders(folder: Path) -> list[tuple[Split, Sample]]:
+    found: list[tuple[Split, Sample]] = []
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
+        for image in _images(folder / split):
+            inside = image.relative_to(folder / split)
+            kind = inside.parts[0] if len(inside.parts) > 1 else "good"
+            found.append((split, _sample(folder, image, kind)))
+    return found
+
+
+def _read_named_folders(folder: Path) -> list[tuple[Split, Sample]]:
+    found: list[tuple[Split, Sample]] = []
+    normal: list[Sample] = []
+    for kind in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if kind.name in MASK_NAMES:
+            continue
+        samples = [_sample(folder, image, kind.name) for image in _images(kind)]
+        if kind.name.lower() in NORMAL_NAMES:
+            normal += samples
+        else:
+            found += [("test", sample) for sample in samples]
+    return _with_held_out(normal) + found
+
+
+def _read_plain_images(folder: Path) -> list[tuple[Split, Sample]]:
+    return _with_held_out([_sample(folder, image, "good") for image in _images(folder)])
+
+
+_READERS = {
+    "split folders": _read_split_folders,
+    "named folders": _read_named_folders,
+    "plain images": _read_plain_images,
+}
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
+
+
+def _sample(folder: Path, image: Path, kind: str) -> Sample:
+    normal = kind.lower() in NORMAL_NAMES
+    mask = None if normal else _mask_of(folder, image, kind)
+    name = image.relative_to(folder).as_posix()
+    return Sample.still(name, image, anomalous=not normal, kind="good" if normal else kind, mask=mask)
+
+
+def _mask_of(folder: Path, image: Path, kind: str) -> Path | None:
+    for masks in MASK_NAMES:
+        for stem in (f"{image.stem}_mask", image.stem):
+            for suffix in (".png", image.suffix, ".bmp", ".tif", ".tiff"):
+                if (mask := folder / masks / kind / f"{stem}{suffix}").is_file():
+                    return mask
+    return None
+
+
+def _with_held_out(normal: list[Sample]) -> list[tuple[Split, Sample]]:
+    by_hash = sorted(normal, key=lambda sample: hashlib.sha256(sample.id.encode()).digest())
+    held_out = {sample.id for sample in by_hash[: int(HELD_OUT_SHARE * len(normal))]}
+    return [("test" if sample.id in held_out else "train", sample) for sample in normal]

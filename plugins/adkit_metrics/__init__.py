@@ -1,0 +1,57 @@
+"""The built-in metrics: how well scores and maps agree with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from adkit import hookimpl
+from adkit.interfaces import Metric, MetricEntry
+
+
+def _image_auroc() -> type[Metric]:
+    from adkit_metrics.images import ImageAuroc
+
+    return ImageAuroc
+
+
+def _average_precision() -> type[Metric]:
+    from adkit_metrics.images import AveragePrecision
+
+    return AveragePrecision
+
+
+def _oracle_f1() -> type[Metric]:
+    from adkit_metrics.images import OracleF1
+
+    return OracleF1
+
+
+def _pixel_auroc() -> type[Metric]:
+    from adkit_metrics.pixels import PixelAuroc
+
+    return PixelAuroc
+
+
+def _aupro() -> type[Metric]:
+    from adkit_metrics.pixels import Aupro
+
+    return Aupro
+
+
+def _pixel_iou() -> type[Metric]:
+    from adkit_metrics.pixels import PixelIoU
+
+    return PixelIoU
+
+
+@hookimpl
+def adkit_metrics() -> Iterable[MetricEntry]:
+    """Announces the six metrics."""
+    return [
+        MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", _image_auroc),
+        MetricEntry("average_precision", "area under precision over recall, per image", _average_precision),
+        MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", _oracle_f1),
+        MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", _pixel_auroc, True),
+        MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", _aupro, True),
+        MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", _pixel_iou, True),
+    ]

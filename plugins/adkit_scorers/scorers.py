@@ -1,0 +1,64 @@
+"""Scorers work on native maps, (N, h, w) -> (N,)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from adkit.interfaces import Options, Scorer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _pixels(maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    return maps.reshape(len(maps), -1).astype(np.float64)
+
+
+class Maximum(Scorer[Options]):
+    """The highest pixel."""
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, h, w) -> (N,)."""
+        highest: NDArray[np.float64] = _pixels(maps).max(axis=1)
+        return highest
+
+
+class Mean(Scorer[Options]):
+    """The mean of all pixels."""
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, h, w) -> (N,)."""
+        mean: NDArray[np.float64] = _pixels(maps).mean(axis=1)
+        return mean
+
+
+class TopPercent(Scorer[Options]):
+    """The mean of the highest 1 % of pixels, at least of one pixel."""
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, h, w) -> (N,)."""
+        pixels = _pixels(maps)
+        count = max(1, math.ceil(pixels.shape[1] / 100))
+        top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
+        return top
+
+
+class QuantileOptions(Options):
+    """Options of `quantile`."""
+
+    q: float = Field(default=0.99, ge=0, le=1, description="which quantile: 0 the lowest pixel, 1 the highest")
+
+
+class Quantile(Scorer[QuantileOptions]):
+    """A quantile of the pixels, by linear interpolation."""
+
+    Options = QuantileOptions
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, h, w) -> (N,)."""
+        values: NDArray[np.float64] = np.quantile(_pixels(maps), self.options.q, axis=1)
+        return values
