@@ -66,8 +66,7 @@ def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]
     """
     normals = np.sort(np.asarray(normal_scores, dtype=np.float64))
     below = np.searchsorted(normals, np.asarray(scores, dtype=np.float64), side="left")
-    result: NDArray[np.float64] = (1.0 + len(normals) - below) / (len(normals) + 1.0)
-    return result
+    return np.asarray((1 + len(normals) - below) / (len(normals) + 1), dtype=np.float64)
 
 
 def _beta_quantile(probability: float, a: float, b: float) -> float:

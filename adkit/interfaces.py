@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from adkit.options import Options
     from adkit.types import Batch, Prediction, Sample, Split
 
 Advance = Callable[[int], None]
@@ -56,17 +55,7 @@ class Batches(Protocol):
         """How many samples all batches hold together."""
 
 
-class Options(BaseModel):
-    """The base of every options model: unknown keys are refused, values never change.
-
-    Every field has a default, a bound where one makes sense, and a description: the command line's
-    `--set`, the table of `adkit show` and the web page's form are made from them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-OptionsType = TypeVar("OptionsType", bound=Options)
+OptionsType = TypeVar("OptionsType", bound="Options")
 
 
 class Method(ABC, Generic[OptionsType]):
@@ -75,7 +64,8 @@ class Method(ABC, Generic[OptionsType]):
     A method sees pixels and identities only (`Batch`), never the truth.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[Options] | None] = None
+    """The model of its options; None when it has none."""
     window: int = 1
     """How many consecutive frames it sees at once; 1 for a still-image method."""
     default_scorer: ClassVar[str | None] = None
@@ -153,7 +143,8 @@ class Dataset(ABC):
 class Scorer(ABC, Generic[OptionsType]):
     """Turns anomaly maps into one number each."""
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[Options] | None] = None
+    """The model of its options; None when it has none."""
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options
@@ -250,7 +241,6 @@ __all__: Sequence[str] = [
     "Metric",
     "MetricEntry",
     "MetricValue",
-    "Options",
     "Progress",
     "Scorer",
     "ScorerEntry",

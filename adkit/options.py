@@ -6,10 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.errors import OptionError, nearest
-from adkit.interfaces import Options
+from adkit.interfaces import Method, Scorer
+
+
+class Options(BaseModel):
+    """The base of every options model: unknown keys are refused, values never change.
+
+    Every field has a default, a bound where one makes sense, and a description: the command line's
+    `--set`, the table of `adkit show` and the web page's form are made from them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
 
 OptionsType = TypeVar("OptionsType", bound=Options)
 
@@ -57,6 +68,11 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
             f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}",
             hint=f"{key} takes {expected}; default {row.default if row else '?'}",
         ) from None
+
+
+def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[Options]:
+    """The options model of a method or scorer; an empty one when it has no options."""
+    return plugin.Options or Options
 
 
 def option_rows(model: type[Options]) -> list[OptionRow]:

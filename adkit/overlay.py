@@ -42,7 +42,7 @@ class Scale:
 
     def unit(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map values to 0..1."""
-        return np.clip((values - self.low) / (self.high - self.low), 0, 1).astype(np.float32)
+        return np.asarray(np.clip((values - self.low) / (self.high - self.low), 0, 1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
@@ -109,13 +109,13 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     # A manager per plugin: pluggy's checks then speak of this plugin only, and nothing needs undoing.
     manager = pluggy.PluginManager("adkit")
     manager.add_hookspecs(hookspecs)
-    catalogues = (
+    catalogues: tuple[tuple[pluggy.HookCaller, type[Entry], Catalogue[Any]], ...] = (
         (manager.hook.adkit_methods, MethodEntry, registry.methods),
         (manager.hook.adkit_datasets, DatasetEntry, registry.datasets),
         (manager.hook.adkit_scorers, ScorerEntry, registry.scorers),
         (manager.hook.adkit_metrics, MetricEntry, registry.metrics),
     )
-    accepted: list[tuple[Catalogue[Entry], Entry]] = []
+    accepted: list[tuple[Catalogue[Any], Entry]] = []
     try:
         module = importlib.import_module(point.value)
         manager.register(module, point.name)
@@ -126,7 +126,7 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
             for entry in (entry for entries in hook() for entry in entries):
                 if not isinstance(entry, kind):
                     raise TypeError(f"{hook.name} must return {kind.__name__} records, got {entry!r}")
-                accepted.append((catalogue, entry))  # type: ignore[arg-type]
+                accepted.append((catalogue, entry))
     # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
     except KeyboardInterrupt:
         raise

@@ -18,7 +18,7 @@ from adkit.batches import FrameBatches, OnBad
 from adkit.calibration import Threshold, p_values, threshold_from
 from adkit.errors import AdkitError, DatasetError, OptionError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
-from adkit.options import parse_options, split_assignments
+from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
 from adkit.runs import Predictions, Run, RunRecord, new_run_id, save_run
 from adkit.sources import data_hash
@@ -66,7 +66,7 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     progress = progress or Silent()
     entry = registry.methods.get(request.method)
     method_class = entry.load()
-    options = parse_options(method_class.Options, request.options, request.method)
+    options = parse_options(options_of(method_class), request.options, request.method)
     scorer = open_scorer(request.scorer or method_class.default_scorer, registry)
 
     samples, skipped = _training_samples(request, progress)
@@ -154,7 +154,7 @@ def open_judge(run: Run, registry: Registry, *, scorer: str | None = None, devic
     """Loads a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
     record = run.record
     method_class = registry.methods.get(record.method).load()
-    options = parse_options(method_class.Options, record.options, record.method)
+    options = parse_options(options_of(method_class), record.options, record.method)
     method = method_class(options, seed=record.seed, device=_pick_device(device))
     method.load_state(run.state())
     chosen = open_scorer(scorer or record.scorer, registry)
@@ -174,7 +174,7 @@ def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
     name, _, settings = spec.partition(":")
     scorer_class = registry.scorers.get(name).load()
     values = split_assignments(part for part in settings.split(",") if part)
-    return scorer_class(parse_options(scorer_class.Options, values, f"scorer {name}"))
+    return scorer_class(parse_options(options_of(scorer_class), values, f"scorer {name}"))
 
 
 def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:

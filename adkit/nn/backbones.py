@@ -1,4 +1,4 @@
-"""Frozen feature networks: any of timm by name; on CPU through onnxruntime, elsewhere through torch.
+"""Frozen feature networks: any of timm by name.
 
 The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline. Others
 are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
@@ -7,7 +7,6 @@ are taken from timm's cache or its hub, or from a local .pth or .safetensors fil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from adkit.errors import BackboneError, nearest
 from adkit.nn.backbone_names import EMBEDDED
-from adkit.nn.onnx_session import OnnxSession, open_session
 from adkit.storage import checksum
 
 if TYPE_CHECKING:
@@ -28,85 +26,39 @@ _EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
 _EMBEDDED_MEAN, _EMBEDDED_STD = 127 / 255, 128 / 255
 
 
-class Backbone:
-    """Feature maps of a frozen network at the given strides.
+class Backbone(nn.Module):
+    """The frozen network with its input scaling: float32 (B, 3, H, W), RGB in 0..1 -> one map per stride.
 
-    `weights` is a local file that replaces the network's own weights. Raises BackboneError when the name,
-    the strides or the weights are not to be had.
+    Maps are (B, C, H/stride, W/stride). `weights` is a local file that replaces the network's own weights.
+    Raises BackboneError when the name, the strides or the weights are not to be had.
     """
-
-    def __init__(
-        self,
-        name: str = EMBEDDED,
-        *,
-        strides: Sequence[int] = (8, 16),
-        weights: Path | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.name = name
-        self.strides = tuple(strides)
-        self.weights = weights
-        self.device = device
-        self.channels: tuple[int, ...] = ()
-        """The number of features of each level; known after the first call."""
-        self._sessions: dict[tuple[int, int], OnnxSession | None] = {}
-
-    def __call__(self, frames: Tensor) -> list[Tensor]:
-        """float32 (B, 3, H, W), RGB in 0..1 -> one float32 (B, C, H/stride, W/stride) per stride.
-
-        The results are on the backbone's device.
-        """
-        levels = self._levels(frames)
-        self.channels = tuple(int(level.shape[1]) for level in levels)
-        return levels
-
-    def _levels(self, frames: Tensor) -> list[Tensor]:
-        if self.device == "cpu" and (session := self._session(frames)) is not None:
-            return session(frames)
-        with torch.inference_mode():
-            return [level.to(torch.float32) for level in self._network(frames.to(self.device))]
-
-    @cached_property
-    def _network(self) -> nn.Module:
-        # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
-        network = _Normalised(*_build(self.name, self.strides, self.weights))
-        return network.eval().requires_grad_(False).to(self.device)
-
-    @cached_property
-    def _source(self) -> str:
-        """What identifies the weights, so that the export cache never mixes two of them up."""
-        path = self.weights or (_embedded_weights() if self.name == EMBEDDED else None)
-        if path is None:
-            return f"timm-{version('timm')}"
-        try:
-            return checksum(path.read_bytes())[:16]
-        except OSError:
-            raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
-
-    def _session(self, frames: Tensor) -> OnnxSession | None:
-        """The network in onnxruntime for this input size; None when its results differ from torch's."""
-        height, width = int(frames.shape[-2]), int(frames.shape[-1])
-        if (height, width) not in self._sessions:
-            strides = "_".join(map(str, self.strides))
-            key = f"{self.name}-{strides}-{height}x{width}-{self._source}"
-            self._sessions[height, width] = open_session(key, lambda: self._network, (height, width))
-        return self._sessions[height, width]
-
-
-class _Normalised(nn.Module):
-    """The network with its input scaling in front, so that one exported graph does both."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: Any, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, name: str = EMBEDDED, strides: Sequence[int] = (8, 16), weights: Path | None = None) -> None:
         super().__init__()
+        body, mean, std = _build(name, tuple(strides), weights)
         self.body = body
+        self.channels: tuple[int, ...] = tuple(cast("Any", body).feature_info.channels())
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
+        self.eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
+        """As the class says."""
         return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
+
+
+def weights_fingerprint(name: str, weights: Path | None) -> str:
+    """What identifies a network's weights without loading them, so that no cache mixes two of them up."""
+    path = weights or (_embedded_weights() if name == EMBEDDED else None)
+    if path is None:
+        return f"timm-{version('timm')}"
+    try:
+        return checksum(path.read_bytes())[:16]
+    except OSError:
+        raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
 
 
 def _build(
@@ -131,7 +83,7 @@ def _build(
         network.load_state_dict(state, strict=False)  # the classifier's tensors have no place in it
         return network, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
     network = _timm_features(timm, architecture, levels, weights)
-    scaling = timm.get_pretrained_cfg(architecture)
+    scaling: Any = timm.get_pretrained_cfg(architecture)
     return network, tuple(scaling.mean), tuple(scaling.std)
 
 

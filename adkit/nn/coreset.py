@@ -70,13 +70,14 @@ class _Selection:
         if dtype == torch.float64 and self.patches.device.type == "mps":
             self.patches = self.patches.cpu()  # MPS has no float64
         self.dtype = dtype
-        longest = max(float(part.to(dtype).square().sum(dim=1).max()) for part in self.patches.split(_ROWS))
+        longest = max(float(part.to(dtype).square().sum(dim=1).max()) for part in torch.split(self.patches, _ROWS))
         # The error of |a|² + |b|² - 2ab, with a margin. BLAS adds the D terms in blocks, so that the error
         # grows far slower than D.
         self.rounding = 32 * torch.finfo(dtype).eps * longest
         self.distances = torch.full((len(self.patches),), torch.inf, dtype=dtype, device=self.patches.device)
         chosen, self.indices = self.indices, []
-        self.add(chosen)
+        if chosen:
+            self.add(chosen)
 
     def _squared(self, rows: Tensor, centres: Tensor) -> Tensor:
         """(R, D) and (C, D) -> (R, C) squared distances."""
@@ -93,7 +94,7 @@ class _Selection:
     def add(self, chosen: list[int]) -> None:
         """Adds patches and brings all distances up to date in one pass."""
         self.indices += chosen
-        for centres in torch.tensor(chosen, dtype=torch.int64, device=self.patches.device).split(BLOCK):
+        for centres in torch.split(torch.tensor(chosen, dtype=torch.int64, device=self.patches.device), BLOCK):
             nearest_to = self._nearest_to(centres)
             for first in range(0, len(self.patches), _ROWS):
                 rows = slice(first, first + _ROWS)

@@ -1,28 +1,112 @@
-"""Patch features: what a frozen network sees around each position of the picture."""
+"""Patch features: what a frozen network sees around each position of the picture, and how far that is from a bank.
+
+On the CPU all of it runs in onnxruntime, up to the distances in one graph, so that no second library's threads
+compete for the cores; elsewhere it runs in torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from adkit.nn.backbone_names import EMBEDDED
+from adkit.nn.backbones import Backbone, weights_fingerprint
+from adkit.nn.neighbours import NearestNeighbour, append_distances
+from adkit.nn.onnx_session import OnnxSession, exported_model
 
 
-def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
-    """(B, C_i, h_i, w_i) per level -> float32 (B, h, w, D), D = sum of C_i, on the first level's grid.
+class PatchFeatures:
+    """Features of all patches of a frame, on the grid of the first stride.
 
     Coarser levels are enlarged bilinearly; then each position takes the mean over `neighbourhood`² positions.
     PatchCore (arXiv 2106.08265, section 3.1) averages each level on its own grid instead, which blurs the
     coarse level over an area four times as large; on one grid, all levels describe the same area.
+
+    Raises BackboneError, when first called, for a network or weights that are not to be had.
     """
+
+    def __init__(
+        self,
+        backbone: str = EMBEDDED,
+        *,
+        strides: Sequence[int] = (8, 16),
+        weights: Path | None = None,
+        neighbourhood: int = 3,
+        device: str = "cpu",
+    ) -> None:
+        self.backbone = backbone
+        self.strides = tuple(strides)
+        self.weights = weights
+        self.neighbourhood = neighbourhood
+        self.device = device
+        self.lengths: tuple[int, ...] = ()
+        """How many of the D features come from each level; known after the first call."""
+        self._sessions: dict[tuple[int, int], tuple[OnnxSession, OnnxSession] | None] = {}
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""
+        sessions = self._open(frames)
+        if sessions is None:
+            with torch.inference_mode():
+                features: Tensor = self._network(frames.to(self.device))
+            return features.to(torch.float32)
+        return torch.cat([sessions[0](frames=frame)[0] for frame in torch.split(frames, 1)])
+
+    def distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, h, w) distances of the frames' patches to the bank's nearest rows."""
+        sessions = self._open(frames)
+        if sessions is None:
+            features = self(frames)
+            return bank.distances(features.flatten(0, 2)).reshape(features.shape[:3])
+        # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
+        inputs = {"columns": bank.columns, "weights": bank.weights}
+        return torch.cat([sessions[1](frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
+
+    @cached_property
+    def _network(self) -> _FeatureNetwork:
+        # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
+        network = _FeatureNetwork(Backbone(self.backbone, self.strides, self.weights), self.neighbourhood)
+        self.lengths = network.backbone.channels
+        return network.to(self.device).eval()
+
+    def _open(self, frames: Tensor) -> tuple[OnnxSession, OnnxSession] | None:
+        """The sessions for features and for distances at this input size; None where torch is used."""
+        if self.device != "cpu":
+            return None
+        size = (int(frames.shape[-2]), int(frames.shape[-1]))
+        if size not in self._sessions:
+            strides = "_".join(map(str, self.strides))
+            source = weights_fingerprint(self.backbone, self.weights)
+            key = f"{self.backbone}-{strides}-mean{self.neighbourhood}-{size[0]}x{size[1]}-{source}"
+            model = exported_model(key, lambda: self._network, size, lambda: {"lengths": list(self.lengths)})
+            self._sessions[size] = None
+            if model is not None:
+                features = OnnxSession(model)
+                self._sessions[size] = (features, OnnxSession(append_distances(model)))
+                self.lengths = tuple(features.facts["lengths"])
+        return self._sessions[size]
+
+
+class _FeatureNetwork(nn.Module):
+    def __init__(self, backbone: Backbone, neighbourhood: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neighbourhood = neighbourhood
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return patch_features(self.backbone(frames), self.neighbourhood)
+
+
+def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
+    """(B, C_i, h_i, w_i) per level -> (B, h, w, D), D = sum of C_i, on the first level's grid."""
     height, width = levels[0].shape[-2:]
-    aligned = [
-        level
-        if level.shape[-2:] == (height, width)
-        else F.interpolate(level, (height, width), mode="bilinear", align_corners=False)
-        for level in levels
-    ]
+    aligned = [levels[0]]
+    aligned += [F.interpolate(level, (height, width), mode="bilinear", align_corners=False) for level in levels[1:]]
     joined = torch.cat(aligned, dim=1)
     if neighbourhood > 1:
         # Zeros outside the picture do not count, or the border would look anomalous.
@@ -38,6 +122,7 @@ def level_weights(patches: Tensor, lengths: Sequence[int]) -> Tensor:
     """
     variances = patches.var(dim=0, correction=0)
     weights = [
-        torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5) for part in variances.split(list(lengths))
+        torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=patches.device)
+        for part in torch.split(variances, list(lengths))
     ]
     return torch.cat(weights)

@@ -31,7 +31,7 @@ class LeaveOneOutBanks:
         squared, row = torch.empty(len(patches)), torch.empty(len(patches), dtype=torch.int64)
         clips = sorted(set(self._owners.tolist()))
         with progress.task("covering", len(patches) + len(patches) // 2) as advance:
-            for part in torch.arange(len(patches)).split(16_384):
+            for part in torch.split(torch.arange(len(patches)), 16_384):
                 found, index = nearest.nearest(patches[part])
                 squared[part], row[part] = found.cpu(), index.cpu()
                 advance(len(part))

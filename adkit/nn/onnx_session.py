@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -20,52 +21,61 @@ from adkit.storage import write_whole
 RELATIVE_TOLERANCE = 1e-3
 """The exported network may differ from torch by this share of the largest feature, not more."""
 
+_FACTS = "adkit"
 _log = logging.getLogger(__name__)
 
 
 class OnnxSession:
-    """A network that runs in onnxruntime on the CPU."""
+    """An ONNX model that runs in onnxruntime on the CPU."""
 
     def __init__(self, model: bytes) -> None:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors only
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, frames: Tensor) -> list[Tensor]:
-        """float32 (B, 3, H, W) -> the network's outputs."""
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(frames.numpy())})
-        return [torch.from_numpy(output) for output in outputs]
+    def __call__(self, **inputs: Tensor) -> list[Tensor]:
+        """The model's outputs for CPU tensors by name."""
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
+        return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was stored with the model when it was exported."""
+        facts: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map[_FACTS])
+        return facts
 
 
-def open_session(key: str, network: Callable[[], nn.Module], size: tuple[int, int]) -> OnnxSession | None:
-    """The network, which gives a list of tensors, as a session for inputs of `size` = (height, width).
+def exported_model(
+    key: str, network: Callable[[], nn.Module], size: tuple[int, int], facts: Callable[[], dict[str, Any]]
+) -> bytes | None:
+    """The network, from `frames` (B, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
 
-    `key` names it in the cache; `network` is called only when the cache lacks it. Where the exported
-    network disagrees with torch, the result is None: the caller then stays with torch.
+    `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. None when
+    onnxruntime's results differ from torch's: the caller then stays with torch.
     """
     path = cache_root() / "onnx" / f"{key}.onnx"
     if path.is_file():
+        model = path.read_bytes()
         try:
-            return OnnxSession(path.read_bytes())
+            _ = OnnxSession(model).facts
         # onnxruntime has an exception for each of its status codes; any of them means: export again.
         except Exception as error:
             _log.warning("the cached network %s cannot be used (%s); exporting it again", path, error)
+        else:
+            return model
     example = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    model = _export(network(), example)
-    session = OnnxSession(model)
-    if not _agrees(session, network(), example):
+    model = _export(network(), example, facts)
+    if not _agrees(OnnxSession(model), network(), example):
         _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", key)
         return None
     try:
         write_whole(path, model)
     except StorageError as error:
         _log.warning("%s: the network will be exported again next time", error)
-    return session
+    return model
 
 
-def _export(network: nn.Module, example: Tensor) -> bytes:
-    buffer = io.BytesIO()
+def _export(network: nn.Module, example: Tensor, facts: Callable[[], dict[str, Any]]) -> bytes:
     # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -76,15 +86,14 @@ def _export(network: nn.Module, example: Tensor) -> bytes:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
         )
-        assert program is not None
-        program.save(buffer)
-    return buffer.getvalue()
+    assert program is not None
+    model = program.model_proto
+    model.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
+    return bytes(model.SerializeToString())
 
 
 def _agrees(session: OnnxSession, network: nn.Module, example: Tensor) -> bool:
     with torch.inference_mode():
         expected = network(example)
-    return all(
-        float((found - level).abs().max()) <= RELATIVE_TOLERANCE * float(level.abs().max())
-        for found, level in zip(session(example), expected, strict=True)
-    )
+    difference = float((session(frames=example)[0] - expected).abs().max())
+    return difference <= RELATIVE_TOLERANCE * float(expected.abs().max())

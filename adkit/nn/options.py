@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from adkit.interfaces import Options
 from adkit.nn.backbone_names import EMBEDDED
+from adkit.options import Options
 
 
 def _parse_size(value: Any) -> Any:

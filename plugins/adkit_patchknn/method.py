@@ -8,16 +8,15 @@ density; where position matters, it is normalised per position by the normal ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from adkit.interfaces import Batches, Method, Progress
-from adkit.nn.backbones import Backbone
 from adkit.nn.coreset import greedy_coreset
-from adkit.nn.features import level_weights, patch_features
+from adkit.nn.features import PatchFeatures, level_weights
 from adkit.nn.leave_one_out import LeaveOneOutBanks
 from adkit.nn.neighbours import NearestNeighbour
 from adkit.nn.normalisation import (
@@ -64,7 +63,13 @@ class PatchKnn(Method[PatchKnnOptions]):
 
     def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._backbone = Backbone(options.backbone, strides=options.levels, weights=options.weights, device=device)
+        self._features = PatchFeatures(
+            options.backbone,
+            strides=options.levels,
+            weights=options.weights,
+            neighbourhood=options.neighbourhood,
+            device=device,
+        )
         self._bank = torch.empty(0)  # (N, D), already weighted
         self._weights = torch.empty(0)  # (D,)
         self._nearest = NearestNeighbour(torch.empty(0, 1))
@@ -79,17 +84,17 @@ class PatchKnn(Method[PatchKnnOptions]):
 
     def fit(self, batches: Batches, progress: Progress) -> None:
         """Fills the bank, then scores every training image against the bank without its own patches."""
-        patches, sources = self._collect(batches, progress)
+        patches, sources, clips = self._collect(batches, progress)
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
         chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress).sort().values
         self._bank = patches[chosen]
         self._facts = {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
-        self._nearest = NearestNeighbour(self._bank)
+        self._nearest = NearestNeighbour(self._bank, self._weights)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         del patches
-        maps = self._leave_one_out(batches, banks, progress)
+        maps = self._leave_one_out(batches, banks, clips, progress)
         self._facts["explained_by_position"] = round(explained_by_position(maps), 4)
         self._facts["position_normalised"] = position_matters(maps, self.options.position_normalisation)
         if self._facts["position_normalised"]:
@@ -99,8 +104,7 @@ class PatchKnn(Method[PatchKnnOptions]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        features = self._features(batch)
-        maps = self._nearest.distances(features.flatten(0, 2)).reshape(features.shape[:3]).cpu()
+        maps = self._features.distances(batch.frames[:, -1], self._nearest).cpu()
         return Prediction(maps=self._normalisation(maps) if self._normalisation else maps)
 
     def calibration(self) -> Prediction | None:
@@ -120,56 +124,51 @@ class PatchKnn(Method[PatchKnnOptions]):
         self._bank = state["bank"].to(self.device)
         self._weights = state["weights"].to(self.device)
         self._normalisation = PositionNormalisation.from_state(state)
-        self._nearest = NearestNeighbour(self._bank)
+        self._nearest = NearestNeighbour(self._bank, self._weights)
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """Sizes, and whether position mattered."""
         return self._facts
 
-    def _features(self, batch: Batch) -> Tensor:
-        """float32 (B, h, w, D), weighted once the weights are known."""
-        features = patch_features(self._backbone(batch.frames[:, -1]), self.options.neighbourhood)
-        return features * self._weights if len(self._weights) else features
+    def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor, dict[str, int]]:
+        """Weighted patches (N, D), the clip number of each (N,), and the number of each clip.
 
-    def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
-        """All patches (N, D), weighted, and the clip number of each (N,); a random part if they are too many."""
+        Where there are more patches than the limit, a random part of each image's is taken.
+        """
         generator = torch.Generator().manual_seed(self.seed)
-        self._weights = torch.empty(0)
-        parts: list[Tensor] = []
-        sources: list[Tensor] = []
         quota = max(1, self.options.patch_limit // len(batches))
-        with progress.task("features", len(batches)) as advance:
-            for features, numbers in self._walk(batches):
-                each = features.flatten(1, 2)
-                if each.shape[1] > quota:
-                    kept = torch.randperm(each.shape[1], generator=generator)[:quota].sort().values
-                    each = each[:, kept.to(each.device)]
-                parts.append(each.flatten(0, 1))
-                sources.append(numbers.repeat_interleave(each.shape[1]))
-                advance(len(numbers))
-        patches = torch.cat(parts)
-        parts.clear()
-        self._weights = level_weights(patches, self._backbone.channels)
-        return patches.mul_(self._weights), torch.cat(sources)
-
-    def _walk(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features (B, h, w, D) of each batch, and the number (B,) of the clip that each frame belongs to."""
         clips: dict[str, int] = {}
-        for batch in batches:
-            yield (
-                self._features(batch),
-                torch.tensor([clips.setdefault(clip, len(clips)) for clip in batch.clips]),
-            )
+        sources: list[int] = []
+        patches = torch.empty(0)
+        filled = 0
+        with progress.task("features", len(batches)) as advance:
+            for batch in batches:
+                each = self._features(batch.frames[:, -1]).flatten(1, 2)
+                count, length = min(quota, each.shape[1]), each.shape[2]
+                if not filled:
+                    # In one piece from the start: joining parts at the end would need twice the memory.
+                    patches = torch.empty((len(batches) * count, length), device=each.device)
+                for frame, clip in zip(each, batch.clips, strict=True):
+                    if count < len(frame):
+                        frame = frame[torch.randperm(len(frame), generator=generator)[:count].to(frame.device)]
+                    patches[filled : filled + count] = frame
+                    filled += count
+                    sources.append(clips.setdefault(clip, len(clips)))
+                advance(len(batch))
+        self._weights = level_weights(patches, self._features.lengths)
+        return patches.mul_(self._weights), torch.tensor(sources).repeat_interleave(filled // len(sources)), clips
 
-    def _leave_one_out(self, batches: Batches, banks: LeaveOneOutBanks, progress: Progress) -> Tensor:
+    def _leave_one_out(
+        self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int], progress: Progress
+    ) -> Tensor:
         """(N, h, w) distances of every training frame to the bank as it would be without its clip."""
-        nearest, current = self._nearest, -1
+        nearest, current = self._nearest, ""
         maps = []
         with progress.task("leave one out", len(batches)) as advance:
-            for features, numbers in self._walk(batches):
-                for frame, number in zip(features, numbers.tolist(), strict=True):
-                    if number != current:
-                        nearest, current = NearestNeighbour(banks.without(number)), number
-                    maps.append(nearest.distances(frame.flatten(0, 1)).reshape(frame.shape[:2]).cpu())
+            for batch in batches:
+                for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+                    if clip != current:
+                        nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
+                    maps.append(self._features.distances(frame, nearest).cpu())
                     advance(1)
-        return torch.stack(maps)
+        return torch.cat(maps)

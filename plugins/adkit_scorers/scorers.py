@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from adkit.interfaces import Options, Scorer
+from adkit.interfaces import Scorer
+from adkit.options import Options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

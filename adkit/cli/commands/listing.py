@@ -87,8 +87,8 @@ def show(
         title = f"run {record.id}"
     else:
         entry = catalogue.get(name)
-        loaded = entry.load()  # type: ignore[attr-defined]
-        model = getattr(loaded, "Options", None)
+        loaded = entry.load()
+        model = getattr(loaded, "Options", None)  # datasets and metrics have none
         rows = [asdict(row) for row in option_rows(model)] if model else []
         title = f"{catalogue.sort} {name}: {entry.summary} ({catalogue.origin(name).origin})"
         document = {"sort": catalogue.sort, "name": name, "summary": entry.summary, "options": rows}
