@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.calibration import Threshold, p_values
-from adkit.errors import AdkitError, DatasetError, RunError
+from adkit.errors import AdkitError, DatasetError, FrameError, RunError
 from adkit.frames import frame_shape, read_mask
 from adkit.interfaces import Evidence, MetricValue, Progress, Silent
 from adkit.registry import Registry
@@ -108,6 +108,8 @@ def evaluate(
         judge = open_judge(run, registry, device=device)
         note = _Collector(unreadable) if skip_bad else None
         predictions = predict_all(judge.method, samples, progress, "scoring", note)
+    if not predictions.ids:
+        raise FrameError(f"none of the {len(samples)} test images can be read", hint="adkit inspect names them")
     by_id = {sample.id: sample for sample in samples}
     kept = [by_id[sample_id] for sample_id in predictions.ids]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _pixels(maps: NDArray[np.float32]) -> NDArray[np.float64]:
-    return maps.reshape(len(maps), -1).astype(np.float64)
+    return maps.reshape(len(maps), maps.shape[1] * maps.shape[2]).astype(np.float64)
 
 
 class Maximum(Scorer[Options]):

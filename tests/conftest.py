@@ -1,0 +1,46 @@
+"""What several tests share: a cache of their own, small synthetic data, the real data where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adkit.registry import Registry, load_registry
+from adkit.testing.parts import write_parts
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Exported networks and synthetic parts go to a cache that this test session made."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = tmp_path_factory.mktemp("cache")
+        patch.setenv("ADKIT_CACHE", str(cache))
+        patch.delenv("ADKIT_RUNS", raising=False)
+        yield cache
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The installed plugins."""
+    return load_registry()
+
+
+@pytest.fixture(scope="session")
+def parts_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with the MVTec-like category `washer`: 8 training, 4 good and 9 defective test images, 256 px."""
+    root = tmp_path_factory.mktemp("parts")
+    write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=4, each_grade=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data that $ADKIT_DATA names, or ../shared/data; the test is skipped without it."""
+    places = [os.environ.get("ADKIT_DATA", ""), "../shared/data"]
+    for place in filter(None, places):
+        if (Path(place) / "mvtec" / "bottle").is_dir():
+            return Path(place).resolve()
+    pytest.skip("no real data: set ADKIT_DATA to a folder with mvtec/bottle")

@@ -1,0 +1,47 @@
+"""Every installed plugin, built-in or not, passes the checks that adkit offers to plugin authors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adkit.registry import load_registry
+from adkit.sources import open_datasets
+from adkit.testing import conformance
+
+REGISTRY = load_registry()
+
+
+def test_every_plugin_loads() -> None:
+    assert REGISTRY.broken == []
+
+
+@pytest.mark.parametrize("name", REGISTRY.methods.names())
+def test_method(name: str) -> None:
+    conformance.check_method(REGISTRY.methods.get(name).load())
+
+
+@pytest.mark.parametrize("name", REGISTRY.scorers.names())
+def test_scorer(name: str) -> None:
+    conformance.check_scorer(REGISTRY.scorers.get(name).load())
+
+
+@pytest.mark.parametrize("name", REGISTRY.metrics.names())
+def test_metric(name: str) -> None:
+    conformance.check_metric(REGISTRY.metrics.get(name).load())
+
+
+def test_mvtec(parts_root: Path) -> None:
+    (dataset,) = open_datasets("mvtec:washer", parts_root, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_folder(parts_root: Path) -> None:
+    (dataset,) = open_datasets(f"folder:{parts_root / 'mvtec' / 'washer'}", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_demo() -> None:
+    (dataset,) = open_datasets("demo:washer", None, REGISTRY)
+    conformance.check_dataset(dataset)
