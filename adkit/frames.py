@@ -6,6 +6,8 @@ that two images stay comparable), CMYK and palettes are converted, alpha is drop
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +39,8 @@ def is_image(path: Path) -> bool:
 
 def read_image(ref: FrameRef) -> NDArray[np.uint8]:
     """The frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it."""
-    with _opened(ref) as image:
-        try:
-            return _as_rgb(ImageOps.exif_transpose(image), ref)
-        # A damaged file surfaces as any of these, depending on the format's decoder.
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise FrameError(f"cannot decode {ref}: {error}", hint=_HINT) from None
+    with _decoding(ref) as image:
+        return _as_rgb(ImageOps.exif_transpose(image), ref)
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -50,23 +48,26 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     Pixels above half of the mask's own maximum count, so 0/1 and 0/255 masks both read right.
     """
-    grey = read_image(ref).max(axis=2)
+    with _decoding(ref) as image:
+        upright = ImageOps.exif_transpose(image)
+        # Not as 8 bit: the 1 of a 16-bit 0/1 mask would be rounded away.
+        grey = np.asarray(upright) if upright.mode.startswith("I") else _as_rgb(upright, ref).max(axis=2)
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
         raise FrameError(
             f"mask is {found} but the image is {expected}: {ref}",
             hint="make the mask in the image's own resolution",
         )
-    mask: NDArray[np.bool_] = grey.astype(np.int32) * 2 > int(grey.max())
+    mask: NDArray[np.bool_] = grey.astype(np.int64) * 2 > int(grey.max())
     return mask
 
 
 def frame_shape(ref: FrameRef) -> tuple[int, int]:
-    """(height, width) in px as `read_image` would give it, from the file's header only."""
-    with _opened(ref) as image:
+    """(height, width) in px as `read_image` would give it, from the file's header where the format allows."""
+    with _decoding(ref) as image:
         width, height = image.size
-        # EXIF orientations 5 to 8 turn the picture by a quarter.
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
+        turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
 
 
@@ -84,6 +85,17 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)
+
+
+@contextmanager
+def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
+    """The opened file; inside it, what a damaged file makes Pillow raise becomes a FrameError."""
+    with _opened(ref) as image:
+        try:
+            yield image
+        # Which of these it is depends on the format's decoder.
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise FrameError(f"cannot decode {ref}: {error}", hint=_HINT) from None
 
 
 def _opened(ref: FrameRef) -> Image.Image:

@@ -78,13 +78,14 @@ def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[Options]:
 def option_rows(model: type[Options]) -> list[OptionRow]:
     """The options of a model as a table, made from its JSON schema."""
     schema = model.model_json_schema()
+    defaults = model().model_dump(mode="json")
     rows = []
     for name, field in schema.get("properties", {}).items():
         rows.append(
             OptionRow(
                 name=name,
                 type=_type_of(field),
-                default=_value(field.get("default")),
+                default=_value(defaults[name]),
                 bounds=_bounds(field),
                 description=field.get("description", ""),
             )

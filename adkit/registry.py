@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -123,16 +124,18 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
         if not manager.get_hookcallers(module):
             raise TypeError("it implements no hook of adkit (is @hookimpl missing?)")
         for hook, kind, catalogue in catalogues:
-            for entry in (entry for entries in hook() for entry in entries):
-                if not isinstance(entry, kind):
+            results = hook()  # of this one plugin; pluggy leaves out None
+            if hook.get_hookimpls() and not results:
+                raise TypeError(f"{hook.name} must return {kind.__name__} records, got None")
+            for entry in (entry for entries in results for entry in entries):
+                if not (isinstance(entry, kind) and isinstance(entry.name, str)):
                     raise TypeError(f"{hook.name} must return {kind.__name__} records, got {entry!r}")
                 accepted.append((catalogue, entry))
     # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        problem = f"{type(error).__name__}: {first_line}"
+        problem = textwrap.shorten(f"{type(error).__name__}: {error}", width=400)  # in one line
         return Plugin(plugin.name, plugin.module, plugin.distribution, plugin.version, problem)
     for catalogue, entry in accepted:
         catalogue.add(entry, plugin)

@@ -89,10 +89,12 @@ class Predictions:
 
     def to_bytes(self) -> bytes:
         """As a safetensors file; the ids are in its metadata."""
+        import numpy as np
         from safetensors.numpy import save
 
         parts = {"maps": self.maps, "scores": self.scores}
-        tensors = {name: part for name, part in parts.items() if part is not None}
+        # safetensors takes an array's memory as it lies, whatever its strides.
+        tensors = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
         return save(tensors, metadata={"ids": json.dumps(self.ids)})
 
     @classmethod
@@ -104,7 +106,7 @@ class Predictions:
             with safe_open(path, framework="numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
                 ids = tuple(json.loads((file.metadata() or {}).get("ids", "[]")))
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise RunError(f"cannot read {path}: {error}", hint=_HINT) from None
         return cls(ids, tensors.get("maps"), tensors.get("scores"))
 

@@ -56,7 +56,7 @@ def data_hash(samples: Sequence[Sample]) -> str:
     """A fingerprint of samples by their ids and file sizes: the same data gives the same one anywhere."""
     digest = hashlib.sha256()
     for line in sorted(f"{sample.id}\t{_size(sample)}" for sample in samples):
-        digest.update(line.encode() + b"\n")
+        digest.update(line.encode(errors="surrogateescape") + b"\n")  # file names may be any bytes
     return digest.hexdigest()
 
 

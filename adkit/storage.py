@@ -41,24 +41,26 @@ def storage_faults(path: Path) -> Iterator[None]:
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `target` that takes its name when the block ends well.
 
-    An older folder of that name is replaced. When the block fails or is interrupted, nothing remains.
+    An older folder of that name is replaced. When the block fails or is interrupted, nothing of the new one
+    remains, and the older one stays.
     """
     with storage_faults(target):
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        shadow = temporary.with_name(temporary.name + "-old")
         try:
             temporary.chmod(0o777 & ~_umask())
             yield temporary
             if target.exists():
-                # Into the temporary folder's shadow first, so that the name is free for one instant only.
-                shadow = temporary.with_name(temporary.name + "-old")
-                target.rename(shadow)
-                temporary.rename(target)
-                shutil.rmtree(shadow)
-            else:
-                temporary.rename(target)
+                target.rename(shadow)  # and deleted later: the name is free for one instant only
+            temporary.rename(target)
         finally:
+            if shadow.exists() and not target.exists():
+                shadow.rename(target)
             shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(shadow, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

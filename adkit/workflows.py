@@ -89,7 +89,7 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     calibrated = time.perf_counter()
 
     record = RunRecord(
-        id=new_run_id(request.runs_root, request.method, request.dataset.spec.partition(":")[2]),
+        id=new_run_id(request.runs_root, request.method, Path(request.dataset.spec.partition(":")[2]).name),
         created=datetime.now(UTC),
         method=request.method,
         origin=registry.methods.origin(request.method).origin,

@@ -20,6 +20,9 @@ from adkit.storage import write_whole
 
 Rows = Sequence[Mapping[str, Any]]
 
+PIPED_WIDTH = 120
+"""Characters a line where there is no terminal to ask."""
+
 MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
 
@@ -47,18 +50,25 @@ def emit(chosen: Format, output: Path | None, rows: Rows, document: Any) -> None
 
 
 def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
-    """A table on stdout, numbers to the right; rows beyond the most are counted."""
+    """A table on stdout, numbers to the right; rows beyond the most are counted.
+
+    Only the column of the longest texts is wrapped; the others keep their words whole.
+    """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
     if not rows:
         console.print(f"{title}: none")
         return
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, caption=caption)
     table.caption_justify = "left"
-    for name in rows[0]:
+    shown = [[_cell(value) for value in row.values()] for row in rows[:MOST_ROWS]]
+    longest = max(range(len(rows[0])), key=lambda column: max(len(cells[column]) for cells in shown))
+    for column, name in enumerate(rows[0]):
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows[:MOST_ROWS]:
-        table.add_row(*map(_cell, row.values()))
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=column != longest, overflow="fold")
+    for cells in shown:
+        table.add_row(*cells)
     console.print(table)
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more: --output FILE.csv holds all")

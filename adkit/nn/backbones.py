@@ -68,8 +68,10 @@ def _build(
     import timm  # takes seconds to import
 
     architecture = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else name
-    if architecture.partition(".")[0] not in timm.list_models():
-        raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, [EMBEDDED, *_usual(timm)]))
+    base, _, tag = architecture.partition(".")
+    tagged = timm.list_pretrained(f"{base}.*")
+    if base not in timm.list_models() or (tag and architecture not in tagged):
+        raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, tagged or _usual(timm)))
     levels = _levels(timm, architecture, strides)
     if name == EMBEDDED:
         path = weights or _embedded_weights()
@@ -139,9 +141,10 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
+    # Torch's own words advise to run the file's code, or say nothing at all.
     except Exception as error:
         raise BackboneError(
-            f"cannot read weights from {path}: {str(error).splitlines()[0][:160]}",
+            f"cannot read weights from {path} ({type(error).__name__})",
             hint="a .safetensors file, or a .pth file that holds tensors only, was expected",
         ) from None
     for wrapper in ("state_dict", "model"):
@@ -149,7 +152,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             state = state[wrapper]
     if not isinstance(state, dict):
         raise BackboneError(f"{path} holds {type(state).__name__}", hint="a dict of tensors was expected")
-    return {str(key).removeprefix("module."): tensor for key, tensor in state.items()}
+    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, path: Path) -> None:
@@ -168,6 +171,7 @@ def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name:
 
 def _usual(timm: Any) -> list[str]:
     names = [
+        EMBEDDED,
         "resnet18",
         "resnet50",
         "wide_resnet50_2",
@@ -175,4 +179,4 @@ def _usual(timm: Any) -> list[str]:
         "convnext_tiny",
         "efficientnet_b0",
     ]
-    return [name for name in names if name in timm.list_models()]
+    return [name for name in names if name == EMBEDDED or name in timm.list_models()]

@@ -32,6 +32,10 @@ def _show_size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def _show_list(values: tuple[int, ...]) -> str:
+    return ",".join(map(str, values))
+
+
 Pixels = Annotated[int, Field(ge=32, le=4096)]
 FrameSize = Annotated[
     tuple[Pixels, Pixels],
@@ -44,6 +48,7 @@ Strides = Annotated[
     tuple[Annotated[int, Field(ge=1, le=64)], ...],
     Field(min_length=1),
     BeforeValidator(_parse_list, json_schema_input_type=str),
+    PlainSerializer(_show_list),
 ]
 """Feature levels by their stride in px, written as "8,16"."""
 

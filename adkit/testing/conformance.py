@@ -67,7 +67,7 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
 
     method = method_class(parsed, seed=3)
     height, width = method.frame_size
-    assert height > 0 and width > 0, f"frame_size is {method.frame_size}"
+    assert min(height, width) > 0, f"frame_size is {method.frame_size}"
     assert method.window >= 1, f"window is {method.window}"
     frames = synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window)
     batches = FrameBatches(frames)
@@ -134,7 +134,8 @@ def check_metric(metric_class: type[Metric]) -> None:
     """Checks that a perfect result is judged better than a wrong one, and undefined cases are explained."""
     metric = metric_class()
     perfect, wrong = metric(_evidence(perfect=True)), metric(_evidence(perfect=False))
-    assert perfect.value is not None and wrong.value is not None, "a plain case is undefined"
+    assert perfect.value is not None, f"a plain case is undefined: {perfect.why_undefined}"
+    assert wrong.value is not None, f"a plain case is undefined: {wrong.why_undefined}"
     assert perfect.value > wrong.value, f"a perfect result gives {perfect.value}, a wrong one {wrong.value}"
     all_good = metric(_evidence(perfect=True, anomalous=False))
     assert all_good.value is None or np.isfinite(all_good.value), f"without anomalies: {all_good.value}"

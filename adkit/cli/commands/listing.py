@@ -11,6 +11,7 @@ from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
+    from adkit.options import Options
     from adkit.registry import Registry
     from adkit.runs import RunRecord
 
@@ -68,11 +69,8 @@ def show(
 
     Example: [bold]adkit show patchknn[/bold]
     """
-    from dataclasses import asdict
-
     from adkit.cli.output import emit, print_table
     from adkit.errors import PluginError, nearest
-    from adkit.options import option_rows
 
     registry = loaded_registry()
     catalogues = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
@@ -89,7 +87,7 @@ def show(
         entry = catalogue.get(name)
         loaded = entry.load()
         model = getattr(loaded, "Options", None)  # datasets and metrics have none
-        rows = [asdict(row) for row in option_rows(model)] if model else []
+        rows = _option_rows(model) if model else []
         title = f"{catalogue.sort} {name}: {entry.summary} ({catalogue.origin(name).origin})"
         document = {"sort": catalogue.sort, "name": name, "summary": entry.summary, "options": rows}
         if model:
@@ -98,6 +96,20 @@ def show(
         print_table(title, rows)
     else:
         emit(format_, None, rows, document)
+
+
+def _option_rows(model: type[Options]) -> list[dict[str, Any]]:
+    from adkit.options import option_rows
+
+    return [
+        {
+            "option": row.name,
+            "default": row.default,
+            "takes": f"{row.type} {row.bounds}".strip(),
+            "what it does": row.description,
+        }
+        for row in option_rows(model)
+    ]
 
 
 def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:

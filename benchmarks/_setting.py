@@ -1,0 +1,50 @@
+"""What every benchmark shares: the line that names machine and date, timing in turns, the data's folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+
+def heading(title: str) -> None:
+    """Prints what is measured, on what machine, when, with which libraries."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = lines[0].partition(":")[2].strip() if lines else processor
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("adkit", "torch", "onnxruntime", "numpy"))
+    print(f"## {title}\n")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {processor}, {libraries}\n", flush=True)
+
+
+def data_root() -> Path:
+    """The folder that $ADKIT_DATA names, or ../shared/data."""
+    root = Path(os.environ.get("ADKIT_DATA", "../shared/data"))
+    if not root.is_dir():
+        raise SystemExit(f"no data at {root}: set ADKIT_DATA")
+    return root
+
+
+def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Seconds of each function in each round, A B A B …, so that a drifting machine harms all alike."""
+    taken: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function()  # warm up
+    for _ in range(rounds):
+        for times, function in zip(taken, functions, strict=True):
+            started = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - started)
+    return taken
+
+
+def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
+    """The median over rounds of times / reference."""
+    return statistics.median(one / other for one, other in zip(times, reference, strict=True))

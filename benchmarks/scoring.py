@@ -1,0 +1,76 @@
+"""Scoring against the bare onnxruntime backbone in the same run: backbone, neighbours and map; then with decoding.
+
+python benchmarks/scoring.py [--dataset mvtec:screw]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from _setting import data_root, heading, in_turns, median_ratio
+
+from adkit.batches import FrameBatches
+from adkit.cli.terminal import terminal_progress
+from adkit.nn.backbones import Backbone
+from adkit.nn.onnx_session import OnnxSession, exported_model
+from adkit.registry import load_registry
+from adkit.sources import open_datasets
+from adkit.types import Batch
+from adkit.workflows import FitRequest, fit, open_judge
+
+ROUNDS = 40
+
+
+class _OneLevel(torch.nn.Module):
+    """The backbone alone, its levels in one output so that one session gives all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return torch.cat([level.flatten(1) for level in self.backbone(frames)], dim=1)
+
+
+def main() -> None:
+    """Fits once, then measures frame by frame in turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="mvtec:screw")
+    arguments = parser.parse_args()
+    heading("scoring: milliseconds per image, batch of one")
+    registry = load_registry()
+    (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
+    with tempfile.TemporaryDirectory() as folder:
+        run = fit(FitRequest("patchknn", dataset, Path(folder), root=data_root()), registry, terminal_progress())
+        judge = open_judge(run, registry)
+        size = judge.method.frame_size
+        model = exported_model(f"bench-backbone-{size[0]}x{size[1]}", _OneLevel, size, dict)
+        assert model is not None
+        bare = OnnxSession(model)
+        samples = dataset.samples("test")
+        batch = next(iter(FrameBatches(samples, size)))
+        frame = batch.frames[:1, -1].contiguous()
+        single = Batch(batch.frames[:1], batch.ids[:1], batch.clips[:1])
+        bare_s, predict_s = in_turns([lambda: bare(frames=frame), lambda: judge.method.predict(single)], ROUNDS)
+        started = time.perf_counter()
+        decoded = sum(len(one) for one in FrameBatches(samples, size))
+        decode_s = (time.perf_counter() - started) / decoded
+        started = time.perf_counter()
+        scored = sum(1 for _ in judge.score(samples))
+        whole_s = (time.perf_counter() - started) / scored
+    print("| size | bank | backbone alone | scoring | ratio | decoding alone | files to scores |")
+    print("|---|---|---|---|---|---|---|")
+    bare_ms, predict_ms = statistics.median(bare_s) * 1000, statistics.median(predict_s) * 1000
+    print(
+        f"| {size[0]}×{size[1]} | {run.record.facts['bank']} | {bare_ms:.1f} | {predict_ms:.1f} "
+        f"| {median_ratio(predict_s, bare_s):.2f} | {decode_s * 1000:.1f} | {whole_s * 1000:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

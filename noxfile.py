@@ -1,0 +1,121 @@
+"""One door for each chore: `nox` runs all that a change must pass, `nox -s NAME` one of them.
+
+Environments are made with pip (the venv backend) and used again; `nox -r` on a second run is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "docs", "tests", "wheel", "third_party"]
+
+EXAMPLE = "docs/examples/adkit-brightness"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and simple mistakes."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Strict types, in the environment of the tests: mypy needs the libraries it reads."""
+    in_test_environment(session, "-m", "mypy")
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """The generated parts of the docs are those that the program prints today."""
+    pages = [str(path) for path in [Path("README.md"), *Path("docs").glob("*.md")]]
+    in_test_environment(session, "-m", "cogapp", "--check", "--diff", "-P", *pages)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """The test suite."""
+    in_test_environment(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Every figure of the docs, measured anew: `nox -s bench -- coreset` for one of them."""
+    names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))
+    for name in names:
+        in_test_environment(session, f"benchmarks/{name}.py")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel holds the core and every plugin, and nothing else."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        (built,) = Path(folder).glob("*.whl")
+        names = session.run("python", "-m", "zipfile", "-l", str(built), silent=True) or ""
+        packages = {line.split("/")[0] for line in names.splitlines()[1:]}
+        expected = {"adkit", *(path.name for path in Path("plugins").iterdir())}
+        found = {name for name in packages if not name.endswith(".dist-info")}
+        if found != expected:
+            session.error(f"the wheel holds {sorted(found)}, expected {sorted(expected)}")
+
+
+@nox.session
+def third_party(session: nox.Session) -> None:
+    """A stranger's plugin on adkit's wheel, in a fresh environment, through every command."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", folder, ".")
+        (built,) = work.glob("adkit-*.whl")
+        # Without the index's answer for adkit itself: the wheel just built is meant, whatever is installed.
+        session.install(str(built), "--force-reinstall", "--no-deps")
+        session.install(str(built), "pytest")
+        session.install("--no-deps", "--force-reinstall", f"./{EXAMPLE}")
+        environment = {"ADKIT_RUNS": str(work / "runs"), "ADKIT_CACHE": str(work / "cache")}
+
+        def adkit(*arguments: str) -> str:
+            command = ("python", "-P", "-m", "adkit", *arguments)
+            return session.run(*command, env=environment, silent=True) or ""
+
+        listed = json.loads(adkit("list", "methods", "--format", "json"))
+        if "brightness" not in {row["name"] for row in listed}:
+            session.error(f"adkit list methods does not know the plugin: {listed}")
+        if "side" not in adkit("show", "brightness"):
+            session.error("adkit show does not know the plugin's option")
+        fitted = json.loads(
+            adkit("fit", "--method", "brightness", "--dataset", "demo:washer", "--set", "side=32", "--format", "json")
+        )
+        judged = json.loads(adkit("eval", "--run", fitted["run"], "--format", "json"))
+        if judged["metrics"]["image_auroc"]["value"] is None:
+            session.error(f"adkit eval gave no AUROC: {judged}")
+        pictures = sorted(work.glob("cache/demo/*/washer/test/good/*.png"))[:2]
+        scored = json.loads(adkit("score", *map(str, pictures), "--method", "brightness", "--format", "json"))
+        if len(scored["results"]) != 2:
+            session.error(f"adkit score gave {scored}")
+        session.run("python", "-P", "-m", "pytest", "-q", f"{EXAMPLE}/test_brightness.py", "-p", "no:cacheprovider")
+
+
+def in_test_environment(session: nox.Session, *command: str) -> None:
+    """Runs python in the one heavy environment that types, docs, tests and benchmarks share.
+
+    It is made anew when pyproject.toml changes.
+    """
+    folder = Path(".nox") / "shared"
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    stamp = folder / "pyproject.toml"
+    wanted = Path("pyproject.toml").read_text(encoding="utf-8")
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
+        session.run(sys.executable, "-m", "venv", str(folder), external=True)
+        session.run(str(python), "-m", "pip", "install", "--quiet", "--editable", ".[dev]", external=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    session.run(str(python), *command, external=True)

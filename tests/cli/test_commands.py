@@ -1,0 +1,345 @@
+"""The commands as a user types them, on small synthetic parts."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from adkit.cli import app
+from adkit.runs import open_run
+
+SMALL = ["--set", "size=64"]  # one small network export for all tests
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ok(*arguments: str | Path) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def fault(*arguments: str | Path) -> str:
+    """What a command that fails through the user's fault prints: exactly two lines."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()[-2:]
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("hint:  ")
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, parts_root: Path) -> Path:
+    """A runs folder with one run of patchknn on the washers."""
+    folder = tmp_path_factory.mktemp("runs")
+    ok("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", folder, *SMALL)
+    return folder
+
+
+@pytest.fixture
+def washers(parts_root: Path) -> Path:
+    return parts_root / "mvtec" / "washer"
+
+
+def test_fit_writes_a_run_that_says_what_it_promises(runs: Path) -> None:
+    (folder,) = runs.iterdir()
+    record = open_run(folder).record
+    assert record.method == "patchknn"
+    assert record.options["size"] == "64x64"
+    assert record.train_count == record.threshold.count == 8
+    assert record.threshold.expected_rate == pytest.approx(1 / 9)
+    assert record.facts["bank"] > 0
+
+
+def test_fit_prints_json(parts_root: Path, tmp_path: Path) -> None:
+    result = ok(
+        "fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL, "-f", "json"
+    )
+    fitted = json.loads(result.stdout)
+    assert Path(fitted["folder"]).is_dir()
+    assert fitted["expected_false_alarm_rate"] == pytest.approx(1 / 9)
+
+
+def test_the_same_seed_gives_the_same_run(runs: Path, parts_root: Path, tmp_path: Path) -> None:
+    ok("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
+    (first,), (second,) = runs.iterdir(), tmp_path.iterdir()
+    assert open_run(first).record.files == open_run(second).record.files
+
+
+def test_eval_judges_every_metric(runs: Path) -> None:
+    judged = json.loads(ok("eval", "--runs", runs, "--format", "json").stdout)
+    names = {"image_auroc", "average_precision", "oracle_f1", "pixel_auroc", "aupro", "pixel_iou"}
+    assert set(judged["metrics"]) == names
+    for name, metric in judged["metrics"].items():
+        assert 0 <= metric["value"] <= 1, name
+        assert metric["why_undefined"] is None
+    assert sum(row["count"] for row in judged["kinds"]) == judged["samples"] == 13
+
+
+def test_eval_draws_and_prints_a_table_by_kind(runs: Path) -> None:
+    result = ok("eval", "--runs", runs)
+    assert "clear_scratch" in result.stdout
+    pictures = list(runs.glob("*/evaluation/pictures/*.png"))
+    assert len(pictures) >= 10
+    with Image.open(pictures[0]) as picture:
+        assert picture.width > picture.height > 400
+
+
+def test_another_scorer_is_judged_without_the_model(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.loads(ok("eval", "--runs", runs, "-f", "json").stdout)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("adkit.evaluation.open_judge", fail)
+    after = json.loads(ok("eval", "--runs", runs, "--scorer", "mean", "-f", "json").stdout)
+    assert after["scorer"] == "mean"
+    assert after["threshold"]["value"] != before["threshold"]["value"]
+    assert after["metrics"]["aupro"] == before["metrics"]["aupro"]
+    assert after["metrics"]["image_auroc"] != before["metrics"]["image_auroc"]
+
+
+def test_score_takes_files_folders_and_globs(runs: Path, washers: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores.csv"
+    one = washers / "test" / "clear_stain" / "000.png"
+    ok("score", one, washers / "test" / "good", f"{washers}/test/*/*.png", "--runs", runs, "-o", output)
+    rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 13
+    assert rows[0]["path"] == str(one)
+    for row in rows:
+        assert row["decision"] == ("anomalous" if float(row["score"]) > float(row["threshold"]) else "normal")
+        assert 1 / 9 - 1e-9 <= float(row["p_value"]) <= 1
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_score_prints_machine_formats(runs: Path, washers: Path, form: str) -> None:
+    text = ok("score", washers / "test" / "good", "--method", "patchknn", "--runs", runs, "-f", form).stdout
+    rows = json.loads(text)["results"] if form == "json" else [json.loads(line) for line in text.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == ["000.png", "001.png", "002.png", "003.png"]
+
+
+def test_score_agrees_with_eval(runs: Path, washers: Path) -> None:
+    judged = [json.loads(line) for line in ok("eval", "--runs", runs, "-f", "jsonl").stdout.splitlines()]
+    scored = [
+        json.loads(line) for line in ok("score", washers / "test", "--runs", runs, "-f", "jsonl").stdout.splitlines()
+    ]
+    expected = {row["path"]: row["score"] for row in judged}
+    assert {row["path"]: row["score"] for row in scored} == pytest.approx(expected, rel=1e-5)
+
+
+def test_score_draws_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> None:
+    ok("score", washers / "test" / "clear_stain", "--runs", runs, "--heatmaps", tmp_path / "maps")
+    (picture,) = (tmp_path / "maps").iterdir()
+    with Image.open(picture) as opened:
+        assert np.asarray(opened).std() > 10
+
+
+def test_one_bad_file_among_many_is_named_and_the_rest_scored(runs: Path, washers: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "broken.png"
+    bad.write_bytes((washers / "test" / "good" / "000.png").read_bytes()[:2000])
+    arguments = ["score", washers / "test" / "good", bad, "--runs", runs, "-f", "json"]
+    result = run(*arguments)
+    assert result.exit_code == 3
+    rows = json.loads(result.stdout)["results"]
+    assert [row["decision"] for row in rows].count("unreadable") == 1
+    assert rows[-1]["score"] is None
+    assert str(bad) in result.stderr
+    assert "1 of 5" in result.stderr
+    assert run(*arguments, "--skip-bad").exit_code == 0
+
+
+def test_nothing_readable_is_not_a_crash(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    result = run("score", tmp_path / "text.png", "--runs", runs)
+    assert result.exit_code == 3
+    assert "not an image" in result.stderr
+
+
+def test_fit_refuses_a_bad_training_image_or_skips_it(washers: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts" / "train" / "good"
+    parts.mkdir(parents=True)
+    for image in (washers / "train" / "good").iterdir():
+        (parts / image.name).write_bytes(image.read_bytes())
+    (parts / "003.png").write_bytes(b"")
+    arguments = ["fit", "-m", "patchknn", "-d", f"folder:{tmp_path / 'parts'}", "--runs", tmp_path / "runs", *SMALL]
+    message = fault(*arguments)
+    assert "003.png" in message
+    assert "0 bytes" in message
+    assert not (tmp_path / "runs").exists()
+    ok(*arguments, "--skip-bad")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert open_run(folder).record.train_count == 7
+    assert open_run(folder).record.skipped == [str(parts / "003.png")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-m", "patchnn", "-d", "mvtec:washer"], "did you mean patchknn"),
+        (["-m", "patchknn", "-d", "mvtek:washer"], "did you mean mvtec"),
+        (["-m", "patchknn", "-d", "mvtec:washr"], "did you mean washer"),
+        (["-m", "patchknn", "-d", "mvtec"], "mvtec:bottle"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--set", "coreset=1"], "did you mean coreset_ratio"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--set", "coreset_ratio=2"], "≤ 1"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--set", "coreset_ratio"], "key=value"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--scorer", "maxx"], "did you mean max"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--scorer", "quantile:q=2"], "≤ 1"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--device", "tpu"], "no device 'tpu'"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--set", "backbone=resnet81"], "did you mean resnet18"),
+    ],
+)
+def test_a_misspelt_fit_is_refused_and_writes_nothing(
+    arguments: list[str], expected: str, parts_root: Path, tmp_path: Path
+) -> None:
+    assert expected in fault("fit", *arguments, "--root", parts_root, "--runs", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_root_lists_the_places_tried(tmp_path: Path) -> None:
+    message = fault("fit", "-m", "patchknn", "-d", "mvtec:bottle", "--root", tmp_path / "nowhere")
+    for place in ("nowhere/mvtec", "nowhere/mvtec_anomaly_detection", "train/good"):
+        assert place in message
+
+
+def test_too_few_images_are_refused(washers: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no good image" in fault("fit", "-m", "patchknn", "-d", f"folder:{empty}", "--runs", tmp_path / "runs")
+    (empty / "one.png").write_bytes((washers / "train" / "good" / "000.png").read_bytes())
+    message = fault("fit", "-m", "patchknn", "-d", f"folder:{empty}", "--runs", tmp_path / "runs")
+    assert "has 1 training images" in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_anomalous_training_images_are_refused(washers: Path, tmp_path: Path) -> None:
+    for kind in ("good", "crack"):
+        folder = tmp_path / "mvtec" / "washer" / "train" / kind
+        folder.mkdir(parents=True)
+        (folder / "000.png").write_bytes((washers / "train" / "good" / "000.png").read_bytes())
+    message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", tmp_path, "--runs", tmp_path / "runs")
+    assert "1 of 2 training images are marked anomalous" in message
+    assert "crack" in message
+
+
+def test_an_interrupted_fit_leaves_nothing(parts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._leave_one_out", interrupt)
+    result = run("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
+    assert result.exit_code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(parts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)  # run.json comes last, when the model is already written
+    message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
+    assert "the disk is full" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_run_is_refused(runs: Path, washers: Path, tmp_path: Path) -> None:
+    (source,) = runs.iterdir()
+    copy = tmp_path / source.name
+    copy.mkdir()
+    for file in source.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    model = copy / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    assert "model.safetensors has" in fault("score", washers / "test" / "good", "--run", copy)
+    model.unlink()
+    assert "lacks model.safetensors" in fault("score", washers / "test" / "good", "--run", copy)
+
+
+def test_no_run_yet_says_how_to_make_one(tmp_path: Path, washers: Path) -> None:
+    message = fault("score", washers / "test" / "good", "--runs", tmp_path)
+    assert "adkit fit --method" in message
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("methods", "patchknn"),
+        ("datasets", "mvtec"),
+        ("scorers", "top1"),
+        ("metrics", "aupro"),
+        ("plugins", "adkit_folder"),
+        ("runs", "patchknn"),
+    ],
+)
+def test_list(what: str, expected: str, runs: Path) -> None:
+    assert expected in ok("list", what, "--runs", runs).stdout
+    rows = json.loads(ok("list", what, "--runs", runs, "-f", "json").stdout)
+    assert any(expected in map(str, row.values()) for row in rows)
+
+
+def test_show_prints_options_with_defaults_and_bounds(runs: Path) -> None:
+    text = ok("show", "patchknn").stdout
+    assert "coreset_ratio" in text
+    assert "> 0, ≤ 1" in text
+    document = json.loads(ok("show", "patchknn", "-f", "json").stdout)
+    assert document["schema"]["properties"]["coreset_ratio"]["default"] == 0.01
+    (folder,) = runs.iterdir()
+    assert json.loads(ok("show", folder.name, "--runs", runs, "-f", "json").stdout)["id"] == folder.name
+    assert "did you mean patchknn" in fault("show", "patchkn")
+
+
+def test_inspect_counts_and_draws(parts_root: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    result = ok("inspect", "-d", "mvtec:washer", "--root", parts_root, "--sheet", sheet, "-f", "json")
+    found = json.loads(result.stdout)
+    assert found["sizes"] == {"256×256": 21}
+    assert found["findings"] == []
+    assert {"split": "test", "kind": "good", "images": 4, "masks": 0} in found["counts"]
+    with Image.open(sheet) as opened:
+        assert opened.width > 500
+
+
+def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None:
+    source = parts_root / "mvtec" / "washer"
+    good = tmp_path / "parts" / "train" / "good"
+    test = tmp_path / "parts" / "test" / "crack"
+    good.mkdir(parents=True)
+    test.mkdir(parents=True)
+    for number in range(3):
+        (good / f"{number}.png").write_bytes((source / "train" / "good" / f"{number:03d}.png").read_bytes())
+    (good / "copy.png").write_bytes((good / "0.png").read_bytes())
+    (test / "leak.png").write_bytes((good / "1.png").read_bytes())
+    (good / "empty.png").write_bytes(b"")
+    Image.new("L", (16, 16), 7).save(good / "tiny.png")
+    result = ok("inspect", "-d", f"folder:{tmp_path / 'parts'}", "--sheet", tmp_path / "sheet.png", "-f", "json")
+    findings = " | ".join(json.loads(result.stdout)["findings"])
+    for expected in ("in both splits", "identical copies", "0 bytes", "smaller than 32 px", "one colour", "no mask"):
+        assert expected in findings, expected
+
+
+def test_demo_ends_with_a_picture_and_the_next_step(tmp_path: Path) -> None:
+    result = ok("demo", "--runs", tmp_path)
+    assert "image_auroc" in result.stdout
+    assert "adkit fit --method patchknn --dataset folder:" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("a picture: ")]
+    assert Path(line.removeprefix("a picture: ")).is_file()
+
+
+@pytest.mark.parametrize("command", ["demo", "inspect", "fit", "eval", "score", "list", "show"])
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    assert f"Example: adkit {command}" in " ".join(ok(command, "--help").stdout.split())
+
+
+def test_version() -> None:
+    assert ok("--version").stdout.startswith("adkit 0.")
