@@ -122,6 +122,8 @@ class Dataset(ABC):
 
     spec: str
     """How the user names it: `mvtec:bottle`."""
+    root: Path | None = None
+    """The absolute folder from which `select` finds it again, wherever the user then stands; None: needs none."""
 
     @classmethod
     @abstractmethod

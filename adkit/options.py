@@ -111,4 +111,4 @@ def _value(value: Any) -> str:
 def _bounds(field: Mapping[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     parts = [field, *field.get("anyOf", [])]
-    return ", ".join(f"{sign} {part[key]:g}" for key, sign in signs.items() for part in parts if key in part)
+    return ", ".join(f"{sign} {part[key]}" for key, sign in signs.items() for part in parts if key in part)

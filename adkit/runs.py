@@ -11,6 +11,7 @@ Checksums of the files stand in run.json, and run.json carries its own: a trunca
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adkit.calibration import Threshold
-from adkit.errors import RunError, nearest
+from adkit.errors import RunError
 from adkit.storage import checksum, whole_folder
 
 if TYPE_CHECKING:
@@ -133,13 +134,14 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibra
     """Writes a new run below `root` and returns it; nothing remains if that fails."""
     from safetensors.torch import save
 
-    folder = root / record.id
     contents = {
         MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
         CALIBRATION: calibration.to_bytes(),
     }
     files = {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
-    record = record.model_copy(update={"files": files})
+    # Another fit may have taken the name in the meantime; a run never replaces a run.
+    record = record.model_copy(update={"files": files, "id": _free_name(root, record.id)})
+    folder = root / record.id
     with whole_folder(folder) as temporary:
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
@@ -151,12 +153,7 @@ def new_run_id(root: Path, method: str, category: str, now: datetime | None = No
     """A name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
     plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
-    stem = f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}"
-    name, number = stem, 1
-    while (root / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name
+    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
 
 
 def open_run(folder: Path) -> Run:
@@ -196,9 +193,19 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
             if candidate.is_dir():
                 return open_run(candidate)
         ids = [folder.name for folder, _ in list_runs(root)]
-        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=nearest(name, ids[-8:]))
-    records = [(folder, record) for folder, record in list_runs(root) if isinstance(record, RunRecord)]
-    fitting = [folder for folder, record in records if method in (None, record.method)]
+        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
+    runs = list_runs(root)
+    fitting = [folder for folder, record in runs if isinstance(record, RunRecord) and method in (None, record.method)]
+    # Names begin with the time. To take an older run because the newest is damaged would be a silent surprise.
+    damaged = [
+        error
+        for folder, error in runs
+        if isinstance(error, RunError)
+        and (folder / RECORD).exists()
+        and (not fitting or folder.name > fitting[-1].name)
+    ]
+    if damaged:
+        raise damaged[-1]
     if not fitting:
         wanted = f"a run of {method}" if method else "a run"
         example = f"adkit fit --method {method or 'patchknn'} --dataset folder:good_parts/"
@@ -206,9 +213,24 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
     return open_run(fitting[-1])
 
 
+def _nearest_id(name: str, ids: list[str]) -> str:
+    """A hint that compares with all ids, and lists the newest only."""
+    close = difflib.get_close_matches(name, ids, n=1)
+    listed = ", ".join(ids[-3:]) or "none"
+    return f"did you mean {close[0]}?" if close else f"the newest: {listed}"
+
+
 def default_runs_root() -> Path:
     """Where runs are kept: $ADKIT_RUNS, or ./runs."""
     return Path(os.environ.get("ADKIT_RUNS") or "runs")
+
+
+def _free_name(root: Path, stem: str) -> str:
+    name, number = stem, 1
+    while (root / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
 def _signed(record: RunRecord) -> str:

@@ -34,7 +34,7 @@ def loose_samples(arguments: Iterable[str]) -> list[Sample]:
     A file that is named directly is taken whatever its suffix. Raises DatasetError when an argument names
     nothing.
     """
-    paths: dict[Path, None] = {}
+    paths: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
@@ -48,8 +48,9 @@ def loose_samples(arguments: Iterable[str]) -> list[Sample]:
             found = [match for match in found if match.is_file() and is_image(match)]
             if not found:
                 raise DatasetError(f"there is no file {argument}", hint="give images, folders or 'globs/*.png'")
-        paths.update(dict.fromkeys(found))
-    return [Sample.still(str(path), path) for path in paths]
+        for path in found:
+            paths.setdefault(path.resolve(), path)
+    return [Sample.still(str(path), path) for path in paths.values()]
 
 
 def data_hash(samples: Sequence[Sample]) -> str:

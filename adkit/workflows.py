@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 HELD_OUT_SHARE = 0.2
 """Of the training data, for methods that cannot calibrate themselves."""
+PIXEL_SHARE = 0.001
+"""Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class FitRequest:
     runs_root: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     scorer: str | None = None
-    root: Path | None = None
     seed: int = 0
     device: str = "auto"
     false_alarm_rate: float = 0.01
@@ -96,7 +97,7 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
         options=options.model_dump(mode="json"),
         scorer=request.scorer or method_class.default_scorer,
         dataset=request.dataset.spec,
-        root=str(request.root.resolve()) if request.root else None,
+        root=str(request.dataset.root) if request.dataset.root else None,
         seed=request.seed,
         device=method.device,
         frame_size=method.frame_size,
@@ -281,10 +282,15 @@ def predict_all(
 
 
 def _pixel_threshold(calibration: Predictions, false_alarm_rate: float) -> Threshold | None:
-    """The map value that the same share of normal *images* exceeds anywhere: the unit is the image."""
+    """The map value that more than a thousandth of a picture exceeds in that share of normal *pictures* only.
+
+    The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the one highest
+    pixel: a single pixel's noise would else decide how much of every defect is outlined.
+    """
     if calibration.maps is None:
         return None
-    return threshold_from(calibration.maps.reshape(len(calibration.maps), -1).max(axis=1), false_alarm_rate)
+    pixels = calibration.maps.reshape(len(calibration.maps), -1)
+    return threshold_from(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), false_alarm_rate)
 
 
 def _batches(method: Method[Any], samples: Sequence[Sample]) -> FrameBatches:

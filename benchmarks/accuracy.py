@@ -37,7 +37,7 @@ def main() -> None:
             results = []
             with tempfile.TemporaryDirectory() as folder:
                 for seed in range(arguments.seeds):
-                    request = FitRequest(method, dataset, Path(folder), root=data_root(), seed=seed)
+                    request = FitRequest(method, dataset, Path(folder), seed=seed)
                     run = fit(request, registry, terminal_progress())
                     results.append(evaluate(run, registry, progress=terminal_progress()))
             figures = " | ".join(_spread(results, name) for name in METRICS)

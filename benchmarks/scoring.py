@@ -46,7 +46,7 @@ def main() -> None:
     registry = load_registry()
     (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
     with tempfile.TemporaryDirectory() as folder:
-        run = fit(FitRequest("patchknn", dataset, Path(folder), root=data_root()), registry, terminal_progress())
+        run = fit(FitRequest("patchknn", dataset, Path(folder)), registry, terminal_progress())
         judge = open_judge(run, registry)
         size = judge.method.frame_size
         model = exported_model(f"bench-backbone-{size[0]}x{size[1]}", _OneLevel, size, dict)

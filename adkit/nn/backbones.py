@@ -71,7 +71,9 @@ def _build(
     base, _, tag = architecture.partition(".")
     tagged = timm.list_pretrained(f"{base}.*")
     if base not in timm.list_models() or (tag and architecture not in tagged):
-        raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, tagged or _usual(timm)))
+        raise BackboneError(
+            f"timm has no network named {name!r}", hint=nearest(name, tagged or [EMBEDDED, *_usual(timm)])
+        )
     levels = _levels(timm, architecture, strides)
     if name == EMBEDDED:
         path = weights or _embedded_weights()
@@ -171,7 +173,6 @@ def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name:
 
 def _usual(timm: Any) -> list[str]:
     names = [
-        EMBEDDED,
         "resnet18",
         "resnet50",
         "wide_resnet50_2",
@@ -179,4 +180,4 @@ def _usual(timm: Any) -> list[str]:
         "convnext_tiny",
         "efficientnet_b0",
     ]
-    return [name for name in names if name == EMBEDDED or name in timm.list_models()]
+    return [name for name in names if name in timm.list_models()]

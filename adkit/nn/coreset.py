@@ -38,8 +38,9 @@ def greedy_coreset(
     """The indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
 
     `start` is chosen first, then always the patch farthest from all chosen ones. Fewer than `count` are
-    returned when all others are copies of chosen ones, up to the rounding of float64. Beside the patches it holds about
-    (L + 32,768) · L floats. Raises ValueError for a count or start that the patches do not have.
+    returned when all others are copies of chosen ones, up to the rounding of float64. Beside the
+    patches it holds about (L + 32,768) · L floats. Raises ValueError for a count or start that the patches do
+    not have.
     """
     total = len(patches)
     if not 0 <= start < total or not 1 <= count <= total:

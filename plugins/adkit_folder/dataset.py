@@ -46,9 +46,10 @@ Layout = Literal["split folders", "named folders", "plain images"]
 class Folder(Dataset):
     """A folder of one's own images."""
 
-    def __init__(self, folder: Path, spec: str) -> None:
+    def __init__(self, folder: Path, spec: str, root: Path) -> None:
         self.folder = folder
         self.spec = spec
+        self.root = root
         self.layout: Layout = _layout_of(folder)
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for split, sample in _READERS[self.layout](folder):
@@ -61,13 +62,12 @@ class Folder(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """The folder at that path, or at that path below `root` or $ADKIT_DATA."""
-        bases = [Path(), *([root] if root else []), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
-        places = list(dict.fromkeys(base / Path(selection).expanduser() for base in bases))
-        for place in places:
-            if place.is_dir():
-                return [cls(place, f"folder:{selection}")]
-        tried = ", ".join(str(place) for place in places)
+        """The folder at that path, below `root`, the current folder or $ADKIT_DATA."""
+        bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
+        for base in bases:
+            if (place := base / Path(selection).expanduser()).is_dir():
+                return [cls(place, f"folder:{selection}", base.resolve())]
+        tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
         raise DatasetError(f"there is no such folder: tried {tried}", hint="check the path after folder:")
 
     def samples(self, split: Split) -> list[Sample]:
@@ -82,6 +82,9 @@ class Folder(Dataset):
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {parts}"]
         if self.layout != "split folders" and kinds["good"]:
             lines.append(f"there is no test split: {kinds['good']} good images were held out for testing")
+        loose = sum(is_image(path) for path in self.folder.iterdir()) if self.layout != "plain images" else 0
+        if loose:
+            lines.append(f"{loose} images that lie directly in {self.folder} were left out: they are in no folder")
         return lines
 
 
@@ -91,7 +94,8 @@ def _layout_of(folder: Path) -> Layout:
         return "split folders"
     if names & NORMAL_NAMES:
         return "named folders"
-    suspicious = sorted(names & ANOMALOUS_NAMES)
+    # Defects and masks must not be learned as good parts because the folder beside them has an unusual name.
+    suspicious = sorted(names & (ANOMALOUS_NAMES | {*MASK_NAMES, "test"}))
     if suspicious:
         raise DatasetError(
             f"{folder} has the folder {suspicious[0]!r} but none named {', '.join(sorted(NORMAL_NAMES))}",
@@ -104,8 +108,9 @@ def _read_split_folders(folder: Path) -> list[tuple[Split, Sample]]:
     found: list[tuple[Split, Sample]] = []
     splits: tuple[Split, ...] = ("train", "test")
     for split in splits:
-        for image in _images(folder / split):
-            inside = image.relative_to(folder / split)
+        place = next((path for path in folder.iterdir() if path.name.lower() == split), folder / split)
+        for image in _images(place):
+            inside = image.relative_to(place)
             kind = inside.parts[0] if len(inside.parts) > 1 else "good"
             found.append((split, _sample(folder, image, kind)))
     return found
@@ -137,7 +142,9 @@ _READERS = {
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
+    # Viewers keep thumbnails in hidden folders.
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _sample(folder: Path, image: Path, kind: str) -> Sample:

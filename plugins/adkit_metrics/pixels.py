@@ -125,5 +125,7 @@ class PixelIoU(Metric):
             kind = evidence.kinds[index]
             intersections[kind] = intersections.get(kind, 0) + int((found & mask).sum())
             unions[kind] = unions.get(kind, 0) + int((found | mask).sum())
+        if not unions:
+            return MetricValue(None, "the masks leave no anomalous pixel")
         details = {kind: intersections[kind] / unions[kind] for kind in sorted(unions)}
         return MetricValue(sum(intersections.values()) / sum(unions.values()), details=details)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from adkit.errors import DatasetError, nearest
@@ -20,6 +21,7 @@ class MVTec(Dataset):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec = f"mvtec:{folder.name}"
+        self.root = folder.parent.resolve()
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
@@ -47,10 +49,11 @@ class MVTec(Dataset):
         folder = self.folder / split
         for kind in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ():
             images = sorted(path for path in kind.iterdir() if is_image(path))
+            stems = Counter(image.stem for image in images)
             masks = _masks(self.folder / "ground_truth" / kind.name) if kind.name != GOOD else {}
             found += [
                 Sample.still(
-                    f"{split}/{kind.name}/{image.stem}",
+                    f"{split}/{kind.name}/{image.stem if stems[image.stem] == 1 else image.name}",
                     image,
                     anomalous=kind.name != GOOD,
                     kind=kind.name,

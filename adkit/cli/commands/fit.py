@@ -50,14 +50,13 @@ def fit(
         for note in category.notes():
             typer.echo(note, err=True)
         request = FitRequest(
-            method,
-            category,
-            runs or default_runs_root(),
-            values,
-            scorer,
-            root,
-            seed,
-            device,
+            method=method,
+            dataset=category,
+            runs_root=runs or default_runs_root(),
+            options=values,
+            scorer=scorer,
+            seed=seed,
+            device=device,
             skip_bad=skip_bad,
         )
         fitted.append(run_fit(request, registry, terminal_progress()))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adkit.errors import OptionError
+from adkit.nn.backbone_names import EMBEDDED
+from adkit.nn.options import FeatureOptions
+from adkit.options import option_rows, parse_options
+
+
+def parsed(**values: object) -> FeatureOptions:
+    return parse_options(FeatureOptions, values, "a method")
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("384", (384, 384)),
+        (384, (384, 384)),
+        ("256x512", (256, 512)),
+        ("256X512", (256, 512)),
+        ("256×512", (256, 512)),
+        ((64, 96), (64, 96)),
+        ([64, 96], (64, 96)),
+    ],
+)
+def test_size_is_height_by_width(written: object, size: tuple[int, int]) -> None:
+    assert parsed(size=written).size == size
+
+
+@pytest.mark.parametrize("written", ["31", "5000", "0", "-64", "64x", "x64", "64x64x64", "big", "", 31, "64.5"])
+def test_a_size_that_makes_no_sense_is_refused(written: object) -> None:
+    with pytest.raises(OptionError, match="a method: size=") as caught:
+        parsed(size=written)
+    assert caught.value.hint.startswith("size takes ")
+
+
+@pytest.mark.parametrize(
+    ("written", "levels"), [("8,16", (8, 16)), ("8, 16", (8, 16)), ("4", (4,)), (8, (8,)), ((8, 32), (8, 32))]
+)
+def test_levels_are_a_list(written: object, levels: tuple[int, ...]) -> None:
+    assert parsed(levels=written).levels == levels
+
+
+@pytest.mark.parametrize("written", ["", "8,", "0", "128", "8;16", ()])
+def test_levels_that_make_no_sense_are_refused(written: object) -> None:
+    with pytest.raises(OptionError, match="a method: levels="):
+        parsed(levels=written)
+
+
+def test_defaults() -> None:
+    options = parsed()
+    assert (options.size, options.backbone, options.weights, options.levels) == ((384, 384), EMBEDDED, None, (8, 16))
+
+
+def test_weights_are_a_path() -> None:
+    assert parsed(weights="some/file.pth").weights == Path("some/file.pth")
+
+
+def test_what_was_dumped_can_be_parsed() -> None:
+    options = parsed(size="64x96", levels="8", weights="some/file.pth")
+    dumped = options.model_dump(mode="json")
+    assert dumped["size"] == "64x96"
+    assert parsed(**dumped) == options
+
+
+def test_the_help_table_shows_values_as_they_are_written() -> None:
+    rows = {row.name: row for row in option_rows(FeatureOptions)}
+    assert rows["levels"].default == "8,16"
+    assert rows["size"].default == "384x384"
+    assert rows["size"].type == "text"
+    assert all(row.description for row in rows.values())
+
+
+def test_unknown_options_are_refused_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match="a method has no option 'level'") as caught:
+        parsed(level="8")
+    assert "did you mean levels?" in caught.value.hint

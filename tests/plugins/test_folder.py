@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from adkit_folder.dataset import HELD_OUT_SHARE, Folder
+
+from adkit.errors import DatasetError
+from adkit.types import Sample
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"never decoded")
+
+
+def numbered(pattern: str, count: int) -> list[str]:
+    return [pattern.format(number) for number in range(count)]
+
+
+def opened(folder: Path) -> Folder:
+    (dataset,) = Folder.select(str(folder), None)
+    assert isinstance(dataset, Folder)
+    return dataset
+
+
+def by_id(samples: list[Sample]) -> dict[str, tuple[bool | None, str | None]]:
+    return {sample.id: (sample.anomalous, sample.kind) for sample in samples}
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "train/good/a.png", "train/good/deep/b.png", "train/c.png")
+    touch(tmp_path, "test/good/d.png", "test/crack/e.png", "test/dent/f.png", "ground_truth/crack/e_mask.png")
+    dataset = opened(tmp_path)
+    assert dataset.layout == "split folders"
+    assert by_id(dataset.samples("train")) == {
+        "train/c.png": (False, "good"),
+        "train/good/a.png": (False, "good"),
+        "train/good/deep/b.png": (False, "good"),
+    }
+    assert by_id(dataset.samples("test")) == {
+        "test/crack/e.png": (True, "crack"),
+        "test/dent/f.png": (True, "dent"),
+        "test/good/d.png": (False, "good"),
+    }
+    crack, dent, good = dataset.samples("test")
+    assert crack.mask is not None
+    assert crack.mask.path == tmp_path / "ground_truth/crack/e_mask.png"
+    assert dent.mask is None
+    assert good.mask is None
+    (line,) = dataset.notes()
+    assert "as split folders: 3 to learn from; to test with: 1 crack, 1 dent, 1 good" in line
+    assert str(tmp_path) in line
+
+
+def test_anomalous_training_images_are_reported_as_such(tmp_path: Path) -> None:
+    touch(tmp_path, "train/good/a.png", "train/crack/b.png")
+    assert by_id(opened(tmp_path).samples("train")) == {
+        "train/crack/b.png": (True, "crack"),
+        "train/good/a.png": (False, "good"),
+    }
+
+
+def test_a_train_folder_without_a_test_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.png")
+    dataset = opened(tmp_path)
+    assert dataset.samples("test") == []
+    assert "to test with: nothing" in dataset.notes()[0]
+
+
+@pytest.mark.parametrize("normal", ["normal", "good", "ok", "OK", "Good"])
+def test_named_folders(tmp_path: Path, normal: str) -> None:
+    touch(
+        tmp_path, *numbered(f"{normal}/{{:02d}}.png", 10), "scratched/a.png", "scratched/b.png", "masks/scratched/a.png"
+    )
+    dataset = opened(tmp_path)
+    assert dataset.layout == "named folders"
+    assert len(dataset.samples("train")) == 8
+    assert all(sample.anomalous is False and sample.kind == "good" for sample in dataset.samples("train"))
+    test = dataset.samples("test")
+    assert sum(sample.anomalous is False for sample in test) == 2
+    scratched = [sample for sample in test if sample.anomalous]
+    assert [sample.id for sample in scratched] == ["scratched/a.png", "scratched/b.png"]
+    assert scratched[0].kind == "scratched"
+    assert scratched[0].mask is not None
+    assert scratched[0].mask.path == tmp_path / "masks/scratched/a.png"
+    assert scratched[1].mask is None
+    assert dataset.notes()[1] == "there is no test split: 2 good images were held out for testing"
+
+
+def test_two_names_for_normal_are_both_normal(tmp_path: Path) -> None:
+    touch(tmp_path, "good/a.png", "ok/b.png", "bad/c.png")
+    dataset = opened(tmp_path)
+    assert set(by_id(dataset.samples("train"))) == {"good/a.png", "ok/b.png"}
+    assert by_id(dataset.samples("test")) == {"bad/c.png": (True, "bad")}
+
+
+def test_plain_images_at_any_depth(tmp_path: Path) -> None:
+    touch(tmp_path, *numbered("monday/{}.png", 3), *numbered("tuesday/late/{}.jpg", 2))
+    dataset = opened(tmp_path)
+    assert dataset.layout == "plain images"
+    every = dataset.samples("train") + dataset.samples("test")
+    assert len(every) == 5
+    assert all(sample.anomalous is False and sample.mask is None for sample in every)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.jpg", "a.JPEG", "a.bmp", "a.tif", "a.TIFF", "a.webp"])
+def test_images_of_any_type(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name, "notes.txt", "clip.mp4", ".hidden.png", "._a.png")
+    assert [sample.id for sample in opened(tmp_path).samples("train")] == [name]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "ground_truth/crack/a_mask.png",
+        "ground_truth/crack/a.png",
+        "masks/crack/a_mask.png",
+        "masks/crack/a.png",
+        "masks/crack/a.jpg",
+        "masks/crack/a_mask.bmp",
+        "masks/crack/a.tif",
+    ],
+)
+def test_masks_by_any_name(tmp_path: Path, mask: str) -> None:
+    touch(tmp_path, "normal/x.png", "crack/a.jpg", "crack/b.jpg", mask)
+    first, second = (sample for sample in opened(tmp_path).samples("test") if sample.anomalous)
+    assert first.mask is not None
+    assert first.mask.path == tmp_path / mask
+    assert second.mask is None
+
+
+@pytest.mark.parametrize("name", ["defect", "NG", "bad", "Anomaly"])
+def test_defects_without_normal_are_refused(tmp_path: Path, name: str) -> None:
+    """Read as plain images they would be learned as good."""
+    touch(tmp_path, f"{name}/a.png", "b.png")
+    with pytest.raises(
+        DatasetError, match=f"has the folder '{name.lower()}' but none named good, normal, ok"
+    ) as caught:
+        opened(tmp_path)
+    assert f"has the folder '{name.lower()}'" in caught.value.message
+    assert "'normal'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "layout"),
+    [
+        ([], "plain images"),
+        (["notes.txt"], "plain images"),
+        (["normal/notes.txt", "crack/a.png"], "named folders"),
+        (["train/notes.txt", "test/crack/a.png"], "split folders"),
+    ],
+)
+def test_nothing_to_learn_from_is_refused(tmp_path: Path, files: list[str], layout: str) -> None:
+    touch(tmp_path, *files)
+    with pytest.raises(DatasetError, match="no good image was found") as caught:
+        opened(tmp_path)
+    assert f"{tmp_path} (read as {layout})" in caught.value.message
+    assert "train/good/" in caught.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["{:03d}.png", "normal/{:03d}.png"])
+def test_the_hold_out_is_a_fifth_the_same_every_time_and_disjoint(tmp_path: Path, pattern: str) -> None:
+    names = numbered(pattern, 103)
+    touch(tmp_path, *names)
+    train, test = (by_id(opened(tmp_path).samples(split)) for split in ("train", "test"))  # type: ignore[arg-type]
+    again = opened(tmp_path)
+    assert list(by_id(again.samples("train"))) == list(train)
+    assert list(by_id(again.samples("test"))) == list(test)
+    assert not set(train) & set(test)
+    assert set(train) | set(test) == set(names)
+    assert len(test) == int(HELD_OUT_SHARE * 103) == 20
+    assert list(test) != names[:20]
+    assert list(test) != names[-20:], "not by time of day"
+
+
+def test_the_hold_out_does_not_depend_on_where_the_folder_is(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        touch(tmp_path / place, *numbered("{:03d}.png", 30))
+    here, there = (by_id(opened(tmp_path / place).samples("test")) for place in ("here", "there"))
+    assert here == there
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_images_are_all_learned_from(tmp_path: Path, count: int) -> None:
+    touch(tmp_path, *numbered("{}.png", count))
+    dataset = opened(tmp_path)
+    assert len(dataset.samples("train")) == count
+    assert dataset.samples("test") == []
+    assert len(dataset.notes()) == 1
+
+
+def test_the_folder_may_lie_below_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "data" / "parts", "a.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("ADKIT_DATA", raising=False)
+    (dataset,) = Folder.select("parts", tmp_path / "data")
+    assert dataset.spec == "folder:parts"
+    monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "data"))
+    assert [sample.id for sample in Folder.select("parts", None)[0].samples("train")] == ["a.png"]
+
+
+def test_the_folder_is_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "parts", "a.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.delenv("ADKIT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (dataset,) = Folder.select("parts", None)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (again,) = Folder.select("parts", dataset.root)
+    assert [sample.id for sample in again.samples("train")] == ["a.png"]
+
+
+def test_the_tried_places_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "environment"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="there is no such folder") as caught:
+        Folder.select("no-such-parts", tmp_path / "root")
+    for place in ("no-such-parts", tmp_path / "root" / "no-such-parts", tmp_path / "environment" / "no-such-parts"):
+        assert str(place) in caught.value.message
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        Folder.select(str(tmp_path / "a.png"), None)
+
+
+def test_capital_letters_do_not_hide_the_split(tmp_path: Path) -> None:
+    touch(tmp_path, "Train/Good/a.png", "Test/crack/b.png")
+    dataset = opened(tmp_path)
+    assert [sample.anomalous for sample in dataset.samples("train")] == [False]
+    assert [sample.kind for sample in dataset.samples("test")] == ["crack"]
+
+
+def test_hidden_folders_hold_no_samples(tmp_path: Path) -> None:
+    touch(tmp_path, "normal/a.png", "normal/.thumbnails/a.png", "crack/b.png", ".cache/c.png")
+    dataset = opened(tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == ["normal/a.png"]
+    assert [sample.id for sample in dataset.samples("test")] == ["crack/b.png"]
+
+
+def test_a_hidden_folder_may_be_named_itself(tmp_path: Path) -> None:
+    touch(tmp_path / ".hidden", "a.png", ".thumbnails/a.png")
+    assert [sample.id for sample in opened(tmp_path / ".hidden").samples("train")] == ["a.png"]

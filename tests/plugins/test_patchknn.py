@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from adkit_patchknn.method import PatchKnn, PatchKnnOptions
+from torch import Tensor
+
+from adkit.errors import OptionError
+from adkit.interfaces import Silent
+from adkit.nn.coreset import greedy_coreset
+from adkit.nn.leave_one_out import LeaveOneOutBanks
+from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample
+from adkit.options import parse_options
+from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
+from adkit.types import Batch
+
+SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.1, "position_normalisation": "off"}
+COUNT = 6
+
+
+def made(seed: int = 0, **options: object) -> PatchKnn:
+    return PatchKnn(parse_options(PatchKnnOptions, SMALL | options, "patchknn"), seed=seed)
+
+
+def fitted(frames: Tensor, seed: int = 0, **options: object) -> PatchKnn:
+    method = made(seed, **options)
+    method.fit(FrameBatches(frames), Silent())
+    return method
+
+
+@pytest.fixture(scope="module")
+def frames() -> Tensor:
+    return synthetic_frames(COUNT, (64, 64))
+
+
+@pytest.fixture(scope="module")
+def method(frames: Tensor) -> PatchKnn:
+    return fitted(frames)
+
+
+def maps_of(method: PatchKnn, frames: Tensor) -> Tensor:
+    names = tuple(f"unseen/{row}" for row in range(len(frames)))
+    maps = method.predict(Batch(frames, names, names)).maps
+    assert maps is not None
+    return maps
+
+
+def calibration_of(method: PatchKnn) -> Tensor:
+    calibration = method.calibration()
+    assert calibration is not None
+    assert calibration.maps is not None
+    return calibration.maps
+
+
+def weighted_patches(method: PatchKnn, frames: Tensor) -> Tensor:
+    return (method._features(frames[:, -1]) * method.state()["weights"]).flatten(0, 2)
+
+
+def brute_force(queries: Tensor, bank: Tensor) -> Tensor:
+    every = torch.cdist(queries.double(), bank.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return every.amin(dim=1).float()
+
+
+def test_conforms() -> None:
+    check_method(PatchKnn, SMALL)
+
+
+def test_conforms_with_normalisation() -> None:
+    check_method(PatchKnn, SMALL | {"position_normalisation": "on"})
+
+
+def test_the_bank_is_the_coreset_of_all_patches(frames: Tensor, method: PatchKnn) -> None:
+    patches = weighted_patches(method, frames)
+    generator = torch.Generator().manual_seed(0)
+    start = int(torch.randint(len(patches), (1,), generator=generator))
+    chosen = greedy_coreset(patches, round(0.1 * len(patches)), start=start).sort().values
+    torch.testing.assert_close(method.state()["bank"], patches[chosen])
+    assert method.facts()["patches"] == len(patches) == COUNT * 64
+    assert method.facts()["bank"] == len(chosen) == 38
+    assert method.facts()["features"] == patches.shape[1]
+
+
+def test_maps_are_distances_to_the_bank(frames: Tensor, method: PatchKnn) -> None:
+    unseen = synthetic_frames(2, (64, 64), seed=9)
+    expected = brute_force(weighted_patches(method, unseen), method.state()["bank"]).reshape(2, 8, 8)
+    torch.testing.assert_close(maps_of(method, unseen), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_calibration_is_leave_one_image_out(frames: Tensor, method: PatchKnn) -> None:
+    patches, bank = weighted_patches(method, frames), method.state()["bank"]
+    sources = torch.arange(COUNT).repeat_interleave(64)
+    chosen = torch.cdist(bank, patches).argmin(dim=1)
+    banks = LeaveOneOutBanks(patches, sources, chosen, Silent())
+    expected = [brute_force(patches[sources == row], banks.without(row)) for row in range(COUNT)]
+    torch.testing.assert_close(calibration_of(method), torch.stack(expected).reshape(COUNT, 8, 8), rtol=1e-3, atol=1e-3)
+
+
+def test_calibration_is_higher_than_on_seen_images(frames: Tensor, method: PatchKnn) -> None:
+    assert float(calibration_of(method).mean()) > 1.1 * float(maps_of(method, frames).mean())
+
+
+def test_an_anomaly_stands_out_where_it_is(frames: Tensor, method: PatchKnn) -> None:
+    odd = frames[:1].clone()
+    odd[..., 40:56, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
+    (plain,), (marked,) = maps_of(method, frames[:1]), maps_of(method, odd)
+    assert float(marked.max()) > 2 * float(plain.max())
+    row, column = divmod(int((marked - plain).argmax()), 8)
+    assert 4 <= row <= 7
+    assert 0 <= column <= 3
+
+
+def test_only_the_last_frame_of_a_window_counts(frames: Tensor, method: PatchKnn) -> None:
+    windows = torch.cat([torch.rand_like(frames), frames], dim=1)
+    assert torch.equal(maps_of(method, windows), maps_of(method, frames))
+
+
+def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
+    """A video's neighbouring frames look alike: one must not vouch for the other."""
+    twins = frames[:3].repeat_interleave(2, dim=0)
+
+    class Clips(FrameBatches):
+        def batch(self, rows: range) -> Batch:
+            batch = super().batch(rows)
+            return Batch(batch.frames, batch.ids, tuple(f"clip/{row // 2}" for row in rows))
+
+    apart, together = made(coreset_ratio=0.5), made(coreset_ratio=0.5)
+    apart.fit(FrameBatches(twins), Silent())
+    together.fit(Clips(twins, batch_size=4), Silent())
+    assert float(calibration_of(apart).max()) < 0.5 * float(calibration_of(together).max())
+    # Both frames of a clip are the same, and so is what is left out for them.
+    torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
+
+
+def test_the_batch_size_changes_nothing(frames: Tensor, method: PatchKnn) -> None:
+    other = made()
+    other.fit(FrameBatches(frames, batch_size=1), Silent())
+    torch.testing.assert_close(other.state()["bank"], method.state()["bank"])
+    torch.testing.assert_close(calibration_of(other), calibration_of(method))
+
+
+def test_the_seed_decides(frames: Tensor, method: PatchKnn) -> None:
+    assert torch.equal(fitted(frames).state()["bank"], method.state()["bank"])
+    other = fitted(frames, seed=1).state()["bank"]
+    assert other.shape == method.state()["bank"].shape
+    assert not torch.equal(other, method.state()["bank"])
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({"coreset_ratio": 0.5, "bank_limit": 20}, 20),
+        ({"coreset_ratio": 1.0}, COUNT * 64),
+        ({"coreset_ratio": 1e-6}, 2),
+        ({"coreset_ratio": 0.25}, 96),
+    ],
+)
+def test_the_size_of_the_bank(frames: Tensor, options: dict[str, object], rows: int) -> None:
+    assert len(fitted(frames, **options).state()["bank"]) == rows
+
+
+def test_the_patch_limit_takes_as_many_of_each_image(frames: Tensor) -> None:
+    many = torch.cat([frames] * 4)  # 24 images of 64 patches; 1000 patches are 41 of each
+    method = fitted(many, patch_limit=1000)
+    assert method.facts()["patches"] == 24 * 41
+    assert calibration_of(method).shape == (24, 8, 8), "whole maps are scored all the same"
+
+
+def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> None:
+    normalised = fitted(frames, position_normalisation="on")
+    assert normalised.facts()["position_normalised"] is True
+    assert method.facts()["position_normalised"] is False
+    torch.testing.assert_close(calibration_of(normalised), normalised_out_of_sample(calibration_of(method)))
+    learned = PositionNormalisation.learn(calibration_of(method))
+    torch.testing.assert_close(maps_of(normalised, frames), learned(maps_of(method, frames)))
+
+
+def test_auto_does_not_normalise_few_images(frames: Tensor) -> None:
+    method = fitted(frames, position_normalisation="auto")
+    assert method.facts()["position_normalised"] is False
+    assert 0 <= float(method.facts()["explained_by_position"]) <= 1
+    assert set(method.state()) == {"bank", "weights"}
+
+
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_a_restored_method_gives_the_same_maps(frames: Tensor, choice: str) -> None:
+    method = fitted(frames, position_normalisation=choice)
+    restored = made(position_normalisation=choice)
+    restored.load_state(method.state())
+    assert torch.equal(maps_of(restored, frames), maps_of(method, frames))
+    assert restored.calibration() is None
+
+
+def test_the_same_image_again_and_again(frames: Tensor) -> None:
+    """A camera that stands still gives many copies: leaving one out changes nothing."""
+    method = fitted(frames[:1].repeat(4, 1, 1, 1, 1))
+    assert bool(torch.isfinite(calibration_of(method)).all())
+    assert float(calibration_of(method).max()) <= float(maps_of(method, frames[:1]).max()) * 1.01
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_images_of_one_colour(value: float) -> None:
+    flat = torch.full((3, 1, 3, 64, 64), value)
+    method = fitted(flat, position_normalisation="on")
+    assert bool(torch.isfinite(calibration_of(method)).all())
+    assert bool(torch.isfinite(maps_of(method, 1 - flat)).all())
+
+
+def test_two_images_are_enough(frames: Tensor) -> None:
+    method = fitted(frames[:2], position_normalisation="on")
+    assert calibration_of(method).shape == (2, 8, 8)
+    assert bool(torch.isfinite(calibration_of(method)).all())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("coreset_ratio", "0"),
+        ("coreset_ratio", "1.5"),
+        ("bank_limit", "3"),
+        ("neighbourhood", "0"),
+        ("position_normalisation", "maybe"),
+        ("size", "8"),
+    ],
+)
+def test_options_have_bounds(key: str, value: str) -> None:
+    with pytest.raises(OptionError, match=f"patchknn: {key}="):
+        parse_options(PatchKnnOptions, {key: value}, "patchknn")
+
+
+def test_batches_are_walked_no_more_than_twice(frames: Tensor) -> None:
+    """Every walk decodes all files again."""
+
+    class Counting(FrameBatches):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Batch]:
+            self.walks += 1
+            return super().__iter__()
+
+    batches = Counting(frames)
+    made().fit(batches, Silent())
+    assert batches.walks == 2

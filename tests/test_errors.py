@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from adkit import errors
+from adkit.errors import AdkitError, nearest
+
+FAULTS = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, AdkitError) and value is not AdkitError
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_says_what_is_wrong_and_what_to_do(fault: type[AdkitError]) -> None:
+    with pytest.raises(AdkitError, match="no such file") as caught:
+        raise fault("no such file", hint="check the path")
+    assert caught.value.message == "no such file"
+    assert caught.value.hint == "check the path"
+
+
+def test_the_tree_in_the_docstring_is_complete() -> None:
+    tree = errors.__doc__ or ""
+    assert {fault.__name__ for fault in FAULTS} == {
+        line.split()[1] for line in tree.splitlines() if line.startswith(("├──", "└──"))
+    }
+
+
+def test_nearest_proposes_the_likely_word_and_lists_all() -> None:
+    assert nearest("patchkn", ["patchknn", "mean"]) == "did you mean patchknn? Known: mean, patchknn"
+
+
+def test_nearest_only_lists_when_nothing_is_alike() -> None:
+    assert nearest("xyz", ["patchknn", "mean"]) == "known: mean, patchknn"
+
+
+def test_nearest_of_nothing() -> None:
+    assert nearest("xyz", []) == "known: none"

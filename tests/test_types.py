@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from adkit.types import Batch, FrameRef, Prediction, Sample
+
+
+def test_a_frame_is_named_by_its_path_and_number() -> None:
+    assert str(FrameRef(Path("a/b.png"))) == str(Path("a/b.png"))
+    assert str(FrameRef(Path("a.mp4"), 0)) == "a.mp4#0"
+
+
+def test_a_still_image_is_a_clip_of_its_own() -> None:
+    sample = Sample.still("test/crack/003", Path("003.png"), anomalous=True, kind="crack", mask=Path("003_mask.png"))
+    assert (sample.clip, sample.index) == ("test/crack/003", 0)
+    assert sample.frame == FrameRef(Path("003.png"))
+    assert sample.mask == FrameRef(Path("003_mask.png"))
+    assert Sample.still("a", Path("a.png")).mask is None
+
+
+def test_values_do_not_change() -> None:
+    sample = Sample.still("a", Path("a.png"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        sample.anomalous = True  # type: ignore[misc]
+
+
+def test_a_batch_has_no_room_for_the_truth() -> None:
+    assert {field.name for field in dataclasses.fields(Batch)} == {"frames", "ids", "clips"}
+
+
+def test_a_batch_knows_its_length() -> None:
+    assert len(Batch(torch.zeros(2, 1, 3, 4, 5), ("a", "b"), ("a", "b"))) == 2
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 1, 4, 5), (2, 1, 3, 4, 5, 1)])
+def test_a_batch_states_expected_and_actual_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must be \(B, T, 3, H, W\), got ") as caught:
+        Batch(torch.zeros(shape), ("a", "b"), ("a", "b"))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize(("ids", "clips"), [(("a",), ("a", "b")), (("a", "b"), ("a",)), ((), ())])
+def test_a_batch_has_one_id_and_one_clip_per_frame(ids: tuple[str, ...], clips: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=f"2 frames but {len(ids)} ids and {len(clips)} clips"):
+        Batch(torch.zeros(2, 1, 3, 4, 5), ids, clips)
+
+
+@pytest.mark.parametrize(
+    ("maps", "scores"),
+    [(torch.zeros(3, 4, 5), None), (None, torch.zeros(3)), (torch.zeros(3, 4, 5), torch.zeros(3))],
+)
+def test_a_prediction_has_maps_scores_or_both(maps: Tensor | None, scores: Tensor | None) -> None:
+    assert len(Prediction(maps, scores)) == 3
+
+
+def test_a_prediction_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs maps, scores or both"):
+        Prediction(images=torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"maps": torch.zeros(2, 1, 4, 4)}, r"maps must be \(B, h, w\), got \(2, 1, 4, 4\)"),
+        ({"scores": torch.zeros(2, 1)}, r"scores must be \(B,\), got \(2, 1\)"),
+        ({"scores": torch.tensor(1.0)}, r"scores must be \(B,\), got \(\)"),
+        ({"scores": torch.zeros(2), "images": torch.zeros(2, 4, 4)}, r"images must be \(B, 3, H, W\)"),
+        ({"scores": torch.zeros(2, dtype=torch.float64)}, "scores must be float32, got torch.float64"),
+        ({"maps": torch.zeros(2, 4, 4, dtype=torch.float16)}, "maps must be float32, got torch.float16"),
+        ({"maps": torch.zeros(2, 4, 4), "scores": torch.zeros(3)}, "differ in length"),
+    ],
+)
+def test_a_wrong_part_is_named(parts: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Prediction(**parts)

@@ -1,0 +1,461 @@
+"""The checks themselves: a sound plugin passes, and each sort of broken one is told what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from adkit.errors import DatasetError
+from adkit.interfaces import Batches, Dataset, Evidence, Method, Metric, MetricValue, Progress, Scorer
+from adkit.options import Options
+from adkit.testing import conformance
+from adkit.types import Batch, FrameRef, Prediction, Sample, Split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_once() -> Iterator[None]:
+    """Every check draws the same parts; here they are copied instead."""
+    drawn = cache(conformance.synthetic_frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conformance, "synthetic_frames", lambda *arguments: drawn(*arguments).clone())
+        yield
+
+
+class SoundOptions(Options):
+    strength: float = Field(default=1.0, gt=0, description="how strongly to react")
+
+
+class Sound(Method[SoundOptions]):
+    """Distance to the mean of the normal frames."""
+
+    Options = SoundOptions
+    default_scorer = "max"
+    frame_size = (32, 40)  # type: ignore[assignment]
+
+    def __init__(self, options: SoundOptions, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        self.mean = torch.empty(0)
+        self.trained = torch.empty(0)
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        self.trained = torch.cat([batch.frames[:, -1].mean(dim=1) for batch in batches])
+        self.mean = self.trained.mean(dim=0)
+
+    def predict(self, batch: Batch) -> Prediction:
+        return Prediction(maps=self.options.strength * (batch.frames[:, -1].mean(dim=1) - self.mean).abs())
+
+    def calibration(self) -> Prediction | None:
+        others = (self.trained.sum(dim=0) - self.trained) / (len(self.trained) - 1)
+        return Prediction(maps=(self.trained - others).abs())
+
+    def state(self) -> dict[str, Tensor]:
+        return {"mean": self.mean}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.mean = state["mean"]
+
+
+def test_a_sound_method_passes() -> None:
+    conformance.check_method(Sound)
+    conformance.check_method(Sound, {"strength": 3.0})
+
+
+def test_methods_without_options_or_with_scores_of_their_own_pass() -> None:
+    class Scores(Sound):
+        Options = None  # type: ignore[assignment]
+        default_scorer = None
+        window = 2
+
+        def predict(self, batch: Batch) -> Prediction:
+            return Prediction(scores=(batch.frames[:, -1].mean(dim=1) - self.mean).abs().mean(dim=(1, 2)))
+
+        def calibration(self) -> Prediction | None:
+            maps = super().calibration()
+            assert maps is not None
+            assert maps.maps is not None
+            return Prediction(scores=maps.maps.mean(dim=(1, 2)))
+
+    conformance.check_method(Scores)
+
+
+def test_a_method_that_does_not_calibrate_itself_passes() -> None:
+    class Plain(Sound):
+        calibration = Method.calibration
+
+    assert not Plain.calibrates_itself()
+    conformance.check_method(Plain)
+
+
+class DependsOnBatch(Sound):
+    complaint = "one by one differ"
+
+    def predict(self, batch: Batch) -> Prediction:
+        frames = batch.frames[:, -1].mean(dim=1)
+        return Prediction(maps=(frames - frames.mean()).abs())
+
+
+class LeaksState(Sound):
+    complaint = "differ from maps"
+
+    def predict(self, batch: Batch) -> Prediction:
+        prediction = super().predict(batch)
+        self.mean = batch.frames[-1, -1].mean(dim=0)
+        return prediction
+
+
+class CountsCalls(Sound):
+    complaint = "differ from maps"
+    calls = 0
+
+    def predict(self, batch: Batch) -> Prediction:
+        self.calls += 1
+        maps = super().predict(batch).maps
+        assert maps is not None
+        return Prediction(maps=maps * self.calls)
+
+
+class WritesIntoFrames(Sound):
+    complaint = "differ from maps"
+
+    def predict(self, batch: Batch) -> Prediction:
+        prediction = super().predict(batch)
+        batch.frames.mul_(0.5)
+        return prediction
+
+
+class DropsOne(Sound):
+    complaint = r"predict\(\) answered for 2 of 3 samples"
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        assert maps is not None
+        return Prediction(maps=maps[: max(1, len(maps) - 1)])
+
+
+class Guesses(Sound):
+    complaint = "again differ from maps the first time|one by one differ"
+
+    def predict(self, batch: Batch) -> Prediction:
+        return Prediction(maps=torch.rand(len(batch), 4, 4))
+
+
+class FitsByChance(Sound):
+    complaint = "fitted again with the same seed differ"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        self.mean = self.mean + torch.rand(1)
+
+
+class GivesNan(Sound):
+    complaint = "maps that are not finite"
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        assert maps is not None
+        maps[0, 0, 0] = float("nan")
+        return Prediction(maps=maps)
+
+
+class DividesByContrast(Sound):
+    complaint = "maps that are not finite"
+
+    def predict(self, batch: Batch) -> Prediction:
+        frames = batch.frames[:, -1].mean(dim=1)
+        return Prediction(maps=(frames - frames.amin(dim=(1, 2), keepdim=True)) / frames.std(dim=(1, 2), keepdim=True))
+
+
+class ForgetsState(Sound):
+    complaint = "restored from its state differ"
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.mean = torch.zeros(self.frame_size)  # type: ignore[arg-type]
+
+
+class KeepsAList(Sound):
+    complaint = r"state\(\)\['names'\] is a list, not a tensor"
+
+    def state(self) -> dict[str, Tensor]:
+        return {**super().state(), "names": ["a"]}  # type: ignore[dict-item]
+
+
+class CalibratesTooFew(Sound):
+    complaint = r"calibration\(\) gave 7 of 8 results"
+
+    def calibration(self) -> Prediction | None:
+        return Prediction(maps=self.trained[1:])
+
+
+class CalibratesNothing(Sound):
+    complaint = "gave None after fit"
+
+    def calibration(self) -> Prediction | None:
+        return None
+
+
+class GivesNoMaps(Sound):
+    complaint = "a method with a default_scorer must give maps"
+
+    def predict(self, batch: Batch) -> Prediction:
+        return Prediction(scores=torch.zeros(len(batch)))
+
+
+class GivesNoScores(Sound):
+    complaint = "a method without a default_scorer must give scores"
+    default_scorer = None
+
+
+class SeesNothing(Sound):
+    complaint = "window is 0"
+    window = 0
+
+
+class NeedsOption(Sound):
+    class Needing(SoundOptions):
+        folder: str = Field(description="where")
+
+    complaint = "option folder has no default"
+    Options = Needing
+
+
+class HidesOption(Sound):
+    class Hiding(SoundOptions):
+        depth: int = 3
+
+    complaint = "option depth has no description"
+    Options = Hiding
+
+
+BROKEN_METHODS = [
+    DependsOnBatch,
+    LeaksState,
+    CountsCalls,
+    WritesIntoFrames,
+    DropsOne,
+    Guesses,
+    FitsByChance,
+    GivesNan,
+    DividesByContrast,
+    ForgetsState,
+    KeepsAList,
+    CalibratesTooFew,
+    CalibratesNothing,
+    GivesNoMaps,
+    GivesNoScores,
+    SeesNothing,
+    NeedsOption,
+    HidesOption,
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN_METHODS)
+def test_broken_methods_are_caught(broken: Any) -> None:
+    with pytest.raises(AssertionError, match=broken.complaint):
+        conformance.check_method(broken)
+
+
+class SoundScorer(Scorer[Options]):
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return maps.reshape(len(maps), maps.shape[1] * maps.shape[2]).astype(np.float64).max(axis=1)
+
+
+class IgnoresOrder(SoundScorer):
+    complaint = "a sample's score depends on the others"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.sort(super().__call__(maps))
+
+
+class Standardises(SoundScorer):
+    complaint = "higher everywhere must score higher"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = super().__call__(maps)
+        return scores - scores.mean() if len(scores) else scores
+
+
+class UpsideDown(SoundScorer):
+    complaint = "higher everywhere must score higher"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return -super().__call__(maps)
+
+
+class SingleScore(SoundScorer):
+    complaint = "5 maps gave scores of shape"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return super().__call__(maps)[:1]
+
+
+class Single(SoundScorer):
+    complaint = "scores are float32, expected float64"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return super().__call__(maps).astype(np.float32)  # type: ignore[return-value]
+
+
+def test_a_sound_scorer_passes() -> None:
+    conformance.check_scorer(SoundScorer)
+
+
+@pytest.mark.parametrize("broken", [IgnoresOrder, Standardises, UpsideDown, SingleScore, Single])
+def test_broken_scorers_are_caught(broken: Any) -> None:
+    with pytest.raises(AssertionError, match=broken.complaint):
+        conformance.check_scorer(broken)
+
+
+class SoundMetric(Metric):
+    """The share of anomalous samples above the threshold."""
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        if not evidence.anomalous.any():
+            return MetricValue(None, "nothing is anomalous")
+        return MetricValue(float((evidence.scores > evidence.threshold)[evidence.anomalous].mean()))
+
+
+class UpsideDownMetric(SoundMetric):
+    complaint = "a perfect result gives -1.0, a wrong one -0.0"
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        value = super().__call__(evidence)
+        return MetricValue(None if value.value is None else -value.value, value.why_undefined)
+
+
+class Blind(SoundMetric):
+    complaint = "a perfect result gives 0.5, a wrong one 0.5"
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        return MetricValue(0.5)
+
+
+class NeverSays(SoundMetric):
+    complaint = "a plain case is undefined"
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        return MetricValue(None, "I do not know")
+
+
+class Wordless(SoundMetric):
+    complaint = "an undefined value must say why"
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        return MetricValue(super().__call__(evidence).value)
+
+
+class DividesByZero(SoundMetric):
+    complaint = "without anomalies: nan"
+
+    def __call__(self, evidence: Evidence) -> MetricValue:
+        return super().__call__(evidence) if evidence.anomalous.any() else MetricValue(float("nan"))
+
+
+def test_a_sound_metric_passes() -> None:
+    conformance.check_metric(SoundMetric)
+
+
+@pytest.mark.parametrize("broken", [UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero])
+def test_broken_metrics_are_caught(broken: Any) -> None:
+    with pytest.raises(AssertionError, match=broken.complaint):
+        conformance.check_metric(broken)
+
+
+def test_a_metric_of_pixels_is_told_upside_down() -> None:
+    class Pixels(Metric):
+        sign: ClassVar[float] = 1.0
+
+        def __call__(self, evidence: Evidence) -> MetricValue:
+            if not evidence.has_masks:
+                return MetricValue(None, "no masks")
+            inside = [float(values[mask].mean()) for _, values, mask in evidence.pixels() if mask.any()]
+            return MetricValue(self.sign * float(np.mean(inside)))
+
+    class Wrong(Pixels):
+        sign = -1.0
+
+    conformance.check_metric(Pixels)
+    with pytest.raises(AssertionError, match=r"a perfect result gives -1\.0"):
+        conformance.check_metric(Wrong)
+
+
+class SoundDataset(Dataset):
+    """Three files, two to learn from; what `broken` names is wrong."""
+
+    spec = "sound:set"
+
+    def __init__(self, folder: Path, broken: str = "") -> None:
+        self.folder = folder
+        self.broken = broken
+        self.asked = 0
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        raise DatasetError(f"there is no {selection}", hint="name another")
+
+    def samples(self, split: Split) -> list[Sample]:
+        self.asked += 1
+        a, b, c = (self.folder / f"{name}.png" for name in "abc")
+        train = [Sample.still("a", a, anomalous=self.broken == "trains on anomalous"), Sample.still("b", b)]
+        test = [Sample.still("c", c, anomalous=True, kind="crack", mask=a)]
+        if self.broken == "order changes" and self.asked > 2:
+            train.reverse()
+        if self.broken == "no training sample":
+            train = []
+        if self.broken == "two samples have the id":
+            test = [Sample.still("a", c, anomalous=True)]
+        if self.broken == "a file that is not there":
+            test = [Sample("c", FrameRef(self.folder / "gone.png"), "c")]
+        if self.broken == "a mask that is not there":
+            test = [Sample.still("c", c, anomalous=True, mask=self.folder / "gone.png")]
+        if self.broken == "is not anomalous, yet has a mask":
+            test = [Sample.still("c", c, anomalous=False, mask=a)]
+        return train if split == "train" else test
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(b"never decoded")
+    return tmp_path
+
+
+def test_a_sound_dataset_passes(files: Path) -> None:
+    dataset = SoundDataset(files)
+    conformance.check_dataset(dataset)
+    assert dataset.asked >= 3
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "no training sample",
+        "two samples have the id",
+        "a file that is not there",
+        "a mask that is not there",
+        "is not anomalous, yet has a mask",
+        "trains on anomalous",
+        "order changes",
+    ],
+)
+def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        conformance.check_dataset(SoundDataset(files, complaint))
+
+
+def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:
+    class Careless(SoundDataset):
+        @classmethod
+        def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+            return []
+
+    with pytest.raises(AssertionError, match="must raise DatasetError"):
+        conformance.check_dataset(Careless(files))
