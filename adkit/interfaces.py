@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pydantic import BaseModel
     from torch import Tensor
 
-    from adkit.options import Options
     from adkit.types import Batch, Prediction, Sample, Split
 
 Advance = Callable[[int], None]
@@ -55,7 +55,7 @@ class Batches(Protocol):
         """How many samples all batches hold together."""
 
 
-OptionsType = TypeVar("OptionsType", bound="Options")
+OptionsType = TypeVar("OptionsType", bound="BaseModel")
 
 
 class Method(ABC, Generic[OptionsType]):
@@ -64,8 +64,8 @@ class Method(ABC, Generic[OptionsType]):
     A method sees pixels and identities only (`Batch`), never the truth.
     """
 
-    Options: ClassVar[type[Options] | None] = None
-    """The model of its options; None when it has none."""
+    Options: ClassVar[type[BaseModel] | None] = None
+    """The model of its options, an `adkit.options.Options`; None when it has none."""
     window: int = 1
     """How many consecutive frames it sees at once; 1 for a still-image method."""
     default_scorer: ClassVar[str | None] = None
@@ -145,8 +145,8 @@ class Dataset(ABC):
 class Scorer(ABC, Generic[OptionsType]):
     """Turns anomaly maps into one number each."""
 
-    Options: ClassVar[type[Options] | None] = None
-    """The model of its options; None when it has none."""
+    Options: ClassVar[type[BaseModel] | None] = None
+    """The model of its options, an `adkit.options.Options`; None when it has none."""
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options

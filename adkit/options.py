@@ -22,7 +22,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-OptionsType = TypeVar("OptionsType", bound=Options)
+OptionsType = TypeVar("OptionsType", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
         ) from None
 
 
-def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[Options]:
+def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:
     """The options model of a method or scorer; an empty one when it has no options."""
     return plugin.Options or Options
 
 
-def option_rows(model: type[Options]) -> list[OptionRow]:
+def option_rows(model: type[BaseModel]) -> list[OptionRow]:
     """The options of a model as a table, made from its JSON schema."""
     schema = model.model_json_schema()
     defaults = model().model_dump(mode="json")

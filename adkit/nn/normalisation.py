@@ -1,4 +1,4 @@
-"""Per-position normalisation of maps: what is usual *here*, learned from maps of normal samples.
+"""Maps made steadier: smoothing, and per-position normalisation by what is usual *here* in normal samples.
 
 On aligned parts some places (edges, prints, reflections) always score higher than others, and dividing that
 out lets defects elsewhere stand out. On freely rotated parts position says little, and the estimates only add
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +22,15 @@ EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
 LEAST_MAPS = 20
 """With "auto", fewer maps than this are too few to estimate a mean and a spread per position."""
+
+
+def smooth(maps: Tensor, sigma: float) -> Tensor:
+    """(B, h, w) -> (B, h, w) under a Gaussian of this standard deviation in map positions; 0 leaves them as they are."""
+    if sigma == 0:
+        return maps
+    # The border is mirrored, so that a defect at the edge of the picture loses nothing.
+    smoothed = [cv2.GaussianBlur(one, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) for one in maps.numpy()]
+    return torch.from_numpy(np.stack(smoothed))
 
 
 def explained_by_position(maps: Tensor) -> float:

@@ -25,6 +25,7 @@ from adkit.nn.normalisation import (
     explained_by_position,
     normalised_out_of_sample,
     position_matters,
+    smooth,
 )
 from adkit.nn.options import FeatureOptions
 from adkit.types import Batch, Prediction
@@ -46,6 +47,9 @@ class PatchKnnOptions(FeatureOptions):
         default=1_500_000,
         ge=1000,
         description="fitting holds at most this many patches, the same number of each image: bounds the memory",
+    )
+    smoothing: float = Field(
+        default=4.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
     )
     position_normalisation: Choice = Field(
         default="auto",
@@ -104,7 +108,7 @@ class PatchKnn(Method[PatchKnnOptions]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        maps = self._features.distances(batch.frames[:, -1], self._nearest).cpu()
+        maps = self._distances(batch.frames[:, -1], self._nearest)
         return Prediction(maps=self._normalisation(maps) if self._normalisation else maps)
 
     def calibration(self) -> Prediction | None:
@@ -129,6 +133,11 @@ class PatchKnn(Method[PatchKnnOptions]):
     def facts(self) -> dict[str, str | int | float | bool]:
         """Sizes, and whether position mattered."""
         return self._facts
+
+    def _distances(self, frames: Tensor, nearest: NearestNeighbour) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, h, w), smoothed, on the CPU."""
+        maps = self._features.distances(frames, nearest).cpu()
+        return smooth(maps, self.options.smoothing / self.options.levels[0])
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor, dict[str, int]]:
         """Weighted patches (N, D), the clip number of each (N,), and the number of each clip.
@@ -169,6 +178,6 @@ class PatchKnn(Method[PatchKnnOptions]):
                 for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
                     if clip != current:
                         nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
-                    maps.append(self._features.distances(frame, nearest).cpu())
+                    maps.append(self._distances(frame, nearest))
                     advance(1)
         return torch.cat(maps)

@@ -10,6 +10,7 @@ from adkit.nn.normalisation import (
     explained_by_position,
     normalised_out_of_sample,
     position_matters,
+    smooth,
 )
 
 
@@ -103,3 +104,13 @@ def test_state_round_trip() -> None:
     assert restored is not None
     assert torch.equal(restored(noise(2)), learned(noise(2)))
     assert PositionNormalisation.from_state({"bank": torch.ones(1)}) is None
+
+
+def test_smoothing_keeps_the_sum_inside_and_lowers_a_peak() -> None:
+    maps = torch.zeros(2, 9, 9)
+    maps[0, 4, 4] = 1.0
+    smoothed = smooth(maps, 0.8)
+    assert float(smoothed[0].sum()) == pytest.approx(1.0, abs=1e-4)
+    assert 0.1 < float(smoothed[0].max()) < 0.5
+    assert torch.equal(smoothed[1], maps[1])
+    assert torch.equal(smooth(maps, 0), maps)

@@ -11,7 +11,8 @@ from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
-    from adkit.options import Options
+    from pydantic import BaseModel
+
     from adkit.registry import Registry
     from adkit.runs import RunRecord
 
@@ -98,7 +99,7 @@ def show(
         emit(format_, None, rows, document)
 
 
-def _option_rows(model: type[Options]) -> list[dict[str, Any]]:
+def _option_rows(model: type[BaseModel]) -> list[dict[str, Any]]:
     from adkit.options import option_rows
 
     return [
