@@ -25,7 +25,7 @@ LEAST_MAPS = 20
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """(B, h, w) -> (B, h, w) under a Gaussian of this standard deviation in map positions; 0 leaves them as they are."""
+    """(B, h, w) -> (B, h, w) smoothed by a Gaussian of this standard deviation in positions; 0: as they are."""
     if sigma == 0:
         return maps
     # The border is mirrored, so that a defect at the edge of the picture loses nothing.
