@@ -43,13 +43,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The test suite."""
+    """The test suite; the tests on real data run where $ADKIT_DATA names them."""
     in_test_environment(session, "-m", "pytest", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Every figure of the docs, measured anew: `nox -s bench -- coreset` for one of them."""
+    """Runs every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
     names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))
     for name in names:
         in_test_environment(session, f"benchmarks/{name}.py")
@@ -64,7 +64,7 @@ def wheel(session: nox.Session) -> None:
         (built,) = Path(folder).glob("*.whl")
         names = session.run("python", "-m", "zipfile", "-l", str(built), silent=True) or ""
         packages = {line.split("/")[0] for line in names.splitlines()[1:]}
-        expected = {"adkit", *(path.name for path in Path("plugins").iterdir())}
+        expected = {"adkit", *(path.parent.name for path in Path("plugins").glob("*/__init__.py"))}
         found = {name for name in packages if not name.endswith(".dist-info")}
         if found != expected:
             session.error(f"the wheel holds {sorted(found)}, expected {sorted(expected)}")
@@ -77,7 +77,7 @@ def third_party(session: nox.Session) -> None:
         work = Path(folder)
         session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", folder, ".")
         (built,) = work.glob("adkit-*.whl")
-        # Without the index's answer for adkit itself: the wheel just built is meant, whatever is installed.
+        # By force, because the environment is used again: pip would keep an older build of the same version.
         session.install(str(built), "--force-reinstall", "--no-deps")
         session.install(str(built), "pytest")
         session.install("--no-deps", "--force-reinstall", f"./{EXAMPLE}")
@@ -85,13 +85,25 @@ def third_party(session: nox.Session) -> None:
 
         def adkit(*arguments: str) -> str:
             command = ("python", "-P", "-m", "adkit", *arguments)
-            return session.run(*command, env=environment, silent=True) or ""
+            # Only stdout is captured: that is what a program reads.
+            return session.run(*command, env=environment, silent=True, stderr=None) or ""
 
         listed = json.loads(adkit("list", "methods", "--format", "json"))
         if "brightness" not in {row["name"] for row in listed}:
             session.error(f"adkit list methods does not know the plugin: {listed}")
+        (row,) = [
+            row
+            for row in json.loads(adkit("list", "plugins", "--format", "json"))
+            if row["module"] == "adkit_brightness"
+        ]
+        if row["problem"]:
+            session.error(f"adkit list plugins sets the plugin aside: {row}")
         if "side" not in adkit("show", "brightness"):
             session.error("adkit show does not know the plugin's option")
+        sheet = work / "sheet.png"
+        inspected = json.loads(adkit("inspect", "--dataset", "demo:washer", "--sheet", str(sheet), "--format", "json"))
+        if inspected["findings"] or not sheet.is_file():
+            session.error(f"adkit inspect found fault with the synthetic washers: {inspected}")
         fitted = json.loads(
             adkit("fit", "--method", "brightness", "--dataset", "demo:washer", "--set", "side=32", "--format", "json")
         )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adkit.calibration import Threshold, p_values
-from adkit.errors import AdkitError, DatasetError, FrameError, RunError
+from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError
 from adkit.frames import frame_shape, read_mask
 from adkit.interfaces import Evidence, MetricValue, Progress, Silent
 from adkit.registry import Registry
@@ -101,9 +101,9 @@ def evaluate(
     data's root that the run remembers. Raises AdkitError for what the user can mend.
     """
     progress = progress or Silent()
-    samples = _test_samples(run, registry, root)
     unreadable: list[str] = []
-    predictions = _stored(run, samples)
+    samples = _with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
+    predictions = _stored(run, registry, samples)
     if predictions is None:
         judge = open_judge(run, registry, device=device)
         note = _Collector(unreadable) if skip_bad else None
@@ -116,9 +116,8 @@ def evaluate(
     spec = scorer or run.record.scorer
     chosen = open_scorer(spec, registry)
     normal_scores = sample_scores(run.calibration(), chosen)
-    threshold = run_threshold(run, np.sort(normal_scores))
+    threshold = run_threshold(run, normal_scores)
     scores = sample_scores(predictions, chosen)
-    _check_masks(kept, progress)
     evaluation = Evaluation(
         run,
         spec,
@@ -131,7 +130,7 @@ def evaluate(
         _by_kind(kept, scores, threshold),
         unreadable,
     )
-    _save(evaluation, predictions, samples)
+    _save(evaluation, registry, predictions, samples)
     return evaluation
 
 
@@ -155,12 +154,13 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
     return samples
 
 
-def _stored(run: Run, samples: Sequence[Sample]) -> Predictions | None:
-    """The answers of an earlier evaluation, if they are whole and of this very test split."""
+def _stored(run: Run, registry: Registry, samples: Sequence[Sample]) -> Predictions | None:
+    """The answers of an earlier evaluation, if they are whole, of this test split and this version of the method."""
     folder = run.folder / EVALUATION
+    origin = registry.methods.origin(run.record.method).origin
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if index["data_hash"] != data_hash(samples) or index["unreadable"]:
+        if (index["data_hash"], index["origin"]) != (data_hash(samples), origin) or index["unreadable"]:
             return None
         if index["predictions_sha256"] != checksum((folder / PREDICTIONS).read_bytes()):
             return None
@@ -169,16 +169,17 @@ def _stored(run: Run, samples: Sequence[Sample]) -> Predictions | None:
         return None  # absent or damaged: it can be made again
 
 
-def _save(evaluation: Evaluation, predictions: Predictions, samples: Sequence[Sample]) -> None:
+def _save(evaluation: Evaluation, registry: Registry, predictions: Predictions, samples: Sequence[Sample]) -> None:
     content = predictions.to_bytes()
     index = {
         **evaluation.as_json(),
+        "origin": registry.methods.origin(evaluation.run.record.method).origin,
         "data_hash": data_hash(samples),
         "predictions_sha256": checksum(content),
     }
     with whole_folder(evaluation.run.folder / EVALUATION) as temporary:
         (temporary / PREDICTIONS).write_bytes(content)
-        (temporary / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def _judge(
@@ -199,14 +200,17 @@ def _judge(
         threshold.value,
         pixel_threshold.value if pixel_threshold else None,
         has_maps=maps is not None,
-        has_masks=any(sample.mask for sample in samples),
+        has_masks=any(sample.mask for sample in samples if sample.anomalous),
         pixels=lambda: _pixels(samples, maps),
     )
     names = registry.metrics.names()
     values = {}
     with progress.task("judging", len(names)) as advance:
         for name in names:
-            values[name] = registry.metrics.get(name).load()()(evidence)
+            try:
+                values[name] = registry.metrics.get(name).load()()(evidence)
+            except PluginError as error:  # two plugins claim this name: the other metrics are not harmed
+                values[name] = MetricValue(None, error.message)
             advance(1)
     return values
 
@@ -229,14 +233,32 @@ def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray
     return np.asarray(cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _check_masks(samples: Sequence[Sample], progress: Progress) -> None:
-    """Raises FrameError for a mask that does not fit its image, before any metric is computed."""
-    masked = [sample for sample in samples if sample.mask]
-    with progress.task("checking masks", len(masked)) as advance:
-        for sample in masked:
-            assert sample.mask is not None
-            read_mask(sample.mask, frame_shape(sample.frame))
+def _with_sound_masks(
+    samples: Sequence[Sample], skip_bad: bool, unreadable: list[str], progress: Progress
+) -> list[Sample]:
+    """The samples, after every mask was read once: before anything is scored, as scoring takes long.
+
+    Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
+    the mask is added to `unreadable`. A picture that cannot be read itself is left to the scoring.
+    """
+    sound = []
+    with progress.task("checking masks", len(samples)) as advance:
+        for sample in samples:
+            try:
+                shape = frame_shape(sample.frame) if sample.mask else None
+            except FrameError:
+                shape = None
+            try:
+                if sample.mask and shape:
+                    read_mask(sample.mask, shape)
+            except FrameError:
+                if not skip_bad:
+                    raise
+                unreadable.append(str(sample.mask))
+                sample = replace(sample, mask=None)
+            sound.append(sample)
             advance(1)
+    return sound
 
 
 def _by_kind(samples: Sequence[Sample], scores: NDArray[np.float64], threshold: Threshold) -> list[KindRow]:

@@ -6,6 +6,7 @@ that two images stay comparable), CMYK and palettes are converted, alpha is drop
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from adkit.errors import FrameError
+from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef
 
 if TYPE_CHECKING:
@@ -23,11 +24,20 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
+_VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
+
 MAX_PIXELS = 178_000_000
 """More than this is refused: about half a gigabyte as RGB, and the usual sign of a decompression bomb."""
 
 # Pillow's own limit only warns in its lower half; ours refuses, by name, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
+
+# A damaged EXIF block brings a warning per entry, and what matters is raised. Said once for the whole process:
+# warnings.catch_warnings() around each file is not safe between threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+MOST_LABELS = 16
+HIGHEST_LABEL = 32
 
 _HINT = "check or remove the file; --skip-bad goes on without such files"
 
@@ -46,7 +56,8 @@ def read_image(ref: FrameRef) -> NDArray[np.uint8]:
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
 
-    Pixels above half of the mask's own maximum count, so 0/1 and 0/255 masks both read right.
+    A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous (0/1, 0/1/3). In
+    any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed borders).
     """
     with _decoding(ref) as image:
         upright = ImageOps.exif_transpose(image)
@@ -58,7 +69,9 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
             f"mask is {found} but the image is {expected}: {ref}",
             hint="make the mask in the image's own resolution",
         )
-    mask: NDArray[np.bool_] = grey.astype(np.int64) * 2 > int(grey.max())
+    highest = int(grey.max())
+    labels = highest <= HIGHEST_LABEL and np.unique(grey).size <= MOST_LABELS
+    mask: NDArray[np.bool_] = grey > 0 if labels else grey.astype(np.int64) * 2 > highest
     return mask
 
 
@@ -93,13 +106,20 @@ def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
     with _opened(ref) as image:
         try:
             yield image
-        # Which of these it is depends on the format's decoder.
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except (AdkitError, MemoryError):
+            raise
+        # A damaged file can make Pillow raise anything, TypeError and struct.error included.
+        except Exception as error:
             raise FrameError(f"cannot decode {ref}: {error}", hint=_HINT) from None
 
 
 def _opened(ref: FrameRef) -> Image.Image:
     path = ref.path
+    if ref.number is not None:
+        raise FrameError(
+            f"{ref} means frame {ref.number} of a video, and videos cannot be read yet",
+            hint="save the video's frames as image files, and name those",
+        )
     try:
         if path.stat().st_size == 0:
             raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
@@ -111,8 +131,11 @@ def _opened(ref: FrameRef) -> Image.Image:
     except PermissionError:
         raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode") from None
     except UnidentifiedImageError:
-        raise FrameError(f"not an image that can be read: {path}", hint=_HINT) from None
-    except (OSError, SyntaxError, ValueError) as error:
+        what = "a video; only images are read so far" if path.suffix.lower() in _VIDEO_SUFFIXES else "not an image"
+        raise FrameError(f"{path} is {what}", hint=_HINT) from None
+    except (AdkitError, MemoryError):
+        raise
+    except Exception as error:
         raise FrameError(f"cannot open {path}: {error}", hint=_HINT) from None
     width, height = image.size
     if width * height > MAX_PIXELS:

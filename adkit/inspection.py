@@ -20,7 +20,9 @@ _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding, pictures per kind
 _TILE_PX = 180
-_DARK_16_BIT = 4096  # a 12-bit camera's images in a 16-bit file stay below this
+_DARK_16_BIT = (4095 + 128) // 257  # the most that a 12-bit camera's images in a 16-bit file reach, read as 8 bit
+
+_Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
 
 
 @dataclass
@@ -38,35 +40,37 @@ class Inspection:
 
 
 def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspection:
-    """Opens every file of the dataset once and reports; raises nothing for a bad file, it is a finding."""
+    """Reads every image and mask of the dataset and reports; raises nothing for a bad file, it is a finding."""
     result = Inspection(dataset.spec, dataset.notes())
     samples = [(split, sample) for split in _SPLITS for sample in dataset.samples(split)]
-    trouble: dict[str, list[str]] = defaultdict(list)
+    trouble: _Trouble = defaultdict(list)
     contents: dict[str, list[tuple[Split, Sample]]] = defaultdict(list)
+    sizes: dict[str, str] = {}  # by sample id
     with (progress or Silent()).task("inspecting", len(samples)) as advance:
         for split, sample in samples:
             kind = sample.kind or "unknown"
             result.counts[split, kind] = result.counts.get((split, kind), 0) + 1
             try:
-                _look(sample, result, trouble)
+                sizes[sample.id] = _look(sample, result, trouble)
                 content = hashlib.sha256(sample.frame.path.read_bytes()).hexdigest()
                 contents[content].append((split, sample))
             except FrameError as error:
-                trouble["cannot be read"].append(error.message)
+                trouble["cannot be read"].append((error.message,))
             advance(1)
     for same in contents.values():
         if len(same) > 1:
             across = len({split for split, _ in same}) > 1
             heading = "are in both splits: the test would know its answers" if across else "have identical copies"
-            trouble[heading].append(" = ".join(sample.id for _, sample in same[:_EXAMPLES]))
+            trouble[heading].append(tuple(sample.id for _, sample in same))
     if len(result.sizes) > 1:
+        ((common, _),) = result.sizes.most_common(1)
         trouble["have another size than the most common one"] += [
-            f"{count} of {size}" for size, count in result.sizes.most_common()[1:]
+            (f"{name} ({size})",) for name, size in sizes.items() if size != common
         ]
-    wrong = [sample.id for split, sample in samples if split == "train" and sample.anomalous]
+    wrong = [(sample.id,) for split, sample in samples if split == "train" and sample.anomalous]
     if wrong:
         trouble["are marked anomalous, yet stand in the training split"] += wrong
-    result.findings = [_sentence(what, names) for what, names in trouble.items()]
+    result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
     if not any(split == "test" for split, _ in samples):
         result.findings.append("there is no test split: eval cannot judge a run")
     result.sheet = contact_sheet([sample for _, sample in samples])
@@ -97,34 +101,39 @@ def contact_sheet(samples: Sequence[Sample]) -> Image.Image | None:
     return sheet if drawn else None
 
 
-def _look(sample: Sample, result: Inspection, trouble: dict[str, list[str]]) -> None:
+def _look(sample: Sample, result: Inspection, trouble: _Trouble) -> str:
+    """Notes what is to be said of one sample; gives the image's size in words."""
     image = read_image(sample.frame)
     height, width = image.shape[:2]
     mode = pixel_format(sample.frame)
-    result.sizes[f"{width}×{height}"] += 1
+    size = f"{width}×{height}"
+    result.sizes[size] += 1
     result.formats[mode] += 1
     if min(height, width) < _TINY_PX:
-        trouble[f"are smaller than {_TINY_PX} px"].append(sample.id)
+        trouble[f"are smaller than {_TINY_PX} px"].append((sample.id,))
     if int(image.max()) == int(image.min()):
-        trouble["show one colour only"].append(sample.id)
-    elif mode.startswith("I") and int(image.max()) < _DARK_16_BIT // 257:
-        trouble["are 16-bit files that use 12 bits or fewer: they are read as very dark"].append(sample.id)
+        trouble["show one colour only"].append((sample.id,))
+    elif mode.startswith("I") and int(image.max()) <= _DARK_16_BIT:
+        trouble["are 16-bit files that use 12 bits or fewer: they are read as very dark"].append((sample.id,))
     if sample.anomalous and sample.mask is None:
-        trouble["are anomalous but have no mask: pixel metrics leave them out"].append(sample.id)
+        trouble["are anomalous but have no mask: pixel metrics leave them out"].append((sample.id,))
     if sample.mask is not None:
         kind = sample.kind or "unknown"
         try:
             if not read_mask(sample.mask, (height, width)).any():
-                trouble["have a mask that marks nothing"].append(sample.id)
+                trouble["have a mask that marks nothing"].append((sample.id,))
             result.masks[kind] = result.masks.get(kind, 0) + 1
         except FrameError as error:
-            trouble["have a mask that cannot be used"].append(error.message)
+            trouble["have a mask that cannot be used"].append((error.message,))
+    return size
 
 
-def _sentence(what: str, names: Sequence[str]) -> str:
-    listed = ", ".join(names[:_EXAMPLES])
-    more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-    return f"{len(names)} {what}: {listed}{more}"
+def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
+    """How many images, what is wrong with them, and some by name."""
+    count = sum(map(len, groups))
+    shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
+    left = count - sum(map(len, shown))
+    return f"{count} {what}: {', '.join(map(' = '.join, shown))}" + (f" and {left} more" if left else "")
 
 
 def _tile(sample: Sample) -> Image.Image:

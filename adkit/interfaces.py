@@ -225,10 +225,9 @@ class ScorerEntry(Entry):
 
 @dataclass(frozen=True, slots=True)
 class MetricEntry(Entry):
-    """Announces a metric; `per_pixel` says that it needs maps and masks."""
+    """Announces a metric."""
 
     load: Callable[[], type[Metric]]
-    per_pixel: bool = False
 
 
 __all__: Sequence[str] = [

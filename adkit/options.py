@@ -16,7 +16,7 @@ class Options(BaseModel):
     """The base of every options model: unknown keys are refused, values never change.
 
     Every field has a default, a bound where one makes sense, and a description: the command line's
-    `--set`, the table of `adkit show` and the web page's form are made from them.
+    `--set` and the table of `adkit show` are made from them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -36,18 +36,19 @@ class OptionRow:
     description: str
 
 
-def split_assignments(assignments: Iterable[str]) -> dict[str, str]:
-    """`["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice."""
+def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -> dict[str, str]:
+    """`["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice.
+
+    `example` shows the hint's reader what to type: "--set coreset_ratio=0.05".
+    """
     values: dict[str, str] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise OptionError(
-                f"{assignment!r} is not of the form key=value", hint="for example: --set coreset_ratio=0.05"
-            )
+            raise OptionError(f"{assignment!r} is not of the form key=value", hint=f"for example: {example}")
         if key in values:
-            raise OptionError(f"option {key} is given twice", hint=f"keep one of the --set {key}=…")
+            raise OptionError(f"option {key} is given twice", hint=f"keep one {key}=…; for example: {example}")
         values[key] = value.strip()
     return values
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PANEL_PX = 420
 """Longer side of each panel."""
+_LEAST_PANEL_PX = 64  # a line-scan image of extreme aspect is stretched rather than invisible
 _MARGIN = 14
 _TEXT = 15
 _BAR = 16
@@ -94,7 +95,7 @@ def draw(
 
 def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
     factor = PANEL_PX / max(shape[:2])
-    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+    return max(_LEAST_PANEL_PX, round(shape[0] * factor)), max(_LEAST_PANEL_PX, round(shape[1] * factor))
 
 
 def _colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:

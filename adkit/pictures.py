@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_MISTAKES = 6
+LONGEST_NAME = 120  # bytes, without what is appended
 
 
 @dataclass
 class PictureWriter:
-    """Draws samples of one run into `folder`; all pictures share one colour scale."""
+    """Draws samples of one run into `folder`; all pictures share one colour scale, and none replaces another."""
 
     run: Run
     threshold: Threshold
     folder: Path
     _scale: Scale | None = field(default=None, init=False)
+    _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
 
     def write(self, sample: Sample, score: float, p_value: float, anomaly_map: NDArray[np.float32] | None) -> Path:
         """Writes the picture and returns its path; raises OptionError when the method gives no map."""
@@ -50,9 +53,16 @@ class PictureWriter:
         caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
         buffer = io.BytesIO()
         draw(image, anomaly_map, self._scale_of_run(), caption, mask).save(buffer, "PNG")
-        path = self.folder / picture_name(sample)
+        path = self.folder / self._free_name(sample)
         write_whole(path, buffer.getvalue())
         return path
+
+    def _free_name(self, sample: Sample) -> str:
+        name = picture_name(sample)
+        # Not every file system tells capital letters from small ones.
+        if self._ids.setdefault(name.lower(), sample.id) != sample.id:
+            name = picture_name(sample, hashed=True)
+        return name
 
     def _scale_of_run(self) -> Scale:
         if self._scale is None:
@@ -63,10 +73,19 @@ class PictureWriter:
         return self._scale
 
 
-def picture_name(sample: Sample) -> str:
-    """A flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png."""
-    plain = sample.id.strip("/.").replace("/", "_").replace("\\", "_").replace(":", "_")
-    return f"{plain}.png"
+def picture_name(sample: Sample, *, hashed: bool = False) -> str:
+    """A flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png.
+
+    8 hex digits of the id's hash are appended when more of the id is lost than its slashes (../x/1.png is not
+    x/1.png), when it is long, and when `hashed` asks for them.
+    """
+    slashless = sample.id.removesuffix(".png").replace("/", "_")
+    plain = sample.id.removesuffix(".png").strip("/.").translate(str.maketrans("/\\:", "___"))
+    # The end of a path tells more than its beginning. Names of files are limited in bytes, not in letters.
+    short = plain.encode(errors="ignore")[-LONGEST_NAME:].decode(errors="ignore")
+    if hashed or short != slashless:
+        return f"{short}-{hashlib.sha256(sample.id.encode(errors='backslashreplace')).hexdigest()[:8]}.png"
+    return f"{short}.png"
 
 
 def write_pictures(evaluation: Evaluation, folder: Path, chosen: Sequence[int] | None = None) -> list[Path]:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adkit.calibration import Threshold
 from adkit.errors import RunError
-from adkit.storage import checksum, whole_folder
+from adkit.storage import checksum, is_folder, whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,7 @@ RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
 EVALUATION = "evaluation"
+LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
 _HINT = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
@@ -69,7 +70,7 @@ class RunRecord(BaseModel):
     window: int
     train_count: int
     calibration_source: str
-    data_hash: str  # of the training samples' ids and file sizes
+    data_hash: str  # of the training samples' ids and their files' contents
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
     requested_false_alarm_rate: float
     threshold: Threshold
@@ -131,7 +132,10 @@ class Run:
 
 
 def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions) -> Run:
-    """Writes a new run below `root` and returns it; nothing remains if that fails."""
+    """Writes a new run below `root` and returns it; nothing remains if that fails.
+
+    A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
+    """
     from safetensors.torch import save
 
     contents = {
@@ -139,21 +143,24 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibra
         CALIBRATION: calibration.to_bytes(),
     }
     files = {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
-    # Another fit may have taken the name in the meantime; a run never replaces a run.
-    record = record.model_copy(update={"files": files, "id": _free_name(root, record.id)})
-    folder = root / record.id
-    with whole_folder(folder) as temporary:
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        (temporary / RECORD).write_text(_signed(record), encoding="utf-8")
-    return Run(folder, record)
+    while True:
+        named = record.model_copy(update={"files": files, "id": _free_name(root, record.id)})
+        folder = root / named.id
+        try:
+            with whole_folder(folder, replace=False) as temporary:
+                for name, content in contents.items():
+                    (temporary / name).write_bytes(content)
+                (temporary / RECORD).write_text(_signed(named), encoding="utf-8")
+        except FileExistsError:
+            continue  # another fit took the name in the meantime
+        return Run(folder, named)
 
 
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
     """A name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
     plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
-    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
+    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain[:LONGEST_CATEGORY] or 'data'}")
 
 
 def open_run(folder: Path) -> Run:
@@ -186,22 +193,32 @@ def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
 
 
 def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> Run:
-    """Opens the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path."""
+    """Opens the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
+
+    Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
+    """
     if name != "latest":
-        as_path = Path(name)
-        for candidate in (root / name, as_path):
-            if candidate.is_dir():
-                return open_run(candidate)
+        for candidate in (root / name, Path(name)):
+            if is_folder(candidate):
+                run = open_run(candidate)
+                if method not in (None, run.record.method):
+                    raise RunError(
+                        f"the run {name} is of {run.record.method}, not of {method}",
+                        hint=f"leave --method out, or name a run of {method}",
+                    )
+                return run
         ids = [folder.name for folder, _ in list_runs(root)]
         raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
     runs = list_runs(root)
     fitting = [folder for folder, record in runs if isinstance(record, RunRecord) and method in (None, record.method)]
-    # Names begin with the time. To take an older run because the newest is damaged would be a silent surprise.
+    # Names begin with the time and tell the method. To take an older run because the newest is damaged would be
+    # a silent surprise.
     damaged = [
         error
         for folder, error in runs
         if isinstance(error, RunError)
         and (folder / RECORD).exists()
+        and (method is None or f"-{method}-" in folder.name)
         and (not fitting or folder.name > fitting[-1].name)
     ]
     if damaged:
@@ -234,8 +251,9 @@ def _free_name(root: Path, stem: str) -> str:
 
 
 def _signed(record: RunRecord) -> str:
+    # As ASCII: a file name need not be UTF-8, and only as an escape do its odd bytes survive.
     body = record.model_dump(mode="json")
-    return json.dumps({**body, "checksum": _own_checksum(body)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**body, "checksum": _own_checksum(body)}, indent=2) + "\n"
 
 
 def _own_checksum(body: Mapping[str, Any]) -> str:

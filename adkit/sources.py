@@ -11,13 +11,14 @@ from adkit.errors import DatasetError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
+from adkit.storage import is_folder
 from adkit.types import Sample
 
 
 def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Dataset]:
     """The categories that a spec such as "mvtec:bottle,screw" names, each as a dataset of its own."""
     name, colon, selection = spec.partition(":")
-    if not colon and Path(spec).is_dir():
+    if not colon and is_folder(Path(spec)):
         raise DatasetError(
             f"{spec!r} is a path; a dataset is named as NAME:SELECTION",
             hint=f"for a folder of your own images: --dataset folder:{spec}",
@@ -36,33 +37,44 @@ def loose_samples(arguments: Iterable[str]) -> list[Sample]:
     """
     paths: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = sorted(inner for inner in path.rglob("*") if inner.is_file() and is_image(inner))
-            if not found:
-                raise DatasetError(f"there is no image in the folder {argument}", hint="name a folder of images")
-        elif path.exists():
-            found = [path]
-        else:
-            found = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
-            found = [match for match in found if match.is_file() and is_image(match)]
-            if not found:
-                raise DatasetError(f"there is no file {argument}", hint="give images, folders or 'globs/*.png'")
-        for path in found:
-            paths.setdefault(path.resolve(), path)
+        try:
+            for path in _images_of(argument):
+                paths.setdefault(path.resolve(), path)
+        except OSError as error:
+            raise DatasetError(f"cannot look for {argument}: {error.strerror}", hint="check the path") from None
     return [Sample.still(str(path), path) for path in paths.values()]
 
 
+def _images_of(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        found = sorted(inner for inner in path.rglob("*") if inner.is_file() and is_image(inner))
+        if not found:
+            raise DatasetError(f"there is no image in the folder {argument}", hint="name a folder of images")
+    elif path.exists():
+        found = [path]
+    else:
+        found = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
+        found = [match for match in found if match.is_file() and is_image(match)]
+        if not found:
+            raise DatasetError(f"there is no file {argument}", hint="give images, folders or 'globs/*.png'")
+    return found
+
+
 def data_hash(samples: Sequence[Sample]) -> str:
-    """A fingerprint of samples by their ids and file sizes: the same data gives the same one anywhere."""
+    """A fingerprint of samples by their ids and what their files contain.
+
+    The same data gives the same one anywhere; a file that cannot be read counts as such. Every file is read.
+    """
     digest = hashlib.sha256()
-    for line in sorted(f"{sample.id}\t{_size(sample)}" for sample in samples):
+    for line in sorted(f"{sample.id}\t{_content_hash(sample.frame.path)}" for sample in samples):
         digest.update(line.encode(errors="surrogateescape") + b"\n")  # file names may be any bytes
     return digest.hexdigest()
 
 
-def _size(sample: Sample) -> int:
+def _content_hash(path: Path) -> str:
     try:
-        return sample.frame.path.stat().st_size
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # in chunks: a file may be large
     except OSError:
-        return -1
+        return "unreadable"

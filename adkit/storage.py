@@ -21,6 +21,8 @@ _FAULTS = {
     errno.EPERM: ("no permission to write", "check the folder's owner and mode, or choose another folder"),
     errno.ENOTDIR: ("a file stands where a folder was expected", "choose another folder"),
     errno.EEXIST: ("a file stands where a folder was expected", "choose another folder"),
+    errno.EISDIR: ("a folder stands where a file was expected", "name a file, or choose another place"),
+    errno.ENOENT: ("the folder cannot be made", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
 
@@ -37,14 +39,25 @@ def storage_faults(path: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {path}: {found}", hint=f"{hint}; nothing was left half-written") from None
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that can be reached; a name that is too long for one means no folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yields a temporary folder beside `target` that takes its name when the block ends well.
 
-    An older folder of that name is replaced. When the block fails or is interrupted, nothing of the new one
-    remains, and the older one stays.
+    An older folder of that name is replaced; without `replace` it is kept and FileExistsError raised, also when
+    it appears only while the block runs. When the block fails or is interrupted, nothing of the new one remains,
+    and the older one stays.
     """
     with storage_faults(target):
+        if not replace and target.exists():
+            raise _taken(target)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,9 +66,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
         try:
             temporary.chmod(0o777 & ~_umask())
             yield temporary
-            if target.exists():
+            if replace and target.exists():
                 target.rename(shadow)  # and deleted later: the name is free for one instant only
-            temporary.rename(target)
+            _give_name(temporary, target)
         finally:
             if shadow.exists() and not target.exists():
                 shadow.rename(target)
@@ -77,6 +90,23 @@ def write_whole(path: Path, content: bytes) -> None:
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _give_name(temporary: Path, target: Path) -> None:
+    if target.exists():
+        raise _taken(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        # A folder that is not empty is never replaced by renaming, however late it appeared.
+        if target.exists():
+            raise _taken(target) from None
+        raise
+
+
+def _taken(target: Path) -> FileExistsError:
+    # Without an errno, which storage_faults would take for a fault of the disk.
+    return FileExistsError(f"{target} exists already")
 
 
 def checksum(content: bytes) -> str:

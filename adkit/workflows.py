@@ -1,4 +1,4 @@
-"""What the commands and the web page do: fit, score, evaluate. Labels are seen by `evaluate` alone."""
+"""What the commands do: fit and score; `adkit.evaluation` judges. Labels are seen there alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from adkit import __version__
 from adkit.batches import FrameBatches, OnBad
 from adkit.calibration import Threshold, p_values, threshold_from
-from adkit.errors import AdkitError, DatasetError, OptionError
+from adkit.errors import AdkitError, DatasetError, OptionError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
@@ -26,11 +26,15 @@ from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 HELD_OUT_SHARE = 0.2
 """Of the training data, for methods that cannot calibrate themselves."""
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
+
+
+_MAPS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,16 @@ class Scored:
     map: NDArray[np.float32] | None  # (h, w), the method's own resolution
 
 
+def check_settings(
+    method: str, options: Mapping[str, Any], scorer: str | None, device: str, registry: Registry
+) -> None:
+    """Raises AdkitError for a method, option, scorer or device that is not to be had, before any data is read."""
+    method_class = registry.methods.get(method).load()
+    parse_options(options_of(method_class), options, method)
+    open_scorer(scorer or method_class.default_scorer, registry)
+    _pick_device(device)
+
+
 def fit(request: FitRequest, registry: Registry, progress: Progress | None = None) -> Run:
     """Learns from the dataset's training split and writes a run, calibrated on normal data.
 
@@ -71,16 +85,10 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     scorer = open_scorer(request.scorer or method_class.default_scorer, registry)
 
     samples, skipped = _training_samples(request, progress)
+    _require_enough(samples, skipped, method_class, request)
     training, held_out = samples, list[Sample]()
     if not method_class.calibrates_itself():
         training, held_out = _hold_out(samples, request.seed)
-    if len(training) < method_class.least_samples:
-        raise DatasetError(
-            f"{request.dataset.spec} has {len(samples)} training images; "
-            f"{request.method} needs at least {method_class.least_samples + len(held_out)}",
-            hint="add more images of good parts",
-        )
-
     started = time.perf_counter()
     method = method_class(options, seed=request.seed, device=_pick_device(request.device))
     method.fit(_batches(method, training), progress)
@@ -123,13 +131,13 @@ class Judge:
     run: Run
     method: Method[Any]
     scorer: Scorer[Any] | None
-    normal_scores: NDArray[np.float64]  # sorted
+    normal_scores: NDArray[np.float64]
     threshold: Threshold
 
     def score(
         self, samples: Sequence[Sample], *, on_bad: OnBad | None = None, progress: Progress | None = None
     ) -> Iterator[Scored]:
-        """Scores samples in their order, one batch ahead of what is taken.
+        """Scores samples in their order, a batch at a time; files are decoded ahead.
 
         A sample that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
         """
@@ -137,7 +145,7 @@ class Judge:
         by_id = {sample.id: sample for sample in samples}
         with (progress or Silent()).task("scoring", len(samples)) as advance:
             for batch in batches:
-                predictions = to_predictions([(batch.ids, self.method.predict(batch))])
+                predictions = to_predictions(batch.ids, self.method.predict(batch))
                 scores = sample_scores(predictions, self.scorer)
                 chances = p_values(scores, self.normal_scores)
                 for row, sample_id in enumerate(batch.ids):
@@ -155,11 +163,19 @@ def open_judge(run: Run, registry: Registry, *, scorer: str | None = None, devic
     """Loads a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
     record = run.record
     method_class = registry.methods.get(record.method).load()
-    options = parse_options(options_of(method_class), record.options, record.method)
+    model = options_of(method_class)
+    if set(record.options) != set(model.model_fields):
+        # A default that was not there at fitting would change the scores, and the threshold would not follow.
+        differing = ", ".join(sorted(set(record.options) ^ set(model.model_fields)))
+        raise RunError(
+            f"{run.folder} was fitted with other options of {record.method} than it has now: {differing}",
+            hint=f"fit again, or install {record.origin}",
+        )
+    options = parse_options(model, record.options, record.method)
     method = method_class(options, seed=record.seed, device=_pick_device(device))
     method.load_state(run.state())
     chosen = open_scorer(scorer or record.scorer, registry)
-    normal_scores = np.sort(sample_scores(run.calibration(), chosen))
+    normal_scores = sample_scores(run.calibration(), chosen)
     return Judge(run, method, chosen, normal_scores, run_threshold(run, normal_scores))
 
 
@@ -174,7 +190,8 @@ def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
         return None
     name, _, settings = spec.partition(":")
     scorer_class = registry.scorers.get(name).load()
-    values = split_assignments(part for part in settings.split(",") if part)
+    parts = (part for part in settings.split(",") if part)
+    values = split_assignments(parts, example="--scorer quantile:q=0.99")
     return scorer_class(parse_options(options_of(scorer_class), values, f"scorer {name}"))
 
 
@@ -186,29 +203,41 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArr
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
-    return scorer(predictions.maps)
+    # A part at a time: scorers may copy what they are given several times over.
+    parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
-def to_predictions(parts: Sequence[tuple[tuple[str, ...], Prediction]]) -> Predictions:
-    """Joins a method's answers; raises ValueError, a plugin's bug, for values that are not finite."""
-    ids = tuple(sample_id for names, _ in parts for sample_id in names)
+def to_predictions(ids: tuple[str, ...], prediction: Prediction) -> Predictions:
+    """A method's answer for the samples of these ids, as it is stored.
 
-    def join(name: str) -> NDArray[np.float32] | None:
-        tensors = [getattr(prediction, name) for _, prediction in parts]
-        if not tensors or any(tensor is None for tensor in tensors):
+    Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
+    """
+    if len(prediction) != len(ids):
+        raise ValueError(f"the method answered for {len(prediction)} of {len(ids)} samples")
+
+    def checked(name: str, tensor: Tensor | None) -> NDArray[np.float32] | None:
+        if tensor is None:
             return None
-        joined = np.concatenate([tensor.detach().cpu().numpy() for tensor in tensors])
-        finite = np.isfinite(joined.reshape(len(joined), -1)).all(axis=1)
+        values = tensor.detach().cpu().numpy()
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
         if not finite.all():
             raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
-        return joined
+        return values
 
-    predictions = Predictions(ids, join("maps"), join("scores"))
-    for _, prediction in parts:
-        expected = len(ids) if len(parts) == 1 else None
-        if expected is not None and len(prediction) != expected:
-            raise ValueError(f"the method answered for {len(prediction)} samples of {expected}")
-    return predictions
+    return Predictions(ids, checked("maps", prediction.maps), checked("scores", prediction.scores))
+
+
+def _join(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several batches as one; raises ValueError when only some of them have maps or scores."""
+
+    def join(name: str) -> NDArray[np.float32] | None:
+        found = [values for part in parts if (values := getattr(part, name)) is not None]
+        if found and len(found) < len(parts):
+            raise ValueError(f"the method gave {name} for some batches only")
+        return np.concatenate(found) if found else None
+
+    return Predictions(tuple(sample_id for part in parts for sample_id in part.ids), join("maps"), join("scores"))
 
 
 def _training_samples(request: FitRequest, progress: Progress) -> tuple[list[Sample], list[str]]:
@@ -242,6 +271,21 @@ def _training_samples(request: FitRequest, progress: Progress) -> tuple[list[Sam
     return readable, bad
 
 
+def _require_enough(
+    samples: list[Sample], skipped: list[str], method_class: type[Method[Any]], request: FitRequest
+) -> None:
+    """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
+    clips = len({sample.clip for sample in samples})
+    needed = method_class.least_samples + (0 if method_class.calibrates_itself() else 1)
+    if clips < needed:
+        count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
+        unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
+        raise DatasetError(
+            f"{request.dataset.spec} has {count}{unreadable}; {request.method} needs at least {needed}",
+            hint="add more images of good parts",
+        )
+
+
 def _hold_out(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
     """Whole clips, a fifth of all and at least one, apart from the rest: frames of one clip are alike."""
     clips = sorted({sample.clip for sample in samples})
@@ -261,7 +305,7 @@ def _calibrate(
             found = "None" if prediction is None else f"{len(prediction)} results"
             raise ValueError(f"{type(method).__name__}.calibration gave {found} for {len(training)} samples")
         ids = tuple(sample.id for sample in training)
-        return to_predictions([(ids, prediction)]), "leave-one-out on the training images"
+        return to_predictions(ids, prediction), "leave-one-out on the training images"
     return predict_all(method, held_out, progress, "calibrating"), "training images held out from fitting"
 
 
@@ -276,9 +320,9 @@ def predict_all(
     parts = []
     with progress.task(label, len(samples)) as advance:
         for batch in FrameBatches(samples, method.frame_size, window=method.window, on_bad=on_bad):
-            parts.append((batch.ids, method.predict(batch)))
+            parts.append(to_predictions(batch.ids, method.predict(batch)))
             advance(len(batch))
-    return to_predictions(parts)
+    return _join(parts)
 
 
 def _pixel_threshold(calibration: Predictions, false_alarm_rate: float) -> Threshold | None:

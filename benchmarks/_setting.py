@@ -25,11 +25,11 @@ def heading(title: str) -> None:
 
 
 def data_root() -> Path:
-    """The folder that $ADKIT_DATA names, or ../shared/data."""
-    root = Path(os.environ.get("ADKIT_DATA", "../shared/data"))
-    if not root.is_dir():
-        raise SystemExit(f"no data at {root}: set ADKIT_DATA")
-    return root
+    """The folder that $ADKIT_DATA names; the benchmark ends without it."""
+    root = os.environ.get("ADKIT_DATA")
+    if not root or not Path(root).is_dir():
+        raise SystemExit(f"no data at {root}: set ADKIT_DATA" if root else "no data: set ADKIT_DATA")
+    return Path(root)
 
 
 def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Accuracy of methods with their defaults, one row for each category: every figure of the README's table.
+"""Accuracy of methods with their defaults, one row for each category, as a Markdown table.
 
 python benchmarks/accuracy.py [--methods patchknn] [--datasets mvtec:bottle,screw] [--seeds 3]
 """

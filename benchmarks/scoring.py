@@ -6,10 +6,12 @@ python benchmarks/scoring.py [--dataset mvtec:screw]
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 from _setting import data_root, heading, in_turns, median_ratio
@@ -26,7 +28,7 @@ from adkit.workflows import FitRequest, fit, open_judge
 ROUNDS = 40
 
 
-class _OneLevel(torch.nn.Module):
+class _JoinedLevels(torch.nn.Module):
     """The backbone alone, its levels in one output so that one session gives all of them."""
 
     def __init__(self) -> None:
@@ -49,7 +51,8 @@ def main() -> None:
         run = fit(FitRequest("patchknn", dataset, Path(folder)), registry, terminal_progress())
         judge = open_judge(run, registry)
         size = judge.method.frame_size
-        model = exported_model(f"bench-backbone-{size[0]}x{size[1]}", _OneLevel, size, dict)
+        with mock.patch.dict(os.environ, ADKIT_CACHE=folder):  # only adkit's own exports belong in the user's cache
+            model = exported_model("bare-backbone", _JoinedLevels, size, dict)
         assert model is not None
         bare = OnnxSession(model)
         samples = dataset.samples("test")

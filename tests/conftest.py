@@ -11,14 +11,18 @@ import pytest
 from adkit.registry import Registry, load_registry
 from adkit.testing.parts import write_parts
 
+REAL_DATA = os.environ.get("ADKIT_DATA")
+"""Read once: the tests themselves run without the variable, as if the user had set none."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Exported networks and synthetic parts go to a cache that this test session made."""
+    """Exported networks and synthetic parts go to a cache that this test session made; no other setting holds."""
     with pytest.MonkeyPatch.context() as patch:
         cache = tmp_path_factory.mktemp("cache")
         patch.setenv("ADKIT_CACHE", str(cache))
         patch.delenv("ADKIT_RUNS", raising=False)
+        patch.delenv("ADKIT_DATA", raising=False)
         yield cache
 
 
@@ -38,9 +42,7 @@ def parts_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data that $ADKIT_DATA names, or ../shared/data; the test is skipped without it."""
-    places = [os.environ.get("ADKIT_DATA", ""), "../shared/data"]
-    for place in filter(None, places):
-        if (Path(place) / "mvtec" / "bottle").is_dir():
-            return Path(place).resolve()
+    """The folder of real data that $ADKIT_DATA names; the test is skipped without it."""
+    if REAL_DATA and (Path(REAL_DATA) / "mvtec" / "bottle").is_dir():
+        return Path(REAL_DATA).resolve()
     pytest.skip("no real data: set ADKIT_DATA to a folder with mvtec/bottle")

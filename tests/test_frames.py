@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -149,7 +151,7 @@ def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: obj
     assert callable(reader)
     for name, message in (
         ("empty.png", r"the file is empty \(0 bytes\)"),
-        ("text.png", "not an image that can be read"),
+        ("text.png", "is not an image"),
         ("folder.png", "is a folder, an image was expected"),
         ("absent.png", "there is no file"),
         ("text.png/inner.png", "cannot open"),
@@ -244,3 +246,81 @@ def test_resizing_gives_the_size_that_was_asked_for(size: tuple[int, int]) -> No
 
 def test_an_image_of_that_size_stays_as_it_is() -> None:
     assert np.array_equal(resize(NOISE, (48, 64)), NOISE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("labels", [[0, 1, 3], [0, 1, 2, 3, 4, 5], [0, 7, 32], [2, 1, 3]])
+def test_every_label_of_a_mask_is_anomalous(tmp_path: Path, labels: list[int], dtype: type[np.generic]) -> None:
+    values = np.array([labels, labels[::-1]]).astype(dtype)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", values), values.shape), values > 0)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 40], [0, 100, 255], list(range(33))])
+def test_what_is_no_label_mask_is_cut_at_half_of_its_maximum(tmp_path: Path, values: list[int]) -> None:
+    grey = np.array([values], np.uint8)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", grey), grey.shape), grey > max(values) / 2)
+
+
+def test_a_frame_of_a_video_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", NOISE).path
+    for number in (0, 3):
+        with pytest.raises(FrameError, match=rf"a\.png#{number} means frame {number} of a video, .* cannot be read"):
+            read_image(FrameRef(path, number))
+
+
+def photo(path: Path, before: bytes, after: bytes) -> FrameRef:
+    """A JPEG whose EXIF block was damaged: these bytes of it stand in place of those."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Acme"
+    ref = saved(path, NOISE, exif=exif)
+    content = ref.path.read_bytes()
+    assert content.count(before) == 1
+    ref.path.write_bytes(content.replace(before, after))
+    return ref
+
+
+def test_a_damaged_exif_block_is_refused_by_name(tmp_path: Path) -> None:
+    # The maker's name stands where the white point is expected: Pillow raises TypeError.
+    ref = photo(tmp_path / "a.jpg", b"\x01\x0f\x00\x02", b"\x01\x3e\x00\x02")
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.jpg"):
+        read_image(ref)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("odd"), KeyError("tag"), struct.error("short")])
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    ref = saved(tmp_path / "a.png", NOISE)
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("PIL.Image.Image.convert", fail)
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.png"):
+        read_image(ref)
+    monkeypatch.setattr("PIL.Image.open", fail)
+    with pytest.raises(FrameError, match=r"cannot open .*a\.png"):
+        read_image(ref)
+
+
+def test_lack_of_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    ref = saved(tmp_path / "a.png", NOISE)
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(MemoryError):
+        read_image(ref)
+
+
+def test_pillows_warnings_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    """In a process of its own: pytest has warning filters of its own."""
+    ref = photo(tmp_path / "a.jpg", b"\x00\x00\x00\x05", b"\x7f\x00\x00\x05")  # the maker's name, far too long
+    code = "import sys; from pathlib import Path; from adkit.frames import *; from adkit.types import FrameRef\n"
+    code += "print(read_image(FrameRef(Path(sys.argv[1]))).shape)"
+    command = [sys.executable, "-W", "default", "-c", code, str(ref.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(64, 48, 3)"
+    assert "UserWarning" not in done.stderr

@@ -61,6 +61,16 @@ def test_a_key_given_twice_is_refused(key: str, first: str, second: str) -> None
     assert caught.value.message == f"option {key} is given twice"
 
 
+def test_the_hint_shows_the_syntax_of_the_one_who_asks() -> None:
+    for assignments in (["0.9"], ["q=1", "q=2"]):
+        with pytest.raises(OptionError) as caught:
+            split_assignments(assignments, example="--scorer quantile:q=0.99")
+        assert caught.value.hint.endswith("for example: --scorer quantile:q=0.99")
+    with pytest.raises(OptionError) as caught:
+        split_assignments(["0.9"])
+    assert "--set" not in caught.value.hint
+
+
 def test_only_the_first_equals_sign_counts() -> None:
     assert split_assignments(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
 

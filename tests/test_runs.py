@@ -365,3 +365,58 @@ def test_a_damaged_newest_run_is_not_passed_over_in_silence(three_runs: Path) ->
         find_run(three_runs)
     (newest / "run.json").unlink()  # a folder that is no run at all does not matter
     assert find_run(three_runs).record.id != "d-newest"
+
+
+def test_a_run_whose_name_was_taken_meanwhile_gets_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two fits of the same second: the other one comes first, after this one chose its name."""
+    write_text = Path.write_text
+    others: list[Path] = []
+
+    def write_late(self: Path, *arguments: Any, **settings: Any) -> int:
+        if not others:
+            others.append(tmp_path / "one")
+            saved(tmp_path, "one", seed=99)
+        return write_text(self, *arguments, **settings)
+
+    monkeypatch.setattr(Path, "write_text", write_late)
+    folder = saved(tmp_path, "one", seed=1)
+    assert folder.name == "one-2"
+    assert names_in(tmp_path) == ["one", "one-2"]
+    assert [open_run(tmp_path / name).record.seed for name in ("one", "one-2")] == [99, 1]
+    assert open_run(folder).record.id == "one-2"
+
+
+def test_a_named_run_of_another_method_is_refused(three_runs: Path) -> None:
+    assert find_run(three_runs, "b-bottle", method="patchknn").record.id == "b-bottle"
+    for name in ("b-bottle", str(three_runs / "b-bottle")):
+        with pytest.raises(RunError, match="b-bottle is of patchknn, not of ae") as caught:
+            find_run(three_runs, name, method="ae")
+        assert "--method" in caught.value.hint
+
+
+def test_a_damaged_run_of_another_method_is_not_in_the_way(three_runs: Path) -> None:
+    newest = three_runs / "d-ae-bottle"
+    newest.mkdir()
+    (newest / RECORD).write_text("{")
+    assert find_run(three_runs, method="patchknn").record.id == "a-screw"
+    for method in ("ae", None):
+        with pytest.raises(RunError, match="d-ae-bottle"):
+            find_run(three_runs, method=method)
+
+
+def test_a_name_that_is_too_long_is_no_run(three_runs: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no run 'x+' in "):
+        find_run(three_runs, "x" * 300)
+
+
+def test_a_long_category_is_cut(tmp_path: Path) -> None:
+    assert saved(tmp_path, new_run_id(tmp_path, "patchknn", "ü" * 250, NOON)).is_dir()
+
+
+def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
+    odd = "pr\udcfcf.png"
+    folder = saved(tmp_path, skipped=[odd, "Prüfstück.png"], dataset=f"folder:{odd}")
+    assert (folder / RECORD).read_bytes().isascii()
+    record = open_run(folder).record
+    assert record.skipped == [odd, "Prüfstück.png"]
+    assert record.dataset == f"folder:{odd}"

@@ -168,3 +168,22 @@ def test_a_file_name_that_is_not_utf_8_has_a_fingerprint(tmp_path: Path) -> None
     path.touch()
     (sample,) = loose_samples([str(tmp_path)])
     assert data_hash([sample]) != data_hash([])
+
+
+def test_other_contents_of_the_same_size_have_another_fingerprint(tmp_path: Path) -> None:
+    large = b"x" * 3_000_000
+    assert hash_in(tmp_path, {"a.png": b"1"}) != hash_in(tmp_path, {"a.png": b"2"})
+    assert hash_in(tmp_path, {"a.bmp": large + b"1"}) != hash_in(tmp_path, {"a.bmp": large + b"2"})
+
+
+def test_an_unreadable_file_is_not_an_empty_one(tmp_path: Path) -> None:
+    absent = data_hash([Sample.still("a.png", tmp_path / "a.png")])
+    assert absent == data_hash([Sample.still("a.png", tmp_path)])
+    assert absent != hash_in(tmp_path, {"a.png": b""})
+
+
+def test_a_name_that_is_too_long_is_refused(shelves: Registry) -> None:
+    with pytest.raises(DatasetError, match=r"cannot look for x+: "):
+        loose_samples(["x" * 300])
+    with pytest.raises(PluginError, match=r"there is no dataset named 'x+'"):
+        open_datasets("x" * 300, None, shelves)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import StorageError
-from adkit.storage import checksum, storage_faults, whole_folder, write_whole
+from adkit.storage import checksum, is_folder, storage_faults, whole_folder, write_whole
 
 
 def names_in(folder: Path) -> list[str]:
@@ -152,3 +152,59 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 def test_the_checksum_is_sha256() -> None:
     assert checksum(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_without_replace_what_is_there_stays(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "x"
+    if kind == "file":
+        target.touch()
+    else:
+        target.mkdir()
+    with pytest.raises(FileExistsError, match="x exists already"), whole_folder(target, replace=False):
+        raise AssertionError("the block must not run")
+    assert names_in(tmp_path) == ["x"]
+    assert is_folder(target) is (kind == "folder")
+
+
+def test_without_replace_a_free_name_is_taken(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "x", replace=False) as temporary:
+        (temporary / "new").touch()
+    assert names_in(tmp_path / "x") == ["new"]
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_without_replace_what_appears_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    """Even when it appears between the last look and the renaming."""
+    target = tmp_path / "x"
+    rename = Path.rename
+
+    def appear() -> None:
+        target.mkdir()
+        (target / "other").touch()
+
+    def rename_late(self: Path, other: Path) -> Path:
+        appear()
+        return rename(self, other)
+
+    if not noticed:
+        monkeypatch.setattr(Path, "rename", rename_late)
+
+    def write() -> None:
+        with whole_folder(target, replace=False) as temporary:
+            (temporary / "new").touch()
+            if noticed:
+                appear()
+
+    with pytest.raises(FileExistsError, match="x exists already"):
+        write()
+    assert names_in(tmp_path) == ["x"]
+    assert names_in(target) == ["other"]
+
+
+def test_a_folder_is_told_from_what_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert is_folder(tmp_path)
+    assert not any(map(is_folder, (tmp_path / "a", tmp_path / "absent", tmp_path / ("x" * 300))))

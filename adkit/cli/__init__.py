@@ -14,7 +14,7 @@ from adkit.cli.faults import FaultReportingGroup
 
 EPILOG = (
     "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something you can mend · "
-    "3 done, but some files could not be read · 130 interrupted. "
+    "3 scored, but some files could not be read · 130 interrupted. "
     "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
 )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-from adkit.errors import AdkitError
+from adkit.errors import AdkitError, StorageError
 
 if TYPE_CHECKING:
     from adkit.registry import Registry
@@ -22,10 +25,18 @@ class FaultReportingGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # As stderr does by itself: a file name that is not UTF-8 must not end a command that did its work.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except AdkitError as error:
             report_fault(error)
+            raise typer.Exit(USER_FAULT) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            report_fault(StorageError("cannot write the output: the disk is full", hint="free some space"))
             raise typer.Exit(USER_FAULT) from None
         except KeyboardInterrupt:
             typer.secho("interrupted: nothing was left half-written", err=True, fg="yellow")

@@ -24,7 +24,11 @@ DatasetOption = Annotated[
 ]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", help="Folder that holds the datasets.", show_default="$ADKIT_DATA, ./data, ."),
+    typer.Option(
+        "--root",
+        help="Folder that holds the datasets. A folder:PATH is also found from here, and below $ADKIT_DATA.",
+        show_default="$ADKIT_DATA, else ./data and the current folder",
+    ),
 ]
 RunsOption = Annotated[
     Path | None,

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adkit.cli.options import Format
@@ -40,13 +41,23 @@ def format_of(chosen: Format, output: Path | None) -> Format:
     return Format(suffix)
 
 
-def emit(chosen: Format, output: Path | None, rows: Rows, document: Any) -> None:
-    """Writes rows (CSV, JSON lines) or the document (JSON) to the file or to stdout; no tables."""
-    text = _TEXTS[chosen](rows, document)
-    if output is None:
-        typer.echo(text, nl=False)
+def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, header: bool = True) -> None:
+    """Writes rows (CSV, JSON lines) or the document (JSON) to the file or to stdout; no tables.
+
+    `header` False leaves out the CSV's first line, for rows that follow others.
+    """
+    if chosen is Format.csv:
+        text = _csv(rows, header)
+    elif chosen is Format.jsonl:
+        text = "".join(_json(row) + "\n" for row in rows)
     else:
-        write_whole(output, text.encode())
+        text = _json(document, indent=2) + "\n"
+    # A file name that is not UTF-8 leaves as the bytes that it has on disk.
+    content = text.encode(errors="surrogateescape")
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        write_whole(output, content)
 
 
 def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
@@ -54,19 +65,22 @@ def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
 
     Only the column of the longest texts is wrapped; the others keep their words whole.
     """
-    console = Console()
+    console = Console(emoji=False)
     if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)
+        console = Console(emoji=False, width=PIPED_WIDTH)
     if not rows:
-        console.print(f"{title}: none")
+        console.print(f"{_shown(title)}: none")
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, caption=caption)
+    table = Table(title=_shown(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.caption = _shown(caption) if caption else None
     table.caption_justify = "left"
     shown = [[_cell(value) for value in row.values()] for row in rows[:MOST_ROWS]]
     longest = max(range(len(rows[0])), key=lambda column: max(len(cells[column]) for cells in shown))
     for column, name in enumerate(rows[0]):
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=column != longest, overflow="fold")
+        table.add_column(
+            _shown(name), justify="right" if numeric else "left", no_wrap=column != longest, overflow="fold"
+        )
     for cells in shown:
         table.add_row(*cells)
     console.print(table)
@@ -74,31 +88,33 @@ def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
         console.print(f"… and {len(rows) - MOST_ROWS} more: --output FILE.csv holds all")
 
 
-def _cell(value: Any) -> str:
-    from rich.markup import escape
+def _shown(text: str) -> str:
+    """The text as Rich prints it unchanged: brackets are no markup, and bytes that are not UTF-8 are spelt out."""
+    return escape(text.encode(errors="backslashreplace").decode())
 
+
+def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else _shown(str(value))
 
 
-def _csv(rows: Rows, _: Any) -> str:
+def _csv(rows: Rows, header: bool) -> str:
     buffer = io.StringIO()
     if rows:
         writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
+        if header:
+            writer.writeheader()
         writer.writerows(rows)
     return buffer.getvalue()
 
 
-def _jsonl(rows: Rows, _: Any) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _json(_: Rows, document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-_TEXTS = {Format.csv: _csv, Format.jsonl: _jsonl, Format.json: _json}
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8: JSON must be
+        return json.dumps(value, indent=indent)
+    return text

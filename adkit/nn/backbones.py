@@ -1,4 +1,4 @@
-"""Frozen feature networks: any of timm by name.
+"""Frozen feature networks: any convolutional one of timm by name.
 
 The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline. Others
 are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
@@ -6,8 +6,9 @@ are taken from timm's cache or its hub, or from a local .pth or .safetensors fil
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,6 +40,8 @@ class Backbone(nn.Module):
     def __init__(self, name: str = EMBEDDED, strides: Sequence[int] = (8, 16), weights: Path | None = None) -> None:
         super().__init__()
         body, mean, std = _build(name, tuple(strides), weights)
+        self.name = name
+        self.strides = tuple(strides)
         self.body = body
         self.channels: tuple[int, ...] = tuple(cast("Any", body).feature_info.channels())
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
@@ -49,16 +52,41 @@ class Backbone(nn.Module):
         """As the class says."""
         return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
 
+    def require(self, size: tuple[int, int]) -> None:
+        """Raises BackboneError unless frames of `size` = (height, width) px give maps of the expected shapes."""
+        try:
+            with torch.inference_mode():
+                levels = self(torch.zeros(1, 3, *size, device=self.mean.device))
+        # Networks refuse a size in their own ways: assertions, reshapes that fail.
+        except Exception as error:
+            raise BackboneError(
+                f"{self.name} cannot take frames of {size[0]}×{size[1]} px: {str(error).splitlines()[0][:120]}",
+                hint="set the size it was trained with (--set size=224), or choose a convolutional network",
+            ) from None
+        for level, channels, stride in zip(levels, self.channels, self.strides, strict=True):
+            expected = (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
+            # Some networks round down at odd sizes.
+            if level.ndim != 4 or max(abs(a - b) for a, b in zip(level.shape, expected, strict=True)) > 1:
+                raise BackboneError(
+                    f"{self.name} gives maps of shape {tuple(level.shape)} at stride {stride}, expected {expected}",
+                    hint="choose a convolutional network, such as resnet18",
+                )
+
 
 def weights_fingerprint(name: str, weights: Path | None) -> str:
-    """What identifies a network's weights without loading them, so that no cache mixes two of them up."""
+    """16 hex digits that identify a network's weights without loading them.
+
+    Those of a file come from its content. timm never changes the weights behind a full name, so the name does.
+    """
     path = weights or (_embedded_weights() if name == EMBEDDED else None)
     if path is None:
-        return f"timm-{version('timm')}"
-    try:
-        return checksum(path.read_bytes())[:16]
-    except OSError:
-        raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
+        return checksum(name.encode())[:16]
+    if not path.is_file():
+        found = (
+            f"{path} is a folder, a weights file was expected" if path.is_dir() else f"there is no weights file {path}"
+        )
+        raise BackboneError(found, hint="check the path after weights=")
+    return checksum(path.read_bytes())[:16]
 
 
 def _build(
@@ -97,6 +125,10 @@ def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path 
         own = timm.create_model(name).state_dict()
         _check_weights(own, _read_weights(weights), name, weights)
         overlay = {"file": str(weights)}
+    # Offline, the hub's client logs every attempt; what matters is said once, below.
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
+    hub_log.setLevel(logging.CRITICAL)
     try:
         return cast(
             nn.Module,
@@ -113,6 +145,8 @@ def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path 
             hint="save them as a .safetensors or .pth file and give --set weights=FILE, "
             f"or use the backbone that needs no download: {EMBEDDED}",
         ) from error
+    finally:
+        hub_log.setLevel(level)
 
 
 def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:

@@ -97,8 +97,9 @@ class _Selection:
         self.indices += chosen
         for centres in torch.split(torch.tensor(chosen, dtype=torch.int64, device=self.patches.device), BLOCK):
             nearest_to = self._nearest_to(centres)
-            for first in range(0, len(self.patches), _ROWS):
-                rows = slice(first, first + _ROWS)
+            step = _ROWS if self.dtype == torch.float32 else _ROWS // 8
+            for first in range(0, len(self.patches), step):
+                rows = slice(first, first + step)
                 nearest = nearest_to(self.patches[rows])
                 torch.minimum(self.distances[rows], nearest, out=self.distances[rows])
         self.distances[chosen] = 0

@@ -12,7 +12,8 @@ NAMES = ("auto", "cpu", "cuda", "mps")
 def pick_device(name: str = "auto") -> str:
     """The device to use: "auto" takes CUDA, then MPS, then the CPU; "cuda:1" and the like are kept.
 
-    Raises OptionError for a device that this machine does not have.
+    The CPU and MPS are one device each, "cpu" and "mps". Raises OptionError for a device that this machine
+    does not have.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -22,12 +23,14 @@ def pick_device(name: str = "auto") -> str:
         raise OptionError(f"there is no device {name!r}", hint=nearest(name, NAMES))
     if not available[kind]:
         raise OptionError(f"this machine offers torch no {kind} device", hint="use --device auto or cpu")
-    return name
-
-
-def synchronize(device: str) -> None:
-    """Waits until the device has done all its work: before a clock is read."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError(f"{name!r} is not a device", hint=f"use {kind}, or a number as in cuda:0") from None
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if device.index is not None and device.index >= count:
+        raise OptionError(
+            f"there is no device {name!r}: this machine offers torch {count} of {kind}, counted from 0",
+            hint=f"use --device {kind}",
+        )
+    return name if kind == "cuda" else kind

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 from adkit.nn.backbone_names import EMBEDDED
 from adkit.nn.backbones import Backbone, weights_fingerprint
 from adkit.nn.neighbours import NearestNeighbour, append_distances
-from adkit.nn.onnx_session import OnnxSession, exported_model
+from adkit.nn.onnx_session import OnnxSession, exported_model, facts_of
+
+FORMAT = 1
+"""Goes up when the features change: networks exported by an older adkit are then exported anew."""
 
 
 class PatchFeatures:
@@ -46,26 +50,34 @@ class PatchFeatures:
         self.device = device
         self.lengths: tuple[int, ...] = ()
         """How many of the D features come from each level; known after the first call."""
-        self._sessions: dict[tuple[int, int], tuple[OnnxSession, OnnxSession] | None] = {}
+        self._models: dict[tuple[int, int], bytes | None] = {}
+        self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
 
     def __call__(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""
-        sessions = self._open(frames)
-        if sessions is None:
-            with torch.inference_mode():
-                features: Tensor = self._network(frames.to(self.device))
-            return features.to(torch.float32)
-        return torch.cat([sessions[0](frames=frame)[0] for frame in torch.split(frames, 1)])
+        session = self._session(frames, distances=False)
+        if session is None:
+            return self._in_torch(frames)
+        return torch.cat([session(frames=frame)[0] for frame in torch.split(frames, 1)])
 
     def distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w) distances of the frames' patches to the bank's nearest rows."""
-        sessions = self._open(frames)
-        if sessions is None:
-            features = self(frames)
+        session = self._session(frames, distances=True)
+        if session is None:
+            features = self._in_torch(frames)
             return bank.distances(features.flatten(0, 2)).reshape(features.shape[:3])
         # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
         inputs = {"columns": bank.columns, "weights": bank.weights}
-        return torch.cat([sessions[1](frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
+        return torch.cat([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Makes ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
+        self._session(torch.empty(1, 3, *size), distances=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that identify the network's weights."""
+        return weights_fingerprint(self.backbone, self.weights)
 
     @cached_property
     def _network(self) -> _FeatureNetwork:
@@ -74,22 +86,46 @@ class PatchFeatures:
         self.lengths = network.backbone.channels
         return network.to(self.device).eval()
 
-    def _open(self, frames: Tensor) -> tuple[OnnxSession, OnnxSession] | None:
-        """The sessions for features and for distances at this input size; None where torch is used."""
+    def _in_torch(self, frames: Tensor) -> Tensor:
+        size = _size_of(frames)
+        if size not in self._models:
+            self._network.backbone.require(size)
+            self._models[size] = None
+        with torch.inference_mode():
+            features: Tensor = self._network(frames.to(self.device))
+        return features.to(torch.float32)
+
+    def _session(self, frames: Tensor, *, distances: bool) -> OnnxSession | None:
+        """The session for features or for distances at this input size; None where torch is used."""
         if self.device != "cpu":
             return None
-        size = (int(frames.shape[-2]), int(frames.shape[-1]))
-        if size not in self._sessions:
-            strides = "_".join(map(str, self.strides))
-            source = weights_fingerprint(self.backbone, self.weights)
-            key = f"{self.backbone}-{strides}-mean{self.neighbourhood}-{size[0]}x{size[1]}-{source}"
-            model = exported_model(key, lambda: self._network, size, lambda: {"lengths": list(self.lengths)})
-            self._sessions[size] = None
-            if model is not None:
-                features = OnnxSession(model)
-                self._sessions[size] = (features, OnnxSession(append_distances(model)))
-                self.lengths = tuple(features.facts["lengths"])
-        return self._sessions[size]
+        size = _size_of(frames)
+        if size not in self._models:
+            self._models[size] = self._export(size)
+        model = self._models[size]
+        if model is None:
+            return None
+        key = (*size, distances)
+        if key not in self._sessions:
+            self._sessions[key] = OnnxSession(append_distances(model) if distances else model)
+        return self._sessions[key]
+
+    def _export(self, size: tuple[int, int]) -> bytes | None:
+        def network() -> nn.Module:
+            self._network.backbone.require(size)
+            return self._network
+
+        strides = "_".join(map(str, self.strides))
+        libraries = f"torch{version('torch')}-timm{version('timm')}"
+        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}-{size[0]}x{size[1]}-{self.fingerprint}"
+        model = exported_model(f"{key}-{libraries}-{FORMAT}", network, size, lambda: {"lengths": list(self.lengths)})
+        if model is not None:
+            self.lengths = tuple(facts_of(model)["lengths"])
+        return model
+
+
+def _size_of(frames: Tensor) -> tuple[int, int]:
+    return int(frames.shape[-2]), int(frames.shape[-1])
 
 
 class _FeatureNetwork(nn.Module):

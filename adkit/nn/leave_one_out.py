@@ -4,7 +4,8 @@ Striking the rows that came from the clip leaves holes. A patch of another clip 
 therefore not chosen, and now has no row near it, so that distances come out too high and thresholds catch
 too little. A hole is closed as the greedy selection would have closed it: from the patches of the *other*
 clips that the rest covers worse than the whole bank covers all, the farthest is taken, until none is left.
-Nothing of the left-out clip takes part.
+No row comes from the left-out clip. It is an approximation all the same: which of the other rows were chosen
+was decided while the clip was there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from adkit.interfaces import Progress
 from adkit.nn.neighbours import NearestNeighbour
+
+_PATCHES = 16_384  # per step of progress
 
 
 class LeaveOneOutBanks:
@@ -27,26 +30,40 @@ class LeaveOneOutBanks:
         self._bank = patches[chosen]
         self._owners = sources[chosen]
         self._closing: dict[int, Tensor] = {}
-        nearest = NearestNeighbour(self._bank)
-        squared, row = torch.empty(len(patches)), torch.empty(len(patches), dtype=torch.int64)
-        clips = sorted(set(self._owners.tolist()))
-        with progress.task("covering", len(patches) + len(patches) // 2) as advance:
-            for part in torch.split(torch.arange(len(patches)), 16_384):
-                found, index = nearest.nearest(patches[part])
-                squared[part], row[part] = found.cpu(), index.cpu()
-                advance(len(part))
-            radius = float(squared.max())
-            owner = self._owners[row]
-            for done, clip in enumerate(clips):
-                orphans = torch.nonzero((owner == clip) & (sources != clip)).flatten()
+        squared, row = self._cover(patches, progress)
+        # The radius that the other clips need: a clip's own farthest patch must not decide for its own bank.
+        count = int(sources.max()) + 1
+        farthest = torch.zeros(count).scatter_reduce_(0, sources, squared, "amax")
+        # Patches in the order of the clip that the nearest row came from: one clip's are one slice.
+        owner = self._owners[row]
+        order = owner.argsort(stable=True)
+        ends = torch.searchsorted(owner[order].contiguous(), torch.arange(count), right=True).tolist()
+        with progress.task("closing holes", count) as advance:
+            for clip in range(count):
+                cell = order[(ends[clip - 1] if clip else 0) : ends[clip]]
+                orphans = cell[sources[cell] != clip]
                 if len(orphans):
+                    others = farthest.clone()
+                    others[clip] = 0
+                    radius = float(others.max())
                     self._closing[clip] = self._close(patches[orphans.to(patches.device)], clip, radius)
-                advance(len(patches) // 2 * (done + 1) // len(clips) - len(patches) // 2 * done // len(clips))
+                advance(1)
 
     def without(self, clip: int) -> Tensor:
         """The bank (M', D) had this clip not been seen."""
         rest = self._rest(clip)
         return torch.cat([rest, self._closing[clip]]) if clip in self._closing else rest
+
+    def _cover(self, patches: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Squared distance (N,) of every patch to its nearest row, and the number (N,) of that row; on the CPU."""
+        nearest = NearestNeighbour(self._bank)
+        parts = []
+        with progress.task("covering", len(patches)) as advance:
+            for first in range(0, len(patches), _PATCHES):
+                squared, row = nearest.nearest(patches[first : first + _PATCHES])
+                parts.append((squared.cpu(), row.cpu()))
+                advance(len(squared))
+        return torch.cat([squared for squared, _ in parts]), torch.cat([row for _, row in parts])
 
     def _rest(self, clip: int) -> Tensor:
         return self._bank[(self._owners != clip).to(self._bank.device)]

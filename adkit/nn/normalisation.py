@@ -16,12 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adkit.errors import OptionError
+
 Choice = Literal["auto", "on", "off"]
 
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
 LEAST_MAPS = 20
 """With "auto", fewer maps than this are too few to estimate a mean and a spread per position."""
+
+LEAST_MAPS_ON = 3
+"""With "on", fewer maps than this are refused: of two, the other one alone would have no spread."""
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
@@ -49,11 +54,15 @@ class PositionNormalisation:
     @classmethod
     def learn(cls, maps: Tensor) -> PositionNormalisation:
         """From out-of-sample maps (N, h, w) of normal samples."""
-        variance = maps.var(dim=0, correction=0)
+        return cls.of_moments(maps.mean(dim=0), maps.var(dim=0, correction=0))
+
+    @classmethod
+    def of_moments(cls, mean: Tensor, variance: Tensor) -> PositionNormalisation:
+        """From the mean (h, w) and variance (h, w) of normal maps."""
         # The overall spread has an equal say: a position that hardly ever varies would else turn the
         # slightest oddity of a good part into dozens of spreads, and raise the threshold for all.
         shared = (variance + variance.mean()) / 2
-        return cls(maps.mean(dim=0), shared.clamp_min(1e-12).sqrt())
+        return cls(mean.to(torch.float32), shared.clamp_min(1e-12).sqrt().to(torch.float32))
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(B, h, w) -> (B, h, w) in spreads above the mean."""
@@ -72,18 +81,36 @@ class PositionNormalisation:
 
 
 def position_matters(maps: Tensor, choice: Choice) -> bool:
-    """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples."""
+    """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples.
+
+    Raises OptionError for "on" with too few maps: their spread would be chance.
+    """
+    if choice == "on" and len(maps) < LEAST_MAPS_ON:
+        raise OptionError(
+            f"position_normalisation=on with {len(maps)} training images; at least {LEAST_MAPS_ON} are needed",
+            hint="leave it at auto, or add more images of good parts",
+        )
     if choice != "auto":
         return choice == "on"
     return len(maps) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE
 
 
-def normalised_out_of_sample(maps: Tensor) -> Tensor:
-    """Each of N ≥ 2 maps, normalised by what the N - 1 others say: what a new normal map would become."""
-    others = torch.ones(len(maps), dtype=torch.bool)
-    results = []
-    for row in range(len(maps)):
-        others[row] = False
-        results.append(PositionNormalisation.learn(maps[others])(maps[row]))
-        others[row] = True
-    return torch.stack(results)
+def normalised_out_of_sample(maps: Tensor, clips: Tensor) -> Tensor:
+    """Each of N maps, normalised by what the maps of other clips say: what a new normal map would become.
+
+    maps: (N, h, w); clips: (N,) whole numbers from 0, at least two different ones. One pass: the sums over the
+    other clips are the sums over all less the clip's own.
+    """
+    values = maps.to(torch.float64)
+    count = int(clips.max()) + 1
+    members = torch.bincount(clips, minlength=count)
+    sums = torch.zeros(count, *maps.shape[1:], dtype=torch.float64).index_add_(0, clips, values)
+    squares = torch.zeros_like(sums).index_add_(0, clips, values.square())
+    all_sums, all_squares = sums.sum(dim=0), squares.sum(dim=0)
+    results = torch.empty_like(maps)
+    for row, clip in enumerate(clips.tolist()):
+        others = len(maps) - int(members[clip])
+        mean = (all_sums - sums[clip]) / others
+        variance = ((all_squares - squares[clip]) / others - mean.square()).clamp_min_(0)
+        results[row] = PositionNormalisation.of_moments(mean, variance)(maps[row])
+    return results

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -38,11 +39,12 @@ class OnnxSession:
         arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
         return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What was stored with the model when it was exported."""
-        facts: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map[_FACTS])
-        return facts
+
+def facts_of(model: bytes) -> dict[str, Any]:
+    """What was stored with an exported model; raises an exception of onnx's or KeyError for anything else."""
+    properties = {entry.key: entry.value for entry in onnx.load_from_string(model).metadata_props}
+    facts: dict[str, Any] = json.loads(properties[_FACTS])
+    return facts
 
 
 def exported_model(
@@ -57,8 +59,8 @@ def exported_model(
     if path.is_file():
         model = path.read_bytes()
         try:
-            _ = OnnxSession(model).facts
-        # onnxruntime has an exception for each of its status codes; any of them means: export again.
+            facts_of(model)
+        # Whatever a damaged file makes the parser raise means the same: export again.
         except Exception as error:
             _log.warning("the cached network %s cannot be used (%s); exporting it again", path, error)
         else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from adkit.nn.backbone_names import EMBEDDED
 from adkit.options import Options
+
+LEAST_PX, MOST_PX = 32, 4096
 
 
 def _parse_size(value: Any) -> Any:
@@ -17,6 +20,8 @@ def _parse_size(value: Any) -> Any:
         return (value, value)
     if isinstance(value, str):
         parts = value.lower().replace("×", "x").split("x")
+        if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+            raise ValueError(f"a size is HEIGHTxWIDTH or one number, each {LEAST_PX} to {MOST_PX} px")
         return tuple(parts * 2 if len(parts) == 1 else parts)
     return value
 
@@ -32,11 +37,24 @@ def _show_size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def _increasing(values: tuple[int, ...]) -> tuple[int, ...]:
+    if any(later <= earlier for earlier, later in pairwise(values)):
+        raise ValueError("strides must increase, as in 8,16")
+    return values
+
+
+def _parse_path(value: Any) -> Any:
+    """ "none" or nothing -> None; a path is made absolute, so that the run finds it from any folder."""
+    if value in (None, "", "none"):
+        return None
+    return Path(value).expanduser().resolve()
+
+
 def _show_list(values: tuple[int, ...]) -> str:
     return ",".join(map(str, values))
 
 
-Pixels = Annotated[int, Field(ge=32, le=4096)]
+Pixels = Annotated[int, Field(ge=LEAST_PX, le=MOST_PX)]
 FrameSize = Annotated[
     tuple[Pixels, Pixels],
     BeforeValidator(_parse_size, json_schema_input_type=str),
@@ -48,6 +66,7 @@ Strides = Annotated[
     tuple[Annotated[int, Field(ge=1, le=64)], ...],
     Field(min_length=1),
     BeforeValidator(_parse_list, json_schema_input_type=str),
+    AfterValidator(_increasing),
     PlainSerializer(_show_list),
 ]
 """Feature levels by their stride in px, written as "8,16"."""
@@ -58,13 +77,13 @@ class FeatureOptions(Options):
 
     size: FrameSize = Field(
         default=(384, 384),
-        description="frame size in px, HEIGHTxWIDTH or one number: larger sees smaller defects and costs time",
+        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096: larger sees smaller defects, slower",
     )
     backbone: str = Field(
         default=EMBEDDED,
-        description="the feature network: the embedded one, or any of timm by name (wide_resnet50_2.tv_in1k)",
+        description="the feature network: the embedded one, or any convolutional one of timm (wide_resnet50_2.tv_in1k)",
     )
-    weights: Path | None = Field(
+    weights: Annotated[Path | None, BeforeValidator(_parse_path)] = Field(
         default=None, description="a local .pth or .safetensors file with the backbone's weights"
     )
     levels: Strides = Field(

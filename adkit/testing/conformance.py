@@ -62,7 +62,7 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
     model = options_of(method_class)
     for name, field in model.model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
-        assert field.description, f"option {name} has no description: adkit show and the forms need one"
+        assert field.description, f"option {name} has no description: adkit show needs one"
     parsed = parse_options(model, options or {}, method_class.__name__)
 
     method = method_class(parsed, seed=3)

@@ -1,9 +1,10 @@
 """A custom folder, read in the first of these ways that fits:
 
-1. split folders:  train/[good/]…, test/<kind>/…, and masks in ground_truth/<kind>/ or masks/<kind>/
+1. split folders:  train/[good/]…, test/<kind>/…, and masks in ground_truth/<kind>/… or masks/<kind>/…
 2. named folders:  normal/ (or good/, ok/) beside folders of any other name, each of them a kind of defect
 3. plain images:   every image in it, at any depth, is a good one
 
+The case of these names does not matter. What lies in test/ itself, in no folder of a kind, is of unknown truth.
 Without a test split (2 and 3), a fifth of the good images is held out for testing. Which ones is decided by
 a hash of their names: at random with respect to time of day or camera, yet the same every time.
 """
@@ -19,6 +20,7 @@ from typing import Literal
 from adkit.errors import DatasetError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
+from adkit.storage import is_folder
 from adkit.types import Sample, Split
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok"})
@@ -65,7 +67,7 @@ class Folder(Dataset):
         """The folder at that path, below `root`, the current folder or $ADKIT_DATA."""
         bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
         for base in bases:
-            if (place := base / Path(selection).expanduser()).is_dir():
+            if is_folder(place := base / Path(selection).expanduser()):
                 return [cls(place, f"folder:{selection}", base.resolve())]
         tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
         raise DatasetError(f"there is no such folder: tried {tried}", hint="check the path after folder:")
@@ -77,11 +79,16 @@ class Folder(Dataset):
     def notes(self) -> list[str]:
         """How the folder was read, and how many of each kind it holds."""
         train, test = self._samples["train"], self._samples["test"]
-        kinds = Counter("good" if not sample.anomalous else str(sample.kind) for sample in test)
+        kinds = Counter(sample.kind for sample in test if sample.kind)
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {parts}"]
         if self.layout != "split folders" and kinds["good"]:
             lines.append(f"there is no test split: {kinds['good']} good images were held out for testing")
+        if unknown := sum(sample.anomalous is None for sample in test):
+            lines.append(
+                f"{unknown} images lie directly in the test folder: whether they are good is not known, so they are "
+                "left out of evaluations; put them into test/good/ or test/KIND/"
+            )
         loose = sum(is_image(path) for path in self.folder.iterdir()) if self.layout != "plain images" else 0
         if loose:
             lines.append(f"{loose} images that lie directly in {self.folder} were left out: they are in no folder")
@@ -107,22 +114,31 @@ def _layout_of(folder: Path) -> Layout:
 def _read_split_folders(folder: Path) -> list[tuple[Split, Sample]]:
     found: list[tuple[Split, Sample]] = []
     splits: tuple[Split, ...] = ("train", "test")
+    masks = _masks_below(folder)
     for split in splits:
         place = next((path for path in folder.iterdir() if path.name.lower() == split), folder / split)
         for image in _images(place):
             inside = image.relative_to(place)
-            kind = inside.parts[0] if len(inside.parts) > 1 else "good"
-            found.append((split, _sample(folder, image, kind)))
+            if len(inside.parts) > 1:
+                sample = _sample(folder, image, inside.parts[0], _mask_of(inside, masks))
+            elif split == "train":
+                sample = _sample(folder, image, "good")
+            else:
+                sample = Sample.still(image.relative_to(folder).as_posix(), image)
+            found.append((split, sample))
     return found
 
 
 def _read_named_folders(folder: Path) -> list[tuple[Split, Sample]]:
     found: list[tuple[Split, Sample]] = []
     normal: list[Sample] = []
-    for kind in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if kind.name in MASK_NAMES:
+    masks = _masks_below(folder)
+    for kind in _folders(folder):
+        if kind.name.lower() in MASK_NAMES:
             continue
-        samples = [_sample(folder, image, kind.name) for image in _images(kind)]
+        samples = [
+            _sample(folder, image, kind.name, _mask_of(image.relative_to(folder), masks)) for image in _images(kind)
+        ]
         if kind.name.lower() in NORMAL_NAMES:
             normal += samples
         else:
@@ -141,29 +157,54 @@ _READERS = {
 }
 
 
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def _images(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
     # Viewers keep thumbnails in hidden folders.
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def _sample(folder: Path, image: Path, kind: str) -> Sample:
+def _sample(folder: Path, image: Path, kind: str, mask: Path | None = None) -> Sample:
     normal = kind.lower() in NORMAL_NAMES
-    mask = None if normal else _mask_of(folder, image, kind)
     name = image.relative_to(folder).as_posix()
-    return Sample.still(name, image, anomalous=not normal, kind="good" if normal else kind, mask=mask)
+    return Sample.still(
+        name, image, anomalous=not normal, kind="good" if normal else kind, mask=None if normal else mask
+    )
 
 
-def _mask_of(folder: Path, image: Path, kind: str) -> Path | None:
-    for masks in MASK_NAMES:
-        for stem in (f"{image.stem}_mask", image.stem):
-            for suffix in (".png", image.suffix, ".bmp", ".tif", ".tiff"):
-                if (mask := folder / masks / kind / f"{stem}{suffix}").is_file():
-                    return mask
+_Masks = dict[tuple[str, str], Path]  # by the folder below the mask folder, in small letters, and the file's name
+
+
+def _masks_below(folder: Path) -> list[_Masks]:
+    """What each of the mask folders holds, ground_truth first."""
+    return [
+        {
+            (mask.relative_to(place).parent.as_posix().lower(), mask.name): mask
+            for kind in _folders(place)
+            for mask in _images(kind)
+        }
+        for name in MASK_NAMES
+        for place in _folders(folder)
+        if place.name.lower() == name
+    ]
+
+
+def _mask_of(inside: Path, masks: list[_Masks]) -> Path | None:
+    """The mask of the image at <kind>/…/<name>: the one at the same place, else the one in the kind's own folder."""
+    for place in dict.fromkeys((inside.parent.as_posix().lower(), inside.parts[0].lower())):
+        for known in masks:
+            for stem in (f"{inside.stem}_mask", inside.stem):
+                for suffix in (".png", inside.suffix, ".bmp", ".tif", ".tiff"):
+                    if mask := known.get((place, f"{stem}{suffix}")):
+                        return mask
     return None
 
 
 def _with_held_out(normal: list[Sample]) -> list[tuple[Split, Sample]]:
-    by_hash = sorted(normal, key=lambda sample: hashlib.sha256(sample.id.encode()).digest())
+    # File names may be any bytes.
+    by_hash = sorted(normal, key=lambda sample: hashlib.sha256(sample.id.encode(errors="surrogateescape")).digest())
     held_out = {sample.id for sample in by_hash[: int(HELD_OUT_SHARE * len(normal))]}
     return [("test" if sample.id in held_out else "train", sample) for sample in normal]

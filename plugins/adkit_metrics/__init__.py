@@ -51,7 +51,7 @@ def adkit_metrics() -> Iterable[MetricEntry]:
         MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", _image_auroc),
         MetricEntry("average_precision", "area under precision over recall, per image", _average_precision),
         MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", _oracle_f1),
-        MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", _pixel_auroc, True),
-        MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", _aupro, True),
-        MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", _pixel_iou, True),
+        MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", _pixel_auroc),
+        MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", _aupro),
+        MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", _pixel_iou),
     ]

@@ -75,8 +75,10 @@ class PixelAuroc(Metric):
 class Aupro(Metric):
     """Area under the per-region overlap, for false-positive rates up to 0.3, over defective images.
 
-    A region is a connected part of a mask (8 neighbours); each weighs the same whatever its size. The
-    false-positive rate is that of the good pixels of the defective images. (Bergmann et al., IJCV 2021.)
+    A region is a connected part of a mask (8 neighbours); each weighs the same whatever its size, as Bergmann et
+    al. (IJCV 2021) define it. The false-positive rate is that of the good pixels of the defective images only, as
+    in PatchCore's published results (their column anomaly_pro). MVTec's own evaluation code counts the good pixels
+    of all images, defect-free ones included: its figures are not comparable with these.
     """
 
     def __call__(self, evidence: Evidence) -> MetricValue:

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from adkit.errors import BackboneError
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.coreset import greedy_coreset
 from adkit.nn.features import PatchFeatures, level_weights
@@ -98,12 +99,12 @@ class PatchKnn(Method[PatchKnnOptions]):
         self._nearest = NearestNeighbour(self._bank, self._weights)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         del patches
-        maps = self._leave_one_out(batches, banks, clips, progress)
+        maps, numbers = self._leave_one_out(batches, banks, clips, progress)
         self._facts["explained_by_position"] = round(explained_by_position(maps), 4)
         self._facts["position_normalised"] = position_matters(maps, self.options.position_normalisation)
         if self._facts["position_normalised"]:
             self._normalisation = PositionNormalisation.learn(maps)
-            maps = normalised_out_of_sample(maps)
+            maps = normalised_out_of_sample(maps, numbers)
         self._calibration = maps
 
     def predict(self, batch: Batch) -> Prediction:
@@ -121,10 +122,18 @@ class PatchKnn(Method[PatchKnnOptions]):
     def state(self) -> dict[str, Tensor]:
         """The bank, the weights of the features, and the normalisation where there is one."""
         extra = self._normalisation.state() if self._normalisation else {}
-        return {"bank": self._bank.cpu(), "weights": self._weights.cpu(), **extra}
+        fingerprint = torch.tensor(list(bytes.fromhex(self._features.fingerprint)), dtype=torch.uint8)
+        return {"bank": self._bank.cpu(), "weights": self._weights.cpu(), "backbone_fingerprint": fingerprint, **extra}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
+        expected = bytes(state["backbone_fingerprint"].tolist()).hex()
+        if self._features.fingerprint != expected:
+            raise BackboneError(
+                f"the weights of {self.options.backbone} changed since fitting: found {self._features.fingerprint}, "
+                f"expected {expected}",
+                hint="put the weights of that time back, or fit again",
+            )
         self._bank = state["bank"].to(self.device)
         self._weights = state["weights"].to(self.device)
         self._normalisation = PositionNormalisation.from_state(state)
@@ -144,6 +153,9 @@ class PatchKnn(Method[PatchKnnOptions]):
 
         Where there are more patches than the limit, a random part of each image's is taken.
         """
+        with progress.task("network", 1) as advance:
+            self._features.prepare(self.frame_size)
+            advance(1)
         generator = torch.Generator().manual_seed(self.seed)
         quota = max(1, self.options.patch_limit // len(batches))
         clips: dict[str, int] = {}
@@ -169,15 +181,17 @@ class PatchKnn(Method[PatchKnnOptions]):
 
     def _leave_one_out(
         self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int], progress: Progress
-    ) -> Tensor:
-        """(N, h, w) distances of every training frame to the bank as it would be without its clip."""
+    ) -> tuple[Tensor, Tensor]:
+        """Every training frame's distances (N, h, w) to the bank as it would be without its clip; clip numbers (N,)."""
         nearest, current = self._nearest, ""
-        maps = []
+        maps: list[Tensor] = []
+        numbers: list[int] = []
         with progress.task("leave one out", len(batches)) as advance:
             for batch in batches:
                 for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
                     if clip != current:
                         nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
                     maps.append(self._distances(frame, nearest))
+                    numbers.append(clips[clip])
                     advance(1)
-        return torch.cat(maps)
+        return torch.cat(maps), torch.tensor(numbers)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from adkit.cli import app
+from adkit.cli.output import print_table
 from adkit.runs import open_run
 
 SMALL = ["--set", "size=64"]  # one small network export for all tests
@@ -69,6 +74,37 @@ def test_fit_prints_json(parts_root: Path, tmp_path: Path) -> None:
     fitted = json.loads(result.stdout)
     assert Path(fitted["folder"]).is_dir()
     assert fitted["expected_false_alarm_rate"] == pytest.approx(1 / 9)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "table"])
+def test_fit_prints_the_runs_made_before_a_category_fails(form: str, parts_root: Path, tmp_path: Path) -> None:
+    mvtec = tmp_path / "mvtec"
+    for name in ("bolt", "nut"):
+        shutil.copytree(parts_root / "mvtec" / "washer" / "train", mvtec / name / "train")
+    shutil.copytree(mvtec / "bolt", mvtec / "zip")
+    (mvtec / "zip" / "train" / "good" / "003.png").write_bytes(b"")
+    arguments = ["fit", "-m", "patchknn", "-d", "mvtec:bolt,nut,zip", "--root", tmp_path, "--runs", tmp_path / "runs"]
+    result = run(*arguments, *SMALL, "-f", form)
+    assert result.exit_code == 2
+    assert "003.png" in result.stderr
+    made = sorted(folder.name for folder in (tmp_path / "runs").iterdir())
+    assert len(made) == 2
+    lines = result.stdout.splitlines()
+    if form == "table":
+        printed = [line.removeprefix("run ") for line in lines if line.startswith("run ")]
+    elif form == "csv":
+        printed = [row["run"] for row in csv.DictReader(lines)]
+    else:
+        rows = json.loads(result.stdout) if form == "json" else [json.loads(line) for line in lines]
+        printed = [row["run"] for row in rows]
+    assert sorted(printed) == made
+
+
+def test_fit_prints_nothing_when_the_first_category_fails(parts_root: Path, tmp_path: Path) -> None:
+    arguments = ["-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, "--set", "size=1", "-f", "json"]
+    result = run("fit", "-m", "patchknn", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
 
 
 def test_the_same_seed_gives_the_same_run(runs: Path, parts_root: Path, tmp_path: Path) -> None:
@@ -145,6 +181,54 @@ def test_score_draws_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> Non
         assert np.asarray(opened).std() > 10
 
 
+@pytest.fixture
+def oddly_named(washers: Path, tmp_path: Path) -> Path:
+    """An image in a folder with brackets, whose own name is not UTF-8."""
+    path = tmp_path / "parts[old]" / os.fsdecode(b"pr\xfcfling.png")
+    path.parent.mkdir()
+    path.write_bytes((washers / "test" / "good" / "000.png").read_bytes())
+    return path
+
+
+def outside(folder: Path, *arguments: str | Path) -> bytes:
+    """What the command prints in a process of its own in that folder, whose stdout is strict about UTF-8."""
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "adkit", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, check=False, env=environment, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+def test_a_file_name_that_is_not_utf_8_comes_back(form: str, runs: Path, oddly_named: Path, tmp_path: Path) -> None:
+    output = tmp_path / f"scores.{form}"
+    ok("score", oddly_named.parent, "--runs", runs, "-o", output)
+    content = output.read_bytes()
+    assert run("score", oddly_named.parent, "--runs", runs, "-f", form).stdout_bytes == content
+    if form == "csv":
+        assert os.fsencode(oddly_named) in content
+    else:
+        document = json.loads(content.decode("utf-8"))
+        row = document["results"][0] if form == "json" else document
+        assert row["path"] == str(oddly_named)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+def test_a_strict_terminal_is_no_obstacle(runs: Path, oddly_named: Path) -> None:
+    folder = oddly_named.parent
+    assert b"pr\\udcfcfling.png" in outside(folder, "score", ".", "--runs", runs)
+    assert b"pr\xfcfling.png" in outside(folder, "score", ".", "--runs", runs, "-f", "csv")
+
+
+def test_titles_and_captions_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("folder:parts[old]:bug:\udcfc", [{"a[b]": "[red]", "path": 40 * "x"}], caption="at [1]")
+    print_table("none[s]", [])
+    printed = capsys.readouterr().out
+    for expected in ("folder:parts[old]:bug:\\udcfc", "a[b]", "[red]", "at [1]", "none[s]: none"):
+        assert expected in printed
+
+
 def test_one_bad_file_among_many_is_named_and_the_rest_scored(runs: Path, washers: Path, tmp_path: Path) -> None:
     bad = tmp_path / "broken.png"
     bad.write_bytes((washers / "test" / "good" / "000.png").read_bytes()[:2000])
@@ -195,7 +279,9 @@ def test_fit_refuses_a_bad_training_image_or_skips_it(washers: Path, tmp_path: P
         (["-m", "patchknn", "-d", "mvtec:washer", "--set", "coreset_ratio"], "key=value"),
         (["-m", "patchknn", "-d", "mvtec:washer", "--scorer", "maxx"], "did you mean max"),
         (["-m", "patchknn", "-d", "mvtec:washer", "--scorer", "quantile:q=2"], "≤ 1"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--scorer", "quantile:0.9"], "'0.9' is not of the form key=value"),
         (["-m", "patchknn", "-d", "mvtec:washer", "--device", "tpu"], "no device 'tpu'"),
+        (["-m", "patchknn", "-d", "mvtec:washer", "--device", "cpu:7"], "no device 'cpu:7'"),
         (["-m", "patchknn", "-d", "mvtec:washer", "--set", "backbone=resnet81"], "did you mean resnet18"),
     ],
 )
@@ -264,6 +350,16 @@ def test_a_damaged_run_is_refused(runs: Path, washers: Path, tmp_path: Path) -> 
     assert "model.safetensors has" in fault("score", washers / "test" / "good", "--run", copy)
     model.unlink()
     assert "lacks model.safetensors" in fault("score", washers / "test" / "good", "--run", copy)
+
+
+def test_show_says_what_is_wrong_with_a_damaged_run(runs: Path, tmp_path: Path) -> None:
+    (source,) = runs.iterdir()
+    copy = shutil.copytree(source, tmp_path / source.name)
+    (copy / "run.json").write_text("{", encoding="utf-8")
+    for name in (copy.name, str(copy)):
+        assert "run.json cannot be read" in fault("show", name, "--runs", tmp_path)
+    for name in (source.name + "x", 300 * "x"):
+        assert "there is nothing named" in fault("show", name, "--runs", tmp_path)
 
 
 def test_no_run_yet_says_how_to_make_one(tmp_path: Path, washers: Path) -> None:

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from adkit.errors import OptionError
-from adkit.nn.devices import pick_device, synchronize
+from adkit.nn.devices import pick_device
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     present = request.param
     monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in present)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 if "cuda" in present else 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in present)
 
 
@@ -46,10 +47,25 @@ def test_an_unknown_device_is_told_with_the_nearest() -> None:
     assert "did you mean cuda?" in caught.value.hint
 
 
-def test_synchronize_waits_for_the_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[str] = []
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append("cuda"))
-    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
-    for device in ("cpu", "cuda:1", "mps"):
-        synchronize(device)
-    assert waited == ["cuda", "mps"]
+@pytest.mark.parametrize("only", [("cuda", "mps")], indirect=True)
+@pytest.mark.usefixtures("only")
+@pytest.mark.parametrize(("name", "expected"), [("cpu:0", "cpu"), ("mps:0", "mps")])
+def test_what_there_is_only_one_of_has_no_number(name: str, expected: str) -> None:
+    assert pick_device(name) == expected
+
+
+@pytest.mark.parametrize("only", [("cuda", "mps")], indirect=True)
+@pytest.mark.usefixtures("only")
+@pytest.mark.parametrize("name", ["cpu:1", "cpu:7", "cuda:2", "cuda:9", "mps:1"])
+def test_a_number_beyond_the_last_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"there is no device '{name}': this machine offers") as caught:
+        pick_device(name)
+    assert f"--device {name.partition(':')[0]}" in caught.value.hint
+
+
+@pytest.mark.parametrize("only", [("cuda", "mps")], indirect=True)
+@pytest.mark.usefixtures("only")
+@pytest.mark.parametrize("name", ["cpu:x", "cpu:", "cuda:x", "cuda:-1", "cuda:0:1", "mps:x"])
+def test_a_number_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"'{name}' is not a device"):
+        pick_device(name)

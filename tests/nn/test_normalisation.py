@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from adkit.errors import OptionError
 from adkit.nn.normalisation import (
     LEAST_MAPS,
     PositionNormalisation,
@@ -53,7 +54,7 @@ def test_out_of_sample_equals_the_naive_loop() -> None:
         others = torch.stack([maps[other] for other in range(len(maps)) if other != row])
         variance = others.var(dim=0, correction=0)
         expected.append((maps[row] - others.mean(dim=0)) / ((variance + variance.mean()) / 2).sqrt())
-    found = normalised_out_of_sample(maps)
+    found = normalised_out_of_sample(maps, torch.arange(len(maps)))
     assert found.shape == maps.shape
     torch.testing.assert_close(found, torch.stack(expected))
 
@@ -62,12 +63,14 @@ def test_out_of_sample_does_not_know_its_own_map() -> None:
     maps = noise(10)
     maps[4, 2, 3] = 100.0
     inside = PositionNormalisation.learn(maps)(maps)
-    outside = normalised_out_of_sample(maps)
+    outside = normalised_out_of_sample(maps, torch.arange(len(maps)))
     assert float(outside[4, 2, 3]) > 5 * float(inside[4, 2, 3])
 
 
-def test_two_maps_are_enough() -> None:
-    assert bool(torch.isfinite(normalised_out_of_sample(noise(2))).all())
+def test_maps_of_one_clip_are_left_out_together() -> None:
+    maps = noise(6)
+    found = normalised_out_of_sample(maps, torch.tensor([0, 0, 1, 1, 2, 2]))
+    torch.testing.assert_close(found[:2], PositionNormalisation.learn(maps[2:])(maps[:2]))
 
 
 def test_normalised_maps_are_alike_at_every_position() -> None:
@@ -96,6 +99,11 @@ def test_auto_needs_enough_maps() -> None:
 def test_the_user_may_decide() -> None:
     assert position_matters(free_maps(3), "on")
     assert not position_matters(aligned_maps(40), "off")
+
+
+def test_on_is_refused_where_the_spread_would_be_chance() -> None:
+    with pytest.raises(OptionError, match="with 2 training images"):
+        position_matters(free_maps(2), "on")
 
 
 def test_state_round_trip() -> None:

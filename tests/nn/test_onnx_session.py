@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adkit.nn import onnx_session
-from adkit.nn.onnx_session import OnnxSession, exported_model
+from adkit.nn.onnx_session import OnnxSession, exported_model, facts_of
 
 SIZE = (8, 12)
 FACTS: dict[str, Any] = {"lengths": [4], "note": "héllo"}
@@ -55,7 +55,7 @@ def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureF
     model = calls.model()
     assert_doubles(model)
     assert model == cache.read_bytes()
-    assert OnnxSession(cache.read_bytes()).facts == FACTS
+    assert facts_of(cache.read_bytes()) == FACTS
     asked = calls.count
     assert calls.model() == model
     assert calls.count == asked, "the cached one is taken"

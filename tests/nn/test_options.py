@@ -56,7 +56,14 @@ def test_defaults() -> None:
 
 
 def test_weights_are_a_path() -> None:
-    assert parsed(weights="some/file.pth").weights == Path("some/file.pth")
+    assert parsed(weights="some/file.pth").weights == Path("some/file.pth").resolve()
+    assert parsed(weights="none").weights is parsed(weights="").weights is None
+
+
+@pytest.mark.parametrize("levels", ["16,8", "8,8"])
+def test_levels_must_increase(levels: str) -> None:
+    with pytest.raises(OptionError, match="strides must increase"):
+        parsed(levels=levels)
 
 
 def test_what_was_dumped_can_be_parsed() -> None:

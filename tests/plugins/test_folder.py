@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -246,3 +248,49 @@ def test_hidden_folders_hold_no_samples(tmp_path: Path) -> None:
 def test_a_hidden_folder_may_be_named_itself(tmp_path: Path) -> None:
     touch(tmp_path / ".hidden", "a.png", ".thumbnails/a.png")
     assert [sample.id for sample in opened(tmp_path / ".hidden").samples("train")] == ["a.png"]
+
+
+def test_of_images_in_the_test_folder_itself_the_truth_is_unknown(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.png", "Test/b.png", "Test/c.png", "Test/crack/d.png", "masks/crack/b.png")
+    dataset = opened(tmp_path)
+    assert by_id(dataset.samples("test")) == {
+        "Test/b.png": (None, None),
+        "Test/c.png": (None, None),
+        "Test/crack/d.png": (True, "crack"),
+    }
+    assert all(sample.mask is None for sample in dataset.samples("test"))
+    first, second = dataset.notes()
+    assert "1 to learn from; to test with: 1 crack" in first
+    assert second.startswith("2 images lie directly in the test folder: whether they are good is not known")
+
+
+@pytest.mark.parametrize("masks", ["Ground_Truth/crack", "MASKS/crack", "masks/CRACK"])
+@pytest.mark.parametrize("layout", [("train/a.png", "test/Crack/b.png"), ("normal/a.png", "Crack/b.png")])
+def test_capital_letters_do_not_hide_the_masks(tmp_path: Path, layout: tuple[str, ...], masks: str) -> None:
+    touch(tmp_path, *layout, f"{masks}/b_mask.png")
+    (sample,) = opened(tmp_path).samples("test")
+    assert sample.kind == "Crack"
+    assert sample.mask is not None
+    assert sample.mask.path == tmp_path / masks / "b_mask.png"
+
+
+@pytest.mark.parametrize(("train", "place"), [("train/x.png", "test/"), ("normal/x.png", "")])
+def test_images_of_one_name_have_masks_of_their_own(tmp_path: Path, train: str, place: str) -> None:
+    names = [f"crack/{inner}001.png" for inner in ("", "a/", "b/", "c/")]
+    touch(tmp_path, train, *(f"{place}{name}" for name in names))
+    touch(tmp_path, "masks/crack/001.png", "masks/crack/a/001.png", "masks/crack/B/001_mask.png")
+    found = {sample.id: sample.mask for sample in opened(tmp_path).samples("test")}
+    masks = [mask and mask.path.relative_to(tmp_path / "masks" / "crack").as_posix() for mask in found.values()]
+    assert list(found) == [f"{place}{name}" for name in names]
+    assert masks == ["001.png", "a/001.png", "B/001_mask.png", "001.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+def test_file_names_of_any_bytes_are_held_out_as_well(tmp_path: Path) -> None:
+    touch(tmp_path, *(os.fsdecode(b"pr\xfcf%d.png" % number) for number in range(10)))
+    assert len(opened(tmp_path).samples("test")) == 2
+
+
+def test_a_name_that_is_too_long_is_no_folder() -> None:
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        Folder.select("x" * 300, None)

@@ -8,7 +8,7 @@ import torch
 from adkit_patchknn.method import PatchKnn, PatchKnnOptions
 from torch import Tensor
 
-from adkit.errors import OptionError
+from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
 from adkit.nn.coreset import greedy_coreset
 from adkit.nn.leave_one_out import LeaveOneOutBanks
@@ -173,7 +173,8 @@ def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> No
     normalised = fitted(frames, position_normalisation="on")
     assert normalised.facts()["position_normalised"] is True
     assert method.facts()["position_normalised"] is False
-    torch.testing.assert_close(calibration_of(normalised), normalised_out_of_sample(calibration_of(method)))
+    expected = normalised_out_of_sample(calibration_of(method), torch.arange(COUNT))
+    torch.testing.assert_close(calibration_of(normalised), expected)
     learned = PositionNormalisation.learn(calibration_of(method))
     torch.testing.assert_close(maps_of(normalised, frames), learned(maps_of(method, frames)))
 
@@ -182,7 +183,14 @@ def test_auto_does_not_normalise_few_images(frames: Tensor) -> None:
     method = fitted(frames, position_normalisation="auto")
     assert method.facts()["position_normalised"] is False
     assert 0 <= float(method.facts()["explained_by_position"]) <= 1
-    assert set(method.state()) == {"bank", "weights"}
+    assert set(method.state()) == {"bank", "weights", "backbone_fingerprint"}
+
+
+def test_other_weights_than_those_of_the_fit_are_refused(frames: Tensor, method: PatchKnn) -> None:
+    state = method.state()
+    state["backbone_fingerprint"] = state["backbone_fingerprint"] + 1
+    with pytest.raises(BackboneError, match="changed since fitting"):
+        made().load_state(state)
 
 
 @pytest.mark.parametrize("choice", ["on", "off"])
@@ -210,7 +218,7 @@ def test_images_of_one_colour(value: float) -> None:
 
 
 def test_two_images_are_enough(frames: Tensor) -> None:
-    method = fitted(frames[:2], position_normalisation="on")
+    method = fitted(frames[:2])
     assert calibration_of(method).shape == (2, 8, 8)
     assert bool(torch.isfinite(calibration_of(method)).all())
 

@@ -30,7 +30,8 @@ def fit(
 ) -> None:
     """Learn from good images, and set the threshold from them.
 
-    Writes one run folder for each category. Only the training split is read.
+    Writes one run folder for each category. Only the training split is read. When a category fails, the runs
+    of those before it stay, and are printed.
 
     Example: [bold]adkit fit --method patchknn --dataset mvtec:bottle --root DATA[/bold]
     """
@@ -39,32 +40,38 @@ def fit(
     from adkit.options import split_assignments
     from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
-    from adkit.workflows import FitRequest
+    from adkit.workflows import FitRequest, check_settings
     from adkit.workflows import fit as run_fit
 
     registry = loaded_registry()
-    values = split_assignments(settings or [])
-    registry.methods.get(method)  # a misspelt method is reported before any folder is searched
-    fitted = []
-    for category in open_datasets(dataset, root, registry):
-        for note in category.notes():
-            typer.echo(note, err=True)
-        request = FitRequest(
-            method=method,
-            dataset=category,
-            runs_root=runs or default_runs_root(),
-            options=values,
-            scorer=scorer,
-            seed=seed,
-            device=device,
-            skip_bad=skip_bad,
-        )
-        fitted.append(run_fit(request, registry, terminal_progress()))
-        if format_ is o.Format.table:
-            print_fitted(fitted[-1])
-    if format_ is not o.Format.table:
-        rows = [_row(run) for run in fitted]
-        emit(format_, None, rows, rows[0] if len(rows) == 1 else rows)
+    values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
+    check_settings(method, values, scorer, device, registry)
+    categories = open_datasets(dataset, root, registry)
+    rows: list[dict[str, object]] = []
+    try:
+        for category in categories:
+            for note in category.notes():
+                typer.echo(note, err=True)
+            request = FitRequest(
+                method=method,
+                dataset=category,
+                runs_root=runs or default_runs_root(),
+                options=values,
+                scorer=scorer,
+                seed=seed,
+                device=device,
+                skip_bad=skip_bad,
+            )
+            run = run_fit(request, registry, terminal_progress())
+            rows.append(_row(run))
+            if format_ is o.Format.table:
+                print_fitted(run)
+            elif format_ is not o.Format.json:
+                emit(format_, None, rows[-1:], None, header=len(rows) == 1)
+    finally:
+        # One document at the end, even when a category failed: the runs before it were made.
+        if format_ is o.Format.json and rows:
+            emit(format_, None, rows, rows if len(categories) > 1 else rows[0])
 
 
 def print_fitted(run: Run) -> None:

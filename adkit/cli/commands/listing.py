@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,11 +152,12 @@ def _run_rows(root: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _run_record(name: str, runs: Any) -> RunRecord | None:
-    from adkit.errors import RunError
+def _run_record(name: str, runs: Path | None) -> RunRecord | None:
+    """The record of that run, None where there is no folder of that name; a damaged run raises its RunError."""
     from adkit.runs import default_runs_root, find_run
+    from adkit.storage import is_folder
 
-    try:
-        return find_run(runs or default_runs_root(), name).record
-    except RunError:
+    root = runs or default_runs_root()
+    if name != "latest" and not any(is_folder(place) for place in (root / name, Path(name))):
         return None
+    return find_run(root, name).record
