@@ -30,10 +30,17 @@ MOST_ROWS = 40
 
 def format_of(chosen: Format, output: Path | None) -> Format:
     """The format that an output file's suffix names, unless another was asked for."""
-    if output is None or chosen is not Format.table:
+    if output is None:
         return chosen
     suffix = output.suffix.lower().removeprefix(".")
-    if suffix not in ("csv", "jsonl", "json"):
+    known = suffix in ("csv", "jsonl", "json")
+    if chosen is not Format.table:
+        if known and suffix != chosen:
+            raise OptionError(
+                f"{output} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out"
+            )
+        return chosen
+    if not known:
         raise OptionError(
             f"the suffix of {output} names no format; .csv, .jsonl or .json was expected",
             hint="rename it, or say --format csv",

@@ -32,6 +32,8 @@ class OnnxSession:
     def __init__(self, model: bytes) -> None:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors only
+        # Threads that wait by spinning take the cores from those that decode the next images.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:

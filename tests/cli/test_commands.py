@@ -437,5 +437,12 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     assert f"Example: adkit {command}" in " ".join(ok(command, "--help").stdout.split())
 
 
+def test_a_suffix_that_contradicts_the_format_is_refused(runs: Path, washers: Path, tmp_path: Path) -> None:
+    message = fault("score", washers / "test" / "good", "--runs", runs, "-o", tmp_path / "s.csv", "-f", "json")
+    assert "ends in .csv" in message
+    assert "suffix" in fault("inspect", "-d", f"folder:{washers}", "--sheet", tmp_path / "x.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_version() -> None:
     assert ok("--version").stdout.startswith("adkit 0.")

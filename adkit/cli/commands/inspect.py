@@ -30,10 +30,13 @@ def inspect(
     """
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
+    from adkit.errors import OptionError
     from adkit.inspection import inspect_dataset
     from adkit.sources import open_datasets
     from adkit.storage import write_whole
 
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
     documents = []
     categories = open_datasets(dataset, root, loaded_registry())
     for category in categories:
@@ -52,7 +55,9 @@ def inspect(
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
-    name = "".join(letter if letter.isalnum() else "-" for letter in spec).strip("-")
+    source, _, selection = spec.partition(":")
+    plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in Path(selection).name)
+    name = f"{source}-{plain}"
     if chosen is None:
         return Path(f"inspect-{name}.png")
     return chosen.with_stem(f"{chosen.stem}-{name}") if several else chosen
