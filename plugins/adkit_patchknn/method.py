@@ -42,7 +42,7 @@ class PatchKnnOptions(FeatureOptions):
         default=0.01, gt=0, le=1, description="share of the normal patches that the bank keeps"
     )
     bank_limit: int = Field(
-        default=3500, ge=16, description="the bank keeps at most this many patches: bounds the time to score"
+        default=3000, ge=16, description="the bank keeps at most this many patches: bounds the time to score"
     )
     patch_limit: int = Field(
         default=1_500_000,
