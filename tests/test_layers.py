@@ -22,7 +22,7 @@ LAYERS = (
     ("types",),
     ("interfaces", "hookspecs"),
     ("cache", "storage", "registry", "options", "frames"),
-    ("batches", "runs", "calibration", "sources", "nn", "overlay"),
+    ("batches", "runs", "calibration", "statistics", "sources", "nn", "overlay"),
     ("workflows", "evaluation", "inspection", "pictures", "testing"),
     ("cli", "__main__"),
 )
