@@ -4,19 +4,32 @@ The threshold is the k-th largest of n out-of-sample normal scores, and a sample
 score lies above it. For exchangeable continuous scores, the false-alarm rate of that rule on new normal data
 follows Beta(k, n + 1 - k), whatever the scores' distribution (order statistics; the split-conformal argument
 of Vovk et al. 2005, and Bates et al. 2023, arXiv 2104.08279, for outliers).
+
+The unit is the image, or for video the clip: frames of one clip are alike, and alike is not exchangeable.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from adkit.errors import PromiseError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 CERTAINTY = 0.95
+USUAL_RATE = 0.01
+"""The false-alarm rate that is aimed at when the user asks for none."""
+
+# The slack keeps 0.05 * 20 from falling below 1 by rounding.
+_SLACK = 1e-9
+
+Unit = Literal["image", "clip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +41,124 @@ class Threshold:
     count: int  # … of this many normal scores
     expected_rate: float  # mean of the false-alarm rate over draws of the normal data
     certain_rate: float  # with 95 % certainty the false-alarm rate is at most this
+    unit: Unit = "image"  # what a false alarm is counted by
 
     def promise(self) -> str:
         """The threshold in words."""
         return (
-            f"flags about 1 in {1 / self.expected_rate:.0f} normal samples ({self.expected_rate:.2%}), "
+            f"flags about 1 in {1 / self.expected_rate:.0f} normal {self.unit}s ({self.expected_rate:.2%}), "
             f"with {CERTAINTY:.0%} certainty at most {self.certain_rate:.1%}; "
             f"from {self.count} out-of-sample normal scores"
         )
 
 
-def threshold_from(normal_scores: ArrayLike, false_alarm_rate: float) -> Threshold:
-    """The highest-recall threshold whose expected false-alarm rate is at most `false_alarm_rate` (0..1).
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the threshold's rank follows from the number of normal scores.
 
-    Where n scores cannot support that rate, the largest of them is taken: the strictest there is, whose
-    expected rate is 1/(n + 1). The result says which rate it has. Raises ValueError without scores.
+    "expected": the false-alarm rate is at most `level` on average over draws of the normal data.
+    "certain": it is at most `level` with 95 % certainty.
+    "usual": as "expected", or the strictest that the scores support: for when nobody asked for a rate.
+    "percentile": `level` of the normal scores at hand lie above the threshold; a habit, not a promise.
+    """
+
+    kind: Literal["usual", "expected", "certain", "percentile"] = "usual"
+    level: float = USUAL_RATE  # a share, 0..1
+
+    def __post_init__(self) -> None:
+        if not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
+            raise PromiseError(
+                f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either",
+                hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%",
+            )
+
+    def __str__(self) -> str:
+        if self.kind == "percentile":
+            return f"percentile {100 * (1 - self.level):g} of the normal scores"
+        words = f"at most {100 * self.level:g}% false alarms"
+        endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
+        return words + endings.get(self.kind, " on average, or as few as the normal images support")
+
+    @property
+    def scores_needed(self) -> int:
+        """The least number of normal scores that supports it."""
+        if self.kind == "expected":
+            return math.ceil(1 / self.level - 1 - _SLACK)
+        if self.kind == "certain":
+            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - _SLACK)
+        return 1
+
+    @property
+    def scores_wanted(self) -> int:
+        """The least number of normal scores with which it does what it aims at."""
+        return Rule("expected", self.level).scores_needed if self.kind == "usual" else self.scores_needed
+
+    def supported(self, count: int) -> str:
+        """The lowest rate of its kind that `count` scores support, rounded up, in percent."""
+        certain = self.kind == "certain" and count > 0
+        rate = float(_beta_quantile(1, count)) if certain else 1 / (count + 1)
+        return f"{math.ceil(1000 * rate) / 10:g}%"
+
+    def rank(self, count: int) -> int:
+        """Which of `count` scores, from the largest (1) down; raises PromiseError where they do not suffice."""
+        if count < self.scores_needed:
+            raise PromiseError(
+                f"a promise of {self} needs at least {self.scores_needed} normal samples; there are {count}",
+                hint=f"add {self.scores_needed - count} images of good parts, or ask for {self.supported(count)}",
+            )
+        if self.kind == "percentile":
+            return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
+        if self.kind == "certain":
+            ranks = np.arange(1, count + 1)
+            return int((_beta_quantile(ranks, count + 1 - ranks) <= self.level + _SLACK).sum())
+        return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
+
+
+def parse_rate(text: str) -> float:
+    """The share that "1%", "0.5 %" or "0.005" means; raises PromiseError for anything not between 0 and 1."""
+    number, percent = text.strip().removesuffix("%").strip(), text.strip().endswith("%")
+    try:
+        value = float(number)
+    except ValueError:
+        raise PromiseError(f"{text!r} is not a rate", hint="write it as 1% or 0.01") from None
+    rate = value / 100 if percent else value
+    if not _SLACK <= rate < 1:
+        hint = "no finite number of images supports 0%, and 100% needs no threshold; try 1%"
+        if rate >= 1 and not percent and value < 100:
+            hint = f"write {value:g}% if you mean percent"
+        raise PromiseError(f"a rate of {text} was asked for; it lies between 0% and 100%, without either", hint=hint)
+    return rate
+
+
+def threshold_from(normal_scores: ArrayLike, rule: Rule, unit: Unit = "image") -> Threshold:
+    """The threshold that the rule takes from out-of-sample scores of normal units.
+
+    Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
     scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
     count = len(scores)
     if count == 0:
         raise ValueError("a threshold needs at least one normal score")
-    # The tiny slack keeps 0.05 * 20 from falling below 1 by rounding.
-    rank = max(1, min(count, int(false_alarm_rate * (count + 1) + 1e-9)))
+    rank = rule.rank(count)
     return Threshold(
         value=float(scores[rank - 1]),
         rank=rank,
         count=count,
         expected_rate=rank / (count + 1),
-        certain_rate=_beta_quantile(CERTAINTY, rank, count + 1 - rank),
+        certain_rate=float(_beta_quantile(rank, count + 1 - rank)),
+        unit=unit,
     )
+
+
+def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], Unit]:
+    """The highest score of each clip, in the order in which clips begin; stills are clips of one image."""
+    values = np.asarray(scores, dtype=np.float64)
+    order = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
+    if len(order) == len(values):
+        return values, "image"
+    highest = np.full(len(order), -np.inf)
+    np.maximum.at(highest, [order[clip] for clip in clips], values)
+    return highest, "clip"
 
 
 def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]:
@@ -69,7 +171,8 @@ def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]
     return np.asarray((1 + len(normals) - below) / (len(normals) + 1), dtype=np.float64)
 
 
-def _beta_quantile(probability: float, a: float, b: float) -> float:
+def _beta_quantile(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """The value below which Beta(a, b) lies with 95 % certainty."""
     from scipy.stats import beta  # takes half a second to import
 
-    return float(beta.ppf(probability, a, b))
+    return np.asarray(beta.ppf(CERTAINTY, a, b), dtype=np.float64)

@@ -7,6 +7,7 @@ AdkitError
 ├── FrameError     an image that cannot be read
 ├── BackboneError  a network whose name or weights are not to be had
 ├── RunError       a run that is missing, incomplete or edited
+├── PromiseError   a false-alarm rate that the normal samples cannot support
 └── StorageError   a disk that is full or must not be written
 """
 
@@ -50,6 +51,10 @@ class BackboneError(AdkitError):
 
 class RunError(AdkitError):
     """A run that is missing, incomplete or edited."""
+
+
+class PromiseError(AdkitError):
+    """A false-alarm rate that no threshold can promise, or not with so few normal samples."""
 
 
 class StorageError(AdkitError):

@@ -18,18 +18,21 @@ from adkit.calibration import Threshold, p_values
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError
 from adkit.frames import frame_shape, read_mask
 from adkit.interfaces import Evidence, MetricValue, Progress, Silent
+from adkit.outcomes import Outcomes, outcomes, precision_recall_curve, roc_curve
 from adkit.registry import Registry
 from adkit.runs import EVALUATION, Predictions, Run
-from adkit.sources import data_hash, open_datasets
+from adkit.sources import content_hashes, data_hash, open_datasets
 from adkit.storage import checksum, whole_folder
 from adkit.types import Sample
-from adkit.workflows import open_judge, open_scorer, predict_all, run_threshold, sample_scores
+from adkit.workflows import Judge, normal_scores_of, open_judge, open_scorer, predict_all, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREDICTIONS = "predictions.safetensors"
 INDEX = "evaluation.json"
+MOST_MISTAKES = 6
+_MOST_KEPT_BYTES = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class KindRow:
     count: int
     mean_score: float
     called_anomalous: int  # at the run's threshold
+    quantiles: tuple[float, float, float, float, float]  # of the scores: lowest, 25 %, median, 75 %, highest
 
 
 @dataclass(frozen=True)
@@ -49,22 +53,46 @@ class Evaluation:
     run: Run
     scorer: str | None
     threshold: Threshold
+    normal_scores: NDArray[np.float64]  # out-of-sample scores of normal units, which set the threshold
     samples: list[Sample]
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
-    maps: NDArray[np.float32] | None
+    evidence: Evidence  # what the metrics judged
     metrics: dict[str, MetricValue]
     kinds: list[KindRow]
+    test_hash: str  # of the test split's ids and their files' contents
     unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def maps(self) -> NDArray[np.float32] | None:
+        """(N, h, w) anomaly maps at the method's own resolution."""
+        return self.evidence.maps
 
     @property
     def called(self) -> NDArray[np.bool_]:
         """Which samples are called anomalous at the run's threshold."""
         return self.scores > self.threshold.value
 
+    @property
+    def anomalous(self) -> NDArray[np.bool_]:
+        """Which samples are anomalous in truth."""
+        return self.evidence.anomalous
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What the run's threshold does to the test split."""
+        return outcomes(self.scores, self.anomalous, self.threshold.value)
+
+    def mistakes(self) -> list[int]:
+        """Positions of the samples that are judged wrong, the worst first."""
+        wrong = np.flatnonzero(self.called != self.anomalous)
+        distance = np.abs(self.scores - self.threshold.value)
+        return [int(position) for position in wrong[np.argsort(-distance[wrong], kind="stable")]]
+
     def as_json(self) -> dict[str, Any]:
         """Everything but maps and samples, for `--format json` and the run folder."""
-        record = self.run.record
+        record, found = self.run.record, self.outcomes
+        roc, precision_recall = (curve(self.scores, self.anomalous) for curve in (roc_curve, precision_recall_curve))
         return {
             "run": record.id,
             "method": record.method,
@@ -82,6 +110,19 @@ class Evaluation:
                 for name, metric in self.metrics.items()
             },
             "kinds": [asdict(row) for row in self.kinds],
+            "outcomes": {
+                "false_alarms": asdict(found.false_alarms),
+                "misses": asdict(found.misses),
+                "mean_normal": found.mean_normal,
+                "mean_anomalous": found.mean_anomalous,
+                "separation_ratio": found.separation_ratio,
+                "oracle_passing": [asdict(row) for row in found.oracle_passing],
+            },
+            "worst_mistakes": [self.samples[position].id for position in self.mistakes()[:MOST_MISTAKES]],
+            "curves": {
+                "roc": asdict(roc) if roc else None,
+                "precision_recall": asdict(precision_recall) if precision_recall else None,
+            },
         }
 
 
@@ -94,18 +135,21 @@ def evaluate(
     device: str = "auto",
     skip_bad: bool = False,
     progress: Progress | None = None,
+    judge: Judge | None = None,
 ) -> Evaluation:
     """Judges the run on the test split of its dataset and stores the result in the run's folder.
 
     Answers of an earlier evaluation are used again when the test split is the same. `root` replaces the
-    data's root that the run remembers. Raises AdkitError for what the user can mend.
+    data's root that the run remembers; `judge` is the run, if it was opened before. Raises AdkitError for what the
+    user can mend.
     """
     progress = progress or Silent()
     unreadable: list[str] = []
     samples = _with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
-    predictions = _stored(run, registry, samples)
+    test_hash = data_hash(content_hashes(samples))
+    predictions = _stored(run, registry, test_hash)
     if predictions is None:
-        judge = open_judge(run, registry, device=device)
+        judge = judge or open_judge(run, registry, device=device)
         note = _Collector(unreadable) if skip_bad else None
         predictions = predict_all(judge.method, samples, progress, "scoring", note)
     if not predictions.ids:
@@ -115,22 +159,24 @@ def evaluate(
 
     spec = scorer or run.record.scorer
     chosen = open_scorer(spec, registry)
-    normal_scores = sample_scores(run.calibration(), chosen)
-    threshold = run_threshold(run, normal_scores)
+    normal_scores, threshold = normal_scores_of(run, chosen)
     scores = sample_scores(predictions, chosen)
+    evidence = _evidence(kept, scores, threshold, predictions.maps, run)
     evaluation = Evaluation(
         run,
         spec,
         threshold,
+        normal_scores,
         kept,
         scores,
         p_values(scores, normal_scores),
-        predictions.maps,
-        _judge(kept, scores, threshold, predictions.maps, run, registry, progress),
+        evidence,
+        _judge(evidence, registry, progress),
         _by_kind(kept, scores, threshold),
+        test_hash,
         unreadable,
     )
-    _save(evaluation, registry, predictions, samples)
+    _save(evaluation, registry, predictions)
     return evaluation
 
 
@@ -154,13 +200,13 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
     return samples
 
 
-def _stored(run: Run, registry: Registry, samples: Sequence[Sample]) -> Predictions | None:
+def _stored(run: Run, registry: Registry, test_hash: str) -> Predictions | None:
     """The answers of an earlier evaluation, if they are whole, of this test split and this version of the method."""
     folder = run.folder / EVALUATION
     origin = registry.methods.origin(run.record.method).origin
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if (index["data_hash"], index["origin"]) != (data_hash(samples), origin) or index["unreadable"]:
+        if (index["data_hash"], index["origin"]) != (test_hash, origin) or index["unreadable"]:
             return None
         if index["predictions_sha256"] != checksum((folder / PREDICTIONS).read_bytes()):
             return None
@@ -169,12 +215,12 @@ def _stored(run: Run, registry: Registry, samples: Sequence[Sample]) -> Predicti
         return None  # absent or damaged: it can be made again
 
 
-def _save(evaluation: Evaluation, registry: Registry, predictions: Predictions, samples: Sequence[Sample]) -> None:
+def _save(evaluation: Evaluation, registry: Registry, predictions: Predictions) -> None:
     content = predictions.to_bytes()
     index = {
         **evaluation.as_json(),
         "origin": registry.methods.origin(evaluation.run.record.method).origin,
-        "data_hash": data_hash(samples),
+        "data_hash": evaluation.test_hash,
         "predictions_sha256": checksum(content),
     }
     with whole_folder(evaluation.run.folder / EVALUATION) as temporary:
@@ -182,27 +228,28 @@ def _save(evaluation: Evaluation, registry: Registry, predictions: Predictions, 
         (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _judge(
+def _evidence(
     samples: Sequence[Sample],
     scores: NDArray[np.float64],
     threshold: Threshold,
     maps: NDArray[np.float32] | None,
     run: Run,
-    registry: Registry,
-    progress: Progress,
-) -> dict[str, MetricValue]:
-    """The value of every installed metric."""
+) -> Evidence:
     pixel_threshold = run.record.pixel_threshold
-    evidence = Evidence(
+    return Evidence(
         scores,
         np.array([bool(sample.anomalous) for sample in samples]),
         tuple(sample.kind or ("anomalous" if sample.anomalous else "good") for sample in samples),
         threshold.value,
         pixel_threshold.value if pixel_threshold else None,
-        has_maps=maps is not None,
+        maps=maps,
         has_masks=any(sample.mask for sample in samples if sample.anomalous),
-        pixels=lambda: _pixels(samples, maps),
+        pixels=_Pixels(samples, maps),
     )
+
+
+def _judge(evidence: Evidence, registry: Registry, progress: Progress) -> dict[str, MetricValue]:
+    """The value of every installed metric."""
     names = registry.metrics.names()
     values = {}
     with progress.task("judging", len(names)) as advance:
@@ -215,15 +262,39 @@ def _judge(
     return values
 
 
-def _pixels(
-    samples: Sequence[Sample], maps: NDArray[np.float32] | None
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-    for index, sample in enumerate(samples):
-        if maps is None or (sample.anomalous and sample.mask is None):
-            continue
+class _Pixels:
+    """Maps at the masks' resolution, each beside its mask; walked once for each metric that looks at pixels.
+
+    Masks are decoded once and kept as bits, as long as they take little memory.
+    """
+
+    def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None) -> None:
+        self._samples = samples
+        self._maps = maps
+        self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
+        self._kept_bytes = 0
+
+    def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        for index, sample in enumerate(self._samples):
+            if self._maps is None or (sample.anomalous and sample.mask is None):
+                continue
+            mask = self._mask(index, sample)
+            yield index, enlarge(self._maps[index], (mask.shape[0], mask.shape[1])), mask
+
+    def _mask(self, index: int, sample: Sample) -> NDArray[np.bool_]:
+        if index in self._kept:
+            shape, bits = self._kept[index]
+            if bits is None:
+                return np.zeros(shape, bool)
+            return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)
         shape = frame_shape(sample.frame)
-        mask = read_mask(sample.mask, shape) if sample.mask and sample.anomalous else np.zeros(shape, bool)
-        yield index, enlarge(maps[index], shape), mask
+        marked = sample.mask is not None and bool(sample.anomalous)
+        mask = read_mask(sample.mask, shape) if sample.mask and marked else np.zeros(shape, bool)
+        bits = np.packbits(mask) if marked else None
+        if self._kept_bytes + (0 if bits is None else bits.nbytes) <= _MOST_KEPT_BYTES:
+            self._kept[index] = (shape, bits)
+            self._kept_bytes += 0 if bits is None else bits.nbytes
+        return mask
 
 
 def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -270,6 +341,7 @@ def _by_kind(samples: Sequence[Sample], scores: NDArray[np.float64], threshold: 
             int((kinds == kind).sum()),
             float(scores[kinds == kind].mean()),
             int((scores[kinds == kind] > threshold.value).sum()),
+            tuple(np.quantile(scores[kinds == kind], (0, 0.25, 0.5, 0.75, 1)).tolist()),
         )
         for kind in normal_first
     ]

@@ -72,6 +72,8 @@ class Method(ABC, Generic[OptionsType]):
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
+    reconstructs: ClassVar[bool] = False
+    """Whether predict() also gives images: the reconstruction, shown beside the input."""
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options
@@ -161,8 +163,9 @@ class Evidence:
     """What a metric judges: N samples whose truth is known.
 
     Pixels are read one sample at a time, so memory does not grow with N. `pixels()` yields, for each
-    sample whose anomalous pixels are known, its index, its map resized to the mask's resolution
-    (float32 (H, W)) and its mask (bool (H, W); all False for a normal sample).
+    sample whose anomalous pixels are known, its index, its map enlarged bilinearly to the mask's resolution
+    (float32 (H, W); but for rounding, no value leaves the range of `maps`) and its mask (bool (H, W); all False
+    for a normal sample).
     """
 
     scores: NDArray[np.float64]  # (N,)
@@ -170,7 +173,7 @@ class Evidence:
     kinds: tuple[str, ...]  # N of them; "good" for normal samples
     threshold: float  # a score above it is called anomalous
     pixel_threshold: float | None
-    has_maps: bool
+    maps: NDArray[np.float32] | None  # (N, h, w), at the method's own resolution
     has_masks: bool  # at least one anomalous sample has a mask
     pixels: Callable[[], Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
 
@@ -191,6 +194,13 @@ class Metric(ABC):
     @abstractmethod
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The figure, or the reason why there is none."""
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """The metric in each of R resamples, for intervals: `weights` (R, N) says how often each sample is drawn.
+
+        (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,12 @@ def draw(
     image: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W), where the
     truth is known.
     """
-    height, width = _fitted(image.shape[:2])
+    height, width = fitted(image.shape[:2], PANEL_PX)
     small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    panels = [("input", small), ("heat map", _heat(small, values, scale))]
+    panels = [("input", small), ("heat map", heat(small, values, scale))]
     if mask is not None:
-        panels.append(("truth", _truth(small, mask)))
+        panels.append(("truth", truth(small, mask)))
     font = ImageFont.load_default(_TEXT)
     top = _MARGIN + 2 * (_TEXT + 6) + 4
     legend = _BAR + 110
@@ -93,27 +93,31 @@ def draw(
     return sheet
 
 
-def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
-    factor = PANEL_PX / max(shape[:2])
+def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
+    """(height, width) of a panel whose longer side has this many px, for an image of shape (H, W, ...)."""
+    factor = longer_px / max(shape[:2])
     return max(_LEAST_PANEL_PX, round(shape[0] * factor)), max(_LEAST_PANEL_PX, round(shape[1] * factor))
 
 
-def _colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
+def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The heat map's colours of values in 0..1: (H, W) -> RGB (H, W, 3)."""
     mapped = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(mapped, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
+def heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
+    """The image (H, W, 3) under the colours of a map (H, W) of its size, the scale's threshold outlined."""
     unit = scale.unit(values)
     opacity = 0.25 + 0.6 * unit[:, :, None]
-    blended = image * (1 - opacity) + _colours(unit) * opacity
+    blended = image * (1 - opacity) + colours(unit) * opacity
     result = np.ascontiguousarray(blended.astype(np.uint8))
     if scale.threshold is not None:
         _outline(result, values > scale.threshold, _CONTOUR)
     return result
 
 
-def _truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The image (h, w, 3) with the mask's anomalous pixels marked; the mask has any resolution."""
     height, width = image.shape[:2]
     small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     result = np.ascontiguousarray(image.copy())
@@ -151,7 +155,7 @@ def _draw_legend(
 ) -> None:
     left, top = corner
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
-    sheet.paste(Image.fromarray(_colours(ramp)), (left, top))
+    sheet.paste(Image.fromarray(colours(ramp)), (left, top))
     marks = [(scale.high, ""), (scale.low, "")]
     if scale.threshold is not None:
         marks.append((scale.threshold, " outlined"))  # the font that Pillow brings has no ≥ and no –

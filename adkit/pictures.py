@@ -13,17 +13,16 @@ import numpy as np
 
 from adkit.calibration import Threshold
 from adkit.errors import OptionError
-from adkit.evaluation import Evaluation
+from adkit.evaluation import MOST_MISTAKES, Evaluation
 from adkit.frames import read_image, read_mask
 from adkit.overlay import Caption, Scale, draw
-from adkit.runs import Run
-from adkit.storage import write_whole
+from adkit.runs import PICTURES, Run
+from adkit.storage import whole_folder, write_whole
 from adkit.types import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_MISTAKES = 6
 LONGEST_NAME = 120  # bytes, without what is appended
 
 
@@ -103,6 +102,14 @@ def write_pictures(evaluation: Evaluation, folder: Path, chosen: Sequence[int] |
     ]
 
 
+def redraw(evaluation: Evaluation) -> tuple[Path, list[Path]]:
+    """The run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
+    folder = evaluation.run.folder / PICTURES
+    with whole_folder(folder) as temporary:
+        drawn = write_pictures(evaluation, temporary, worth_seeing(evaluation))
+    return folder, [folder / path.name for path in drawn]
+
+
 def worth_seeing(evaluation: Evaluation) -> list[int]:
     """The clearest and the least clear sample of each kind, and the worst mistakes."""
     chosen: list[int] = []
@@ -111,8 +118,5 @@ def worth_seeing(evaluation: Evaluation) -> list[int]:
     for kind in dict.fromkeys(kinds):
         members = [int(position) for position in by_score if kinds[position] == kind]
         chosen += [members[-1], members[0]]
-    anomalous = np.array([bool(sample.anomalous) for sample in evaluation.samples])
-    distance = np.abs(evaluation.scores - evaluation.threshold.value)
-    wrong = np.flatnonzero(evaluation.called != anomalous)
-    chosen += [int(position) for position in wrong[np.argsort(-distance[wrong])][:MOST_MISTAKES]]
+    chosen += evaluation.mistakes()[:MOST_MISTAKES]
     return list(dict.fromkeys(chosen))

@@ -4,7 +4,10 @@
         run.json                  what was fitted on what, with which options, threshold and promise
         model.safetensors         the method's state
         calibration.safetensors   out-of-sample results on normal data
-        evaluation/               results on the test split, metrics, pictures (after `adkit eval`)
+        data.json                 checksums of the images that were learned from and calibrated with
+        evaluation/               results on the test split and metrics (after `adkit eval`)
+    pictures/                 the clearest and the worst of them
+    report.html               after `adkit report`
 
 Checksums of the files stand in run.json, and run.json carries its own: a truncated or edited run is refused.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adkit.calibration import Threshold
+from adkit.calibration import Rule, Threshold
 from adkit.errors import RunError
 from adkit.storage import checksum, is_folder, whole_folder
 
@@ -31,11 +35,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
+DATA = "data.json"
 EVALUATION = "evaluation"
+PICTURES = "pictures"
+REPORT = "report.html"
 LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
 _HINT = "the run cannot be trusted: fit again, or restore the folder from a copy"
@@ -48,6 +55,20 @@ class FileRecord(BaseModel):
 
     bytes: int
     sha256: str
+
+
+class CalibrationRecord(BaseModel):
+    """How the thresholds were set, and from what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    created: datetime
+    source: str  # in words: how the normal scores were had
+    data: str  # the dataset's spec, or the folders that were given
+    data_hash: str
+    rule: Rule
+    threshold: Threshold
+    pixel_threshold: Threshold | None
 
 
 class RunRecord(BaseModel):
@@ -69,16 +90,36 @@ class RunRecord(BaseModel):
     frame_size: tuple[int, int]  # (height, width) px
     window: int
     train_count: int
-    calibration_source: str
     data_hash: str  # of the training samples' ids and their files' contents
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
-    requested_false_alarm_rate: float
-    threshold: Threshold
-    pixel_threshold: Threshold | None
+    calibration: CalibrationRecord
+    earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]
     timings_s: dict[str, float]
     versions: dict[str, str]
     files: dict[str, FileRecord] = Field(default_factory=dict)
+
+    @property
+    def threshold(self) -> Threshold:
+        """The score above which a sample is called anomalous."""
+        return self.calibration.threshold
+
+    @property
+    def pixel_threshold(self) -> Threshold | None:
+        """The map value above which a place is outlined; None without maps."""
+        return self.calibration.pixel_threshold
+
+
+@dataclass(frozen=True, slots=True)
+class SeenData:
+    """Checksums of files that a run has seen, by sample id: no promise holds for judging them again."""
+
+    training: Mapping[str, str]
+    calibration: Mapping[str, str]  # empty where the training samples themselves calibrate
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return (json.dumps({"training": self.training, "calibration": self.calibration}, indent=0) + "\n").encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +127,20 @@ class Predictions:
     """What a method said of N samples, as it is stored: native maps, own scores, or both."""
 
     ids: tuple[str, ...]
+    clips: tuple[str, ...]  # whose frames they are; a still image is a clip of its own
     maps: NDArray[np.float32] | None  # (N, h, w)
     scores: NDArray[np.float32] | None  # (N,)
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file; the ids are in its metadata."""
+        """As a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
         import numpy as np
         from safetensors.numpy import save
 
         parts = {"maps": self.maps, "scores": self.scores}
         # safetensors takes an array's memory as it lies, whatever its strides.
         tensors = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
-        return save(tensors, metadata={"ids": json.dumps(self.ids)})
+        # As one entry: safetensors writes several in an order that changes from time to time.
+        return save(tensors, metadata={"samples": json.dumps({"ids": self.ids, "clips": self.clips})})
 
     @classmethod
     def from_file(cls, path: Path) -> Predictions:
@@ -107,10 +150,11 @@ class Predictions:
         try:
             with safe_open(path, framework="numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                ids = tuple(json.loads((file.metadata() or {}).get("ids", "[]")))
-        except (OSError, SafetensorError, TypeError, ValueError) as error:
+                samples = json.loads((file.metadata() or {})["samples"])
+                ids, clips = tuple(samples["ids"]), tuple(samples["clips"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"cannot read {path}: {error}", hint=_HINT) from None
-        return cls(ids, tensors.get("maps"), tensors.get("scores"))
+        return cls(ids, clips, tensors.get("maps"), tensors.get("scores"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +174,14 @@ class Run:
         """The out-of-sample results on normal data."""
         return Predictions.from_file(self.folder / CALIBRATION)
 
+    def seen(self) -> SeenData:
+        """What the run learned from and was calibrated with."""
+        return SeenData(**json.loads((self.folder / DATA).read_text(encoding="utf-8")))
 
-def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions) -> Run:
+
+def save_run(
+    root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions, seen: SeenData
+) -> Run:
     """Writes a new run below `root` and returns it; nothing remains if that fails.
 
     A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
@@ -141,10 +191,10 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibra
     contents = {
         MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
         CALIBRATION: calibration.to_bytes(),
+        DATA: seen.to_bytes(),
     }
-    files = {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
     while True:
-        named = record.model_copy(update={"files": files, "id": _free_name(root, record.id)})
+        named = record.model_copy(update={"files": _described(contents), "id": _free_name(root, record.id)})
         folder = root / named.id
         try:
             with whole_folder(folder, replace=False) as temporary:
@@ -154,6 +204,34 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], calibra
         except FileExistsError:
             continue  # another fit took the name in the meantime
         return Run(folder, named)
+
+
+def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:
+    """The run with another calibration, in the same folder; the model is not touched.
+
+    The folder is replaced as a whole: when that fails, the run is what it was. What an evaluation stored stays:
+    `adkit eval` judges the same answers at the new threshold. Pictures and report show the old one, and go.
+    """
+    record = run.record
+    contents = {CALIBRATION: predictions.to_bytes(), DATA: seen.to_bytes()}
+    changed = record.model_copy(
+        update={
+            "calibration": calibration,
+            "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
+            "files": {**record.files, **_described(contents)},
+        }
+    )
+    folder = run.folder.resolve()  # a link to it, or ".", cannot be given another folder's place
+    with whole_folder(folder) as temporary:
+        shutil.copytree(folder, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(PICTURES, REPORT))
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        (temporary / RECORD).write_text(_signed(changed), encoding="utf-8")
+    return Run(folder, changed)
+
+
+def _described(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    return {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
 
 
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:

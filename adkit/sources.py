@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from adkit.errors import DatasetError
@@ -61,13 +61,25 @@ def _images_of(argument: str) -> list[Path]:
     return found
 
 
-def data_hash(samples: Sequence[Sample]) -> str:
-    """A fingerprint of samples by their ids and what their files contain.
+def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
+    """What each sample's file contains, as a checksum by sample id; every file is read.
 
-    The same data gives the same one anywhere; a file that cannot be read counts as such. Every file is read.
+    Frames of a video share their file, so their number is part of theirs.
     """
+    files: dict[Path, str] = {}
+    hashes = {}
+    for sample in samples:
+        path, number = sample.frame.path, sample.frame.number
+        if path not in files:
+            files[path] = _content_hash(path)
+        hashes[sample.id] = files[path] if number is None else f"{files[path]}#{number}"
+    return hashes
+
+
+def data_hash(hashes: Mapping[str, str]) -> str:
+    """A fingerprint of samples by their ids and what their files contain: the same for the same data anywhere."""
     digest = hashlib.sha256()
-    for line in sorted(f"{sample.id}\t{_content_hash(sample.frame.path)}" for sample in samples):
+    for line in sorted(f"{sample_id}\t{content}" for sample_id, content in hashes.items()):
         digest.update(line.encode(errors="surrogateescape") + b"\n")  # file names may be any bytes
     return digest.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +16,13 @@ import numpy as np
 
 from adkit import __version__
 from adkit.batches import FrameBatches, OnBad
-from adkit.calibration import Threshold, p_values, threshold_from
-from adkit.errors import AdkitError, DatasetError, OptionError, RunError
+from adkit.calibration import Rule, Threshold, p_values, threshold_from, unit_scores
+from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
-from adkit.runs import Predictions, Run, RunRecord, new_run_id, save_run
-from adkit.sources import data_hash
+from adkit.runs import CalibrationRecord, Predictions, Run, RunRecord, SeenData, new_run_id, save_run
+from adkit.sources import content_hashes, data_hash
 from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HELD_OUT_SHARE = 0.2
-"""Of the training data, for methods that cannot calibrate themselves."""
+"""Of the training data, at least, for methods that cannot calibrate themselves."""
+HELD_OUT_MOST = 1 / 3
+"""Of the training data: what the usual rule may take to do what it aims at."""
+HELD_OUT_MOST_ON_DEMAND = 1 / 2
+"""Of the training data: what a promise that the user asked for may take."""
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
 
@@ -48,7 +53,7 @@ class FitRequest:
     scorer: str | None = None
     seed: int = 0
     device: str = "auto"
-    false_alarm_rate: float = 0.01
+    rule: Rule = field(default_factory=Rule)
     skip_bad: bool = False
 
 
@@ -86,15 +91,14 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
 
     samples, skipped = _training_samples(request, progress)
     _require_enough(samples, skipped, method_class, request)
-    training, held_out = samples, list[Sample]()
-    if not method_class.calibrates_itself():
-        training, held_out = _hold_out(samples, request.seed)
+    training, held_out = _split(samples, method_class, request)
     started = time.perf_counter()
     method = method_class(options, seed=request.seed, device=_pick_device(request.device))
     method.fit(_batches(method, training), progress)
     fitted = time.perf_counter()
     calibration, source = _calibrate(method, training, held_out, progress)
-    normal_scores = sample_scores(calibration, scorer)
+    hashes = content_hashes(samples)
+    described = calibration_record(calibration, scorer, request.rule, source, request.dataset.spec, data_hash(hashes))
     calibrated = time.perf_counter()
 
     record = RunRecord(
@@ -111,17 +115,18 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
         frame_size=method.frame_size,
         window=method.window,
         train_count=len(training),
-        calibration_source=source,
-        data_hash=data_hash(samples),
+        data_hash=data_hash(hashes),
         skipped=skipped,
-        requested_false_alarm_rate=request.false_alarm_rate,
-        threshold=threshold_from(normal_scores, request.false_alarm_rate),
-        pixel_threshold=_pixel_threshold(calibration, request.false_alarm_rate),
+        calibration=described,
         facts=method.facts(),
         timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
         versions=_versions(),
     )
-    return save_run(request.runs_root, record, method.state(), calibration)
+    seen = SeenData(
+        training={sample.id: hashes[sample.id] for sample in training},
+        calibration={sample.id: hashes[sample.id] for sample in held_out},
+    )
+    return save_run(request.runs_root, record, method.state(), calibration, seen)
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class Judge:
     run: Run
     method: Method[Any]
     scorer: Scorer[Any] | None
-    normal_scores: NDArray[np.float64]
+    normal_scores: NDArray[np.float64]  # of units: images, or clips
     threshold: Threshold
 
     def score(
@@ -145,7 +150,7 @@ class Judge:
         by_id = {sample.id: sample for sample in samples}
         with (progress or Silent()).task("scoring", len(samples)) as advance:
             for batch in batches:
-                predictions = to_predictions(batch.ids, self.method.predict(batch))
+                predictions = to_predictions(batch.ids, batch.clips, self.method.predict(batch))
                 scores = sample_scores(predictions, self.scorer)
                 chances = p_values(scores, self.normal_scores)
                 for row, sample_id in enumerate(batch.ids):
@@ -175,13 +180,47 @@ def open_judge(run: Run, registry: Registry, *, scorer: str | None = None, devic
     method = method_class(options, seed=record.seed, device=_pick_device(device))
     method.load_state(run.state())
     chosen = open_scorer(scorer or record.scorer, registry)
-    normal_scores = sample_scores(run.calibration(), chosen)
-    return Judge(run, method, chosen, normal_scores, run_threshold(run, normal_scores))
+    normal_scores, threshold = normal_scores_of(run, chosen)
+    return Judge(run, method, chosen, normal_scores, threshold)
 
 
-def run_threshold(run: Run, normal_scores: NDArray[np.float64]) -> Threshold:
-    """The threshold at the run's false-alarm rate for these normal scores."""
-    return threshold_from(normal_scores, run.record.requested_false_alarm_rate)
+def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.float64], Threshold]:
+    """The run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
+    predictions = run.calibration()
+    scores, unit = unit_scores(sample_scores(predictions, scorer), predictions.clips)
+    return scores, threshold_from(scores, run.record.calibration.rule, unit)
+
+
+def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The units (images, or clips) whose scores set the run's threshold, and those scores."""
+    scores, _ = normal_scores_of(run, open_scorer(run.record.scorer, registry))
+    return tuple(dict.fromkeys(run.calibration().clips)), scores
+
+
+def calibration_record(
+    predictions: Predictions, scorer: Scorer[Any] | None, rule: Rule, source: str, data: str, fingerprint: str
+) -> CalibrationRecord:
+    """The thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
+
+    The pixel threshold is the map value that more than a thousandth of a picture exceeds in that share of normal
+    *pictures* only. The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the
+    one highest pixel: a single pixel's noise would else decide how much of every defect is outlined.
+    """
+    scores, unit = unit_scores(sample_scores(predictions, scorer), predictions.clips)
+    pixel_threshold = None
+    if predictions.maps is not None:
+        pixels = predictions.maps.reshape(len(predictions.maps), -1)
+        highest, unit = unit_scores(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), predictions.clips)
+        pixel_threshold = threshold_from(highest, rule, unit)
+    return CalibrationRecord(
+        created=datetime.now(UTC),
+        source=source,
+        data=data,
+        data_hash=fingerprint,
+        rule=rule,
+        threshold=threshold_from(scores, rule, unit),
+        pixel_threshold=pixel_threshold,
+    )
 
 
 def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
@@ -208,8 +247,8 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArr
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def to_predictions(ids: tuple[str, ...], prediction: Prediction) -> Predictions:
-    """A method's answer for the samples of these ids, as it is stored.
+def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:
+    """A method's answer for the samples of these ids and clips, as it is stored.
 
     Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
     """
@@ -225,11 +264,11 @@ def to_predictions(ids: tuple[str, ...], prediction: Prediction) -> Predictions:
             raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
         return values
 
-    return Predictions(ids, checked("maps", prediction.maps), checked("scores", prediction.scores))
+    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores))
 
 
-def _join(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of several batches as one; raises ValueError when only some of them have maps or scores."""
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several parts as one; raises ValueError when only some of them have maps or scores."""
 
     def join(name: str) -> NDArray[np.float32] | None:
         found = [values for part in parts if (values := getattr(part, name)) is not None]
@@ -237,7 +276,9 @@ def _join(parts: Sequence[Predictions]) -> Predictions:
             raise ValueError(f"the method gave {name} for some batches only")
         return np.concatenate(found) if found else None
 
-    return Predictions(tuple(sample_id for part in parts for sample_id in part.ids), join("maps"), join("scores"))
+    ids = tuple(sample_id for part in parts for sample_id in part.ids)
+    clips = tuple(clip for part in parts for clip in part.clips)
+    return Predictions(ids, clips, join("maps"), join("scores"))
 
 
 def _training_samples(request: FitRequest, progress: Progress) -> tuple[list[Sample], list[str]]:
@@ -286,11 +327,34 @@ def _require_enough(
         )
 
 
-def _hold_out(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Whole clips, a fifth of all and at least one, apart from the rest: frames of one clip are alike."""
+def _split(
+    samples: list[Sample], method_class: type[Method[Any]], request: FitRequest
+) -> tuple[list[Sample], list[Sample]]:
+    """What to learn from, and what to hold out because the method cannot calibrate itself.
+
+    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
+    Raises PromiseError when the rule needs more than there may be.
+    """
+    rule = request.rule
     clips = sorted({sample.clip for sample in samples})
-    count = max(1, round(HELD_OUT_SHARE * len(clips)))
-    chosen = set(np.random.default_rng(seed).choice(clips, size=min(count, len(clips)), replace=False))
+    if method_class.calibrates_itself():
+        rule.rank(len(clips))  # raises PromiseError now rather than after the fit
+        return samples, []
+    share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
+    most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
+    if rule.scores_needed > most:
+        total = rule.scores_needed + max(
+            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
+        )
+        raise PromiseError(
+            f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
+            f"{request.method} can spare {most} of {len(clips)}",
+            hint=f"take {total} images of good parts, or ask for {rule.supported(most)}",
+        )
+    count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
+    if rule.scores_wanted > most:
+        count = min(max(1, round(HELD_OUT_SHARE * len(clips))), most)  # out of reach: keep more to learn from
+    chosen = set(np.random.default_rng(request.seed).choice(clips, size=count, replace=False))
     training = [sample for sample in samples if sample.clip not in chosen]
     return training, [sample for sample in samples if sample.clip in chosen]
 
@@ -304,9 +368,11 @@ def _calibrate(
         if prediction is None or len(prediction) != len(training):
             found = "None" if prediction is None else f"{len(prediction)} results"
             raise ValueError(f"{type(method).__name__}.calibration gave {found} for {len(training)} samples")
-        ids = tuple(sample.id for sample in training)
-        return to_predictions(ids, prediction), "leave-one-out on the training images"
-    return predict_all(method, held_out, progress, "calibrating"), "training images held out from fitting"
+        ids, clips = tuple(sample.id for sample in training), tuple(sample.clip for sample in training)
+        return to_predictions(ids, clips, prediction), "leave-one-out on the training images"
+    total = len(training) + len(held_out)
+    source = f"{len(held_out)} of {total} training images, held out from fitting"
+    return predict_all(method, held_out, progress, "calibrating"), source
 
 
 def predict_all(
@@ -320,21 +386,9 @@ def predict_all(
     parts = []
     with progress.task(label, len(samples)) as advance:
         for batch in FrameBatches(samples, method.frame_size, window=method.window, on_bad=on_bad):
-            parts.append(to_predictions(batch.ids, method.predict(batch)))
+            parts.append(to_predictions(batch.ids, batch.clips, method.predict(batch)))
             advance(len(batch))
-    return _join(parts)
-
-
-def _pixel_threshold(calibration: Predictions, false_alarm_rate: float) -> Threshold | None:
-    """The map value that more than a thousandth of a picture exceeds in that share of normal *pictures* only.
-
-    The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the one highest
-    pixel: a single pixel's noise would else decide how much of every defect is outlined.
-    """
-    if calibration.maps is None:
-        return None
-    pixels = calibration.maps.reshape(len(calibration.maps), -1)
-    return threshold_from(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), false_alarm_rate)
+    return join_predictions(parts)
 
 
 def _batches(method: Method[Any], samples: Sequence[Sample]) -> FrameBatches:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adkit.options import options_of
 from adkit.registry import load_registry
 from adkit.sources import open_datasets
 from adkit.testing import conformance
@@ -20,6 +21,12 @@ def test_every_plugin_loads() -> None:
 @pytest.mark.parametrize("name", REGISTRY.methods.names())
 def test_method(name: str) -> None:
     conformance.check_method(REGISTRY.methods.get(name).load())
+
+
+@pytest.mark.parametrize("name", REGISTRY.methods.names())
+def test_a_method_learns_nothing_from_the_test_split(name: str, tmp_path: Path) -> None:
+    sized = "size" in options_of(REGISTRY.methods.get(name).load()).model_fields
+    conformance.check_no_leak(name, REGISTRY, tmp_path, {"size": "64"} if sized else {})
 
 
 @pytest.mark.parametrize("name", REGISTRY.scorers.names())

@@ -22,8 +22,10 @@ LAYERS = (
     ("types",),
     ("interfaces", "hookspecs"),
     ("cache", "storage", "registry", "options", "frames"),
-    ("batches", "runs", "calibration", "statistics", "sources", "nn", "overlay"),
-    ("workflows", "evaluation", "inspection", "pictures", "testing"),
+    ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
+    ("workflows",),
+    ("normals", "evaluation", "inspection"),
+    ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
     ("cli", "__main__"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

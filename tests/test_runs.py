@@ -13,24 +13,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from adkit.calibration import threshold_from
+from adkit.calibration import Rule, threshold_from
 from adkit.errors import RunError, StorageError
 from adkit.runs import (
     CALIBRATION,
+    DATA,
     MODEL,
     RECORD,
+    CalibrationRecord,
     Predictions,
     RunRecord,
+    SeenData,
     default_runs_root,
     find_run,
     list_runs,
     new_run_id,
     open_run,
+    recalibrated,
     save_run,
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MAPS = np.random.default_rng(0).random((3, 4, 5), dtype=np.float32)
+IDS = ("a", "b", "c")
+SEEN = SeenData({"a": "1", "b": "2"}, {"c": "3"})
 SCORES = np.array([0.1, 0.25, 1 / 3], np.float32)
 
 
@@ -50,12 +56,17 @@ def record_of(run_id: str, **changes: Any) -> RunRecord:
         frame_size=(384, 512),
         window=1,
         train_count=3,
-        calibration_source="leave-one-out on the training images",
         data_hash="abc",
         skipped=["bad.png"],
-        requested_false_alarm_rate=0.01,
-        threshold=threshold_from([0.1, 0.2, 1 / 3], 0.01),
-        pixel_threshold=None,
+        calibration=CalibrationRecord(
+            created=NOON,
+            source="leave-one-out on the training images",
+            data="folder:Prüfstücke",
+            data_hash="abc",
+            rule=Rule(),
+            threshold=threshold_from([0.1, 0.2, 1 / 3], Rule()),
+            pixel_threshold=None,
+        ),
         facts={"patches": 12, "share": 0.5, "exact": True, "distance": "L2"},
         timings_s={"fit": 1.25},
         versions={"adkit": "0.1.0"},
@@ -66,7 +77,7 @@ def record_of(run_id: str, **changes: Any) -> RunRecord:
 def saved(root: Path, run_id: str = "one", **changes: Any) -> Path:
     """The folder of a new run."""
     state = {"bank": torch.arange(12.0).reshape(3, 4).t(), "count": torch.tensor(3)}
-    return save_run(root, record_of(run_id, **changes), state, Predictions(("a", "b", "c"), MAPS, SCORES)).folder
+    return save_run(root, record_of(run_id, **changes), state, Predictions(IDS, IDS, MAPS, SCORES), SEEN).folder
 
 
 def names_in(folder: Path) -> list[str]:
@@ -79,7 +90,7 @@ def test_a_run_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     run = open_run(folder)
     assert run.record.model_copy(update={"files": {}}) == record_of("one")
     assert type(run.record.facts["exact"]) is bool
-    assert set(run.record.files) == {MODEL, CALIBRATION}
+    assert set(run.record.files) == {MODEL, CALIBRATION, DATA}
     state = run.state()
     assert torch.equal(state["bank"], torch.arange(12.0).reshape(3, 4).t())
     assert torch.equal(state["count"], torch.tensor(3))
@@ -89,12 +100,16 @@ def test_a_run_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert calibration.scores is not None
     assert np.array_equal(calibration.maps, MAPS)
     assert np.array_equal(calibration.scores, SCORES)
+    assert calibration.clips == ("a", "b", "c")
+    assert run.seen() == SEEN
     assert names_in(tmp_path) == ["one"]
-    assert names_in(folder) == sorted([CALIBRATION, MODEL, RECORD])
+    assert names_in(folder) == sorted([CALIBRATION, DATA, MODEL, RECORD])
 
 
 def test_what_saving_gives_is_what_opening_gives(tmp_path: Path) -> None:
-    run = save_run(tmp_path, record_of("one"), {"x": torch.zeros(1)}, Predictions(("a",), None, SCORES[:1]))
+    run = save_run(
+        tmp_path, record_of("one"), {"x": torch.zeros(1)}, Predictions(("a",), ("a",), None, SCORES[:1]), SEEN
+    )
     assert open_run(run.folder) == run
 
 
@@ -105,7 +120,7 @@ def test_what_saving_gives_is_what_opening_gives(tmp_path: Path) -> None:
 )
 def test_maps_come_back_however_they_lie_in_memory(tmp_path: Path, maps: np.ndarray[Any, Any]) -> None:
     ids = tuple(f"ä/{number}" for number in range(len(maps)))
-    (tmp_path / "p.safetensors").write_bytes(Predictions(ids, maps, None).to_bytes())
+    (tmp_path / "p.safetensors").write_bytes(Predictions(ids, ids, maps, None).to_bytes())
     found = Predictions.from_file(tmp_path / "p.safetensors")
     assert found.ids == ids
     assert found.scores is None
@@ -122,13 +137,36 @@ def test_what_is_not_predictions_is_refused_by_name(tmp_path: Path, content: byt
         Predictions.from_file(path)
 
 
-@pytest.mark.parametrize("ids", ["null", "7", "not json"])
-def test_predictions_with_other_ids_are_refused(tmp_path: Path, ids: str) -> None:
+@pytest.mark.parametrize(
+    "samples", ["null", "7", "not json", "{}", '{"ids": ["a"]}', '{"ids": ["a"], "clips": null}', '["a", "b"]']
+)
+def test_predictions_with_other_ids_are_refused(tmp_path: Path, samples: str) -> None:
     from safetensors.numpy import save_file
 
-    save_file({"scores": SCORES}, tmp_path / "p.safetensors", metadata={"ids": ids})
+    save_file({"scores": SCORES}, tmp_path / "p.safetensors", metadata={"samples": samples})
     with pytest.raises(RunError, match=r"cannot read .*p\.safetensors"):
         Predictions.from_file(tmp_path / "p.safetensors")
+
+
+def test_predictions_without_ids_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"scores": SCORES}, tmp_path / "p.safetensors")
+    with pytest.raises(RunError, match=r"cannot read .*p\.safetensors"):
+        Predictions.from_file(tmp_path / "p.safetensors")
+
+
+def test_clips_come_back_beside_the_ids(tmp_path: Path) -> None:
+    predictions = Predictions(("film#0", "film#1", "still\udcfc"), ("film", "film", "still\udcfc"), None, SCORES)
+    (tmp_path / "p.safetensors").write_bytes(predictions.to_bytes())
+    found = Predictions.from_file(tmp_path / "p.safetensors")
+    assert (found.ids, found.clips) == (predictions.ids, predictions.clips)
+    assert found.maps is None
+
+
+def test_the_same_predictions_are_the_same_bytes() -> None:
+    contents = {Predictions(IDS, ("x", "x", "y"), MAPS, SCORES).to_bytes() for _ in range(20)}
+    assert len(contents) == 1
 
 
 def full_disk() -> OSError:
@@ -139,7 +177,7 @@ def full_disk() -> OSError:
     ("fault", "expected"),
     [(full_disk, StorageError), (KeyboardInterrupt, KeyboardInterrupt), (MemoryError, MemoryError)],
 )
-@pytest.mark.parametrize("step", [MODEL, CALIBRATION, RECORD, "rename"])
+@pytest.mark.parametrize("step", [MODEL, CALIBRATION, DATA, RECORD, "rename"])
 def test_of_a_run_that_fails_nothing_remains(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -169,7 +207,7 @@ def test_of_a_run_that_fails_nothing_remains(
     assert find_run(tmp_path).record.id == "older"
 
 
-@pytest.mark.parametrize("name", [MODEL, CALIBRATION])
+@pytest.mark.parametrize("name", [MODEL, CALIBRATION, DATA])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     folder = saved(tmp_path)
     (folder / name).unlink()
@@ -178,7 +216,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     assert str(folder) in caught.value.message
 
 
-@pytest.mark.parametrize("name", [MODEL, CALIBRATION])
+@pytest.mark.parametrize("name", [MODEL, CALIBRATION, DATA])
 def test_a_truncated_file_is_named_with_its_size(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path) / name
     content = path.read_bytes()
@@ -188,7 +226,7 @@ def test_a_truncated_file_is_named_with_its_size(tmp_path: Path, name: str) -> N
     assert str(path) in caught.value.message
 
 
-@pytest.mark.parametrize("name", [MODEL, CALIBRATION])
+@pytest.mark.parametrize("name", [MODEL, CALIBRATION, DATA])
 def test_an_edited_file_is_named(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path) / name
     content = bytearray(path.read_bytes())
@@ -209,7 +247,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda body: body["threshold"].update(value=0.0),
+        lambda body: body["calibration"]["threshold"].update(value=0.0),
         lambda body: body.update(seed=4),
         lambda body: body["files"].pop(MODEL),
         lambda body: body.update(extra=1),
@@ -232,12 +270,12 @@ def test_a_record_may_be_laid_out_anew(tmp_path: Path) -> None:
 
 def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path)
-    edit(folder, lambda body: body.update(format=2))
-    with pytest.raises(RunError, match=r"run\.json has format 2, expected 1"):
+    edit(folder, lambda body: body.update(format=3))
+    with pytest.raises(RunError, match=r"run\.json has format 3, expected 2"):
         open_run(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 1', b"\xff\xfe", b"[]", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 2', b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path)
     (folder / RECORD).write_bytes(content)
@@ -352,7 +390,7 @@ def test_runs_are_kept_where_the_environment_says(monkeypatch: pytest.MonkeyPatc
 
 def test_a_state_on_the_tape_is_saved_without_it(tmp_path: Path) -> None:
     state: dict[str, Tensor] = {"weight": torch.ones(2, requires_grad=True)}
-    run = save_run(tmp_path, record_of("one"), state, Predictions(("a",), None, SCORES[:1]))
+    run = save_run(tmp_path, record_of("one"), state, Predictions(("a",), ("a",), None, SCORES[:1]), SEEN)
     assert run.state()["weight"].requires_grad is False
     assert run.state()["weight"].tolist() == [1.0, 1.0]
 
@@ -420,3 +458,97 @@ def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
     record = open_run(folder).record
     assert record.skipped == [odd, "Prüfstück.png"]
     assert record.dataset == f"folder:{odd}"
+
+
+def another_calibration(**changes: Any) -> CalibrationRecord:
+    """Set an hour later from four scores."""
+    threshold = threshold_from([4.0, 3.0, 2.0, 1.0], Rule("expected", 0.4), "clip")
+    return CalibrationRecord(
+        created=NOON + timedelta(hours=1),
+        source="4 further normal images",
+        data="more/",
+        data_hash="def",
+        rule=Rule("expected", 0.4),
+        threshold=threshold,
+        pixel_threshold=threshold,
+    ).model_copy(update=changes)
+
+
+FOUR = Predictions(("p", "q", "r", "s"), ("p", "p", "r", "s"), None, np.array([4, 3, 2, 1], np.float32))
+SEEN_LATER = SeenData(SEEN.training, {"p": "4", "q": "5"})
+
+
+def test_a_recalibrated_run_comes_back_whole_with_its_history(tmp_path: Path) -> None:
+    run = open_run(saved(tmp_path))
+    changed = recalibrated(run, another_calibration(), FOUR, SEEN_LATER)
+    found = open_run(run.folder)
+    assert found == changed
+    assert found.record.calibration == another_calibration()
+    assert found.record.earlier_calibrations == [run.record.calibration]
+    assert found.record.threshold == another_calibration().threshold
+    assert found.record.pixel_threshold == another_calibration().pixel_threshold
+    assert found.calibration().clips == FOUR.clips
+    assert found.seen() == SEEN_LATER
+    assert names_in(tmp_path) == ["one"]
+    assert names_in(run.folder) == sorted([CALIBRATION, DATA, MODEL, RECORD])
+
+
+def test_recalibrating_touches_neither_the_model_nor_the_rest_of_the_record(tmp_path: Path) -> None:
+    run = open_run(saved(tmp_path))
+    model = (run.folder / MODEL).read_bytes()
+    (run.folder / "evaluation").mkdir()
+    (run.folder / "evaluation" / "notes").write_text("kept", encoding="utf-8")
+    changed = recalibrated(run, another_calibration(), FOUR, SEEN_LATER).record
+    assert (run.folder / MODEL).read_bytes() == model
+    assert changed.files[MODEL] == run.record.files[MODEL]
+    assert (run.folder / "evaluation" / "notes").read_text(encoding="utf-8") == "kept"
+    other = {"calibration", "earlier_calibrations", "files"}
+    assert changed.model_dump(exclude=other) == run.record.model_dump(exclude=other)
+
+
+def test_the_history_of_calibrations_is_in_order(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    first = open_run(folder).record.calibration
+    for number in range(3):
+        recalibrated(open_run(folder), another_calibration(source=f"calibration {number}"), FOUR, SEEN_LATER)
+    record = open_run(folder).record
+    earlier = [first.source, "calibration 0", "calibration 1"]
+    assert [calibration.source for calibration in record.earlier_calibrations] == earlier
+    assert record.calibration.source == "calibration 2"
+
+
+@pytest.mark.parametrize("step", [CALIBRATION, DATA, RECORD])
+@pytest.mark.parametrize(("fault", "expected"), [(full_disk, StorageError), (KeyboardInterrupt, KeyboardInterrupt)])
+def test_a_run_whose_recalibration_fails_is_what_it_was(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    fault: Callable[[], BaseException],
+    expected: type[BaseException],
+) -> None:
+    run = open_run(saved(tmp_path))
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+
+    def failing(function: Callable[..., Any]) -> Callable[..., Any]:
+        def act(self: Path, *arguments: Any, **settings: Any) -> Any:
+            if self.name == step:
+                raise fault()
+            return function(self, *arguments, **settings)
+
+        return act
+
+    for method in ("write_bytes", "write_text"):
+        monkeypatch.setattr(Path, method, failing(getattr(Path, method)))
+    with pytest.raises(expected):
+        recalibrated(run, another_calibration(), FOUR, SEEN_LATER)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+    assert names_in(tmp_path) == ["one"]
+    assert open_run(run.folder).record == run.record
+
+
+@pytest.mark.parametrize("rule", [Rule(), Rule("expected", 0.005), Rule("certain", 0.05), Rule("percentile", 0.0)])
+def test_every_rule_comes_back(tmp_path: Path, rule: Rule) -> None:
+    record = record_of("one")
+    folder = saved(tmp_path, calibration=record.calibration.model_copy(update={"rule": rule}))
+    assert open_run(folder).record.calibration.rule == rule

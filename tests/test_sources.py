@@ -9,7 +9,7 @@ import pytest
 from adkit.errors import DatasetError, PluginError
 from adkit.interfaces import Dataset, DatasetEntry
 from adkit.registry import Plugin, Registry
-from adkit.sources import data_hash, loose_samples, open_datasets
+from adkit.sources import content_hashes, data_hash, loose_samples, open_datasets
 from adkit.types import Sample, Split
 
 
@@ -141,7 +141,7 @@ def hash_in(folder: Path, contents: dict[str, bytes]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         samples.append(Sample.still(name, path))
-    return data_hash(samples)
+    return data_hash(content_hashes(samples))
 
 
 def test_the_same_data_has_the_same_fingerprint_anywhere(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_other_data_has_another_fingerprint(tmp_path: Path) -> None:
         hash_in(tmp_path / "3", {"a.png": b"22"}),
         hash_in(tmp_path / "4", {"a.png": b"1", "b.png": b"1"}),
         hash_in(tmp_path / "5", {}),
-        data_hash([Sample.still("a.png", tmp_path / "absent.png")]),
+        data_hash(content_hashes([Sample.still("a.png", tmp_path / "absent.png")])),
     }
     assert len(hashes) == 6
 
@@ -167,7 +167,7 @@ def test_a_file_name_that_is_not_utf_8_has_a_fingerprint(tmp_path: Path) -> None
     path = tmp_path / os.fsdecode(b"pr\xfcfling.png")
     path.touch()
     (sample,) = loose_samples([str(tmp_path)])
-    assert data_hash([sample]) != data_hash([])
+    assert data_hash(content_hashes([sample])) != data_hash(content_hashes([]))
 
 
 def test_other_contents_of_the_same_size_have_another_fingerprint(tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_other_contents_of_the_same_size_have_another_fingerprint(tmp_path: Path
 
 
 def test_an_unreadable_file_is_not_an_empty_one(tmp_path: Path) -> None:
-    absent = data_hash([Sample.still("a.png", tmp_path / "a.png")])
-    assert absent == data_hash([Sample.still("a.png", tmp_path)])
+    absent = data_hash(content_hashes([Sample.still("a.png", tmp_path / "a.png")]))
+    assert absent == data_hash(content_hashes([Sample.still("a.png", tmp_path)]))
     assert absent != hash_in(tmp_path, {"a.png": b""})
 
 

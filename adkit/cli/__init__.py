@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import typer
 
+from adkit.cli.commands.audit import audit
+from adkit.cli.commands.calibrate import calibrate
+from adkit.cli.commands.compare import compare
 from adkit.cli.commands.demo import demo
 from adkit.cli.commands.evaluate import evaluate
 from adkit.cli.commands.fit import fit
 from adkit.cli.commands.inspect import inspect
 from adkit.cli.commands.listing import list_, show
+from adkit.cli.commands.report import report
 from adkit.cli.commands.score import score
 from adkit.cli.faults import FaultReportingGroup
 
 EPILOG = (
     "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something you can mend · "
-    "3 scored, but some files could not be read · 130 interrupted. "
+    "3 scored, but some files could not be read · 4 an audit says that the promise is not kept · 130 interrupted. "
     "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
 )
 
@@ -51,6 +55,10 @@ app.command("inspect")(inspect)
 app.command("fit")(fit)
 app.command("eval")(evaluate)
 app.command("score")(score)
+app.command("calibrate")(calibrate)
+app.command("audit")(audit)
+app.command("report")(report)
+app.command("compare")(compare)
 app.command("list")(list_)
 app.command("show")(show)
 

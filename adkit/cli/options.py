@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from adkit.calibration import Rule
 
 
 class Format(StrEnum):
@@ -46,6 +49,31 @@ ScorerOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read; exit 0.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
+MaxFalseAlarmsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-false-alarms",
+        metavar="RATE",
+        help="The share of good parts that may be flagged, such as 1%; refused where the good images are too few.",
+        show_default="1%, or as few as the images support",
+    ),
+]
+CertainOption = Annotated[
+    bool,
+    typer.Option(
+        "--certain", help="Keep --max-false-alarms with 95 % certainty, not only on average: needs more images."
+    ),
+]
+PercentileOption = Annotated[
+    float | None,
+    typer.Option(
+        "--percentile", help="Set the threshold at this percentile of the normal scores: no promise, a habit."
+    ),
+]
+NormalOption = Annotated[
+    list[str] | None,
+    typer.Option("--normal", "-n", metavar="DIR", help="Images of good parts: a folder, a file or 'glob/*.png'."),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),
@@ -54,3 +82,24 @@ HeatmapsOption = Annotated[
     Path | None,
     typer.Option("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
 ]
+
+
+def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float | None) -> Rule | None:
+    """The rule that the options ask for, None when they ask for none; raises AdkitError for contradictions."""
+    from adkit.calibration import Rule, parse_rate
+    from adkit.errors import OptionError
+
+    if percentile is not None:
+        if max_false_alarms is not None or certain:
+            raise OptionError(
+                "a percentile and a promise were asked for; the threshold follows from one of them",
+                hint="leave --percentile out, or --max-false-alarms and --certain",
+            )
+        if not 0 < percentile <= 100:
+            raise OptionError(f"--percentile {percentile:g} is not above 0 and at most 100", hint="for example 99")
+        return Rule("percentile", 1 - percentile / 100)
+    if max_false_alarms is None:
+        if certain:
+            raise OptionError("--certain says nothing without a rate", hint="add --max-false-alarms 5%")
+        return None
+    return Rule("certain" if certain else "expected", parse_rate(max_false_alarms))

@@ -54,7 +54,7 @@ def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, head
     `header` False leaves out the CSV's first line, for rows that follow others.
     """
     if chosen is Format.csv:
-        text = _csv(rows, header)
+        text = csv_text(rows, header=header)
     elif chosen is Format.jsonl:
         text = "".join(_json(row) + "\n" for row in rows)
     else:
@@ -67,8 +67,8 @@ def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, head
         write_whole(output, content)
 
 
-def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
-    """A table on stdout, numbers to the right; rows beyond the most are counted.
+def print_table(title: str, rows: Rows, *, caption: str | None = None, most: int = MOST_ROWS) -> None:
+    """A table on stdout, numbers to the right; rows beyond `most` are counted.
 
     Only the column of the longest texts is wrapped; the others keep their words whole.
     """
@@ -81,23 +81,27 @@ def print_table(title: str, rows: Rows, *, caption: str | None = None) -> None:
     table = Table(title=_shown(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.caption = _shown(caption) if caption else None
     table.caption_justify = "left"
-    shown = [[_cell(value) for value in row.values()] for row in rows[:MOST_ROWS]]
+    shown = [[_cell(value) for value in row.values()] for row in rows[:most]]
     longest = max(range(len(rows[0])), key=lambda column: max(len(cells[column]) for cells in shown))
     for column, name in enumerate(rows[0]):
-        numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
+        numeric = all(_is_number(row[name]) for row in rows)
         table.add_column(
             _shown(name), justify="right" if numeric else "left", no_wrap=column != longest, overflow="fold"
         )
     for cells in shown:
         table.add_row(*cells)
     console.print(table)
-    if len(rows) > MOST_ROWS:
-        console.print(f"… and {len(rows) - MOST_ROWS} more: --output FILE.csv holds all")
+    if len(rows) > most:
+        console.print(f"… and {len(rows) - most} more: --output FILE.csv holds all")
 
 
 def _shown(text: str) -> str:
     """The text as Rich prints it unchanged: brackets are no markup, and bytes that are not UTF-8 are spelt out."""
     return escape(text.encode(errors="backslashreplace").decode())
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, (int, float)) or str(value).replace(".", "", 1).isdecimal()
 
 
 def _cell(value: Any) -> str:
@@ -108,7 +112,8 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else _shown(str(value))
 
 
-def _csv(rows: Rows, header: bool) -> str:
+def csv_text(rows: Rows, *, header: bool = True) -> str:
+    """Rows as CSV, with the names of the first row's columns."""
     buffer = io.StringIO()
     if rows:
         writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")

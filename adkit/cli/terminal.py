@@ -23,22 +23,37 @@ def terminal_progress() -> Progress:
 
 
 class Bars(Progress):
-    """A bar per step, with the time left."""
+    """A bar per step, with the time left; a step within a step stands below it."""
+
+    def __init__(self) -> None:
+        self._bars: RichProgress | None = None  # while a step is open
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
         """Opens a step that is drawn until it ends."""
-        columns = (
+        outermost = self._bars is None
+        bars = self._bars or RichProgress(
             TextColumn("{task.description:<16}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=600,  # a cell of a comparison takes minutes
         )
-        with RichProgress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(label, total=total)
+        if outermost:
+            self._bars = bars
+            bars.start()
+        task = bars.add_task(label, total=total)
+        try:
             yield lambda steps: bars.advance(task, steps)
+        finally:
+            bars.remove_task(task)
+            if outermost:
+                bars.stop()
+                self._bars = None
 
 
 class Lines(Progress):

@@ -10,22 +10,31 @@ Each check raises AssertionError with a sentence that says what the plugin did a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from adkit.errors import DatasetError
 from adkit.frames import resize
 from adkit.interfaces import Dataset, Evidence, Method, Metric, Scorer, Silent
 from adkit.options import options_of, parse_options
-from adkit.testing.parts import draw_part
-from adkit.types import Batch, Prediction
+from adkit.registry import Registry
+from adkit.runs import Run
+from adkit.testing.parts import GOOD, draw_part
+from adkit.types import Batch, FrameRef, Prediction, Sample, Split
+from adkit.workflows import FitRequest, fit
 
 TRAINING_FRAMES = 8
 TOLERANCE = 1e-3
 """Two ways to the same result may differ by this share of the results' range."""
+RESAMPLING_TOLERANCE = 2e-2
+"""A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""
 
 
 class FrameBatches:
@@ -96,6 +105,26 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
     _check_prediction(method.predict(constant), 1, method_class)
 
 
+def check_no_leak(method: str, registry: Registry, folder: Path, options: Mapping[str, Any] | None = None) -> None:
+    """Fits the method thrice: as usual, with a test split whose truth is upside down, and with none to be had.
+
+    State, results on normal data, thresholds and record must be the same each time, to the last bit: whatever
+    changes came from the test split. `folder` takes the synthetic parts and the runs.
+    """
+    least = registry.methods.get(method).load().least_samples
+    dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * least))
+
+    def fitted(name: str, seen: Dataset) -> Run:
+        request = FitRequest(method, seen, folder / name, options or {}, seed=3, device="cpu")
+        return fit(request, registry)
+
+    plain = fitted("plain", dataset)
+    _check_same_run(plain, fitted("upside_down", _UpsideDown(dataset)), "the truth of the test split is upside down")
+    locked = _Locked(dataset)
+    _check_same_run(plain, fitted("locked", locked), "there is no test split")
+    assert not locked.asked, "fitting asked for the test split"
+
+
 def check_dataset(dataset: Dataset) -> None:
     """Checks the samples of both splits."""
     assert dataset.spec, "a dataset needs a spec"
@@ -131,18 +160,122 @@ def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
 
 
 def check_metric(metric_class: type[Metric]) -> None:
-    """Checks that a perfect result is judged better than a wrong one, and undefined cases are explained."""
+    """Checks that a perfect result is judged better than a wrong one, undefined cases, and resamples if any."""
     metric = metric_class()
-    perfect, wrong = metric(_evidence(perfect=True)), metric(_evidence(perfect=False))
+    perfect, wrong = metric(_evidence([True] * 6)), metric(_evidence([False] * 6))
     assert perfect.value is not None, f"a plain case is undefined: {perfect.why_undefined}"
     assert wrong.value is not None, f"a plain case is undefined: {wrong.why_undefined}"
     assert perfect.value > wrong.value, f"a perfect result gives {perfect.value}, a wrong one {wrong.value}"
-    all_good = metric(_evidence(perfect=True, anomalous=False))
+    all_good = metric(_evidence([True] * 6, anomalous=False))
     assert all_good.value is None or np.isfinite(all_good.value), f"without anomalies: {all_good.value}"
     assert all_good.value is not None or all_good.why_undefined, "an undefined value must say why"
+    _check_resampled(metric, _evidence([True, False, True, True, False, True]))
+
+
+def _check_resampled(metric: Metric, evidence: Evidence) -> None:
+    count = len(evidence.scores)
+    once = np.ones(count, np.int64)
+    by_chance = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=20)
+    only_good = np.where(evidence.anomalous, 0, once)
+    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good])
+    values = metric.resampled(evidence, weights)
+    if values is None:
+        return
+    assert values.shape == (len(weights),), f"{len(weights)} resamples gave values of shape {values.shape}"
+    assert values.dtype == np.float64, f"resampled values are {values.dtype}, expected float64"
+    for drawn, found in zip(weights, values, strict=True):
+        value = metric(_drawn(evidence, np.repeat(np.arange(count), drawn))).value
+        expected = np.nan if value is None else value
+        assert np.isclose(found, expected, rtol=0, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
+            f"samples drawn {drawn.tolist()} times give {found} resampled, but {expected} as evidence of their own"
+        )
+
+
+class _Parts(Dataset):
+    """Drawn washers: `count` to learn from, two good and two scratched ones to test with."""
+
+    spec = "parts:washer"
+
+    def __init__(self, folder: Path, count: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
+        for number in range(count + 4):
+            split: Split = "train" if number < count else "test"
+            kind = "scratch" if number >= count + 2 else GOOD
+            path, mask_path = folder / f"{number}.png", folder / f"{number}_mask.png"
+            defect = None if kind == GOOD else kind
+            picture, mask = draw_part("washer", np.random.default_rng([0, number]), defect)
+            Image.fromarray(picture).save(path)
+            Image.fromarray(mask).save(mask_path)
+            truth = Sample.still(f"{split}/{number}", path, anomalous=defect is not None, kind=kind)
+            self._samples[split].append(replace(truth, mask=FrameRef(mask_path)) if defect else truth)
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """Nobody names it."""
+        raise DatasetError(f"there is no part {selection!r}", hint="this dataset is for checks only")
+
+    def samples(self, split: Split) -> list[Sample]:
+        """The parts of one split."""
+        return list(self._samples[split])
+
+
+class _UpsideDown(_Parts):
+    """The same files; in the test split good parts are called scratched and masked, and the scratched ones good."""
+
+    def __init__(self, dataset: _Parts) -> None:
+        good, scratched = dataset.samples("test")[:2], dataset.samples("test")[2:]
+        swapped = [
+            replace(sample, anomalous=other.anomalous, kind=other.kind, mask=other.mask)
+            for sample, other in zip([*good, *scratched], [*scratched, *good], strict=True)
+        ]
+        self._samples = {"train": dataset.samples("train"), "test": swapped}
+
+
+class _Locked(_Parts):
+    """The same files to learn from; asking for the test split fails, and is remembered if that goes unnoticed."""
+
+    def __init__(self, dataset: _Parts) -> None:
+        self._samples = {"train": dataset.samples("train"), "test": []}
+        self.asked = False
+
+    def samples(self, split: Split) -> list[Sample]:
+        """The parts to learn from only."""
+        if split == "test":
+            self.asked = True
+            raise AssertionError("fitting asked for the test split")
+        return super().samples(split)
+
+
+def _check_same_run(expected: Run, found: Run, when: str) -> None:
+    was, now = expected.state(), found.state()
+    assert was.keys() == now.keys(), f"the state holds {sorted(now)} when {when}, else {sorted(was)}"
+    for name, tensor in was.items():
+        assert tensor.dtype == now[name].dtype, f"state {name!r} is {now[name].dtype} when {when}"
+        assert torch.equal(tensor, now[name]), f"state {name!r} differs when {when}"
+    before, after = expected.calibration(), found.calibration()
+    assert (before.ids, before.clips) == (after.ids, after.clips), f"other normal data calibrate when {when}"
+    for part in ("maps", "scores"):
+        same = np.array_equal(getattr(before, part), getattr(after, part))
+        assert same, f"the {part} of normal data differ when {when}"
+    records = [
+        run.record.model_dump(exclude={"id": True, "created": True, "timings_s": True, "calibration": {"created"}})
+        for run in (expected, found)
+    ]
+    for field in records[0]:
+        one, other = (record[field] for record in records)
+        assert one == other, f"{field} of the run is {other!r} when {when}, else {one!r}"
 
 
 def _check_prediction(prediction: Prediction, count: int, method_class: type[Method[Any]]) -> None:
+    _check_answer(prediction, count, method_class)
+    if method_class.reconstructs:
+        assert prediction.images is not None, "a method that reconstructs must give images"
+    else:
+        assert prediction.images is None, "a method that gives images must say so: reconstructs = True"
+
+
+def _check_answer(prediction: Prediction, count: int, method_class: type[Method[Any]]) -> None:
     assert isinstance(prediction, Prediction), f"predict() gave a {type(prediction).__name__}"
     assert len(prediction) == count, f"predict() answered for {len(prediction)} of {count} samples"
     for name in ("maps", "scores", "images"):
@@ -160,7 +293,7 @@ def _check_calibration(method: Method[Any]) -> None:
         return
     assert calibration is not None, "calibration() is there but gave None after fit()"
     assert len(calibration) == TRAINING_FRAMES, f"calibration() gave {len(calibration)} of {TRAINING_FRAMES} results"
-    _check_prediction(calibration, TRAINING_FRAMES, type(method))
+    _check_answer(calibration, TRAINING_FRAMES, type(method))  # images may be missing: nobody looks at them
 
 
 def _check_same(expected: Prediction, found: Prediction, how: str, otherwise: str) -> None:
@@ -181,25 +314,46 @@ def _joined(parts: list[Prediction]) -> Prediction:
     return Prediction(join("maps"), join("scores"), join("images"))
 
 
-def _evidence(*, perfect: bool, anomalous: bool = True) -> Evidence:
+def _evidence(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+    """Six samples, the last three anomalous; those that are not judged right have all upside down."""
     labels = np.array([False, False, False, anomalous, anomalous, anomalous])
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
-    mask = np.zeros((8, 8), bool)
-    mask[2:5, 2:6] = True
+    masks = np.zeros((6, 8, 8), bool)
+    masks[labels, 2:5, 2:6] = True
+    kept = np.array(right)
+    maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
 
-    def pixels() -> Iterator[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        for index, label in enumerate(labels):
-            truth = mask if label else np.zeros_like(mask)
-            values = truth if perfect else ~truth
-            yield index, values.astype(np.float32), truth
+    def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        for index in range(6):
+            yield index, maps[index], masks[index]
 
     return Evidence(
-        scores=scores if perfect else scores[::-1].copy(),
+        scores=np.where(kept, scores, 1 - scores),
         anomalous=labels,
         kinds=tuple("crack" if label else "good" for label in labels),
         threshold=0.5,
         pixel_threshold=0.5,
-        has_maps=True,
+        maps=maps,
         has_masks=anomalous,
+        pixels=pixels,
+    )
+
+
+def _drawn(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
+    """The evidence in which these samples are there, some of them more than once."""
+    known = {index: (values, mask) for index, values, mask in evidence.pixels()}
+
+    def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        for index, row in enumerate(rows):
+            if int(row) in known:
+                yield index, *known[int(row)]
+
+    return replace(
+        evidence,
+        scores=evidence.scores[rows],
+        anomalous=evidence.anomalous[rows],
+        kinds=tuple(evidence.kinds[row] for row in rows),
+        maps=None if evidence.maps is None else evidence.maps[rows],
+        has_masks=bool(evidence.anomalous[rows].any()),
         pixels=pixels,
     )

@@ -1,78 +1,112 @@
-"""Metrics of maps against masks, at the masks' resolution, in two passes and at constant memory.
+"""Metrics of maps against masks, at the masks' resolution, each in one pass over the pixels.
 
-Curves are taken at 2^20 equal levels between the lowest and the highest map value: pixels that share a level
-count as ties, which moves a figure by less than the share of pixels in one level.
+The figures need constant memory; their resamples need two histograms of at most 4096 levels per image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
 
 from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit_metrics.curves import in_chunks, overlap_area, roc_area, share
+from adkit_metrics.levels import Levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVELS = 2**20
-FPR_LIMIT = 0.3
+    from adkit_metrics.curves import Values
 
 
 def _lacking_pixels(evidence: Evidence) -> str | None:
-    if not evidence.has_maps:
+    if evidence.maps is None:
         return "the method gives no maps"
     if not evidence.has_masks:
         return "no anomalous sample of the test split has a mask"
     return None
 
 
-@dataclass
-class _Levels:
-    """Histograms over equally spaced levels between two values."""
+class _Curve(Metric):
+    """A figure of two histograms of map values: one of good pixels, one of anomalous pixels with their weights."""
 
-    lowest: float
-    highest: float
+    defective_only: ClassVar[bool]
+    """Whether images without an anomalous pixel are passed over."""
 
-    @classmethod
-    def spanning(cls, evidence: Evidence) -> _Levels:
-        lowest, highest = np.inf, -np.inf
-        for _, values, _ in evidence.pixels():
-            lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
-        return cls(lowest, highest)
+    @abstractmethod
+    def figure(self, good: Values, anomalous: Values) -> Values:
+        """Histograms (..., levels) -> figures (...), nan where undefined."""
 
-    def of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        span = (self.highest - self.lowest) or 1.0
-        levels = (values.astype(np.float64) - self.lowest) * ((LEVELS - 1) / span)
-        return levels.astype(np.int64)
+    @abstractmethod
+    def weights(self, mask: NDArray[np.bool_]) -> Values:
+        """What each anomalous pixel of the mask weighs."""
 
-    def count(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        return np.bincount(self.of(values).ravel(), minlength=LEVELS)
-
-
-class PixelAuroc(Metric):
-    """Area under the ROC curve over the pixels of all images, good ones included."""
+    def details(self, anomalous: Values) -> dict[str, float]:
+        """More figures, from the anomalous pixels' histogram."""
+        return {}
 
     def __call__(self, evidence: Evidence) -> MetricValue:
-        """The chance that an anomalous pixel's value lies above a good one's, ties half."""
-        if why := _lacking_pixels(evidence):
+        """The figure over all pixels together, at 2^20 levels."""
+        maps, why = evidence.maps, _lacking_pixels(evidence)
+        if maps is None or why:
             return MetricValue(None, why)
-        levels = _Levels.spanning(evidence)
-        anomalous = np.zeros(LEVELS, np.int64)
-        good = np.zeros(LEVELS, np.int64)
-        for _, values, mask in evidence.pixels():
-            anomalous += levels.count(values[mask])
-            good += levels.count(values[~mask])
-        if not anomalous.any() or not good.any():
+        levels = Levels.fine(maps)
+        good, anomalous = np.zeros(levels.count, np.int64), np.zeros(levels.count)
+        for _, of_good, of_anomalous in self._histograms(evidence, levels):
+            good += of_good
+            anomalous += of_anomalous
+        value = float(self.figure(good.astype(np.float64), anomalous))
+        if np.isnan(value):
             return MetricValue(None, "the masks leave no good or no anomalous pixel")
-        good_below = np.cumsum(good) - good
-        wins = float((anomalous * (good_below + good / 2)).sum())
-        return MetricValue(wins / (float(anomalous.sum()) * float(good.sum())))
+        return MetricValue(value, details=self.details(anomalous))
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The figure in each resample, at 4096 levels at most.
+
+        With every sample drawn once, that moved the figures of MVTec AD's bottle and screw by less than 0.000001;
+        screw's 95 % intervals are 0.004 (pixel AUROC) and 0.017 (AUPRO) wide.
+        """
+        maps = evidence.maps
+        if maps is None or _lacking_pixels(evidence):
+            return np.full(len(weights), np.nan)
+        levels = Levels.coarse(maps)
+        # float32 halves the memory; what its rounding does to a share is far below the levels' own error.
+        good, anomalous = np.zeros((2, len(maps), levels.count), np.float32)
+        for index, of_good, of_anomalous in self._histograms(evidence, levels):
+            good[index], anomalous[index] = of_good, of_anomalous
+
+        def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            drawn = rows.astype(np.float32)
+            return self.figure((drawn @ good).astype(np.float64), (drawn @ anomalous).astype(np.float64))
+
+        return in_chunks(weights, levels.count, of_rows)
+
+    def _histograms(self, evidence: Evidence, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
+        for index, values, mask in evidence.pixels():
+            if self.defective_only and not mask.any():
+                continue
+            found = levels.of(values)
+            yield index, levels.histogram(found[~mask]), levels.weighed(found[mask], self.weights(mask))
 
 
-class Aupro(Metric):
+class PixelAuroc(_Curve):
+    """Area under the ROC curve over the pixels of all images: the chance that an anomalous one outscores a good one."""
+
+    defective_only = False
+
+    def figure(self, good: Values, anomalous: Values) -> Values:
+        """The area, ties half."""
+        return roc_area(good, anomalous)
+
+    def weights(self, mask: NDArray[np.bool_]) -> Values:
+        """1 for each pixel."""
+        return np.ones(np.count_nonzero(mask))
+
+
+class Aupro(_Curve):
     """Area under the per-region overlap, for false-positive rates up to 0.3, over defective images.
 
     A region is a connected part of a mask (8 neighbours); each weighs the same whatever its size, as Bergmann et
@@ -81,32 +115,21 @@ class Aupro(Metric):
     of all images, defect-free ones included: its figures are not comparable with these.
     """
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    defective_only = True
+
+    def figure(self, good: Values, anomalous: Values) -> Values:
         """The area divided by 0.3, so that 1 is perfect."""
-        if why := _lacking_pixels(evidence):
-            return MetricValue(None, why)
-        levels = _Levels.spanning(evidence)
-        overlap = np.zeros(LEVELS, np.float64)
-        good = np.zeros(LEVELS, np.int64)
-        regions = 0
-        for _, values, mask in evidence.pixels():
-            if not mask.any():
-                continue
-            good += levels.count(values[~mask])
-            count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-            sizes = np.bincount(labels.ravel(), minlength=count)
-            weights = 1.0 / sizes[labels[mask]]
-            overlap += np.bincount(levels.of(values[mask]), weights=weights, minlength=LEVELS)
-            regions += count - 1
-        if not regions or not good.any():
-            return MetricValue(None, "the masks leave no good or no anomalous pixel")
-        # From the highest level down: what a falling threshold catches.
-        rates = np.concatenate([[0.0], np.cumsum(good[::-1]) / good.sum()])
-        overlaps = np.concatenate([[0.0], np.cumsum(overlap[::-1]) / regions])
-        end = int(np.searchsorted(rates, FPR_LIMIT, side="right"))
-        at_limit = float(np.interp(FPR_LIMIT, rates, overlaps))
-        area = np.trapezoid(np.append(overlaps[:end], at_limit), np.append(rates[:end], FPR_LIMIT))
-        return MetricValue(float(area) / FPR_LIMIT, details={"regions": float(regions)})
+        return overlap_area(good, anomalous)
+
+    def weights(self, mask: NDArray[np.bool_]) -> Values:
+        """1 for each region, shared among its pixels."""
+        count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+        sizes = np.bincount(labels.ravel(), minlength=count)
+        return np.asarray(1.0 / sizes[labels[mask]])
+
+    def details(self, anomalous: Values) -> dict[str, float]:
+        """How many regions there are."""
+        return {"regions": float(round(anomalous.sum()))}
 
 
 class PixelIoU(Metric):
@@ -118,16 +141,27 @@ class PixelIoU(Metric):
             return MetricValue(None, why)
         if evidence.pixel_threshold is None:
             return MetricValue(None, "the run has no pixel threshold")
-        intersections: dict[str, int] = {}
-        unions: dict[str, int] = {}
-        for index, values, mask in evidence.pixels():
-            if not mask.any():
-                continue
-            found = values > evidence.pixel_threshold
-            kind = evidence.kinds[index]
-            intersections[kind] = intersections.get(kind, 0) + int((found & mask).sum())
-            unions[kind] = unions.get(kind, 0) + int((found | mask).sum())
-        if not unions:
+        intersections, unions = self._areas(evidence, evidence.pixel_threshold)
+        if not unions.any():
             return MetricValue(None, "the masks leave no anomalous pixel")
-        details = {kind: intersections[kind] / unions[kind] for kind in sorted(unions)}
-        return MetricValue(sum(intersections.values()) / sum(unions.values()), details=details)
+        details = {}
+        for kind in sorted({evidence.kinds[index] for index in np.flatnonzero(unions)}):
+            chosen = np.array(evidence.kinds) == kind
+            details[kind] = float(intersections[chosen].sum() / unions[chosen].sum())
+        return MetricValue(float(intersections.sum() / unions.sum()), details=details)
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The pooled IoU in each resample; exact."""
+        if _lacking_pixels(evidence) or evidence.pixel_threshold is None:
+            return np.full(len(weights), np.nan)
+        intersections, unions = self._areas(evidence, evidence.pixel_threshold)
+        return share(weights @ intersections, weights @ unions)
+
+    def _areas(self, evidence: Evidence, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) intersection and (N,) union of each image in px; both 0 where it has no known defect."""
+        intersections, unions = np.zeros((2, len(evidence.scores)), np.int64)
+        for index, values, mask in evidence.pixels():
+            if mask.any():
+                found = values > threshold
+                intersections[index], unions[index] = (found & mask).sum(), (found | mask).sum()
+        return intersections, unions

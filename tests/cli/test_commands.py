@@ -126,7 +126,7 @@ def test_eval_judges_every_metric(runs: Path) -> None:
 def test_eval_draws_and_prints_a_table_by_kind(runs: Path) -> None:
     result = ok("eval", "--runs", runs)
     assert "clear_scratch" in result.stdout
-    pictures = list(runs.glob("*/evaluation/pictures/*.png"))
+    pictures = list(runs.glob("*/pictures/*.png"))
     assert len(pictures) >= 10
     with Image.open(pictures[0]) as picture:
         assert picture.width > picture.height > 400

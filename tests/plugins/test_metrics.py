@@ -1,19 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
+from adkit_metrics import curves
+from adkit_metrics.curves import FPR_LIMIT
 from adkit_metrics.images import AveragePrecision, ImageAuroc, OracleF1
-from adkit_metrics.pixels import FPR_LIMIT, Aupro, PixelAuroc, PixelIoU
+from adkit_metrics.levels import COARSE, STEPS, Levels
+from adkit_metrics.pixels import Aupro, PixelAuroc, PixelIoU
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from adkit.evaluation import enlarge
 from adkit.interfaces import Evidence, Metric, MetricValue
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+Values = NDArray[np.float64]
+IMAGE_METRICS = [ImageAuroc(), AveragePrecision(), OracleF1()]
+PIXEL_METRICS = [PixelAuroc(), Aupro(), PixelIoU()]
 
 
 def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence[str] | None = None) -> Evidence:
@@ -23,7 +33,7 @@ def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence
         kinds=("good",) * len(good) + tuple(kinds or ["crack"] * len(anomalous)),
         threshold=0.5,
         pixel_threshold=None,
-        has_maps=False,
+        maps=None,
         has_masks=False,
         pixels=lambda: iter(()),
     )
@@ -35,13 +45,14 @@ def of_pixels(pixels: Pixels, *, kinds: Sequence[str] | None = None, threshold: 
             yield index, values.astype(np.float32), mask
 
     anomalous = np.array([bool(mask.any()) for _, mask in pixels])
+    height, width = np.max([mask.shape for _, mask in pixels], axis=0)
     return Evidence(
         scores=np.array([float(values.max()) for values, _ in pixels]),
         anomalous=anomalous,
         kinds=tuple(kinds or ["crack" if label else "good" for label in anomalous]),
         threshold=0.5,
         pixel_threshold=threshold,
-        has_maps=True,
+        maps=np.stack([enlarge(values.astype(np.float32), (height, width)) for values, _ in pixels]),
         has_masks=bool(anomalous.any()),
         pixels=walk,
     )
@@ -59,6 +70,17 @@ def value(metric: Metric, evidence: Evidence) -> float:
     result = metric(evidence)
     assert result.value is not None, result.why_undefined
     return result.value
+
+
+def resampled(metric: Metric, evidence: Evidence, weights: Sequence[Sequence[int]] | NDArray[np.int64]) -> Values:
+    values = metric.resampled(evidence, np.array(weights, np.int64))
+    assert values is not None
+    assert values.shape == (len(weights),)
+    return values
+
+
+def value_or_nan(result: MetricValue) -> float:
+    return np.nan if result.value is None else result.value
 
 
 def random_pixels(seed: int, *, ties: bool = False, images: int = 6) -> Pixels:
@@ -116,7 +138,7 @@ def test_image_metrics_agree_with_sklearn(seed: int) -> None:
     assert value(OracleF1(), evidence) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("metric", [ImageAuroc(), AveragePrecision(), OracleF1()])
+@pytest.mark.parametrize("metric", IMAGE_METRICS)
 def test_image_metrics_need_both_classes(metric: Metric) -> None:
     assert metric(of_scores([1, 2], [])) == MetricValue(None, "the test split has no anomalous image")
     assert metric(of_scores([], [1, 2])) == MetricValue(None, "the test split has no good image")
@@ -238,7 +260,7 @@ def test_pixel_iou_needs_a_threshold() -> None:
     assert PixelIoU()(of_pixels(random_pixels(0), threshold=None)).why_undefined == "the run has no pixel threshold"
 
 
-@pytest.mark.parametrize("metric", [PixelAuroc(), Aupro(), PixelIoU()])
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
 def test_pixel_metrics_need_maps_and_masks(metric: Metric) -> None:
     assert metric(of_scores([1], [2])) == MetricValue(None, "the method gives no maps")
     good = of_pixels([(grid([[1.0]]), mask_of([[0]]))])
@@ -251,20 +273,168 @@ def test_curves_need_good_pixels(metric: Metric) -> None:
     assert result == MetricValue(None, "the masks leave no good or no anomalous pixel")
 
 
-@pytest.mark.parametrize("metric", [PixelAuroc(), Aupro(), PixelIoU()])
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
 def test_masks_that_are_all_empty_are_explained(metric: Metric) -> None:
     """A mask file is there, but marks nothing."""
     pixels = of_pixels([(grid([[1.0, 2.0]]), mask_of([[0, 0]]))])
-    evidence = Evidence(
-        scores=pixels.scores,
-        anomalous=np.array([True]),
-        kinds=("crack",),
-        threshold=0.5,
-        pixel_threshold=0.5,
-        has_maps=True,
-        has_masks=True,
-        pixels=pixels.pixels,
-    )
+    evidence = replace(pixels, anomalous=np.array([True]), kinds=("crack",), has_masks=True)
     result = metric(evidence)
     assert result.value is None
     assert result.why_undefined
+    assert np.isnan(resampled(metric, evidence, [[1], [2]])).all()
+
+
+# Resamples
+
+
+def drawn_scores(evidence: Evidence, weights: NDArray[np.int64]) -> Evidence:
+    rows = np.repeat(np.arange(len(weights)), weights)
+    kinds = tuple(evidence.kinds[row] for row in rows)
+    return replace(evidence, scores=evidence.scores[rows], anomalous=evidence.anomalous[rows], kinds=kinds)
+
+
+def drawn_pixels(pixels: Pixels, weights: NDArray[np.int64]) -> Evidence:
+    return of_pixels([pixels[row] for row in np.repeat(np.arange(len(weights)), weights)])
+
+
+def enlarged_pixels(seed: int) -> tuple[Pixels, NDArray[np.float32]]:
+    """Maps enlarged eightfold, as real ones are, and the native ones; most native values are exactly 0."""
+    rng = np.random.default_rng(seed)
+    native = np.maximum(0, rng.normal(-1, 1, (7, 12, 15)))
+    masks = np.zeros((7, 96, 120), bool)
+    for index in range(5):
+        top, left = rng.integers(0, 9, 2)
+        native[index, top : top + 3, left : left + 3] += rng.exponential(2)
+        masks[index, 8 * top : 8 * top + 24, 8 * left : 8 * left + 24] = True
+    maps = native.astype(np.float32)
+    return [(enlarge(one, (96, 120)), mask) for one, mask in zip(maps, masks, strict=True)], maps
+
+
+def weights_by_chance(count: int, resamples: int, seed: int = 0) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=resamples)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=12))
+def test_image_resamples_are_the_metric_of_the_drawn_images(samples: list[tuple[int, bool, int]]) -> None:
+    """Few distinct scores: most are ties. Some draws lack a class, and some draw nothing."""
+    scores, anomalous, weights = (np.array(column) for column in zip(*samples, strict=True))
+    evidence = replace(of_scores(scores.tolist(), []), anomalous=anomalous, kinds=("any",) * len(samples))
+    once = np.ones_like(weights)
+    for metric in IMAGE_METRICS:
+        expected = [value_or_nan(metric(drawn_scores(evidence, row))) for row in (weights, once)]
+        assert resampled(metric, evidence, [weights, once]) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", IMAGE_METRICS)
+def test_image_resamples_of_many_images(metric: Metric) -> None:
+    rng = np.random.default_rng(5)
+    evidence = of_scores(rng.normal(size=40).tolist(), np.round(rng.normal(1, 1, 60), 1).tolist())
+    weights = weights_by_chance(100, 30)
+    expected = [value(metric, drawn_scores(evidence, row)) for row in weights]
+    assert resampled(metric, evidence, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixel_resamples_are_the_metric_of_the_drawn_images(metric: Metric, ties: bool) -> None:
+    pixels = random_pixels(2, ties=ties)
+    weights = np.vstack([weights_by_chance(6, 30), np.ones(6, np.int64), [0, 0, 0, 0, 2, 1]])
+    expected = [value_or_nan(metric(drawn_pixels(pixels, row))) for row in weights]
+    assert np.isnan(expected[-1])  # only good images
+    assert resampled(metric, of_pixels(pixels), weights) == pytest.approx(expected, abs=1e-3, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixel_resamples_of_enlarged_maps(metric: Metric, seed: int) -> None:
+    pixels, maps = enlarged_pixels(seed)
+    evidence = replace(of_pixels(pixels), maps=maps)
+    weights = np.vstack([np.ones(7, np.int64), weights_by_chance(7, 10, seed)])
+    expected = [value(metric, drawn_pixels(pixels, row)) for row in weights]
+    found = resampled(metric, evidence, weights)
+    assert value(metric, evidence) == pytest.approx(expected[0], abs=1e-5)  # native levels and pixel levels
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixels_are_walked_once(metric: Metric) -> None:
+    evidence = of_pixels(random_pixels(0))
+    walks = []
+
+    def counted() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        walks.append(1)
+        return evidence.pixels()
+
+    value(metric, replace(evidence, pixels=counted))
+    assert len(walks) == 1
+    resampled(metric, replace(evidence, pixels=counted), weights_by_chance(6, 50))
+    assert len(walks) == 2
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_a_defect_without_a_mask_counts_for_nothing_however_often_it_is_drawn(metric: Metric) -> None:
+    pixels = random_pixels(3)
+    whole = of_pixels(pixels)
+    lacking = replace(whole, pixels=lambda: (item for item in whole.pixels() if item[0] != 1))
+    found = resampled(metric, lacking, [[1, 1, 1, 1, 1, 1], [1, 5, 1, 1, 1, 1], [1, 0, 1, 1, 1, 1]])
+    assert found == pytest.approx([value(metric, lacking)] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [*IMAGE_METRICS, *PIXEL_METRICS])
+def test_chunks_of_resamples_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence, weights = of_pixels(random_pixels(4)), weights_by_chance(6, 23)
+    together = resampled(metric, evidence, weights)
+    assert resampled(metric, evidence, weights[:0]).shape == (0,)
+    monkeypatch.setattr(curves, "VALUES_AT_ONCE", 5 * COARSE)
+    assert resampled(metric, evidence, weights) == pytest.approx(together, nan_ok=True)
+    monkeypatch.setattr(curves, "VALUES_AT_ONCE", 1)
+    assert resampled(metric, evidence, weights) == pytest.approx(together, nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixel_resamples_are_undefined_where_the_metric_is(metric: Metric) -> None:
+    good = of_pixels([(grid([[1.0]]), mask_of([[0]]))])
+    for evidence in (of_scores([1], []), good):
+        assert np.isnan(resampled(metric, evidence, [[1], [2]])).all()
+    without_threshold = of_pixels(random_pixels(0), threshold=None)
+    assert np.isnan(resampled(PixelIoU(), without_threshold, [[1] * 6])).all()
+
+
+@pytest.mark.parametrize("metric", [PixelAuroc(), Aupro()])
+def test_resamples_without_good_pixels_are_undefined(metric: Metric) -> None:
+    full = (grid([[1.0, 2.0]]), mask_of([[1, 1]]))
+    part = (grid([[1.0, 2.0]]), mask_of([[0, 1]]))
+    found = resampled(metric, of_pixels([full, part]), [[3, 0], [0, 1], [0, 0]])
+    assert np.isnan(found).tolist() == [True, False, True]
+
+
+def test_values_just_beyond_the_native_range_get_its_ends() -> None:
+    maps = np.array([[[0.1, 0.7]]], np.float32)
+    beyond = np.array([np.nextafter(maps.min(), np.float32(-1)), np.nextafter(maps.max(), np.float32(1))])
+    assert Levels.fine(maps).of(beyond).tolist() == [0, STEPS - 1]
+    coarse = Levels.coarse(maps)
+    assert coarse.of(beyond).tolist() == [0, coarse.count - 1]
+
+
+@pytest.mark.parametrize("name", ["crowded", "few", "constant", "outlier"])
+def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) -> None:
+    rng = np.random.default_rng(0)
+    maps = {
+        "crowded": rng.normal(size=(20, 40, 40)) ** 3,
+        "few": rng.integers(0, 2, (20, 40, 40)),
+        "constant": np.full((20, 40, 40), 0.7),
+        "outlier": np.append(rng.normal(size=31999), 1e3).reshape(20, 40, 40),
+    }[name].astype(np.float32)
+    levels = Levels.coarse(maps)
+    values = np.sort(maps.ravel())
+    found = levels.of(values)
+    assert levels.count <= COARSE
+    assert (np.diff(found) >= 0).all()
+    assert found[0] >= 0
+    assert found[-1] < levels.count
+    # Steps are never split: a level has its due and what the busiest step adds.
+    fine = Levels.fine(maps)
+    assert levels.histogram(found).max() <= maps.size / (COARSE // 2) + fine.histogram(fine.of(maps)).max()
+    if name == "few":
+        between = np.linspace(0, 1, 1001, dtype=np.float32)
+        assert len(np.unique(levels.of(between))) == 1001  # what enlarging makes of them is told apart

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,8 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit.errors import DatasetError
-from adkit.interfaces import Batches, Dataset, Evidence, Method, Metric, MetricValue, Progress, Scorer
+from adkit.interfaces import Batches, Dataset, Evidence, Method, MethodEntry, Metric, MetricValue, Progress, Scorer
 from adkit.options import Options
+from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
 
@@ -263,6 +266,162 @@ def test_broken_methods_are_caught(broken: Any) -> None:
         conformance.check_method(broken)
 
 
+# Leaks.
+
+
+def with_method(method: type[Method[Any]]) -> Registry:
+    """The installed plugins, and a method named `candidate`."""
+    registry = load_registry()
+    registry.methods.add(MethodEntry("candidate", "", lambda: method), Plugin("candidate", "here", "tests", "1"))
+    return registry
+
+
+def dataset_in_use() -> Dataset:
+    """What no method is given: the dataset that is being fitted, taken from a caller's variables."""
+    frame = sys._getframe()
+    while "request" not in frame.f_locals:
+        assert frame.f_back is not None
+        frame = frame.f_back
+    dataset = frame.f_locals["request"].dataset
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+class HeldOut(Sound):
+    """Does not calibrate itself."""
+
+    calibration = Method.calibration
+
+
+@pytest.mark.parametrize("method", [Sound, HeldOut])
+def test_a_method_that_sees_only_what_it_is_given_leaks_nothing(method: type[Sound], tmp_path: Path) -> None:
+    conformance.check_no_leak("candidate", with_method(method), tmp_path)
+    conformance.check_no_leak("candidate", with_method(method), tmp_path / "again", {"strength": 2.0})
+
+
+class PeeksAtLabels(Sound):
+    complaint = "state 'mean' differs when the truth of the test split is upside down"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        for number, sample in enumerate(dataset_in_use().samples("test")):
+            self.mean = self.mean + 1e-6 * number * float(bool(sample.anomalous))
+
+
+class PeeksAtKinds(Sound):
+    complaint = "facts of the run is .* when the truth of the test split is upside down"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        self.kinds = " ".join(str(sample.kind) for sample in dataset_in_use().samples("test"))
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        return {"kinds": self.kinds}
+
+
+class PeeksAtMasksToCalibrate(Sound):
+    complaint = "the maps of normal data differ when the truth of the test split is upside down"
+
+    def calibration(self) -> Prediction | None:
+        found = super().calibration()
+        assert found is not None
+        assert found.maps is not None
+        masked = [sample.mask is not None for sample in dataset_in_use().samples("test")]
+        return Prediction(maps=found.maps * (1.0 + masked.index(True)))
+
+
+class LearnsFromTestImages(HeldOut):
+    """Whatever their labels say."""
+
+    complaint = "fitting asked for the test split"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        self.mean = self.mean + len(dataset_in_use().samples("test"))
+
+
+class LearnsFromTestImagesInSilence(HeldOut):
+    complaint = "state 'mean' differs when there is no test split"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        try:
+            self.mean = self.mean + len(dataset_in_use().samples("test"))
+        except AssertionError:
+            return
+
+
+class AsksInSilenceForNothing(HeldOut):
+    complaint = "fitting asked for the test split"
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        try:
+            dataset_in_use().samples("test")
+        except AssertionError:
+            return
+
+
+LEAKING_METHODS = [
+    PeeksAtLabels,
+    PeeksAtKinds,
+    PeeksAtMasksToCalibrate,
+    LearnsFromTestImages,
+    LearnsFromTestImagesInSilence,
+    AsksInSilenceForNothing,
+]
+
+
+@pytest.mark.parametrize("leaking", LEAKING_METHODS)
+def test_leaking_methods_are_caught(leaking: Any, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=leaking.complaint):
+        conformance.check_no_leak("candidate", with_method(leaking), tmp_path)
+
+
+def test_a_method_that_learns_by_chance_is_caught_too(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="state 'mean' differs"):
+        conformance.check_no_leak("candidate", with_method(FitsByChance), tmp_path)
+
+
+@pytest.mark.parametrize("what", ["the threshold", "what is held out"])
+def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if adkit itself looked at the labels of the test split."""
+    from adkit import workflows
+
+    def labels() -> list[int]:
+        return [int(bool(sample.anomalous)) for sample in dataset_in_use().samples("test")]
+
+    if what == "the threshold":
+        honest = workflows.calibration_record
+
+        def record(*arguments: Any) -> Any:
+            found = honest(*arguments)
+            chosen = replace(found.threshold, value=found.threshold.value + labels()[0])
+            return found.model_copy(update={"threshold": chosen})
+
+        monkeypatch.setattr(workflows, "calibration_record", record)
+        complaint = "calibration of the run is"
+    else:
+        split = workflows._split
+
+        def chosen_split(samples: list[Sample], *arguments: Any) -> tuple[list[Sample], list[Sample]]:
+            training, held_out = split(samples, *arguments)
+            return (training, held_out) if labels()[0] else (training[::-1], held_out[::-1])
+
+        monkeypatch.setattr(workflows, "_split", chosen_split)
+        complaint = "other normal data calibrate"
+    with pytest.raises(AssertionError, match=complaint):
+        conformance.check_no_leak("candidate", with_method(AddsNothingOfOrder), tmp_path)
+
+
+class AddsNothingOfOrder(HeldOut):
+    """Its state does not depend on the order of the training samples, not even by rounding."""
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        self.mean = self.trained.amax(dim=0)
+
+
 class SoundScorer(Scorer[Options]):
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         return maps.reshape(len(maps), maps.shape[1] * maps.shape[2]).astype(np.float64).max(axis=1)
@@ -365,6 +524,75 @@ def test_a_sound_metric_passes() -> None:
 
 @pytest.mark.parametrize("broken", [UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero])
 def test_broken_metrics_are_caught(broken: Any) -> None:
+    with pytest.raises(AssertionError, match=broken.complaint):
+        conformance.check_metric(broken)
+
+
+class Resampling(SoundMetric):
+    """Gives resamples as well."""
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        found = evidence.anomalous & (evidence.scores > evidence.threshold)
+        drawn = weights @ evidence.anomalous
+        values = np.full(len(weights), np.nan)
+        return np.divide(weights @ found, drawn, out=values, where=drawn > 0)  # type: ignore[no-any-return]
+
+
+class IgnoresWeights(Resampling):
+    complaint = r"samples drawn \[.*\] times give 0.66\d* resampled, but"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(evidence, np.ones_like(weights))
+
+
+class DrawsOnce(Resampling):
+    """Whether a sample is drawn counts, not how often."""
+
+    complaint = "as evidence of their own"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(evidence, np.minimum(weights, 1))
+
+
+class Shifted(Resampling):
+    complaint = r"drawn \[1, 1, 1, 1, 1, 1\] times give 0.69\d* resampled, but 0.66\d* as evidence"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(evidence, weights)
+        return None if values is None else values + 0.03
+
+
+class NeverUndefined(Resampling):
+    complaint = r"give 0\.0 resampled, but nan"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(evidence, weights)
+        return None if values is None else np.nan_to_num(values)
+
+
+class SingleResample(Resampling):
+    complaint = r"28 resamples gave values of shape \(1,\)"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(evidence, weights[:1])
+
+
+class SinglePrecision(Resampling):
+    complaint = "resampled values are float32, expected float64"
+
+    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(evidence, weights)
+        return None if values is None else values.astype(np.float32)  # type: ignore[return-value]
+
+
+def test_a_metric_with_resamples_passes() -> None:
+    conformance.check_metric(Resampling)
+
+
+@pytest.mark.parametrize(
+    "broken", [IgnoresWeights, DrawsOnce, Shifted, NeverUndefined, SingleResample, SinglePrecision]
+)
+def test_broken_resamples_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
         conformance.check_metric(broken)
 

@@ -25,8 +25,9 @@ def demo(
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.evaluation import evaluate
-    from adkit.pictures import worth_seeing, write_pictures
-    from adkit.runs import EVALUATION, default_runs_root
+    from adkit.pictures import redraw
+    from adkit.report.page import write_report
+    from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
     from adkit.workflows import FitRequest, fit
 
@@ -38,12 +39,12 @@ def demo(
         print_fitted(run)
         result = evaluate(run, registry, progress=terminal_progress())
         print_evaluation(result)
-        folder = run.folder / EVALUATION / "pictures"
         if result.maps is not None:
-            pictures = write_pictures(result, folder, worth_seeing(result))
+            folder, pictures = redraw(result)
             defect = next(path for path in pictures if "good" not in path.name)
             typer.echo(f"a picture: {defect}")
             typer.echo(f"all pictures: {folder}")
+        typer.echo(f"the whole report, for a browser: {write_report(run, registry).path}")
     typer.echo("\nwhat to do next, with your own good parts:")
     typer.echo("  adkit inspect --dataset folder:PATH_TO_GOOD_IMAGES")
     typer.echo(f"  adkit fit --method {method} --dataset folder:PATH_TO_GOOD_IMAGES")

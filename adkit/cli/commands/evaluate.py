@@ -33,8 +33,8 @@ def evaluate(
     from adkit import evaluation as judging
     from adkit.cli.output import emit, format_of
     from adkit.cli.terminal import terminal_progress
-    from adkit.pictures import worth_seeing, write_pictures
-    from adkit.runs import EVALUATION, default_runs_root, find_run
+    from adkit.pictures import redraw, write_pictures
+    from adkit.runs import default_runs_root, find_run
 
     chosen_format = format_of(format_, output)
     registry = loaded_registry()
@@ -48,16 +48,18 @@ def evaluate(
         skip_bad=skip_bad,
         progress=terminal_progress(),
     )
-    pictures = None
-    if heatmaps or result.maps is not None:
-        pictures = heatmaps or opened.folder / EVALUATION / "pictures"
-        write_pictures(result, pictures, None if heatmaps else worth_seeing(result))
+    pictures = heatmaps
+    if heatmaps:
+        write_pictures(result, heatmaps)
+    elif result.maps is not None:
+        pictures, _ = redraw(result)
     if chosen_format is not o.Format.table:
         emit(chosen_format, output, sample_rows(result), result.as_json())
     if format_ is o.Format.table:
         print_evaluation(result)
         if pictures:
             typer.echo(f"pictures: {pictures}")
+        typer.echo(f"curves, threshold slider and galleries in one page: adkit report {opened.record.id}")
 
 
 def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
@@ -95,6 +97,8 @@ def print_evaluation(result: Evaluation) -> None:
             "kind": row.kind,
             "images": row.count,
             "mean score": row.mean_score,
+            "lowest": row.quantiles[0],
+            "highest": row.quantiles[-1],
             "called anomalous": row.called_anomalous,
             "share": row.called_anomalous / row.count,
             "image_auroc": auroc.get(row.kind),
@@ -102,7 +106,20 @@ def print_evaluation(result: Evaluation) -> None:
         }
         for row in result.kinds
     ]
-    caption = f"threshold {result.threshold.value:.4f}: {result.threshold.promise()}"
-    print_table("by kind", kinds, caption=caption)
+    print_table("by kind", kinds)
+    _print_outcomes(result)
     for path in result.unreadable:
         typer.secho(f"unreadable, left out: {path}", err=True, fg="yellow")
+
+
+def _print_outcomes(result: Evaluation) -> None:
+    """What the threshold does, and what thresholds would do that know the labels."""
+    found = result.outcomes
+    typer.echo(f"threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
+    typer.echo(f"  good parts flagged: {found.false_alarms}")
+    typer.echo(f"  defects missed: {found.misses}")
+    if found.mean_normal is not None and found.mean_anomalous is not None:
+        ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""
+        typer.echo(f"  mean score: {found.mean_normal:.4f} good, {found.mean_anomalous:.4f} anomalous{ratio}")
+    for row in found.oracle_passing:
+        typer.echo(f"  oracle: good parts that pass when {row.recall:.0%} of defects are caught: {row.passing}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adkit.cli import options as o
+from adkit.cli.calibration import print_threshold, warn_of_mixture
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def fit(
     ] = None,
     root: o.RootOption = None,
     scorer: o.ScorerOption = None,
+    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    certain: o.CertainOption = False,
+    percentile: o.PercentileOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -33,16 +37,18 @@ def fit(
     Writes one run folder for each category. Only the training split is read. When a category fails, the runs
     of those before it stay, and are printed.
 
-    Example: [bold]adkit fit --method patchknn --dataset mvtec:bottle --root DATA[/bold]
+    Example: [bold]adkit fit --method patchknn --dataset mvtec:screw --root DATA --max-false-alarms 1%[/bold]
     """
+    from adkit.calibration import Rule
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
     from adkit.options import split_assignments
     from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
-    from adkit.workflows import FitRequest, check_settings
+    from adkit.workflows import FitRequest, calibrating_scores, check_settings
     from adkit.workflows import fit as run_fit
 
+    rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
     registry = loaded_registry()
     values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
     check_settings(method, values, scorer, device, registry)
@@ -60,10 +66,12 @@ def fit(
                 scorer=scorer,
                 seed=seed,
                 device=device,
+                rule=rule,
                 skip_bad=skip_bad,
             )
             run = run_fit(request, registry, terminal_progress())
             rows.append(_row(run))
+            warn_of_mixture(*calibrating_scores(run, registry))
             if format_ is o.Format.table:
                 print_fitted(run)
             elif format_ is not o.Format.json:
@@ -86,7 +94,7 @@ def print_fitted(run: Run) -> None:
         typer.echo(f"  left out {len(record.skipped)} files that cannot be read: {', '.join(record.skipped[:3])}")
     for name, value in record.facts.items():
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
-    typer.echo(f"  threshold {record.threshold.value:.4f}: {record.threshold.promise()} ({record.calibration_source})")
+    print_threshold(record)
     typer.echo(f"  folder {run.folder}")
     typer.echo(f"  next: adkit eval --run {record.id}   or   adkit score FILES --run {record.id}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +84,7 @@ def show(
             known = [entry for one in catalogues for entry in one.entries]
             raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
         document = record.model_dump(mode="json")
-        rows = [{"field": key, "value": value} for key, value in document.items() if key != "files"]
+        rows = [{"field": key, "value": value} for key, value in _flat(document) if not key.startswith("files.")]
         title = f"run {record.id}"
     else:
         entry = catalogue.get(name)
@@ -95,9 +96,18 @@ def show(
         if model:
             document["schema"] = model.model_json_schema()
     if format_ is o.Format.table:
-        print_table(title, rows)
+        print_table(title, rows, most=len(rows))
     else:
         emit(format_, None, rows, document)
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The document's values with dotted names: calibration.threshold.value."""
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _option_rows(model: type[BaseModel]) -> list[dict[str, Any]]:

@@ -1,0 +1,87 @@
+"""`adkit calibrate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.calibration import print_threshold, warn_of_mixture
+from adkit.cli.faults import loaded_registry
+
+if TYPE_CHECKING:
+    from adkit.recalibration import Recalibration
+
+
+def calibrate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")],
+    normal: o.NormalOption = None,
+    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    certain: o.CertainOption = False,
+    percentile: o.PercentileOption = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Add the images to those that set the threshold so far.")
+    ] = False,
+    device: o.DeviceOption = "auto",
+    runs: o.RunsOption = None,
+    skip_bad: o.SkipBadOption = False,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Set a run's threshold anew from good images; the model is not touched.
+
+    Without --normal the scores that the run has are used with another rate. Images that the run learned from
+    are left out.
+
+    Example: [bold]adkit calibrate latest --normal more_good_images/ --max-false-alarms 0.5%[/bold]
+    """
+    from adkit.cli.output import emit
+    from adkit.cli.terminal import terminal_progress
+    from adkit.errors import OptionError
+    from adkit.recalibration import recalibrate
+    from adkit.runs import default_runs_root, find_run
+
+    rule = o.chosen_rule(max_false_alarms, certain, percentile)
+    if not normal and rule is None:
+        raise OptionError(
+            "calibrate was given neither images nor a rate, so nothing would change",
+            hint="add --normal DIR, --max-false-alarms 0.5%, or both",
+        )
+    registry = loaded_registry()
+    opened = find_run(runs or default_runs_root(), run)
+    result = recalibrate(
+        opened,
+        registry,
+        normal or (),
+        rule=rule,
+        keep=keep,
+        device=device,
+        skip_bad=skip_bad,
+        progress=terminal_progress(),
+    )
+    for note in result.fresh.notes() if result.fresh else ():
+        typer.echo(note, err=True)
+    warn_of_mixture(result.names, result.scores)
+    if format_ is o.Format.table:
+        typer.secho(f"run {result.run.record.id}", bold=True)
+        print_threshold(result.run.record)
+        typer.echo(f"  it was {result.before.value:.4f}: {result.before.promise()}")
+    else:
+        row = _row(result)
+        emit(format_, None, [row], row)
+
+
+def _row(result: Recalibration) -> dict[str, object]:
+    record = result.run.record
+    return {
+        "run": record.id,
+        "threshold": record.threshold.value,
+        "threshold_before": result.before.value,
+        "expected_false_alarm_rate": record.threshold.expected_rate,
+        "certain_false_alarm_rate": record.threshold.certain_rate,
+        "normal_scores": record.threshold.count,
+        "unit": record.threshold.unit,
+        "rule": str(record.calibration.rule),
+        "source": record.calibration.source,
+        "data": record.calibration.data,
+    }

@@ -1,0 +1,198 @@
+"""`adkit compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adkit.cli import options as o
+from adkit.cli.faults import loaded_registry
+
+if TYPE_CHECKING:
+    from adkit.comparison.figures import Comparison
+    from adkit.comparison.grid import Plan
+    from adkit.interfaces import Dataset
+    from adkit.registry import Registry
+
+DEFAULT_DATASETS = ("mvtec:bottle", "demo:all")
+"""The first that is at hand."""
+
+
+def compare(
+    runs_named: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUNS]...", help="Runs that were fitted before, instead of --methods."),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", "-m", help="Methods with their defaults: patchknn,ae.")
+    ] = None,
+    grid: Annotated[
+        Path | None, typer.Option("--grid", help="A TOML file of candidates with options; see docs/comparing.md.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="As in fit; several categories as mvtec:a,b, or the option again.",
+            show_default="mvtec:bottle where it is found, else the synthetic demo:all",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="How often each is fitted.", show_default="3")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the cells and the results.")] = Path(
+        "comparison"
+    ),
+    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    root: o.RootOption = None,
+    device: o.DeviceOption = "auto",
+    runs: o.RunsOption = None,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Compare methods on categories with several seeds, and say which differences are noise.
+
+    Finished cells in the output folder are used again: after Ctrl-C the same command goes on. Writes
+    comparison.csv, .json, .md and .html.
+
+    Example: [bold]adkit compare --methods patchknn,knn --dataset mvtec:bottle,screw --seeds 3 --output compare/[/bold]
+    """
+    from adkit.cli.output import emit
+    from adkit.cli.terminal import terminal_progress
+    from adkit.comparison.compare import compare as compare_candidates
+    from adkit.comparison.compare import compare_runs
+    from adkit.comparison.documents import as_json, metric_rows
+    from adkit.runs import default_runs_root, find_run
+
+    registry = loaded_registry()
+    progress = terminal_progress()
+    if runs_named:
+        _refuse_both(methods, grid, dataset, seeds, max_false_alarms)
+        opened = [find_run(runs or default_runs_root(), name) for name in runs_named]
+        result = compare_runs(opened, registry, root=root, device=device, progress=progress)
+    else:
+        plan = _plan(methods, grid)
+        try:
+            result = compare_candidates(
+                plan.candidates,
+                _datasets(dataset or plan.datasets, root, registry),
+                _seeds(seeds, plan),
+                output,
+                registry,
+                rule=o.chosen_rule(max_false_alarms or plan.max_false_alarms, False, None),
+                device=device,
+                progress=progress,
+                note=lambda sentence: typer.echo(sentence, err=True),
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"finished cells stay in {output}: the same command goes on from there", err=True)
+            raise
+    write_comparison(result, output)
+    if format_ is o.Format.table:
+        _print(result)
+        typer.echo(f"results: {output}/comparison.html, .md, .csv, .json")
+    else:
+        emit(format_, None, metric_rows(result), as_json(result))
+
+
+def _refuse_both(*others: Any) -> None:
+    from adkit.errors import OptionError
+
+    if any(other is not None for other in others):
+        raise OptionError(
+            "runs are compared as they are; --methods, --grid, --dataset, --seeds and --max-false-alarms are for "
+            "fitting new ones",
+            hint="leave the runs out, or the options",
+        )
+
+
+def _plan(methods: str | None, grid: Path | None) -> Plan:
+    from adkit.comparison.grid import Plan, candidates_of, read_grid
+    from adkit.errors import OptionError
+
+    if (methods is None) == (grid is None):
+        found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
+        raise OptionError(f"compare was given {found}", hint="for example: adkit compare --methods patchknn,knn")
+    return read_grid(grid) if grid else Plan(candidates_of(methods or ""))
+
+
+def _seeds(count: int | None, plan: Plan) -> tuple[int, ...]:
+    from adkit.comparison.grid import DEFAULT_SEEDS, seeds_of
+
+    return seeds_of(count) if count else plan.seeds or seeds_of(DEFAULT_SEEDS)
+
+
+def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, registry: Registry) -> list[Dataset]:
+    """The categories that are named, or those of the first default that is at hand, said aloud."""
+    from adkit.errors import DatasetError
+    from adkit.sources import open_datasets
+
+    if specs:
+        return [dataset for spec in specs for dataset in open_datasets(spec, root, registry)]
+    for spec in DEFAULT_DATASETS[:-1]:
+        try:
+            found = open_datasets(spec, root, registry)
+        except DatasetError:
+            continue
+        typer.echo(f"no --dataset is named: comparing on {spec}", err=True)
+        return found
+    typer.echo(
+        f"no --dataset is named and no {DEFAULT_DATASETS[0]} found: comparing on {DEFAULT_DATASETS[-1]}", err=True
+    )
+    return open_datasets(DEFAULT_DATASETS[-1], root, registry)
+
+
+def write_comparison(result: Comparison, folder: Path) -> None:
+    """The four files of a comparison."""
+    import json
+
+    from adkit.cli.output import csv_text
+    from adkit.comparison.documents import as_json, as_markdown, metric_rows
+    from adkit.report.comparison_page import render_comparison
+    from adkit.storage import write_whole
+
+    # The bytes of file names that are not UTF-8 stay as they are on disk.
+    write_whole(folder / "comparison.csv", csv_text(metric_rows(result)).encode(errors="surrogateescape"))
+    write_whole(folder / "comparison.json", (json.dumps(as_json(result), indent=2) + "\n").encode())
+    write_whole(folder / "comparison.md", as_markdown(result).encode(errors="surrogateescape"))
+    write_whole(folder / "comparison.html", render_comparison(result).encode(errors="backslashreplace"))
+
+
+def _print(result: Comparison) -> None:
+    """The means, the headline metric with its intervals, decisions and cost; the files hold all the rest."""
+    from adkit.cli.output import print_table
+    from adkit.comparison.documents import LEGEND, across_text, cost_rows, decision_rows, headline, interval_text
+
+    means = []
+    for row in result.rows:
+        for candidate in result.candidates:
+            figures = {metric: result.figures[metric, row, candidate.name] for metric in result.metrics}
+            shown = {
+                metric: "–" if figure.value is None else f"{figure.value:.4f}{'*' if figure.is_worse else ''}"
+                for metric, figure in figures.items()
+            }
+            means.append({"category": row, "candidate": candidate.name, **shown})
+    undefined = {figure.why_undefined for figure in result.figures.values() if figure.why_undefined}
+    print_table("means over seeds", means, caption="; ".join([LEGEND, *sorted(undefined)]))
+    metric = headline(result)
+    rows = []
+    for row in result.rows:
+        for candidate in result.candidates:
+            figure = result.figures[metric, row, candidate.name]
+            rows.append(
+                {
+                    "category": row,
+                    "candidate": candidate.name,
+                    "mean": figure.value,
+                    "interval": interval_text(figure.interval),
+                    "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else "–",
+                    "to the best": "best" if figure.is_best else figure.difference,
+                    "its interval": interval_text(figure.difference_interval),
+                    "p": f"{figure.p_value:.3g}" if figure.p_value is not None else "–",
+                }
+            )
+    print_table(metric, rows, caption=across_text(result.across[metric], result))
+    print_table("decisions at the runs' own thresholds", decision_rows(result))
+    print_table("cost", cost_rows(result))

@@ -1,0 +1,1 @@
+"""Comparing methods: the grid, its cells on disk, and the statistics that tell a difference from noise."""

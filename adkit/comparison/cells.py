@@ -1,0 +1,284 @@
+"""A cell of a comparison: one candidate, one category, one seed. Computed once, and kept on disk.
+
+    comparison/cells/patchknn-bottle-0-1f3a…/
+        cell.json            settings, metrics, decisions, cost
+        scores.npz           scores and truth of the test split, and each metric in 2,000 resamples of it
+        20261122-…           the run itself, which every command opens
+
+A cell is written whole or not at all, and found again by everything that its result depends on.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adkit.calibration import Rule
+from adkit.comparison.cost import Cost, PeakMemory, time_images
+from adkit.comparison.grid import Candidate
+from adkit.errors import AdkitError, DatasetError
+from adkit.evaluation import Evaluation, evaluate
+from adkit.interfaces import Dataset, Progress
+from adkit.options import options_of, parse_options
+from adkit.registry import Registry
+from adkit.runs import LONGEST_CATEGORY, Run
+from adkit.sources import content_hashes, data_hash
+from adkit.statistics import bootstrap_weights
+from adkit.storage import checksum, whole_folder
+from adkit.types import Sample
+from adkit.workflows import FitRequest, fit, open_judge, open_scorer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES = 2000
+CELLS = "cells"
+RECORD = "cell.json"
+SCORES = "scores.npz"
+FORMAT = 1
+_OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
+
+
+@dataclass(frozen=True)
+class Category:
+    """One dataset of the comparison and the fingerprints of its data, taken once."""
+
+    dataset: Dataset
+    train_hash: str
+    test_hash: str  # masks included
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Category:
+        """Reads every file of both splits; raises DatasetError without a test split of known truth."""
+        test = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
+        if not test:
+            raise DatasetError(
+                f"{dataset.spec} has no test images of known truth: nothing can be compared on it",
+                hint="add folders of defective images, or leave it out",
+            )
+        masks = [Sample.still(f"mask of {one.id}", one.mask.path) for one in test if one.mask]
+        return cls(
+            dataset, data_hash(content_hashes(dataset.samples("train"))), data_hash(content_hashes([*test, *masks]))
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one candidate reached on one category with one seed; arrays are in the order of `ids`."""
+
+    candidate: str
+    category: str  # the dataset's spec
+    seed: int
+    run: str  # the run's folder: relative to the comparison's, or absolute where it was fitted elsewhere
+    test_hash: str
+    metrics: Mapping[str, float | None]
+    why_undefined: Mapping[str, str]
+    threshold: float
+    expected_rate: float
+    cost: Cost
+    ids: tuple[str, ...]
+    scores: NDArray[np.float64]
+    anomalous: NDArray[np.bool_]
+    replicates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # metric -> (R,)
+
+
+def cell_key(candidate: Candidate, category: Category, seed: int, rule: Rule, registry: Registry) -> dict[str, Any]:
+    """Everything that a cell's result depends on; raises AdkitError for settings that do not exist."""
+    method_class = registry.methods.get(candidate.method).load()
+    options = parse_options(options_of(method_class), candidate.options, candidate.method)
+    scorer = candidate.scorer or method_class.default_scorer
+    open_scorer(scorer, registry)
+    return {
+        "format": FORMAT,
+        "origin": registry.methods.origin(candidate.method).origin,
+        "method": candidate.method,
+        "options": options.model_dump(mode="json"),
+        "scorer": scorer,
+        "scorer_origin": registry.scorers.origin(scorer.partition(":")[0]).origin if scorer else None,
+        "dataset": category.dataset.spec,
+        "train_hash": category.train_hash,
+        "test_hash": category.test_hash,
+        "seed": seed,
+        "rule": asdict(rule),
+        "metrics": {name: registry.metrics.origin(name).origin for name in registry.metrics.names()},
+        "resamples": RESAMPLES,
+    }
+
+
+def cell_folder(root: Path, key: Mapping[str, Any]) -> Path:
+    """Where a cell of this key lies."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+    category = Path(str(key["dataset"]).partition(":")[2]).name
+    return root / CELLS / f"{_plain(key['method'])}-{_plain(category)}-{key['seed']}-{digest}"
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """What a comparison that was killed left of the cell in that folder."""
+    return list(folder.parent.glob(f".{folder.name}-*"))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)[:LONGEST_CATEGORY]
+
+
+def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
+    """The finished cell in that folder; None when there is none, or only a part or a damaged one."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = (folder / SCORES).read_bytes()
+        if checksum(content) != record["scores_sha256"]:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            named = {name: arrays[name] for name in arrays.files}
+        return Cell(
+            candidate,
+            record["key"]["dataset"],
+            record["key"]["seed"],
+            str((folder / record["run"]).relative_to(root)),
+            record["key"]["test_hash"],
+            record["metrics"],
+            record["why_undefined"],
+            record["threshold"],
+            record["expected_rate"],
+            Cost(**record["cost"]),
+            tuple(record["ids"]),
+            named.pop("scores"),
+            named.pop("anomalous"),
+            {name.removeprefix(_OF): values for name, values in named.items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def compute_cell(
+    candidate: Candidate,
+    category: Category,
+    seed: int,
+    rule: Rule,
+    registry: Registry,
+    root: Path,
+    *,
+    device: str,
+    progress: Progress,
+) -> Cell:
+    """Fits, judges and measures, and writes the cell's folder below `root`; nothing of it remains if that fails."""
+    key = cell_key(candidate, category, seed, rule, registry)
+    folder = cell_folder(root, key)
+    for left in abandoned(folder):
+        shutil.rmtree(left, ignore_errors=True)
+    gc.collect()  # or the memory of the cell before would count for this one
+    with whole_folder(folder) as temporary:
+        request = FitRequest(
+            candidate.method,
+            category.dataset,
+            temporary,
+            candidate.options,
+            candidate.scorer,
+            seed=seed,
+            device=device,
+            rule=rule,
+        )
+        with PeakMemory() as memory:
+            run = fit(request, registry, progress)
+            judge = open_judge(run, registry, device=device)
+            evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
+        decode_ms, predict_ms = time_images(judge, evaluation.samples)
+        _write(temporary, key, evaluation, _cost(run, decode_ms, predict_ms, memory.bytes), registry)
+    cell = load_cell(root, folder, candidate.name)
+    assert cell is not None
+    return cell
+
+
+def cell_of_run(run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
+    """An existing run as a cell; its cost is what the run remembers of it, and the time an image takes now."""
+    judge = open_judge(run, registry, device=device)
+    decode_ms, predict_ms = time_images(judge, evaluation.samples)
+    return Cell(
+        run.record.id,
+        run.record.dataset,
+        run.record.seed,
+        str(run.folder.absolute()),
+        evaluation.test_hash,
+        *_figures(evaluation),
+        evaluation.threshold.value,
+        evaluation.threshold.expected_rate,
+        _cost(run, decode_ms, predict_ms, 0),
+        tuple(sample.id for sample in evaluation.samples),
+        evaluation.scores,
+        evaluation.anomalous,
+        _replicates(evaluation, registry),
+    )
+
+
+def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: Cost, registry: Registry) -> None:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {_OF + name: values for name, values in _replicates(evaluation, registry).items()}
+    np.savez_compressed(buffer, **{**arrays, "scores": evaluation.scores, "anomalous": evaluation.anomalous})
+    metrics, why_undefined = _figures(evaluation)
+    record = {
+        "key": key,
+        "run": evaluation.run.folder.name,
+        "metrics": metrics,
+        "why_undefined": why_undefined,
+        "threshold": evaluation.threshold.value,
+        "expected_rate": evaluation.threshold.expected_rate,
+        "cost": asdict(cost),
+        "ids": [sample.id for sample in evaluation.samples],
+        "scores_sha256": checksum(buffer.getvalue()),
+    }
+    (folder / SCORES).write_bytes(buffer.getvalue())
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _figures(evaluation: Evaluation) -> tuple[dict[str, float | None], dict[str, str]]:
+    """The metrics' values, and why those that are undefined are so."""
+    values = {name: metric.value for name, metric in evaluation.metrics.items()}
+    why = {
+        name: metric.why_undefined or "not defined"
+        for name, metric in evaluation.metrics.items()
+        if metric.value is None
+    }
+    return values, why
+
+
+def _replicates(evaluation: Evaluation, registry: Registry) -> dict[str, NDArray[np.float64]]:
+    """Each defined metric in 2,000 resamples of the test split; the same resamples for every candidate.
+
+    A metric may compute its resamples more coarsely than its value: they are shifted so that both agree.
+    """
+    # The first row is the test split itself.
+    # The seed comes of the data: pairs within a category, independence between categories.
+    drawn = bootstrap_weights(evaluation.anomalous, RESAMPLES, seed=int(evaluation.test_hash[:8], 16))
+    weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
+    found = {}
+    for name, metric in evaluation.metrics.items():
+        if metric.value is None:
+            continue
+        try:
+            values = registry.metrics.get(name).load()().resampled(evaluation.evidence, weights)
+        except AdkitError:
+            continue  # two plugins claim the name
+        if values is not None and np.isfinite(values[0]):
+            found[name] = values[1:] + (metric.value - values[0])
+    return found
+
+
+def _cost(run: Run, decode_ms: float, predict_ms: float, peak_memory_bytes: int) -> Cost:
+    timings = run.record.timings_s
+    return Cost(
+        timings["fit"],
+        timings["calibrate"],
+        decode_ms,
+        predict_ms,
+        peak_memory_bytes,
+        sum(file.bytes for name, file in run.record.files.items() if name.startswith("model")),
+    )

@@ -1,0 +1,133 @@
+"""Runs a comparison: every cell that is not there yet, then the statistics over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from adkit.calibration import Rule
+from adkit.comparison.cells import (
+    Category,
+    Cell,
+    abandoned,
+    cell_folder,
+    cell_key,
+    cell_of_run,
+    compute_cell,
+    load_cell,
+)
+from adkit.comparison.figures import Comparison, compare_cells
+from adkit.comparison.grid import Candidate
+from adkit.errors import AdkitError, DatasetError, OptionError, RunError, StorageError
+from adkit.evaluation import evaluate
+from adkit.interfaces import Dataset, Progress, Silent
+from adkit.registry import Registry
+from adkit.runs import Run
+from adkit.storage import storage_faults
+from adkit.workflows import check_settings
+
+Note = Callable[[str], None]
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    datasets: Sequence[Dataset],
+    seeds: Sequence[int],
+    output: Path,
+    registry: Registry,
+    *,
+    rule: Rule | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    note: Note = lambda _: None,
+) -> Comparison:
+    """Fits and judges every candidate on every dataset with every seed, and compares them.
+
+    A cell that is finished below `output` is not computed again. What a candidate cannot do on a category (too few
+    images, for example) leaves that place empty, with the reason; bugs and a full disk end the comparison, and
+    finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
+    settings and data that the user can mend, before anything is fitted.
+    """
+    progress, rule = progress or Silent(), rule or Rule()
+    for candidate in candidates:
+        check_settings(candidate.method, candidate.options, candidate.scorer, device, registry)
+    specs = [dataset.spec for dataset in datasets]
+    twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
+    if len(set(seeds)) < len(seeds):
+        raise OptionError("a seed is named twice", hint="each seed counts once")
+    with storage_faults(output):
+        output.mkdir(parents=True, exist_ok=True)
+    with progress.task("reading the data", len(datasets)) as advance:
+        categories = []
+        for dataset in datasets:
+            categories.append(Category.of(dataset))
+            advance(1)
+    # Seeds outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
+    places = [(seed, category, candidate) for seed in seeds for category in categories for candidate in candidates]
+    cells: dict[tuple[str, str, int], Cell] = {}
+    failures: dict[tuple[str, str, int], str] = {}
+    for seed, category, candidate in places:
+        folder = cell_folder(output, cell_key(candidate, category, seed, rule, registry))
+        if found := load_cell(output, folder, candidate.name):
+            cells[category.dataset.spec, candidate.name, seed] = found
+        elif folder.exists() or abandoned(folder):
+            note(f"the cell {folder.name} is not whole: it is computed again")
+    if cells:
+        note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")
+    with progress.task("comparison", len(places) - len(cells)) as advance:
+        for seed, category, candidate in places:
+            place = (category.dataset.spec, candidate.name, seed)
+            if place in cells:
+                continue
+            try:
+                # Another candidate may have the same settings by another name, and then the same cell.
+                folder = cell_folder(output, cell_key(candidate, category, seed, rule, registry))
+                cells[place] = load_cell(output, folder, candidate.name) or compute_cell(
+                    candidate, category, seed, rule, registry, output, device=device, progress=progress
+                )
+            except StorageError:
+                raise
+            except AdkitError as error:
+                failures[place] = error.message
+                note(f"{candidate.name} on {category.dataset.spec}, seed {seed}: {error.message} ({error.hint})")
+            advance(1)
+    result = compare_cells(candidates, specs, seeds, list(cells.values()), failures)
+    if not result.runs:
+        raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
+    return result
+
+
+def compare_runs(
+    runs: Sequence[Run],
+    registry: Registry,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compares runs that were fitted before, each a candidate of its own; they share one test split.
+
+    Raises RunError for runs of different data, and for one that is named twice.
+    """
+    ids = [run.record.id for run in runs]
+    if len(set(ids)) < len(ids):
+        raise RunError("a run is named twice", hint="name each run once")
+    for run in runs[1:]:
+        if run.record.dataset != runs[0].record.dataset:
+            raise RunError(
+                f"runs of different data cannot be compared: {ids[0]} is of {runs[0].record.dataset}, "
+                f"{run.record.id} of {run.record.dataset}",
+                hint="compare methods over several categories with: adkit compare --methods A,B --dataset C,D",
+            )
+    cells = []
+    progress = progress or Silent()
+    with progress.task("runs", len(runs)) as advance:
+        for run in runs:
+            evaluation = evaluate(run, registry, root=root, device=device, progress=progress)
+            cells.append(cell_of_run(run, evaluation, registry, device=device))
+            advance(1)
+    candidates = [Candidate(run.record.id, run.record.method, run.record.options, run.record.scorer) for run in runs]
+    seeds = {run.record.seed for run in runs}
+    return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {})

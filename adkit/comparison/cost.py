@@ -1,0 +1,74 @@
+"""What a method costs: memory while it works, and milliseconds an image with decoding apart."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from adkit.batches import FrameBatches
+from adkit.types import Sample
+from adkit.workflows import Judge, to_predictions
+
+TIMED_IMAGES = 16
+_INTERVAL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one cell: seconds, milliseconds an image, bytes."""
+
+    fit_s: float
+    calibrate_s: float
+    decode_ms: float  # an image, from its file to the method's input, one at a time
+    predict_ms: float  # an image, from there to maps or scores, one at a time
+    peak_memory_bytes: int  # of the whole process, while it fitted and scored
+    model_bytes: int  # on disk
+
+
+class PeakMemory:
+    """The highest resident memory of this process inside a `with` block, looked at twenty times a second."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.bytes = 0
+
+    def __enter__(self) -> PeakMemory:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_INTERVAL_S):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, int(self._process.memory_info().rss))
+
+
+def time_images(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
+    """(decode, predict) in ms an image: medians over a few samples, one at a time; the first only warms up."""
+    decoding, predicting = [], []
+    window, size = judge.method.window, judge.method.frame_size
+    for sample in [samples[0], *samples[:TIMED_IMAGES]]:
+        started = time.perf_counter()
+        (batch,) = FrameBatches([sample], size, window=window)
+        decoded = time.perf_counter()
+        to_predictions(batch.ids, batch.clips, judge.method.predict(batch))  # waits for a GPU to be done
+        predicting.append(time.perf_counter() - decoded)
+        decoding.append(decoded - started)
+    return 1000 * statistics.median(decoding[1:]), 1000 * statistics.median(predicting[1:])

@@ -1,0 +1,191 @@
+"""A comparison as rows (CSV), as JSON, and as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from adkit.calibration import CERTAINTY
+from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Figure
+from adkit.outcomes import Rate
+from adkit.statistics import Interval
+
+HEADLINE = "image_auroc"
+LEGEND = (
+    f"Means over seeds; intervals of {CERTAINTY:.0%} from resampled test images. "
+    f"* lies below the best of its category by more than noise (p < {LEVEL:g} after Holm)."
+)
+
+
+def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row for each metric, category and candidate."""
+    rows = []
+    for (metric, category, candidate), figure in comparison.figures.items():
+        rows.append(
+            {
+                "metric": metric,
+                "category": category,
+                "candidate": candidate,
+                "value": figure.value,
+                **_bounds("", figure.interval),
+                "lowest_seed": min(figure.by_seed, default=None),
+                "highest_seed": max(figure.by_seed, default=None),
+                "best": figure.is_best,
+                "difference_to_best": figure.difference,
+                **_bounds("difference_", figure.difference_interval),
+                "p_value": figure.p_value,
+                "worse_than_best": figure.is_worse,
+                "why_undefined": figure.why_undefined,
+            }
+        )
+    return rows
+
+
+def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row for each category and candidate: what the runs' own thresholds do to the test split, seed by seed."""
+    return [
+        {
+            "category": category,
+            "candidate": name,
+            "defects caught": caught(decisions.misses),
+            "good flagged": counted(decisions.false_alarms),
+            "promised": f"{decisions.expected_rate:.1%}",
+        }
+        for (category, name), decisions in comparison.decisions.items()
+    ]
+
+
+def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row for each category and candidate: time, memory and size."""
+    return [
+        {
+            "category": category,
+            "candidate": name,
+            "fit s": f"{expense.fit_s:.1f}",
+            "ms/image": f"{expense.predict_ms:.1f}",
+            "decode ms": f"{expense.decode_ms:.1f}",
+            "peak MB": f"{expense.peak_memory_bytes / 1e6:.0f}" if expense.peak_memory_bytes else None,
+            "model MB": f"{expense.model_bytes / 1e6:.3g}",
+        }
+        for (category, name), expense in comparison.expenses.items()
+    ]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything."""
+    return {
+        "candidates": [asdict(candidate) for candidate in comparison.candidates],
+        "categories": list(comparison.categories),
+        "seeds": list(comparison.seeds),
+        "figures": metric_rows(comparison),
+        "by_seed": [
+            {"metric": metric, "category": category, "candidate": name, "values": list(figure.by_seed)}
+            for (metric, category, name), figure in comparison.figures.items()
+        ],
+        "decisions": [
+            {"category": category, "candidate": name, **asdict(decisions)}
+            for (category, name), decisions in comparison.decisions.items()
+        ],
+        "cost": [
+            {"category": category, "candidate": name, **asdict(expense)}
+            for (category, name), expense in comparison.expenses.items()
+        ],
+        "across_categories": {metric: _across(test) for metric, test in comparison.across.items()},
+        "runs": [
+            {"category": category, "candidate": name, "folders": list(folders)}
+            for (category, name), folders in comparison.runs.items()
+        ],
+        "failures": [
+            {"category": category, "candidate": name, "seed": seed, "why": why}
+            for (category, name, seed), why in comparison.failures.items()
+        ],
+    }
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Tables for a README: one for each metric, then decisions and cost."""
+    lines = ["# Comparison", "", f"{LEGEND} The best is bold. Seeds: {', '.join(map(str, comparison.seeds))}.", ""]
+    for metric in comparison.metrics:
+        lines += [f"## {metric}", "", *_table(["candidate", *comparison.rows])]
+        for candidate in comparison.candidates:
+            figures = [comparison.figures[metric, row, candidate.name] for row in comparison.rows]
+            lines.append(_line([candidate.name, *map(figure_text, figures)]))
+        lines += ["", across_text(comparison.across[metric], comparison), ""]
+    for title, rows in (("Decisions", decision_rows(comparison)), ("Cost", cost_rows(comparison))):
+        if not rows:  # no candidate has all its seeds
+            continue
+        lines += [f"## {title}", "", *_table(list(rows[0]))]
+        lines += [_line(["–" if value is None else str(value) for value in row.values()]) for row in rows]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def headline(comparison: Comparison) -> str:
+    """The metric that stands for the others where there is room for one."""
+    return HEADLINE if HEADLINE in comparison.metrics else comparison.metrics[0]
+
+
+def figure_text(figure: Figure) -> str:
+    """A figure in Markdown: "**0.983** (0.962 to 0.995)", or why there is none."""
+    if figure.value is None:
+        return f"– ({figure.why_undefined})"
+    value = f"**{figure.value:z.4f}**" if figure.is_best else f"{figure.value:z.4f}{'*' if figure.is_worse else ''}"
+    return f"{value} ({interval_text(figure.interval)})" if figure.interval else value
+
+
+def interval_text(interval: Interval | None) -> str:
+    """ "0.962 to 0.995", or a dash."""
+    return f"{interval.low:z.4f} to {interval.high:z.4f}" if interval else "–"
+
+
+def across_text(test: AcrossCategories, comparison: Comparison) -> str:
+    """The test across categories in a sentence."""
+    if test.p_value is None:
+        return f"No test across categories: {test.why_not}."
+    if test.friedman is None:
+        return f"Across {test.categories} categories: Wilcoxon signed-rank, p = {test.p_value:.3g} after Holm."
+    ranks = ", ".join(
+        f"{candidate.name} {rank:.2f}"
+        for candidate, rank in sorted(
+            zip(comparison.candidates, test.friedman.mean_ranks.tolist(), strict=True), key=lambda pair: pair[1]
+        )
+    )
+    return (
+        f"Across {test.categories} categories: Friedman, p = {test.p_value:.3g}; mean ranks {ranks}; "
+        f"Nemenyi: ranks that differ by less than {test.friedman.critical_difference:.2f} are noise at 5%."
+    )
+
+
+def caught(misses: tuple[Rate, ...]) -> str:
+    """ "80, 72, 63 of 119": one count for each seed."""
+    return f"{', '.join(str(rate.total - rate.count) for rate in misses)} of {misses[0].total}"
+
+
+def counted(rates: tuple[Rate, ...]) -> str:
+    """ "0, 1, 0 of 41": one count for each seed."""
+    return f"{', '.join(str(rate.count) for rate in rates)} of {rates[0].total}"
+
+
+def _across(test: AcrossCategories) -> dict[str, Any]:
+    found = test.friedman
+    return {
+        "why_not": test.why_not,
+        "categories": test.categories,
+        "p_value": test.p_value,
+        "mean_ranks": found.mean_ranks.tolist() if found else None,
+        "critical_difference": found.critical_difference if found else None,
+        "nemenyi": found.pairwise.tolist() if found else None,
+    }
+
+
+def _bounds(prefix: str, interval: Interval | None) -> dict[str, float | None]:
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {f"{prefix}low": low, f"{prefix}high": high}
+
+
+def _table(headings: list[str]) -> list[str]:
+    return [_line(headings), _line(["---"] * len(headings))]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").splitlines()) for cell in cells) + " |"

@@ -1,0 +1,354 @@
+"""From cells to figures: means, paired intervals, and what of the differences is more than noise.
+
+Within a category the test images are resampled, the same ones for every candidate (paired, stratified bootstrap), and
+image AUROCs are compared after DeLong et al. 1988. Across categories a category is one observation (Demšar 2006).
+Seeds are a level of their own: a figure is the mean over seeds, its interval is of the test images, and the
+spread over seeds stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.comparison.cells import Cell
+from adkit.comparison.grid import Candidate
+from adkit.errors import RunError
+from adkit.outcomes import Rate
+from adkit.statistics import (
+    LEAST_CATEGORIES,
+    Friedman,
+    Interval,
+    delong,
+    delong_p_value,
+    difference_p_value,
+    friedman,
+    holm,
+    percentile_interval,
+    wilcoxon,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALL = "all categories"
+LEVEL = 0.05
+_EQUAL_DIGITS = 12  # figures that are equal may differ in the sixteenth digit, in every resample alike
+DELONG_METRIC = "image_auroc"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric of one candidate on one category, or on the mean of all."""
+
+    value: float | None  # the mean over seeds
+    why_undefined: str | None = None
+    interval: Interval | None = None  # 95 %, from resampled test images; None: the metric cannot be resampled
+    by_seed: tuple[float, ...] = ()
+    is_best: bool = False
+    difference: float | None = None  # to the best
+    difference_interval: Interval | None = None
+    p_value: float | None = None  # of no difference to the best, after Holm over the candidates
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it lies below the best by more than noise."""
+        return self.p_value is not None and self.p_value < LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What the runs' own thresholds do to the test split, all seeds together; the interval is of one seed's count."""
+
+    false_alarms: tuple[Rate, ...]  # one for each seed
+    misses: tuple[Rate, ...]
+    expected_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """What a candidate costs on a category: medians over seeds, the largest for memory and size."""
+
+    fit_s: float
+    predict_ms: float
+    decode_ms: float
+    peak_memory_bytes: int
+    model_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcrossCategories:
+    """A test with a category as one observation; `why_not` says why there is none."""
+
+    why_not: str | None = None
+    p_value: float | None = None  # Wilcoxon's with Holm over metrics for two candidates, Friedman's for more
+    friedman: Friedman | None = None
+    categories: int = 0  # with a value for every candidate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison's tables and pages show."""
+
+    candidates: tuple[Candidate, ...]
+    categories: tuple[str, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    figures: Mapping[tuple[str, str, str], Figure]  # (metric, category or ALL, candidate)
+    decisions: Mapping[tuple[str, str], Decisions]  # (category, candidate)
+    expenses: Mapping[tuple[str, str], Expense]
+    across: Mapping[str, AcrossCategories]  # metric
+    runs: Mapping[tuple[str, str], tuple[str, ...]]  # (category, candidate) -> folders, one for each seed
+    failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The categories, and their mean where there are several."""
+        return (*self.categories, ALL) if len(self.categories) > 1 else self.categories
+
+
+Group = dict[tuple[str, str], list[Cell]]
+"""(category, candidate) -> its cells in the order of seeds."""
+
+
+def compare_cells(
+    candidates: Sequence[Candidate],
+    categories: Sequence[str],
+    seeds: Sequence[int],
+    cells: Sequence[Cell],
+    failures: Mapping[tuple[str, str, int], str],
+) -> Comparison:
+    """The comparison of these cells; raises RunError when those of one category were judged on different data."""
+    group: Group = {(category, one.name): [] for category in categories for one in candidates}
+    for cell in sorted(cells, key=lambda cell: cell.seed):
+        group[cell.category, cell.candidate].append(cell)
+    for category in categories:
+        _require_same_data(category, [cell for cell in cells if cell.category == category])
+    complete = {place: found for place, found in group.items() if found and not _lacking(place, failures)}
+    metrics = tuple(dict.fromkeys(name for cell in cells for name in cell.metrics))
+    figures: dict[tuple[str, str, str], Figure] = {}
+    for metric in metrics:
+        for category in categories:
+            row = {one.name: _figure(metric, category, one.name, complete, failures) for one in candidates}
+            tested = _against_best(row, _tests(metric, category, complete))
+            figures |= {(metric, category, name): figure for name, figure in tested.items()}
+        if len(categories) > 1:
+            row = {one.name: _mean_figure(metric, categories, one.name, figures, complete) for one in candidates}
+            tested = _against_best(row, _tests(metric, None, complete))
+            figures |= {(metric, ALL, name): figure for name, figure in tested.items()}
+    return Comparison(
+        tuple(candidates),
+        tuple(categories),
+        tuple(sorted(seeds)),
+        metrics,
+        figures,
+        {place: _decisions(found) for place, found in complete.items()},
+        {place: _expense(found) for place, found in complete.items()},
+        _across(metrics, categories, [one.name for one in candidates], figures),
+        {place: tuple(cell.run for cell in found) for place, found in complete.items()},
+        failures,
+    )
+
+
+def _require_same_data(category: str, cells: Sequence[Cell]) -> None:
+    for cell in cells[1:]:
+        if cell.test_hash != cells[0].test_hash or cell.ids != cells[0].ids:
+            raise RunError(
+                f"{cells[0].run} and {cell.run} were judged on different test images of {category}",
+                hint="compare runs of the same data; adkit eval judges a run anew",
+            )
+
+
+def _lacking(place: tuple[str, str], failures: Mapping[tuple[str, str, int], str]) -> str | None:
+    return next((why for (category, name, _), why in failures.items() if (category, name) == place), None)
+
+
+def _figure(
+    metric: str,
+    category: str,
+    candidate: str,
+    complete: Group,
+    failures: Mapping[tuple[str, str, int], str],
+) -> Figure:
+    cells = complete.get((category, candidate))
+    if cells is None:
+        return Figure(None, _lacking((category, candidate), failures) or "not computed")
+    values = [value for cell in cells if (value := cell.metrics.get(metric)) is not None]
+    if len(values) < len(cells):
+        why = next(cell.why_undefined.get(metric, "not defined") for cell in cells if cell.metrics.get(metric) is None)
+        return Figure(None, why)
+    replicates = _replicates(metric, cells)
+    return Figure(float(np.mean(values)), None, _interval(replicates), tuple(values))
+
+
+def _replicates(metric: str, cells: Sequence[Cell]) -> NDArray[np.float64] | None:
+    """(R,) means over seeds in each resample; None when the metric cannot be resampled."""
+    if any(metric not in cell.replicates for cell in cells):
+        return None
+    mean: NDArray[np.float64] = np.mean([cell.replicates[metric] for cell in cells], axis=0)
+    return mean
+
+
+def _mean_figure(
+    metric: str,
+    categories: Sequence[str],
+    candidate: str,
+    figures: Mapping[tuple[str, str, str], Figure],
+    complete: Group,
+) -> Figure:
+    """The mean over categories, which were resampled independently of each other."""
+    parts = [figures[metric, category, candidate] for category in categories]
+    lacking = next((part.why_undefined for part in parts if part.value is None), None)
+    if lacking:
+        return Figure(None, f"not defined on every category: {lacking}")
+    values = [part.value for part in parts if part.value is not None]
+    replicates = _mean_replicates(metric, categories, candidate, complete)
+    by_seed: tuple[float, ...] = ()
+    if len({len(part.by_seed) for part in parts}) == 1:
+        by_seed = tuple(np.mean([part.by_seed for part in parts], axis=0).tolist())
+    return Figure(float(np.mean(values)), None, _interval(replicates), by_seed)
+
+
+def _interval(replicates: NDArray[np.float64] | None) -> Interval | None:
+    if replicates is None or np.isnan(replicates).all():
+        return None
+    return percentile_interval(replicates)
+
+
+def _mean_replicates(
+    metric: str, categories: Sequence[str], candidate: str, complete: Group
+) -> NDArray[np.float64] | None:
+    parts = [_replicates(metric, complete[category, candidate]) for category in categories]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    mean: NDArray[np.float64] = np.mean(known, axis=0)
+    return mean
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """What is needed to test candidates against the best of them."""
+
+    replicates: Mapping[str, NDArray[np.float64]]
+    delong: Mapping[str, NDArray[np.float64]] | None  # candidate -> (S, N) scores
+    anomalous: NDArray[np.bool_] | None
+
+    def differences(self, name: str, best: str) -> NDArray[np.float64] | None:
+        """(R,) differences to the best in each resample; None when the metric cannot be resampled."""
+        if name not in self.replicates or best not in self.replicates:
+            return None
+        return np.round(self.replicates[name] - self.replicates[best], _EQUAL_DIGITS)
+
+
+def _tests(metric: str, category: str | None, complete: Group) -> _Tests:
+    """For one category, or for the mean of all (None): there only resamples test."""
+    names = list(dict.fromkeys(name for _, name in complete))
+    if category is None:
+        categories = list(dict.fromkeys(category for category, _ in complete))
+        everywhere = [name for name in names if all((one, name) in complete for one in categories)]
+        found = {name: _mean_replicates(metric, categories, name, complete) for name in everywhere}
+        return _Tests({name: values for name, values in found.items() if values is not None}, None, None)
+    here = {name: complete[category, name] for name in names if (category, name) in complete}
+    found = {name: _replicates(metric, cells) for name, cells in here.items()}
+    known = {name: values for name, values in found.items() if values is not None}
+    if metric != DELONG_METRIC or len({len(cells) for cells in here.values()}) != 1:
+        return _Tests(known, None, None)
+    scores = {name: np.stack([cell.scores for cell in cells]) for name, cells in here.items()}
+    return _Tests(known, scores, next(iter(here.values()))[0].anomalous)
+
+
+def _against_best(row: Mapping[str, Figure], tests: _Tests) -> dict[str, Figure]:
+    """The figures with their differences to the best, its intervals and p-values after Holm."""
+    defined = {name: figure.value for name, figure in row.items() if figure.value is not None}
+    if len(defined) < 2:
+        return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}
+    best = max(defined, key=lambda name: round(defined[name], _EQUAL_DIGITS))
+    others = [name for name in defined if name != best]
+    raw = np.array([_p_value(name, best, tests) for name in others])
+    adjusted = dict(zip(others, holm(raw).tolist(), strict=True))
+    result = {}
+    for name, figure in row.items():
+        if name not in adjusted:
+            result[name] = replace(figure, is_best=name == best)
+            continue
+        p_value = adjusted[name]
+        result[name] = replace(
+            figure,
+            difference=round(defined[name] - defined[best], _EQUAL_DIGITS),
+            difference_interval=_interval(tests.differences(name, best)),
+            p_value=None if np.isnan(p_value) else p_value,
+        )
+    return result
+
+
+def _p_value(name: str, best: str, tests: _Tests) -> float:
+    """DeLong's where scores are at hand for it, else the bootstrap's; nan for neither.
+
+    Where DeLong's variance is 0 and the difference is not, its p-value is 0, which is no certainty: the bootstrap's
+    is taken there too.
+    """
+    p_value = float("nan")
+    if tests.delong is not None and tests.anomalous is not None:
+        both = delong(np.stack([tests.delong[name], tests.delong[best]]), tests.anomalous)
+        p_value = delong_p_value(both, 0, 1)
+        if p_value != 0:
+            return p_value
+    differences = tests.differences(name, best)
+    return p_value if differences is None else difference_p_value(differences)
+
+
+def _across(
+    metrics: Sequence[str],
+    categories: Sequence[str],
+    candidates: Sequence[str],
+    figures: Mapping[tuple[str, str, str], Figure],
+) -> dict[str, AcrossCategories]:
+    """Tests with a category as one observation, where their number allows it."""
+    if len(candidates) < 2:
+        return {metric: AcrossCategories("there is one candidate only") for metric in metrics}
+    found = {}
+    for metric in metrics:
+        values = [[figures[metric, category, name].value for name in candidates] for category in categories]
+        whole = np.array([row for row in values if None not in row], dtype=np.float64)
+        if len(whole) < LEAST_CATEGORIES:
+            found[metric] = AcrossCategories(
+                f"{len(whole)} {'category' if len(whole) == 1 else 'categories'} with a value for every candidate: "
+                f"with fewer than {LEAST_CATEGORIES}, no difference could become significant",
+                categories=len(whole),
+            )
+        elif len(candidates) == 2:
+            found[metric] = AcrossCategories(p_value=wilcoxon(whole[:, 0], whole[:, 1]), categories=len(whole))
+        else:
+            result = friedman(whole)
+            found[metric] = AcrossCategories(None, result.p_value, result, len(whole))
+    if len(candidates) == 2:
+        tested = [metric for metric in metrics if found[metric].p_value is not None]
+        raw = np.array([found[metric].p_value for metric in tested], dtype=np.float64)
+        for metric, adjusted in zip(tested, holm(raw).tolist(), strict=True):
+            found[metric] = replace(found[metric], p_value=adjusted)
+    return found
+
+
+def _decisions(cells: Sequence[Cell]) -> Decisions:
+    return Decisions(
+        tuple(Rate.of(cell.scores[~cell.anomalous] > cell.threshold) for cell in cells),
+        tuple(Rate.of(cell.scores[cell.anomalous] <= cell.threshold) for cell in cells),
+        float(np.mean([cell.expected_rate for cell in cells])),
+    )
+
+
+def _expense(cells: Sequence[Cell]) -> Expense:
+    def median(name: str) -> float:
+        return float(np.median([getattr(cell.cost, name) for cell in cells]))
+
+    return Expense(
+        median("fit_s") + median("calibrate_s"),
+        median("predict_ms"),
+        median("decode_ms"),
+        max(cell.cost.peak_memory_bytes for cell in cells),
+        max(cell.cost.model_bytes for cell in cells),
+    )

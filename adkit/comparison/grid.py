@@ -1,0 +1,151 @@
+"""What is compared: candidates (a method with options), categories and seeds; from names or from a TOML file.
+
+datasets = ["mvtec:bottle,screw"]
+seeds = 3
+
+[candidates.patchknn]
+
+[candidates.smoothing]
+method = "patchknn"
+options = { bank_limit = 1000 }
+vary = { smoothing = [0, 4, 8] }        # a candidate for every combination
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+
+from adkit.errors import OptionError, nearest
+
+DEFAULT_SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A method with the settings under which it is compared."""
+
+    name: str
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scorer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a grid file asks for; None where it leaves the choice to the command line."""
+
+    candidates: tuple[Candidate, ...]
+    datasets: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    max_false_alarms: str | None = None
+
+
+_Seed = Annotated[StrictInt, Field(ge=0)]
+
+
+class _CandidateTable(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    method: str | None = Field(default=None)
+    options: dict[str, Any] = Field(default_factory=dict)
+    vary: dict[str, list[Any]] = Field(default_factory=dict)
+    scorer: str | None = None
+
+
+class _GridFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    candidates: dict[str, _CandidateTable] = Field(min_length=1)
+    datasets: str | Annotated[list[str], Field(min_length=1)] | None = None
+    seeds: Annotated[StrictInt, Field(ge=1)] | Annotated[list[_Seed], Field(min_length=1)] | None = None
+    max_false_alarms: str | None = None
+
+
+_EITHER = {
+    "datasets": ("a text or a list of texts", 'datasets = ["mvtec:bottle,screw"]'),
+    "seeds": ("their number, at least 1, or a list of them, each at least 0", "seeds = 3"),
+}
+"""What the keys with a choice of sorts take, and an example."""
+
+
+def candidates_of(methods: str) -> tuple[Candidate, ...]:
+    """The candidates of a list such as "patchknn,ae": each method with its defaults."""
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise OptionError("no method is named", hint="for example: --methods patchknn,ae")
+    return _unique([Candidate(name, name) for name in names], "--methods")
+
+
+def seeds_of(count: int) -> tuple[int, ...]:
+    """The seeds 0, 1, … of that many repetitions."""
+    return tuple(range(count))
+
+
+def read_grid(path: Path) -> Plan:
+    """The plan in a TOML file; raises OptionError for a file that cannot be read or says something unknown."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"the grid file {path} cannot be read: {error}", hint="name a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"the grid file {path} is not TOML: {error}", hint="see: adkit compare --help") from None
+    try:
+        table = _GridFile.model_validate(content)
+    except ValidationError as error:
+        raise _explained(path, content, error) from None
+    candidates = [one for name, entry in table.candidates.items() for one in _expanded(name, entry, path)]
+    return Plan(
+        _unique(candidates, str(path)),
+        (table.datasets,) if isinstance(table.datasets, str) else tuple(table.datasets) if table.datasets else None,
+        seeds_of(table.seeds) if isinstance(table.seeds, int) else tuple(table.seeds) if table.seeds else None,
+        table.max_false_alarms,
+    )
+
+
+def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
+    """One candidate, or one for every combination of the options that vary."""
+    empty = [key for key, values in entry.vary.items() if not values]
+    both = sorted(entry.vary.keys() & entry.options.keys())
+    if empty or both:
+        what = f"{empty[0]} varies over no value" if empty else f"{both[0]} stands in options and in vary"
+        raise OptionError(f"{path}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
+    method = entry.method or name
+    combinations = itertools.product(*entry.vary.values())
+    found = []
+    for values in combinations:
+        varied = dict(zip(entry.vary, values, strict=True))
+        label = " ".join([name, *(f"{key}={_text(value)}" for key, value in varied.items())])
+        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer))
+    return found
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _unique(candidates: Sequence[Candidate], where: str) -> tuple[Candidate, ...]:
+    names = [candidate.name for candidate in candidates]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise OptionError(f"{where} names {twice[0]} twice", hint="each candidate needs a name of its own")
+    return tuple(candidates)
+
+
+def _explained(path: Path, content: Mapping[str, Any], error: ValidationError) -> OptionError:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    key = str(first["loc"][0])
+    if key in _EITHER:  # pydantic speaks of the first sort only
+        expected, example = _EITHER[key]
+        return OptionError(f"{path}: {key} is {content[key]!r}, expected {expected}", hint=f"for example: {example}")
+    if first["type"] == "extra_forbidden":
+        model = _GridFile if len(first["loc"]) == 1 else _CandidateTable
+        return OptionError(f"{path}: unknown key {where}", hint=nearest(str(first["loc"][-1]), model.model_fields))
+    return OptionError(f"{path}: {where}: {first['msg']}", hint="see: adkit compare --help")

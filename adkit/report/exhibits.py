@@ -1,0 +1,155 @@
+"""Which samples the page shows as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adkit.batches import FrameBatches
+from adkit.errors import DatasetError, PluginError
+from adkit.evaluation import MOST_MISTAKES, Evaluation
+from adkit.interfaces import Method, Progress
+from adkit.overlay import Scale
+from adkit.registry import Registry
+from adkit.report.gallery import Gallery, Picture, Shown, kind_of
+from adkit.runs import Run
+from adkit.sources import content_hashes, open_datasets
+from adkit.types import Sample
+from adkit.workflows import open_judge, open_scorer, sample_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_NORMALS = 3
+"""Of the normal samples that set the threshold, those of the highest scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindPictures:
+    """The clearest and the least clear sample of a kind; `elsewhere` are ids of those that are shown as mistakes."""
+
+    kind: str
+    pictures: list[Picture]
+    elsewhere: list[tuple[str, str]]  # (what it is, id)
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """All pictures of a page."""
+
+    mistakes: list[Picture]
+    mistake_count: int
+    kinds: list[KindPictures]
+    normals: list[Picture]
+    left_out: int  # chosen, but the page had enough
+    scale: Scale | None
+
+
+def choose(
+    run: Run, registry: Registry, evaluation: Evaluation | None, root: Path | None, device: str, progress: Progress
+) -> Exhibits:
+    """The worst mistakes, the ends of each kind, and the oddest normal samples, all drawn in the run's colours."""
+    mistakes = [] if evaluation is None else evaluation.mistakes()
+    worst = mistakes[:MOST_MISTAKES]
+    ends = {} if evaluation is None else _ends(evaluation)
+    chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
+    normals = _oddest_normals(run, registry, root)
+    shown = {} if evaluation is None else {position: _shown(evaluation, position) for position in chosen}
+    rebuilt = _reconstructions(run, registry, [one.sample for one in (*shown.values(), *normals)], device, progress)
+    shown = {position: _with(one, rebuilt) for position, one in shown.items()}
+
+    gallery = Gallery(_scale(run))
+    drawn = gallery.draw([shown[position] for position in worst])
+    kinds = []
+    for kind, positions in ends.items():
+        new = {about: position for about, position in positions.items() if position not in worst}
+        about = {shown[position].sample.id: word for word, position in new.items()}
+        pictures = gallery.draw([shown[position] for position in new.values()], about)
+        elsewhere = [(word, shown[position].sample.id) for word, position in positions.items() if position in worst]
+        kinds.append(KindPictures(kind, pictures, elsewhere))
+    odd = gallery.draw([_with(one, rebuilt) for one in normals])
+    return Exhibits(drawn, len(mistakes), kinds, odd, gallery.left_out, gallery.scale)
+
+
+def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """By kind, good parts first: the positions of its clearest and its least clear sample, by what they are."""
+    by_score = np.argsort(evaluation.scores, kind="stable").tolist()
+    ends = {}
+    for kind in (row.kind for row in evaluation.kinds):
+        members = [position for position in by_score if kind_of(evaluation.samples[position]) == kind]
+        anomalous = evaluation.anomalous[members[-1]]
+        high, low = ("clearest", "least clear") if anomalous else ("highest score", "lowest score")
+        ends[kind] = {high: members[-1]}
+        if len(members) > 1:
+            ends[kind][low] = members[0]
+    return ends
+
+
+def _oddest_normals(run: Run, registry: Registry, root: Path | None) -> list[Shown]:
+    """Those of the samples that set the threshold which score highest, where their files are still the same."""
+    record = run.record
+    predictions, seen = run.calibration(), run.seen()
+    expected = {**seen.training, **seen.calibration}
+    scores = sample_scores(predictions, open_scorer(record.scorer, registry))
+    known = _training_samples(run, registry, root)
+    odd = []
+    for row in np.argsort(-scores, kind="stable")[:MOST_NORMALS].tolist():
+        name = predictions.ids[row]
+        # Images that were given to `adkit calibrate` have their path as their id.
+        sample = known.get(name) or Sample.still(name, Path(name), anomalous=False, kind="good")
+        if content_hashes([sample])[name] == expected.get(name):
+            anomaly_map = None if predictions.maps is None else predictions.maps[row]
+            odd.append(Shown(sample, float(scores[row]), bool(scores[row] > record.threshold.value), anomaly_map))
+    return odd
+
+
+def _training_samples(run: Run, registry: Registry, root: Path | None) -> dict[str, Sample]:
+    remembered = Path(run.record.root) if run.record.root else None
+    try:
+        (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
+        return {sample.id: sample for sample in dataset.samples("train")}
+    except (DatasetError, PluginError):
+        return {}  # the page says elsewhere that the data is gone
+
+
+def _reconstructions(
+    run: Run, registry: Registry, samples: Sequence[Sample], device: str, progress: Progress
+) -> dict[str, NDArray[np.uint8]]:
+    """What the method makes of the samples, RGB (H, W, 3) by id; nothing when it does not reconstruct."""
+    name = run.record.method
+    if name not in registry.methods.entries or not samples or not registry.methods.get(name).load().reconstructs:
+        return {}
+    method: Method[Any] = open_judge(run, registry, device=device).method
+    rebuilt: dict[str, NDArray[np.uint8]] = {}
+    with progress.task("reconstructing", len(samples)) as advance:
+        for batch in FrameBatches(samples, method.frame_size, window=method.window):
+            images = method.predict(batch).images
+            if images is None:
+                raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
+            pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            rebuilt |= dict(zip(batch.ids, pixels, strict=True))
+            advance(len(batch))
+    return rebuilt
+
+
+def _shown(evaluation: Evaluation, position: int) -> Shown:
+    return Shown(
+        evaluation.samples[position],
+        float(evaluation.scores[position]),
+        bool(evaluation.called[position]),
+        None if evaluation.maps is None else evaluation.maps[position],
+        float(evaluation.p_values[position]),
+    )
+
+
+def _with(shown: Shown, rebuilt: dict[str, NDArray[np.uint8]]) -> Shown:
+    return replace(shown, reconstruction=rebuilt.get(shown.sample.id))
+
+
+def _scale(run: Run) -> Scale | None:
+    maps, threshold = run.calibration().maps, run.record.pixel_threshold
+    return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)

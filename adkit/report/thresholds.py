@@ -1,0 +1,90 @@
+"""The thresholds that a run's normal scores offer, and what each would change: the steps of the page's slider."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.calibration import Rule, Threshold, parse_rate, threshold_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from adkit.evaluation import Evaluation
+
+MOST_STEPS = 120
+"""The slider has no more steps than about this; with more ranks, the further ones are sampled ever more coarsely."""
+LEAST_RANKS = 10
+SHARE_OF_RANKS = 4
+"""Of the normal scores, one in this many can become the threshold: nobody wants more false alarms than that."""
+
+_IN_TABLE = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A threshold that could be chosen from the normal scores."""
+
+    threshold: Threshold
+    rate: str  # what --max-false-alarms takes to set it
+    name: str  # the normal sample whose score it is
+    chosen: bool  # it is the run's own
+    false_alarms: int | None  # in the test split; None without one
+    misses: int | None
+    in_table: bool  # one of the few for a table
+
+
+def threshold_steps(
+    names: Sequence[str], scores: NDArray[np.float64], own: Threshold, evaluation: Evaluation | None
+) -> list[Step]:
+    """Steps by ascending threshold, so from many false alarms to few; one of them is the run's own.
+
+    `scores` (n,) are those of the normal units, `names` what the units are called.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranks = offered_ranks(len(scores), own.rank)
+    steps = []
+    for rank in reversed(ranks):
+        rate = rate_for(rank, len(scores))
+        threshold = threshold_from(scores, Rule("expected", parse_rate(rate)), own.unit)
+        alarms = misses = None
+        if evaluation is not None:
+            called = evaluation.scores > threshold.value
+            alarms = int((called & ~evaluation.anomalous).sum())
+            misses = int((~called & evaluation.anomalous).sum())
+        steps.append(
+            Step(
+                threshold,
+                rate,
+                names[int(order[rank - 1])],
+                rank == own.rank,
+                alarms,
+                misses,
+                rank in _IN_TABLE or rank in (own.rank, ranks[-1]),
+            )
+        )
+    return steps
+
+
+def offered_ranks(count: int, own: int) -> list[int]:
+    """The ranks that become steps, ascending: from the highest of `count` scores down, the run's own included."""
+    lowest = max(min(count, max(LEAST_RANKS, count // SHARE_OF_RANKS)), own)
+    ranks = {*range(1, lowest + 1)}
+    if lowest > MOST_STEPS:
+        ranks = {int(rank) for rank in np.round(np.geomspace(1, lowest, MOST_STEPS))} | {own}
+    return sorted(ranks)
+
+
+def rate_for(rank: int, count: int) -> str:
+    """A short rate in percent for which the threshold is the rank-th largest of `count` scores: "0.94%"."""
+    exact = 100 * rank / (count + 1)
+    for digits in range(2, 12):
+        scale = 10**digits
+        text = f"{math.ceil(exact * scale - 1e-9) / scale:.{digits}f}".rstrip("0").rstrip(".") + "%"
+        if float(text[:-1]) < 100 and Rule("expected", parse_rate(text)).rank(count) == rank:
+            return text
+    raise AssertionError(f"no rate gives rank {rank} of {count}")

@@ -1,0 +1,82 @@
+"""Figures of two histograms: how much that is good, and how much that is anomalous, lies at each level of score.
+
+Histograms are (..., L) with levels ascending along the last axis; the axes before it hold independent cases, such as
+resamples. A figure is nan where nothing is good or nothing is anomalous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+    Figure = Callable[[Values, Values], Values]
+
+FPR_LIMIT = 0.3
+VALUES_AT_ONCE = 2**20
+"""The most numbers of one array in a chunk of resamples: 8 MB, of which a figure needs about ten."""
+
+
+def share(part: NDArray[Any], whole: NDArray[Any], *, of_nothing: float = np.nan) -> Values:
+    """part / whole, and `of_nothing` where the whole is not above 0."""
+    shares = np.full(np.shape(part), of_nothing, np.float64)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
+
+
+def roc_area(good: Values, anomalous: Values) -> Values:
+    """The chance that something anomalous lies above something good, ties half."""
+    wins = anomalous * (np.cumsum(good, axis=-1) - good / 2)
+    return share(wins.sum(axis=-1), anomalous.sum(axis=-1) * good.sum(axis=-1))
+
+
+def average_precision(good: Values, anomalous: Values) -> Values:
+    """Mean precision over the levels at which something anomalous is found."""
+    found, false = _from_highest(anomalous), _from_highest(good)
+    precision = share(found, found + false, of_nothing=0)
+    total = (anomalous[..., ::-1] * precision).sum(axis=-1)
+    return np.where(false[..., -1] > 0, share(total, found[..., -1]), np.nan)
+
+
+def best_f1(good: Values, anomalous: Values) -> Values:
+    """The best F1 of "at this level or above" over all levels."""
+    found, false = _from_highest(anomalous), _from_highest(good)
+    best = share(2 * found, found + false + found[..., -1:], of_nothing=0).max(axis=-1)
+    return np.where((found[..., -1] > 0) & (false[..., -1] > 0), best, np.nan)
+
+
+def overlap_area(good: Values, anomalous: Values) -> Values:
+    """Mean share of the anomalous that is caught, over false-positive rates up to FPR_LIMIT; 1 is perfect.
+
+    Points of the curve are joined by lines; that which crosses the limit counts up to it.
+    """
+    rates, overlaps = _caught(good), _caught(anomalous)
+    widths = np.diff(np.minimum(rates, FPR_LIMIT))
+    counted = share(widths, np.diff(rates), of_nothing=0)
+    heights = overlaps[..., :-1] + np.diff(overlaps) * counted / 2
+    return np.asarray((widths * heights).sum(axis=-1) / FPR_LIMIT)
+
+
+def in_chunks(weights: NDArray[np.int64], levels: int, figure: Callable[[NDArray[np.int64]], Values]) -> Values:
+    """figure(weights) of (R, N) weights -> (R,), as many rows at a time as keep (rows, levels) arrays small."""
+    rows = max(1, VALUES_AT_ONCE // levels)
+    values = np.empty(len(weights))
+    for first in range(0, len(weights), rows):
+        values[first : first + rows] = figure(weights[first : first + rows])
+    return values
+
+
+def _from_highest(histogram: Values) -> Values:
+    return np.cumsum(histogram[..., ::-1], axis=-1)
+
+
+def _caught(histogram: Values) -> Values:
+    """(..., L + 1): the share at or above each level, from none to all."""
+    caught = _from_highest(histogram)
+    caught = share(caught, np.broadcast_to(caught[..., -1:], caught.shape))
+    return np.concatenate([np.zeros_like(caught[..., :1]), caught], axis=-1)

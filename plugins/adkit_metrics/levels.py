@@ -1,0 +1,64 @@
+"""Levels of map values: whole numbers in the values' order, so that pixels can be counted instead of sorted.
+
+Pixels that share a level count as ties, which moves a figure by less than the share of pixels in one level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STEPS = 2**20
+COARSE = 2**12
+
+
+@dataclass(frozen=True)
+class Levels:
+    """STEPS equal steps from the lowest to the highest value of all maps, or fewer levels made by joining steps."""
+
+    lowest: float
+    highest: float
+    count: int = STEPS
+    joined: NDArray[np.int64] | None = None  # (STEPS,) the level of each step
+
+    @classmethod
+    def fine(cls, maps: NDArray[np.float32]) -> Levels:
+        """Equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
+        return cls(float(maps.min()), float(maps.max()))
+
+    @classmethod
+    def coarse(cls, maps: NDArray[np.float32]) -> Levels:
+        """At most COARSE levels: half of them hold equally many native values, half are equally wide.
+
+        Those resolve where the values crowd, these where enlarged maps run between values that are few.
+        """
+        fine = cls.fine(maps)
+        below = np.cumsum(fine.histogram(fine.of(maps)))
+        crowded = np.searchsorted(below, np.arange(COARSE // 2) * (maps.size / (COARSE // 2)), side="right")
+        equal = np.arange(COARSE // 2) * (STEPS // (COARSE // 2))
+        begins = np.zeros(STEPS, np.int64)
+        begins[crowded] = begins[equal] = 1
+        joined = np.cumsum(begins) - 1
+        return cls(fine.lowest, fine.highest, int(joined[-1]) + 1, joined)
+
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The level of each value, in the same shape; values beyond the range (by rounding) get its ends."""
+        scaled = values.astype(np.float64)
+        np.clip(scaled, self.lowest, self.highest, out=scaled)
+        scaled -= self.lowest
+        scaled *= (STEPS - 1) / ((self.highest - self.lowest) or 1.0)
+        steps = scaled.astype(np.int64)
+        return steps if self.joined is None else self.joined[steps]
+
+    def histogram(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(count,): how many pixels are at each level."""
+        return np.bincount(levels.ravel(), minlength=self.count)
+
+    def weighed(self, levels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(count,): what the pixels at each level weigh together."""
+        return np.asarray(np.bincount(levels, weights=weights, minlength=self.count), np.float64)

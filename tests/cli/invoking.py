@@ -1,0 +1,32 @@
+"""Commands as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from adkit.cli import app
+
+
+def run(*arguments: str | Path | float) -> Result:
+    """Whatever comes of the command."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ok(*arguments: str | Path | float) -> Result:
+    """The command must end well."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(*arguments: str | Path | float) -> tuple[str, str]:
+    """What is wrong and what to do: the user's fault, told in exactly these two lines of stderr."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    error, hint = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint:  ")
+    return error.removeprefix("error: "), hint.removeprefix("hint:  ")

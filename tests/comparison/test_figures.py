@@ -1,0 +1,435 @@
+"""The statistics of a comparison, on cells made by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from adkit.comparison.cost import Cost
+from adkit.comparison.figures import ALL, Comparison, Figure
+from adkit.errors import RunError
+from adkit.outcomes import Rate
+from adkit.statistics import (
+    LEAST_CATEGORIES,
+    Interval,
+    delong,
+    delong_p_value,
+    difference_p_value,
+    friedman,
+    holm,
+    percentile_interval,
+)
+from tests.comparison.fakes import compared, made_cell, valued
+
+TRUTH = [False] * 20 + [True] * 20
+AUROC = "image_auroc"
+
+
+def scores_of(shift: float, seed: int = 0) -> list[float]:
+    """Scores of 20 good and 20 anomalous samples, the latter higher by `shift` spreads."""
+    random = np.random.default_rng(seed)
+    return [float(score) for score in random.normal(size=40) + shift * np.array(TRUTH)]
+
+
+def test_a_figure_is_the_mean_over_seeds_and_so_are_its_resamples() -> None:
+    cells = [made_cell("a", scores_of(1, seed), TRUTH, seed=seed) for seed in (0, 1, 2)]
+    figure = compared(cells).figures[AUROC, "x:a", "a"]
+    each = [cell.metrics[AUROC] for cell in cells]
+    assert figure.by_seed == tuple(each)
+    assert figure.value == pytest.approx(sum(value for value in each if value is not None) / 3)
+    together = np.mean([cell.replicates[AUROC] for cell in cells], axis=0)
+    assert figure.interval == percentile_interval(together)
+    alone = percentile_interval(cells[0].replicates[AUROC])
+    assert figure.interval.high - figure.interval.low < alone.high - alone.low
+
+
+def test_one_candidate_is_best_and_differs_from_nobody() -> None:
+    result = compared([made_cell("a", scores_of(1), TRUTH)])
+    figure = result.figures[AUROC, "x:a", "a"]
+    assert figure.is_best
+    assert (figure.difference, figure.difference_interval, figure.p_value) == (None, None, None)
+    assert result.across[AUROC].why_not == "there is one candidate only"
+    assert result.rows == ("x:a",)
+
+
+def test_seeds_stand_in_their_order_whatever_order_the_cells_come_in() -> None:
+    cells = [made_cell("a", scores_of(1, seed), TRUTH, seed=seed) for seed in (2, 0, 1)]
+    result = compared(cells)
+    assert result.seeds == (0, 1, 2)
+    expected = {cell.seed: cell for cell in cells}
+    assert result.figures[AUROC, "x:a", "a"].by_seed == tuple(expected[seed].metrics[AUROC] for seed in (0, 1, 2))
+    assert result.runs["x:a", "a"] == tuple(expected[seed].run for seed in (0, 1, 2))
+
+
+def test_differences_to_the_best_are_paired_and_their_p_value_is_delongs() -> None:
+    cells = [
+        made_cell(name, scores_of(shift, 10 * seed + number), TRUTH, seed=seed)
+        for number, (name, shift) in enumerate({"good": 3.0, "fair": 1.0, "poor": 0.0}.items())
+        for seed in (0, 1)
+    ]
+    result = compared(cells)
+    of = {name: [cell for cell in cells if cell.candidate == name] for name in ("good", "fair", "poor")}
+    found = delong([[cell.scores for cell in of[name]] for name in of], TRUTH)
+    adjusted = holm([delong_p_value(found, 1, 0), delong_p_value(found, 2, 0)])
+    assert result.figures[AUROC, "x:a", "good"].is_best
+    for name, p_value in zip(("fair", "poor"), adjusted, strict=True):
+        figure = result.figures[AUROC, "x:a", name]
+        pairs = zip(of[name], of["good"], strict=True)
+        paired = sum(one.replicates[AUROC] - best.replicates[AUROC] for one, best in pairs) / 2
+        assert not figure.is_best
+        assert figure.difference == pytest.approx(np.mean(figure.by_seed) - found.aurocs[0])
+        assert figure.difference_interval is not None
+        interval = percentile_interval(paired)
+        assert figure.difference_interval.low == pytest.approx(interval.low)
+        assert figure.difference_interval.high == pytest.approx(interval.high)
+        assert figure.p_value == pytest.approx(p_value)
+        assert figure.is_worse
+
+
+def test_a_clearly_worse_candidate_is_marked_and_an_equal_one_is_not() -> None:
+    cells = [
+        made_cell("best", scores_of(3), TRUTH),
+        made_cell("as good", (np.array(scores_of(3)) * 7 + 2).tolist(), TRUTH),
+        made_cell("noise", scores_of(2.8, 5), TRUTH),
+        made_cell("worse", scores_of(0, 6), TRUTH),
+    ]
+    result = compared(cells)
+    row = {cell.candidate: result.figures[AUROC, "x:a", cell.candidate] for cell in cells}
+    assert [name for name, figure in row.items() if figure.is_best] == ["best"]
+    assert [name for name, figure in row.items() if figure.is_worse] == ["worse"]
+    assert row["as good"].difference == 0
+    assert row["as good"].difference_interval == Interval(0, 0)
+    assert row["as good"].p_value == 1
+
+
+def test_other_metrics_are_tested_by_the_bootstrap_with_holm_over_candidates() -> None:
+    random = np.random.default_rng(3)
+    replicates = {name: random.normal(mean, 0.02, 400) for name, mean in {"a": 0.9, "b": 0.86, "c": 0.85}.items()}
+    cells = [
+        made_cell(name, [0, 1], [False, True], metrics={"aupro": float(mean)}, replicates={"aupro": values})
+        for (name, values), mean in zip(replicates.items(), (0.9, 0.86, 0.85), strict=True)
+    ]
+    result = compared(cells)
+    raw = [difference_p_value(replicates[name] - replicates["a"]) for name in ("b", "c")]
+    expected = holm(raw)
+    assert list(expected) != raw
+    for name, p_value in zip(("b", "c"), expected, strict=True):
+        assert result.figures["aupro", "x:a", name].p_value == pytest.approx(p_value)
+
+
+def test_rounding_makes_no_difference() -> None:
+    tiny = 1.2e-16
+    cells = [
+        made_cell("a", [0, 1], [False, True], metrics={"ap": 1 - tiny}, replicates={"ap": np.full(400, 1 - tiny)}),
+        made_cell("b", [0, 1], [False, True], metrics={"ap": 1.0}, replicates={"ap": np.full(400, 1.0)}),
+    ]
+    result = compared(cells)
+    first, second = (result.figures["ap", "x:a", name] for name in "ab")
+    assert first.is_best  # the first of equals
+    assert second.difference == 0
+    assert second.difference_interval == Interval(0, 0)
+    assert second.p_value == 1
+
+
+def test_a_metric_that_nobody_resamples_has_a_difference_but_no_test() -> None:
+    result = compared([valued("a", "x:a", 0.9), valued("b", "x:a", 0.1)])
+    figure = result.figures["up", "x:a", "b"]
+    assert figure.difference == pytest.approx(-0.8)
+    assert (figure.interval, figure.difference_interval, figure.p_value) == (None, None, None)
+    assert not figure.is_worse
+    assert result.figures["down", "x:a", "b"].is_best
+
+
+def test_a_metric_without_any_defined_resample_has_no_interval_and_no_test() -> None:
+    nothing = np.full(400, np.nan)
+    cells = [
+        made_cell(name, [0, 1], [False, True], metrics={"aupro": value}, replicates={"aupro": values})
+        for name, value, values in (("a", 0.9, nothing), ("b", 0.8, np.full(400, 0.8)))
+    ]
+    result = compared(cells)
+    assert result.figures["aupro", "x:a", "a"].interval is None
+    other = result.figures["aupro", "x:a", "b"]
+    assert other.interval is not None
+    assert (other.difference_interval, other.p_value) == (None, None)
+
+
+def test_resamples_in_which_a_metric_is_undefined_are_left_out() -> None:
+    values = np.linspace(0.5, 0.9, 400)
+    patchy = np.where(np.arange(400) % 2, np.nan, values)
+    cells = [
+        made_cell(name, [0, 1], [False, True], metrics={"aupro": 0.7}, replicates={"aupro": patchy + 0.1 * number})
+        for number, name in enumerate("ab")
+    ]
+    result = compared(cells)
+    assert result.figures["aupro", "x:a", "a"].interval == percentile_interval(values[::2])
+    assert result.figures["aupro", "x:a", "b"].p_value == pytest.approx(2 / 201)
+
+
+def test_with_one_anomalous_sample_nobody_knows_its_spread() -> None:
+    truth = [False] * 10 + [True]
+    cells = [
+        made_cell("a", [*range(10), 11], truth),
+        made_cell("b", [*range(10), 4.5], truth),
+    ]
+    figure = compared(cells).figures[AUROC, "x:a", "b"]
+    assert figure.difference == pytest.approx(-0.5)
+    assert figure.difference_interval is not None
+    assert figure.p_value is None
+    assert not figure.is_worse
+
+
+def test_where_delongs_variance_is_nothing_the_bootstrap_tests() -> None:
+    cells = [made_cell("perfect", list(range(40)), TRUTH), made_cell("blind", [0.5] * 40, TRUTH)]
+    assert delong_p_value(delong([[cells[0].scores], [cells[1].scores]], TRUTH), 0, 1) == 0
+    figure = compared(cells).figures[AUROC, "x:a", "blind"]
+    assert figure.difference == -0.5
+    assert figure.difference_interval == Interval(-0.5, -0.5)
+    assert figure.p_value == pytest.approx(2 / 401)
+
+
+def test_two_perfect_candidates_differ_by_nothing_however_their_scores_lie() -> None:
+    cells = [made_cell("a", list(range(40)), TRUTH), made_cell("b", [1.0 * one for one in TRUTH], TRUTH)]
+    figure = compared(cells).figures[AUROC, "x:a", "b"]
+    assert (figure.difference, figure.p_value) == (0, 1)
+    assert figure.difference_interval == Interval(0, 0)
+
+
+def test_an_undefined_metric_carries_its_reason_and_the_others_are_compared() -> None:
+    result = compared([valued("a", "x:a", None), valued("b", "x:a", 0.9), valued("c", "x:a", 0.8)])
+    assert result.figures["up", "x:a", "a"] == Figure(None, "no masks")
+    assert result.figures["up", "x:a", "b"].is_best
+    assert result.figures["up", "x:a", "c"].difference == pytest.approx(-0.1)
+    assert result.across["up"].categories == 0
+
+
+def test_a_metric_that_is_undefined_for_one_seed_is_undefined() -> None:
+    result = compared([valued("a", "x:a", 0.9, seed=0), valued("a", "x:a", None, seed=1)])
+    assert result.figures["up", "x:a", "a"] == Figure(None, "no masks")
+
+
+def test_a_metric_that_only_one_candidate_has_is_best_alone() -> None:
+    result = compared([valued("a", "x:a", None), valued("b", "x:a", 0.9)])
+    assert result.figures["up", "x:a", "b"].is_best
+    assert result.figures["up", "x:a", "b"].p_value is None
+
+
+def test_a_failed_cell_leaves_its_place_empty_with_the_reason_and_the_others_are_compared() -> None:
+    cells = [
+        made_cell("a", scores_of(3), TRUTH, seed=0),
+        made_cell("a", scores_of(3, 1), TRUTH, seed=1),
+        made_cell("b", scores_of(0, 2), TRUTH, seed=0),
+        made_cell("b", scores_of(0, 3), TRUTH, seed=1),
+        made_cell("c", scores_of(9, 4), TRUTH, seed=0),
+    ]
+    result = compared(cells, failures={("x:a", "c", 1): "too few images"})
+    assert result.figures[AUROC, "x:a", "c"] == Figure(None, "too few images")
+    assert result.figures[AUROC, "x:a", "a"].is_best
+    assert result.figures[AUROC, "x:a", "b"].is_worse
+    for found in (result.decisions, result.expenses, result.runs):
+        assert set(found) == {("x:a", "a"), ("x:a", "b")}
+    assert result.failures == {("x:a", "c", 1): "too few images"}
+
+
+def test_a_candidate_that_failed_on_one_category_has_no_mean_over_all() -> None:
+    cells = [
+        made_cell(name, scores_of(shift, number), TRUTH, category=category)
+        for number, (name, shift) in enumerate({"a": 3.0, "b": 0.0}.items())
+        for category in ("x:a", "x:b")
+    ]
+    cells += [made_cell("c", scores_of(1), TRUTH, category="x:a")]
+    result = compared(cells, failures={("x:b", "c", 0): "too few images"})
+    assert result.figures[AUROC, "x:a", "c"].value is not None
+    assert result.figures[AUROC, "x:b", "c"] == Figure(None, "too few images")
+    assert result.figures[AUROC, ALL, "c"] == Figure(None, "not defined on every category: too few images")
+    assert result.figures[AUROC, ALL, "a"].is_best
+    assert result.figures[AUROC, ALL, "b"].is_worse
+
+
+def test_where_no_candidate_has_all_its_seeds_every_place_is_empty() -> None:
+    result = compared([made_cell("a", scores_of(1), TRUTH)], failures={("x:a", "a", 1): "broken"})
+    assert result.figures[AUROC, "x:a", "a"] == Figure(None, "broken")
+    assert [len(found) for found in (result.decisions, result.expenses, result.runs)] == [0, 0, 0]
+
+
+def test_cells_of_one_category_that_were_judged_on_different_data_are_refused() -> None:
+    first = made_cell("a", scores_of(1), TRUTH)
+    for other in (
+        made_cell("b", scores_of(1), TRUTH, test_hash="other"),
+        made_cell("b", scores_of(1), TRUTH, ids=[f"other/{number}" for number in range(40)]),
+    ):
+        with pytest.raises(RunError, match="were judged on different test images of x:a") as caught:
+            compared([first, other])
+        assert first.run in caught.value.message
+        assert other.run in caught.value.message
+
+
+def test_different_categories_have_different_data() -> None:
+    cells = [made_cell("a", scores_of(1), TRUTH, category=name, test_hash=name) for name in ("x:a", "x:b")]
+    assert compared(cells).rows == ("x:a", "x:b", ALL)
+
+
+# All categories
+
+
+def several(count: int, values: Mapping[str, Sequence[float]]) -> Comparison:
+    """Candidates with one value in each of several categories, in the metric "up"; "down" is its negative."""
+    return compared(
+        [valued(name, f"x:{number}", value[number]) for name, value in values.items() for number in range(count)]
+    )
+
+
+def spread_of(count: int, seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(0, 0.05, count)
+
+
+def test_the_mean_over_categories_is_tested_by_the_mean_of_their_resamples() -> None:
+    cells = [
+        made_cell(name, scores_of(shift, seed), TRUTH, category=category, seed=seed)
+        for name, shift in (("a", 3.0), ("b", 1.0))
+        for category in ("x:a", "x:b")
+        for seed in (0, 1)
+    ]
+    result = compared(cells)
+    row = {name: result.figures[AUROC, ALL, name] for name in "ab"}
+    for name, figure in row.items():
+        own = [cell for cell in cells if cell.candidate == name]
+        assert figure.value == pytest.approx(np.mean([cell.metrics[AUROC] for cell in own if cell.metrics[AUROC]]))
+        together = percentile_interval(np.mean([cell.replicates[AUROC] for cell in own], axis=0))
+        assert figure.interval is not None
+        assert (figure.interval.low, figure.interval.high) == pytest.approx((together.low, together.high))
+        parts = [result.figures[AUROC, category, name].by_seed for category in ("x:a", "x:b")]
+        assert figure.by_seed == pytest.approx(tuple(np.mean(parts, axis=0)))
+    assert row["a"].is_best
+    assert row["b"].is_worse
+    replicates = {
+        name: np.mean([cell.replicates[AUROC] for cell in cells if cell.candidate == name], axis=0) for name in "ab"
+    }
+    assert row["b"].p_value == pytest.approx(difference_p_value(replicates["b"] - replicates["a"]))
+
+
+def test_a_mean_over_categories_of_a_metric_that_nobody_resamples_has_no_interval() -> None:
+    result = several(2, {"a": [0.9, 0.7], "b": [0.5, 0.6]})
+    figure = result.figures["up", ALL, "b"]
+    assert figure.value == pytest.approx(0.55)
+    assert figure.difference == pytest.approx(-0.25)
+    assert (figure.interval, figure.p_value) == (None, None)
+
+
+@pytest.mark.parametrize("count", [1, 2, LEAST_CATEGORIES - 1])
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_with_few_categories_there_is_no_test_and_the_reason_is_said(count: int, names: str) -> None:
+    result = several(count, {name: list(spread_of(count, number)) for number, name in enumerate(names)})
+    for metric in ("up", "down"):
+        across = result.across[metric]
+        assert (across.p_value, across.friedman) == (None, None)
+        said = "1 category" if count == 1 else f"{count} categories"
+        assert across.why_not == (
+            f"{said} with a value for every candidate: with fewer than {LEAST_CATEGORIES}, no difference could become "
+            "significant"
+        )
+        assert across.categories == count
+    assert (ALL in result.rows) is (count > 1)
+
+
+def test_two_candidates_are_compared_by_wilcoxons_test_with_holm_over_metrics() -> None:
+    count = 9
+    first, second = 0.9 + spread_of(count, 1), 0.86 + spread_of(count, 2)
+    cells = [
+        made_cell(name, [0, 1], [False, True], category=f"x:{number}", metrics={"one": one, "two": two})
+        for name, values in (("a", first), ("b", second))
+        for number, (one, two) in enumerate(zip(values, spread_of(count, 3 + (name == "b")), strict=True))
+    ]
+    result = compared(cells)
+    raw = [
+        stats.wilcoxon(first, second).pvalue,
+        stats.wilcoxon(spread_of(count, 3), spread_of(count, 4)).pvalue,
+    ]
+    expected = holm(raw)
+    assert list(expected) != raw
+    for metric, p_value in zip(("one", "two"), expected, strict=True):
+        assert result.across[metric].p_value == pytest.approx(p_value)
+        assert result.across[metric].friedman is None
+        assert result.across[metric].categories == count
+
+
+def test_six_wins_of_six_are_significant() -> None:
+    result = several(6, {"a": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], "b": [0.8, 0.6, 0.4, 0.2, 0.0, -0.2]})
+    # Both metrics say the same of two candidates, which Holm does not know.
+    assert result.across["up"].p_value == pytest.approx(2 * 2 / 2**6)
+
+
+def test_three_candidates_are_compared_by_friedmans_test_with_a_critical_difference() -> None:
+    count = 8
+    shifts = {"a": 0.9, "b": 0.85, "c": 0.6}
+    values = {name: shift + spread_of(count, number) for number, (name, shift) in enumerate(shifts.items())}
+    result = several(count, {name: list(row) for name, row in values.items()})
+    across = result.across["up"]
+    expected = friedman(np.array(list(values.values())).T)
+    assert across.p_value == pytest.approx(stats.friedmanchisquare(*values.values()).pvalue)
+    assert across.friedman is not None
+    assert across.friedman.mean_ranks == pytest.approx(expected.mean_ranks)
+    assert across.friedman.mean_ranks[2] > across.friedman.mean_ranks[0]
+    assert across.friedman.critical_difference == pytest.approx(2.343 * np.sqrt(3 * 4 / (6 * count)), abs=1e-3)
+    down = result.across["down"].friedman
+    assert down is not None
+    assert down.mean_ranks == pytest.approx(4 - expected.mean_ranks)
+
+
+def test_a_category_without_a_value_for_every_candidate_is_left_out_of_the_test() -> None:
+    first: list[float | None] = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, None]
+    second: list[float | None] = [0.8, 0.6, 0.4, 0.2, 0.0, -0.2, 0.9]
+    cells = [
+        valued(name, f"x:{number}", value)
+        for name, values in (("a", first), ("b", second))
+        for number, value in enumerate(values)
+    ]
+    across = compared(cells).across["up"]
+    assert across.categories == 6
+    assert across.p_value == pytest.approx(2 * 2 / 2**6)
+
+
+# Decisions and cost
+
+
+def test_decisions_are_those_of_each_seeds_own_threshold() -> None:
+    truth = [False, False, False, True, True]
+    cells = [
+        made_cell("a", [0.1, 0.5, 0.9, 0.5, 0.8], truth, seed=0, threshold=0.5),
+        made_cell("a", [0.1, 0.2, 0.3, 0.4, 0.5], truth, seed=1, threshold=0.35),
+    ]
+    decisions = compared(cells).decisions["x:a", "a"]
+    # A score at the threshold is no alarm.
+    assert decisions.false_alarms == tuple(Rate.of(np.array(hits)) for hits in ([False, False, True], [False] * 3))
+    assert decisions.misses == tuple(Rate.of(np.array(hits)) for hits in ([True, False], [False, False]))
+    assert decisions.expected_rate == pytest.approx(0.1)
+
+
+def test_decisions_without_a_sort_of_sample_have_nothing_to_count() -> None:
+    cell = made_cell("a", [0.1, 0.9], [False, False], metrics={"up": None}, why_undefined={"up": "nothing anomalous"})
+    decisions = compared([cell]).decisions["x:a", "a"]
+    assert [rate.count for rate in decisions.false_alarms] == [1]
+    assert [rate.total for rate in decisions.misses] == [0]
+
+
+def test_cost_is_the_median_over_seeds_and_the_most_of_memory_and_size() -> None:
+    costs = [Cost(1, 10, 5, 50, 300, 7), Cost(2, 30, 6, 70, 100, 9), Cost(90, 20, 7, 60, 200, 8)]
+    cells = [made_cell("a", [0, 1], [False, True], seed=seed, cost=cost) for seed, cost in enumerate(costs)]
+    expense = compared(cells).expenses["x:a", "a"]
+    assert (expense.fit_s, expense.predict_ms, expense.decode_ms) == (22, 60, 6)
+    assert (expense.peak_memory_bytes, expense.model_bytes) == (300, 9)
+
+
+def test_every_candidate_has_a_figure_in_every_row() -> None:
+    cells = [
+        made_cell(name, scores_of(1, number), TRUTH, category=category)
+        for number, name in enumerate(("a/b", "a b", "ä|*"))
+        for category in ("x:a", "x:b")
+    ]
+    result = compared(cells)
+    names = [candidate.name for candidate in result.candidates]
+    assert set(result.figures) == set(itertools.product(result.metrics, result.rows, names))

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from adkit.comparison.figures import Comparison, compare_cells
+from adkit.comparison.grid import Candidate
+from adkit.report.comparison_page import render_comparison
+from tests.comparison.fakes import compared, made_cell
+from tests.report.conftest import Page
+
+TRUTH = [False] * 20 + [True] * 20
+
+
+def scores_of(shift: float, seed: int) -> list[float]:
+    random = np.random.default_rng(seed)
+    return [float(score) for score in random.normal(size=40) + shift * np.array(TRUTH)]
+
+
+@pytest.fixture(scope="module")
+def several() -> Comparison:
+    """Three candidates on seven categories."""
+    shifts = {"strong": 4.0, "weak": 0.2, "weak too": 0.1}
+    return compared(
+        [
+            made_cell(name, scores_of(shift, number), TRUTH, category=f"x:{number}")
+            for number in range(7)
+            for name, shift in shifts.items()
+        ]
+    )
+
+
+def test_the_page_is_sound_html_and_needs_no_network(several: Comparison) -> None:
+    text = render_comparison(several)
+    page = Page(text)
+    linked = [value for _, attributes in page.tags for key, value in attributes.items() if key in ("src", "href")]
+    assert all(value is not None and value.startswith(("#", "data:")) for value in linked)
+    assert not re.search(r"@import|url\(\s*['\"]?https?:", text)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_same_comparison_gives_the_same_page(several: Comparison) -> None:
+    assert render_comparison(several) == render_comparison(several)
+
+
+def test_it_says_which_is_highest_and_what_is_noise(several: Comparison) -> None:
+    text = " ".join(Page(render_comparison(several)).texts)
+    assert re.search(r"all categories: strong is highest \(0\.\d{4}\); above weak, weak too by more than noise", text)
+    assert "Friedman" in text
+    assert "critical difference" in text
+
+
+def test_every_figure_stands_in_its_table(several: Comparison) -> None:
+    text = " ".join(Page(render_comparison(several)).texts)
+    for figure in several.figures.values():
+        assert figure.value is not None
+        assert f"{figure.value:.4f}" in text
+
+
+def test_one_category_has_no_test_across_and_says_why() -> None:
+    both = [made_cell(name, scores_of(1, seed), TRUTH) for seed, name in enumerate(("a", "b"))]
+    text = " ".join(Page(render_comparison(compared(both))).texts)
+    assert "No test across categories: 1 category" in text
+    assert "critical difference" not in text
+
+
+def test_what_is_undefined_or_failed_says_why() -> None:
+    cell = made_cell("a", scores_of(1, 0), TRUTH)
+    failures = {("x:a", "b", 0): "too few <images>"}
+    result = compare_cells([Candidate("a", "a"), Candidate("b", "b")], ["x:a"], [0], [cell], failures)
+    text = render_comparison(result)
+    assert "too few &lt;images&gt;" in text
+    assert "too few <images>" not in text
+
+
+def test_names_are_escaped() -> None:
+    name = "<script>alert(1)</script>"
+    text = render_comparison(compared([made_cell(name, scores_of(1, 0), TRUTH)]))
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from adkit.errors import FrameError
+from adkit.overlay import Scale
+from adkit.report import gallery
+from adkit.report.gallery import PANEL_PX, Gallery, Picture, Shown, colour_ramp, jpeg_uri, kind_of
+from adkit.types import Sample
+
+SCALE = Scale(0.0, 2.0, 1.0)
+
+
+def pixels_of(source: str) -> NDArray[np.uint8]:
+    """The picture in a data URI."""
+    kind, _, content = source.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content, validate=True))) as picture:
+        assert picture.format == "JPEG"
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Shown:
+    """A defective sample of 40 × 20 px with everything known of it."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(100, 140, (20, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    mask = np.zeros((20, 40), np.uint8)
+    mask[:10, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    sample = Sample.still("test/crack/a", tmp_path / "a.png", anomalous=True, kind="crack", mask=tmp_path / "mask.png")
+    heat = np.zeros((5, 10), np.float32)
+    heat[:, 5:] = 2
+    return Shown(sample, 1.5, True, heat, 0.02, np.full((8, 16, 3), 200, np.uint8))
+
+
+def changed(shown: Shown, **fields: Any) -> Shown:
+    values = {name: getattr(shown, name) for name in ("sample", "score", "anomalous", "map", "p_value")}
+    return Shown(**(values | fields))
+
+
+def test_the_panels_of_a_sample(shown: Shown) -> None:
+    (picture,) = Gallery(SCALE).draw([shown], {"test/crack/a": "clearest"})
+    assert picture.about == "clearest"
+    assert [panel.title for panel in picture.panels] == ["input", "reconstruction", "heat map", "truth"]
+    for panel in picture.panels:
+        pixels = pixels_of(panel.source)
+        assert pixels.shape == (PANEL_PX // 2, PANEL_PX, 3)
+        assert (panel.height, panel.width) == pixels.shape[:2]
+        assert "test/crack/a (crack)" in panel.alt
+    given, rebuilt, heat, truth = (pixels_of(panel.source).astype(int) for panel in picture.panels)
+    assert abs(given.mean() - 120) < 3
+    assert abs(rebuilt.mean() - 200) < 3
+    assert heat[:, 200:].mean() > heat[:, :120].mean() + 30
+    assert (truth[10:70, 10:150, 1] - truth[10:70, 10:150, 0]).mean() > 40
+    assert (truth[100:, 200:, 1] - truth[100:, 200:, 0]).mean() < 10
+
+
+def test_what_is_not_known_is_not_shown(shown: Shown) -> None:
+    sample = Sample.still("x", shown.sample.frame.path)
+    (picture,) = Gallery(None).draw([changed(shown, sample=sample)])
+    assert [panel.title for panel in picture.panels] == ["input"]
+    assert "truth not known" in picture.panels[0].alt
+    (picture,) = Gallery(SCALE).draw([changed(shown, map=None)])
+    assert [panel.title for panel in picture.panels] == ["input", "truth"]
+
+
+@pytest.mark.parametrize(
+    ("truth", "decision", "verdict", "mistaken"),
+    [
+        (True, True, "caught", False),
+        (True, False, "missed defect", True),
+        (False, True, "false alarm", True),
+        (False, False, "passed", False),
+        (None, True, "flagged", False),
+        (None, False, "passed", False),
+    ],
+)
+def test_verdicts(truth: bool | None, decision: bool, verdict: str, mistaken: bool, shown: Shown) -> None:
+    sample = Sample.still("x", shown.sample.frame.path, anomalous=truth)
+    picture = Picture(changed(shown, sample=sample, anomalous=decision), ())
+    assert (picture.verdict, picture.mistaken) == (verdict, mistaken)
+
+
+def test_kinds_without_a_name(tmp_path: Path) -> None:
+    assert kind_of(Sample.still("x", tmp_path, anomalous=True)) == "anomalous"
+    assert kind_of(Sample.still("x", tmp_path, anomalous=False)) == "good"
+    assert kind_of(Sample.still("x", tmp_path, anomalous=True, kind="crack")) == "crack"
+
+
+def test_a_page_has_enough_at_some_point(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "MOST_BYTES", 1)
+    drawn = Gallery(SCALE)
+    assert len(drawn.draw([shown, shown])) == 1
+    assert drawn.draw([shown]) == []
+    assert drawn.left_out == 2
+
+
+@pytest.mark.parametrize("size", [(1000, 30), (3, 700), (1, 1)])
+def test_pictures_of_any_shape(size: tuple[int, int], tmp_path: Path, shown: Shown) -> None:
+    Image.new("RGB", size).save(tmp_path / "b.png")
+    (picture,) = Gallery(SCALE).draw([changed(shown, sample=Sample.still("b", tmp_path / "b.png"))])
+    for panel in picture.panels:
+        assert max(panel.width, panel.height) == PANEL_PX
+        assert pixels_of(panel.source).shape[:2] == (panel.height, panel.width)
+
+
+def test_an_image_that_is_gone_is_a_fault_of_the_user(shown: Shown, tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="there is no file"):
+        Gallery(SCALE).draw([changed(shown, sample=Sample.still("x", tmp_path / "gone.png"))])
+
+
+def test_the_same_pixels_give_the_same_address() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    assert jpeg_uri(pixels) == jpeg_uri(pixels.copy())
+    assert np.abs(pixels_of(jpeg_uri(np.full((16, 16, 3), 90, np.uint8))).astype(int) - 90).max() <= 2
+
+
+def test_the_ramp_runs_from_dark_to_bright() -> None:
+    colours = [bytes.fromhex(code) for code in re.findall("#([0-9a-f]{6})", colour_ramp())]
+    assert len(colours) == 9
+    assert sum(colours[0]) < 20
+    assert sum(colours[-1]) > 500
