@@ -7,7 +7,7 @@ metric is applied to them without the model.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ class Evaluation:
     metrics: dict[str, MetricValue]
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
+    seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
 
     @property
@@ -101,6 +102,7 @@ class Evaluation:
             "threshold": {**asdict(self.threshold), "promise": self.threshold.promise()},
             "samples": len(self.samples),
             "unreadable": self.unreadable,
+            "seen": self.seen,
             "metrics": {
                 name: {
                     "value": metric.value,
@@ -146,7 +148,8 @@ def evaluate(
     progress = progress or Silent()
     unreadable: list[str] = []
     samples = _with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
-    test_hash = data_hash(content_hashes(samples))
+    hashes = content_hashes(samples)
+    test_hash = data_hash(hashes)
     predictions = _stored(run, registry, test_hash)
     if predictions is None:
         judge = judge or open_judge(run, registry, device=device)
@@ -174,6 +177,7 @@ def evaluate(
         _judge(evidence, registry, progress),
         _by_kind(kept, scores, threshold),
         test_hash,
+        _seen(run, kept, hashes),
         unreadable,
     )
     _save(evaluation, registry, predictions)
@@ -186,6 +190,13 @@ class _Collector:
 
     def __call__(self, sample: Sample, _: AdkitError) -> None:
         self.paths.append(str(sample.frame))
+
+
+def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> list[str]:
+    """The files among the samples that the run has seen: judging them again flatters it."""
+    seen = run.seen()
+    known = {*seen.training.values(), *seen.calibration.values()}
+    return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
 
 
 def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sample]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.runs import Predictions
-from adkit.sources import content_hashes, loose_samples
+from adkit.sources import UNREADABLE, content_hashes, loose_samples
 from adkit.types import Sample
 from adkit.workflows import Judge, predict_all
 
@@ -28,11 +28,15 @@ class FreshNormals:
     def notes(self) -> list[str]:
         """What was left out and why, in sentences."""
         reasons = (
-            (self.seen, "which the run has seen: their scores say nothing of new parts"),
-            (self.copies, "which are copies of others: each counts once"),
-            (self.unreadable, "which cannot be read"),
+            (self.seen, "that the run has seen: such scores say nothing of new parts"),
+            (self.copies, "of which there are copies: each counts once"),
+            (self.unreadable, "that cannot be read"),
         )
-        return [f"left out {len(paths)} images {why} (the first: {paths[0]})" for paths, why in reasons if paths]
+        return [
+            f"left out {len(paths)} image{'s' if len(paths) > 1 else ''} {why} (the first: {paths[0]})"
+            for paths, why in reasons
+            if paths
+        ]
 
 
 def fresh_normals(arguments: Sequence[str], seen: Collection[str]) -> FreshNormals:
@@ -55,7 +59,7 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str]) -> FreshNorma
         else:
             fresh.samples.append(sample)
             fresh.hashes[sample.id] = content
-            if content != "unreadable":
+            if content != UNREADABLE:
                 taken.add(content)
     if not fresh.samples:
         raise DatasetError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adkit.calibration import Rule, Threshold
+from adkit.errors import OptionError
 from adkit.interfaces import Progress, Silent
 from adkit.normals import FreshNormals, fresh_normals, predict_normals
 from adkit.registry import Registry
@@ -49,6 +50,8 @@ def recalibrate(
     """
     record = run.record
     rule = rule or record.calibration.rule
+    if keep and not normal:
+        raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     if not normal:
         predictions, seen = run.calibration(), run.seen()
         source, data, fingerprint = (
@@ -78,7 +81,15 @@ def recalibrate(
             predictions = join_predictions([predictions, kept])
         seen = SeenData(seen.training, hashes)
     scorer = open_scorer(record.scorer, registry)
-    described = calibration_record(predictions, scorer, rule, source, data, fingerprint)
+    described = calibration_record(
+        predictions,
+        scorer,
+        rule,
+        source=source,
+        leave_one_out=record.calibration.leave_one_out and (keep or not normal),
+        data=data,
+        fingerprint=fingerprint,
+    )
     changed = recalibrated(run, described, predictions, seen)
     return Recalibration(changed, record.threshold, fresh, *calibrating_scores(changed, registry))
 

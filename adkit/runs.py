@@ -64,6 +64,7 @@ class CalibrationRecord(BaseModel):
 
     created: datetime
     source: str  # in words: how the normal scores were had
+    leave_one_out: bool  # whether any are results on training samples, each as if it had not been learned from
     data: str  # the dataset's spec, or the folders that were given
     data_hash: str
     rule: Rule
@@ -92,6 +93,7 @@ class RunRecord(BaseModel):
     train_count: int
     data_hash: str  # of the training samples' ids and their files' contents
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
+    copies: list[str] = Field(default_factory=list)  # training files left out because others are the same
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]

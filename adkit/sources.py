@@ -14,6 +14,9 @@ from adkit.registry import Registry
 from adkit.storage import is_folder
 from adkit.types import Sample
 
+UNREADABLE = "unreadable"
+"""Stands for the checksum of a file that cannot be read."""
+
 
 def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Dataset]:
     """The categories that a spec such as "mvtec:bottle,screw" names, each as a dataset of its own."""
@@ -89,4 +92,4 @@ def _content_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # in chunks: a file may be large
     except OSError:
-        return "unreadable"
+        return UNREADABLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
 from adkit.runs import CalibrationRecord, Predictions, Run, RunRecord, SeenData, new_run_id, save_run
-from adkit.sources import content_hashes, data_hash
+from adkit.sources import UNREADABLE, content_hashes, data_hash
 from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     scorer = open_scorer(request.scorer or method_class.default_scorer, registry)
 
     samples, skipped = _training_samples(request, progress)
+    hashes = content_hashes(samples)
+    samples, copies = _without_copies(samples, hashes)
     _require_enough(samples, skipped, method_class, request)
     training, held_out = _split(samples, method_class, request)
     started = time.perf_counter()
@@ -97,8 +100,16 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     method.fit(_batches(method, training), progress)
     fitted = time.perf_counter()
     calibration, source = _calibrate(method, training, held_out, progress)
-    hashes = content_hashes(samples)
-    described = calibration_record(calibration, scorer, request.rule, source, request.dataset.spec, data_hash(hashes))
+    hashes = {sample.id: hashes[sample.id] for sample in samples}
+    described = calibration_record(
+        calibration,
+        scorer,
+        request.rule,
+        source=source,
+        leave_one_out=method.calibrates_itself(),
+        data=request.dataset.spec,
+        fingerprint=data_hash(hashes),
+    )
     calibrated = time.perf_counter()
 
     record = RunRecord(
@@ -117,6 +128,7 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
         train_count=len(training),
         data_hash=data_hash(hashes),
         skipped=skipped,
+        copies=copies,
         calibration=described,
         facts=method.facts(),
         timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
@@ -198,7 +210,14 @@ def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], N
 
 
 def calibration_record(
-    predictions: Predictions, scorer: Scorer[Any] | None, rule: Rule, source: str, data: str, fingerprint: str
+    predictions: Predictions,
+    scorer: Scorer[Any] | None,
+    rule: Rule,
+    *,
+    source: str,
+    leave_one_out: bool,
+    data: str,
+    fingerprint: str,
 ) -> CalibrationRecord:
     """The thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
 
@@ -215,6 +234,7 @@ def calibration_record(
     return CalibrationRecord(
         created=datetime.now(UTC),
         source=source,
+        leave_one_out=leave_one_out,
         data=data,
         data_hash=fingerprint,
         rule=rule,
@@ -310,6 +330,26 @@ def _training_samples(request: FitRequest, progress: Progress) -> tuple[list[Sam
             readable += [by_id[sample_id] for sample_id in batch.ids]
             advance(len(batch))
     return readable, bad
+
+
+def _without_copies(samples: list[Sample], hashes: Mapping[str, str]) -> tuple[list[Sample], list[str]]:
+    """Each still image once, and the paths of the copies that were left out.
+
+    A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
+    """
+    frames = Counter(sample.clip for sample in samples)
+    taken: set[str] = set()
+    kept: list[Sample] = []
+    copies: list[str] = []
+    for sample in samples:
+        content = hashes[sample.id]
+        if frames[sample.clip] == 1 and content in taken:
+            copies.append(str(sample.frame))
+            continue
+        if content != UNREADABLE:
+            taken.add(content)
+        kept.append(sample)
+    return kept, copies
 
 
 def _require_enough(

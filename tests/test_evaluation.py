@@ -192,3 +192,13 @@ def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Reg
     run = make_run(tmp_path, registry, [], [])
     with pytest.raises(DatasetError, match="has no test images of known truth"):
         evaluate(run, registry, device="cpu")
+
+
+def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    assert evaluate(run, registry, device="cpu").seen == []
+    good = tmp_path / "parts" / "test" / "good"
+    changed = recalibrate(run, registry, [str(good)], keep=True, device="cpu").run
+    found = evaluate(changed, registry, device="cpu")
+    assert sorted(found.seen) == sorted(str(path) for path in good.iterdir())
+    assert found.as_json()["seen"] == found.seen

@@ -64,7 +64,7 @@ def test_what_the_run_has_seen_is_left_out_by_content_whatever_it_is_called(
     assert found.seen == [str(renamed), str(learned[5])]
     assert found.copies == []
     (note,) = found.notes()
-    assert note.startswith("left out 2 images which the run has seen")
+    assert note.startswith("left out 2 images that the run has seen")
     assert str(renamed) in note
 
 
@@ -83,7 +83,7 @@ def test_a_copy_counts_once(run: Run, fresh: list[Path]) -> None:
     assert len(found.samples) == 10
     assert found.copies == [str(folder / "copy.png"), str(folder / "later.png")]
     assert found.notes() == [
-        f"left out 2 images which are copies of others: each counts once (the first: {folder / 'copy.png'})"
+        f"left out 2 images of which there are copies: each counts once (the first: {folder / 'copy.png'})"
     ]
 
 
@@ -130,7 +130,7 @@ def test_unreadable_images_are_left_out_on_demand_and_noted(judge: Judge, run: R
     predictions = predict_normals(judge, found, skip_bad=True, progress=Silent())
     assert predictions.ids == tuple(str(path) for path in fresh if path not in bad)
     assert found.unreadable == [str(path) for path in bad]
-    assert found.notes() == [f"left out 2 images which cannot be read (the first: {bad[0]})"]
+    assert found.notes() == [f"left out 2 images that cannot be read (the first: {bad[0]})"]
 
 
 def test_nothing_readable_is_refused(judge: Judge, run: Run, fresh: list[Path]) -> None:

@@ -374,3 +374,8 @@ def test_more_images_make_the_promise_what_was_aimed_at(run: Run, registry: Regi
     result = recalibrate(run, registry, [str(more)], device="cpu")
     assert result.run.record.threshold.expected_rate <= 0.01
     assert np.mean(result.scores > result.run.record.threshold.value) <= 0.01
+
+
+def test_adding_to_the_scores_needs_images(run: Run, registry: Registry) -> None:
+    with pytest.raises(OptionError, match="no images to add"):
+        recalibrate(run, registry, rule=Rule("expected", 0.1), keep=True, device="cpu")

@@ -61,6 +61,7 @@ def record_of(run_id: str, **changes: Any) -> RunRecord:
         calibration=CalibrationRecord(
             created=NOON,
             source="leave-one-out on the training images",
+            leave_one_out=True,
             data="folder:Prüfstücke",
             data_hash="abc",
             rule=Rule(),
@@ -466,6 +467,7 @@ def another_calibration(**changes: Any) -> CalibrationRecord:
     return CalibrationRecord(
         created=NOON + timedelta(hours=1),
         source="4 further normal images",
+        leave_one_out=False,
         data="more/",
         data_hash="def",
         rule=Rule("expected", 0.4),

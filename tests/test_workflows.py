@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from adkit.calibration import Rule, threshold_from
-from adkit.errors import DatasetError, PromiseError
+from adkit.errors import DatasetError, FrameError, PromiseError
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs import Predictions, Run
@@ -241,9 +242,20 @@ def stored(scores: list[float], clips: list[str], maps: np.ndarray | None = None
     return Predictions(ids, tuple(clips), maps, np.array(scores, np.float32))
 
 
+NOWHERE: dict[str, Any] = {"source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
+
+
 def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
     predictions = stored([1, 5, 3, 4], ["a", "a", "b", "c"])
-    record = calibration_record(predictions, None, Rule("expected", 0.5), "by hand", "folder:x", "abc")
+    record = calibration_record(
+        predictions,
+        None,
+        Rule("expected", 0.5),
+        source="by hand",
+        leave_one_out=False,
+        data="folder:x",
+        fingerprint="abc",
+    )
     assert (record.source, record.data, record.data_hash) == ("by hand", "folder:x", "abc")
     assert record.rule == Rule("expected", 0.5)
     assert record.threshold == threshold_from([5, 3, 4], Rule("expected", 0.5), "clip")
@@ -253,13 +265,13 @@ def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
 
 def test_a_calibration_with_too_few_units_is_refused() -> None:
     with pytest.raises(PromiseError, match="there are 3"):
-        calibration_record(stored([1, 5, 3, 4], ["a", "a", "b", "c"]), None, Rule("expected", 0.2), "", "", "")
+        calibration_record(stored([1, 5, 3, 4], ["a", "a", "b", "c"]), None, Rule("expected", 0.2), **NOWHERE)
 
 
 def test_the_pixel_threshold_is_what_a_thousandth_of_a_normal_clip_exceeds() -> None:
     maps = np.random.default_rng(0).random((6, 50, 40), dtype=np.float32)
     clips = ["a", "b", "a", "b", "c", "c"]
-    record = calibration_record(stored([0] * 6, clips, maps), None, Rule("percentile", 0.0), "", "", "")
+    record = calibration_record(stored([0] * 6, clips, maps), None, Rule("percentile", 0.0), **NOWHERE)
     of_frames = [np.sort(frame.ravel())[-1 - int(PIXEL_SHARE * 2000)] for frame in maps]  # two pixels lie above
     assert record.pixel_threshold is not None
     assert (record.pixel_threshold.count, record.pixel_threshold.unit) == (3, "clip")
@@ -276,3 +288,24 @@ def test_a_dataset_is_asked_for_its_training_split_only(
     with pytest.raises(AssertionError, match="only the training split"):
         dataset.samples("test")
     fit_greys(registry, dataset, tmp_path)
+
+
+def test_a_copy_among_the_training_images_is_left_out(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(pictures[3].read_bytes())
+    run = fit_greys(registry, Greys([*pictures[:20], copy]), tmp_path / "runs")
+    assert run.record.copies == [str(copy)]
+    assert run.record.train_count + run.record.threshold.count == 20
+    assert str(copy) not in {**run.seen().training, **run.seen().calibration}
+
+
+def test_frames_of_one_clip_may_be_the_same(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    clips = Greys([*pictures[:10], *pictures[:10]], [f"clip {number % 5}" for number in range(20)])
+    assert fit_greys(registry, clips, tmp_path / "runs").record.copies == []
+
+
+def test_files_that_cannot_be_read_are_no_copies_of_each_other(
+    registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(FrameError, match=r"absent 1\.png"):
+        fit_greys(registry, Greys([*pictures[:20], tmp_path / "absent 1.png", tmp_path / "absent 2.png"]), tmp_path)

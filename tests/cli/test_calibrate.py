@@ -227,9 +227,9 @@ def test_what_is_left_out_is_told_on_stderr(folder: Path, parts: Path, more: Pat
     result = ok(*arguments, "--skip-bad")
     lines = result.stderr.splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("left out 40 images which the run has seen")
-    assert lines[1].startswith("left out 2 images which are copies of others")
-    assert lines[2] == f"left out 1 images which cannot be read (the first: {new / 'broken.png'})"
+    assert lines[0].startswith("left out 40 images that the run has seen")
+    assert lines[1].startswith("left out 2 images of which there are copies")
+    assert lines[2] == f"left out 1 image that cannot be read (the first: {new / 'broken.png'})"
     assert open_run(folder).record.threshold.count == 130  # the ten that were held out are among them
 
 

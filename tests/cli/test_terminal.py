@@ -85,6 +85,7 @@ def test_an_exception_removes_every_step(screen: Screen, depth: int, fault: type
     with bars.task("afterwards", 1) as advance:  # and the next step starts afresh
         advance(1)
         assert screen.shown == ["afterwards"]
+        assert screen.drawing
     assert not screen.drawing
 
 
@@ -104,6 +105,7 @@ def test_steps_one_after_another_are_drawn_anew(screen: Screen) -> None:
     for label in ("first", "second"):
         with bars.task(label, 1) as advance:
             assert screen.shown == [label]
+            assert screen.drawing
             advance(1)
     assert screen.shown == []
 

@@ -108,6 +108,13 @@ def print_evaluation(result: Evaluation) -> None:
     ]
     print_table("by kind", kinds)
     _print_outcomes(result)
+    if result.seen:
+        typer.secho(
+            f"{len(result.seen)} test images are among those that the run learned from or was calibrated with, and "
+            f"flatter it: {', '.join(result.seen[:3])}",
+            err=True,
+            fg="yellow",
+        )
     for path in result.unreadable:
         typer.secho(f"unreadable, left out: {path}", err=True, fg="yellow")
 

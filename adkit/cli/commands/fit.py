@@ -92,6 +92,8 @@ def print_fitted(run: Run) -> None:
     )
     if record.skipped:
         typer.echo(f"  left out {len(record.skipped)} files that cannot be read: {', '.join(record.skipped[:3])}")
+    if record.copies:
+        typer.echo(f"  left out {len(record.copies)} copies of other images: {', '.join(record.copies[:3])}")
     for name, value in record.facts.items():
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
     print_threshold(record)
