@@ -44,15 +44,11 @@ class Audit:
     def verdict(self) -> Verdict:
         """Broken: more alarms than the promise allows. Drifted: the scores are not those of the calibration.
 
-        Leave-one-out scores err a little on the high side, so that new ones below them are no sign of a change.
+        Leave-one-out scores err a little on the high side: against them only a drift upwards is a sign of a change.
         """
         if self.alarms_p_value < LEVEL:
             return "broken"
-        return "drifted" if self.drift.p_value < LEVEL and not self._lower_as_expected else "kept"
-
-    @property
-    def _lower_as_expected(self) -> bool:
-        return self.run.record.calibration.leave_one_out and self.drift.shift <= 0.5
+        return "drifted" if self.drift.p_value < LEVEL else "kept"
 
     def sentences(self) -> list[str]:
         """The result in words, the verdict first."""
@@ -60,6 +56,7 @@ class Audit:
         observed = f"{self.alarms} of {count} normal {unit}s were flagged"
         bounds = f"{self.interval.low:.2%} to {self.interval.high:.2%}"
         rates = f"{self.alarms / count:.2%}, with {CERTAINTY:.0%} certainty {bounds}"
+        upwards = " upwards" if self.run.record.calibration.leave_one_out else ""
         direction = "higher" if self.drift.shift > 0.5 else "lower"
         headings = {
             "broken": "the promise is broken: more false alarms than chance allows",
@@ -70,14 +67,9 @@ class Audit:
             headings[self.verdict],
             f"{observed} ({rates}); promised: {promised.expected_rate:.2%}, at most {promised.certain_rate:.1%}",
             f"so many or more come of a kept promise with p = {self.alarms_p_value:.3g}",
-            f"drift of the scores: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
+            f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
             f"in {self.drift.shift:.0%} of pairs",
         ]
-        if self.drift.p_value < LEVEL and self._lower_as_expected:
-            sentences.append(
-                "leave-one-out scores err on the high side: a threshold from these images would catch more "
-                "(adkit calibrate --normal)"
-            )
         if self.noticeable_rate is None:
             sentences.append(f"{count} {unit}s are too few to notice any broken promise")
         elif self.verdict == "kept":
@@ -135,5 +127,5 @@ def audit(
         proportion_interval(alarms, len(scores)),
         alarms_p_value(alarms, len(scores), threshold.rank, threshold.count),
         noticeable_rate(len(scores), threshold.rank, threshold.count, LEVEL),
-        drift_test(judge.normal_scores, scores),
+        drift_test(judge.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out),
     )

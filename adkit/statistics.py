@@ -21,9 +21,6 @@ from adkit.calibration import CERTAINTY
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-# With five categories even five wins of five have a two-sided signed-rank p-value of 2 / 2**5 = 0.0625.
-LEAST_CATEGORIES = 6
-
 # False warnings of looks_mixed at this value, in % of 1,500 to 20,000 sets of n = 10, 20, 40, 100, 300 random scores:
 #   normal 0.2, 0.1, 0, 0, 0; lognormal(0.3) 1.3, 1.2, 0.2, 0, 0; gamma(3) 2.0, 2.2, 0.7, 0.2, 0;
 #   exponential 9, 15, 10, 4, 1: so long a tail now and then has a score far out.
@@ -124,8 +121,10 @@ def noticeable_rate(total: int, rank: int, count: int, level: float, power: floa
     return float(brentq(lambda rate: binom.sf(telling - 1, total, rate) - power, 0, 1))
 
 
-def drift_test(reference: ArrayLike, fresh: ArrayLike) -> Drift:
+def drift_test(reference: ArrayLike, fresh: ArrayLike, *, upwards_only: bool = False) -> Drift:
     """Whether `fresh` (M,) scores come from the distribution of the `reference` (N,) scores, and which way they moved.
+
+    With `upwards_only`, the p-value is of the fresh scores being no higher: for references that err on the high side.
 
     The two-sample Kolmogorov-Smirnov test, exact up to 10,000 scores a side and conservative with ties. The Cramér-von
     Mises test finds a shift somewhat more often, but scipy's is wrong with ties between groups of unequal size: for
@@ -140,7 +139,8 @@ def drift_test(reference: ArrayLike, fresh: ArrayLike) -> Drift:
     with warnings.catch_warnings():
         # It says so when the exact sum fails, as it may for heavy ties, and takes the asymptotic p-value.
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = ks_2samp(first, second)
+        # "greater": the references' distribution function lies above, which means that fresh scores are higher.
+        found = ks_2samp(first, second, alternative="greater" if upwards_only else "two-sided")
     below = np.searchsorted(first, second, side="left") + np.searchsorted(first, second, side="right")
     return Drift(float(found.statistic), float(found.pvalue), float(below.mean()) / (2 * len(first)))
 
@@ -246,6 +246,40 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     stepped = given[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted
+
+
+def auroc_interval(auroc: float, variance: float, normal: int, anomalous: int) -> Interval | None:
+    """The 95 % interval of an AUROC from DeLong's variance, on the logit, where its distribution is less lopsided.
+
+    Resampling gives far too narrow an interval near 1, and none at 1. Where the samples are separated perfectly, the
+    interval is exact and one-sided at heart: of m = min(normal, anomalous) disjoint pairs all are in order with
+    probability AUROC^m, so that an AUROC below 0.025^(1/m) would hardly ever look like this. None without a variance.
+    """
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    if auroc >= 1 or auroc <= 0:
+        edge = float(((1 - CERTAINTY) / 2) ** (1 / max(1, min(normal, anomalous))))
+        return Interval(edge, 1.0) if auroc >= 1 else Interval(0.0, 1 - edge)
+    if not variance > 0:
+        return None
+    reach = norm.ppf((1 + CERTAINTY) / 2) * math.sqrt(variance) / (auroc * (1 - auroc))
+    middle = logit(auroc)
+    return Interval(float(expit(middle - reach)), float(expit(middle + reach)))
+
+
+def least_categories(candidates: int, tests: int = 1) -> int:
+    """The fewest categories with which the clearest result there can be is significant at 5 %.
+
+    It is one in which all categories rank the candidates alike; its p-value is corrected for so many `tests`.
+    """
+    categories = 1
+    while True:
+        unanimous = np.tile(np.arange(candidates, dtype=np.float64), (categories, 1))
+        p_value = wilcoxon(unanimous[:, 0], unanimous[:, 1]) if candidates == 2 else friedman(unanimous).p_value
+        if p_value * tests < 1 - CERTAINTY:
+            return categories
+        categories += 1
 
 
 def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:

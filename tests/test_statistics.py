@@ -15,11 +15,11 @@ from sklearn.metrics import roc_auc_score
 
 from adkit.calibration import CERTAINTY
 from adkit.statistics import (
-    LEAST_CATEGORIES,
     Delong,
     Drift,
     Interval,
     alarms_p_value,
+    auroc_interval,
     bootstrap_weights,
     delong,
     delong_p_value,
@@ -27,6 +27,7 @@ from adkit.statistics import (
     drift_test,
     friedman,
     holm,
+    least_categories,
     looks_mixed,
     noticeable_rate,
     percentile_interval,
@@ -365,8 +366,47 @@ def test_differences_of_nothing_but_rounding_are_no_differences() -> None:
 
 
 def test_as_many_categories_are_asked_for_as_a_significant_result_needs() -> None:
-    best = [wilcoxon(np.arange(1, count + 1), np.zeros(count)) for count in range(1, LEAST_CATEGORIES + 1)]
-    assert best[-1] == 0.03125 < 1 - CERTAINTY < best[-2] == 0.0625
+    assert (least_categories(2), least_categories(2, 6)) == (6, 8)
+    for candidates, tests in ((2, 1), (2, 6), (3, 1), (3, 6), (6, 1)):
+        least = least_categories(candidates, tests)
+        for count, significant in ((least - 1, False), (least, True)):
+            ranks = np.tile(np.arange(candidates), (count, 1))
+            clearest = wilcoxon(ranks[:, 0], ranks[:, 1]) if candidates == 2 else friedman(ranks).p_value
+            assert (clearest * tests < 1 - CERTAINTY) is significant
+
+
+@pytest.mark.parametrize(("auroc", "normal", "anomalous"), [(0.98, 20, 63), (0.995, 20, 63), (0.9, 41, 119)])
+def test_an_interval_of_an_auroc_holds_it_as_often_as_it_says(auroc: float, normal: int, anomalous: int) -> None:
+    random = np.random.default_rng(0)
+    truth = np.repeat([False, True], [normal, anomalous])
+    held = 0
+    for _ in range(300):
+        scores = random.normal(size=len(truth)) + truth * stats.norm.ppf(auroc) * math.sqrt(2)
+        found = delong([[scores]], truth)
+        interval = auroc_interval(float(found.aurocs[0]), float(found.covariance[0, 0]), normal, anomalous)
+        assert interval is not None
+        held += interval.low <= auroc <= interval.high
+    assert 0.9 <= held / 300 <= 0.99
+
+
+def test_a_perfect_separation_is_not_certain() -> None:
+    interval = auroc_interval(1.0, 0.0, 20, 63)
+    assert interval is not None
+    assert interval.high == 1
+    assert interval.low**20 == pytest.approx(0.025)
+    opposite = auroc_interval(0.0, 0.0, 20, 63)
+    assert opposite is not None
+    assert (opposite.low, opposite.high) == (0, pytest.approx(1 - interval.low))
+    assert auroc_interval(0.9, math.nan, 20, 63) is None
+
+
+def test_a_drift_upwards_is_told_from_one_downwards() -> None:
+    random = np.random.default_rng(0)
+    reference = random.normal(size=200)
+    for shift, upwards in ((0.8, True), (-0.8, False)):
+        fresh = random.normal(size=200) + shift
+        assert drift_test(reference, fresh).p_value < 0.001
+        assert (drift_test(reference, fresh, upwards_only=True).p_value < 0.001) is upwards
 
 
 @pytest.mark.parametrize("tied", [False, True])

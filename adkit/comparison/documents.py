@@ -12,8 +12,9 @@ from adkit.statistics import Interval
 
 HEADLINE = "image_auroc"
 LEGEND = (
-    f"Means over seeds; intervals of {CERTAINTY:.0%} from resampled test images. "
-    f"* lies below the best of its category by more than noise (p < {LEVEL:g} after Holm)."
+    f"Means over seeds; intervals of {CERTAINTY:.0%} from resampled test images, of image_auroc after DeLong. "
+    "* lies below the best of its category by more than the noise of the test images "
+    f"(p < {LEVEL:g} after Holm over all pairs)."
 )
 
 
@@ -142,8 +143,9 @@ def across_text(test: AcrossCategories, comparison: Comparison) -> str:
     """The test across categories in a sentence."""
     if test.p_value is None:
         return f"No test across categories: {test.why_not}."
+    across = f"Across {test.categories} categories"
     if test.friedman is None:
-        return f"Across {test.categories} categories: Wilcoxon signed-rank, p = {test.p_value:.3g} after Holm."
+        return f"{across}: Wilcoxon signed-rank, p = {test.p_value:.3g} after Holm over the metrics."
     ranks = ", ".join(
         f"{candidate.name} {rank:.2f}"
         for candidate, rank in sorted(
@@ -151,7 +153,7 @@ def across_text(test: AcrossCategories, comparison: Comparison) -> str:
         )
     )
     return (
-        f"Across {test.categories} categories: Friedman, p = {test.p_value:.3g}; mean ranks {ranks}; "
+        f"{across}: Friedman, p = {test.p_value:.3g} after Holm over the metrics; mean ranks {ranks}; "
         f"Nemenyi: ranks that differ by less than {test.friedman.critical_difference:.2f} are noise at 5%."
     )
 

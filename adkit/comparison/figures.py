@@ -1,13 +1,14 @@
 """From cells to figures: means, paired intervals, and what of the differences is more than noise.
 
-Within a category the test images are resampled, the same ones for every candidate (paired, stratified bootstrap), and
-image AUROCs are compared after DeLong et al. 1988. Across categories a category is one observation (Demšar 2006).
+Within a category the test images are resampled, the same ones for every candidate (paired, stratified bootstrap);
+image AUROCs have DeLong's interval and test (1988). Across categories a category is one observation (Demšar 2006).
 Seeds are a level of their own: a figure is the mean over seeds, its interval is of the test images, and the
 spread over seeds stands beside it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,14 +20,16 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
 from adkit.outcomes import Rate
 from adkit.statistics import (
-    LEAST_CATEGORIES,
+    Delong,
     Friedman,
     Interval,
+    auroc_interval,
     delong,
     delong_p_value,
     difference_p_value,
     friedman,
     holm,
+    least_categories,
     percentile_interval,
     wilcoxon,
 )
@@ -51,7 +54,7 @@ class Figure:
     is_best: bool = False
     difference: float | None = None  # to the best
     difference_interval: Interval | None = None
-    p_value: float | None = None  # of no difference to the best, after Holm over the candidates
+    p_value: float | None = None  # of no difference to the best, after Holm over all pairs of candidates
 
     @property
     def is_worse(self) -> bool:
@@ -133,11 +136,11 @@ def compare_cells(
     for metric in metrics:
         for category in categories:
             row = {one.name: _figure(metric, category, one.name, complete, failures) for one in candidates}
-            tested = _against_best(row, _tests(metric, category, complete))
+            tested = _against_best(row, _tests(metric, category, complete), significance=True)
             figures |= {(metric, category, name): figure for name, figure in tested.items()}
         if len(categories) > 1:
             row = {one.name: _mean_figure(metric, categories, one.name, figures, complete) for one in candidates}
-            tested = _against_best(row, _tests(metric, None, complete))
+            tested = _against_best(row, _mean_tests(metric, complete), significance=False)
             figures |= {(metric, ALL, name): figure for name, figure in tested.items()}
     return Comparison(
         tuple(candidates),
@@ -180,8 +183,14 @@ def _figure(
     if len(values) < len(cells):
         why = next(cell.why_undefined.get(metric, "not defined") for cell in cells if cell.metrics.get(metric) is None)
         return Figure(None, why)
-    replicates = _replicates(metric, cells)
-    return Figure(float(np.mean(values)), None, _interval(replicates), tuple(values))
+    interval = _interval(_replicates(metric, cells))
+    if metric == DELONG_METRIC:
+        found = delong([[cell.scores for cell in cells]], cells[0].anomalous)
+        anomalous = int(cells[0].anomalous.sum())
+        normal = len(cells[0].anomalous) - anomalous
+        by_delong = auroc_interval(float(np.mean(values)), float(found.covariance[0, 0]), normal, anomalous)
+        interval = by_delong or interval  # DeLong's has no variance with a single sample of a kind
+    return Figure(float(np.mean(values)), None, interval, tuple(values))
 
 
 def _replicates(metric: str, cells: Sequence[Cell]) -> NDArray[np.float64] | None:
@@ -213,9 +222,17 @@ def _mean_figure(
 
 
 def _interval(replicates: NDArray[np.float64] | None) -> Interval | None:
+    """None also where all resamples agree: that says that nothing varied, not that nothing is uncertain."""
     if replicates is None or np.isnan(replicates).all():
         return None
-    return percentile_interval(replicates)
+    found = percentile_interval(replicates)
+    return found if found.low < found.high else None
+
+
+def _difference_interval(differences: NDArray[np.float64] | None) -> Interval | None:
+    if differences is None or np.isnan(differences).all():
+        return None
+    return percentile_interval(differences)
 
 
 def _mean_replicates(
@@ -231,74 +248,77 @@ def _mean_replicates(
 
 @dataclass(frozen=True)
 class _Tests:
-    """What is needed to test candidates against the best of them."""
+    """What is needed to test candidates against each other on one category."""
 
     replicates: Mapping[str, NDArray[np.float64]]
-    delong: Mapping[str, NDArray[np.float64]] | None  # candidate -> (S, N) scores
-    anomalous: NDArray[np.bool_] | None
+    delong: Delong | None = None
+    names: tuple[str, ...] = ()  # of DeLong's candidates
 
-    def differences(self, name: str, best: str) -> NDArray[np.float64] | None:
-        """(R,) differences to the best in each resample; None when the metric cannot be resampled."""
-        if name not in self.replicates or best not in self.replicates:
+    def differences(self, name: str, other: str) -> NDArray[np.float64] | None:
+        """(R,) differences in each resample; None when the metric cannot be resampled."""
+        if name not in self.replicates or other not in self.replicates:
             return None
-        return np.round(self.replicates[name] - self.replicates[best], _EQUAL_DIGITS)
+        return np.round(self.replicates[name] - self.replicates[other], _EQUAL_DIGITS)
+
+    def p_value(self, name: str, other: str) -> float:
+        """DeLong's where there is one, else the bootstrap's; nan for neither.
+
+        Where DeLong's variance is 0 and the difference is not, its p-value is 0, which is no certainty: the
+        bootstrap's is taken there too.
+        """
+        p_value = float("nan")
+        if self.delong is not None:
+            p_value = delong_p_value(self.delong, self.names.index(name), self.names.index(other))
+            if p_value != 0:
+                return p_value
+        differences = self.differences(name, other)
+        return p_value if differences is None else difference_p_value(differences)
 
 
-def _tests(metric: str, category: str | None, complete: Group) -> _Tests:
-    """For one category, or for the mean of all (None): there only resamples test."""
-    names = list(dict.fromkeys(name for _, name in complete))
-    if category is None:
-        categories = list(dict.fromkeys(category for category, _ in complete))
-        everywhere = [name for name in names if all((one, name) in complete for one in categories)]
-        found = {name: _mean_replicates(metric, categories, name, complete) for name in everywhere}
-        return _Tests({name: values for name, values in found.items() if values is not None}, None, None)
-    here = {name: complete[category, name] for name in names if (category, name) in complete}
+def _tests(metric: str, category: str, complete: Group) -> _Tests:
+    here = {name: cells for (place, name), cells in complete.items() if place == category}
     found = {name: _replicates(metric, cells) for name, cells in here.items()}
     known = {name: values for name, values in found.items() if values is not None}
     if metric != DELONG_METRIC or len({len(cells) for cells in here.values()}) != 1:
-        return _Tests(known, None, None)
-    scores = {name: np.stack([cell.scores for cell in cells]) for name, cells in here.items()}
-    return _Tests(known, scores, next(iter(here.values()))[0].anomalous)
+        return _Tests(known)
+    scores = np.stack([[cell.scores for cell in cells] for cells in here.values()])
+    return _Tests(known, delong(scores, next(iter(here.values()))[0].anomalous), tuple(here))
 
 
-def _against_best(row: Mapping[str, Figure], tests: _Tests) -> dict[str, Figure]:
-    """The figures with their differences to the best, its intervals and p-values after Holm."""
+def _mean_tests(metric: str, complete: Group) -> _Tests:
+    """For the mean over all categories: differences in each resample."""
+    names = list(dict.fromkeys(name for _, name in complete))
+    categories = list(dict.fromkeys(category for category, _ in complete))
+    everywhere = [name for name in names if all((one, name) in complete for one in categories)]
+    found = {name: _mean_replicates(metric, categories, name, complete) for name in everywhere}
+    return _Tests({name: values for name, values in found.items() if values is not None})
+
+
+def _against_best(row: Mapping[str, Figure], tests: _Tests, *, significance: bool) -> dict[str, Figure]:
+    """The figures with their differences to the best, its intervals and, where asked for, p-values.
+
+    Holm's correction is over all pairs of candidates: which of them is best was not known beforehand.
+    """
     defined = {name: figure.value for name, figure in row.items() if figure.value is not None}
     if len(defined) < 2:
         return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}
     best = max(defined, key=lambda name: round(defined[name], _EQUAL_DIGITS))
-    others = [name for name in defined if name != best]
-    raw = np.array([_p_value(name, best, tests) for name in others])
-    adjusted = dict(zip(others, holm(raw).tolist(), strict=True))
+    pairs = list(itertools.combinations(defined, 2))
+    raw = [tests.p_value(*pair) for pair in pairs] if significance else [float("nan")] * len(pairs)
+    adjusted = dict(zip(map(frozenset, pairs), holm(np.array(raw)).tolist(), strict=True))
     result = {}
     for name, figure in row.items():
-        if name not in adjusted:
+        if name == best or name not in defined:
             result[name] = replace(figure, is_best=name == best)
             continue
-        p_value = adjusted[name]
+        p_value = adjusted[frozenset((name, best))]
         result[name] = replace(
             figure,
             difference=round(defined[name] - defined[best], _EQUAL_DIGITS),
-            difference_interval=_interval(tests.differences(name, best)),
+            difference_interval=_difference_interval(tests.differences(name, best)),
             p_value=None if np.isnan(p_value) else p_value,
         )
     return result
-
-
-def _p_value(name: str, best: str, tests: _Tests) -> float:
-    """DeLong's where scores are at hand for it, else the bootstrap's; nan for neither.
-
-    Where DeLong's variance is 0 and the difference is not, its p-value is 0, which is no certainty: the bootstrap's
-    is taken there too.
-    """
-    p_value = float("nan")
-    if tests.delong is not None and tests.anomalous is not None:
-        both = delong(np.stack([tests.delong[name], tests.delong[best]]), tests.anomalous)
-        p_value = delong_p_value(both, 0, 1)
-        if p_value != 0:
-            return p_value
-    differences = tests.differences(name, best)
-    return p_value if differences is None else difference_p_value(differences)
 
 
 def _across(
@@ -307,17 +327,22 @@ def _across(
     candidates: Sequence[str],
     figures: Mapping[tuple[str, str, str], Figure],
 ) -> dict[str, AcrossCategories]:
-    """Tests with a category as one observation, where their number allows it."""
+    """Tests with a category as one observation, where their number allows it; Holm's correction is over metrics."""
     if len(candidates) < 2:
         return {metric: AcrossCategories("there is one candidate only") for metric in metrics}
-    found = {}
+    tables = {}
     for metric in metrics:
         values = [[figures[metric, category, name].value for name in candidates] for category in categories]
-        whole = np.array([row for row in values if None not in row], dtype=np.float64)
-        if len(whole) < LEAST_CATEGORIES:
+        tables[metric] = np.array([row for row in values if None not in row], dtype=np.float64)
+    defined = sum(len(table) > 0 for table in tables.values())
+    least = least_categories(len(candidates), max(1, defined))
+    found = {}
+    for metric, whole in tables.items():
+        if len(whole) < least:
+            metrics_tested = f" (for {defined} metrics)" if defined > 1 else ""
             found[metric] = AcrossCategories(
                 f"{len(whole)} {'category' if len(whole) == 1 else 'categories'} with a value for every candidate: "
-                f"with fewer than {LEAST_CATEGORIES}, no difference could become significant",
+                f"with fewer than {least}{metrics_tested}, no difference could become significant",
                 categories=len(whole),
             )
         elif len(candidates) == 2:
@@ -325,11 +350,10 @@ def _across(
         else:
             result = friedman(whole)
             found[metric] = AcrossCategories(None, result.p_value, result, len(whole))
-    if len(candidates) == 2:
-        tested = [metric for metric in metrics if found[metric].p_value is not None]
-        raw = np.array([found[metric].p_value for metric in tested], dtype=np.float64)
-        for metric, adjusted in zip(tested, holm(raw).tolist(), strict=True):
-            found[metric] = replace(found[metric], p_value=adjusted)
+    tested = [metric for metric in metrics if found[metric].p_value is not None]
+    raw = np.array([found[metric].p_value for metric in tested], dtype=np.float64)
+    for metric, adjusted in zip(tested, holm(raw).tolist(), strict=True):
+        found[metric] = replace(found[metric], p_value=adjusted)
     return found
 
 

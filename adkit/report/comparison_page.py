@@ -47,13 +47,16 @@ def _sentences(comparison: Comparison, metric: str, rows: Sequence[str]) -> list
         if best is None:
             found.append(f"{row}: {metric} is not defined.")
             continue
+        if row == ALL:
+            found.append(f"{row}: {best} is highest on average ({figures[best].value:.4f}).")
+            continue
         worse = [name for name, figure in figures.items() if figure.is_worse]
         noise = [
             name for name, one in figures.items() if one.value is not None and not one.is_best and not one.is_worse
         ]
         parts = [f"{row}: {best} is highest ({figures[best].value:.4f})"]
         if worse:
-            parts.append(f"above {', '.join(worse)} by more than noise")
+            parts.append(f"above {', '.join(worse)} by more than the test images' noise")
         if noise:
             parts.append(f"not told apart from {', '.join(noise)}")
         found.append("; ".join(parts) + ".")

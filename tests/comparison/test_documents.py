@@ -169,7 +169,7 @@ def test_markdown_has_a_table_for_each_metric_then_decisions_and_cost(two: Compa
     table = lines_of(text, "image_auroc")
     assert table[0] == f"| candidate | x:a | x:b | {ALL} |"
     assert table[1] == "| --- | --- | --- | --- |"
-    assert table[2].startswith("| good | **1.0000** (1.0000 to 1.0000) | **1.0000** (")
+    assert table[2].startswith("| good | **1.0000** (0.8316 to 1.0000) | **1.0000** (0.8316 to 1.0000) |")
     poor = two.figures["image_auroc", "x:a", "poor"]
     assert poor.value is not None
     assert poor.interval is not None
@@ -237,15 +237,17 @@ def test_the_test_across_categories_in_words(two: Comparison) -> None:
         "No test across categories: there is one candidate only."
     )
     assert across_text(two.across["image_auroc"], two) == (
-        "No test across categories: 1 category with a value for every candidate: with fewer than 6, no difference "
+        "No test across categories: 1 category with a value for every candidate: with fewer than 3, no difference "
         "could become significant."
     )
     eight = np.linspace(0.2, 0.9, 8)
     pair = many({"a": eight.tolist(), "b": (eight - 0.1).tolist()})
-    assert across_text(pair.across["up"], pair) == ("Across 8 categories: Wilcoxon signed-rank, p = 0.0156 after Holm.")
+    assert across_text(pair.across["up"], pair) == (
+        "Across 8 categories: Wilcoxon signed-rank, p = 0.0156 after Holm over the metrics."
+    )
     three = many({"c": (eight - 0.2).tolist(), "a": eight.tolist(), "b": (eight - 0.1).tolist()})
     assert across_text(three.across["up"], three) == (
-        "Across 8 categories: Friedman, p = 0.000335; mean ranks a 1.00, b 2.00, c 3.00; "
+        "Across 8 categories: Friedman, p = 0.000671 after Holm over the metrics; mean ranks a 1.00, b 2.00, c 3.00; "
         "Nemenyi: ranks that differ by less than 1.17 are noise at 5%."
     )
 
