@@ -122,11 +122,11 @@ def _row(category: str, candidate: str, figure: Figure) -> dict[str, Any]:
         "candidate": candidate,
         "figure": figure,
         "interval": interval_text(figure.interval),
-        "seeds": _list(figure.by_seed),
+        "seeds": _spread(figure.by_seed),
         "difference_interval": interval_text(figure.difference_interval),
         "p": "–" if figure.p_value is None else f"{figure.p_value:.3g}",
     }
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4f}" for value in values) or "–"
+def _spread(values: Sequence[float]) -> str:
+    return f"{min(values):.4f} to {max(values):.4f}" if values else "–"

@@ -382,6 +382,8 @@ def test_an_ablation_of_patchknn_from_grid_to_runs(
     metrics = {"image_auroc", "average_precision", "oracle_f1", "pixel_auroc", "aupro", "pixel_iou"}
     assert {row["metric"] for row in document["figures"]} == metrics
     for row in document["figures"]:
+        if row["low"] is None:  # all resamples agree
+            continue
         assert -1e-4 <= row["low"] <= row["value"] <= row["high"] <= 1 + 1e-4  # shifted resamples may leave 0 to 1
         assert row["best"] is (row["p_value"] is None)
     folders = [str(Path("out", row["folders"][0])) for row in document["runs"]]

@@ -394,8 +394,8 @@ def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: py
     if what == "the threshold":
         honest = workflows.calibration_record
 
-        def record(*arguments: Any) -> Any:
-            found = honest(*arguments)
+        def record(*arguments: Any, **more: Any) -> Any:
+            found = honest(*arguments, **more)
             chosen = replace(found.threshold, value=found.threshold.value + labels()[0])
             return found.model_copy(update={"threshold": chosen})
 
