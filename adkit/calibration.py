@@ -45,10 +45,12 @@ class Threshold:
 
     def promise(self) -> str:
         """The threshold in words."""
+        rate = self.expected_rate
+        often = f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
         return (
-            f"flags about 1 in {1 / self.expected_rate:.0f} normal {self.unit}s ({self.expected_rate:.2%}), "
-            f"with {CERTAINTY:.0%} certainty at most {self.certain_rate:.1%}; "
-            f"from {self.count} out-of-sample normal scores"
+            f"flags about {often} normal {self.unit}s ({rate_text(rate)}), "
+            f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
+            f"from {counted(self.count, 'out-of-sample normal score')}"
         )
 
 
@@ -94,17 +96,18 @@ class Rule:
         return Rule("expected", self.level).scores_needed if self.kind == "usual" else self.scores_needed
 
     def supported(self, count: int) -> str:
-        """The lowest rate of its kind that `count` scores support, rounded up, in percent."""
+        """The lowest rate of its kind that `count` scores support, rounded up to two digits, in percent."""
         certain = self.kind == "certain" and count > 0
         rate = float(_beta_quantile(1, count)) if certain else 1 / (count + 1)
-        return f"{math.ceil(1000 * rate) / 10:g}%"
+        return f"{float(bound_text(rate).removesuffix('%')):g}%"
 
     def rank(self, count: int) -> int:
         """Which of `count` scores, from the largest (1) down; raises PromiseError where they do not suffice."""
         if count < self.scores_needed:
             raise PromiseError(
-                f"a promise of {self} needs at least {self.scores_needed} normal samples; there are {count}",
-                hint=f"add {self.scores_needed - count} images of good parts, or ask for {self.supported(count)}",
+                f"a promise of {self} needs at least {self.scores_needed:,} normal samples; there are {count:,}",
+                hint=f"add {counted(self.scores_needed - count, 'image')} of good parts, "
+                f"or ask for {self.supported(count)}",
             )
         if self.kind == "percentile":
             return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
@@ -128,6 +131,29 @@ def parse_rate(text: str) -> float:
             hint = f"write {value:g}% if you mean percent"
         raise PromiseError(f"a rate of {text} was asked for; it lies between 0% and 100%, without either", hint=hint)
     return rate
+
+
+def rate_text(rate: float) -> str:
+    """An expected rate in percent, with two decimals, or two significant digits where those are more: "0.93%"."""
+    percent = 100 * rate
+    return f"{percent:.{max(2, _two_digits(percent))}f}%"
+
+
+def bound_text(rate: float) -> str:
+    """A bound in percent with two significant digits, rounded up: 0.0235 -> "2.4%", 0.000123 -> "0.013%"."""
+    percent = 100 * rate
+    decimals = _two_digits(percent)
+    return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
+
+
+def _two_digits(value: float) -> int:
+    """The decimals that show two significant digits of the value."""
+    return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
+
+
+def counted(number: int, thing: str) -> str:
+    """ "1 image", "12 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def threshold_from(normal_scores: ArrayLike, rule: Rule, unit: Unit = "image") -> Threshold:

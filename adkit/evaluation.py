@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.calibration import Threshold, p_values
-from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError
+from adkit.calibration import Threshold, counted, p_values
+from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError, StorageError
 from adkit.frames import frame_shape, read_mask
 from adkit.interfaces import Evidence, MetricValue, Progress, Silent
 from adkit.outcomes import Outcomes, outcomes, precision_recall_curve, roc_curve
@@ -63,6 +63,18 @@ class Evaluation:
     test_hash: str  # of the test split's ids and their files' contents
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
+    not_stored: str | None = None  # why the result is not in the run's folder, if it is not
+
+    @property
+    def flattery(self) -> str | None:
+        """What the result is worth less for, in a sentence; None when the run has seen none of the test images."""
+        if not self.seen:
+            return None
+        are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
+        return (
+            f"{counted(len(self.seen), 'test image')} {are} among those that the run learned from or was calibrated "
+            f"with, and {flatter} it"
+        )
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
@@ -139,24 +151,25 @@ def evaluate(
     progress: Progress | None = None,
     judge: Judge | None = None,
 ) -> Evaluation:
-    """Judges the run on the test split of its dataset and stores the result in the run's folder.
+    """Judges the run on the test split of its dataset and stores the result in the run's folder, if it can be written.
 
     Answers of an earlier evaluation are used again when the test split is the same. `root` replaces the
     data's root that the run remembers; `judge` is the run, if it was opened before. Raises AdkitError for what the
     user can mend.
     """
     progress = progress or Silent()
+    origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
     samples = _with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
     hashes = content_hashes(samples)
     test_hash = data_hash(hashes)
-    predictions = _stored(run, registry, test_hash)
+    predictions = _stored(run, origin, test_hash)
     if predictions is None:
         judge = judge or open_judge(run, registry, device=device)
         note = _Collector(unreadable) if skip_bad else None
         predictions = predict_all(judge.method, samples, progress, "scoring", note)
     if not predictions.ids:
-        raise FrameError(f"none of the {len(samples)} test images can be read", hint="adkit inspect names them")
+        raise FrameError(f"of {counted(len(samples), 'test image')} none can be read", hint="adkit inspect names them")
     by_id = {sample.id: sample for sample in samples}
     kept = [by_id[sample_id] for sample_id in predictions.ids]
 
@@ -180,7 +193,10 @@ def evaluate(
         _seen(run, kept, hashes),
         unreadable,
     )
-    _save(evaluation, registry, predictions)
+    try:
+        _save(evaluation, origin, predictions)
+    except StorageError as error:
+        return replace(evaluation, not_stored=error.message)
     return evaluation
 
 
@@ -211,10 +227,9 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
     return samples
 
 
-def _stored(run: Run, registry: Registry, test_hash: str) -> Predictions | None:
+def _stored(run: Run, origin: str, test_hash: str) -> Predictions | None:
     """The answers of an earlier evaluation, if they are whole, of this test split and this version of the method."""
     folder = run.folder / EVALUATION
-    origin = registry.methods.origin(run.record.method).origin
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if (index["data_hash"], index["origin"]) != (test_hash, origin) or index["unreadable"]:
@@ -226,11 +241,11 @@ def _stored(run: Run, registry: Registry, test_hash: str) -> Predictions | None:
         return None  # absent or damaged: it can be made again
 
 
-def _save(evaluation: Evaluation, registry: Registry, predictions: Predictions) -> None:
+def _save(evaluation: Evaluation, origin: str, predictions: Predictions) -> None:
     content = predictions.to_bytes()
     index = {
         **evaluation.as_json(),
-        "origin": registry.methods.origin(evaluation.run.record.method).origin,
+        "origin": origin,
         "data_hash": evaluation.test_hash,
         "predictions_sha256": checksum(content),
     }

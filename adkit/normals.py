@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adkit.calibration import counted
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.runs import Predictions
@@ -33,9 +34,7 @@ class FreshNormals:
             (self.unreadable, "that cannot be read"),
         )
         return [
-            f"left out {len(paths)} image{'s' if len(paths) > 1 else ''} {why} (the first: {paths[0]})"
-            for paths, why in reasons
-            if paths
+            f"left out {counted(len(paths), 'image')} {why} (the first: {paths[0]})" for paths, why in reasons if paths
         ]
 
 
@@ -62,8 +61,9 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str]) -> FreshNorma
             if content != UNREADABLE:
                 taken.add(content)
     if not fresh.samples:
+        all_of_them = "the one image" if len(samples) == 1 else f"all {len(samples)} images"
         raise DatasetError(
-            f"the run has seen all {len(samples)} images of {named}, and its scores of them say nothing of new parts",
+            f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts",
             hint="name images of good parts that were taken later",
         )
     return fresh
@@ -72,8 +72,14 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str]) -> FreshNorma
 def predict_normals(judge: Judge, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
     """The method's answers for the fresh images; with `skip_bad`, those that cannot be read are left out and noted.
 
-    Raises FrameError for the first that cannot be read otherwise, DatasetError when none can.
+    Raises FrameError for the first that cannot be read otherwise, DatasetError when none can, or when the run's
+    promise is of clips: single images say nothing of a clip's highest score.
     """
+    if judge.threshold.unit == "clip":
+        raise DatasetError(
+            f"the promise of this run counts clips, and {fresh.named} names still images",
+            hint="fit again with more clips of good parts: their scores then set the threshold",
+        )
 
     def note(sample: Sample, _: AdkitError) -> None:
         fresh.unreadable.append(str(sample.frame))

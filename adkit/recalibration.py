@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from adkit.calibration import Rule, Threshold
-from adkit.errors import OptionError
+from adkit.audit import LEVEL
+from adkit.calibration import Rule, Threshold, counted, unit_scores
+from adkit.errors import OptionError, PromiseError
 from adkit.interfaces import Progress, Silent
 from adkit.normals import FreshNormals, fresh_normals, predict_normals
 from adkit.registry import Registry
 from adkit.runs import Predictions, Run, SeenData, recalibrated
 from adkit.sources import data_hash
-from adkit.workflows import calibrating_scores, calibration_record, join_predictions, open_judge, open_scorer
+from adkit.statistics import Drift, drift_test
+from adkit.workflows import (
+    calibrating_scores,
+    calibration_record,
+    join_predictions,
+    open_judge,
+    open_scorer,
+    sample_scores,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +38,18 @@ class Recalibration:
     fresh: FreshNormals | None  # None: the normal scores that the run had were used again
     names: tuple[str, ...]  # of the calibrating samples, in the order of `scores`
     scores: NDArray[np.float64]
+    drift: Drift | None  # of the new images' scores, from those that set the threshold before; None without new images
+
+    @property
+    def warning(self) -> str | None:
+        """Why to look at the new images, in a sentence; None when their scores are like those from before."""
+        if self.drift is None or self.drift.p_value >= LEVEL:
+            return None
+        before = self.run.record.earlier_calibrations[-1]
+        return (
+            f"{_moved(self.drift, before.leave_one_out)}; look at them: if parts or camera changed this is meant, "
+            "if defects are among them it is not"
+        )
 
 
 def recalibrate(
@@ -46,7 +67,8 @@ def recalibrate(
 
     `normal` names files, folders or patterns; without any, the scores that the run has are used with another
     rule. `keep` adds the run's scores to those of the new images. `rule` None keeps the run's rule. Raises
-    AdkitError for what the user can mend, PromiseError when the images are too few; the run is then unchanged.
+    AdkitError for what the user can mend, PromiseError when the images are too few, or with `keep` when their scores
+    are not like the run's; the run is then unchanged.
     """
     record = run.record
     rule = rule or record.calibration.rule
@@ -59,7 +81,7 @@ def recalibrate(
             record.calibration.data,
             record.calibration.data_hash,
         )
-        fresh = None
+        fresh = drift = None
     else:
         seen = run.seen()
         avoided = {*seen.training.values(), *(seen.calibration.values() if keep else ())}
@@ -68,17 +90,26 @@ def recalibrate(
         rule.rank(len(fresh.samples) + (len(set(kept.clips)) if kept else 0))  # before anything takes long
         judge = open_judge(run, registry, device=device)
         predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
+        new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer), predictions.clips)
+        leave_one_out = record.calibration.leave_one_out
+        drift = drift_test(judge.normal_scores, new_scores, upwards_only=leave_one_out)
         hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
-        source, data, fingerprint = f"{len(predictions.ids)} further normal images", fresh.named, data_hash(hashes)
+        source, data = counted(len(predictions.ids), "further normal image"), fresh.named
         if kept:
+            if drift.p_value < LEVEL:
+                raise PromiseError(
+                    f"{_moved(drift, leave_one_out)}: "
+                    "pooled scores of different parts promise nothing for the new ones",
+                    hint="leave --keep out",
+                )
             source = f"{source}, and {len(kept.ids)} from before ({record.calibration.source})"
             data = f"{data} and {record.calibration.data}"
             names = _names_beside(kept, predictions)
             known = {**seen.training, **seen.calibration}
-            fingerprint = data_hash(hashes | {names[sample_id]: known[sample_id] for sample_id in kept.ids})
-            hashes |= {names[sample_id]: content for sample_id, content in seen.calibration.items()}
+            hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
             kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
             predictions = join_predictions([predictions, kept])
+        fingerprint = data_hash(hashes)
         seen = SeenData(seen.training, hashes)
     scorer = open_scorer(record.scorer, registry)
     described = calibration_record(
@@ -91,7 +122,12 @@ def recalibrate(
         fingerprint=fingerprint,
     )
     changed = recalibrated(run, described, predictions, seen)
-    return Recalibration(changed, record.threshold, fresh, *calibrating_scores(changed, registry))
+    return Recalibration(changed, record.threshold, fresh, *calibrating_scores(changed, registry), drift)
+
+
+def _moved(drift: Drift, leave_one_out: bool) -> str:
+    direction = "higher" if leave_one_out or drift.shift > 0.5 else "lower"
+    return f"the new images score {direction} than those that set the threshold so far, p = {drift.p_value:.2g}"
 
 
 def _names_beside(kept: Predictions, new: Predictions) -> dict[str, str]:

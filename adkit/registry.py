@@ -55,9 +55,7 @@ class Catalogue(Generic[EntryType]):
 
     def get(self, name: str) -> EntryType:
         """The entry of that name; raises PluginError when there is none, or two."""
-        if name not in self.entries:
-            raise PluginError(f"there is no {self.sort} named {name!r}", hint=nearest(name, self.entries))
-        claims = self.claims[name]
+        claims = self._claims_of(name)
         if len(claims) > 1:
             origins = " and ".join(plugin.origin for plugin in claims)
             raise PluginError(
@@ -67,8 +65,13 @@ class Catalogue(Generic[EntryType]):
         return self.entries[name]
 
     def origin(self, name: str) -> Plugin:
-        """The plugin that brings the entry of that name."""
-        return self.claims[name][0]
+        """The plugin that brings the entry of that name, the first of them where two do; PluginError for none."""
+        return self._claims_of(name)[0]
+
+    def _claims_of(self, name: str) -> list[Plugin]:
+        if name not in self.entries:
+            raise PluginError(f"there is no {self.sort} named {name!r}", hint=nearest(name, self.entries))
+        return self.claims[name]
 
 
 @dataclass

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 2
+FORMAT = 3
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -117,7 +117,7 @@ class SeenData:
     """Checksums of files that a run has seen, by sample id: no promise holds for judging them again."""
 
     training: Mapping[str, str]
-    calibration: Mapping[str, str]  # empty where the training samples themselves calibrate
+    calibration: Mapping[str, str]  # empty as long as only the training samples themselves calibrate
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -165,6 +165,12 @@ class Run:
 
     folder: Path
     record: RunRecord
+
+    @property
+    def argument(self) -> str:
+        """What a command takes to mean this run: its id where runs usually are, else the path of its folder."""
+        folder = self.folder.resolve()
+        return self.record.id if folder == (default_runs_root() / self.record.id).resolve() else str(folder)
 
     def state(self) -> dict[str, Tensor]:
         """The method's state."""
@@ -278,15 +284,16 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
     Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
     """
     if name != "latest":
-        for candidate in (root / name, Path(name)):
-            if is_folder(candidate):
-                run = open_run(candidate)
-                if method not in (None, run.record.method):
-                    raise RunError(
-                        f"the run {name} is of {run.record.method}, not of {method}",
-                        hint=f"leave --method out, or name a run of {method}",
-                    )
-                return run
+        folders = [folder for folder in (root / name, Path(name)) if is_folder(folder)]
+        if folders:
+            # With "." or "" for a name, the first of them is the root itself.
+            run = open_run(next((folder for folder in folders if (folder / RECORD).exists()), folders[-1]))
+            if method not in (None, run.record.method):
+                raise RunError(
+                    f"the run {name} is of {run.record.method}, not of {method}",
+                    hint=f"leave --method out, or name a run of {method}",
+                )
+            return run
         ids = [folder.name for folder, _ in list_runs(root)]
         raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
     runs = list_runs(root)

@@ -22,6 +22,7 @@ _FAULTS = {
     errno.ENOTDIR: ("a file stands where a folder was expected", "choose another folder"),
     errno.EEXIST: ("a file stands where a folder was expected", "choose another folder"),
     errno.EISDIR: ("a folder stands where a file was expected", "name a file, or choose another place"),
+    errno.EBUSY: ("it is in use", "choose another place"),
     errno.ENOENT: ("the folder cannot be made", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
@@ -37,6 +38,13 @@ def storage_faults(path: Path) -> Iterator[None]:
             raise
         found, hint = _FAULTS[error.errno]
         raise StorageError(f"cannot write {path}: {found}", hint=f"{hint}; nothing was left half-written") from None
+
+
+def refuse_folder(path: Path | None) -> None:
+    """Raises StorageError when a folder stands where a file is to be written; for asking before the work is done."""
+    if path is not None and is_folder(path):
+        with storage_faults(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def is_folder(path: Path) -> bool:
@@ -78,6 +86,7 @@ def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, then gives it its own; parent folders are made."""
+    refuse_folder(path)
     with storage_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from adkit.calibration import CERTAINTY, Rule, Threshold, p_values, parse_rate, threshold_from, unit_scores
+from adkit.calibration import (
+    CERTAINTY,
+    Rule,
+    Threshold,
+    bound_text,
+    counted,
+    p_values,
+    parse_rate,
+    rate_text,
+    threshold_from,
+    unit_scores,
+)
 from adkit.errors import PromiseError
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
@@ -95,9 +106,75 @@ def test_too_few_scores_give_the_strictest_threshold_and_say_so() -> None:
     assert (threshold.value, threshold.rank, threshold.expected_rate) == (3.0, 1, 0.25)
     assert threshold.certain_rate == pytest.approx(1 - 0.05 ** (1 / 3))
     assert threshold.promise() == (
-        "flags about 1 in 4 normal images (25.00%), with 95% certainty at most 63.2%; "
-        "from 3 out-of-sample normal scores"
+        "flags about 1 in 4 normal images (25.00%), with 95% certainty at most 64%; from 3 out-of-sample normal scores"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "rank", "expected"),
+    [
+        (
+            1,
+            1,
+            "about 1 in 2 normal images (50.00%), with 95% certainty at most 95%; from 1 out-of-sample normal score",
+        ),
+        (4, 4, "about 80 of 100 normal images (80.00%), with 95% certainty at most 99%; from 4 out-of"),
+        (320, 3, "about 1 in 107 normal images (0.93%), with 95% certainty at most 2.0%; from 320 out-of"),
+        (19_999, 1, "about 1 in 20000 normal images (0.0050%), with 95% certainty at most 0.015%; from 19,999 out-of"),
+    ],
+)
+def test_the_promise_in_words(count: int, rank: int, expected: str) -> None:
+    threshold = threshold_from(np.arange(float(count)), Rule("expected", rank / (count + 1)))
+    assert threshold.rank == rank
+    found = threshold.promise()
+    assert found.startswith(f"flags {expected}")
+    assert found.endswith("score" if count == 1 else "scores")
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (0.0235, "2.4%"),
+        (0.000123, "0.013%"),
+        (0.02, "2.0%"),
+        (0.07, "7.0%"),  # 100 times it is a little more than 7
+        (0.632, "64%"),
+        (0.9999, "100%"),
+        (1.0, "100%"),
+        (1e-7, "0.000010%"),
+    ],
+)
+def test_a_bound_is_rounded_up_to_two_digits(rate: float, expected: str) -> None:
+    assert bound_text(rate) == expected
+
+
+@UNHURRIED
+@given(st.floats(1e-9, 1))
+def test_a_bound_never_says_less_than_it_is(rate: float) -> None:
+    said = float(bound_text(rate).removesuffix("%")) / 100
+    assert rate * (1 - 1e-9) <= said <= rate * 1.1 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(0.0093, "0.93%"), (0.0106, "1.06%"), (0.25, "25.00%"), (0.00093, "0.093%"), (0.000123, "0.012%"), (0.0, "0.00%")],
+)
+def test_an_expected_rate_has_two_digits_at_least(rate: float, expected: str) -> None:
+    assert rate_text(rate) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, "50%"), (93, "1.1%"), (10_000, "0.01%"), (400_000, "0.00025%")])
+def test_the_lowest_rate_that_scores_support(count: int, expected: str) -> None:
+    assert Rule("expected", 1e-6).supported(count) == expected
+    assert Rule("expected", parse_rate(expected)).rank(count) >= 1
+
+
+def test_one_is_no_plural() -> None:
+    found = [counted(number, "image") for number in (0, 1, 2, 1200)]
+    assert found == ["0 images", "1 image", "2 images", "1,200 images"]
+    with pytest.raises(PromiseError) as caught:
+        Rule("expected", 0.01).rank(98)
+    assert caught.value.hint == "add 1 image of good parts, or ask for 1.1%"
 
 
 def test_without_scores_there_is_no_threshold() -> None:
@@ -357,7 +434,7 @@ def test_the_usual_rule_and_percentiles_never_refuse(count: int, rule: Rule) -> 
 
 
 @UNHURRIED
-@given(st.integers(1, 2000), st.sampled_from(["expected", "certain"]))
+@given(st.integers(1, 2000) | st.integers(1, 900_000), st.sampled_from(["expected", "certain"]))
 def test_the_rate_that_a_refusal_offers_is_accepted(count: int, kind: Literal["expected", "certain"]) -> None:
     rule = Rule(kind, 1e-6)
     with pytest.raises(PromiseError) as caught:
@@ -366,9 +443,9 @@ def test_the_rate_that_a_refusal_offers_is_accepted(count: int, kind: Literal["e
     assert offered == rule.supported(count)
     rate = parse_rate(offered)
     assert Rule(kind, rate).rank(count) >= 1
-    # And there is none below it, but for rounding up to a tenth of a percent.
+    # And there is none below it, but for rounding up to two significant digits.
     lowest = 1 / (count + 1) if kind == "expected" else 1 - (1 - CERTAINTY) ** (1 / count)
-    assert lowest - 1e-9 <= rate <= lowest + 0.001 + 1e-9
+    assert lowest - 1e-9 <= rate <= 1.1 * lowest + 1e-9
 
 
 def test_a_refusal_names_what_is_needed_and_what_there_is() -> None:

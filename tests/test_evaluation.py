@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,11 @@ import numpy as np
 import pytest
 
 from adkit.calibration import Rule
-from adkit.errors import DatasetError, FrameError
+from adkit.errors import DatasetError, FrameError, PluginError
 from adkit.evaluation import MOST_MISTAKES, Evaluation, evaluate
 from adkit.outcomes import outcomes, precision_recall_curve, roc_curve
 from adkit.recalibration import recalibrate
-from adkit.registry import Registry
+from adkit.registry import Registry, load_registry
 from adkit.runs import EVALUATION, Run, open_run
 from adkit.sources import open_datasets
 from tests.greys import METHODS, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
@@ -194,11 +198,42 @@ def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Reg
         evaluate(run, registry, device="cpu")
 
 
+def test_a_run_that_cannot_be_written_is_judged_all_the_same(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    stored = evaluate(run, registry, device="cpu")
+    assert stored.not_stored is None
+    shutil.rmtree(run.folder / EVALUATION)
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("adkit.storage.tempfile.mkdtemp", refuse)
+    found = evaluate(run, registry, device="cpu")
+    assert found.not_stored == f"cannot write {run.folder / EVALUATION}: the disk is read-only"
+    assert found.as_json() == stored.as_json()
+    assert not (run.folder / EVALUATION).exists()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_without_the_method_there_is_no_judging(stored: bool, tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    if stored:
+        evaluate(run, registry, device="cpu")
+    with pytest.raises(PluginError, match="there is no method named 'grey_without_one'"):
+        evaluate(run, load_registry(), device="cpu")
+
+
 def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    assert evaluate(run, registry, device="cpu").seen == []
+    before = evaluate(run, registry, device="cpu")
+    assert (before.seen, before.flattery) == ([], None)
     good = tmp_path / "parts" / "test" / "good"
     changed = recalibrate(run, registry, [str(good)], keep=True, device="cpu").run
     found = evaluate(changed, registry, device="cpu")
     assert sorted(found.seen) == sorted(str(path) for path in good.iterdir())
     assert found.as_json()["seen"] == found.seen
+    told = "among those that the run learned from or was calibrated with, and"
+    assert found.flattery == f"6 test images are {told} flatter it"
+    assert replace(found, seen=found.seen[:1]).flattery == f"1 test image is {told} flatters it"

@@ -106,6 +106,11 @@ def test_nothing_but_seen_images_is_refused(run: Run, learned: list[Path], tmp_p
     assert "taken later" in caught.value.hint
 
 
+def test_the_one_seen_image_is_one(run: Run, learned: list[Path]) -> None:
+    with pytest.raises(DatasetError, match="the run has seen the one image of "):
+        fresh_normals([str(learned[0])], seen_by(run))
+
+
 def test_a_place_without_images_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no image in the folder"):
         fresh_normals([str(tmp_path)], seen_by(run))

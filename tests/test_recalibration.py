@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adkit.audit import audit
+from adkit.audit import LEVEL, audit
 from adkit.calibration import Rule, threshold_from
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, PromiseError, StorageError
 from adkit.recalibration import recalibrate
 from adkit.registry import Registry
 from adkit.runs import CALIBRATION, DATA, MODEL, RECORD, Run, find_run, open_run
 from adkit.sources import content_hashes, data_hash, loose_samples
+from adkit.statistics import drift_test
 from adkit.workflows import open_judge, open_scorer, sample_scores
-from tests.greys import METHODS, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
+from tests.greys import METHODS, SPREAD, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,99 @@ def test_a_later_audit_leaves_the_calibrating_images_out(run: Run, registry: Reg
     assert len(found.scores) == 50
     with pytest.raises(DatasetError, match="the run has seen all 150"):
         audit(open_run(run.folder), registry, images[:150], device="cpu")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("method", ["grey", "grey_without_one"])
+def test_images_that_replace_others_under_their_names_may_do_so_again(
+    method: str, keep: bool, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training images stand where later ones are written; leave-one-out scores are of these very names."""
+    monkeypatch.chdir(tmp_path)
+    samples = loose_samples([str(path) for path in paint(Path("parts"), usual_levels(30, 20), seed=20)])
+    dataset = Greys([sample.frame.path for sample in samples])
+    dataset.train = samples
+    run = fit_greys(registry, dataset, tmp_path / "runs", method=method)
+    count, contents = len(run.calibration().ids), set(run.seen().calibration.values())
+    for day in range(1, 4):
+        paint(Path("parts"), usual_levels(30, 20 + day), seed=20 + day)
+        fresh = set(content_hashes(loose_samples(["parts"])).values())
+        run = recalibrate(open_run(run.folder), registry, ["parts"], keep=keep, device="cpu").run
+        count, contents = (count + 30, contents | fresh) if keep else (30, fresh)
+        seen, predictions = run.seen(), run.calibration()
+        assert run.record.threshold.count == len(set(predictions.ids)) == count
+        assert set(seen.calibration) == set(predictions.ids)
+        assert contents <= set(seen.calibration.values())
+        assert run.record.calibration.data_hash == data_hash(seen.calibration)
+
+
+# Scores of other parts.
+
+
+@pytest.mark.parametrize(("shift", "direction"), [(1.5, "higher"), (-1.5, "lower")])
+def test_scores_that_moved_are_told(
+    shift: float, direction: str, run: Run, registry: Registry, more: Path, tmp_path: Path
+) -> None:
+    first = recalibrate(run, registry, [str(more)], device="cpu")
+    assert first.drift is not None
+    assert first.drift.p_value >= LEVEL
+    assert first.warning is None
+    levels = [level + shift * SPREAD for level in usual_levels(60, 7)]
+    others = paint(tmp_path / "others", levels, seed=7)[0].parent
+    second = recalibrate(first.run, registry, [str(others)], device="cpu")
+    assert second.drift == drift_test(first.scores, second.scores)
+    assert second.drift.p_value < LEVEL
+    assert second.warning is not None
+    assert second.warning.startswith(
+        f"the new images score {direction} than those that set the threshold so far, p = {second.drift.p_value:.2g}; "
+    )
+    assert second.run.record.threshold.count == 60
+
+
+def test_lower_scores_than_leave_one_out_are_no_sign(
+    originals: dict[str, Path], registry: Registry, tmp_path: Path
+) -> None:
+    run = open_run(shutil.copytree(originals["grey_without_one"], tmp_path / "runs" / "one"))
+    for name, shift, warned in (("dark", -2.0, False), ("bright", 2.0, True)):
+        levels = [level + shift * SPREAD for level in usual_levels(40, 8)]
+        images = paint(tmp_path / name, levels, seed=8)[0].parent
+        copy = open_run(shutil.copytree(run.folder, tmp_path / "runs" / name))
+        result = recalibrate(copy, registry, [str(images)], device="cpu")
+        assert (result.warning is not None) is warned
+
+
+def test_a_rule_alone_has_no_drift(run: Run, registry: Registry) -> None:
+    result = recalibrate(run, registry, rule=Rule("percentile", 0.5))
+    assert result.drift is None
+    assert result.warning is None
+
+
+@pytest.mark.parametrize("shift", [-3.0, 3.0])
+def test_scores_of_other_parts_are_not_pooled(
+    shift: float, run: Run, registry: Registry, more: Path, tmp_path: Path
+) -> None:
+    recalibrate(run, registry, [str(more)], device="cpu")
+    levels = [level + shift * SPREAD for level in usual_levels(30, 9)]
+    others = paint(tmp_path / "others", levels, seed=9)[0].parent
+    before = bytes_below(run.folder.parent)
+    with pytest.raises(PromiseError, match="pooled scores of different parts promise nothing") as caught:
+        recalibrate(open_run(run.folder), registry, [str(others)], keep=True, device="cpu")
+    assert caught.value.hint == "leave --keep out"
+    assert bytes_below(run.folder.parent) == before
+    assert recalibrate(open_run(run.folder), registry, [str(others)], device="cpu").warning
+
+
+def test_still_images_cannot_calibrate_a_run_of_clips(registry: Registry, tmp_path: Path, more: Path) -> None:
+    paths = paint(tmp_path / "frames", usual_levels(40, 3), seed=3)
+    clips = [f"clip {number // 4}" for number in range(40)]
+    run = fit_greys(registry, Greys(paths, clips), tmp_path / "runs", method="grey_without_one")
+    assert run.record.threshold.unit == "clip"
+    before = bytes_below(run.folder)
+    with pytest.raises(DatasetError, match=r"the promise of this run counts clips, and .* names still images"):
+        recalibrate(run, registry, [str(more)], device="cpu")
+    with pytest.raises(DatasetError, match="counts clips"):
+        audit(run, registry, [str(more)], device="cpu")
+    assert bytes_below(run.folder) == before
 
 
 # Refusals and interruptions leave the run as it was, to the byte.

@@ -170,8 +170,9 @@ def test_the_order_of_entry_points_does_not_matter(install: Install) -> None:
     assert forwards.methods.names() == backwards.methods.names()
 
 
-def test_an_unknown_name_gets_a_hint(install: Install) -> None:
+@pytest.mark.parametrize("question", ["get", "origin"])
+def test_an_unknown_name_gets_a_hint(install: Install, question: str) -> None:
     registry = load_registry([install("good", GOOD)])
     with pytest.raises(PluginError, match="there is no method named 'brightnes'") as caught:
-        registry.methods.get("brightnes")
+        getattr(registry.methods, question)("brightnes")
     assert caught.value.hint == "did you mean brightness? Known: brightness"

@@ -269,14 +269,16 @@ def test_a_record_may_be_laid_out_anew(tmp_path: Path) -> None:
     assert open_run(folder).record.id == "one"
 
 
-def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("found", [2, 4])
+def test_a_record_of_another_format_is_refused(tmp_path: Path, found: int) -> None:
     folder = saved(tmp_path)
-    edit(folder, lambda body: body.update(format=3))
-    with pytest.raises(RunError, match=r"run\.json has format 3, expected 2"):
+    edit(folder, lambda body: body.update(format=found))
+    with pytest.raises(RunError, match=rf"run\.json has format {found}, expected 3") as caught:
         open_run(folder)
+    assert caught.value.hint == "fit again with this adkit"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 2', b"\xff\xfe", b"[]", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 3', b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path)
     (folder / RECORD).write_bytes(content)
@@ -331,6 +333,34 @@ def test_a_run_by_its_id_or_path(three_runs: Path, tmp_path_factory: pytest.Temp
     assert find_run(three_runs, "b-bottle").record.id == "b-bottle"
     elsewhere = tmp_path_factory.mktemp("other_root")
     assert find_run(elsewhere, str(three_runs / "b-bottle")).record.id == "b-bottle"
+
+
+@pytest.mark.parametrize("name", [".", "", "./", "../b-bottle/", "../b-bottle"])
+def test_a_run_by_the_path_from_within(three_runs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(three_runs / "b-bottle")
+    for root in (three_runs, Path("runs")):
+        assert find_run(root, name).record.id == "b-bottle"
+    assert find_run(three_runs, "c-bottle/").record.id == "c-bottle"
+
+
+def test_a_folder_that_is_no_run_is_named(three_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (three_runs / "c-bottle" / RECORD).unlink()
+    with pytest.raises(RunError, match=r"c-bottle is not a run: it has no run\.json"):
+        find_run(three_runs, "c-bottle")
+    monkeypatch.chdir(three_runs)
+    with pytest.raises(RunError, match=r"^\. is not a run"):
+        find_run(three_runs, ".")
+
+
+def test_commands_take_the_id_of_a_run_where_runs_usually_are(
+    three_runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = three_runs / "b-bottle"
+    assert open_run(folder).argument == str(folder.resolve())
+    monkeypatch.setenv("ADKIT_RUNS", str(three_runs))
+    assert open_run(folder).argument == "b-bottle"
+    renamed = folder.rename(tmp_path / "best")
+    assert open_run(renamed).argument == str(renamed.resolve())
 
 
 def test_a_damaged_run_is_refused_when_it_is_named(three_runs: Path) -> None:

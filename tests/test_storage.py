@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import StorageError
-from adkit.storage import checksum, is_folder, storage_faults, whole_folder, write_whole
+from adkit.storage import checksum, is_folder, refuse_folder, storage_faults, whole_folder, write_whole
 
 
 def names_in(folder: Path) -> list[str]:
@@ -131,11 +131,25 @@ def test_of_a_file_that_fails_nothing_remains(tmp_path: Path, monkeypatch: pytes
         (errno.EROFS, "the disk is read-only"),
         (errno.EACCES, "no permission to write"),
         (errno.ENAMETOOLONG, "the path is too long"),
+        (errno.EISDIR, "a folder stands where a file was expected"),
+        (errno.EBUSY, "it is in use"),
     ],
 )
 def test_what_a_user_can_mend_is_said(number: int, message: str) -> None:
     with pytest.raises(StorageError, match=f"cannot write here: {message}"), storage_faults(Path("here")):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("name", [".", "..", "x", "/"])
+def test_a_folder_in_a_files_place_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "x").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for write in (refuse_folder, lambda path: write_whole(path, b"")):
+        with pytest.raises(StorageError, match="a folder stands where a file was expected"):
+            write(Path(name))
+    assert names_in(tmp_path / "here") == ["x"]
+    for absent in (None, Path("new")):
+        refuse_folder(absent)
 
 
 def test_other_faults_keep_their_traceback() -> None:

@@ -28,9 +28,12 @@ def print_threshold(record: RunRecord) -> None:
         typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
     wanted = Rule().scores_wanted
     if calibration.rule.kind == "usual" and threshold.count < wanted:
-        typer.secho(
-            f"  a promise of {Rule().level:.0%} needs {wanted} such scores: adkit calibrate adds them", fg="yellow"
+        advice = (
+            "adkit calibrate RUN --normal DIR --keep adds them"
+            if threshold.unit == "image"
+            else "fit again with more clips"
         )
+        typer.secho(f"  a promise of {Rule().level:.0%} needs {wanted} such scores: {advice}", fg="yellow")
 
 
 def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:
@@ -41,9 +44,10 @@ def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:
     if apart is None:
         return
     count = len(apart.positions)
+    these, lie = ("this", "lies") if count == 1 else ("these", "lie")
     typer.secho(
-        f"look at these: {count} of {len(scores)} scores lie apart from the rest (none between {apart.gap_from:.3f} "
-        f"and {apart.gap_to:.3f}), as if anomalous parts were among the normal ones",
+        f"look at {these}: {count} of {len(scores)} scores {lie} apart from the rest (none between "
+        f"{apart.gap_from:.3f} and {apart.gap_to:.3f}), as if anomalous parts were among the normal ones",
         err=True,
         fg="yellow",
     )

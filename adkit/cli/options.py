@@ -55,7 +55,7 @@ MaxFalseAlarmsOption = Annotated[
         "--max-false-alarms",
         metavar="RATE",
         help="The share of good parts that may be flagged, such as 1%; refused where the good images are too few.",
-        show_default="1%, or as few as the images support",
+        show_default="1%, or as few as the images support; calibrate: the rule that the run has",
     ),
 ]
 CertainOption = Annotated[

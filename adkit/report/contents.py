@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adkit.audit import LEVEL
+from adkit.calibration import bound_text, counted, rate_text
 from adkit.evaluation import Evaluation
 from adkit.outcomes import Outcomes
 from adkit.registry import Registry
@@ -13,7 +14,7 @@ from adkit.report import words
 from adkit.report.svg import plain
 from adkit.report.thresholds import Step
 from adkit.runs import MODEL, RunRecord
-from adkit.statistics import alarms_p_value
+from adkit.statistics import alarms_p_value, noticeable_rate
 
 Rows = list[tuple[str, str]]
 
@@ -67,16 +68,18 @@ def headline(found: Outcomes) -> str:
 
 
 def promise_kept(evaluation: Evaluation) -> str | None:
-    """Whether the false alarms of the test split agree with the promise; None where that cannot be told."""
+    """Whether the false alarms of the test split speak against the promise; None where that cannot be told."""
     alarms, threshold = evaluation.outcomes.false_alarms, evaluation.threshold
-    if not alarms.total or threshold.unit != "image":
+    if not alarms.total or threshold.unit != "image" or evaluation.seen:
         return None
     chance = alarms_p_value(alarms.count, alarms.total, threshold.rank, threshold.count)
-    counted = f"On the test split it flagged {alarms.count} of {alarms.total} good parts"
+    found = f"On the test split it flagged {alarms.count} of {counted(alarms.total, 'good part')}"
+    if noticeable_rate(alarms.total, threshold.rank, threshold.count, LEVEL) is None:
+        return f"{found}; so few would not speak against the promise even if all were flagged."
     if chance >= LEVEL:
-        return f"{counted}, which agrees with the promise."
+        return f"{found}, which does not speak against the promise."
     return (
-        f"{counted}. That is more than the promise allows: so many or more would come of a kept promise with "
+        f"{found}. That is more than the promise allows: so many or more would come of a kept promise with "
         f"p = {chance:.2g}. Are these parts like those that the threshold was set from?"
     )
 
@@ -126,7 +129,7 @@ def cost_rows(record: RunRecord) -> Rows:
     """What learning took, and what the model takes."""
     height, width = record.frame_size
     rows = [
-        ("learned from", f"{words.whole(record.train_count)} images"),
+        ("learned from", counted(record.train_count, "image")),
         *((_TIMINGS.get(name, name), words.seconds(taken)) for name, taken in record.timings_s.items()),
         ("device", record.device),
         ("images are resized to", f"{width} × {height} px (width × height)"),
@@ -165,42 +168,41 @@ def fact_rows(record: RunRecord) -> Rows:
 def split_rows(record: RunRecord, evaluation: Evaluation | None) -> list[tuple[str, str, str]]:
     """Which data did what: (data, how much of it, its part)."""
     calibration = record.calibration
-    unit = calibration.threshold.unit
+    threshold = calibration.threshold
     rows = [
-        (f"training split of {record.dataset}", f"{words.whole(record.train_count)} images", "the method learned"),
+        (f"training split of {record.dataset}", counted(record.train_count, "image"), "the method learned"),
         (
             f"{calibration.source}, of {calibration.data}",
-            f"{words.whole(calibration.threshold.count)} {unit}s",
+            counted(threshold.count, threshold.unit),
             "set the threshold, and nothing else did",
         ),
     ]
     if evaluation is not None:
-        count = len(evaluation.samples)
-        rows.append(
-            (
-                f"test split of {record.dataset}",
-                f"{words.whole(count)} images",
-                "only judged: no threshold, scorer or option was taken from it by adkit",
-            )
-        )
+        part = "only judged: no threshold, scorer or option was taken from it by adkit"
+        if evaluation.seen:
+            part = f"judged, although the run learned from {len(evaluation.seen)} of them or was calibrated with them"
+        rows.append((f"test split of {record.dataset}", counted(len(evaluation.samples), "image"), part))
     return rows
 
 
-def step_texts(steps: list[Step], run_id: str, evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    """What the slider says at each step: every text is written here, the page only shows it."""
+def step_texts(steps: list[Step], command: str, evaluation: Evaluation | None) -> list[dict[str, Any]]:
+    """What the slider says at each step: every text is written here, the page only shows it.
+
+    `command` calibrates the run once it is given a rate.
+    """
     found = None if evaluation is None else evaluation.outcomes
     texts = []
     for step in steps:
         threshold = step.threshold
         things = "good parts" if threshold.unit == "image" else "normal clips"
-        expected = words.percent(threshold.expected_rate, 2)
+        expected = rate_text(threshold.expected_rate)
         row: dict[str, Any] = {
             "threshold": words.figure(threshold.value),
             "rank": f"{threshold.rank} of {threshold.count}",
             "expected": expected,
             "in_words": words.of_thousand(threshold.expected_rate, things),
-            "certain": words.percent(threshold.certain_rate),
-            "command": f"adkit calibrate {run_id} --max-false-alarms {step.rate}",
+            "certain": bound_text(threshold.certain_rate),
+            "command": f"{command} --max-false-alarms {step.rate}",
             "name": plain(step.name),
             "chosen": step.chosen,
             "in_table": step.in_table,

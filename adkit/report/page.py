@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from adkit import __version__
-from adkit.calibration import Rule, Threshold
+from adkit.calibration import Rule, Threshold, bound_text, counted, rate_text
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation import Evaluation, evaluate
 from adkit.interfaces import Progress, Silent
@@ -26,7 +26,7 @@ from adkit.report.svg import plain
 from adkit.report.thresholds import threshold_steps
 from adkit.runs import REPORT, Run
 from adkit.statistics import looks_mixed
-from adkit.storage import write_whole
+from adkit.storage import refuse_folder, write_whole
 from adkit.workflows import PIXEL_SHARE, calibrating_scores
 
 if TYPE_CHECKING:
@@ -58,12 +58,15 @@ def write_report(
     test split, or when the data is no longer found, the page leaves that part out and says why. Raises AdkitError
     for what the user can mend.
     """
+    refuse_folder(output)
     progress = progress or Silent()
     evaluation, why_not = _judged(run, registry, root, device, skip_bad, progress)
     page = render_run(run, registry, evaluation, why_not, root=root, device=device, progress=progress)
     path = output or run.folder / REPORT
     write_whole(path, page.encode(errors="backslashreplace"))  # file names may be any bytes
     notes = [] if why_not is None else [f"the report has no part on a test split: {why_not}"]
+    if evaluation and evaluation.not_stored:
+        notes.append(f"the result is not stored in the run: {evaluation.not_stored}")
     notes += [f"unreadable, left out: {path}" for path in evaluation.unreadable] if evaluation else []
     return Report(path, tuple(notes))
 
@@ -82,7 +85,8 @@ def render_run(
     record, threshold = run.record, run.record.threshold
     names, scores = calibrating_scores(run, registry)
     steps = threshold_steps(names, scores, threshold, evaluation)
-    texts = contents.step_texts(steps, record.id, evaluation)
+    calibrate_command = plain(shlex.join(["adkit", "calibrate", run.argument]))
+    texts = contents.step_texts(steps, calibrate_command, evaluation)
     start = next(position for position, step in enumerate(steps) if step.chosen)
     histogram = plots.histogram(scores, [step.threshold.value for step in steps], start)
     for text, xs in zip(texts, histogram.positions, strict=True):
@@ -106,6 +110,7 @@ def render_run(
         "provenance_rows": contents.provenance_rows(record, evaluation),
         "fact_rows": contents.fact_rows(record),
         "pixel_share": PIXEL_SHARE,
+        "calibrate_command": calibrate_command,
         "fit_command": _fit_command(run),
     }
     if evaluation is not None:
@@ -139,6 +144,9 @@ def render(template: str, context: dict[str, Any]) -> str:
     )
     environment.filters |= {
         "percent": words.percent,
+        "rate": rate_text,
+        "bound": bound_text,
+        "counted": counted,
         "figure": words.figure,
         "metric": words.metric,
         "chance": words.chance,
@@ -159,7 +167,6 @@ def _judged(
 ) -> tuple[Evaluation | None, str | None]:
     """The evaluation, or why there can be none."""
     try:
-        registry.methods.get(run.record.method)
         judged = evaluate(run, registry, root=root, device=device, skip_bad=skip_bad, progress=progress)
     except (DatasetError, PluginError) as error:
         return None, error.message

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,10 +73,10 @@ def fit_arguments(parts: Path, runs: Path, method: str = "grey") -> list[str]:
 
 def test_fit_says_what_sets_the_threshold_and_how_to_do_better(parts: Path, tmp_path: Path) -> None:
     printed = ok(*fit_arguments(parts, tmp_path)).stdout
-    assert "flags about 1 in 11 normal images (9.09%), with 95% certainty at most 25.9%" in printed
+    assert "flags about 1 in 11 normal images (9.09%), with 95% certainty at most 26%" in printed
     assert "by 10 of 50 training images, held out from fitting" in printed
     assert "of 1,000 good parts it flags about 91" in printed
-    assert "a promise of 1% needs 99 such scores: adkit calibrate adds them" in printed
+    assert "a promise of 1% needs 99 such scores: adkit calibrate RUN --normal DIR --keep adds them" in printed
 
 
 def test_fit_at_a_percentile_prints_the_consequence(parts: Path, tmp_path: Path) -> None:
@@ -242,6 +244,28 @@ def test_anomalous_parts_among_the_normal_ones_are_named(folder: Path, more: Pat
     assert [line.split("  ")[-1] for line in lines[1:]] == [str(path) for path in reversed(bright)]
 
 
+def test_one_anomalous_part_is_one(folder: Path, more: Path, tmp_path: Path) -> None:
+    new = Path(shutil.copytree(more, tmp_path / "new"))
+    paint(new, [USUAL + 20 * SPREAD], seed=9, name="bright")
+    lines = ok("calibrate", folder, "-n", new).stderr.splitlines()
+    assert lines[0].startswith("look at this: 1 of 121 scores lies apart from the rest")
+
+
+def test_other_parts_are_told_and_not_pooled(folder: Path, more: Path, tmp_path: Path) -> None:
+    ok("calibrate", folder, "-n", more)
+    others = paint(tmp_path / "others", [level + 3 * SPREAD for level in usual_levels(40, 6)], seed=6)[0].parent
+    before = bytes_below(folder.parent)
+    error, hint = refused("calibrate", folder, "-n", others, "--keep")
+    assert error.startswith("the new images score higher than those that set the threshold so far, p = ")
+    assert hint == "leave --keep out"
+    assert bytes_below(folder.parent) == before
+    result = ok("calibrate", folder, "-n", others, "-f", "json")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("the new images score higher than those that set the threshold so far, p = ")
+    assert line.endswith("look at them: if parts or camera changed this is meant, if defects are among them it is not")
+    assert json.loads(result.stdout)["drift_p_value"] < 0.01
+
+
 def test_many_anomalous_parts_are_counted(folder: Path, more: Path, tmp_path: Path) -> None:
     new = Path(shutil.copytree(more, tmp_path / "new"))
     paint(new, [USUAL + 20 * SPREAD + number for number in range(11)], seed=9, name="bright")
@@ -331,6 +355,34 @@ def test_eval_tells_rates_means_and_what_an_oracle_would_do(folder: Path) -> Non
     assert "mean score: " in printed
     assert "oracle: good parts that pass when 100% of defects are caught: 10 of 10" in printed
     assert "oracle: good parts that pass when 99% of defects are caught: 10 of 10" in printed
+
+
+def test_eval_goes_on_where_the_run_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bytes_below(folder)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("adkit.storage.tempfile.mkdtemp", refuse)
+    result = ok("eval", "--run", folder)
+    assert "good parts flagged: " in result.stdout
+    assert "pictures: " not in result.stdout
+    (note,) = result.stderr.splitlines()
+    assert note.startswith("the result is not stored in the run: cannot write ")
+    assert note.endswith("the disk is read-only")
+    assert bytes_below(folder) == before
+
+
+def test_eval_and_audit_refuse_a_folder_as_output_before_the_work(
+    folder: Path, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = bytes_below(tmp_path)
+    for command in (["eval", "--run", folder], ["audit", folder, "-n", more]):
+        error, hint = refused(*command, "-o", ".", "-f", "csv")
+        assert error == "cannot write .: a folder stands where a file was expected"
+        assert hint.startswith("name a file")
+    assert bytes_below(tmp_path) == before
 
 
 def test_eval_gives_outcomes_mistakes_and_curves_as_json(folder: Path) -> None:

@@ -63,6 +63,20 @@ def test_a_place_that_cannot_be_written_is_refused(runs: Path, tmp_path: Path) -
     assert "a file stands where a folder was expected" in result.stderr
 
 
+def test_a_folder_as_output_is_refused_before_the_work(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run,) = runs.iterdir()
+    before = sorted(run.rglob("*"))
+    for place in (".", tmp_path):
+        result = report("latest", "--runs", runs, "-o", place)
+        assert result.exit_code == 2
+        assert f"cannot write {place}: a folder stands where a file was expected" in result.stderr
+    assert sorted(run.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_data_that_is_gone_is_said_and_no_obstacle(runs: Path, tmp_path: Path) -> None:
     result = report("latest", "--runs", runs, "--root", tmp_path / "nowhere", "-o", tmp_path / "a.html")
     assert result.exit_code == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.calibration import Rule
+from adkit.calibration import Rule, bound_text
 from adkit.evaluation import evaluate
 from adkit.recalibration import recalibrate
 from adkit.registry import Registry
@@ -148,13 +149,13 @@ def test_the_slider_steps_are_those_that_calibrate_would_set(greys: Registry, fi
     for step in steps[:: len(steps) // 4]:
         copy = open_run(shutil.copytree(run.folder, tmp_path / "copies" / step["rank"]))
         command = step["command"].split()
-        assert command[:3] == ["adkit", "calibrate", run.record.id]
+        assert command[:3] == ["adkit", "calibrate", str(run.folder.resolve())]
         rule = Rule("expected", float(command[-1].rstrip("%")) / 100)
         threshold = recalibrate(copy, greys, rule=rule, device="cpu").run.record.threshold
         assert step["threshold"] == f"{threshold.value:#.4g}"
         assert step["rank"] == f"{threshold.rank} of {threshold.count}"
         assert step["expected"] == f"{threshold.expected_rate:.2%}"
-        assert step["certain"] == f"{threshold.certain_rate:.1%}"
+        assert step["certain"] == bound_text(threshold.certain_rate)
         called = found.scores > threshold.value
         assert step["false_alarms"] == f"{(called & ~found.anomalous).sum()} of {len(GOOD)}"
         assert step["misses"] == f"{(~called & found.anomalous).sum()} of {len(BRIGHT)}"
@@ -283,9 +284,60 @@ def test_the_headline_says_what_happened(
 
 def test_false_alarms_beyond_the_promise_are_said(greys: Registry, fit_grey: Fitted) -> None:
     kept, _ = page_of(fit_grey({"good": GOOD}), greys)
-    assert "which agrees with the promise" in kept.text
+    assert "flagged 0 of 12 good parts, which does not speak against the promise." in kept.text
+    few, _ = page_of(fit_grey({"good": GOOD[:1]}), greys)
+    assert "0 of 1 good part; so few would not speak against the promise even if all were flagged." in few.text
     broken, _ = page_of(fit_grey({"good": [150.0] * 10}), greys)
     assert "flagged 10 of 10 good parts. That is more than the promise allows" in broken.text
+
+
+def test_of_test_images_that_the_run_has_seen_nothing_is_claimed(
+    greys: Registry, fit_grey: Fitted, tmp_path: Path
+) -> None:
+    run = fit_grey({"good": GOOD, "bright": BRIGHT})
+    claims = ("speak against the promise", "that the run did not learn from", "only judged: no threshold")
+    before, _ = page_of(run, greys)
+    assert all(claim in before.text for claim in claims)
+    good = tmp_path / "mvtec" / "part" / "test" / "good"
+    seen, _ = page_of(recalibrate(run, greys, [str(good)], keep=True, device="cpu").run, greys)
+    assert not any(claim in seen.text for claim in claims)
+    assert "12 test images are among those that the run learned from or was calibrated with, and flatter" in seen.text
+    assert "judged, although the run learned from 12 of them or was calibrated with them" in seen.text
+
+
+def test_the_command_names_the_run_as_it_is_found(
+    greys: Registry, fit_grey: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fit_grey({"good": GOOD})
+    for root, name in ((run.folder.parent.parent, str(run.folder.resolve())), (run.folder.parent, run.record.id)):
+        monkeypatch.setenv("ADKIT_RUNS", str(root))
+        page, _ = page_of(run, greys)
+        assert all(step["command"].startswith(f"adkit calibrate {name} --max-false") for step in steps_of(page))
+        assert f"adkit calibrate {name} --max-false-alarms RATE" in page.text
+        assert f"adkit calibrate {name} --normal DIR --keep" in page.text
+
+
+def test_a_run_that_cannot_be_written_has_a_page_elsewhere(
+    greys: Registry, fit_grey: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fit_grey({"good": GOOD, "bright": BRIGHT})
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("adkit.storage.tempfile.mkdtemp", refuse)
+    written = write_report(run, greys, tmp_path / "page.html", device="cpu")
+    (note,) = written.notes
+    assert note.startswith("the result is not stored in the run: cannot write ")
+    assert "Metrics" in Page(written.path.read_text(encoding="utf-8")).text
+
+
+def test_one_of_each_is_no_plural(greys: Registry, fit_grey: Fitted) -> None:
+    page, _ = page_of(fit_grey({"good": GOOD[:1]}, "grey", training=3), greys)
+    assert "mvtec:part: 1 image of known truth" in page.text
+    assert "1 normal score is too few" in page.text
+    assert "Below is the 1 score of normal images" in page.text
+    assert re.search(r"\b1 (images|scores|normal scores|test images|training files|clips)\b", page.text) is None
 
 
 def test_scores_that_lie_apart_are_named(greys: Registry, fit_grey: Fitted, tmp_path: Path) -> None:

@@ -34,10 +34,12 @@ def audit(
     from adkit.cli.terminal import terminal_progress
     from adkit.errors import OptionError
     from adkit.runs import default_runs_root, find_run
+    from adkit.storage import refuse_folder
 
     if not normal:
         raise OptionError("audit was given no images of good parts", hint="add --normal DIR")
     chosen_format = format_of(format_, output)
+    refuse_folder(output)
     registry = loaded_registry()
     opened = find_run(runs or default_runs_root(), run)
     result = hold_against(opened, registry, normal, device=device, skip_bad=skip_bad, progress=terminal_progress())

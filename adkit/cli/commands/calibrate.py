@@ -61,11 +61,17 @@ def calibrate(
     )
     for note in result.fresh.notes() if result.fresh else ():
         typer.echo(note, err=True)
+    if result.warning:
+        typer.secho(result.warning, err=True, fg="yellow")
     warn_of_mixture(result.names, result.scores)
     if format_ is o.Format.table:
         typer.secho(f"run {result.run.record.id}", bold=True)
         print_threshold(result.run.record)
         typer.echo(f"  it was {result.before.value:.4f}: {result.before.promise()}")
+        if normal and not keep and result.run.record.threshold.expected_rate > result.before.expected_rate:
+            typer.secho(
+                "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
+            )
     else:
         row = _row(result)
         emit(format_, None, [row], row)
@@ -84,4 +90,5 @@ def _row(result: Recalibration) -> dict[str, object]:
         "rule": str(record.calibration.rule),
         "source": record.calibration.source,
         "data": record.calibration.data,
+        "drift_p_value": result.drift.p_value if result.drift else None,
     }

@@ -26,7 +26,10 @@ def compare(
         typer.Argument(metavar="[RUNS]...", help="Runs that were fitted before, instead of --methods."),
     ] = None,
     methods: Annotated[
-        str | None, typer.Option("--methods", "-m", help="Methods with their defaults, with commas between them; see: adkit list methods")
+        str | None,
+        typer.Option(
+            "--methods", "-m", help="Methods with their defaults, with commas between them; see: adkit list methods"
+        ),
     ] = None,
     grid: Annotated[
         Path | None, typer.Option("--grid", help="A TOML file of candidates with options; see docs/comparing.md.")
@@ -57,7 +60,7 @@ def compare(
     Finished cells in the output folder are used again: after Ctrl-C the same command goes on. Writes
     comparison.csv, .json, .md and .html.
 
-    Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --seeds 3 --output compare/[/bold]
+    Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --output compare/[/bold]
     """
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
@@ -114,7 +117,10 @@ def _plan(methods: str | None, grid: Path | None) -> Plan:
 
     if (methods is None) == (grid is None):
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
-        raise OptionError(f"compare was given {found}", hint="for example: adkit compare --methods patchknn --dataset demo:all; or --grid FILE.toml")
+        raise OptionError(
+            f"compare was given {found}",
+            hint="for example: adkit compare --methods patchknn --dataset demo:all; or --grid FILE.toml",
+        )
     return read_grid(grid) if grid else Plan(candidates_of(methods or ""))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,8 +36,10 @@ def evaluate(
     from adkit.cli.terminal import terminal_progress
     from adkit.pictures import redraw, write_pictures
     from adkit.runs import default_runs_root, find_run
+    from adkit.storage import refuse_folder
 
     chosen_format = format_of(format_, output)
+    refuse_folder(output)
     registry = loaded_registry()
     opened = find_run(runs or default_runs_root(), run)
     result = judging.evaluate(
@@ -51,15 +54,17 @@ def evaluate(
     pictures = heatmaps
     if heatmaps:
         write_pictures(result, heatmaps)
-    elif result.maps is not None:
+    elif result.maps is not None and not result.not_stored:
         pictures, _ = redraw(result)
+    if result.not_stored:
+        typer.secho(f"the result is not stored in the run: {result.not_stored}", err=True, fg="yellow")
     if chosen_format is not o.Format.table:
         emit(chosen_format, output, sample_rows(result), result.as_json())
     if format_ is o.Format.table:
         print_evaluation(result)
         if pictures:
             typer.echo(f"pictures: {pictures}")
-        typer.echo(f"curves, threshold slider and galleries in one page: adkit report {opened.record.id}")
+        typer.echo(f"curves, threshold slider and galleries in one page: adkit report {shlex.quote(opened.argument)}")
 
 
 def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
@@ -108,13 +113,8 @@ def print_evaluation(result: Evaluation) -> None:
     ]
     print_table("by kind", kinds)
     _print_outcomes(result)
-    if result.seen:
-        typer.secho(
-            f"{len(result.seen)} test images are among those that the run learned from or was calibrated with, and "
-            f"flatter it: {', '.join(result.seen[:3])}",
-            err=True,
-            fg="yellow",
-        )
+    if result.flattery:
+        typer.secho(f"{result.flattery}: {', '.join(result.seen[:3])}", err=True, fg="yellow")
     for path in result.unreadable:
         typer.secho(f"unreadable, left out: {path}", err=True, fg="yellow")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,21 +85,27 @@ def fit(
 
 def print_fitted(run: Run) -> None:
     """What was learned, what it promises, and what to do next."""
+    from adkit.calibration import counted
+
     record = run.record
     typer.secho(f"run {record.id}", bold=True)
     took = sum(record.timings_s.values())
     typer.echo(
-        f"  learned from {record.train_count} normal images of {record.dataset} in {took:.0f} s ({record.origin})"
+        f"  learned from {counted(record.train_count, 'normal image')} of {record.dataset} in {took:.0f} s "
+        f"({record.origin})"
     )
     if record.skipped:
-        typer.echo(f"  left out {len(record.skipped)} files that cannot be read: {', '.join(record.skipped[:3])}")
+        files = counted(len(record.skipped), "file")
+        typer.echo(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
     if record.copies:
-        typer.echo(f"  left out {len(record.copies)} copies of other images: {', '.join(record.copies[:3])}")
+        copies = counted(len(record.copies), "image")
+        typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
     for name, value in record.facts.items():
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
     print_threshold(record)
     typer.echo(f"  folder {run.folder}")
-    typer.echo(f"  next: adkit eval --run {record.id}   or   adkit score FILES --run {record.id}")
+    name = shlex.quote(run.argument)
+    typer.echo(f"  next: adkit eval --run {name}   or   adkit score FILES --run {name}")
 
 
 def _row(run: Run) -> dict[str, object]:
