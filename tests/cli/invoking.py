@@ -30,3 +30,13 @@ def refused(*arguments: str | Path | float) -> tuple[str, str]:
     assert error.startswith("error: ")
     assert hint.startswith("hint:  ")
     return error.removeprefix("error: "), hint.removeprefix("hint:  ")
+
+
+def fault(*arguments: str | Path | float) -> str:
+    """What a command that fails through the user's fault prints: exactly two lines."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()[-2:]
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("hint:  ")
+    return "\n".join(lines)

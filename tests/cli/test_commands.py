@@ -15,33 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from adkit.cli import app
 from adkit.cli.output import print_table
 from adkit.runs import open_run
+from tests.cli.invoking import fault, ok, run
 
 SMALL = ["--set", "size=64"]  # one small network export for all tests
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def ok(*arguments: str | Path) -> Result:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def fault(*arguments: str | Path) -> str:
-    """What a command that fails through the user's fault prints: exactly two lines."""
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    lines = result.stderr.strip().splitlines()[-2:]
-    assert lines[0].startswith("error: ")
-    assert lines[1].startswith("hint:  ")
-    return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
