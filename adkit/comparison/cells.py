@@ -198,12 +198,15 @@ def compute_cell(
     return cell
 
 
-def cell_of_run(run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
-    """An existing run as a cell; its cost is what the run remembers of it, and the time an image takes now."""
+def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
+    """An existing run as the cell of the candidate of that name.
+
+    Its cost is what the run remembers of it, and the time that an image takes now.
+    """
     judge = open_judge(run, registry, device=device)
     decode_ms, predict_ms = time_images(judge, evaluation.samples)
     return Cell(
-        run.record.id,
+        candidate,
         run.record.dataset,
         run.record.seed,
         str(run.folder.absolute()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -111,23 +112,28 @@ def compare_runs(
 
     Raises RunError for runs of different data, and for one that is named twice.
     """
-    ids = [run.record.id for run in runs]
-    if len(set(ids)) < len(ids):
+    if len({run.folder.resolve() for run in runs}) < len(runs):
         raise RunError("a run is named twice", hint="name each run once")
     for run in runs[1:]:
         if run.record.dataset != runs[0].record.dataset:
             raise RunError(
-                f"runs of different data cannot be compared: {ids[0]} is of {runs[0].record.dataset}, "
+                f"runs of different data cannot be compared: {runs[0].record.id} is of {runs[0].record.dataset}, "
                 f"{run.record.id} of {run.record.dataset}",
                 hint="compare methods over several categories with: adkit compare --methods A,B --dataset C,D",
             )
     cells = []
+    # Runs in different folders may have one id: it is unique in its own folder only.
+    ids = Counter(run.record.id for run in runs)
+    names = [run.record.id if ids[run.record.id] == 1 else str(run.folder) for run in runs]
     progress = progress or Silent()
     with progress.task("runs", len(runs)) as advance:
-        for run in runs:
+        for name, run in zip(names, runs, strict=True):
             evaluation = evaluate(run, registry, root=root, device=device, progress=progress)
-            cells.append(cell_of_run(run, evaluation, registry, device=device))
+            cells.append(cell_of_run(name, run, evaluation, registry, device=device))
             advance(1)
-    candidates = [Candidate(run.record.id, run.record.method, run.record.options, run.record.scorer) for run in runs]
+    candidates = [
+        Candidate(name, run.record.method, run.record.options, run.record.scorer)
+        for name, run in zip(names, runs, strict=True)
+    ]
     seeds = {run.record.seed for run in runs}
     return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {})

@@ -467,6 +467,15 @@ def test_a_run_that_is_named_twice_is_refused(runs: dict[str, Run], fakes: Regis
         compare_runs([runs["shade"], runs["level"], runs["shade"]], fakes, device="cpu")
 
 
+def test_runs_of_one_id_in_different_folders_are_told_apart(
+    runs: dict[str, Run], fakes: Registry, tmp_path: Path
+) -> None:
+    first = runs["shade"]
+    copy = open_run(Path(shutil.copytree(first.folder, tmp_path / first.record.id)))
+    result = compare_runs([first, copy], fakes, device="cpu")
+    assert [candidate.name for candidate in result.candidates] == [str(first.folder), str(copy.folder)]
+
+
 def test_runs_of_data_that_only_has_the_same_name_are_refused(
     runs: dict[str, Run], small_root: Path, fakes: Registry, tmp_path: Path
 ) -> None:
