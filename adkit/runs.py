@@ -18,7 +18,7 @@ import difflib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 3
+FORMAT = 4
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -72,6 +72,15 @@ class CalibrationRecord(BaseModel):
     pixel_threshold: Threshold | None
 
 
+class JointShare(BaseModel):
+    """What one dataset gave to a model that learned from several."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train_count: int
+    data_hash: str
+
+
 class RunRecord(BaseModel):
     """What run.json says."""
 
@@ -90,14 +99,16 @@ class RunRecord(BaseModel):
     device: str
     frame_size: tuple[int, int]  # (height, width) px
     window: int
-    train_count: int
-    data_hash: str  # of the training samples' ids and their files' contents
+    train_count: int  # images of this dataset that were learned from
+    data_hash: str  # of this dataset's training samples' ids and their files' contents
+    few: int | None = None  # so many images (clips) were drawn by the seed to learn from; None: all that could be
+    joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
     copies: list[str] = Field(default_factory=list)  # training files left out because others are the same
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]
-    timings_s: dict[str, float]
+    timings_s: dict[str, float]  # of all datasets together where the model learned from several
     versions: dict[str, str]
     files: dict[str, FileRecord] = Field(default_factory=dict)
 
@@ -110,6 +121,11 @@ class RunRecord(BaseModel):
     def pixel_threshold(self) -> Threshold | None:
         """The map value above which a place is outlined; None without maps."""
         return self.calibration.pixel_threshold
+
+    @property
+    def learned_with(self) -> dict[str, int]:
+        """How many images of other datasets the model learned from as well, by their specs."""
+        return {spec: share.train_count for spec, share in self.joint.items() if spec != self.dataset}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +228,21 @@ def save_run(
         except FileExistsError:
             continue  # another fit took the name in the meantime
         return Run(folder, named)
+
+
+def save_runs(
+    root: Path, state: Mapping[str, Tensor], parts: Sequence[tuple[RunRecord, Predictions, SeenData]]
+) -> list[Run]:
+    """Writes a new run for each part, all of one model, in their order; none remains if one fails."""
+    runs: list[Run] = []
+    try:
+        for record, calibration, seen in parts:
+            runs.append(save_run(root, record, state, calibration, seen))
+    except BaseException:
+        for run in runs:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return runs
 
 
 def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,24 +16,18 @@ import numpy as np
 from adkit import __version__
 from adkit.batches import FrameBatches, OnBad
 from adkit.calibration import Rule, Threshold, p_values, threshold_from, unit_scores
-from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError, RunError
+from adkit.errors import AdkitError, OptionError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
-from adkit.runs import CalibrationRecord, Predictions, Run, RunRecord, SeenData, new_run_id, save_run
-from adkit.sources import UNREADABLE, content_hashes, data_hash
+from adkit.runs import CalibrationRecord, JointShare, Predictions, Run, RunRecord, new_run_id, save_runs
+from adkit.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-HELD_OUT_SHARE = 0.2
-"""Of the training data, at least, for methods that cannot calibrate themselves."""
-HELD_OUT_MOST = 1 / 3
-"""Of the training data: what the usual rule may take to do what it aims at."""
-HELD_OUT_MOST_ON_DEMAND = 1 / 2
-"""Of the training data: what a promise that the user asked for may take."""
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
 
@@ -56,6 +48,7 @@ class FitRequest:
     device: str = "auto"
     rule: Rule = field(default_factory=Rule)
     skip_bad: bool = False
+    few: int | None = None  # learn from so many images (clips) drawn by the seed; all others set the threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +63,22 @@ class Scored:
 
 
 def check_settings(
-    method: str, options: Mapping[str, Any], scorer: str | None, device: str, registry: Registry
+    method: str,
+    options: Mapping[str, Any],
+    scorer: str | None,
+    device: str,
+    registry: Registry,
+    *,
+    few: int | None = None,
 ) -> None:
-    """Raises AdkitError for a method, option, scorer or device that is not to be had, before any data is read."""
+    """Raises AdkitError for a method, option, scorer or device that is not to be had, before any data is read.
+
+    So it does for fewer images than the method can learn from.
+    """
     method_class = registry.methods.get(method).load()
     parse_options(options_of(method_class), options, method)
     open_scorer(scorer or method_class.default_scorer, registry)
+    require_few(few, method, method_class)
     _pick_device(device)
 
 
@@ -84,61 +87,84 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
 
     Raises AdkitError for whatever the user can mend; then nothing was written.
     """
+    (run,) = fit_joint([request], registry, progress)
+    return run
+
+
+def fit_joint(requests: Sequence[FitRequest], registry: Registry, progress: Progress | None = None) -> list[Run]:
+    """Learns one model from the training splits of all requests, which differ in their dataset only; a run for each.
+
+    Every run holds that model, and a calibration on its own dataset's normal data alone: what is normal for a
+    screw scores otherwise than what is normal for a bottle. All datasets are checked before learning, and all
+    runs are written or none. Raises AdkitError for whatever the user can mend; then nothing was written.
+    """
     progress = progress or Silent()
-    entry = registry.methods.get(request.method)
-    method_class = entry.load()
+    request = requests[0]
+    if any(replace(other, dataset=request.dataset) != request for other in requests):
+        raise ValueError("requests to fit jointly may differ in their dataset only")
+    method_class = registry.methods.get(request.method).load()
     options = parse_options(options_of(method_class), request.options, request.method)
     scorer = open_scorer(request.scorer or method_class.default_scorer, registry)
+    data = training_data(
+        [one.dataset for one in requests],
+        request.method,
+        method_class,
+        request.rule,
+        seed=request.seed,
+        few=request.few,
+        skip_bad=request.skip_bad,
+        progress=progress,
+    )
 
-    samples, skipped = _training_samples(request, progress)
-    hashes = content_hashes(samples)
-    samples, copies = _without_copies(samples, hashes)
-    _require_enough(samples, skipped, method_class, request)
-    training, held_out = _split(samples, method_class, request)
     started = time.perf_counter()
     method = method_class(options, seed=request.seed, device=_pick_device(request.device))
-    method.fit(_batches(method, training), progress)
+    method.fit(FrameBatches(learned_together(data), method.frame_size, window=method.window), progress)
     fitted = time.perf_counter()
-    calibration, source = _calibrate(method, training, held_out, progress)
-    hashes = {sample.id: hashes[sample.id] for sample in samples}
-    described = calibration_record(
-        calibration,
-        scorer,
-        request.rule,
-        source=source,
-        leave_one_out=method.calibrates_itself(),
-        data=request.dataset.spec,
-        fingerprint=data_hash(hashes),
-    )
+    predictions = _out_of_sample(method, data, progress)
+    calibrations = [
+        calibration_record(
+            answers,
+            scorer,
+            request.rule,
+            source=one.calibration_source,
+            leave_one_out=not one.held_out,
+            data=one.dataset.spec,
+            fingerprint=one.fingerprint,
+        )
+        for one, answers in zip(data, predictions, strict=True)
+    ]
     calibrated = time.perf_counter()
 
-    record = RunRecord(
-        id=new_run_id(request.runs_root, request.method, Path(request.dataset.spec.partition(":")[2]).name),
-        created=datetime.now(UTC),
-        method=request.method,
-        origin=registry.methods.origin(request.method).origin,
-        options=options.model_dump(mode="json"),
-        scorer=request.scorer or method_class.default_scorer,
-        dataset=request.dataset.spec,
-        root=str(request.dataset.root) if request.dataset.root else None,
-        seed=request.seed,
-        device=method.device,
-        frame_size=method.frame_size,
-        window=method.window,
-        train_count=len(training),
-        data_hash=data_hash(hashes),
-        skipped=skipped,
-        copies=copies,
-        calibration=described,
-        facts=method.facts(),
-        timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
-        versions=_versions(),
-    )
-    seen = SeenData(
-        training={sample.id: hashes[sample.id] for sample in training},
-        calibration={sample.id: hashes[sample.id] for sample in held_out},
-    )
-    return save_run(request.runs_root, record, method.state(), calibration, seen)
+    shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
+    records = [
+        RunRecord(
+            id=new_run_id(request.runs_root, request.method, Path(one.dataset.spec.partition(":")[2]).name),
+            created=datetime.now(UTC),
+            method=request.method,
+            origin=registry.methods.origin(request.method).origin,
+            options=options.model_dump(mode="json"),
+            scorer=request.scorer or method_class.default_scorer,
+            dataset=one.dataset.spec,
+            root=str(one.dataset.root) if one.dataset.root else None,
+            seed=request.seed,
+            device=method.device,
+            frame_size=method.frame_size,
+            window=method.window,
+            train_count=len(one.learned),
+            data_hash=one.fingerprint,
+            few=request.few,
+            joint=shares if len(data) > 1 else {},
+            skipped=one.skipped,
+            copies=one.copies,
+            calibration=calibration,
+            facts=method.facts(),
+            timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
+            versions=_versions(),
+        )
+        for one, calibration in zip(data, calibrations, strict=True)
+    ]
+    seen = [seen_by(one, data) for one in data]
+    return save_runs(request.runs_root, method.state(), list(zip(records, predictions, seen, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -301,118 +327,23 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(ids, clips, join("maps"), join("scores"))
 
 
-def _training_samples(request: FitRequest, progress: Progress) -> tuple[list[Sample], list[str]]:
-    """The training samples, and the paths of those left out because they cannot be read."""
-    samples = request.dataset.samples("train")
-    if not samples:
-        raise DatasetError(
-            f"{request.dataset.spec} has no training image",
-            hint="adkit inspect shows how the folder was read",
-        )
-    anomalous = [sample for sample in samples if sample.anomalous]
-    if anomalous:
-        raise DatasetError(
-            f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
-            hint="learning takes good parts only: move the others to the test split",
-        )
-    if not request.skip_bad:
-        return samples, []
-    bad: list[str] = []
-
-    def note(sample: Sample, _: AdkitError) -> None:
-        bad.append(str(sample.frame))
-
-    readable: list[Sample] = []
-    by_id = {sample.id: sample for sample in samples}
-    with progress.task("checking files", len(samples)) as advance:
-        # Tiny frames: only whether each can be decoded matters here.
-        for batch in FrameBatches(samples, (1, 1), on_bad=note):
-            readable += [by_id[sample_id] for sample_id in batch.ids]
-            advance(len(batch))
-    return readable, bad
-
-
-def _without_copies(samples: list[Sample], hashes: Mapping[str, str]) -> tuple[list[Sample], list[str]]:
-    """Each still image once, and the paths of the copies that were left out.
-
-    A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
-    """
-    frames = Counter(sample.clip for sample in samples)
-    taken: set[str] = set()
-    kept: list[Sample] = []
-    copies: list[str] = []
-    for sample in samples:
-        content = hashes[sample.id]
-        if frames[sample.clip] == 1 and content in taken:
-            copies.append(str(sample.frame))
-            continue
-        if content != UNREADABLE:
-            taken.add(content)
-        kept.append(sample)
-    return kept, copies
-
-
-def _require_enough(
-    samples: list[Sample], skipped: list[str], method_class: type[Method[Any]], request: FitRequest
-) -> None:
-    """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
-    clips = len({sample.clip for sample in samples})
-    needed = method_class.least_samples + (0 if method_class.calibrates_itself() else 1)
-    if clips < needed:
-        count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
-        unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
-        raise DatasetError(
-            f"{request.dataset.spec} has {count}{unreadable}; {request.method} needs at least {needed}",
-            hint="add more images of good parts",
-        )
-
-
-def _split(
-    samples: list[Sample], method_class: type[Method[Any]], request: FitRequest
-) -> tuple[list[Sample], list[Sample]]:
-    """What to learn from, and what to hold out because the method cannot calibrate itself.
-
-    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
-    Raises PromiseError when the rule needs more than there may be.
-    """
-    rule = request.rule
-    clips = sorted({sample.clip for sample in samples})
-    if method_class.calibrates_itself():
-        rule.rank(len(clips))  # raises PromiseError now rather than after the fit
-        return samples, []
-    share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
-    most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
-    if rule.scores_needed > most:
-        total = rule.scores_needed + max(
-            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
-        )
-        raise PromiseError(
-            f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
-            f"{request.method} can spare {most} of {len(clips)}",
-            hint=f"take {total} images of good parts, or ask for {rule.supported(most)}",
-        )
-    count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
-    if rule.scores_wanted > most:
-        count = min(max(1, round(HELD_OUT_SHARE * len(clips))), most)  # out of reach: keep more to learn from
-    chosen = set(np.random.default_rng(request.seed).choice(clips, size=count, replace=False))
-    training = [sample for sample in samples if sample.clip not in chosen]
-    return training, [sample for sample in samples if sample.clip in chosen]
-
-
-def _calibrate(
-    method: Method[Any], training: Sequence[Sample], held_out: Sequence[Sample], progress: Progress
-) -> tuple[Predictions, str]:
-    """Results on normal data that the method did not learn from, and how they were had."""
-    if method.calibrates_itself():
-        prediction = method.calibration()
-        if prediction is None or len(prediction) != len(training):
-            found = "None" if prediction is None else f"{len(prediction)} results"
-            raise ValueError(f"{type(method).__name__}.calibration gave {found} for {len(training)} samples")
-        ids, clips = tuple(sample.id for sample in training), tuple(sample.clip for sample in training)
-        return to_predictions(ids, clips, prediction), "leave-one-out on the training images"
-    total = len(training) + len(held_out)
-    source = f"{len(held_out)} of {total} training images, held out from fitting"
-    return predict_all(method, held_out, progress, "calibrating"), source
+def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: Progress) -> list[Predictions]:
+    """For each category, results on normal data as if the method had not learned from it."""
+    if data[0].held_out:
+        return [predict_all(method, one.held_out, progress, "calibrating") for one in data]
+    total = sum(len(one.learned) for one in data)
+    prediction = method.calibration()
+    if prediction is None or len(prediction) != total:
+        found = "None" if prediction is None else f"{len(prediction)} results"
+        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} samples")
+    parts, first = [], 0
+    for one in data:
+        own = slice(first, first + len(one.learned))
+        ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
+        answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
+        parts.append(to_predictions(ids, clips, Prediction(*answers)))
+        first = own.stop
+    return parts
 
 
 def predict_all(
@@ -429,10 +360,6 @@ def predict_all(
             parts.append(to_predictions(batch.ids, batch.clips, method.predict(batch)))
             advance(len(batch))
     return join_predictions(parts)
-
-
-def _batches(method: Method[Any], samples: Sequence[Sample]) -> FrameBatches:
-    return FrameBatches(samples, method.frame_size, window=method.window)
 
 
 def _pick_device(name: str) -> str:

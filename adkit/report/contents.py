@@ -128,8 +128,9 @@ def oracle_rows(evaluation: Evaluation) -> Rows:
 def cost_rows(record: RunRecord) -> Rows:
     """What learning took, and what the model takes."""
     height, width = record.frame_size
+    others = sum(record.learned_with.values())
     rows = [
-        ("learned from", counted(record.train_count, "image")),
+        ("learned from", counted(record.train_count + others, "image") + (" of all categories" if others else "")),
         *((_TIMINGS.get(name, name), words.seconds(taken)) for name, taken in record.timings_s.items()),
         ("device", record.device),
         ("images are resized to", f"{width} × {height} px (width × height)"),
@@ -148,8 +149,10 @@ def provenance_rows(record: RunRecord, evaluation: Evaluation | None) -> Rows:
         ("method", f"{record.method} ({record.origin})"),
         ("scorer", record.scorer or "none: the method's own scores"),
         ("dataset", record.dataset),
+        *((("learned together with", ", ".join(record.learned_with)),) if record.joint else ()),
         ("root of the data", record.root or "–"),
         ("seed", str(record.seed)),
+        *((("few images to learn from", f"{record.few}, drawn by the seed"),) if record.few else ()),
         ("window", f"{record.window} frame{'s' if record.window > 1 else ''}"),
         ("checksum of the training data", record.data_hash),
     ]
@@ -171,6 +174,10 @@ def split_rows(record: RunRecord, evaluation: Evaluation | None) -> list[tuple[s
     threshold = calibration.threshold
     rows = [
         (f"training split of {record.dataset}", counted(record.train_count, "image"), "the method learned"),
+        *(
+            (f"training split of {spec}", counted(count, "image"), "the method learned as well: one model for all")
+            for spec, count in record.learned_with.items()
+        ),
         (
             f"{calibration.source}, of {calibration.data}",
             counted(threshold.count, threshold.unit),

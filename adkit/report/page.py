@@ -188,7 +188,12 @@ def _wanted(rule: Rule, threshold: Threshold) -> int | None:
 
 def _fit_command(run: Run) -> str:
     record = run.record
-    parts = ["adkit", "fit", "--method", record.method, "--dataset", record.dataset, "--seed", str(record.seed)]
+    parts = ["adkit", "fit", "--method", record.method]
+    for spec in record.joint or [record.dataset]:
+        parts += ["--dataset", spec]
+    parts += ["--joint"] if record.joint else []
+    parts += ["--seed", str(record.seed)]
+    parts += ["--few", str(record.few)] if record.few else []
     return shlex.join([*parts, *(["--root", record.root] if record.root else [])])
 
 

@@ -386,7 +386,7 @@ def test_a_method_that_learns_by_chance_is_caught_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["the threshold", "what is held out"])
 def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if adkit itself looked at the labels of the test split."""
-    from adkit import workflows
+    from adkit import training_data, workflows
 
     def labels() -> list[int]:
         return [int(bool(sample.anomalous)) for sample in dataset_in_use().samples("test")]
@@ -402,13 +402,13 @@ def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(workflows, "calibration_record", record)
         complaint = "calibration of the run is"
     else:
-        split = workflows._split
+        split = training_data._split
 
         def chosen_split(samples: list[Sample], *arguments: Any) -> tuple[list[Sample], list[Sample]]:
             training, held_out = split(samples, *arguments)
             return (training, held_out) if labels()[0] else (training[::-1], held_out[::-1])
 
-        monkeypatch.setattr(workflows, "_split", chosen_split)
+        monkeypatch.setattr(training_data, "_split", chosen_split)
         complaint = "other normal data calibrate"
     with pytest.raises(AssertionError, match=complaint):
         conformance.check_no_leak("candidate", with_method(AddsNothingOfOrder), tmp_path)

@@ -1,0 +1,247 @@
+"""What a method learns from and what is held out to set its threshold, in one category or in several together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from adkit.batches import FrameBatches
+from adkit.calibration import Rule
+from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
+from adkit.interfaces import Dataset, Method, Progress
+from adkit.runs import SeenData
+from adkit.sources import UNREADABLE, content_hashes, data_hash
+from adkit.types import Sample
+
+HELD_OUT_SHARE = 0.2
+"""Of the training data, at least, for methods that cannot calibrate themselves."""
+HELD_OUT_MOST = 1 / 3
+"""Of the training data: what the usual rule may take to do what it aims at."""
+HELD_OUT_MOST_ON_DEMAND = 1 / 2
+"""Of the training data: what a promise that the user asked for may take."""
+
+_Parts = tuple[list[Sample], list[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One category's training split in two parts; what cannot be read and what is a copy is in neither."""
+
+    dataset: Dataset
+    learned: list[Sample]
+    held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
+    hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
+    skipped: list[str]  # files that cannot be read
+    copies: list[str]  # files left out because others are the same
+
+    @property
+    def fingerprint(self) -> str:
+        """Of both parts' ids and files."""
+        return data_hash(self.hashes)
+
+    @property
+    def calibration_source(self) -> str:
+        """In words, how out-of-sample results are had."""
+        if not self.held_out:
+            return "leave-one-out on the training images"
+        return f"{len(self.held_out)} of {len(self.hashes)} training images, held out from fitting"
+
+    def hashes_of(self, samples: Sequence[Sample]) -> dict[str, str]:
+        """The checksums of some of the samples, by their id."""
+        return {sample.id: self.hashes[sample.id] for sample in samples}
+
+
+def training_data(
+    datasets: Sequence[Dataset],
+    method: str,
+    method_class: type[Method[Any]],
+    rule: Rule,
+    *,
+    seed: int,
+    few: int | None,
+    skip_bad: bool,
+    progress: Progress,
+) -> list[TrainingData]:
+    """The training splits of all datasets, each parted by itself; a copy is left out also of another dataset's image.
+
+    Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
+    """
+    require_few(few, method, method_class)
+    specs = [dataset.spec for dataset in datasets]
+    twice = [spec for spec in specs if specs.count(spec) > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
+    taken: set[str] = set()
+    found = []
+    for dataset in datasets:
+        samples, skipped = _readable_samples(dataset, skip_bad, progress)
+        hashes = content_hashes(samples)
+        samples, copies = _without_copies(samples, hashes, taken)
+        _require_enough(samples, skipped, dataset, method, method_class, few)
+        if few is None:
+            learned, held_out = _split(samples, method, method_class, rule, seed)
+        else:
+            learned, held_out = _split_few(samples, rule, seed, few)
+        hashes = {sample.id: hashes[sample.id] for sample in samples}
+        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies))
+    return found
+
+
+def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:
+    """Raises OptionError when the method cannot learn from so few images; None stands for no wish."""
+    least = max(1, method_class.least_samples)
+    if few is not None and few < least:
+        raise OptionError(
+            f"{method} was to learn from {few} images only, and needs at least {least}", hint=f"ask for {least} or more"
+        )
+
+
+def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
+    """All that a method learns from, category after category; ids and clips have the category's spec before them."""
+    return [
+        replace(sample, id=_in_union(one, sample.id), clip=_in_union(one, sample.clip))
+        for one in data
+        for sample in one.learned
+    ]
+
+
+def seen_by(own: TrainingData, data: Sequence[TrainingData]) -> SeenData:
+    """What the run of a category has seen: its own samples by their ids, and those of the others learned from with it.
+
+    The others' stand for no sample of the run's dataset, and have their spec before their ids.
+    """
+    training = own.hashes_of(own.learned)
+    for other in data:
+        if other is not own:
+            training |= {_in_union(other, sample.id): other.hashes[sample.id] for sample in other.learned}
+    return SeenData(training, own.hashes_of(own.held_out))
+
+
+def _in_union(data: TrainingData, name: str) -> str:
+    return f"{data.dataset.spec} {name}"
+
+
+def _readable_samples(dataset: Dataset, skip_bad: bool, progress: Progress) -> tuple[list[Sample], list[str]]:
+    """The training samples, and the paths of those left out because they cannot be read."""
+    samples = dataset.samples("train")
+    if not samples:
+        raise DatasetError(
+            f"{dataset.spec} has no training image",
+            hint="adkit inspect shows how the folder was read",
+        )
+    anomalous = [sample for sample in samples if sample.anomalous]
+    if anomalous:
+        raise DatasetError(
+            f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
+            hint="learning takes good parts only: move the others to the test split",
+        )
+    if not skip_bad:
+        return samples, []
+    bad: list[str] = []
+
+    def note(sample: Sample, _: AdkitError) -> None:
+        bad.append(str(sample.frame))
+
+    readable: list[Sample] = []
+    by_id = {sample.id: sample for sample in samples}
+    with progress.task("checking files", len(samples)) as advance:
+        # Tiny frames: only whether each can be decoded matters here.
+        for batch in FrameBatches(samples, (1, 1), on_bad=note):
+            readable += [by_id[sample_id] for sample_id in batch.ids]
+            advance(len(batch))
+    return readable, bad
+
+
+def _without_copies(
+    samples: list[Sample], hashes: Mapping[str, str], taken: set[str]
+) -> tuple[list[Sample], list[str]]:
+    """Each still image once, and the paths of the copies that were left out; contents are added to `taken`.
+
+    A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
+    """
+    frames = Counter(sample.clip for sample in samples)
+    kept: list[Sample] = []
+    copies: list[str] = []
+    for sample in samples:
+        content = hashes[sample.id]
+        if frames[sample.clip] == 1 and content in taken:
+            copies.append(str(sample.frame))
+            continue
+        if content != UNREADABLE:
+            taken.add(content)
+        kept.append(sample)
+    return kept, copies
+
+
+def _require_enough(
+    samples: list[Sample],
+    skipped: list[str],
+    dataset: Dataset,
+    method: str,
+    method_class: type[Method[Any]],
+    few: int | None,
+) -> None:
+    """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
+    clips = len({sample.clip for sample in samples})
+    if few is None:
+        needed = method_class.least_samples + (0 if method_class.calibrates_itself() else 1)
+        needs, hint = f"{method} needs at least {needed}", "add more images of good parts"
+    else:
+        needed = few + 1
+        needs = f"learning from {few} needs at least {needed}, for the others set the threshold"
+        hint = "learn from fewer, or add more images of good parts"
+    if clips < needed:
+        count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
+        unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
+        raise DatasetError(f"{dataset.spec} has {count}{unreadable}; {needs}", hint=hint)
+
+
+def _split(samples: list[Sample], method: str, method_class: type[Method[Any]], rule: Rule, seed: int) -> _Parts:
+    """What to learn from, and what to hold out because the method cannot calibrate itself.
+
+    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
+    Raises PromiseError when the rule needs more than there may be.
+    """
+    clips = sorted({sample.clip for sample in samples})
+    if method_class.calibrates_itself():
+        rule.rank(len(clips))  # raises PromiseError now rather than after the fit
+        return samples, []
+    share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
+    most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
+    if rule.scores_needed > most:
+        total = rule.scores_needed + max(
+            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
+        )
+        raise PromiseError(
+            f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
+            f"{method} can spare {most} of {len(clips)}",
+            hint=f"take {total} images of good parts, or ask for {rule.supported(most)}",
+        )
+    count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
+    if rule.scores_wanted > most:
+        count = min(max(1, round(HELD_OUT_SHARE * len(clips))), most)  # out of reach: keep more to learn from
+    return _parted(samples, set(np.random.default_rng(seed).choice(clips, size=count, replace=False)))
+
+
+def _split_few(samples: list[Sample], rule: Rule, seed: int, few: int) -> _Parts:
+    """So few clips, drawn by the seed, to learn from, and all others to hold out.
+
+    With one seed, the clips of a smaller number are among those of a larger one: steps of `few` are comparable.
+    Raises PromiseError where the others do not suffice for the rule.
+    """
+    clips = sorted({sample.clip for sample in samples})
+    rule.rank(len(clips) - few)
+    return _parted(samples, set(np.random.default_rng(seed).permutation(clips)[few:]))
+
+
+def _parted(samples: list[Sample], held_out: set[str]) -> _Parts:
+    """The samples in their order without those of the held-out clips, and those."""
+    return (
+        [sample for sample in samples if sample.clip not in held_out],
+        [sample for sample in samples if sample.clip in held_out],
+    )
