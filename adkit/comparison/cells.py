@@ -44,7 +44,7 @@ RESAMPLES = 2000
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 2
+FORMAT = 3
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -108,6 +108,7 @@ def cell_key(candidate: Candidate, category: Category, seed: int, rule: Rule, re
         "train_hash": category.train_hash,
         "test_hash": category.test_hash,
         "seed": seed,
+        "few": candidate.few,
         "rule": asdict(rule),
         "metrics": {name: registry.metrics.origin(name).origin for name in registry.metrics.names()},
         "resamples": RESAMPLES,
@@ -186,6 +187,7 @@ def compute_cell(
             seed=seed,
             device=device,
             rule=rule,
+            few=candidate.few,
         )
         with PeakMemory() as memory:
             run = fit(request, registry, progress)

@@ -51,7 +51,7 @@ def compare(
     """
     progress, rule = progress or Silent(), rule or Rule()
     for candidate in candidates:
-        check_settings(candidate.method, candidate.options, candidate.scorer, device, registry)
+        check_settings(candidate.method, candidate.options, candidate.scorer, device, registry, few=candidate.few)
     specs = [dataset.spec for dataset in datasets]
     twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
     if twice:
@@ -132,7 +132,7 @@ def compare_runs(
             cells.append(cell_of_run(name, run, evaluation, registry, device=device))
             advance(1)
     candidates = [
-        Candidate(name, run.record.method, run.record.options, run.record.scorer)
+        Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.few)
         for name, run in zip(names, runs, strict=True)
     ]
     seeds = {run.record.seed for run in runs}

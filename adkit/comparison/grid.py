@@ -9,6 +9,10 @@ seeds = 3
 method = "patchknn"
 options = { bank_limit = 1000 }
 vary = { smoothing = [0, 4, 8] }        # a candidate for every combination
+
+[candidates.few]
+method = "patchknn"
+vary = { few = [4, 16] }                # learn from so many images, as `fit --few` does
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from adkit.errors import OptionError, nearest
 
 DEFAULT_SEEDS = 3
+FEW = "few"
+"""The key of a candidate that may vary although it is no option of the method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Candidate:
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     scorer: str | None = None
+    few: int | None = None  # learns from so many images; None: from all that it may
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,9 @@ class Plan:
 _Seed = Annotated[StrictInt, Field(ge=0)]
 
 
+_Few = Annotated[StrictInt, Field(ge=1)]
+
+
 class _CandidateTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -57,6 +67,7 @@ class _CandidateTable(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     vary: dict[str, list[Any]] = Field(default_factory=dict)
     scorer: str | None = None
+    few: _Few | None = None
 
 
 class _GridFile(BaseModel):
@@ -110,11 +121,20 @@ def read_grid(path: Path) -> Plan:
 
 
 def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
-    """One candidate, or one for every combination of the options that vary."""
+    """One candidate, or one for every combination of the options, and numbers of images, that vary."""
     empty = [key for key, values in entry.vary.items() if not values]
     both = sorted(entry.vary.keys() & entry.options.keys())
-    if empty or both:
-        what = f"{empty[0]} varies over no value" if empty else f"{both[0]} stands in options and in vary"
+    odd = [value for value in entry.vary.get(FEW, ()) if type(value) is not int or value < 1]
+    what = None
+    if empty:
+        what = f"{empty[0]} varies over no value"
+    elif both:
+        what = f"{both[0]} stands in options and in vary"
+    elif entry.few is not None and FEW in entry.vary:
+        what = f"{FEW} stands beside vary and in it"
+    elif odd:
+        what = f"{FEW} is {odd[0]!r}, expected a number of images, at least 1"
+    if what:
         raise OptionError(f"{path}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
     method = entry.method or name
     combinations = itertools.product(*entry.vary.values())
@@ -122,7 +142,8 @@ def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
     for values in combinations:
         varied = dict(zip(entry.vary, values, strict=True))
         label = " ".join([name, *(f"{key}={_text(value)}" for key, value in varied.items())])
-        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer))
+        few = varied.pop(FEW, entry.few)
+        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer, few))
     return found
 
 

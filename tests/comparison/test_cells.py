@@ -105,6 +105,13 @@ def test_a_cell_tells_what_it_cost(finished: tuple[Path, Cell]) -> None:
     assert cell.cost.model_bytes == (root / cell.run / "model.safetensors").stat().st_size
 
 
+def test_a_cell_of_few_images_learns_from_so_many(washer: Category, fakes: Registry, tmp_path: Path) -> None:
+    cell = computed(replace(LEVEL, few=3), washer, fakes, tmp_path)
+    record = open_run(tmp_path / cell.run).record
+    total = len(washer.dataset.samples("train"))
+    assert (record.few, record.train_count, record.threshold.count) == (3, 3, total - 3)
+
+
 def test_an_undefined_metric_keeps_its_reason_and_has_no_resamples(finished: tuple[Path, Cell]) -> None:
     _, cell = finished
     assert cell.metrics["highest"] is None
@@ -167,6 +174,7 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
         {"candidate": replace(SHADE, scorer="mean")},
         {"candidate": replace(SHADE, method="level")},
         {"seed": 1},
+        {"candidate": replace(SHADE, few=4)},
         {"rule": Rule("expected", 0.2)},
         {"rule": Rule("certain", 0.2)},
         {"registry": {"methods": "1.1"}},

@@ -276,6 +276,7 @@ class Untouchable(Dataset):
         (Candidate("a", "level", {"side": 0}), "cpu", "side=0 is refused"),
         (Candidate("a", "shade", {}, "maxx"), "cpu", "there is no scorer named 'maxx'"),
         (Candidate("a", "shade", {}, "quantile:q=7"), "cpu", "q=7 is refused"),
+        (Candidate("a", "hungry", few=7), "cpu", "hungry was to learn from 7 images only, and needs at least 8"),
         (SHADE, "tpu", "no device 'tpu'"),
     ],
 )

@@ -276,9 +276,15 @@ def test_memory_that_nobody_measured_is_left_out() -> None:
 
 
 def test_options_of_candidates_are_told() -> None:
-    candidate = Candidate("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, "max")
+    candidate = Candidate("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, "max", 4)
     cell = made_cell(candidate.name, GOOD, TRUTH)
     document = reread(as_json(compare_cells([candidate], ["x:a"], [0], [cell], {})))
     assert document["candidates"] == [
-        {"name": "k ratio=0.1", "method": "patchknn", "options": {"ratio": 0.1, "levels": [8, 16]}, "scorer": "max"}
+        {
+            "name": "k ratio=0.1",
+            "method": "patchknn",
+            "options": {"ratio": 0.1, "levels": [8, 16]},
+            "scorer": "max",
+            "few": 4,
+        }
     ]

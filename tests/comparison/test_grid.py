@@ -67,6 +67,17 @@ def test_what_varies_gives_a_candidate_for_every_combination_whose_name_tells_th
     assert plan.candidates[1].options == {"bank_limit": 1000, "ratio": 0.01, "levels": [8], "fine": True}
 
 
+def test_few_is_a_key_of_its_own_and_may_vary_beside_options(tmp_path: Path) -> None:
+    plan = read(tmp_path, "[candidates.a]\nfew = 4\n[candidates.b]\nvary = { x = [1, 2], few = [4, 16] }")
+    assert [(candidate.name, candidate.options, candidate.few) for candidate in plan.candidates] == [
+        ("a", {}, 4),
+        ("b x=1 few=4", {"x": 1}, 4),
+        ("b x=1 few=16", {"x": 1}, 16),
+        ("b x=2 few=4", {"x": 2}, 4),
+        ("b x=2 few=16", {"x": 2}, 16),
+    ]
+
+
 def test_a_candidate_that_varies_stands_where_it_was_named(tmp_path: Path) -> None:
     plan = read(tmp_path, "[candidates.a]\n[candidates.b]\nvary = { x = [1, 2] }\n[candidates.c]\n")
     assert [candidate.name for candidate in plan.candidates] == ["a", "b x=1", "b x=2", "c"]
@@ -110,6 +121,11 @@ def test_a_rate_of_false_alarms_is_kept_as_it_is_written(tmp_path: Path) -> None
         ),
         ("[candidates.a]\nvary = { x = [1, 1] }", "names a x=1 twice", "a name of its own"),
         ("[candidates.a]\nvary = { x = [1] }\n[candidates.'a x=1']", "names a x=1 twice", "a name of its own"),
+        ("[candidates.a]\nfew = 0", "candidates.a.few", "adkit compare --help"),
+        ("[candidates.a]\nfew = true", "candidates.a.few", "adkit compare --help"),
+        ("[candidates.a]\nfew = 4\nvary = { few = [2] }", "candidates.a: few stands beside vary and in it", "vary = {"),
+        ("[candidates.a]\nvary = { few = [2, 0] }", "candidates.a: few is 0, expected a number of images", "vary = {"),
+        ("[candidates.a]\nvary = { few = ['2'] }", "candidates.a: few is '2', expected a number", "vary = {"),
         ("max_false_alarms = 0.01\n[candidates.a]", "max_false_alarms", "adkit compare --help"),
         ("seeds = 0\n[candidates.a]", "seeds is 0, expected their number", "seeds = 3"),
         ("seeds = -1\n[candidates.a]", "seeds is -1, expected", "seeds = 3"),
@@ -146,7 +162,7 @@ def test_a_grid_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
 def test_the_example_in_the_module_is_a_grid_of_patchknn(tmp_path: Path, registry: Registry) -> None:
     example = (grid.__doc__ or "").partition("\n\n")[2]
     plan = read(tmp_path, example)
-    assert len(plan.candidates) == 4
+    assert len(plan.candidates) == 6
     model = options_of(registry.methods.get("patchknn").load())
     for candidate in plan.candidates:
         assert candidate.method == "patchknn"
