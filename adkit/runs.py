@@ -77,8 +77,8 @@ class JointShare(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train_count: int
-    data_hash: str
+    train_count: int  # images that were learned from
+    data_hash: str  # as in the record of its own run
 
 
 class RunRecord(BaseModel):
@@ -100,7 +100,7 @@ class RunRecord(BaseModel):
     frame_size: tuple[int, int]  # (height, width) px
     window: int
     train_count: int  # images of this dataset that were learned from
-    data_hash: str  # of this dataset's training samples' ids and their files' contents
+    data_hash: str  # of this dataset's training samples' ids and their files' contents, the held-out ones' too
     few: int | None = None  # so many images (clips) were drawn by the seed to learn from; None: all that could be
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read

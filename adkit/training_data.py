@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from adkit.batches import FrameBatches
-from adkit.calibration import Rule
+from adkit.calibration import Rule, counted
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress
 from adkit.runs import SeenData
@@ -83,10 +83,13 @@ def training_data(
         hashes = content_hashes(samples)
         samples, copies = _without_copies(samples, hashes, taken)
         _require_enough(samples, skipped, dataset, method, method_class, few)
-        if few is None:
-            learned, held_out = _split(samples, method, method_class, rule, seed)
-        else:
-            learned, held_out = _split_few(samples, rule, seed, few)
+        try:
+            if few is None:
+                learned, held_out = _split(samples, method, method_class, rule, seed)
+            else:
+                learned, held_out = _split_few(samples, rule, seed, few)
+        except PromiseError as error:
+            raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
         found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies))
     return found
@@ -97,7 +100,8 @@ def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -
     least = max(1, method_class.least_samples)
     if few is not None and few < least:
         raise OptionError(
-            f"{method} was to learn from {few} images only, and needs at least {least}", hint=f"ask for {least} or more"
+            f"{method} was to learn from {counted(few, 'image')} only, and needs at least {least}",
+            hint=f"ask for {least} or more",
         )
 
 

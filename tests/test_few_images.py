@@ -111,7 +111,7 @@ def test_an_image_must_be_left_to_set_the_threshold(
 def test_fewer_than_the_method_can_learn_from_are_refused(
     method: str, few: int, least: int, registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:
-    expected = f"{method} was to learn from {few} images only, and needs at least {least}"
+    expected = rf"{method} was to learn from {few} images? only, and needs at least {least}"
     with pytest.raises(OptionError, match=expected) as caught:
         fit(request(Greys(pictures), tmp_path / "runs", few, method=method), registry)
     assert caught.value.hint == f"ask for {least} or more"

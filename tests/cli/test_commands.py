@@ -18,6 +18,7 @@ from PIL import Image
 
 from adkit.cli.output import print_table
 from adkit.runs import open_run
+from adkit.testing.parts import write_parts
 from tests.cli.invoking import fault, ok, run
 
 SMALL = ["--set", "size=64"]  # one small network export for all tests
@@ -77,6 +78,83 @@ def test_fit_prints_the_runs_made_before_a_category_fails(form: str, parts_root:
         rows = json.loads(result.stdout) if form == "json" else [json.loads(line) for line in lines]
         printed = [row["run"] for row in rows]
     assert sorted(printed) == made
+
+
+@pytest.fixture(scope="module")
+def two_sorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with eight washers and ten connectors to learn from."""
+    root = tmp_path_factory.mktemp("sorts")
+    write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=3, each_grade=1)
+    write_parts(root / "mvtec" / "connector", "connector", seed=1, train=10, good=3, each_grade=1)
+    return root
+
+
+BOTH = ["fit", "-m", "patchknn", "-d", "mvtec:connector,washer", "--joint", *SMALL]
+
+
+def test_a_joint_fit_gives_each_category_a_run_that_every_command_takes(two_sorts: Path, tmp_path: Path) -> None:
+    rows = json.loads(ok(*BOTH, "--root", two_sorts, "--runs", tmp_path, "-f", "json").stdout)
+    assert [(row["dataset"], row["train_count"]) for row in rows] == [("mvtec:connector", 10), ("mvtec:washer", 8)]
+    assert [(row["learned_with"], row["learned_with_count"]) for row in rows] == [
+        ("mvtec:washer", 8),
+        ("mvtec:connector", 10),
+    ]
+    assert rows[0]["threshold"] != rows[1]["threshold"]
+    first, second = (open_run(Path(row["folder"])).record for row in rows)
+    assert first.files["model.safetensors"] == second.files["model.safetensors"]
+    for row in rows:
+        judged = json.loads(ok("eval", "--run", row["run"], "--runs", tmp_path, "-f", "json").stdout)
+        assert judged["threshold"]["value"] == row["threshold"]
+        shown = ok("show", row["run"], "--runs", tmp_path).stdout
+        assert "joint.mvtec:connector.train_count" in shown
+    listed = ok("list", "runs", "--runs", tmp_path).stdout
+    assert all(row["run"] in listed for row in rows)
+    train = two_sorts / "mvtec" / "washer" / "train" / "good"
+    assert "the run has seen all 8 images" in fault("audit", rows[0]["run"], "--runs", tmp_path, "--normal", train)
+    assert "report.html" in ok("report", rows[0]["run"], "--runs", tmp_path, "--root", two_sorts).stdout
+
+
+def test_a_joint_fit_says_what_else_was_learned_from(two_sorts: Path, tmp_path: Path) -> None:
+    categories = ["-d", "mvtec:washer", "-d", "mvtec:connector", "--root", two_sorts, "--runs", tmp_path]
+    result = ok("fit", "-m", "patchknn", *categories, "--joint", "--few", 3, *SMALL)
+    lines = result.stdout.splitlines()
+    assert "  and from 3 of mvtec:connector: one model; the threshold is of mvtec:washer alone" in lines
+    assert "  and from 3 of mvtec:washer: one model; the threshold is of mvtec:connector alone" in lines
+    assert sum("learned from 3 normal images" in line for line in lines) == 2
+    assert "  drawn by seed 0 of the training split, whose other images set the threshold" in lines
+    assert result.stdout.count("7 of 10 training images, held out from fitting") == 1
+
+
+def test_several_datasets_without_joint_are_fits_of_their_own(two_sorts: Path, tmp_path: Path) -> None:
+    categories = ["-d", "mvtec:washer", "-d", "mvtec:connector", "--root", two_sorts, "--runs", tmp_path]
+    rows = json.loads(ok("fit", "-m", "patchknn", *categories, *SMALL, "-f", "json").stdout)
+    assert [(row["dataset"], row["learned_with"]) for row in rows] == [("mvtec:washer", ""), ("mvtec:connector", "")]
+    assert all(row["few"] is None for row in rows)
+
+
+def test_a_joint_fit_of_one_category_is_refused(two_sorts: Path, tmp_path: Path) -> None:
+    message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--joint", "--root", two_sorts, "--runs", tmp_path)
+    assert "--joint learns from several categories, and mvtec:washer is one" in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_joint_fit_writes_no_run_when_a_category_fails(two_sorts: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(two_sorts, tmp_path / "root")
+    (root / "mvtec" / "washer" / "train" / "good" / "003.png").write_bytes(b"")
+    result = run(*BOTH, "--root", root, "--runs", tmp_path / "runs", "-f", "json")
+    assert result.exit_code == 2
+    assert "003.png" in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("few", "reason"), [(1, "needs at least 2"), (8, "needs at least 9"), (0, "equal to 1 ")])
+def test_few_images_that_cannot_be_are_refused(few: int, reason: str, two_sorts: Path, tmp_path: Path) -> None:
+    arguments = ["-d", "mvtec:washer", "--few", few, "--root", two_sorts, "--runs", tmp_path]
+    result = run("fit", "-m", "patchknn", *arguments, *SMALL)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_fit_prints_nothing_when_the_first_category_fails(parts_root: Path, tmp_path: Path) -> None:

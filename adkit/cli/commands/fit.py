@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 def fit(
     method: Annotated[str, typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods")],
-    dataset: o.DatasetOption,
+    dataset: Annotated[
+        list[str],
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer. Several categories as "
+            "mvtec:a,b, or the option again.",
+        ),
+    ],
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
@@ -27,6 +35,22 @@ def fit(
     max_false_alarms: o.MaxFalseAlarmsOption = None,
     certain: o.CertainOption = False,
     percentile: o.PercentileOption = None,
+    joint: Annotated[
+        bool,
+        typer.Option(
+            "--joint", help="Learn one model from all categories together; each still gets a threshold of its own."
+        ),
+    ] = False,
+    few: Annotated[
+        int | None,
+        typer.Option(
+            "--few",
+            metavar="K",
+            min=1,
+            help="Learn from K images of each category only, drawn by the seed; all others set the threshold.",
+            show_default="all that the method may learn from",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -36,51 +60,65 @@ def fit(
     """Learn from good images, and set the threshold from them.
 
     Writes one run folder for each category. Only the training split is read. When a category fails, the runs
-    of those before it stay, and are printed.
+    of those before it stay, and are printed; with --joint there are then none.
 
     Example: [bold]adkit fit --method patchknn --dataset mvtec:screw --root DATA --max-false-alarms 1%[/bold]
+
+    One model for two categories: [bold]adkit fit --method patchknn --dataset mvtec:bottle,screw --joint[/bold]
+
+    From four images: [bold]adkit fit --method patchknn --dataset mvtec:bottle --few 4[/bold]
     """
     from adkit.calibration import Rule
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
+    from adkit.errors import OptionError
     from adkit.options import split_assignments
     from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
-    from adkit.workflows import FitRequest, calibrating_scores, check_settings
-    from adkit.workflows import fit as run_fit
+    from adkit.workflows import FitRequest, calibrating_scores, check_settings, fit_joint
 
     rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
     registry = loaded_registry()
     values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
-    check_settings(method, values, scorer, device, registry)
-    categories = open_datasets(dataset, root, registry)
+    check_settings(method, values, scorer, device, registry, few=few)
+    requests = [
+        FitRequest(
+            method=method,
+            dataset=category,
+            runs_root=runs or default_runs_root(),
+            options=values,
+            scorer=scorer,
+            seed=seed,
+            device=device,
+            rule=rule,
+            skip_bad=skip_bad,
+            few=few,
+        )
+        for spec in dataset
+        for category in open_datasets(spec, root, registry)
+    ]
+    if joint and len(requests) == 1:
+        raise OptionError(
+            f"--joint learns from several categories, and {requests[0].dataset.spec} is one",
+            hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
+        )
     rows: list[dict[str, object]] = []
     try:
-        for category in categories:
-            for note in category.notes():
-                typer.echo(note, err=True)
-            request = FitRequest(
-                method=method,
-                dataset=category,
-                runs_root=runs or default_runs_root(),
-                options=values,
-                scorer=scorer,
-                seed=seed,
-                device=device,
-                rule=rule,
-                skip_bad=skip_bad,
-            )
-            run = run_fit(request, registry, terminal_progress())
-            rows.append(_row(run))
-            warn_of_mixture(*calibrating_scores(run, registry))
-            if format_ is o.Format.table:
-                print_fitted(run)
-            elif format_ is not o.Format.json:
-                emit(format_, None, rows[-1:], None, header=len(rows) == 1)
+        for group in [requests] if joint else [[request] for request in requests]:
+            for request in group:
+                for note in request.dataset.notes():
+                    typer.echo(note, err=True)
+            for run in fit_joint(group, registry, terminal_progress()):
+                rows.append(_row(run))
+                warn_of_mixture(*calibrating_scores(run, registry))
+                if format_ is o.Format.table:
+                    print_fitted(run)
+                elif format_ is not o.Format.json:
+                    emit(format_, None, rows[-1:], None, header=len(rows) == 1)
     finally:
         # One document at the end, even when a category failed: the runs before it were made.
         if format_ is o.Format.json and rows:
-            emit(format_, None, rows, rows if len(categories) > 1 else rows[0])
+            emit(format_, None, rows, rows if len(requests) > 1 else rows[0])
 
 
 def print_fitted(run: Run) -> None:
@@ -94,6 +132,11 @@ def print_fitted(run: Run) -> None:
         f"  learned from {counted(record.train_count, 'normal image')} of {record.dataset} in {took:.0f} s "
         f"({record.origin})"
     )
+    if record.few is not None:
+        typer.echo(f"  drawn by seed {record.seed} of the training split, whose other images set the threshold")
+    if record.joint:
+        others = ", ".join(f"{count} of {spec}" for spec, count in record.learned_with.items())
+        typer.echo(f"  and from {others}: one model; the threshold is of {record.dataset} alone")
     if record.skipped:
         files = counted(len(record.skipped), "file")
         typer.echo(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
@@ -116,6 +159,9 @@ def _row(run: Run) -> dict[str, object]:
         "method": record.method,
         "dataset": record.dataset,
         "train_count": record.train_count,
+        "few": record.few,
+        "learned_with": ", ".join(record.learned_with),  # other categories; as text: CSV knows no lists
+        "learned_with_count": sum(record.learned_with.values()),
         "threshold": record.threshold.value,
         "expected_false_alarm_rate": record.threshold.expected_rate,
         "certain_false_alarm_rate": record.threshold.certain_rate,
