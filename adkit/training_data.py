@@ -82,7 +82,7 @@ def training_data(
         samples, skipped = _readable_samples(dataset, skip_bad, progress)
         hashes = content_hashes(samples)
         samples, copies = _without_copies(samples, hashes, taken)
-        _require_enough(samples, skipped, dataset, method, method_class, few)
+        _require_enough(samples, skipped, copies, dataset, method, method_class, few)
         try:
             if few is None:
                 learned, held_out = _split(samples, method, method_class, rule, seed)
@@ -185,6 +185,7 @@ def _without_copies(
 def _require_enough(
     samples: list[Sample],
     skipped: list[str],
+    copies: list[str],
     dataset: Dataset,
     method: str,
     method_class: type[Method[Any]],
@@ -202,7 +203,8 @@ def _require_enough(
     if clips < needed:
         count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
         unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
-        raise DatasetError(f"{dataset.spec} has {count}{unreadable}; {needs}", hint=hint)
+        copied = f" besides {len(copies)} of which there are copies" if copies else ""
+        raise DatasetError(f"{dataset.spec} has {count}{unreadable}{copied}; {needs}", hint=hint)
 
 
 def _split(samples: list[Sample], method: str, method_class: type[Method[Any]], rule: Rule, seed: int) -> _Parts:

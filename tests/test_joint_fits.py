@@ -263,6 +263,14 @@ def test_a_copy_of_another_categorys_image_is_left_out(root: Path, registry: Reg
     assert [run.record.train_count for run in runs.values()] == [30, 50]
 
 
+def test_two_names_of_one_category_leave_nothing_to_the_second(root: Path, registry: Registry, tmp_path: Path) -> None:
+    data = shutil.copytree(root, tmp_path / "data")
+    shutil.rmtree(data / "mvtec" / "light")
+    shutil.copytree(data / "mvtec" / "dark", data / "mvtec" / "light")
+    with pytest.raises(DatasetError, match="mvtec:light has 0 training images besides 30 of which there are copies"):
+        fitted(data, registry, tmp_path / "runs", "grey")
+
+
 def too_few(folder: Path) -> str:
     for path in training_files(folder, "mvtec:light")[2:]:
         path.unlink()
