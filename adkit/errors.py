@@ -6,6 +6,7 @@ AdkitError
 ├── DatasetError   a folder that is missing, empty or not in the expected layout
 ├── FrameError     an image that cannot be read
 ├── BackboneError  a network whose name or weights are not to be had
+├── TrainingError  a training that cannot go on
 ├── RunError       a run that is missing, incomplete or edited
 ├── PromiseError   a false-alarm rate that the normal samples cannot support
 └── StorageError   a disk that is full or must not be written
@@ -47,6 +48,10 @@ class FrameError(AdkitError):
 
 class BackboneError(AdkitError):
     """A network whose name or weights are not to be had."""
+
+
+class TrainingError(AdkitError):
+    """A training that cannot go on: no memory, or a loss that is not finite from the first epoch."""
 
 
 class RunError(AdkitError):

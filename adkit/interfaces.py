@@ -32,6 +32,10 @@ class Progress(ABC):
     def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Opens a step of `total` units: `with progress.task("coreset", n) as advance: advance(1)`."""
 
+    def status(self, text: str) -> None:
+        """Says how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
+        return
+
 
 class Silent(Progress):
     """Reports to nobody."""
@@ -74,6 +78,10 @@ class Method(ABC, Generic[OptionsType]):
     """With fewer training frames than this, fitting is refused."""
     reconstructs: ClassVar[bool] = False
     """Whether predict() also gives images: the reconstruction, shown beside the input."""
+    resumable: ClassVar[bool] = False
+    """Whether `fit` keeps in `workspace` what lets it go on when it was broken off."""
+    workspace: Path | None = None
+    """A folder that lasts until the run is written, whatever happens; the core sets it where `resumable`."""
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options
@@ -111,6 +119,10 @@ class Method(ABC, Generic[OptionsType]):
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """What is worth knowing of the fitted model (sizes, decisions taken); stored with the run."""
+        return {}
+
+    def curves(self) -> dict[str, list[float]]:
+        """How learning went, a number for each epoch by name ("loss"): stored with the run, drawn in its report."""
         return {}
 
     @classmethod

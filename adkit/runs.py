@@ -108,6 +108,7 @@ class RunRecord(BaseModel):
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]
+    curves: dict[str, list[float]] = Field(default_factory=dict)  # how learning went, a number for each epoch
     timings_s: dict[str, float]  # of all datasets together where the model learned from several
     versions: dict[str, str]
     files: dict[str, FileRecord] = Field(default_factory=dict)

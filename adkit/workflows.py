@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ from adkit.registry import Registry
 from adkit.runs import CalibrationRecord, JointShare, Predictions, Run, RunRecord, new_run_id, save_runs
 from adkit.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 from adkit.types import Prediction, Sample
+from adkit.unfinished import BegunCategory, Unfinished, workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,12 +93,20 @@ def fit(request: FitRequest, registry: Registry, progress: Progress | None = Non
     return run
 
 
-def fit_joint(requests: Sequence[FitRequest], registry: Registry, progress: Progress | None = None) -> list[Run]:
+def fit_joint(
+    requests: Sequence[FitRequest],
+    registry: Registry,
+    progress: Progress | None = None,
+    *,
+    resume: Unfinished | None = None,
+) -> list[Run]:
     """Learns one model from the training splits of all requests, which differ in their dataset only; a run for each.
 
     Every run holds that model, and a calibration on its own dataset's normal data alone: what is normal for a
     screw scores otherwise than what is normal for a bottle. All datasets are checked before learning, and all
-    runs are written or none. Raises AdkitError for whatever the user can mend; then nothing was written.
+    runs are written or none. `resume` is a fit of the same that was broken off: it goes on where it stood, and
+    RunError says what differs where it is not the same. Raises AdkitError for whatever the user can mend; then
+    nothing was written.
     """
     progress = progress or Silent()
     request = requests[0]
@@ -116,8 +126,49 @@ def fit_joint(requests: Sequence[FitRequest], registry: Registry, progress: Prog
         progress=progress,
     )
 
+    device = _pick_device(request.device)
+    begun = Unfinished(
+        created=datetime.now(UTC),
+        method=request.method,
+        origin=registry.methods.origin(request.method).origin,
+        options=options.model_dump(mode="json"),
+        scorer=request.scorer or method_class.default_scorer,
+        seed=request.seed,
+        device=device,
+        rule=request.rule,
+        few=request.few,
+        skip_bad=request.skip_bad,
+        categories=[_begun(request, one) for one in data],
+    )
+    if resume is not None:
+        resume.require_same(begun)
+        begun = resume
+    method = method_class(options, seed=request.seed, device=device)
+    with workspace(request.runs_root, begun) if method.resumable else nullcontext() as method.workspace:
+        return _learn(method, scorer, request, begun, data, progress)
+
+
+def _begun(request: FitRequest, data: TrainingData) -> BegunCategory:
+    dataset = data.dataset
+    return BegunCategory(
+        id=new_run_id(request.runs_root, request.method, Path(dataset.spec.partition(":")[2]).name),
+        dataset=dataset.spec,
+        root=str(dataset.root) if dataset.root else None,
+        images=len(data.hashes),
+        data_hash=data.fingerprint,
+    )
+
+
+def _learn(
+    method: Method[Any],
+    scorer: Scorer[Any] | None,
+    request: FitRequest,
+    begun: Unfinished,
+    data: Sequence[TrainingData],
+    progress: Progress,
+) -> list[Run]:
+    """Fits, calibrates each category by itself, and writes a run for each."""
     started = time.perf_counter()
-    method = method_class(options, seed=request.seed, device=_pick_device(request.device))
     method.fit(FrameBatches(learned_together(data), method.frame_size, window=method.window), progress)
     fitted = time.perf_counter()
     predictions = _out_of_sample(method, data, progress)
@@ -138,30 +189,31 @@ def fit_joint(requests: Sequence[FitRequest], registry: Registry, progress: Prog
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     records = [
         RunRecord(
-            id=new_run_id(request.runs_root, request.method, Path(one.dataset.spec.partition(":")[2]).name),
+            id=category.id,
             created=datetime.now(UTC),
-            method=request.method,
-            origin=registry.methods.origin(request.method).origin,
-            options=options.model_dump(mode="json"),
-            scorer=request.scorer or method_class.default_scorer,
-            dataset=one.dataset.spec,
-            root=str(one.dataset.root) if one.dataset.root else None,
-            seed=request.seed,
+            method=begun.method,
+            origin=begun.origin,
+            options=begun.options,
+            scorer=begun.scorer,
+            dataset=category.dataset,
+            root=category.root,
+            seed=begun.seed,
             device=method.device,
             frame_size=method.frame_size,
             window=method.window,
             train_count=len(one.learned),
-            data_hash=one.fingerprint,
-            few=request.few,
+            data_hash=category.data_hash,
+            few=begun.few,
             joint=shares if len(data) > 1 else {},
             skipped=one.skipped,
             copies=one.copies,
             calibration=calibration,
             facts=method.facts(),
+            curves=method.curves(),
             timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
             versions=_versions(),
         )
-        for one, calibration in zip(data, calibrations, strict=True)
+        for category, one, calibration in zip(begun.categories, data, calibrations, strict=True)
     ]
     seen = [seen_by(one, data) for one in data]
     return save_runs(request.runs_root, method.state(), list(zip(records, predictions, seen, strict=True)))

@@ -23,7 +23,7 @@ LAYERS = (
     ("interfaces", "hookspecs"),
     ("cache", "storage", "registry", "options", "frames"),
     ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
-    ("training_data",),
+    ("training_data", "unfinished"),
     ("workflows",),
     ("normals", "evaluation", "inspection"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),

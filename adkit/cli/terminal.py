@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from adkit.interfaces import Advance, Progress
@@ -27,6 +27,7 @@ class Bars(Progress):
 
     def __init__(self) -> None:
         self._bars: RichProgress | None = None  # while a step is open
+        self._open: list[TaskID] = []
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
@@ -39,6 +40,7 @@ class Bars(Progress):
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
             console=Console(stderr=True),
             transient=True,
             speed_estimate_period=600,  # a cell of a comparison takes minutes
@@ -46,24 +48,35 @@ class Bars(Progress):
         if outermost:
             self._bars = bars
             bars.start()
-        task = bars.add_task(label, total=total)
+        task = bars.add_task(label, total=total, status="")
+        self._open.append(task)
         try:
             yield lambda steps: bars.advance(task, steps)
         finally:
+            self._open.remove(task)
             bars.remove_task(task)
             if outermost:
                 bars.stop()
                 self._bars = None
 
+    def status(self, text: str) -> None:
+        """Stands at the end of the innermost bar."""
+        if self._bars and self._open:
+            self._bars.update(self._open[-1], status=text)
+
 
 class Lines(Progress):
     """A line on stderr every few seconds."""
+
+    def __init__(self) -> None:
+        self._status = ""
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
         """Opens a step that speaks up when it takes long."""
         started = spoken = time.monotonic()
         done = 0
+        self._status = ""
 
         def advance(steps: int) -> None:
             nonlocal done, spoken
@@ -71,7 +84,12 @@ class Lines(Progress):
             now = time.monotonic()
             if now - spoken >= _QUIET_S and done:
                 left = (now - started) * (total - done) / done
-                print(f"{label}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)
+                status = f"; {self._status}" if self._status else ""
+                print(f"{label}: {done} of {total}, about {left:.0f} s left{status}", file=sys.stderr, flush=True)
                 spoken = now
 
         yield advance
+
+    def status(self, text: str) -> None:
+        """Stands at the end of the step's lines."""
+        self._status = text

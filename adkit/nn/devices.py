@@ -1,12 +1,18 @@
-"""Where tensors live: the one place that knows about CPU, CUDA and MPS."""
+"""Where tensors live and in which precision networks learn: the one place that knows about CPU, CUDA and MPS."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from adkit.errors import OptionError, nearest
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 NAMES = ("auto", "cpu", "cuda", "mps")
+Precision = Literal["auto", "32", "bf16"]
 
 
 def pick_device(name: str = "auto") -> str:
@@ -34,3 +40,51 @@ def pick_device(name: str = "auto") -> str:
             hint=f"use --device {kind}",
         )
     return name if kind == "cuda" else kind
+
+
+def pick_precision(device: str, choice: Precision = "auto") -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """How a network on this device learns, in Fabric's words.
+
+    "auto" is mixed precision where the hardware multiplies bfloat16 itself (there it is several times faster, on
+    CPUs too) or, on older GPUs, float16; elsewhere it is float32.
+    """
+    if choice != "auto":
+        return "32-true" if choice == "32" else "bf16-mixed"
+    if device.startswith("cuda"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if device == "cpu" and _cpu_multiplies_bf16() else "32-true"
+
+
+def new_fabric(device: str, precision: Precision = "auto", processes: int = 1) -> Fabric:
+    """Lightning Fabric on this device; with several processes, one for each GPU (or all on the CPU).
+
+    Raises OptionError for more processes than there are GPUs.
+    """
+    from lightning_fabric import Fabric  # takes a second to import
+    from lightning_fabric.plugins.precision import MixedPrecision
+
+    class FullInputs(MixedPrecision):
+        """Casts inside the network only: a target in bfloat16 would have lost half of its grey levels."""
+
+        def convert_input(self, data: Any) -> Any:
+            return data
+
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and processes > torch.cuda.device_count():
+        raise OptionError(
+            f"processes={processes}, but this machine offers torch {torch.cuda.device_count()} GPUs",
+            hint="one process for each GPU",
+        )
+    if kind == "mps" and processes > 1:
+        raise OptionError(f"processes={processes}, but mps is one device", hint="leave processes at 1")
+    devices: Any = [int(index)] if index and processes == 1 else processes
+    strategy = "ddp_spawn" if processes > 1 else "auto"
+    how = pick_precision(device, precision)
+    plugins: Any = [] if how == "32-true" else [FullInputs(how, kind)]
+    return Fabric(accelerator=kind, devices=devices, strategy=strategy, plugins=plugins)
+
+
+def _cpu_multiplies_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.10 or so
+    found = capabilities() if capabilities else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

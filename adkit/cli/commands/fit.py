@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 
 
 def fit(
-    method: Annotated[str, typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods")],
+    context: typer.Context,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default="needed"),
+    ] = None,
     dataset: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--dataset",
             "-d",
             help="What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer. Several categories as "
             "mvtec:a,b, or the option again.",
+            show_default="needed",
         ),
-    ],
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
@@ -52,6 +57,14 @@ def fit(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with a training that was broken off: its id, or latest. All other options are as they were.",
+        ),
+    ] = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
@@ -67,54 +80,77 @@ def fit(
     One model for two categories: [bold]adkit fit --method patchknn --dataset mvtec:bottle,screw --joint[/bold]
 
     From four images: [bold]adkit fit --method patchknn --dataset mvtec:bottle --few 4[/bold]
+
+    After a training was broken off: [bold]adkit fit --resume latest[/bold]
     """
     from adkit.calibration import Rule
     from adkit.cli.output import emit
+    from adkit.cli.resuming import named_again, resumed
     from adkit.cli.terminal import terminal_progress
     from adkit.errors import OptionError
     from adkit.options import split_assignments
     from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
+    from adkit.unfinished import list_unfinished
     from adkit.workflows import FitRequest, calibrating_scores, check_settings, fit_joint
 
-    rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
     registry = loaded_registry()
-    values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
-    check_settings(method, values, scorer, device, registry, few=few)
-    requests = [
-        FitRequest(
-            method=method,
-            dataset=category,
-            runs_root=runs or default_runs_root(),
-            options=values,
-            scorer=scorer,
-            seed=seed,
-            device=device,
-            rule=rule,
-            skip_bad=skip_bad,
-            few=few,
-        )
-        for spec in dataset
-        for category in open_datasets(spec, root, registry)
-    ]
-    if joint and len(requests) == 1:
-        raise OptionError(
-            f"--joint learns from several categories, and {requests[0].dataset.spec} is one",
-            hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
-        )
+    begun = None
+    if resume is not None:
+        if again := named_again(context):
+            raise OptionError(
+                f"--resume goes on with the options that the fit began with, and {again} was given",
+                hint=f"leave {again} out, or fit anew without --resume",
+            )
+        begun, requests = resumed(resume, runs or default_runs_root(), registry, device)
+        joint = True
+    else:
+        if method is None or not dataset:
+            raise OptionError(
+                f"{'--method' if method is None else '--dataset'} is not given",
+                hint="for example: adkit fit --method patchknn --dataset folder:good_parts/",
+            )
+        rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
+        values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
+        check_settings(method, values, scorer, device, registry, few=few)
+        requests = [
+            FitRequest(
+                method=method,
+                dataset=category,
+                runs_root=runs or default_runs_root(),
+                options=values,
+                scorer=scorer,
+                seed=seed,
+                device=device,
+                rule=rule,
+                skip_bad=skip_bad,
+                few=few,
+            )
+            for spec in dataset
+            for category in open_datasets(spec, root, registry)
+        ]
+        if joint and len(requests) == 1:
+            raise OptionError(
+                f"--joint learns from several categories, and {requests[0].dataset.spec} is one",
+                hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
+            )
     rows: list[dict[str, object]] = []
     try:
         for group in [requests] if joint else [[request] for request in requests]:
             for request in group:
                 for note in request.dataset.notes():
                     typer.echo(note, err=True)
-            for run in fit_joint(group, registry, terminal_progress()):
+            for run in fit_joint(group, registry, terminal_progress(), resume=begun):
                 rows.append(_row(run))
                 warn_of_mixture(*calibrating_scores(run, registry))
                 if format_ is o.Format.table:
                     print_fitted(run)
                 elif format_ is not o.Format.json:
                     emit(format_, None, rows[-1:], None, header=len(rows) == 1)
+    except KeyboardInterrupt:
+        if kept := list_unfinished(requests[0].runs_root):
+            typer.secho(f"the training is kept; to go on: adkit fit --resume {kept[-1].id}", err=True, fg="yellow")
+        raise
     finally:
         # One document at the end, even when a category failed: the runs before it were made.
         if format_ is o.Format.json and rows:

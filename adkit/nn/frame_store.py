@@ -1,0 +1,75 @@
+"""Frames that a training walks through again and again: decoded once, kept as bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adkit.interfaces import Batches, Progress
+from adkit.storage import storage_faults
+
+MOST_BYTES_IN_MEMORY = 2_000_000_000
+"""More than this goes to a temporary file, which the system pages in as it is needed."""
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """N frames as bytes; `store[rows]` gives them as float32 (len(rows), 3, H, W), RGB in 0..1."""
+
+    pixels: Tensor  # uint8 (N, 3, H, W)
+    clips: Tensor  # int64 (N,), the number of each frame's clip, from 0
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self.pixels[rows].to(torch.float32).div_(255)
+
+    def take(self, rows: Tensor) -> FrameStore:
+        """These frames as a store of their own."""
+        return FrameStore(self.pixels[rows], self.clips[rows])
+
+    @classmethod
+    def collect(
+        cls, batches: Batches, size: tuple[int, int], progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY
+    ) -> FrameStore:
+        """Every sample's own frame, decoded; `size` is (height, width) px."""
+        shape = (len(batches), 3, *size)
+        pixels = _room(shape, most_bytes)
+        clips: dict[str, int] = {}
+        numbers: list[int] = []
+        with progress.task("reading", len(batches)) as advance:
+            for batch in batches:
+                first = len(numbers)
+                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
+                pixels[first : len(numbers)] = (batch.frames[:, -1] * 255).round_().to(torch.uint8)
+                advance(len(batch))
+        return cls(pixels, torch.tensor(numbers, dtype=torch.int64))
+
+
+def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
+    if int(np.prod(shape)) <= most_bytes:
+        return torch.empty(shape, dtype=torch.uint8)
+    # The file has no name from the start: nothing is left of it, however the process ends.
+    with storage_faults(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
+        file.truncate(int(np.prod(shape)))
+        return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
+
+
+def hold_out(clips: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """The rows to learn from and those to hold out: this share of the clips, at least one, in whole clips.
+
+    `clips` (N,) numbers the clip of each row. With a single clip both are all rows: there is nothing to hold out.
+    """
+    names = torch.unique(clips)
+    if len(names) < 2:
+        return torch.arange(len(clips)), torch.arange(len(clips))
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    held_out = torch.isin(clips, names[order[:count]])
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()

@@ -1,0 +1,34 @@
+"""A convolutional autoencoder that repairs: it sees spoilt pictures of good parts and learns to give the clean ones.
+
+Four blocks halve the frame and double the channels, four mirror them (1.4 million parameters at width 32). See
+`adkit.nn.reconstruction` for what it is trained on and how its error becomes a map.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+from adkit.nn.reconstruction import Reconstruction, ReconstructionOptions
+
+
+class AutoencoderOptions(ReconstructionOptions):
+    """Options of `ae`."""
+
+
+class Autoencoder(Reconstruction[AutoencoderOptions]):
+    """The error of an autoencoder that was trained to repair normal pictures."""
+
+    Options = AutoencoderOptions
+
+    @classmethod
+    def network(cls, options: AutoencoderOptions) -> nn.Module:
+        """256²×3 -> 16²×256 -> 256²×3 at width 32."""
+        widths = [options.width * 2**block for block in range(4)]
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise([3, *widths]):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
+        for wide, narrow in pairwise(widths[::-1]):
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers, nn.ConvTranspose2d(widths[0], 3, 4, 2, 1))

@@ -1,0 +1,21 @@
+"""U-Net autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from adkit import hookimpl
+from adkit.interfaces import Method, MethodEntry
+
+
+def _load() -> type[Method[Any]]:
+    from adkit_unet.method import UNet
+
+    return UNet
+
+
+@hookimpl
+def adkit_methods() -> Iterable[MethodEntry]:
+    """Announces `unet`."""
+    return [MethodEntry("unet", "a U-Net that repairs pictures; what it changes is anomalous", _load)]

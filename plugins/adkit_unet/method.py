@@ -1,0 +1,67 @@
+"""A U-Net that repairs: skip connections keep the detail, corrupted inputs keep it from copying defects.
+
+Without the skips (an option) it is an autoencoder of the same depth. See `adkit.nn.reconstruction` for what it is
+trained on and how its error becomes a map.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from adkit.nn.reconstruction import Reconstruction, ReconstructionOptions
+
+LEVELS = 4
+
+
+class UNetOptions(ReconstructionOptions):
+    """Options of `unet`."""
+
+    skips: bool = Field(default=True, description="whether finer levels are passed on beside the bottleneck")
+
+
+class UNet(Reconstruction[UNetOptions]):
+    """The error of a U-Net that was trained to repair normal pictures."""
+
+    Options = UNetOptions
+
+    @classmethod
+    def network(cls, options: UNetOptions) -> nn.Module:
+        """Channels 32-64-128-256 at width 32, and back."""
+        return UNetNetwork([options.width * 2**level for level in range(LEVELS)], skips=options.skips)
+
+
+class UNetNetwork(nn.Module):
+    """(B, 3, H, W) -> (B, 3, H, W); H and W are multiples of 8."""
+
+    def __init__(self, widths: list[int], *, skips: bool) -> None:
+        super().__init__()
+        self.skips = skips
+        self.down = nn.ModuleList(_block(narrow, wide) for narrow, wide in pairwise([3, *widths]))
+        self.shrink = nn.MaxPool2d(2)
+        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(wide, narrow, 2, 2) for wide, narrow in pairwise(widths[::-1]))
+        self.up = nn.ModuleList(_block(narrow * (2 if skips else 1), narrow) for narrow in widths[-2::-1])
+        self.out = nn.Conv2d(widths[0], 3, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """As the class says."""
+        levels: list[Tensor] = []
+        found = frames
+        for depth, block in enumerate(self.down):
+            found = block(found if depth == 0 else self.shrink(found))
+            levels.append(found)
+        for enlarge, block, level in zip(self.enlarge, self.up, levels[-2::-1], strict=True):
+            found = enlarge(found)
+            found = block(torch.cat([found, level], dim=1) if self.skips else found)
+        return self.out(found)  # type: ignore[no-any-return]
+
+
+def _block(narrow: int, wide: int) -> nn.Sequential:
+    """Two convolutions that keep the frame's size."""
+    layers: list[nn.Module] = []
+    for first, second in ((narrow, wide), (wide, wide)):
+        layers += [nn.Conv2d(first, second, 3, 1, 1, bias=False), nn.BatchNorm2d(second), nn.ReLU()]
+    return nn.Sequential(*layers)
