@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,8 +16,7 @@ import torch
 from torch import Tensor
 
 from adkit.errors import OptionError
-
-Choice = Literal["auto", "on", "off"]
+from adkit.nn.options import Choice
 
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
