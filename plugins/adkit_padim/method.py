@@ -63,7 +63,8 @@ class Padim(PatchMapMethod[PadimOptions]):
     def distances(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w) Mahalanobis distances."""
         features = self._features(frames)
-        return self._gaussians.whitened(features).norm(dim=2).T.reshape(features.shape[:3])
+        lengths: Tensor = self._gaussians.whitened(features).norm(dim=2)
+        return lengths.T.reshape(features.shape[:3])
 
     def learned(self) -> dict[str, Tensor]:
         """Weights, means, and one triangle of each whitening matrix."""
