@@ -6,7 +6,7 @@ compete for the cores; elsewhere it runs in torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adkit.errors import BackboneError
 from adkit.nn.backbone_names import EMBEDDED
 from adkit.nn.backbones import Backbone, weights_fingerprint
 from adkit.nn.neighbours import NearestNeighbour, append_distances
@@ -73,6 +74,19 @@ class PatchFeatures:
     def prepare(self, size: tuple[int, int]) -> None:
         """Makes ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
         self._session(torch.empty(1, 3, *size), distances=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""
+        return {"backbone_fingerprint": torch.tensor(list(bytes.fromhex(self.fingerprint)), dtype=torch.uint8)}
+
+    def check(self, state: Mapping[str, Tensor]) -> None:
+        """Raises BackboneError when the weights are no longer those that `state` was made with."""
+        expected = bytes(state["backbone_fingerprint"].tolist()).hex()
+        if self.fingerprint != expected:
+            raise BackboneError(
+                f"the weights of {self.backbone} changed since fitting: found {self.fingerprint}, expected {expected}",
+                hint="put the weights of that time back, or fit again",
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -156,9 +170,13 @@ def level_weights(patches: Tensor, lengths: Sequence[int]) -> Tensor:
     Each level is divided by the square root of its total variance over the normal patches, so that a level
     of many channels, or of large activations, does not drown the others in a distance.
     """
-    variances = patches.var(dim=0, correction=0)
+    return level_weights_of(patches.var(dim=0, correction=0), lengths)
+
+
+def level_weights_of(variances: Tensor, lengths: Sequence[int]) -> Tensor:
+    """As `level_weights`, from the variances (D,) of the features: then each level's sum to one."""
     weights = [
-        torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=patches.device)
+        torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=variances.device)
         for part in torch.split(variances, list(lengths))
     ]
     return torch.cat(weights)

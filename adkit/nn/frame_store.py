@@ -16,6 +16,9 @@ from adkit.storage import storage_faults
 MOST_BYTES_IN_MEMORY = 2_000_000_000
 """More than this goes to a temporary file, which the system pages in as it is needed."""
 
+HELD_OUT_SHARE = 0.2
+"""Of the images to learn from: a method holds them out to know when to stop, and what is usual at each position."""
+
 
 @dataclass(frozen=True)
 class FrameStore:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,8 +16,7 @@ import torch
 from torch import Tensor
 
 from adkit.errors import OptionError
-
-Choice = Literal["auto", "on", "off"]
+from adkit.nn.options import Choice
 
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
@@ -93,6 +91,14 @@ def position_matters(maps: Tensor, choice: Choice) -> bool:
     if choice != "auto":
         return choice == "on"
     return len(maps) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE
+
+
+def decide(maps: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
+    """What out-of-sample maps (N, h, w) of normal samples say: the normalisation, or None where position matters
+    little; and how it was decided, for the run."""
+    matters = position_matters(maps, choice)
+    facts = {"explained_by_position": round(explained_by_position(maps), 4), "position_normalised": matters}
+    return PositionNormalisation.learn(maps) if matters else None, facts
 
 
 def normalised_out_of_sample(maps: Tensor, clips: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
@@ -12,6 +12,9 @@ from adkit.nn.backbone_names import EMBEDDED
 from adkit.options import Options
 
 LEAST_PX, MOST_PX = 32, 4096
+
+Choice = Literal["auto", "on", "off"]
+"""Whether something is done; "auto": the normal data decide."""
 
 
 def _parse_size(value: Any) -> Any:
@@ -89,4 +92,19 @@ class FeatureOptions(Options):
     levels: Strides = Field(
         default=(8, 16),
         description="strides in px of the feature levels, finest first; the first sets the grid",
+    )
+
+
+class PatchMapOptions(FeatureOptions):
+    """How features become maps: `adkit.nn.patch_maps` does what these say."""
+
+    neighbourhood: int = Field(
+        default=3, ge=1, le=15, description="each patch takes the mean over this many positions a side"
+    )
+    smoothing: float = Field(
+        default=4.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
+    )
+    position_normalisation: Choice = Field(
+        default="auto",
+        description="judge each position by what is usual there: auto lets the normal images decide",
     )

@@ -18,22 +18,17 @@ from torch import Tensor, nn
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.corruption import Corruption, spoil
-from adkit.nn.frame_store import FrameStore, hold_out
+from adkit.nn.frame_store import HELD_OUT_SHARE, FrameStore, hold_out
 from adkit.nn.normalisation import (
-    Choice,
     PositionNormalisation,
-    explained_by_position,
-    position_matters,
+    decide,
     smooth,
 )
-from adkit.nn.options import FrameSize
+from adkit.nn.options import Choice, FrameSize
 from adkit.nn.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
 from adkit.nn.training import Objective, Trained, TrainingData, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
-
-HELD_OUT_SHARE = 0.2
-"""Of the training images: they tell when to stop, and what is usual at each position."""
 
 MARGIN = 16
 """px that are mirrored around a frame before the network sees it, and cut off what it gives.
@@ -188,11 +183,9 @@ class Reconstruction(Method[OptionsType]):
         self._facts = {
             "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
             **self._trained.facts(),
-            "explained_by_position": round(explained_by_position(maps), 4),
-            "position_normalised": position_matters(maps, self.options.position_normalisation),
         }
-        if self._facts["position_normalised"]:
-            self._normalisation = PositionNormalisation.learn(maps)
+        self._normalisation, found = decide(maps, self.options.position_normalisation)
+        self._facts |= found
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps at the frame's size, and the reconstruction."""

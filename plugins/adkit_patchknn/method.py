@@ -14,30 +14,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.errors import BackboneError
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Progress
 from adkit.nn.coreset import greedy_coreset
-from adkit.nn.features import PatchFeatures, level_weights
+from adkit.nn.features import level_weights
 from adkit.nn.leave_one_out import LeaveOneOutBanks
 from adkit.nn.neighbours import NearestNeighbour
-from adkit.nn.normalisation import (
-    Choice,
-    PositionNormalisation,
-    explained_by_position,
-    normalised_out_of_sample,
-    position_matters,
-    smooth,
-)
-from adkit.nn.options import FeatureOptions
-from adkit.types import Batch, Prediction
+from adkit.nn.options import PatchMapOptions
+from adkit.nn.patch_maps import LeftOut, PatchMapMethod
 
 
-class PatchKnnOptions(FeatureOptions):
+class PatchKnnOptions(PatchMapOptions):
     """Options of `patchknn`."""
 
-    neighbourhood: int = Field(
-        default=3, ge=1, le=15, description="each patch takes the mean over this many positions a side"
-    )
     coreset_ratio: float = Field(
         default=0.01, gt=0, le=1, description="share of the normal patches that the bank keeps"
     )
@@ -49,113 +37,55 @@ class PatchKnnOptions(FeatureOptions):
         ge=1000,
         description="fitting holds at most this many patches, the same number of each image: bounds the memory",
     )
-    smoothing: float = Field(
-        default=4.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
-    )
-    position_normalisation: Choice = Field(
-        default="auto",
-        description="judge each position by what is usual there: auto lets the normal images decide",
-    )
 
 
-class PatchKnn(Method[PatchKnnOptions]):
+class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     """Distance of every patch to the nearest patch of a bank of normal ones."""
 
     Options = PatchKnnOptions
-    # The mean over 1 % of the pixels has less noise than the one highest pixel, and is still small enough for a
-    # small defect. benchmarks/scorers.py compares them on the synthetic parts; no real test label was used.
-    default_scorer = "top1"
 
     def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures(
-            options.backbone,
-            strides=options.levels,
-            weights=options.weights,
-            neighbourhood=options.neighbourhood,
-            device=device,
-        )
         self._bank = torch.empty(0)  # (N, D), already weighted
         self._weights = torch.empty(0)  # (D,)
         self._nearest = NearestNeighbour(torch.empty(0, 1))
-        self._normalisation: PositionNormalisation | None = None
-        self._calibration: Tensor | None = None
-        self._facts: dict[str, str | int | float | bool] = {}
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
-        return self.options.size
+    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+        """Fills the bank; left out, an image is scored against the bank without its own patches.
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
-        """Fills the bank, then scores every training image against the bank without its own patches."""
+        See `adkit.nn.leave_one_out` for how the bank is completed without the image.
+        """
         patches, sources, clips = self._collect(batches, progress)
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
         chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress).sort().values
         self._bank = patches[chosen]
-        self._facts = {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
+        self._facts |= {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
         self._nearest = NearestNeighbour(self._bank, self._weights)
-        banks = LeaveOneOutBanks(patches, sources, chosen, progress)
-        del patches
-        maps, numbers = self._leave_one_out(batches, banks, clips, progress)
-        self._facts["explained_by_position"] = round(explained_by_position(maps), 4)
-        self._facts["position_normalised"] = position_matters(maps, self.options.position_normalisation)
-        if self._facts["position_normalised"]:
-            self._normalisation = PositionNormalisation.learn(maps)
-            maps = normalised_out_of_sample(maps, numbers)
-        self._calibration = maps
+        if len(clips) < 2:
+            return None
+        return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress), clips)
 
-    def predict(self, batch: Batch) -> Prediction:
-        """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        maps = self._distances(batch.frames[:, -1], self._nearest)
-        return Prediction(maps=self._normalisation(maps) if self._normalisation else maps)
+    def distances(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, h, w) distances to the nearest row of the bank."""
+        return self._features.distances(frames, self._nearest)
 
-    def calibration(self) -> Prediction | None:
-        """Leave-one-image-out maps (for frames of a video: leave-one-clip-out).
+    def learned(self) -> dict[str, Tensor]:
+        """The bank and the weights of the features."""
+        return {"bank": self._bank, "weights": self._weights}
 
-        See `adkit.nn.leave_one_out` for how the bank is completed without the image.
-        """
-        return None if self._calibration is None else Prediction(maps=self._calibration)
-
-    def state(self) -> dict[str, Tensor]:
-        """The bank, the weights of the features, and the normalisation where there is one."""
-        extra = self._normalisation.state() if self._normalisation else {}
-        fingerprint = torch.tensor(list(bytes.fromhex(self._features.fingerprint)), dtype=torch.uint8)
-        return {"bank": self._bank.cpu(), "weights": self._weights.cpu(), "backbone_fingerprint": fingerprint, **extra}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
-        expected = bytes(state["backbone_fingerprint"].tolist()).hex()
-        if self._features.fingerprint != expected:
-            raise BackboneError(
-                f"the weights of {self.options.backbone} changed since fitting: found {self._features.fingerprint}, "
-                f"expected {expected}",
-                hint="put the weights of that time back, or fit again",
-            )
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
         self._weights = state["weights"].to(self.device)
-        self._normalisation = PositionNormalisation.from_state(state)
         self._nearest = NearestNeighbour(self._bank, self._weights)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Sizes, and whether position mattered."""
-        return self._facts
-
-    def _distances(self, frames: Tensor, nearest: NearestNeighbour) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w), smoothed, on the CPU."""
-        maps = self._features.distances(frames, nearest).cpu()
-        return smooth(maps, self.options.smoothing / self.options.levels[0])
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor, dict[str, int]]:
         """Weighted patches (N, D), the clip number of each (N,), and the number of each clip.
 
         Where there are more patches than the limit, a random part of each image's is taken.
         """
-        with progress.task("network", 1) as advance:
-            self._features.prepare(self.frame_size)
-            advance(1)
         generator = torch.Generator().manual_seed(self.seed)
         quota = max(1, self.options.patch_limit // len(batches))
         clips: dict[str, int] = {}
@@ -179,19 +109,10 @@ class PatchKnn(Method[PatchKnnOptions]):
         self._weights = level_weights(patches, self._features.lengths)
         return patches.mul_(self._weights), torch.tensor(sources).repeat_interleave(filled // len(sources)), clips
 
-    def _leave_one_out(
-        self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int], progress: Progress
-    ) -> tuple[Tensor, Tensor]:
-        """Every training frame's distances (N, h, w) to the bank as it would be without its clip; clip numbers (N,)."""
+    def _left_out(self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int]) -> LeftOut:
         nearest, current = self._nearest, ""
-        maps: list[Tensor] = []
-        numbers: list[int] = []
-        with progress.task("leave one out", len(batches)) as advance:
-            for batch in batches:
-                for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
-                    if clip != current:
-                        nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
-                    maps.append(self._distances(frame, nearest))
-                    numbers.append(clips[clip])
-                    advance(1)
-        return torch.cat(maps), torch.tensor(numbers)
+        for batch in batches:
+            for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+                if clip != current:
+                    nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
+                yield clip, self._features.distances(frame, nearest)

@@ -1,0 +1,99 @@
+"""Distance of a whole image to the nearest normal ones, in features of a frozen network.
+
+Nearest neighbours of pooled features are the oldest strong baseline (Bergman, Cohen and Hoshen, arXiv 2002.10445).
+Where this differs: the highest value of each feature is used beside its mean, several levels instead of the last one,
+and distances are Mahalanobis distances by the covariance of the normal images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adkit.interfaces import Batches, Method, Progress
+from adkit.nn.features import PatchFeatures
+from adkit.nn.options import FeatureOptions, Strides
+from adkit.types import Batch, Prediction
+from adkit_knn.space import NormalSpace
+
+
+class KnnOptions(FeatureOptions):
+    """Options of `knn`."""
+
+    levels: Strides = Field(default=(8, 16, 32), description="strides in px of the feature levels, finest first")
+    neighbours: int = Field(
+        default=3, ge=1, le=1000, description="the score is the mean distance to this many nearest normal images"
+    )
+
+
+class Knn(Method[KnnOptions]):
+    """Mean distance to the nearest normal images: one score for an image, no map."""
+
+    Options = KnnOptions
+
+    def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        self._features = PatchFeatures(
+            options.backbone, strides=options.levels, weights=options.weights, neighbourhood=1, device=device
+        )
+        self._space = NormalSpace(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0))
+        self._calibration: Tensor | None = None
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """As the options say."""
+        return self.options.size
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        """One pass; every training image is then scored as if its clip had not been seen."""
+        parts: list[Tensor] = []
+        members: dict[str, list[int]] = {}
+        count = 0
+        with progress.task("features", len(batches)) as advance:
+            for batch in batches:
+                for clip in batch.clips:
+                    members.setdefault(clip, []).append(count)
+                    count += 1
+                parts.append(self._pooled(batch.frames[:, -1]).cpu())
+                advance(len(batch))
+        vectors = torch.cat(parts)
+        self._space = NormalSpace.learn(vectors, self._features.lengths * 2)
+        self._calibration = None
+        if len(members) > 1:
+            self._calibration = torch.empty(len(vectors))
+            with progress.task("leave one out", len(members)) as advance:
+                for rows in members.values():
+                    self._calibration[rows] = self._space.left_out(torch.tensor(rows), self.options.neighbours)
+                    advance(1)
+
+    def predict(self, batch: Batch) -> Prediction:
+        """Scores only."""
+        vectors = self._pooled(batch.frames[:, -1])
+        return Prediction(scores=self._space.scores(vectors, self.options.neighbours))
+
+    def calibration(self) -> Prediction | None:
+        """Leave-one-image-out scores (for frames of a video: leave-one-clip-out); None with one clip only."""
+        return None if self._calibration is None else Prediction(scores=self._calibration)
+
+    def state(self) -> dict[str, Tensor]:
+        """The normal images as vectors, and how a new one becomes such a vector."""
+        space = {"mean": self._space.mean, "factor": self._space.factor, "bank": self._space.bank}
+        return {**space, **self._features.state()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
+        self._features.check(state)
+        self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
+        self._calibration = None
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """Sizes."""
+        return {"images": len(self._space.bank), "features": len(self._space.mean)}
+
+    def _pooled(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, 2 D): the mean of each feature over all positions, then its highest value."""
+        features = self._features(frames).flatten(1, 2)
+        return torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=1)

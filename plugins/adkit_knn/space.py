@@ -1,0 +1,72 @@
+"""A space in which normal images vary alike in every direction, and distances to the nearest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RIDGE = 0.1
+"""Added to the variance of every direction, in units of a feature's own: few images leave many directions unseen."""
+_FLOOR = 0.01
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True)
+class NormalSpace:
+    """N normal images as vectors whose squared differences, times N, are squared Mahalanobis distances.
+
+    All is float64 on the CPU: images that are nearly the same are told apart, and it takes no time.
+    """
+
+    mean: Tensor  # (D,)
+    factor: Tensor  # (D, D)
+    bank: Tensor  # (N, D)
+
+    @classmethod
+    def learn(cls, vectors: Tensor, groups: Sequence[int]) -> NormalSpace:
+        """From (N, D) vectors, whose features come in groups of these lengths that share a unit."""
+        values = vectors.cpu().to(torch.float64)
+        mean = values.mean(dim=0)
+        variances = values.var(dim=0, correction=0)
+        # A feature that never varies in normal images must not decide everything once it does.
+        shared = torch.cat([part.mean().expand(len(part)) for part in torch.split(variances, list(groups))])
+        scale = (variances + _FLOOR * shared + _LEAST).rsqrt()
+        centred = (values - mean) * scale
+        ridge = RIDGE * len(values) * torch.eye(len(mean), dtype=torch.float64)
+        lower = torch.linalg.cholesky(centred.T @ centred + ridge)
+        inverse = torch.linalg.solve_triangular(lower, torch.eye(len(mean), dtype=torch.float64), upper=False)
+        return cls(mean, scale[:, None] * inverse.T, centred @ inverse.T)
+
+    def scores(self, vectors: Tensor, neighbours: int) -> Tensor:
+        """(B, D) -> (B,), the mean distance to that many nearest normal images."""
+        points = (vectors.cpu().to(torch.float64) - self.mean) @ self.factor
+        # For thousands of images one product is quick, and exact.
+        lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
+        squared = (lengths - 2 * points @ self.bank.T).clamp_min_(0)
+        nearest = squared.topk(min(neighbours, len(self.bank)), dim=1, largest=False).values
+        return (nearest * len(self.bank)).sqrt().mean(dim=1).to(torch.float32)
+
+    def left_out(self, rows: Tensor, neighbours: int) -> Tensor:
+        """(k,), the scores that the normal images of these rows (k,) of a clip would have, had they not been seen.
+
+        Neither as neighbours nor in the space: the scatter without them is S - Σ C_ij d_i d_j', where d are
+        their differences from the mean and C = I + 1/(N - k), and Woodbury's identity corrects all
+        distances. Only the features' own scales are those of all images. Some image must remain.
+        """
+        bank = self.bank
+        clip = bank[rows]
+        others = torch.ones(len(bank), dtype=torch.bool)
+        others[rows] = False
+        rest = bank[others]
+        correction = torch.linalg.inv(torch.eye(len(clip), dtype=torch.float64) - 1 / len(bank) - clip @ clip.T)
+        scores = []
+        for one in clip:
+            differences = one - rest
+            projected = differences @ clip.T
+            squared = differences.square().sum(dim=1) + ((projected @ correction) * projected).sum(dim=1)
+            nearest = squared.clamp_min(0).topk(min(neighbours, len(rest)), largest=False).values
+            scores.append((nearest * len(rest)).sqrt().mean())
+        return torch.stack(scores).to(torch.float32)

@@ -1,0 +1,25 @@
+"""What normal patch features cannot be explained by (SubspaceAD)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from adkit import hookimpl
+from adkit.interfaces import Method, MethodEntry
+
+
+def _load() -> type[Method[Any]]:
+    from adkit_subspace.method import Subspace
+
+    return Subspace
+
+
+@hookimpl
+def adkit_methods() -> Iterable[MethodEntry]:
+    """Announces `subspace`."""
+    return [
+        MethodEntry(
+            "subspace", "what the main directions of normal features leave over: quick, small, few images", _load
+        )
+    ]

@@ -1,0 +1,137 @@
+"""A linear subspace of normal features, after SubspaceAD (CVPR 2026), on a small frozen backbone.
+
+Fitting learns mean and main directions of the features of all normal patches. A new patch is as anomalous as
+much of it these directions leave unexplained. Where this differs from SubspaceAD: a small convolutional network in
+place of DINOv2; levels are weighted to the same variance; what is left over is measured in units of each
+direction's own spread; where position matters, the maps are normalised per position.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from adkit.interfaces import Batches, Progress
+from adkit.nn.features import level_weights_of
+from adkit.nn.options import PatchMapOptions
+from adkit.nn.patch_maps import LeftOut, PatchMapMethod
+from adkit_subspace.moments import Moments, Residual
+
+
+class SubspaceOptions(PatchMapOptions):
+    """Options of `subspace`."""
+
+    # A mean over neighbours takes away the very detail that tells how features go together; the maps are
+    # smoothed afterwards.
+    neighbourhood: int = Field(
+        default=1, ge=1, le=15, description="each patch takes the mean over this many positions a side"
+    )
+    explained: float = Field(
+        default=0.98, gt=0, lt=1, description="share of the normal variance that the main directions explain"
+    )
+    components: int = Field(
+        default=0, ge=0, description="number of main directions; 0: as many as `explained` asks for"
+    )
+    turns: int = Field(
+        default=1,
+        ge=1,
+        le=36,
+        description="learn from each image in this many turned copies: for few images of parts that lie any way",
+    )
+
+
+class Subspace(PatchMapMethod[SubspaceOptions]):
+    """Length of what the main directions of normal features leave over of a patch."""
+
+    Options = SubspaceOptions
+    least_samples = 1
+
+    def __init__(self, options: SubspaceOptions, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        self._weights = torch.empty(0)  # (D,)
+        self._residual = Residual(torch.empty(0), torch.empty(0, 0))
+
+    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+        """One pass for the moments; those of a clip are taken off again to leave it out."""
+        total, clips, several = self._collect(batches, progress)
+        weights = level_weights_of(total.variances, self._features.lengths).to(torch.float32)
+        self._weights = weights.to(self.device)
+        self._residual = self._learned_from(total)
+        length, left = self._residual.directions.shape
+        self._facts |= {"patches": total.count, "features": length, "components": length - left}
+        return self._left_out(batches, total, several) if len(clips) > 1 else None
+
+    def distances(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, h, w) lengths of what is left over."""
+        return self._residual.lengths(self._features(frames) * self._weights)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Weights, mean, and the directions left over."""
+        return {"weights": self._weights, "mean": self._residual.mean, "directions": self._residual.directions}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `learned` gave."""
+        self._weights = state["weights"].to(self.device)
+        self._residual = Residual(state["mean"], state["directions"]).to(self.device)
+
+    def _learned_from(self, moments: Moments) -> Residual:
+        weighted = moments.scaled(self._weights.cpu())
+        return Residual.learn(weighted, self.options.explained, self.options.components).to(self.device)
+
+    def _moments(self, frame: Tensor) -> Moments:
+        """Those of all patches of one frame (1, 3, H, W) and of its turned copies."""
+        return Moments.of(torch.cat([self._features(copy).flatten(0, 2) for copy in turned(frame, self.options.turns)]))
+
+    def _collect(self, batches: Batches, progress: Progress) -> tuple[Moments, list[str], dict[str, Moments]]:
+        """Moments of all, the clips, and the moments of each clip of several frames.
+
+        Those of a still image are found again when it is left out, so that memory does not grow with their number.
+        """
+        total: Moments | None = None
+        of_clip: Moments | None = None
+        clips: list[str] = []
+        several: dict[str, Moments] = {}
+        with progress.task("features", len(batches)) as advance:
+            for batch in batches:
+                for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+                    own = self._moments(frame)
+                    total = own if total is None else total + own
+                    if of_clip is not None and clip == clips[-1]:  # a clip's frames come one after the other
+                        of_clip = several[clip] = of_clip + own
+                    else:
+                        clips.append(clip)
+                        of_clip = own
+                    advance(1)
+        assert total is not None
+        return total, clips, several
+
+    def _left_out(self, batches: Batches, total: Moments, several: Mapping[str, Moments]) -> LeftOut:
+        residual, current = self._residual, ""
+        for batch in batches:
+            for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+                if clip != current:
+                    own = several[clip] if clip in several else self._moments(frame)
+                    residual, current = self._learned_from(total - own), clip
+                yield clip, residual.lengths(self._features(frame) * self._weights)
+
+
+def turned(frames: Tensor, count: int) -> list[Tensor]:
+    """The frames (B, 3, H, W) as they are, and turned about their centre by 1/count, 2/count … of a full turn.
+
+    Corners that come from outside the picture repeat its border.
+    """
+    height, width = frames.shape[-2:]
+    copies = [frames]
+    for number in range(1, count):
+        angle = 2 * math.pi * number / count
+        cosine, sine = math.cos(angle), math.sin(angle)
+        # In units of half the height and half the width: a turn keeps the part's shape in px.
+        matrix = torch.tensor([[cosine, -sine * height / width, 0], [sine * width / height, cosine, 0]])
+        grid = F.affine_grid(matrix.expand(len(frames), 2, 3), list(frames.shape), align_corners=False)
+        copies.append(F.grid_sample(frames, grid, padding_mode="border", align_corners=False))
+    return copies
