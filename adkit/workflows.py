@@ -357,7 +357,9 @@ def _require_enough(
 ) -> None:
     """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
     clips = len({sample.clip for sample in samples})
-    needed = method_class.least_samples + (0 if method_class.calibrates_itself() else 1)
+    least = method_class.least_samples
+    # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.
+    needed = max(2, least) if method_class.calibrates_itself() else least + 1
     if clips < needed:
         count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
         unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""

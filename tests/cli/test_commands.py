@@ -403,6 +403,16 @@ def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None
         assert expected in findings, expected
 
 
+def test_one_image_gives_no_threshold(washers: Path, tmp_path: Path) -> None:
+    """Although the method could learn from it."""
+    good = tmp_path / "parts" / "train" / "good"
+    good.mkdir(parents=True)
+    shutil.copy(washers / "train" / "good" / "000.png", good)
+    message = fault("fit", "-m", "subspace", "-d", f"folder:{tmp_path / 'parts'}", "--runs", tmp_path / "runs", *SMALL)
+    assert "subspace needs at least 2" in message
+    assert not (tmp_path / "runs").exists()
+
+
 def test_demo_ends_with_a_picture_and_the_next_step(tmp_path: Path) -> None:
     result = ok("demo", "--runs", tmp_path)
     assert "image_auroc" in result.stdout
