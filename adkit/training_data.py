@@ -194,7 +194,9 @@ def _require_enough(
     """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
     clips = len({sample.clip for sample in samples})
     if few is None:
-        needed = method_class.least_samples + (0 if method_class.calibrates_itself() else 1)
+        least = method_class.least_samples
+        # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.
+        needed = max(2, least) if method_class.calibrates_itself() else least + 1
         needs, hint = f"{method} needs at least {needed}", "add more images of good parts"
     else:
         needed = few + 1

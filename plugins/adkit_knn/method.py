@@ -17,7 +17,7 @@ from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.features import PatchFeatures
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.types import Batch, Prediction
-from adkit_knn.space import NormalSpace
+from adkit_knn.space import NormalSpace, left_out_scores
 
 
 class KnnOptions(FeatureOptions):
@@ -50,24 +50,20 @@ class Knn(Method[KnnOptions]):
     def fit(self, batches: Batches, progress: Progress) -> None:
         """One pass; every training image is then scored as if its clip had not been seen."""
         parts: list[Tensor] = []
-        members: dict[str, list[int]] = {}
-        count = 0
+        numbers: list[int] = []
+        clips: dict[str, int] = {}
         with progress.task("features", len(batches)) as advance:
             for batch in batches:
-                for clip in batch.clips:
-                    members.setdefault(clip, []).append(count)
-                    count += 1
+                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
                 parts.append(self._pooled(batch.frames[:, -1]).cpu())
                 advance(len(batch))
-        vectors = torch.cat(parts)
-        self._space = NormalSpace.learn(vectors, self._features.lengths * 2)
+        vectors, groups = torch.cat(parts), self._features.lengths * 2
+        self._space = NormalSpace.learn(vectors, groups)
         self._calibration = None
-        if len(members) > 1:
-            self._calibration = torch.empty(len(vectors))
-            with progress.task("leave one out", len(members)) as advance:
-                for rows in members.values():
-                    self._calibration[rows] = self._space.left_out(torch.tensor(rows), self.options.neighbours)
-                    advance(1)
+        if len(clips) > 1:
+            with progress.task("leave one out", 1) as advance:
+                self._calibration = left_out_scores(vectors, torch.tensor(numbers), groups, self.options.neighbours)
+                advance(1)
 
     def predict(self, batch: Batch) -> Prediction:
         """Scores only."""

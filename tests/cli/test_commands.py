@@ -379,7 +379,7 @@ def test_an_interrupted_fit_leaves_nothing(parts_root: Path, tmp_path: Path, mon
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._leave_one_out", interrupt)
+    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._left_out", interrupt)
     result = run("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []
@@ -479,6 +479,16 @@ def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None
     findings = " | ".join(json.loads(result.stdout)["findings"])
     for expected in ("in both splits", "identical copies", "0 bytes", "smaller than 32 px", "one colour", "no mask"):
         assert expected in findings, expected
+
+
+def test_one_image_gives_no_threshold(washers: Path, tmp_path: Path) -> None:
+    """Although the method could learn from it."""
+    good = tmp_path / "parts" / "train" / "good"
+    good.mkdir(parents=True)
+    shutil.copy(washers / "train" / "good" / "000.png", good)
+    message = fault("fit", "-m", "subspace", "-d", f"folder:{tmp_path / 'parts'}", "--runs", tmp_path / "runs", *SMALL)
+    assert "subspace needs at least 2" in message
+    assert not (tmp_path / "runs").exists()
 
 
 def test_demo_ends_with_a_picture_and_the_next_step(tmp_path: Path) -> None:

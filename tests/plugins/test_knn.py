@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from adkit_knn import space
 from adkit_knn.method import Knn, KnnOptions
-from adkit_knn.space import RIDGE, NormalSpace
+from adkit_knn.space import RIDGE, NormalSpace, left_out_scores
 from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
@@ -90,20 +91,33 @@ def test_conforms() -> None:
 @pytest.mark.parametrize("neighbours", [1, 3, 30, 100])
 def test_scores_are_mean_distances_to_the_nearest(neighbours: int) -> None:
     vectors, queries = random_vectors(30), random_vectors(7, seed=1)
-    space = NormalSpace.learn(vectors, GROUPS)
+    found = NormalSpace.learn(vectors, GROUPS).scores(queries, neighbours)
     expected = brute_force(vectors, queries, neighbours, RIDGE * 30, scale_of(vectors))
-    torch.testing.assert_close(space.scores(queries, neighbours), expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("rows", [[0], [29], [3, 4], [1, 2, 3, 4, 5, 6, 7, 8]])
-@pytest.mark.parametrize("count", [30, 9])
-def test_leaving_a_clip_out_equals_learning_without_it(rows: list[int], count: int) -> None:
-    rows = [row % count for row in rows]
-    vectors = random_vectors(count)
-    others = torch.tensor([row not in rows for row in range(count)])
-    expected = brute_force(vectors[others], vectors[rows], 3, RIDGE * count, scale_of(vectors))
-    found = NormalSpace.learn(vectors, GROUPS).left_out(torch.tensor(rows), 3)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def left_out_by_hand(vectors: Tensor, clips: Tensor) -> Tensor:
+    """Every vector's score in a space that is learned without its clip."""
+    scores = []
+    for row, clip in enumerate(clips):
+        others = vectors[clips != clip]
+        ridge, scale = RIDGE * len(others), scale_of(others)
+        scores.append(brute_force(others, vectors[row : row + 1], 3, ridge, scale))
+    return torch.cat(scores)
+
+
+@pytest.mark.parametrize("frames_of_clip", [1, 3])
+def test_left_out_scores_do_not_know_the_clip(frames_of_clip: int) -> None:
+    vectors, clips = random_vectors(12), torch.arange(12) // frames_of_clip
+    found = left_out_scores(vectors, clips, GROUPS, 3)
+    torch.testing.assert_close(found, left_out_by_hand(vectors, clips), rtol=1e-3, atol=1e-3)
+
+
+def test_many_clips_are_left_out_several_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "MOST_SPACES", 4)
+    vectors = random_vectors(12)
+    found = left_out_scores(vectors, torch.arange(12), GROUPS, 3)
+    torch.testing.assert_close(found, left_out_by_hand(vectors, torch.arange(12) % 4), rtol=1e-3, atol=1e-3)
 
 
 def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> None:
@@ -116,8 +130,8 @@ def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> No
 
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: Knn) -> None:
-    space = NormalSpace.learn(method._pooled(frames[:, -1]), method._features.lengths * 2)
-    expected = torch.cat([space.left_out(torch.tensor([row]), 3) for row in range(COUNT)])
+    vectors = method._pooled(frames[:, -1])
+    expected = left_out_scores(vectors, torch.arange(COUNT), method._features.lengths * 2, 3)
     torch.testing.assert_close(calibration_of(method), expected)
     assert float(expected.min()) > float(scores_of(method, frames).max()), "seen images score lower"
 

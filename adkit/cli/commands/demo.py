@@ -48,4 +48,5 @@ def demo(
     typer.echo("\nwhat to do next, with your own good parts:")
     typer.echo("  adkit inspect --dataset folder:PATH_TO_GOOD_IMAGES")
     typer.echo(f"  adkit fit --method {method} --dataset folder:PATH_TO_GOOD_IMAGES")
-    typer.echo(f"  adkit score NEW_IMAGES/ --method {method} --heatmaps maps/")
+    heatmaps = " --heatmaps maps/" if result.maps is not None else ""
+    typer.echo(f"  adkit score NEW_IMAGES/ --method {method}{heatmaps}")

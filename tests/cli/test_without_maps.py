@@ -1,0 +1,59 @@
+"""Every command with a method that gives scores and no maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invoking import ok, refused
+
+SMALL = ["--set", "size=64"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, parts_root: Path) -> Path:
+    """A runs folder with one run of knn on the washers."""
+    folder = tmp_path_factory.mktemp("runs")
+    ok("fit", "-m", "knn", "-d", "mvtec:washer", "--root", parts_root, "--runs", folder, *SMALL)
+    return folder
+
+
+def test_eval_gives_figures_of_images_and_says_why_there_are_none_of_pixels(runs: Path, parts_root: Path) -> None:
+    metrics = json.loads(ok("eval", "--runs", runs, "--root", parts_root, "-f", "json").stdout)["metrics"]
+    assert 0 <= metrics["image_auroc"]["value"] <= 1
+    assert metrics["pixel_auroc"]["value"] is None
+    assert metrics["pixel_auroc"]["why_undefined"] == "the method gives no maps"
+
+
+@pytest.mark.parametrize("command", ["score", "eval"])
+def test_heat_maps_are_refused(command: str, runs: Path, parts_root: Path, tmp_path: Path) -> None:
+    good = parts_root / "mvtec" / "washer" / "test" / "good"
+    what = [good] if command == "score" else ["--root", parts_root]
+    error, hint = refused(command, *what, "--runs", runs, "--heatmaps", tmp_path / "maps")
+    assert error == "knn gives no maps, so there is nothing to draw"
+    assert "leave --heatmaps out" in hint
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_scorer_of_maps_is_refused(runs: Path, parts_root: Path) -> None:
+    good = parts_root / "mvtec" / "washer" / "test" / "good"
+    assert refused("score", good, "--runs", runs, "--scorer", "top1")[0].startswith("a scorer needs maps")
+
+
+def test_score_report_audit_and_calibrate(runs: Path, parts_root: Path) -> None:
+    good = parts_root / "mvtec" / "washer" / "test" / "good"
+    scored = json.loads(ok("score", good, "--runs", runs, "-f", "json").stdout)
+    assert all(row["score"] > 0 for row in scored["results"])
+    ok("eval", "--runs", runs, "--root", parts_root)
+    ok("report", "latest", "--runs", runs)
+    (folder,) = runs.iterdir()
+    assert (folder / "report.html").is_file()
+    assert "of 4 normal images were flagged" in ok("audit", "latest", "--normal", good, "--runs", runs).stdout
+    ok("calibrate", "latest", "--max-false-alarms", "20%", "--runs", runs)
+
+
+def test_the_demo_advises_no_heat_maps(tmp_path: Path) -> None:
+    last = ok("demo", "--method", "knn", "--runs", tmp_path).stdout.splitlines()[-1]
+    assert last.strip() == "adkit score NEW_IMAGES/ --method knn"
