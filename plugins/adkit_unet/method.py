@@ -20,6 +20,7 @@ LEVELS = 4
 class UNetOptions(ReconstructionOptions):
     """Options of `unet`."""
 
+    epochs: int = Field(default=30, ge=1, description="at most; early stopping may end it before")
     skips: bool = Field(default=True, description="whether finer levels are passed on beside the bottleneck")
 
 
