@@ -35,7 +35,7 @@ class DfrOptions(PatchMapOptions, TrainingOptions):
         default=1, ge=1, le=15, description="each patch takes the mean over this many positions a side"
     )
     explained: float = Field(
-        default=0.97, gt=0, lt=1, description="the code is as long as the principal components of this share of variance"
+        default=0.97, gt=0, lt=1, description="the code has as many numbers as principal components explain this share"
     )
     code: int = Field(default=0, ge=0, description="length of the code; 0: as long as `explained` asks for")
     patch_limit: int = Field(

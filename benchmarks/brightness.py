@@ -1,0 +1,82 @@
+"""How much of a category's AUROC the picture's mean brightness alone reaches, and what is left of a method without it.
+
+python benchmarks/brightness.py [--methods ae,unet,patchknn] [--datasets mvtec:screw,bottle]
+
+Where the good test pictures are darker or brighter than all others, a method may seem to find defects and only see
+the light. Made equally bright means: every picture, of training and test, is multiplied so that its mean is the
+training pictures' mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _setting import data_root, heading
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from adkit.cli.terminal import terminal_progress
+from adkit.evaluation import evaluate
+from adkit.frames import read_image
+from adkit.interfaces import Dataset
+from adkit.registry import Registry, load_registry
+from adkit.sources import open_datasets
+from adkit.workflows import FitRequest, fit
+
+
+def main() -> None:
+    """Prints a Markdown table: brightness alone, then each method on the pictures as they are and made equal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", default="patchknn,ae,unet")
+    parser.add_argument("--datasets", default="mvtec:screw,bottle")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    heading("brightness: image AUROC with the pictures as they are, and made equally bright")
+    registry = load_registry()
+    print("| category | mean brightness: training, good, defective | method | as they are | equally bright |")
+    print("|---|---|---|---|---|")
+    for dataset in open_datasets(arguments.datasets, data_root(), registry):
+        with tempfile.TemporaryDirectory() as folder:
+            equal = _equally_bright(dataset, Path(folder) / "data", registry)
+            means = _means(dataset)
+            good, defective = (np.array(means[kind]) for kind in ("good", "defective"))
+            levels = ", ".join(f"{np.mean(values):.1f} ± {np.std(values):.1f}" for values in means.values())
+            alone = roc_auc_score([0] * len(good) + [1] * len(defective), [*good, *defective])
+            print(f"| {dataset.spec} | {levels} | brightness alone | {max(alone, 1 - alone):.4f} | – |")
+            for method in arguments.methods.split(","):
+                found = []
+                for one in (dataset, equal):
+                    request = FitRequest(method, one, Path(folder), seed=arguments.seed)
+                    run = fit(request, registry, terminal_progress())
+                    found.append(evaluate(run, registry, progress=terminal_progress()).metrics["image_auroc"].value)
+                print(f"| {dataset.spec} | | {method} | {found[0]:.4f} | {found[1]:.4f} |", flush=True)
+
+
+def _means(dataset: Dataset) -> dict[str, list[float]]:
+    """The mean brightness, 0..255, of each picture."""
+    found: dict[str, list[float]] = {"training": [], "good": [], "defective": []}
+    found["training"] = [float(read_image(sample.frame).mean()) for sample in dataset.samples("train")]
+    for sample in dataset.samples("test"):
+        found["defective" if sample.anomalous else "good"].append(float(read_image(sample.frame).mean()))
+    return found
+
+
+def _equally_bright(dataset: Dataset, root: Path, registry: Registry) -> Dataset:
+    """A copy of the dataset in MVTec's layout, with masks left out."""
+    level = float(np.mean([read_image(sample.frame).mean() for sample in dataset.samples("train")]))
+    for split in ("train", "test"):
+        for number, sample in enumerate(dataset.samples(split)):
+            picture = read_image(sample.frame).astype(np.float32)
+            lit = np.clip(picture * (level / picture.mean()), 0, 255).round().astype(np.uint8)
+            folder = root / "mvtec" / "equal" / split / (sample.kind or "good")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(lit).save(folder / f"{number:04d}.png")
+    (equal,) = open_datasets("mvtec:equal", root, registry)
+    return equal
+
+
+if __name__ == "__main__":
+    main()
