@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit.nn.reconstruction import Reconstruction, ReconstructionOptions
+from adkit.nn.reconstruction_error import ErrorMap
 
 LEVELS = 4
 
@@ -21,6 +22,7 @@ class UNetOptions(ReconstructionOptions):
     """Options of `unet`."""
 
     epochs: int = Field(default=30, ge=1, description="at most; early stopping may end it before")
+    error: ErrorMap = Field(default="ssim", description="what the map shows of the difference to the input")
     skips: bool = Field(default=True, description="whether finer levels are passed on beside the bottleneck")
 
 
