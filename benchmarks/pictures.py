@@ -1,0 +1,46 @@
+"""The pictures of docs/methods.md: what each method shows of one synthetic connector with a scratch.
+
+python benchmarks/pictures.py [--methods ae,unet,dfr,padim,patchknn,subspace] [--output docs/images]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from adkit.cli.terminal import terminal_progress
+from adkit.evaluation import evaluate
+from adkit.pictures import write_pictures
+from adkit.registry import load_registry
+from adkit.sources import open_datasets
+from adkit.workflows import FitRequest, fit
+
+PART, KIND = "demo:connector", "scratch"
+WIDTH_PX = 900
+
+
+def main() -> None:
+    """Fits each method on the synthetic part with its defaults, and writes METHOD.jpg into the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", default="ae,unet,dfr,padim,patchknn,subspace")
+    parser.add_argument("--output", type=Path, default=Path("docs/images"))
+    arguments = parser.parse_args()
+    registry = load_registry()
+    (dataset,) = open_datasets(PART, None, registry)
+    for method in arguments.methods.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            run = fit(FitRequest(method, dataset, Path(folder)), registry, terminal_progress())
+            evaluation = evaluate(run, registry, progress=terminal_progress())
+            chosen = next(row for row, sample in enumerate(evaluation.samples) if KIND in (sample.kind or ""))
+            (path,) = write_pictures(evaluation, Path(folder), [chosen])
+            picture = Image.open(path).convert("RGB")
+            picture.thumbnail((WIDTH_PX, WIDTH_PX))
+            picture.save(arguments.output / f"{method}.jpg", quality=80)
+            print(arguments.output / f"{method}.jpg", flush=True)
+
+
+if __name__ == "__main__":
+    main()
