@@ -90,7 +90,7 @@ def candidates_of(methods: str) -> tuple[Candidate, ...]:
     """The candidates of a list such as "patchknn,ae": each method with its defaults."""
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
-        raise OptionError("no method is named", hint="for example: --methods patchknn; see: adkit list methods")
+        raise OptionError("no method is named", hint="for example: --methods patchknn,padim; see: adkit list methods")
     return _unique([Candidate(name, name) for name in names], "--methods")
 
 

@@ -61,13 +61,8 @@ def new_fabric(device: str, precision: Precision = "auto", processes: int = 1) -
     Raises OptionError for more processes than there are GPUs.
     """
     from lightning_fabric import Fabric  # takes a second to import
-    from lightning_fabric.plugins.precision import MixedPrecision
 
-    class FullInputs(MixedPrecision):
-        """Casts inside the network only: a target in bfloat16 would have lost half of its grey levels."""
-
-        def convert_input(self, data: Any) -> Any:
-            return data
+    from adkit.nn.mixed_precision import FullInputs
 
     kind, _, index = device.partition(":")
     if kind == "cuda" and processes > torch.cuda.device_count():

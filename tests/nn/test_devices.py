@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adkit.errors import OptionError
-from adkit.nn.devices import pick_device
+from adkit.nn.devices import new_fabric, pick_device, pick_precision
 
 
 @pytest.fixture
@@ -69,3 +69,49 @@ def test_a_number_beyond_the_last_is_refused(name: str) -> None:
 def test_a_number_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"'{name}' is not a device"):
         pick_device(name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+        ({"avx2": True}, "32-true"),
+        ({}, "32-true"),
+    ],
+)
+def test_a_cpu_learns_in_bf16_where_it_multiplies_it(
+    capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert pick_precision("cpu") == expected
+
+
+def test_an_older_torch_that_cannot_tell_means_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert pick_precision("cpu") == "32-true"
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_an_older_gpu_learns_in_float16(supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    assert pick_precision("cuda:1") == expected
+
+
+def test_the_precision_may_be_given() -> None:
+    assert pick_precision("mps") == "32-true"
+    assert pick_precision("cuda", "32") == "32-true"
+    assert pick_precision("cpu", "bf16") == "bf16-mixed"
+
+
+def test_more_processes_than_devices_are_refused() -> None:
+    with pytest.raises(OptionError, match="processes=2, but mps is one device"):
+        new_fabric("mps", processes=2)
+    with pytest.raises(OptionError, match=r"processes=99, but this machine offers torch \d+ GPUs"):
+        new_fabric("cuda", processes=99)
+
+
+def test_one_process_runs_on_the_device_that_was_named() -> None:
+    fabric = new_fabric("cpu", "bf16")
+    assert fabric.device == torch.device("cpu")
+    assert fabric.world_size == 1

@@ -119,7 +119,7 @@ def _plan(methods: str | None, grid: Path | None) -> Plan:
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
         raise OptionError(
             f"compare was given {found}",
-            hint="for example: adkit compare --methods patchknn --dataset demo:all; or --grid FILE.toml",
+            hint="for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml",
         )
     return read_grid(grid) if grid else Plan(candidates_of(methods or ""))
 
