@@ -144,7 +144,8 @@ def fit_joint(
         resume.require_same(begun)
         begun = resume
     method = method_class(options, seed=request.seed, device=device)
-    with workspace(request.runs_root, begun) if method.resumable else nullcontext() as method.workspace:
+    resumed = resume is not None
+    with workspace(request.runs_root, begun, resume=resumed) if method.resumable else nullcontext() as method.workspace:
         return _learn(method, scorer, request, begun, data, progress)
 
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("interfaces", "hookspecs"),
-    ("cache", "storage", "registry", "options", "frames"),
+    ("cache", "storage", "lock", "registry", "options", "frames"),
     ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
     ("training_data", "unfinished"),
     ("workflows",),

@@ -18,6 +18,4 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `dfr`."""
-    return [
-        MethodEntry("dfr", "an autoencoder of deep features; what it cannot reconstruct is anomalous", _load)
-    ]
+    return [MethodEntry("dfr", "an autoencoder of deep features; what it cannot reconstruct is anomalous", _load)]

@@ -379,7 +379,7 @@ def test_an_interrupted_fit_leaves_nothing(parts_root: Path, tmp_path: Path, mon
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._leave_one_out", interrupt)
+    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._left_out", interrupt)
     result = run("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []

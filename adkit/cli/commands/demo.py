@@ -8,8 +8,8 @@ import typer
 
 from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
-from adkit.cli.commands.fit import print_fitted
 from adkit.cli.faults import loaded_registry
+from adkit.cli.fitted import print_fitted
 
 
 def demo(
