@@ -25,7 +25,7 @@ LAYERS = (
     ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
     ("training_data", "unfinished"),
     ("workflows",),
-    ("normals", "evaluation", "inspection"),
+    ("normals", "evaluation", "inspection", "reconstructions"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
     ("cli", "__main__"),
 )

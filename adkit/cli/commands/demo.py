@@ -40,7 +40,7 @@ def demo(
         result = evaluate(run, registry, progress=terminal_progress())
         print_evaluation(result)
         if result.maps is not None:
-            folder, pictures = redraw(result)
+            folder, pictures = redraw(result, registry)
             defect = next(path for path in pictures if "good" not in path.name)
             typer.echo(f"a picture: {defect}")
             typer.echo(f"all pictures: {folder}")

@@ -13,6 +13,7 @@ import typer
 from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
 from adkit.errors import RunError
+from adkit.interfaces import MethodEntry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,7 +91,7 @@ def show(
             raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
         document = record.model_dump(mode="json")
         rows = [{"field": key, "value": value} for key, value in _flat(document) if not key.startswith("files.")]
-        title = f"run {record.id}"
+        title, cost = f"run {record.id}", ""
     else:
         entry = catalogue.get(name)
         loaded = entry.load()
@@ -98,10 +99,13 @@ def show(
         rows = _option_rows(model) if model else []
         title = f"{catalogue.sort} {name}: {entry.summary} ({catalogue.origin(name).origin})"
         document = {"sort": catalogue.sort, "name": name, "summary": entry.summary, "options": rows}
+        cost = ""
+        if isinstance(entry, MethodEntry):
+            document["cost"] = cost = entry.cost
         if model:
             document["schema"] = model.model_json_schema()
     if format_ is o.Format.table:
-        print_table(title, rows, most=len(rows))
+        print_table(title, rows, subtitle=f"cost: {cost}" if cost else "", most=len(rows))
     else:
         emit(format_, None, rows, document)
 
