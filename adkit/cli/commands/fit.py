@@ -15,7 +15,12 @@ def fit(
     context: typer.Context,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default="needed"),
+        typer.Option(
+            "--method",
+            "-m",
+            help="How to find anomalies; see: adkit list methods",
+            show_default="needed unless --resume is given",
+        ),
     ] = None,
     dataset: Annotated[
         list[str] | None,
@@ -24,7 +29,7 @@ def fit(
             "-d",
             help="What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer. Several categories as "
             "mvtec:a,b, or the option again.",
-            show_default="needed",
+            show_default="needed unless --resume is given",
         ),
     ] = None,
     settings: Annotated[
