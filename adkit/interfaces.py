@@ -225,9 +225,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class MethodEntry(Entry):
-    """Announces a method; `load` imports the class when it is needed."""
+    """Announces a method; `load` imports the class when it is needed.
+
+    `cost` is a line of what to expect, measured and with its conditions: how long it learns, how long an image takes,
+    how large the model is. "" says nothing.
+    """
 
     load: Callable[[], type[Method[Any]]]
+    cost: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pictures for people: the image beside its heat map, with legend, threshold contour and truth."""
+"""Pictures for people: the image, its reconstruction and its heat map, with legend, threshold contour and truth."""
 
 from __future__ import annotations
 
@@ -64,16 +64,20 @@ def draw(
     scale: Scale,
     caption: Caption,
     mask: NDArray[np.bool_] | None = None,
+    reconstruction: NDArray[np.uint8] | None = None,
 ) -> Image.Image:
     """The picture for one sample.
 
     image: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W), where the
-    truth is known.
+    truth is known; reconstruction: RGB uint8, any resolution, where the method gives one.
     """
     height, width = fitted(image.shape[:2], PANEL_PX)
     small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    panels = [("input", small), ("heat map", heat(small, values, scale))]
+    panels = [("input", small)]
+    if reconstruction is not None:
+        panels.append(("reconstruction", rebuilt(reconstruction, (height, width))))
+    panels.append(("heat map", heat(small, values, scale)))
     if mask is not None:
         panels.append(("truth", truth(small, mask)))
     font = ImageFont.load_default(_TEXT)
@@ -114,6 +118,14 @@ def heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) ->
     if scale.threshold is not None:
         _outline(result, values > scale.threshold, _CONTOUR)
     return result
+
+
+def rebuilt(reconstruction: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A reconstruction (h, w, 3) at a panel's (height, width)."""
+    height, width = size
+    smaller = height < reconstruction.shape[0]
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # the former enlarges to blocks
+    return np.asarray(cv2.resize(reconstruction, (width, height), interpolation=way), np.uint8)
 
 
 def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

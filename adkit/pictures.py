@@ -15,7 +15,10 @@ from adkit.calibration import Threshold
 from adkit.errors import OptionError
 from adkit.evaluation import MOST_MISTAKES, Evaluation
 from adkit.frames import read_image, read_mask
+from adkit.interfaces import Progress
 from adkit.overlay import Caption, Scale, draw
+from adkit.reconstructions import reconstructed
+from adkit.registry import Registry
 from adkit.runs import PICTURES, Run
 from adkit.storage import whole_folder, write_whole
 from adkit.types import Sample
@@ -36,7 +39,14 @@ class PictureWriter:
     _scale: Scale | None = field(default=None, init=False)
     _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
 
-    def write(self, sample: Sample, score: float, p_value: float, anomaly_map: NDArray[np.float32] | None) -> Path:
+    def write(
+        self,
+        sample: Sample,
+        score: float,
+        p_value: float,
+        anomaly_map: NDArray[np.float32] | None,
+        reconstruction: NDArray[np.uint8] | None = None,
+    ) -> Path:
         """Writes the picture and returns its path; raises OptionError when the method gives no map."""
         if anomaly_map is None:
             raise OptionError(
@@ -51,7 +61,7 @@ class PictureWriter:
         truth = None if sample.anomalous is None else sample.kind or ("anomalous" if sample.anomalous else "good")
         caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
         buffer = io.BytesIO()
-        draw(image, anomaly_map, self._scale_of_run(), caption, mask).save(buffer, "PNG")
+        draw(image, anomaly_map, self._scale_of_run(), caption, mask, reconstruction).save(buffer, "PNG")
         path = self.folder / self._free_name(sample)
         write_whole(path, buffer.getvalue())
         return path
@@ -87,26 +97,41 @@ def picture_name(sample: Sample, *, hashed: bool = False) -> str:
     return f"{short}.png"
 
 
-def write_pictures(evaluation: Evaluation, folder: Path, chosen: Sequence[int] | None = None) -> list[Path]:
+def write_pictures(
+    evaluation: Evaluation,
+    registry: Registry,
+    folder: Path,
+    chosen: Sequence[int] | None = None,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[Path]:
     """Pictures of an evaluation's samples, all or those at the chosen positions."""
     writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
     positions = range(len(evaluation.samples)) if chosen is None else chosen
+    samples = [evaluation.samples[position] for position in positions]
+    # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
+    rebuilt = reconstructed(evaluation.run, registry, samples, device=device, progress=progress)
     return [
         writer.write(
             evaluation.samples[position],
             float(evaluation.scores[position]),
             float(evaluation.p_values[position]),
             None if evaluation.maps is None else evaluation.maps[position],
+            image,
         )
-        for position in positions
+        for position, image in zip(positions, rebuilt, strict=True)
     ]
 
 
-def redraw(evaluation: Evaluation) -> tuple[Path, list[Path]]:
+def redraw(
+    evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress | None = None
+) -> tuple[Path, list[Path]]:
     """The run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
     folder = evaluation.run.folder / PICTURES
+    chosen = worth_seeing(evaluation)
     with whole_folder(folder) as temporary:
-        drawn = write_pictures(evaluation, temporary, worth_seeing(evaluation))
+        drawn = write_pictures(evaluation, registry, temporary, chosen, device=device, progress=progress)
     return folder, [folder / path.name for path in drawn]
 
 

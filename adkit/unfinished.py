@@ -2,6 +2,7 @@
 
     runs/.unfinished/20261121-233012-ae-bottle/
         request.json            what was asked for, and of which data
+        lock                    held by the process that learns
         …                       what the method keeps there, such as its last checkpoint
 
 The folder is there while a method that can go on learns, and is deleted when its run is written.
@@ -9,9 +10,11 @@ The folder is there while a method that can go on learns, and is deleted when it
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.calibration import Rule
-from adkit.errors import AdkitError, RunError, nearest
-from adkit.storage import write_whole
+from adkit.errors import AdkitError, RunError, StorageError, nearest
+from adkit.lock import Taken, is_locked, lock
+from adkit.runs import default_runs_root
+from adkit.storage import storage_faults, write_whole
 
 FOLDER = ".unfinished"
 REQUEST = "request.json"
+LOCK = "lock"
 
 
 class BegunCategory(BaseModel):
@@ -60,6 +66,15 @@ class Unfinished(BaseModel):
         """The name to resume it by: that of its first run."""
         return self.categories[0].id
 
+    def command(self, runs_root: Path) -> str:
+        """What a user types to go on with it."""
+        words = ["adkit", "fit", "--resume", self.id]
+        return shlex.join(words if _same(runs_root, default_runs_root()) else [*words, "--runs", str(runs_root)])
+
+    def is_running(self, runs_root: Path) -> bool:
+        """Whether a process still learns."""
+        return is_locked(runs_root / FOLDER / self.id / LOCK)
+
     def require_same(self, now: Unfinished) -> None:
         """Raises RunError naming the first thing in which `now`, asked for to go on with this fit, differs."""
         for then, found in zip(self.categories, now.categories, strict=True):
@@ -81,32 +96,47 @@ class Unfinished(BaseModel):
 
 
 @contextmanager
-def workspace(runs_root: Path, begun: Unfinished) -> Iterator[Path]:
+def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> Iterator[Path]:
     """A folder for a method to keep what it needs to go on; it lasts when the block is broken off.
 
-    It is deleted when the block ends well, when a fault of the user's ends it (going on would only repeat it), and
-    when nothing was kept in it.
+    The exception that breaks it off then says in a note how to go on. The folder is deleted when the block ends well,
+    when a fault of the user's ends it (going on would only repeat it, but for a disk that is full), and when nothing
+    was kept in it. A new fit gets a folder of its own; with `resume` it is the one that the fit left, and RunError
+    is raised when another process is in it.
     """
-    folder = runs_root / FOLDER / begun.id
-    write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
-    try:
-        yield folder
-    except AdkitError:
-        _delete(folder)
-        raise
-    except BaseException:
-        if [path.name for path in folder.iterdir()] == [REQUEST]:
-            _delete(folder)
-        raise
-    _delete(folder)
+    with ExitStack() as held:
+        if resume:
+            folder = runs_root / FOLDER / begun.id
+            _enter(folder, begun, held)
+        else:
+            begun, folder = _reserved(runs_root, begun)
+            held.enter_context(lock(folder / LOCK))
+        try:
+            if not resume:
+                write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
+            yield folder
+        except BaseException as error:
+            repeats = isinstance(error, AdkitError) and not isinstance(error, StorageError)
+            if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
+                _delete(folder, held)
+            else:
+                error.add_note(f"the training is kept; to go on: {begun.command(runs_root)}")
+            raise
+        _delete(folder, held)
 
 
 def find_unfinished(runs_root: Path, name: str) -> Unfinished:
-    """The fit of that id, or for "latest" the one that began last; raises RunError when there is none."""
+    """The fit of that id, or for "latest" the one that began last of those that do not run.
+
+    Raises RunError when there is none, and when it still runs.
+    """
     found = {one.id: one for one in list_unfinished(runs_root)}
     if name == "latest" and found:
-        return max(found.values(), key=lambda one: one.created)
+        broken_off = [one for one in found.values() if not one.is_running(runs_root)]
+        name = (broken_off or list(found.values()))[-1].id
     if name in found:
+        if found[name].is_running(runs_root):
+            raise _running(name)
         return found[name]
     if not found:
         raise RunError(
@@ -124,12 +154,59 @@ def list_unfinished(runs_root: Path) -> list[Unfinished]:
             found.append(Unfinished.model_validate_json(path.read_bytes()))
         except (OSError, ValidationError):
             continue
-    return sorted(found, key=lambda one: one.created)
+    return sorted(found, key=lambda one: (one.created, one.id))
 
 
-def _delete(folder: Path) -> None:
+def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
+    """The fit under an id that no other unfinished one has, and the empty folder of that name.
+
+    Two fits that begin in the same second would else write each other's checkpoints.
+    """
+    first = begun.categories[0]
+    for number in itertools.count(1):
+        name = first.id if number == 1 else f"{first.id}-{number}"
+        folder = runs_root / FOLDER / name
+        with storage_faults(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+        categories = [first.model_copy(update={"id": name}), *begun.categories[1:]]
+        return begun.model_copy(update={"categories": categories}), folder
+    raise AssertionError("there are always further numbers")
+
+
+def _enter(folder: Path, begun: Unfinished, held: ExitStack) -> None:
+    try:
+        held.enter_context(lock(folder / LOCK))
+    except Taken:
+        raise _running(begun.id) from None
+    except FileNotFoundError:
+        raise _gone(begun.id) from None
+    if not (folder / REQUEST).exists():  # it ended between our look and the lock
+        _delete(folder, held)
+        raise _gone(begun.id)
+
+
+def _running(name: str) -> RunError:
+    return RunError(f"{name} is still learning, in another process", hint="wait until it ends, or end it there")
+
+
+def _gone(name: str) -> RunError:
+    return RunError(f"{name} is no longer unfinished: another process went on with it", hint="see: adkit list runs")
+
+
+def _delete(folder: Path, held: ExitStack) -> None:
+    # Without the request first: whoever waits for the lock must not find a fit that has ended.
+    (folder / REQUEST).unlink(missing_ok=True)
+    held.close()  # Windows deletes no file that is open
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.parent.rmdir()  # only when it was the last
     except OSError:
         return
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()

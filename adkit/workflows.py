@@ -62,6 +62,7 @@ class Scored:
     p_value: float
     anomalous: bool
     map: NDArray[np.float32] | None  # (h, w), the method's own resolution
+    reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), likewise
 
 
 def check_settings(
@@ -144,7 +145,8 @@ def fit_joint(
         resume.require_same(begun)
         begun = resume
     method = method_class(options, seed=request.seed, device=device)
-    with workspace(request.runs_root, begun) if method.resumable else nullcontext() as method.workspace:
+    resumed = resume is not None
+    with workspace(request.runs_root, begun, resume=resumed) if method.resumable else nullcontext() as method.workspace:
         return _learn(method, scorer, request, begun, data, progress)
 
 
@@ -240,7 +242,9 @@ class Judge:
         by_id = {sample.id: sample for sample in samples}
         with (progress or Silent()).task("scoring", len(samples)) as advance:
             for batch in batches:
-                predictions = to_predictions(batch.ids, batch.clips, self.method.predict(batch))
+                answer = self.method.predict(batch)
+                predictions = to_predictions(batch.ids, batch.clips, answer)
+                rebuilt = None if answer.images is None else pixels_of(answer.images)
                 scores = sample_scores(predictions, self.scorer)
                 chances = p_values(scores, self.normal_scores)
                 for row, sample_id in enumerate(batch.ids):
@@ -250,6 +254,7 @@ class Judge:
                         float(chances[row]),
                         bool(scores[row] > self.threshold.value),
                         None if predictions.maps is None else predictions.maps[row],
+                        None if rebuilt is None else rebuilt[row],
                     )
                 advance(len(batch))
 
@@ -343,6 +348,11 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArr
     # A part at a time: scorers may copy what they are given several times over.
     parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def pixels_of(images: Tensor) -> NDArray[np.uint8]:
+    """float32 (N, 3, H, W), RGB in 0..1 -> (N, H, W, 3), 0..255."""
+    return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
 def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:

@@ -35,7 +35,7 @@ def main() -> None:
             run = fit(FitRequest(method, dataset, Path(folder)), registry, terminal_progress())
             evaluation = evaluate(run, registry, progress=terminal_progress())
             chosen = next(row for row, sample in enumerate(evaluation.samples) if KIND in (sample.kind or ""))
-            (path,) = write_pictures(evaluation, Path(folder), [chosen])
+            (path,) = write_pictures(evaluation, registry, Path(folder), [chosen])
             picture = Image.open(path).convert("RGB")
             picture.thumbnail((WIDTH_PX, WIDTH_PX))
             picture.save(arguments.output / f"{method}.jpg", quality=80)

@@ -21,11 +21,11 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("interfaces", "hookspecs"),
-    ("cache", "storage", "registry", "options", "frames"),
+    ("cache", "storage", "lock", "registry", "options", "frames"),
     ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
     ("training_data", "unfinished"),
     ("workflows",),
-    ("normals", "evaluation", "inspection"),
+    ("normals", "evaluation", "inspection", "reconstructions"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
     ("cli", "__main__"),
 )

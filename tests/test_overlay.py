@@ -112,6 +112,16 @@ def test_the_truth_is_green() -> None:
     assert outside.tolist() == [128, 128, 128]
 
 
+def test_a_reconstruction_stands_beside_the_input() -> None:
+    red = np.zeros((20, 26, 3), np.uint8)
+    red[..., 0] = 200
+    sheet = draw(grey(60, 80), spot(), SCALE, CAPTION, np.zeros((60, 80), bool), red)
+    shown = panels(sheet, 315, PANEL_PX, 4)
+    assert (shown[1] == [200, 0, 0]).all()
+    without = panels(draw(grey(60, 80), spot(), SCALE, CAPTION, np.zeros((60, 80), bool)), 315, PANEL_PX, 3)
+    assert all((one == other).all() for one, other in zip([shown[0], *shown[2:]], without, strict=True))
+
+
 def test_the_image_is_not_changed() -> None:
     image, values, mask = grey(60, 80), spot(), np.ones((60, 80), bool)
     copies = image.copy(), values.copy(), mask.copy()

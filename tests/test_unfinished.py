@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adkit.calibration import Rule
-from adkit.errors import RunError, TrainingError
+from adkit.errors import RunError, StorageError, TrainingError
 from adkit.unfinished import FOLDER, REQUEST, BegunCategory, Unfinished, find_unfinished, list_unfinished, workspace
 
 WASHER = BegunCategory(id="a-run", dataset="mvtec:washer", root="/data", images=8, data_hash="1f")
@@ -40,7 +40,7 @@ def broken_off(root: Path, begun: Unfinished, reason: BaseException) -> None:
 def test_the_folder_is_gone_when_the_fit_ends_well(tmp_path: Path) -> None:
     with workspace(tmp_path, BEGUN) as folder:
         (folder / "kept").write_text("x")
-        assert find_unfinished(tmp_path, "a-run") == BEGUN
+        assert list_unfinished(tmp_path) == [BEGUN]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,8 +48,9 @@ def test_what_was_kept_lasts_when_the_fit_is_broken_off(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         broken_off(tmp_path, BEGUN, KeyboardInterrupt())
     assert find_unfinished(tmp_path, "latest") == BEGUN
-    with workspace(tmp_path, BEGUN) as folder:
+    with workspace(tmp_path, BEGUN, resume=True) as folder:
         assert (folder / "kept").read_text() == "x"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_when_nothing_was_kept(tmp_path: Path) -> None:
@@ -62,6 +63,60 @@ def test_nothing_is_left_after_a_fault_that_would_only_come_again(tmp_path: Path
     with pytest.raises(TrainingError):
         broken_off(tmp_path, BEGUN, TrainingError("the loss became nan", hint="…"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_costs_no_training(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        broken_off(tmp_path, BEGUN, StorageError("the disk is full", hint="…"))
+    assert caught.value.__notes__ == [f"the training is kept; to go on: adkit fit --resume a-run --runs {tmp_path}"]
+    assert find_unfinished(tmp_path, "latest") == BEGUN
+
+
+def test_nothing_is_said_when_nothing_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, workspace(tmp_path, BEGUN):
+        raise KeyboardInterrupt
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_the_command_names_a_runs_folder_only_where_it_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert BEGUN.command(tmp_path / "runs") == BEGUN.command(Path("runs")) == "adkit fit --resume a-run"
+    assert BEGUN.command(Path("a b")) == "adkit fit --resume a-run --runs 'a b'"
+
+
+def test_fits_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    with workspace(tmp_path, BEGUN) as one, workspace(tmp_path, BEGUN) as other:
+        assert one != other
+        assert [found.id for found in list_unfinished(tmp_path)] == ["a-run", "a-run-2"]
+    with pytest.raises(KeyboardInterrupt):
+        broken_off(tmp_path, BEGUN, KeyboardInterrupt())
+    with workspace(tmp_path, BEGUN) as folder:
+        assert not (folder / "kept").exists()
+    assert [found.id for found in list_unfinished(tmp_path)] == ["a-run"]
+
+
+def test_a_fit_that_runs_is_left_alone(tmp_path: Path) -> None:
+    with workspace(tmp_path, BEGUN):
+        for name in ("a-run", "latest"):
+            with pytest.raises(RunError, match="a-run is still learning"):
+                find_unfinished(tmp_path, name)
+        with pytest.raises(RunError, match="a-run is still learning"), workspace(tmp_path, BEGUN, resume=True):
+            pytest.fail("two processes are in one folder")
+        with pytest.raises(KeyboardInterrupt):
+            broken_off(tmp_path, other_run("b-run", -1), KeyboardInterrupt())
+        assert find_unfinished(tmp_path, "latest").id == "b-run"
+    assert [found.id for found in list_unfinished(tmp_path)] == ["b-run"]
+
+
+def test_a_fit_that_another_process_has_finished_is_not_begun_anew(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="a-run is no longer unfinished"), workspace(tmp_path, BEGUN, resume=True):
+        pytest.fail("it is finished")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / FOLDER / "a-run").mkdir(parents=True)  # the other process is about to delete it
+    with pytest.raises(RunError, match="a-run is no longer unfinished"), workspace(tmp_path, BEGUN, resume=True):
+        pytest.fail("it is finished")
 
 
 def test_the_folder_of_another_fit_is_not_touched(tmp_path: Path) -> None:

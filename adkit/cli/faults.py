@@ -39,17 +39,19 @@ class FaultReportingGroup(TyperGroup):
                 raise
             report_fault(StorageError("cannot write the output: the disk is full", hint="free some space"))
             raise typer.Exit(USER_FAULT) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             typer.secho("interrupted: nothing was left half-written", err=True, fg="yellow")
+            _print_notes(interruption)
             raise typer.Exit(INTERRUPTED) from None
 
 
 def report_fault(error: AdkitError) -> None:
-    """Two lines on stderr: what is wrong, and what to do."""
+    """Two lines on stderr: what is wrong, and what to do; then what was noted on the way, such as what is kept."""
     typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
     typer.echo(error.message, err=True)
     typer.secho("hint:  ", nl=False, err=True, fg="cyan")
     typer.echo(error.hint, err=True)
+    _print_notes(error)
 
 
 def loaded_registry() -> Registry:
@@ -60,3 +62,8 @@ def loaded_registry() -> Registry:
     for plugin in registry.broken:
         typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
     return registry
+
+
+def _print_notes(error: BaseException) -> None:
+    for note in getattr(error, "__notes__", ()):
+        typer.secho(note, err=True, fg="yellow")

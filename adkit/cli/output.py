@@ -67,7 +67,9 @@ def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, head
         write_whole(output, content)
 
 
-def print_table(title: str, rows: Rows, *, caption: str | None = None, most: int = MOST_ROWS) -> None:
+def print_table(
+    title: str, rows: Rows, *, subtitle: str = "", caption: str | None = None, most: int = MOST_ROWS
+) -> None:
     """A table on stdout, numbers to the right; rows beyond `most` are counted.
 
     Only the column of the longest texts is wrapped; the others keep their words whole.
@@ -77,8 +79,11 @@ def print_table(title: str, rows: Rows, *, caption: str | None = None, most: int
         console = Console(emoji=False, width=PIPED_WIDTH)
     if not rows:
         console.print(f"{_shown(title)}: none")
+        if subtitle:
+            console.print(_shown(subtitle))
         return
-    table = Table(title=_shown(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    heading = _shown(title) + (f"\n[not bold]{_shown(subtitle)}[/]" if subtitle else "")
+    table = Table(title=heading, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.caption = _shown(caption) if caption else None
     table.caption_justify = "left"
     shown = [[_cell(value) for value in row.values()] for row in rows[:most]]

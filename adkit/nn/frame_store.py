@@ -24,18 +24,19 @@ HELD_OUT_SHARE = 0.2
 class FrameStore:
     """N frames as bytes; `store[rows]` gives them as float32 (len(rows), 3, H, W), RGB in 0..1."""
 
-    pixels: Tensor  # uint8 (N, 3, H, W)
+    pixels: Tensor  # uint8 (M, 3, H, W)
+    places: Tensor  # int64 (N,), where in `pixels` each frame lies
     clips: Tensor  # int64 (N,), the number of each frame's clip, from 0
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.places)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return self.pixels[rows].to(torch.float32).div_(255)
+        return self.pixels[self.places[rows]].to(torch.float32).div_(255)
 
     def take(self, rows: Tensor) -> FrameStore:
-        """These frames as a store of their own."""
-        return FrameStore(self.pixels[rows], self.clips[rows])
+        """These frames as a store of their own, over the same bytes."""
+        return FrameStore(self.pixels, self.places[rows], self.clips[rows])
 
     @classmethod
     def collect(
@@ -52,7 +53,7 @@ class FrameStore:
                 numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
                 pixels[first : len(numbers)] = (batch.frames[:, -1] * 255).round_().to(torch.uint8)
                 advance(len(batch))
-        return cls(pixels, torch.tensor(numbers, dtype=torch.int64))
+        return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64))
 
 
 def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:

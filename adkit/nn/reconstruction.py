@@ -26,7 +26,7 @@ from adkit.nn.normalisation import (
 )
 from adkit.nn.options import Choice, FrameSize
 from adkit.nn.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
-from adkit.nn.training import Objective, Trained, TrainingData, train
+from adkit.nn.training import Objective, Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
 
@@ -170,7 +170,7 @@ class Reconstruction(Method[OptionsType]):
         everything = held_out[torch.arange(len(held_out))]
         kinds: tuple[Corruption, ...] = ("stain", "paste")
         corrupted = spoil(everything, kinds, np.random.default_rng(self.seed))
-        data = TrainingData(training, held_out, corrupted)
+        data = TrainingRows(training, held_out, corrupted)
         self._trained = train(
             self._objective,
             data,

@@ -56,7 +56,7 @@ class Objective(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class TrainingRows:
     """What is learned from, what tells how well, and corrupted versions of the latter where there are any."""
 
     training: Rows
@@ -100,7 +100,7 @@ class Trained:
 
 def train(
     objective: Objective,
-    data: TrainingData,
+    data: TrainingRows,
     options: TrainingOptions,
     *,
     seed: int,
@@ -150,7 +150,7 @@ Report = Callable[[int, str], None]
 def _run(
     fabric: Fabric,
     objective: Objective,
-    data: TrainingData,
+    data: TrainingRows,
     options: TrainingOptions,
     seed: int,
     folder: Path | None,
@@ -174,9 +174,6 @@ def _run(
         report(len(progress.curves.loss), "")
     while not progress.ended:
         epoch = len(progress.curves.loss) + 1
-        if epoch > options.epochs:
-            progress.ended = f"after all {options.epochs} epochs"
-            break
         loss = _learn(fabric, wrapped, wrapped_optimizer, data.training, options, seed, epoch)
         held_out = _held_out_loss(fabric, wrapped, data.held_out, options, seed)
         if not (math.isfinite(loss) and math.isfinite(held_out)):
@@ -197,6 +194,8 @@ def _run(
             best = copy.deepcopy(objective.state_dict())
         elif epoch - progress.best_epoch >= options.patience:
             progress.ended = f"no better epoch since {progress.best_epoch}"
+        if epoch == options.epochs:
+            progress.ended = progress.ended or f"after all {options.epochs} epochs"
         schedule.step(held_out)
         if fabric.is_global_zero:
             report(1, progress.text())
@@ -322,7 +321,7 @@ class _Job:
     """What each process gets besides the objective. Not a dataclass: Fabric would copy one field by field."""
 
     def __init__(
-        self, data: TrainingData, options: TrainingOptions, seed: int, folder: Path | None, sending: Any
+        self, data: TrainingRows, options: TrainingOptions, seed: int, folder: Path | None, sending: Any
     ) -> None:
         self.data = data
         self.options = options
@@ -337,7 +336,7 @@ class _Job:
 def _in_processes(
     fabric: Fabric,
     objective: Objective,
-    data: TrainingData,
+    data: TrainingRows,
     options: TrainingOptions,
     seed: int,
     folder: Path | None,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from adkit.report.svg import Ink, as_svg, house_style, new_axes, plain
 
@@ -65,6 +65,16 @@ class IntervalRow:
     low: float
     high: float
     ink: Ink
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A number for each epoch, the first first; those that are not finite leave a gap."""
+
+    title: str
+    values: Sequence[float]
+    ink: Ink
+    dashed: bool = False
 
 
 def share_chart(name: str, label: str, lines: Sequence[Line], marks: Sequence[Mark], x_title: str, y_title: str) -> str:
@@ -181,6 +191,53 @@ def score_histogram(
         return as_svg(figure, name, label, inside), positions
 
 
+def epoch_chart(
+    name: str, label: str, traces: Sequence[Trace], best_epoch: int | None, y_title: str, width: float, height: float
+) -> str:
+    """How numbers went from epoch to epoch, with a line and dots at the best one.
+
+    The scale is logarithmic where the numbers are positive and span a decade.
+    """
+    with house_style():
+        figure, axes = new_axes(width, height, (60, 16, 24, 44))
+        values = np.concatenate([np.asarray(trace.values, np.float64) for trace in traces])
+        values = values[np.isfinite(values)]
+        if len(values) and values.min() > 0 and values.max() >= 10 * values.min():
+            axes.set_yscale("log")
+            few = values.max() < 300 * values.min()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            axes.yaxis.set_minor_locator(NullLocator())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(_short)
+        epochs = max(len(trace.values) for trace in traces)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=Ink.text.value, linewidth=1.5, dashes=(4, 3))
+            axes.annotate(
+                f"best: {best_epoch}",
+                (best_epoch, 1),
+                (0, 4),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                # Centred over either end of the axis, it would stick out of a narrow page.
+                ha="right" if best_epoch > 0.9 * epochs else "left" if best_epoch < 0.1 * epochs else "center",
+            )
+        for trace in traces:
+            drawn = np.where(np.isfinite(trace.values), trace.values, np.nan)
+            look: dict[str, Any] = {"color": trace.ink.value, "clip_on": False, "zorder": 4}
+            if trace.dashed:
+                look["dashes"] = (4, 2)
+            # A training of one epoch is a point, and no line.
+            marker = "o" if epochs == 1 else None
+            axes.plot(np.arange(1, len(drawn) + 1), drawn, linewidth=2, marker=marker, **look)
+            if best_epoch is not None and best_epoch <= len(drawn):
+                axes.plot([best_epoch], [drawn[best_epoch - 1]], "o", markersize=8, **look)
+        axes.set(xlim=(1, max(2, epochs)), xlabel="epoch", ylabel=y_title)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(True, axis="y")
+        return as_svg(figure, name, label)
+
+
 def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """At most so many of the values in ascending order, the lowest and the highest among them."""
     ordered: NDArray[np.float64] = np.sort(values)
@@ -220,3 +277,7 @@ def _set_x(axes: Axes, values: NDArray[np.float64]) -> None:
 
 def _percent(share: float, _: float) -> str:
     return f"{100 * share:.3g}%"
+
+
+def _short(value: float, _: float) -> str:
+    return f"{value:g}"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.batches import FrameBatches
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation import MOST_MISTAKES, Evaluation
-from adkit.interfaces import Method, Progress
+from adkit.interfaces import Progress
 from adkit.overlay import Scale
+from adkit.reconstructions import reconstructed
 from adkit.registry import Registry
 from adkit.report.gallery import Gallery, Picture, Shown, kind_of
 from adkit.runs import Run
 from adkit.sources import content_hashes, open_datasets
 from adkit.types import Sample
-from adkit.workflows import open_judge, open_scorer, sample_scores
+from adkit.workflows import open_scorer, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +58,9 @@ def choose(
     chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
     normals = _oddest_normals(run, registry, root)
     shown = {} if evaluation is None else {position: _shown(evaluation, position) for position in chosen}
-    rebuilt = _reconstructions(run, registry, [one.sample for one in (*shown.values(), *normals)], device, progress)
+    samples = [one.sample for one in (*shown.values(), *normals)]
+    images = reconstructed(run, registry, samples, device=device, progress=progress)
+    rebuilt = dict(zip((sample.id for sample in samples), images, strict=True))
     shown = {position: _with(one, rebuilt) for position, one in shown.items()}
 
     gallery = Gallery(_scale(run))
@@ -116,26 +117,6 @@ def _training_samples(run: Run, registry: Registry, root: Path | None) -> dict[s
         return {}  # the page says elsewhere that the data is gone
 
 
-def _reconstructions(
-    run: Run, registry: Registry, samples: Sequence[Sample], device: str, progress: Progress
-) -> dict[str, NDArray[np.uint8]]:
-    """What the method makes of the samples, RGB (H, W, 3) by id; nothing when it does not reconstruct."""
-    name = run.record.method
-    if name not in registry.methods.entries or not samples or not registry.methods.get(name).load().reconstructs:
-        return {}
-    method: Method[Any] = open_judge(run, registry, device=device).method
-    rebuilt: dict[str, NDArray[np.uint8]] = {}
-    with progress.task("reconstructing", len(samples)) as advance:
-        for batch in FrameBatches(samples, method.frame_size, window=method.window):
-            images = method.predict(batch).images
-            if images is None:
-                raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
-            pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            rebuilt |= dict(zip(batch.ids, pixels, strict=True))
-            advance(len(batch))
-    return rebuilt
-
-
 def _shown(evaluation: Evaluation, position: int) -> Shown:
     return Shown(
         evaluation.samples[position],
@@ -146,7 +127,7 @@ def _shown(evaluation: Evaluation, position: int) -> Shown:
     )
 
 
-def _with(shown: Shown, rebuilt: dict[str, NDArray[np.uint8]]) -> Shown:
+def _with(shown: Shown, rebuilt: dict[str, NDArray[np.uint8] | None]) -> Shown:
     return replace(shown, reconstruction=rebuilt.get(shown.sample.id))
 
 

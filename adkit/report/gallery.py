@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from adkit.frames import read_image, read_mask
-from adkit.overlay import Scale, colours, fitted, heat, truth
+from adkit.overlay import Scale, colours, fitted, heat, rebuilt, truth
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def _panels(shown: Shown, scale: Scale | None) -> tuple[Panel, ...]:
     named = f"{sample.id} ({'truth not known' if sample.anomalous is None else kind_of(sample)})"
     panels = [_panel("input", small, f"input image {named}")]
     if shown.reconstruction is not None:
-        rebuilt = cv2.resize(shown.reconstruction, (width, height), interpolation=cv2.INTER_AREA)
-        panels.append(_panel("reconstruction", np.asarray(rebuilt, np.uint8), f"what the method makes of {named}"))
+        pixels = rebuilt(shown.reconstruction, (height, width))
+        panels.append(_panel("reconstruction", pixels, f"what the method makes of {named}"))
     if shown.map is not None and scale is not None:
         values = np.asarray(cv2.resize(shown.map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         panels.append(_panel("heat map", heat(small, values, scale), f"heat map of {named}"))

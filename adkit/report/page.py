@@ -24,6 +24,7 @@ from adkit.report.exhibits import choose
 from adkit.report.gallery import colour_ramp, kind_of
 from adkit.report.svg import plain
 from adkit.report.thresholds import threshold_steps
+from adkit.report.training import training_of
 from adkit.runs import REPORT, Run
 from adkit.statistics import looks_mixed
 from adkit.storage import refuse_folder, write_whole
@@ -105,6 +106,7 @@ def render_run(
         "distributions": _markup(plots.distributions(scores, threshold, evaluation)),
         "exhibits": choose(run, registry, evaluation, root, device, progress or Silent()),
         "colour_ramp": Markup(colour_ramp()),
+        "training": training_of(record),
         "cost_rows": contents.cost_rows(record),
         "split_rows": contents.split_rows(record, evaluation),
         "provenance_rows": contents.provenance_rows(record, evaluation),

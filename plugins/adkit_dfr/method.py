@@ -21,7 +21,7 @@ from adkit.nn.features import PatchFeatures, level_weights_of
 from adkit.nn.frame_store import HELD_OUT_SHARE, hold_out
 from adkit.nn.normalisation import PositionNormalisation, decide, smooth
 from adkit.nn.options import PatchMapOptions
-from adkit.nn.training import Objective, Trained, TrainingData, train
+from adkit.nn.training import Objective, Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
 
@@ -126,7 +126,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         whole, corrupted = self._held_out(batches, held_out, progress)
         self._trained = train(
             self._autoencoder,
-            TrainingData(features, whole.flatten(1, 2), corrupted.flatten(1, 2)),
+            TrainingRows(features, whole.flatten(1, 2), corrupted.flatten(1, 2)),
             self.options,
             seed=self.seed,
             device=self.device,

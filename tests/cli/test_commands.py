@@ -14,12 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adkit_patchknn.method import PatchKnn
 from PIL import Image
 
 from adkit.cli.output import print_table
+from adkit.interfaces import Method, MethodEntry
+from adkit.registry import Plugin, load_registry
 from adkit.runs import open_run
 from adkit.testing.parts import write_parts
 from tests.cli.invoking import fault, ok, run
+from tests.greys import Grey
 
 SMALL = ["--set", "size=64"]  # one small network export for all tests
 
@@ -450,6 +454,26 @@ def test_show_prints_options_with_defaults_and_bounds(runs: Path) -> None:
     (folder,) = runs.iterdir()
     assert json.loads(ok("show", folder.name, "--runs", runs, "-f", "json").stdout)["id"] == folder.name
     assert "did you mean patchknn" in fault("show", "patchkn")
+
+
+COST = "[32 px] learns 100 images in 1 s on one core; 2 ms an image; 1 kB"
+
+
+@pytest.mark.parametrize("method", [Grey, PatchKnn])
+def test_show_says_what_a_method_costs(method: type[Method[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = load_registry()
+    plugin = Plugin("costs", "tests.costs", "adkit-tests", "1")
+    for name, cost in (("measured", COST), ("unknown", "")):
+        registry.methods.add(MethodEntry(name, "a method for tests", lambda: method, cost), plugin)
+    monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
+    first, second = ok("show", "measured").stdout.splitlines()[:2]
+    assert first.startswith("method measured: a method for tests (")
+    assert second.rstrip() == f"cost: {COST}"
+    assert json.loads(ok("show", "measured", "-f", "json").stdout)["cost"] == COST
+    assert "cost:" not in ok("show", "unknown").stdout
+    assert json.loads(ok("show", "unknown", "-f", "json").stdout)["cost"] == ""
+    assert "cost" not in json.loads(ok("show", "top1", "-f", "json").stdout)
+    assert all("cost" not in row for row in json.loads(ok("list", "methods", "-f", "json").stdout))
 
 
 def test_inspect_counts_and_draws(parts_root: Path, tmp_path: Path) -> None:

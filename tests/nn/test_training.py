@@ -14,7 +14,7 @@ from adkit.errors import RunError, TrainingError
 from adkit.interfaces import Advance, Progress, Silent
 from adkit.nn import training
 from adkit.nn.checkpoints import FILE
-from adkit.nn.training import Objective, Trained, TrainingData, auroc, train
+from adkit.nn.training import Objective, Trained, TrainingRows, auroc, train
 from adkit.nn.training_options import TrainingOptions
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 16, "learning_rate": 0.05, "precision": "32"}
@@ -79,16 +79,16 @@ def rows(count: int, seed: int = 0) -> Tensor:
     return torch.cat([x, 3 * x + 0.5], dim=1)
 
 
-def data(count: int = 64) -> TrainingData:
+def data(count: int = 64) -> TrainingRows:
     held_out = rows(20, seed=1)
-    return TrainingData(rows(count), held_out, held_out + torch.tensor([0.0, 2.0]))
+    return TrainingRows(rows(count), held_out, held_out + torch.tensor([0.0, 2.0]))
 
 
 def trained(
     objective: Objective,
     folder: Path | None = None,
     progress: Progress | None = None,
-    what: TrainingData | None = None,
+    what: TrainingRows | None = None,
     **options: Any,
 ) -> Trained:
     parsed = TrainingOptions(**(OPTIONS | options))
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_it_stops_when_held_out_rows_get_no_better() -> None:
-    upside_down = TrainingData(rows(64), rows(20, seed=1) * torch.tensor([1.0, -1.0]))
+    upside_down = TrainingRows(rows(64), rows(20, seed=1) * torch.tensor([1.0, -1.0]))
     objective = Line(noise=0)
     result = trained(objective, what=upside_down, epochs=100, patience=5)
     assert len(result.curves.loss) == result.best_epoch + 5
@@ -145,7 +145,7 @@ def test_it_stops_when_held_out_rows_get_no_better() -> None:
 
 
 def test_the_learning_rate_falls_when_nothing_improves() -> None:
-    upside_down = TrainingData(rows(64), rows(20, seed=1) * torch.tensor([1.0, -1.0]))
+    upside_down = TrainingRows(rows(64), rows(20, seed=1) * torch.tensor([1.0, -1.0]))
     rates = trained(Line(noise=0), what=upside_down, epochs=100, patience=9).curves.learning_rate
     assert rates[0] == 0.05
     assert set(rates) == {0.05, 0.025, 0.0125}
@@ -205,7 +205,7 @@ def test_every_process_gets_as_many_rows() -> None:
 
 
 def test_fewer_rows_than_a_batch_are_enough() -> None:
-    assert trained(Line(), what=TrainingData(rows(3), rows(1)), batch_size=1000).curves.loss[-1] < 4
+    assert trained(Line(), what=TrainingRows(rows(3), rows(1)), batch_size=1000).curves.loss[-1] < 4
 
 
 @pytest.mark.usefixtures("often")

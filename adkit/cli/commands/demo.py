@@ -8,8 +8,8 @@ import typer
 
 from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
-from adkit.cli.commands.fit import print_fitted
 from adkit.cli.faults import loaded_registry
+from adkit.cli.fitted import print_fitted
 
 
 def demo(
@@ -40,7 +40,7 @@ def demo(
         result = evaluate(run, registry, progress=terminal_progress())
         print_evaluation(result)
         if result.maps is not None:
-            folder, pictures = redraw(result)
+            folder, pictures = redraw(result, registry)
             defect = next(path for path in pictures if "good" not in path.name)
             typer.echo(f"a picture: {defect}")
             typer.echo(f"all pictures: {folder}")

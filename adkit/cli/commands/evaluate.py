@@ -41,6 +41,7 @@ def evaluate(
     chosen_format = format_of(format_, output)
     refuse_folder(output)
     registry = loaded_registry()
+    progress = terminal_progress()
     opened = find_run(runs or default_runs_root(), run)
     result = judging.evaluate(
         opened,
@@ -49,13 +50,13 @@ def evaluate(
         root=root,
         device=device,
         skip_bad=skip_bad,
-        progress=terminal_progress(),
+        progress=progress,
     )
     pictures = heatmaps
     if heatmaps:
-        write_pictures(result, heatmaps)
+        write_pictures(result, registry, heatmaps, device=device, progress=progress)
     elif result.maps is not None and not result.not_stored:
-        pictures, _ = redraw(result)
+        pictures, _ = redraw(result, registry, device=device, progress=progress)
     if result.not_stored:
         typer.secho(f"the result is not stored in the run: {result.not_stored}", err=True, fg="yellow")
     if chosen_format is not o.Format.table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,17 @@ import typer
 
 from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
+from adkit.errors import RunError
+from adkit.interfaces import MethodEntry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from adkit.registry import Registry
     from adkit.runs import RunRecord
+    from adkit.unfinished import Unfinished
+
+_FAR_PAST = datetime.min.replace(tzinfo=UTC)
 
 
 class Listable(StrEnum):
@@ -85,7 +91,7 @@ def show(
             raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
         document = record.model_dump(mode="json")
         rows = [{"field": key, "value": value} for key, value in _flat(document) if not key.startswith("files.")]
-        title = f"run {record.id}"
+        title, cost = f"run {record.id}", ""
     else:
         entry = catalogue.get(name)
         loaded = entry.load()
@@ -93,10 +99,13 @@ def show(
         rows = _option_rows(model) if model else []
         title = f"{catalogue.sort} {name}: {entry.summary} ({catalogue.origin(name).origin})"
         document = {"sort": catalogue.sort, "name": name, "summary": entry.summary, "options": rows}
+        cost = ""
+        if isinstance(entry, MethodEntry):
+            document["cost"] = cost = entry.cost
         if model:
             document["schema"] = model.model_json_schema()
     if format_ is o.Format.table:
-        print_table(title, rows, most=len(rows))
+        print_table(title, rows, subtitle=f"cost: {cost}" if cost else "", most=len(rows))
     else:
         emit(format_, None, rows, document)
 
@@ -138,28 +147,39 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
     return rows
 
 
-def _run_rows(root: Any) -> list[dict[str, Any]]:
-    from adkit.runs import RunRecord, list_runs
+def _run_rows(root: Path) -> list[dict[str, Any]]:
+    """Runs and unfinished fits, the newest last; those that cannot be read come first."""
+    from adkit.runs import list_runs
+    from adkit.unfinished import list_unfinished
 
-    rows = []
+    dated: list[tuple[datetime, dict[str, Any]]] = []
     for folder, record in list_runs(root):
-        if isinstance(record, RunRecord):
-            rate = f"{record.threshold.expected_rate:.2%}"
-            rows.append(
-                {
-                    "run": record.id,
-                    "created": f"{record.created:%Y-%m-%d %H:%M}",
-                    "method": record.method,
-                    "dataset": record.dataset,
-                    "images": record.train_count,
-                    "false alarms": rate,
-                    "problem": None,
-                }
-            )
-        else:
+        if isinstance(record, RunError):
             empty = dict.fromkeys(("created", "method", "dataset", "images", "false alarms"))
-            rows.append({"run": folder.name, **empty, "problem": record.message})
-    return rows
+            dated.append((_FAR_PAST, {"run": folder.name, **empty, "problem": record.message}))
+        else:
+            rate = f"{record.threshold.expected_rate:.2%}"
+            dated.append((record.created, _run_row(record, record.dataset, record.train_count, rate, None)))
+    for fit in list_unfinished(root):
+        problem = "still learning" if fit.is_running(root) else f"unfinished: {fit.command(root)}"
+        specs = ", ".join(category.dataset for category in fit.categories)
+        images = sum(category.images for category in fit.categories)
+        dated.append((fit.created, _run_row(fit, specs, images, None, problem)))
+    return [row for _, row in sorted(dated, key=lambda item: item[0])]
+
+
+def _run_row(
+    record: RunRecord | Unfinished, dataset: str, images: int, false_alarms: str | None, problem: str | None
+) -> dict[str, Any]:
+    return {
+        "run": record.id,
+        "created": f"{record.created:%Y-%m-%d %H:%M}",
+        "method": record.method,
+        "dataset": dataset,
+        "images": images,
+        "false alarms": false_alarms,
+        "problem": problem,
+    }
 
 
 def _run_record(name: str, runs: Path | None) -> RunRecord | None:

@@ -79,7 +79,7 @@ def _score_rows(judge: Judge, samples: list[Sample], heatmaps: Path | None, prog
             "error": None,
         }
         if writer:
-            writer.write(result.sample, result.score, result.p_value, result.map)
+            writer.write(result.sample, result.score, result.p_value, result.map, result.reconstruction)
     unreadable = {
         "score": None,
         "threshold": judge.threshold.value,

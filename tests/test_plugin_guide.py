@@ -1,0 +1,65 @@
+"""The training example in docs/plugins.md is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adkit.interfaces import Method
+from adkit.nn.checkpoints import Checkpoint, Checkpoints
+from adkit.runs import MODEL
+from adkit.testing.conformance import check_method
+from adkit.unfinished import find_unfinished
+from adkit.workflows import FitRequest, fit, fit_joint
+from tests.greys import Greys, paint, usual_levels, with_methods
+
+GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"
+
+
+@pytest.fixture(scope="module")
+def method() -> type[Method[Any]]:
+    """The method that the guide shows."""
+    (block,) = [one for one in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.S | re.M) if "train(" in one]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    found: type[Method[Any]] = names["OnePictureMethod"]
+    return found
+
+
+def test_the_method_keeps_the_contract(method: type[Method[Any]]) -> None:
+    check_method(method, {"epochs": 3, "precision": "32"})
+
+
+def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = with_methods({"one_picture": method})
+    dataset = Greys(paint(tmp_path / "parts", usual_levels(20, seed=1)))
+    options = {"epochs": 40, "precision": "32", "learning_rate": 0.01, "batch_size": 64, "patience": 40}
+
+    def request(runs: str) -> FitRequest:
+        return FitRequest("one_picture", dataset, tmp_path / runs, options, device="cpu")
+
+    whole = fit(request("whole"), registry)
+    held_out = whole.record.curves["held_out_loss"]
+    assert whole.record.facts["best_epoch"] == 1 + held_out.index(min(held_out)) > 1
+    assert float(whole.state()["picture"].mean()) == pytest.approx(120 / 255, abs=0.02)
+
+    write = Checkpoints.write
+
+    def write_and_interrupt(self: Checkpoints, checkpoint: Checkpoint) -> None:
+        write(self, checkpoint)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "due", True)
+        patch.setattr(Checkpoints, "write", write_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(request("broken"), registry)
+    begun = find_unfinished(tmp_path / "broken", "latest")
+    (again,) = fit_joint([request("broken")], registry, resume=begun)
+    assert torch.equal(again.state()["picture"], whole.state()["picture"])
+    assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
+    assert again.record.curves == whole.record.curves
