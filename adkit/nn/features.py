@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,9 @@ from adkit.nn.backbone_names import EMBEDDED
 from adkit.nn.backbones import Backbone, weights_fingerprint
 from adkit.nn.neighbours import NearestNeighbour, append_distances
 from adkit.nn.onnx_session import OnnxSession, exported_model, facts_of
+
+if TYPE_CHECKING:
+    from adkit.nn.options import PatchMapOptions
 
 FORMAT = 1
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
@@ -53,6 +57,17 @@ class PatchFeatures:
         """How many of the D features come from each level; known after the first call."""
         self._models: dict[tuple[int, int], bytes | None] = {}
         self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
+
+    @classmethod
+    def from_options(cls, options: PatchMapOptions, device: str) -> PatchFeatures:
+        """As the options of a method say."""
+        return cls(
+            options.backbone,
+            strides=options.levels,
+            weights=options.weights,
+            neighbourhood=options.neighbourhood,
+            device=device,
+        )
 
     def __call__(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""

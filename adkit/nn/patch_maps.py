@@ -44,13 +44,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
 
     def __init__(self, options: PatchMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures(
-            options.backbone,
-            strides=options.levels,
-            weights=options.weights,
-            neighbourhood=options.neighbourhood,
-            device=device,
-        )
+        self._features = PatchFeatures.from_options(options, device)
         self._normalisation: PositionNormalisation | None = None
         self._calibration: Tensor | None = None
         self._facts: dict[str, str | int | float | bool] = {}

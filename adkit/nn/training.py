@@ -120,11 +120,9 @@ def train(
             progress.status(status)
             advance(done)
 
+        job = _Job(data, options, seed, folder, report)
         try:
-            if options.processes == 1:
-                state, trained = _run(fabric, objective, data, options, seed, folder, report)
-            else:
-                state, trained = _in_processes(fabric, objective, data, options, seed, folder, report)
+            state, trained = (_run if options.processes == 1 else _in_processes)(fabric, objective, job)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -147,23 +145,29 @@ Report = Callable[[int, str], None]
 """Called after each epoch: with how many are done since the last call, and how it goes."""
 
 
-def _run(
-    fabric: Fabric,
-    objective: Objective,
-    data: TrainingRows,
-    options: TrainingOptions,
-    seed: int,
-    folder: Path | None,
-    report: Report,
-) -> tuple[Mapping[str, Tensor], Trained]:
+class _Job:
+    """What each process gets besides the objective. Not a dataclass: Fabric would copy one field by field."""
+
+    def __init__(
+        self, data: TrainingRows, options: TrainingOptions, seed: int, folder: Path | None, report: Report
+    ) -> None:
+        self.data = data
+        self.options = options
+        self.seed = seed
+        self.folder = folder
+        self.report = report
+
+
+def _run(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
     """What one process does. The state is that of the best epoch."""
+    data, options, seed = job.data, job.options, job.seed
     torch.manual_seed(seed)  # of no consequence but for layers that draw for themselves, such as dropout
     optimizer = torch.optim.Adam(objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, options.patience // 3))
     progress = _Progress()
-    checkpoints = Checkpoints(folder if fabric.is_global_zero else None)
+    checkpoints = Checkpoints(job.folder if fabric.is_global_zero else None)
     best: Mapping[str, Tensor] = {}
-    if found := Checkpoints(folder).read():
+    if found := Checkpoints(job.folder).read():
         objective.load_state_dict(dict(found.tensors["network"]))
         best = found.tensors.get("best", {})
         progress = _Progress.from_numbers(found.numbers)
@@ -171,7 +175,7 @@ def _run(
         restore_optimizer(optimizer, found.tensors["optimizer"], progress.learning_rate)
     wrapped, wrapped_optimizer = fabric.setup(objective, optimizer)
     if fabric.is_global_zero:
-        report(len(progress.curves.loss), "")
+        job.report(len(progress.curves.loss), "")
     while not progress.ended:
         epoch = len(progress.curves.loss) + 1
         loss = _learn(fabric, wrapped, wrapped_optimizer, data.training, options, seed, epoch)
@@ -198,7 +202,7 @@ def _run(
             progress.ended = progress.ended or f"after all {options.epochs} epochs"
         schedule.step(held_out)
         if fabric.is_global_zero:
-            report(1, progress.text())
+            job.report(1, progress.text())
             if checkpoints.due or progress.ended:
                 checkpoints.write(progress.checkpoint(objective, best, optimizer, schedule))
     state = {name: tensor.detach().cpu() for name, tensor in best.items()}
@@ -317,43 +321,30 @@ def _draw(*numbers: int) -> int:
     return value
 
 
-class _Job:
-    """What each process gets besides the objective. Not a dataclass: Fabric would copy one field by field."""
+class _Sender:
+    """Reports through a pipe."""
 
-    def __init__(
-        self, data: TrainingRows, options: TrainingOptions, seed: int, folder: Path | None, sending: Any
-    ) -> None:
-        self.data = data
-        self.options = options
-        self.seed = seed
-        self.folder = folder
-        self.sending = sending
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
 
-    def report(self, done: int, status: str) -> None:
-        self.sending.send((done, status))
+    def __call__(self, done: int, status: str) -> None:
+        self.pipe.send((done, status))
 
 
-def _in_processes(
-    fabric: Fabric,
-    objective: Objective,
-    data: TrainingRows,
-    options: TrainingOptions,
-    seed: int,
-    folder: Path | None,
-    report: Report,
-) -> tuple[Mapping[str, Tensor], Trained]:
+def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
     """`_run` in several processes; the first one's reports come back through a pipe."""
     receiving, sending = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
 
     def relay() -> None:
         while (message := receiving.recv()) is not None:
-            report(*message)
+            job.report(*message)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()
     run_one: Any = _run_one  # Fabric's annotation knows functions of one argument only
+    sent = _Job(job.data, job.options, job.seed, job.folder, _Sender(sending))
     try:
-        arrays, numbers = fabric.launch(run_one, objective, _Job(data, options, seed, folder, sending))
+        arrays, numbers = fabric.launch(run_one, objective, sent)
     finally:
         sending.send(None)
         thread.join()
@@ -362,7 +353,7 @@ def _in_processes(
 
 
 def _run_one(fabric: Fabric, objective: Objective, job: _Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    state, trained = _run(fabric, objective, job.data, job.options, job.seed, job.folder, job.report)
+    state, trained = _run(fabric, objective, job)
     # Tensors would be sent as handles of this process's memory, which is gone when they are read. Dataclasses that
     # are frozen are more than Fabric can take apart.
     return {name: tensor.numpy() for name, tensor in state.items()}, asdict(trained)

@@ -97,13 +97,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
 
     def __init__(self, options: DfrOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures(
-            options.backbone,
-            strides=options.levels,
-            weights=options.weights,
-            neighbourhood=options.neighbourhood,
-            device=device,
-        )
+        self._features = PatchFeatures.from_options(options, device)
         self._autoencoder = FeatureAutoencoder(1, 1)
         self._normalisation: PositionNormalisation | None = None
         self._trained: Trained | None = None
