@@ -85,7 +85,7 @@ def position_matters(maps: Tensor, choice: Choice) -> bool:
     """
     if choice == "on" and len(maps) < LEAST_MAPS_ON:
         raise OptionError(
-            f"position_normalisation=on with {len(maps)} training images; at least {LEAST_MAPS_ON} are needed",
+            f"position_normalisation=on has {len(maps)} normal images to learn it from; at least {LEAST_MAPS_ON} are needed",
             hint="leave it at auto, or add more images of good parts",
         )
     if choice != "auto":
