@@ -85,7 +85,7 @@ def position_matters(maps: Tensor, choice: Choice) -> bool:
     """
     if choice == "on" and len(maps) < LEAST_MAPS_ON:
         raise OptionError(
-            f"position_normalisation=on has {len(maps)} normal images to learn it from; at least {LEAST_MAPS_ON} are needed",
+            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images to learn it from, and has {len(maps)}",
             hint="leave it at auto, or add more images of good parts",
         )
     if choice != "auto":
