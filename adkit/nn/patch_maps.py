@@ -137,6 +137,6 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
 def _refuse_on(choice: Choice, count: int) -> None:
     if choice == "on":
         raise OptionError(
-            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images or videos to learn it from, and has {count}",
+            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images or clips to learn it from, and has {count}",
             hint="leave it at auto, or add more images of good parts",
         )
