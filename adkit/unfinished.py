@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.calibration import Rule
-from adkit.errors import AdkitError, RunError, StorageError, nearest
+from adkit.errors import AdkitError, RunError, StorageError, TrainingError, nearest
 from adkit.lock import Taken, is_locked, lock
 from adkit.runs import default_runs_root
 from adkit.storage import storage_faults, write_whole
@@ -100,9 +100,9 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
     """A folder for a method to keep what it needs to go on; it lasts when the block is broken off.
 
     The exception that breaks it off then says in a note how to go on. The folder is deleted when the block ends well,
-    when a fault of the user's ends it (going on would only repeat it, but for a disk that is full), and when nothing
-    was kept in it. A new fit gets a folder of its own; with `resume` it is the one that the fit left, and RunError
-    is raised when another process is in it.
+    when a fault of the user's ends it (going on would only repeat it, but for a full disk or memory), and when
+    nothing was kept in it. A new fit gets a folder of its own; with `resume` it is the one that the fit left, and
+    RunError is raised when another process is in it.
     """
     with ExitStack() as held:
         if resume:
@@ -116,7 +116,7 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
                 write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
             yield folder
         except BaseException as error:
-            repeats = isinstance(error, AdkitError) and not isinstance(error, StorageError)
+            repeats = isinstance(error, AdkitError) and not isinstance(error, StorageError | TrainingError)
             if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
                 _delete(folder, held)
             else:

@@ -50,6 +50,7 @@ class FitRequest:
     device: str = "auto"
     rule: Rule = field(default_factory=Rule)
     skip_bad: bool = False
+    resumable: bool = True  # what a training keeps lasts when it is broken off
     few: int | None = None  # learn from so many images (clips) drawn by the seed; all others set the threshold
 
 
@@ -146,7 +147,11 @@ def fit_joint(
         begun = resume
     method = method_class(options, seed=request.seed, device=device)
     resumed = resume is not None
-    with workspace(request.runs_root, begun, resume=resumed) if method.resumable else nullcontext() as method.workspace:
+    with (
+        workspace(request.runs_root, begun, resume=resumed)
+        if method.resumable and request.resumable
+        else nullcontext() as method.workspace
+    ):
         return _learn(method, scorer, request, begun, data, progress)
 
 

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--methods", default="ae,unet,dfr,padim,patchknn,subspace")
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
     registry = load_registry()
     (dataset,) = open_datasets(PART, None, registry)
     for method in arguments.methods.split(","):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adkit.calibration import Rule
-from adkit.errors import RunError, StorageError, TrainingError
+from adkit.errors import OptionError, RunError, StorageError, TrainingError
 from adkit.unfinished import FOLDER, REQUEST, BegunCategory, Unfinished, find_unfinished, list_unfinished, workspace
 
 WASHER = BegunCategory(id="a-run", dataset="mvtec:washer", root="/data", images=8, data_hash="1f")
@@ -60,9 +60,15 @@ def test_nothing_is_left_when_nothing_was_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_after_a_fault_that_would_only_come_again(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError):
-        broken_off(tmp_path, BEGUN, TrainingError("the loss became nan", hint="…"))
+    with pytest.raises(OptionError):
+        broken_off(tmp_path, BEGUN, OptionError("no such option", hint="…"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_kept_lasts_when_memory_ran_out(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError):
+        broken_off(tmp_path, BEGUN, TrainingError("out of memory", hint="…"))
+    assert find_unfinished(tmp_path, "latest").id == BEGUN.id
 
 
 def test_a_full_disk_costs_no_training(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def compute_cell(
             seed=seed,
             device=device,
             rule=rule,
+            resumable=False,  # its folder is temporary: the cell is written whole or not at all
             few=candidate.few,
         )
         with PeakMemory() as memory:

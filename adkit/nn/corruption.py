@@ -29,16 +29,19 @@ MOST_NOISE = 0.06
 _CORNERS = 24  # of a blob's outline
 
 
-def spoil(frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator) -> Tensor:
+def spoil(
+    frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
+) -> Tensor:
     """float32 (B, 3, H, W), RGB in 0..1 -> the same pictures spoilt, on the same device.
 
-    Each gets up to three stains or pasted patches, where `kinds` names them, and noise over all.
+    Each gets up to three stains or pasted patches, where `kinds` names them, and noise over all; about that share
+    of them stays as it is.
     """
     if not kinds:
         return frames
     pictures = frames.permute(0, 2, 3, 1).cpu().numpy().copy()
     for row, picture in enumerate(pictures):
-        if rng.random() < CLEAN_SHARE:
+        if rng.random() < clean_share:
             continue
         blobs = [_BLOBS[kind] for kind in kinds if kind in _BLOBS]
         for _ in range(int(rng.integers(1, MOST_BLOBS + 1)) if blobs else 0):

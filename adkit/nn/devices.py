@@ -70,6 +70,8 @@ def new_fabric(device: str, precision: Precision = "auto", processes: int = 1) -
             f"processes={processes}, but this machine offers torch {torch.cuda.device_count()} GPUs",
             hint="one process for each GPU",
         )
+    if index and processes > 1:
+        raise OptionError(f"processes={processes} on {device}, which is one device", hint=f"use --device {kind}")
     if kind == "mps" and processes > 1:
         raise OptionError(f"processes={processes}, but mps is one device", hint="leave processes at 1")
     devices: Any = [int(index)] if index and processes == 1 else processes

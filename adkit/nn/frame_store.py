@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from adkit.storage import storage_faults
 MOST_BYTES_IN_MEMORY = 2_000_000_000
 """More than this goes to a temporary file, which the system pages in as it is needed."""
 
-HELD_OUT_SHARE = 0.2
-"""Of the images to learn from: a method holds them out to know when to stop, and what is usual at each position."""
+STOPPING_SHARE = 0.2
+"""Of what a method gets to learn from, it holds out to know when to stop, and what is usual at each position.
+
+The images that set the threshold are held out before: no method sees them.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,15 @@ class FrameStore:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         return self.pixels[self.places[rows]].to(torch.float32).div_(255)
+
+    def parts(self, size: int) -> Iterator[Tensor]:
+        """All frames in their order, so many at a time."""
+        return (self[rows] for rows in torch.split(torch.arange(len(self)), size))
+
+    def changed(self, change: Callable[[Tensor, int], Tensor], at_once: int = 32) -> FrameStore:
+        """What `change` makes of the frames, a part at a time: it gets float32 (B, 3, H, W) and the part's number."""
+        pixels = torch.cat([_as_bytes(change(part, number)) for number, part in enumerate(self.parts(at_once))])
+        return FrameStore(pixels, torch.arange(len(pixels)), self.clips)
 
     def take(self, rows: Tensor) -> FrameStore:
         """These frames as a store of their own, over the same bytes."""
@@ -51,17 +65,23 @@ class FrameStore:
             for batch in batches:
                 first = len(numbers)
                 numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
-                pixels[first : len(numbers)] = (batch.frames[:, -1] * 255).round_().to(torch.uint8)
+                pixels[first : len(numbers)] = _as_bytes(batch.frames[:, -1])
                 advance(len(batch))
         return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64))
+
+
+def _as_bytes(frames: Tensor) -> Tensor:
+    return (frames * 255).round_().to(torch.uint8)
 
 
 def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
     if int(np.prod(shape)) <= most_bytes:
         return torch.empty(shape, dtype=torch.uint8)
-    # The file has no name from the start: nothing is left of it, however the process ends.
+    # Where the system allows it, the file has no name from the start: nothing is left of it, however this ends.
     with storage_faults(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
         file.truncate(int(np.prod(shape)))
+        if hasattr(os, "posix_fallocate"):  # or a full disk would be noticed only by a crash on writing
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
         return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
 
 

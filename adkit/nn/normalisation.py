@@ -78,16 +78,21 @@ class PositionNormalisation:
         return cls(state["position_mean"], state["position_spread"])
 
 
+def require_maps(count: int, choice: Choice) -> None:
+    """Raises OptionError for "on" with too few out-of-sample maps to come; for asking before the work is done."""
+    if choice == "on" and count < LEAST_MAPS_ON:
+        raise OptionError(
+            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images it did not learn from, and has {count}",
+            hint="leave it at auto, or add more images of good parts",
+        )
+
+
 def position_matters(maps: Tensor, choice: Choice) -> bool:
     """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples.
 
     Raises OptionError for "on" with too few maps: their spread would be chance.
     """
-    if choice == "on" and len(maps) < LEAST_MAPS_ON:
-        raise OptionError(
-            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images to learn it from, and has {len(maps)}",
-            hint="leave it at auto, or add more images of good parts",
-        )
+    require_maps(len(maps), choice)
     if choice != "auto":
         return choice == "on"
     return len(maps) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE

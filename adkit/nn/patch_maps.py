@@ -13,17 +13,16 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.features import PatchFeatures
 from adkit.nn.normalisation import (
-    LEAST_MAPS_ON,
     PositionNormalisation,
     decide,
     normalised_out_of_sample,
+    require_maps,
     smooth,
 )
-from adkit.nn.options import Choice, PatchMapOptions
+from adkit.nn.options import PatchMapOptions
 from adkit.types import Batch, Prediction
 
 PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
@@ -85,7 +84,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         self._facts = {}
         left_out = self.learn(batches, progress)
         if left_out is None:
-            _refuse_on(self.options.position_normalisation, 1)
+            require_maps(1, self.options.position_normalisation)
             return
         clips: dict[str, int] = {}
         numbers: list[int] = []
@@ -132,11 +131,3 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         self._normalisation, found = decide(maps, self.options.position_normalisation)
         self._facts |= found
         return normalised_out_of_sample(maps, clips) if self._normalisation else maps
-
-
-def _refuse_on(choice: Choice, count: int) -> None:
-    if choice == "on":
-        raise OptionError(
-            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images or clips to learn it from, and has {count}",
-            hint="leave it at auto, or add more images of good parts",
-        )

@@ -42,7 +42,7 @@ def error_map(name: ErrorMap, found: Tensor, given: Tensor) -> Tensor:
 
 
 def _ssim_map(found: Tensor, given: Tensor) -> Tensor:
-    """1 - SSIM at each position, mean over the colours; the border is mirrored."""
+    """1 - SSIM at each position, mean over the colours; what lies beyond the border is as at the border."""
     line = torch.exp(-(torch.arange(_WINDOW, device=found.device) - _WINDOW // 2).float().square() / (2 * _SIGMA**2))
     line = line / line.sum()
 

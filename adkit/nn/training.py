@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import torch.multiprocessing
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from adkit.errors import TrainingError
+from adkit.errors import AdkitError, TrainingError
 from adkit.interfaces import Progress
 from adkit.nn.checkpoints import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from adkit.nn.devices import new_fabric
@@ -126,10 +127,7 @@ def train(
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            raise TrainingError(
-                f"out of memory while training on {device} with batch_size={options.batch_size}",
-                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
-            ) from None
+            raise _out_of_memory(options, device) from None
     objective.load_state_dict(dict(state))
     objective.eval()
     return trained
@@ -137,8 +135,10 @@ def train(
 
 def auroc(normal: Tensor, anomalous: Tensor) -> float:
     """The share of pairs in which the anomalous score (M,) is above the normal one (N,); ties count half."""
-    difference = anomalous[:, None] - normal[None, :]
-    return float(((difference > 0).float() + (difference == 0).float() / 2).mean())
+    ordered = normal.sort().values
+    below = torch.searchsorted(ordered, anomalous)
+    up_to = torch.searchsorted(ordered, anomalous, right=True)
+    return float((below + up_to).double().mean()) / 2 / len(normal)
 
 
 Report = Callable[[int, str], None]
@@ -161,19 +161,20 @@ class _Job:
 def _run(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
     """What one process does. The state is that of the best epoch."""
     data, options, seed = job.data, job.options, job.seed
-    torch.manual_seed(seed)  # of no consequence but for layers that draw for themselves, such as dropout
     optimizer = torch.optim.Adam(objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, options.patience // 3))
     progress = _Progress()
     checkpoints = Checkpoints(job.folder if fabric.is_global_zero else None)
     best: Mapping[str, Tensor] = {}
-    if found := Checkpoints(job.folder).read():
+    found = Checkpoints(job.folder).read()
+    if found is not None:
         objective.load_state_dict(dict(found.tensors["network"]))
         best = found.tensors.get("best", {})
         progress = _Progress.from_numbers(found.numbers)
         schedule.load_state_dict(progress.schedule)
-        restore_optimizer(optimizer, found.tensors["optimizer"], progress.learning_rate)
     wrapped, wrapped_optimizer = fabric.setup(objective, optimizer)
+    if found is not None:  # only now: what the optimizer remembers must lie where the parameters are
+        restore_optimizer(optimizer, found.tensors["optimizer"], progress.learning_rate)
     if fabric.is_global_zero:
         job.report(len(progress.curves.loss), "")
     while not progress.ended:
@@ -182,8 +183,9 @@ def _run(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, 
         held_out = _held_out_loss(fabric, wrapped, data.held_out, options, seed)
         if not (math.isfinite(loss) and math.isfinite(held_out)):
             if not progress.best_epoch:
+                wrong = held_out if math.isfinite(loss) else loss
                 raise TrainingError(
-                    f"the loss became {loss} in epoch {epoch}, before any epoch was good",
+                    f"the loss became {wrong} in epoch {epoch}, before any epoch was good",
                     hint=f"lower the learning rate (it was {progress.rate(optimizer):g}): --set learning_rate=…",
                 )
             progress.ended = f"the loss was not finite in epoch {epoch}; epoch {progress.best_epoch} is kept"
@@ -258,8 +260,10 @@ def _learn(
     seed: int,
     epoch: int,
 ) -> float:
-    """One epoch; the mean loss over its rows, nan as soon as one is not finite."""
+    """One epoch; the mean loss over its rows, not finite as soon as one is not."""
     objective.train()
+    # Layers that draw for themselves, such as dropout, draw from here.
+    torch.manual_seed(_draw(seed, epoch, 0, fabric.global_rank))
     order = _order(len(rows), seed, epoch, fabric.world_size)[fabric.global_rank :: fabric.world_size]
     size = max(1, options.batch_size // fabric.world_size)
     total = torch.zeros((), device=fabric.device)
@@ -321,6 +325,15 @@ def _draw(*numbers: int) -> int:
     return value
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """A fault of the user's in another process."""
+
+    sort: type[AdkitError]
+    message: str
+    hint: str
+
+
 class _Sender:
     """Reports through a pipe."""
 
@@ -330,14 +343,22 @@ class _Sender:
     def __call__(self, done: int, status: str) -> None:
         self.pipe.send((done, status))
 
+    def fault(self, error: AdkitError) -> None:
+        self.pipe.send(_Fault(type(error), error.message, error.hint))
+
 
 def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
     """`_run` in several processes; the first one's reports come back through a pipe."""
     receiving, sending = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
 
+    faults: list[AdkitError] = []
+
     def relay() -> None:
         while (message := receiving.recv()) is not None:
-            job.report(*message)
+            if isinstance(message, _Fault):
+                faults.append(message.sort(message.message, hint=message.hint))
+            else:
+                job.report(*message)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()
@@ -345,7 +366,13 @@ def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapp
     sent = _Job(job.data, job.options, job.seed, job.folder, _Sender(sending))
     try:
         arrays, numbers = fabric.launch(run_one, objective, sent)
-    finally:
+    except ProcessRaisedException:
+        sending.send(None)
+        thread.join()
+        if faults:
+            raise faults[0] from None
+        raise
+    else:
         sending.send(None)
         thread.join()
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -353,12 +380,29 @@ def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapp
 
 
 def _run_one(fabric: Fabric, objective: Objective, job: _Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    state, trained = _run(fabric, objective, job)
+    try:
+        state, trained = _run(fabric, objective, job)
+    except (AdkitError, MemoryError, RuntimeError) as error:
+        # What leaves a process is wrapped with its traceback: a fault of the user's goes by the pipe.
+        assert isinstance(job.report, _Sender)
+        if isinstance(error, AdkitError):
+            job.report.fault(error)
+        elif _is_out_of_memory(error):
+            job.report.fault(_out_of_memory(job.options, str(fabric.device)))
+        raise
     # Tensors would be sent as handles of this process's memory, which is gone when they are read. Dataclasses that
     # are frozen are more than Fabric can take apart.
     return {name: tensor.numpy() for name, tensor in state.items()}, asdict(trained)
 
 
+def _out_of_memory(options: TrainingOptions, device: str) -> TrainingError:
+    return TrainingError(
+        f"out of memory while training on {device} with batch_size={options.batch_size}",
+        hint="lower it with --set batch_size=…, then the frame size with --set size=…",
+    )
+
+
 def _is_out_of_memory(error: Exception) -> bool:
-    """Torch says it in a class of its own on GPUs, and only in words on CPUs."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    """Torch says it in a class of its own on CUDA, and only in words on Windows, Linux and MPS."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

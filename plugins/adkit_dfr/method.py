@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.corruption import spoil
 from adkit.nn.features import PatchFeatures, level_weights_of
-from adkit.nn.frame_store import HELD_OUT_SHARE, hold_out
-from adkit.nn.normalisation import PositionNormalisation, decide, smooth
+from adkit.nn.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import PatchMapOptions
 from adkit.nn.training import Objective, Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
@@ -41,7 +41,7 @@ class DfrOptions(PatchMapOptions, TrainingOptions):
     patch_limit: int = Field(
         default=1_000_000,
         ge=1000,
-        description="fitting holds at most this many patches, the same number of each image: bounds the memory",
+        description="learns from at most this many patches, the same number of each image: bounds most of the memory",
     )
     epochs: int = Field(default=40, ge=1, description="at most; early stopping may end it before")
     batch_size: int = Field(default=2, ge=1, description="images per step; lower it when memory runs out")
@@ -114,7 +114,8 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
             self._features.prepare(self.frame_size)
             advance(1)
         features, clips = self._collect(batches, progress)
-        training, held_out = hold_out(clips, HELD_OUT_SHARE, self.seed)
+        training, held_out = hold_out(clips, STOPPING_SHARE, self.seed)
+        require_maps(len(held_out), self.options.position_normalisation)
         features = features[training]
         self._autoencoder = self._made(features)
         whole, corrupted = self._held_out(batches, held_out, progress)
@@ -197,7 +198,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
                 for frame in torch.split(batch.frames[:, -1], 1):
                     if row in wanted:
                         whole.append(self._features(frame).cpu())
-                        corrupted.append(self._features(spoil(frame, ("stain", "paste"), rng)).cpu())
+                        corrupted.append(self._features(spoil(frame, ("stain", "paste"), rng, clean_share=0)).cpu())
                         advance(1)
                     row += 1
         return torch.cat(whole), torch.cat(corrupted)

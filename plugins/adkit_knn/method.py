@@ -33,6 +33,7 @@ class Knn(Method[KnnOptions]):
     """Mean distance to the nearest normal images: one score for an image, no map."""
 
     Options = KnnOptions
+    least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)

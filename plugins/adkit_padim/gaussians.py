@@ -110,7 +110,11 @@ def left_out(whitened: Tensor, count: int) -> Tensor:
     S + κI the regularised scatter, d a frame's difference from the mean and G the k × k matrix of d' (S + κI)⁻¹ d, the
     scatter without the clip is S - Σ C_ij d_i d_j' for C = I + 1/(count - k), and the differences from the mean
     of the others are C d. Woodbury's identity then gives all from G alone: the squared distances are the diagonal
-    of (count - k) C G (I - C G)⁻¹ C. For k = 1 that is Sherman and Morrison's formula.
+    of count C G (I - C G)⁻¹ C. For k = 1 that is Sherman and Morrison's formula.
+
+    The covariance is (S' + κI) / count, S' without the clip: as κ = shrinkage × count, the share of the identity is
+    what it will be for new frames. Where the data outweigh it, distances come out by count / (count - k) too high
+    in the square: on the side of fewer false alarms.
     """
     positions, frames, _ = whitened.shape
     rest = count - frames
@@ -120,7 +124,7 @@ def left_out(whitened: Tensor, count: int) -> Tensor:
         values = part.cpu().to(torch.float64)
         product = exchange @ (values @ values.transpose(1, 2) / count)
         solved = torch.linalg.solve(torch.eye(frames, dtype=torch.float64) - product, exchange.expand_as(product))
-        results.append(rest * (product * solved.transpose(1, 2)).sum(dim=2))
+        results.append(count * (product * solved.transpose(1, 2)).sum(dim=2))
     return torch.cat(results).clamp_min_(0).sqrt_().to(torch.float32)
 
 

@@ -102,7 +102,7 @@ def test_the_user_may_decide() -> None:
 
 
 def test_on_is_refused_where_the_spread_would_be_chance() -> None:
-    with pytest.raises(OptionError, match="needs 3 normal images to learn it from, and has 2"):
+    with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 2"):
         position_matters(free_maps(2), "on")
 
 

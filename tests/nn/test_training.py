@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from adkit.errors import RunError, TrainingError
@@ -171,7 +172,7 @@ def test_a_loss_that_was_never_finite_is_an_error() -> None:
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         MemoryError(),
-        RuntimeError("DefaultCPUAllocator: not enough memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
 def test_too_little_memory_is_an_error_that_names_the_option(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,3 +267,31 @@ def test_inputs_stay_whole_in_half_precision() -> None:
             return super().forward(batch, draw)
 
     assert trained(Watched(), precision="bf16").curves.loss[-1] < 1
+
+
+def test_a_fault_in_another_process_is_told_as_it_is_here() -> None:
+    with pytest.raises(TrainingError, match="the loss became nan in epoch 1") as caught:
+        trained(Faulty(steps=0), processes=2)
+    assert "--set learning_rate" in caught.value.hint
+
+
+@pytest.mark.usefixtures("often")
+def test_the_optimizer_goes_on_where_the_parameters_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the parameters are moved by Fabric, and what is restored before that stays behind."""
+    with pytest.raises(KeyboardInterrupt):
+        trained(Line(), tmp_path, Told(4))
+    order: list[str] = []
+    restore, setup = training.restore_optimizer, Fabric.setup
+
+    def restored(*arguments: Any) -> None:
+        order.append("restored")
+        restore(*arguments)
+
+    def set_up(self: Fabric, *arguments: Any) -> Any:
+        order.append("moved")
+        return setup(self, *arguments)
+
+    monkeypatch.setattr(training, "restore_optimizer", restored)
+    monkeypatch.setattr(Fabric, "setup", set_up)
+    trained(Line(), tmp_path)
+    assert order == ["moved", "restored"]

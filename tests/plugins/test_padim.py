@@ -127,7 +127,8 @@ def test_leaving_a_clip_out_equals_learning_without_it(frames_of_clip: int) -> N
     features = random_features(24)
     gaussians = gaussians_of(features)
     clip, others = features[:frames_of_clip], features[frames_of_clip:]
-    expected = brute_force(others, gaussians.weights, ridge_of(24), clip)
+    enlarged = (24 / (24 - frames_of_clip)) ** 0.5  # the covariance is divided by all that there are
+    expected = enlarged * brute_force(others, gaussians.weights, ridge_of(24), clip)
     found = left_out(gaussians.whitened(clip), 24).T.reshape(clip.shape[:3])
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -140,7 +141,18 @@ def test_calibration_is_leave_one_image_out(frames: Tensor, method: Padim) -> No
         brute_force(features[torch.arange(COUNT) != row], weights, ridge, features[row : row + 1])
         for row in range(COUNT)
     ]
-    torch.testing.assert_close(calibration_of(method), smooth(torch.cat(expected), 4 / 8), rtol=1e-3, atol=1e-3)
+    left_out_maps = torch.cat(expected) * (COUNT / (COUNT - 1)) ** 0.5
+    torch.testing.assert_close(calibration_of(method), smooth(left_out_maps, 4 / 8), rtol=1e-3, atol=1e-3)
+
+
+def test_left_out_distances_are_never_below_those_learned_anew() -> None:
+    """With the regularisation that fewer images would have had; and above them by the number of images at most."""
+    features = random_features(12)
+    gaussians = gaussians_of(features)
+    found = left_out(gaussians.whitened(features[:1]), 12).T.reshape(1, *features.shape[1:3])
+    anew = brute_force(features[1:], gaussians.weights, ridge_of(11), features[:1])
+    ratio = found / anew
+    assert 1 - 1e-3 <= float(ratio.min()) <= float(ratio.max()) <= (12 / 11) ** 0.5 + 1e-3
 
 
 def test_calibration_is_higher_than_on_seen_images(frames: Tensor, method: Padim) -> None:

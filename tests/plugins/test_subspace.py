@@ -198,7 +198,7 @@ def test_one_image_is_enough_to_fit(frames: Tensor) -> None:
 
 
 def test_normalising_by_one_image_is_refused(frames: Tensor) -> None:
-    with pytest.raises(OptionError, match="needs 3 normal images or clips to learn it from, and has 1"):
+    with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 1"):
         fitted(frames[:1], position_normalisation="on")
 
 
