@@ -50,8 +50,8 @@ class FitRequest:
     device: str = "auto"
     rule: Rule = field(default_factory=Rule)
     skip_bad: bool = False
-    resumable: bool = True  # what a training keeps lasts when it is broken off
     few: int | None = None  # learn from so many images (clips) drawn by the seed; all others set the threshold
+    resumable: bool = True  # what a training keeps lasts when it is broken off
 
 
 @dataclass(frozen=True, slots=True)
