@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `ae`."""
-    return [MethodEntry("ae", "a convolutional autoencoder; what it cannot reconstruct is anomalous", _load)]
+    return [
+        MethodEntry(
+            "ae",
+            "a convolutional autoencoder; what it cannot reconstruct is anomalous",
+            _load,
+            cost="one CPU core: 167 images of 128 px learned in 150 s (bfloat16), one judged in 5 ms; model 6 MB",
+        )
+    ]

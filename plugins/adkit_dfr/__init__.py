@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `dfr`."""
-    return [MethodEntry("dfr", "an autoencoder of deep features; what it cannot reconstruct is anomalous", _load)]
+    return [
+        MethodEntry(
+            "dfr",
+            "an autoencoder of deep features; what it cannot reconstruct is anomalous",
+            _load,
+            cost="one CPU core: 167 images of 384 px learned in 90 s, one judged in 34 ms; model 0.5 MB",
+        )
+    ]

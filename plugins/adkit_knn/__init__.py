@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `knn`."""
-    return [MethodEntry("knn", "how far the whole image is from the nearest normal ones: a score, no map", _load)]
+    return [
+        MethodEntry(
+            "knn",
+            "how far the whole image is from the nearest normal ones: a score, no map",
+            _load,
+            cost="one CPU core: 209 images of 384 px learned in 14 s, one judged in 20 ms; model 9 MB",
+        )
+    ]

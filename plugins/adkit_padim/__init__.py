@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `padim`."""
-    return [MethodEntry("padim", "a Gaussian of normal features at every position (PaDiM): for aligned parts", _load)]
+    return [
+        MethodEntry(
+            "padim",
+            "a Gaussian of normal features at every position (PaDiM): for aligned parts",
+            _load,
+            cost="one CPU core: 209 images of 384 px learned in 10 s, one judged in 48 ms; model 55 MB",
+        )
+    ]

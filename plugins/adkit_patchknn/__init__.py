@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `patchknn`."""
-    return [MethodEntry("patchknn", "a memory of normal patches; far from all of them is anomalous (PatchCore)", _load)]
+    return [
+        MethodEntry(
+            "patchknn",
+            "a memory of normal patches; far from all of them is anomalous (PatchCore)",
+            _load,
+            cost="one CPU core: 209 images of 384 px learned in 23 s, one judged in 31 ms; model 2 MB",
+        )
+    ]

@@ -20,6 +20,9 @@ def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `subspace`."""
     return [
         MethodEntry(
-            "subspace", "what the main directions of normal features leave over: quick, small, few images", _load
+            "subspace",
+            "what the main directions of normal features leave over: quick, small, few images",
+            _load,
+            cost="one CPU core: 209 images of 384 px learned in 12 s, one judged in 13 ms; model 0.1 MB",
         )
     ]

@@ -18,4 +18,11 @@ def _load() -> type[Method[Any]]:
 @hookimpl
 def adkit_methods() -> Iterable[MethodEntry]:
     """Announces `unet`."""
-    return [MethodEntry("unet", "a U-Net that repairs pictures; what it changes is anomalous", _load)]
+    return [
+        MethodEntry(
+            "unet",
+            "a U-Net that repairs pictures; what it changes is anomalous",
+            _load,
+            cost="one CPU core: 167 images of 128 px learned in 12 min (bfloat16), one judged in 0.12 s; model 8 MB",
+        )
+    ]
