@@ -121,5 +121,5 @@ def test_one_clip_gives_no_calibration() -> None:
     method.fit(OneClip(frames), Silent())
     assert method.calibration() is None
     torch.testing.assert_close(maps_of(method, frames), smooth(method.distances(frames[:, -1]), 4 / 8))
-    with pytest.raises(OptionError, match="at least 3 are needed"):
+    with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 1"):
         made(position_normalisation="on").fit(OneClip(frames), Silent())
