@@ -1,6 +1,6 @@
 """How much of a category's AUROC the picture's mean brightness alone reaches, and what is left of a method without it.
 
-python benchmarks/brightness.py [--methods ae,unet,patchknn] [--datasets mvtec:screw,bottle]
+python benchmarks/brightness.py [--methods ae,unet,patchknn] [--datasets mvtec:screw,bottle] [--set error=l2]
 
 Where the good test pictures are darker or brighter than all others, a method may seem to find defects and only see
 the light. Made equally bright means: every picture, of training and test, is multiplied so that its mean is the
@@ -22,6 +22,7 @@ from adkit.cli.terminal import terminal_progress
 from adkit.evaluation import evaluate
 from adkit.frames import read_image
 from adkit.interfaces import Dataset
+from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
 from adkit.sources import open_datasets
 from adkit.workflows import FitRequest, fit
@@ -32,10 +33,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="patchknn,ae,unet")
     parser.add_argument("--datasets", default="mvtec:screw,bottle")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the methods")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     heading("brightness: image AUROC with the pictures as they are, and made equally bright")
     registry = load_registry()
+    options = split_assignments(arguments.set, example="--set error=l2")
     print("| category | mean brightness: training, good, defective | method | as they are | equally bright |")
     print("|---|---|---|---|---|")
     for dataset in open_datasets(arguments.datasets, data_root(), registry):
@@ -49,10 +52,11 @@ def main() -> None:
             for method in arguments.methods.split(","):
                 found = []
                 for one in (dataset, equal):
-                    request = FitRequest(method, one, Path(folder), seed=arguments.seed)
+                    request = FitRequest(method, one, Path(folder), options, seed=arguments.seed)
                     run = fit(request, registry, terminal_progress())
                     found.append(evaluate(run, registry, progress=terminal_progress()).metrics["image_auroc"].value)
-                print(f"| {dataset.spec} | | {method} | {found[0]:.4f} | {found[1]:.4f} |", flush=True)
+                named = " ".join([method, *arguments.set])
+                print(f"| {dataset.spec} | | {named} | {found[0]:.4f} | {found[1]:.4f} |", flush=True)
 
 
 def _means(dataset: Dataset) -> dict[str, list[float]]:
