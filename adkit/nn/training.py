@@ -354,6 +354,7 @@ def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapp
     faults: list[AdkitError] = []
 
     def relay() -> None:
+        # A None ends it: the pipe's other end stays open here, so that nothing is lost when a process dies.
         while (message := receiving.recv()) is not None:
             if isinstance(message, _Fault):
                 faults.append(message.sort(message.message, hint=message.hint))
@@ -367,21 +368,27 @@ def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapp
     try:
         arrays, numbers = fabric.launch(run_one, objective, sent)
     except ProcessRaisedException:
-        sending.send(None)
-        thread.join()
+        _end(thread, sending)
         if faults:
             raise faults[0] from None
         raise
-    else:
-        sending.send(None)
-        thread.join()
+    finally:  # also when a process was killed: the thread would else wait for ever
+        _end(thread, sending)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return state, Trained(**{**numbers, "curves": Curves(**numbers["curves"])})
+
+
+def _end(thread: threading.Thread, sending: Any) -> None:
+    """Ends the thread that relays reports, after all that were sent before."""
+    if thread.is_alive():
+        sending.send(None)
+        thread.join()
 
 
 def _run_one(fabric: Fabric, objective: Objective, job: _Job) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         state, trained = _run(fabric, objective, job)
+        fabric.barrier()
     except (AdkitError, MemoryError, RuntimeError) as error:
         # What leaves a process is wrapped with its traceback: a fault of the user's goes by the pipe.
         assert isinstance(job.report, _Sender)
@@ -390,6 +397,9 @@ def _run_one(fabric: Fabric, objective: Objective, job: _Job) -> tuple[dict[str,
         elif _is_out_of_memory(error):
             job.report.fault(_out_of_memory(job.options, str(fabric.device)))
         raise
+    finally:
+        # Its threads would else still run when the process ends, which now and then aborts it.
+        torch.distributed.destroy_process_group()
     # Tensors would be sent as handles of this process's memory, which is gone when they are read. Dataclasses that
     # are frozen are more than Fabric can take apart.
     return {name: tensor.numpy() for name, tensor in state.items()}, asdict(trained)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from adkit.errors import RunError, TrainingError
 from adkit.interfaces import Advance, Progress, Silent
@@ -273,6 +277,21 @@ def test_a_fault_in_another_process_is_told_as_it_is_here() -> None:
     with pytest.raises(TrainingError, match="the loss became nan in epoch 1") as caught:
         trained(Faulty(steps=0), processes=2)
     assert "--set learning_rate" in caught.value.hint
+
+
+class Dying(Line):
+    """Takes its process with it."""
+
+    def forward(self, batch: Tensor, draw: int) -> Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_a_process_that_is_killed_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    with pytest.raises(ProcessExitedException, match="SIGKILL"):
+        trained(Dying(), processes=2)
+    assert threading.active_count() == before
 
 
 @pytest.mark.usefixtures("often")

@@ -11,20 +11,13 @@ from adkit.errors import BackboneError
 from adkit.interfaces import Silent
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
-from adkit.types import Batch
+from tests.plugins.asking import maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "epochs": 3}
 
 
 def made(**options: object) -> DeepFeatureReconstruction:
     return DeepFeatureReconstruction(parse_options(DfrOptions, SMALL | options, "dfr"), seed=1)
-
-
-def maps_of(method: DeepFeatureReconstruction, frames: Tensor) -> Tensor:
-    names = tuple(map(str, range(len(frames))))
-    maps = method.predict(Batch(frames, names, names)).maps
-    assert maps is not None
-    return maps
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
 from adkit.types import Batch
+from tests.plugins.asking import calibration_of, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off"}
 COUNT = 6
@@ -46,20 +47,6 @@ def frames() -> Tensor:
 @pytest.fixture(scope="module")
 def method(frames: Tensor) -> Padim:
     return fitted(frames)
-
-
-def maps_of(method: Padim, frames: Tensor) -> Tensor:
-    names = tuple(f"unseen/{row}" for row in range(len(frames)))
-    maps = method.predict(Batch(frames, names, names)).maps
-    assert maps is not None
-    return maps
-
-
-def calibration_of(method: Padim) -> Tensor:
-    calibration = method.calibration()
-    assert calibration is not None
-    assert calibration.maps is not None
-    return calibration.maps
 
 
 def random_features(count: int, seed: int = 0) -> Tensor:

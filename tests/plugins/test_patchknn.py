@@ -16,6 +16,7 @@ from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_samp
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
 from adkit.types import Batch
+from tests.plugins.asking import calibration_of, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.1, "position_normalisation": "off"}
 COUNT = 6
@@ -39,20 +40,6 @@ def frames() -> Tensor:
 @pytest.fixture(scope="module")
 def method(frames: Tensor) -> PatchKnn:
     return fitted(frames)
-
-
-def maps_of(method: PatchKnn, frames: Tensor) -> Tensor:
-    names = tuple(f"unseen/{row}" for row in range(len(frames)))
-    maps = method.predict(Batch(frames, names, names)).maps
-    assert maps is not None
-    return maps
-
-
-def calibration_of(method: PatchKnn) -> Tensor:
-    calibration = method.calibration()
-    assert calibration is not None
-    assert calibration.maps is not None
-    return calibration.maps
 
 
 def weighted_patches(method: PatchKnn, frames: Tensor) -> Tensor:

@@ -1,0 +1,26 @@
+"""What a fitted method says, for tests of methods with maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from adkit.interfaces import Method
+from adkit.types import Batch
+
+
+def maps_of(method: Method[Any], frames: Tensor) -> Tensor:
+    """Its maps of frames (N, T, 3, H, W) that it has not seen."""
+    names = tuple(f"unseen/{row}" for row in range(len(frames)))
+    maps = method.predict(Batch(frames, names, names)).maps
+    assert maps is not None
+    return maps
+
+
+def calibration_of(method: Method[Any]) -> Tensor:
+    """Its maps of the training frames, each as if it had not been seen."""
+    calibration = method.calibration()
+    assert calibration is not None
+    assert calibration.maps is not None
+    return calibration.maps
