@@ -23,7 +23,7 @@ LAYERS = (
     ("interfaces", "hookspecs"),
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
     ("frames",),
-    ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay"),
+    ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay", "places"),
     ("clips",),
     ("training_data", "unfinished"),
     ("workflows",),
