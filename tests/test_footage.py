@@ -96,7 +96,9 @@ def test_stills_and_clips_together_are_refused(frames: Path, tmp_path: Path) -> 
     ("argument", "message"),
     [("nothing.mp4", "there is no file"), ("gopher://x", "not a stream"), ("*.mp4", "there is no file")],
 )
-def test_what_is_not_there_is_told(argument: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_told(
+    argument: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match=message):
         meant_by([argument], of_clips=False)
