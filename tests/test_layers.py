@@ -25,7 +25,7 @@ LAYERS = (
     ("frames",),
     ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay", "places"),
     ("clips", "footage", "events", "event_files", "spans"),
-    ("live", "annotated_video", "score_strip"),
+    ("live", "annotated_video", "score_strip", "timeline"),
     ("arrivals", "annotated_frame"),
     ("annotation",),
     ("training_data", "unfinished"),
