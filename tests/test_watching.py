@@ -24,7 +24,7 @@ from adkit.spans import Span
 from adkit.video import Video, video_times
 from adkit.watching import Settings, Watch, Watched
 from adkit.workflows import Judge, open_judge
-from tests.films import RATE, fit_film, film, film_registry, picture
+from tests.films import RATE, film, film_registry, fit_film, picture
 from tests.videos import write_video
 
 WRONG = range(30, 50)
@@ -117,7 +117,7 @@ def test_what_was_learned_from_is_scored_but_part_of_no_event(judge: Judge, wron
 def test_a_folder_of_frames_is_watched_at_25_a_second(judge: Judge, tmp_path: Path) -> None:
     frames = [tmp_path / f"{number}.png" for number in range(75)]
     for number, path in enumerate(frames):
-        Image.fromarray(picture(10 <= number < 35, 1)).save(path)
+        Image.fromarray(picture(10 <= number < 35, 0)).save(path)
     frames[3].write_bytes(b"")
     watch = Watch(judge, Footage("frames", frames=tuple(frames)), Settings(annotate=tmp_path / "out.mp4"))
     results = list(watch)
