@@ -44,7 +44,7 @@ def test_normal_makes_a_run_that_watches_other_videos(folder: Path, video: Path,
     assert record.train_count == 120
     assert record.smoothing_s > 0
     result = ok("score", video, "--runs", folder / "runs", "--events", tmp_path / "events.json")
-    assert "1 event in 0:19.9" in result.stdout
+    assert "1 event in 0:20.0" in result.stdout
     (clip,) = json.loads((tmp_path / "events.json").read_text())
     (event,) = clip["events"]
     assert event["start_s"] == pytest.approx(14, abs=0.3)
@@ -63,7 +63,7 @@ def test_all_outputs_of_one_video(folder: Path, video: Path, tmp_path: Path) -> 
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [int(row["frame"]) for row in rows] == list(range(200))
     assert {row["decision"] for row in rows} == {"normal", "anomalous"}
-    assert [row["frame"] for row in rows if row["event"]][0] in ("140", "141")
+    assert next(row["frame"] for row in rows if row["event"]) in ("140", "141")
     assert video_times(tmp_path / "out.mp4") == pytest.approx(video_times(video), abs=1e-4)
     assert (tmp_path / "events.vtt").read_text().startswith("WEBVTT\n\n1\n00:00:14.")
     with Image.open(tmp_path / "timeline.png") as picture_:
