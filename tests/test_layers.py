@@ -24,7 +24,7 @@ LAYERS = (
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
     ("frames",),
     ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay"),
-    ("clips",),
+    ("clips", "resampling"),
     ("training_data", "unfinished"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions"),
