@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,6 +244,8 @@ class Metric(ABC):
     """Judges scores or maps against the truth."""
 
     higher_is_better: ClassVar[bool] = True
+    judges: ClassVar[Literal["images", "clips", "both"]] = "both"
+    """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
 
     @abstractmethod
     def __call__(self, evidence: Evidence) -> MetricValue:

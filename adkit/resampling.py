@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.interfaces import Evidence, Metric
-from adkit.statistics import bootstrap_weights
+from adkit.statistics import Interval, bootstrap_weights, percentile_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,17 @@ def resampled(
         if np.isfinite(itself):
             found[name] = values + (metrics[name][1] - itself)
     return found
+
+
+def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
+    """The 95 % interval of a metric's resamples; None without any.
+
+    None also where all of them agree: that says that nothing varied, not that nothing is uncertain.
+    """
+    if replicates is None or np.isnan(replicates).all():
+        return None
+    found = percentile_interval(replicates)
+    return found if found.low < found.high else None
 
 
 def clip_weights(evidence: Evidence, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -88,7 +88,7 @@ def metric_rows(evaluation: Evaluation, registry: Registry) -> list[MetricRow]:
     """Every metric of the evaluation."""
     return [
         MetricRow(name, registry.metrics.entries[name].summary, found.value, found.why_undefined or "")
-        for name, found in evaluation.metrics.items()
+        for name, found in ((name, evaluation.metrics[name]) for name in evaluation.apt)
     ]
 
 

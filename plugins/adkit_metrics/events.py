@@ -6,7 +6,7 @@ for. They agree where they share a frame: when a machine stopped matters more th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ NO_CLIPS = "the test split has still images, no clips: nothing happens in them"
 
 class EventRecall(Metric):
     """The share of true events that a found one touches."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The recall, and that of each kind; an event is of the kind of its first frame."""
@@ -46,6 +48,7 @@ class FalseAlarmsPerHour(Metric):
     """Found events that touch no anomalous frame, for each hour of normal frames."""
 
     higher_is_better: ClassVar[bool] = False
+    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The rate; details: how many there are, and in how many hours."""

@@ -6,7 +6,7 @@ its highest score is before the clip has ended, and no threshold goes with them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -27,6 +27,8 @@ def why_not_frames(evidence: Evidence, instead: str) -> str | None:
 
 class FrameAuroc(Metric):
     """Area under the ROC curve over the frames of all clips: how often an anomalous one outscores a good one."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The AUROC over all frames, ties half.
@@ -64,6 +66,8 @@ class FrameAuroc(Metric):
 
 class FrameAveragePrecision(Metric):
     """Mean precision over the recalls at which an anomalous frame is found, over the frames of all clips."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The average precision."""

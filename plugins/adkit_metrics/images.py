@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ def _why_not_images(evidence: Evidence, instead: str) -> str | None:
 
 class ImageAuroc(Metric):
     """Area under the ROC curve: the chance that an anomalous image scores above a good one, ties half."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The AUROC over all images, and for each kind of defect against the good images."""
@@ -47,6 +49,8 @@ class ImageAuroc(Metric):
 class AveragePrecision(Metric):
     """Mean precision over the recalls at which an anomalous image is found."""
 
+    judges: ClassVar[Literal["images", "clips", "both"]] = "images"
+
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The average precision."""
         from sklearn.metrics import average_precision_score
@@ -64,6 +68,8 @@ class AveragePrecision(Metric):
 
 class OracleF1(Metric):
     """The best F1 that any threshold reaches on these very labels: a ceiling, never a promise."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The best F1, with the threshold that reaches it."""

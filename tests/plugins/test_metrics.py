@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from adkit.evaluation import enlarge
 from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.truth import enlarge
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Values = NDArray[np.float64]
