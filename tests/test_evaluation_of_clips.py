@@ -124,7 +124,7 @@ def test_reconstructions_know_what_the_clip_showed_before(
         positions, [jerking, calm, jerking], seen_means(press_run, film_methods, judged, positions), strict=True
     ):
         shown = [read_image(sample.frame).mean() for sample in judged.samples[first : position + 1]]
-        assert mean == pytest.approx(np.mean(shown), abs=1.5)
+        assert mean == pytest.approx(np.mean(shown), abs=3)
 
 
 def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_out(
