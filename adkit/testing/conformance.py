@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,8 @@ def check_dataset(dataset: Dataset) -> None:
         assert sample.frame.path.is_file(), f"{sample.id} names a file that is not there: {sample.frame}"
         assert sample.mask is None or sample.mask.path.is_file(), f"{sample.id} names a mask that is not there"
         assert not (sample.mask and not sample.anomalous), f"{sample.id} is not anomalous, yet has a mask"
+    for split in (train, test):
+        _check_clips(split)
     assert not any(sample.anomalous for sample in train), f"{dataset.spec} trains on anomalous samples"
     assert [sample.id for sample in dataset.samples("train")] == [sample.id for sample in train], "order changes"
     try:
@@ -144,6 +147,20 @@ def check_dataset(dataset: Dataset) -> None:
     except DatasetError:
         return
     raise AssertionError("select() of a category that does not exist must raise DatasetError")
+
+
+def _check_clips(samples: Sequence[Sample]) -> None:
+    """The frames of a clip stand together, in the order of their numbers and times: so they are walked once."""
+    for clip, members in groupby(samples, key=lambda sample: sample.clip):
+        for earlier, later in pairwise(members):
+            assert earlier.index < later.index, f"the frames of {clip} are not in order: {later.id}"
+            assert earlier.time_s <= later.time_s, f"{later.id} comes before the frame ahead of it"
+            if earlier.frame.path == later.frame.path:
+                numbers = earlier.frame.number, later.frame.number
+                assert None not in numbers, f"{earlier.id} and {later.id} are one image"
+                assert numbers[0] < numbers[1], f"{later.id} lies before {earlier.id} in its file"  # type: ignore[operator]
+    blocks = [clip for clip, _ in groupby(sample.clip for sample in samples)]
+    assert len(set(blocks)) == len(blocks), "the frames of a clip do not stand together"
 
 
 def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
