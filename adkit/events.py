@@ -84,7 +84,7 @@ Settled = tuple[Moment, int | None]
 
 @dataclass
 class EventFinder:
-    """Takes the scores of a clip's frames in order, and tells which event each belongs to as soon as that is certain."""
+    """Takes the scores of a clip's frames in order; tells which event each belongs to as soon as that is certain."""
 
     rules: EventRules
     count: int = 0  # of the events so far: what follows is numbered on from here
@@ -133,14 +133,13 @@ class EventFinder:
 
     def finish(self) -> list[Settled]:
         """The clip, or what can be watched of it, is over; returns the frames that were not settled."""
-        current = self._open
-        if current is None:
-            return []
-        if current.end_s is None:
-            assert self._last_s is not None
-            current.end_s = self._last_s + self._step_s  # the last frame is shown for as long as the one before
-        confirmed = self._confirm()
-        settled = confirmed + self._end()
+        current, settled = self._open, []
+        if current is not None:
+            if current.end_s is None:
+                assert self._last_s is not None
+                current.end_s = self._last_s + self._step_s  # the last frame is shown for as long as the one before
+            settled = self._confirm()
+            settled += self._end()
         self._last_s, self._step_s = None, 0.0
         return settled
 

@@ -17,7 +17,7 @@ SECOND = Event(2, 3800.0, 3800.0, 95000, 95000, 1.5, 3800.0, 95000, 1.5, None)
 
 def test_csv_has_a_row_for_each_event_of_each_clip(tmp_path: Path) -> None:
     write_events(tmp_path / "events.csv", {"a.mp4": [FIRST, SECOND], "b.mp4": [], "c.mp4": [SECOND]})
-    rows = list(csv.DictReader((tmp_path / "events.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "events.csv").read_text().splitlines()))
     assert [(row["clip"], row["event"]) for row in rows] == [("a.mp4", "1"), ("a.mp4", "2"), ("c.mp4", "2")]
     assert (rows[0]["start_s"], rows[0]["end_frame"], rows[0]["where"]) == ("3723.5", "93124", "upper left")
     assert (rows[0]["left"], rows[0]["width"], rows[1]["left"]) == ("8", "30", "")
