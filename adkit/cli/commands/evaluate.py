@@ -79,9 +79,10 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
             "threshold": result.threshold.value,
             "p_value": float(p_value),
             "decision": "anomalous" if called else "normal",
+            **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
         }
-        for sample, score, p_value, called in zip(
-            result.samples, result.scores, result.p_values, result.called, strict=True
+        for sample, score, p_value, called, alarm in zip(
+            result.samples, result.scores, result.p_values, result.called, result.evidence.alarms, strict=True
         )
     ]
 
@@ -89,6 +90,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
 def print_evaluation(result: Evaluation) -> None:
     """Metrics, then the tables by kind of defect and by clip."""
     from adkit.cli.output import print_table
+    from adkit.resampling import RESAMPLES
 
     record = result.run.record
     rows: list[dict[str, Any]] = []
@@ -100,7 +102,7 @@ def print_evaluation(result: Evaluation) -> None:
     heading = f"{record.method} on {record.dataset} · scorer {result.scorer or 'own'} · run {record.id}"
     caption = None
     if result.clips:
-        caption = f"over all frames, scores as they are; intervals from 2,000 resamples of the {_clips(result)}"
+        caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {_clips(result)}"
     print_table(heading, rows, caption=caption)
     if result.clips:
         print_table("by kind", _kinds_of_clips(result))
