@@ -25,7 +25,7 @@ LAYERS = (
     ("frames",),
     ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay"),
     ("clips",),
-    ("training_data", "unfinished"),
+    ("training_data", "unfinished", "contact_sheet"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
