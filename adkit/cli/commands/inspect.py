@@ -51,6 +51,8 @@ def inspect(
             _print(found, path)
     if format_ is not o.Format.table:
         rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
+        names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
+        rows = [{name: row.get(name) for name in names} for row in rows]
         emit(format_, None, rows, documents[0] if len(documents) == 1 else documents)
 
 
