@@ -83,7 +83,7 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
     method.fit(batches, Silent())
     batch = batches.batch(range(3))
     prediction = method.predict(batch)
-    _check_prediction(prediction, 3, method_class)
+    _check_prediction(prediction, 3, method)
 
     singles = [method.predict(batches.batch(range(row, row + 1))) for row in range(3)]
     _check_same(prediction, _joined(singles), "one by one", "in a batch")
@@ -102,7 +102,7 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
 
     _check_calibration(method)
     constant = Batch(torch.full_like(frames[:1], 0.5), ("constant",), ("constant",))
-    _check_prediction(method.predict(constant), 1, method_class)
+    _check_prediction(method.predict(constant), 1, method)
 
 
 def check_no_leak(method: str, registry: Registry, folder: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -267,9 +267,10 @@ def _check_same_run(expected: Run, found: Run, when: str) -> None:
         assert one == other, f"{field} of the run is {other!r} when {when}, else {one!r}"
 
 
-def _check_prediction(prediction: Prediction, count: int, method_class: type[Method[Any]]) -> None:
-    _check_answer(prediction, count, method_class)
-    if method_class.reconstructs:
+def _check_prediction(prediction: Prediction, count: int, method: Method[Any]) -> None:
+    _check_answer(prediction, count, type(method))
+    assert type(method).reconstructs or not method.reconstructs, "a class of which some reconstruct must say so"
+    if method.reconstructs:
         assert prediction.images is not None, "a method that reconstructs must give images"
     else:
         assert prediction.images is None, "a method that gives images must say so: reconstructs = True"
