@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.calibration import Threshold, counted, p_values
+from adkit.clips import thinned
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError, StorageError
 from adkit.frames import frame_shape, read_mask
 from adkit.interfaces import Evidence, MetricValue, Progress, Silent
@@ -176,7 +177,7 @@ def evaluate(
     spec = scorer or run.record.scorer
     chosen = open_scorer(spec, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)
-    scores = sample_scores(predictions, chosen)
+    scores = sample_scores(predictions, chosen, run.record.smoothing_s)
     evidence = _evidence(kept, scores, threshold, predictions.maps, run)
     evaluation = Evaluation(
         run,
@@ -219,7 +220,8 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
     record = run.record
     remembered = Path(record.root) if record.root else None
     (dataset,) = open_datasets(record.dataset, root or remembered, registry)
-    samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
+    known = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
+    samples = thinned(known, record.every)
     if not samples:
         raise DatasetError(
             f"{record.dataset} has no test images of known truth", hint="score images with: adkit score FILES"

@@ -49,6 +49,10 @@ class Silent(Progress):
         return nullcontext(ignore)
 
 
+Stream = Callable[["Batch"], "Prediction"]
+"""Judges batches of a clip's frames in their order, each frame once; what it remembers ends with the clip."""
+
+
 class Batches(Protocol):
     """Batches that may be walked any number of times, in the same order each time."""
 
@@ -72,6 +76,8 @@ class Method(ABC, Generic[OptionsType]):
     """The model of its options, an `adkit.options.Options`; None when it has none."""
     window: int = 1
     """How many consecutive frames it sees at once; 1 for a still-image method."""
+    temporal: ClassVar[bool] = False
+    """Whether it looks at more than one frame of a clip: then it cannot learn from still images."""
     default_scorer: ClassVar[str | None] = None
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
@@ -101,6 +107,15 @@ class Method(ABC, Generic[OptionsType]):
     @abstractmethod
     def predict(self, batch: Batch) -> Prediction:
         """Judges every sample of the batch; each independently of the others beside it."""
+
+    def stream(self) -> Stream:
+        """What judges the frames of clips as they come: by default `predict`, whose windows hold all it needs.
+
+        A method with memory overrides it: it takes a step for each frame and starts afresh where `batch.clips`
+        changes. Its answers must not depend on how the frames are parted into batches, and be those of `predict`
+        when `batch.frames` holds all frames from the clip's start to the one that is judged.
+        """
+        return self.predict
 
     def calibration(self) -> Prediction | None:
         """Results on the training samples as if each had not been trained on, in training order.
@@ -274,4 +289,5 @@ __all__: Sequence[str] = [
     "Scorer",
     "ScorerEntry",
     "Silent",
+    "Stream",
 ]

@@ -21,8 +21,10 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("interfaces", "hookspecs"),
-    ("cache", "storage", "lock", "registry", "options", "frames"),
-    ("batches", "runs", "calibration", "statistics", "outcomes", "sources", "nn", "overlay"),
+    ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
+    ("frames",),
+    ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay"),
+    ("clips",),
     ("training_data", "unfinished"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions"),
@@ -31,8 +33,8 @@ LAYERS = (
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "cache", "storage", "options", "frames", "nn"}
-HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2")
+FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "cache", "storage", "options", "frames", "video", "nn"}
+HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av")
 
 
 def module_name(path: Path, root: Path) -> str:

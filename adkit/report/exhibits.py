@@ -95,7 +95,7 @@ def _oddest_normals(run: Run, registry: Registry, root: Path | None) -> list[Sho
     record = run.record
     predictions, seen = run.calibration(), run.seen()
     expected = {**seen.training, **seen.calibration}
-    scores = sample_scores(predictions, open_scorer(record.scorer, registry))
+    scores = sample_scores(predictions, open_scorer(record.scorer, registry), record.smoothing_s)
     known = _training_samples(run, registry, root)
     odd = []
     for row in np.argsort(-scores, kind="stable")[:MOST_NORMALS].tolist():
