@@ -1,4 +1,4 @@
-"""What `check_stream` finds: methods whose answers depend on batches, on the clip before, or on where they come from."""
+"""What `check_stream` finds: answers that depend on batches, on the clip before, or on how they are asked for."""
 
 from __future__ import annotations
 
