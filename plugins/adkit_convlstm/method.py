@@ -59,7 +59,7 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
         default=0, ge=0, le=1024, description="channels that reach the memory; 0: 8 in features, 128 in pixels"
     )
     hidden: int = Field(
-        default=0, ge=0, le=1024, description="channels of the memory; 0: 64 in features, 128 in pixels"
+        default=0, ge=0, le=1024, description="channels of the memory; 0: as many as directions, 128 in pixels"
     )
     layers: int = Field(default=0, ge=0, le=8, description="layers of the memory; 0: 1 in features, 2 in pixels")
     sequence: int = Field(default=16, ge=2, le=256, description="frames of a sequence to learn from")
@@ -72,13 +72,15 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
         default=20_000, ge=64, description="learns from at most this many frames, evenly spread: bounds the memory"
     )
     smoothing: float = Field(
-        default=8.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
+        default=0.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
     )
+    # Errors are large where things move. Dividing that out hides what is anomalous there: held-out clips that were
+    # played too fast stood out less.
     position_normalisation: Choice = Field(
-        default="auto", description="judge each position by what is usual there: auto lets the normal clips decide"
+        default="off", description="judge each position by what is usual there: auto lets the normal clips decide"
     )
     epochs: int = Field(default=12, ge=1, description="at most; early stopping may end it before")
-    batch_size: int = Field(default=8, ge=1, description="sequences per step; lower it when memory runs out")
+    batch_size: int = Field(default=4, ge=1, description="sequences per step; lower it when memory runs out")
     learning_rate: float = Field(default=2e-3, gt=0, description="of Adam; halved when held-out normals get no better")
     patience: int = Field(default=4, ge=1, description="epochs without a better held-out loss before it stops")
 
@@ -211,7 +213,9 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         options = self.options
         if options.space == "pixels":
             return pixel_network(options.width, options.code or 128, options.hidden or 128, options.layers or 2)
-        return feature_network(options.directions, options.code or 8, options.hidden or 64, options.layers or 1)
+        return feature_network(
+            options.directions, options.code or 8, options.hidden or options.directions, options.layers or 1
+        )
 
     @torch.inference_mode()
     def _rebuild(self, frames: Tensor, past: Past | None) -> tuple[Tensor, Past]:
