@@ -25,15 +25,17 @@ from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides
 from adkit.nn.training import Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
-from adkit_convlstm.network import RecurrentNetwork, feature_network, pixel_network
+from adkit_convlstm.network import PixelNetwork, RecurrentNetwork, feature_network, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
-from adkit_convlstm.sequences import Recording, Sequences, as_float, beginnings, in_pieces, record
+from adkit_convlstm.sequences import Recording, Sequences, as_float, beginnings, in_pieces, record, thinned
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
 
 TOO_FAST = 3
 """Held-out clips that show every third frame only tell, while training, how well a wrong speed stands out."""
 MEASURED = 1000
 """Held-out frames, at most, that say how large errors usually are."""
+BACKGROUND = 256
+"""Training frames, at most, whose mean is what a fixed camera always shows."""
 _AT_ONCE = 16  # frames per call outside the training
 
 
@@ -125,6 +127,8 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         training, held_out = hold_out(recording.runs, STOPPING_SHARE, self.seed)
         require_maps(len(held_out), options.position_normalisation)
         recording = Recording(self._space.learn(recording.frames, training, self.seed), recording.runs)
+        if isinstance(self._objective.network, PixelNetwork):
+            self._objective.network.learn_background(as_float(recording.frames[thinned(training, BACKGROUND)]))
         watched = recording.take(held_out)
         self._trained = train(
             self._objective,
@@ -212,7 +216,9 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
     def _new_network(self) -> RecurrentNetwork:
         options = self.options
         if options.space == "pixels":
-            return pixel_network(options.width, options.code or 128, options.hidden or 128, options.layers or 2)
+            return pixel_network(
+                options.size, options.width, options.code or 128, options.hidden or 128, options.layers or 2
+            )
         return feature_network(
             options.directions, options.code or 8, options.hidden or options.directions, options.layers or 1
         )
@@ -238,5 +244,5 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         maps = self._smoothed(rebuilt - seen)
         return Prediction(
             maps=self._normalisation(maps) if self._normalisation else maps,
-            images=rebuilt.cpu().contiguous() if self.options.space == "pixels" else None,
+            images=rebuilt.clamp(0, 1).cpu().contiguous() if self.options.space == "pixels" else None,
         )

@@ -8,11 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-MARGIN = 16
-"""px that are mirrored around a picture before the network sees it, and cut off again: see adkit.nn.reconstruction."""
 
 CellMemory = tuple[Tensor, Tensor]
 """What a layer remembers: its output and its cell, float32 (B, hidden, h, w) both."""
@@ -79,8 +75,34 @@ def feature_network(features: int, code: int, hidden: int, layers: int) -> Recur
     return RecurrentNetwork(nn.Conv2d(features, code, 1), _layers(code, hidden, layers), nn.Conv2d(hidden, features, 1))
 
 
-def pixel_network(width: int, code: int, hidden: int, layers: int) -> RecurrentNetwork:
-    """For pictures in 0..1: four blocks halve the frame, four mirror them; between them lies the memory."""
+class PixelNetwork(RecurrentNetwork):
+    """For pictures in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
+
+    Without that it would spend most of its training on the background, and its border: convolutions continue a
+    picture with zeros, which here means that there is nothing but background.
+    """
+
+    background: Tensor
+    spread: Tensor
+
+    def __init__(self, encode: nn.Module, layers: list[ConvLstm], decode: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__(encode, layers, decode)
+        self.register_buffer("background", torch.zeros(3, *size))
+        self.register_buffer("spread", torch.ones(()))
+
+    def learn_background(self, frames: Tensor) -> None:
+        """From frames (N, 3, H, W) in 0..1: their mean, and the spread of what differs from it."""
+        self.background = frames.mean(dim=0)
+        self.spread = (frames - self.background).square().mean().sqrt().clamp_min(1e-3)
+
+    def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """(B, T, 3, H, W), RGB in 0..1, and what was before -> the same rebuilt, and what is remembered then."""
+        told, memory = super().forward((frames - self.background) / self.spread, memory)
+        return told * self.spread + self.background, memory
+
+
+def pixel_network(size: tuple[int, int], width: int, code: int, hidden: int, layers: int) -> PixelNetwork:
+    """For pictures of `size` = (height, width) px: four blocks halve them, four mirror them, and between is memory."""
     widths = [3, width, 2 * width, 4 * width, code]
     down: list[nn.Module] = []
     for narrow, wide in pairwise(widths):
@@ -88,22 +110,10 @@ def pixel_network(width: int, code: int, hidden: int, layers: int) -> RecurrentN
     up: list[nn.Module] = []
     for wide, narrow in pairwise([hidden, *widths[-2:0:-1]]):
         up += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.LeakyReLU(0.2)]
-    last = nn.ConvTranspose2d(width, 3, 4, 2, 1)
-    network = RecurrentNetwork(
-        nn.Sequential(_WithMargin(), *down), _layers(code, hidden, layers), nn.Sequential(*up, last, _WithoutMargin())
-    )
+    up.append(nn.ConvTranspose2d(width, 3, 4, 2, 1))
+    network = PixelNetwork(nn.Sequential(*down), _layers(code, hidden, layers), nn.Sequential(*up), size)
     return network.to(memory_format=torch.channels_last)
 
 
 def _layers(code: int, hidden: int, layers: int) -> list[ConvLstm]:
     return [ConvLstm(hidden if number else code, hidden) for number in range(layers)]
-
-
-class _WithMargin(nn.Module):
-    def forward(self, frames: Tensor) -> Tensor:
-        return F.pad(frames, [MARGIN] * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
-
-
-class _WithoutMargin(nn.Module):
-    def forward(self, frames: Tensor) -> Tensor:
-        return torch.sigmoid(frames[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float())

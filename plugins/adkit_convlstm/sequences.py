@@ -90,6 +90,11 @@ def beginnings(recording: Recording, count: int) -> Recording:
     return recording.take(torch.cat([part[:most] for part in parts]))
 
 
+def thinned(rows: Tensor, count: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return rows[:: -(-len(rows) // count)]
+
+
 def as_float(frames: Tensor) -> Tensor:
     """Kept frames as float32; bytes become 0..1."""
     return frames.to(torch.float32) if frames.is_floating_point() else frames.to(torch.float32).div_(255)

@@ -158,12 +158,26 @@ def test_frames_in_parts_give_what_they_give_at_once(layers: int) -> None:
 
 
 def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() -> None:
-    network = pixel_network(32, 128, 128, 2)
+    network = pixel_network((32, 48), 32, 128, 128, 2)
     assert 2.5e6 < sum(parameter.numel() for parameter in network.parameters()) < 3.5e6
     with torch.no_grad():
         pictures, _ = network(torch.rand(1, 2, 3, 32, 48))
     assert pictures.shape == (1, 2, 3, 32, 48)
-    assert 0 <= float(pictures.min()) <= float(pictures.max()) <= 1
+
+
+def test_pixels_are_seen_against_the_background() -> None:
+    scene = torch.rand(3, 32, 48)
+    network = pixel_network((32, 48), 4, 4, 4, 1).eval()
+    network.learn_background(torch.stack([scene - 0.1, scene + 0.1]))
+    torch.testing.assert_close(network.background, scene)
+    assert float(network.spread) == pytest.approx(0.1)
+    with torch.no_grad():
+        still, _ = network(scene[None, None])
+        darker = pixel_network((32, 48), 4, 4, 4, 1).eval()
+        darker.load_state_dict(network.state_dict())
+        darker.background *= 0.5
+        half, _ = darker(scene[None, None] * 0.5)
+    torch.testing.assert_close(still - scene, half - 0.5 * scene)
 
 
 class Copies(torch.nn.Module):
