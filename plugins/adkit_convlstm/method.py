@@ -9,6 +9,7 @@ measured in what is usual for each feature in held-out normal clips.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import ClassVar, Literal
 
@@ -27,7 +28,7 @@ from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
 from adkit_convlstm.network import PixelNetwork, RecurrentNetwork, feature_network, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
-from adkit_convlstm.sequences import Recording, Sequences, as_float, beginnings, in_pieces, record, thinned
+from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
 
 TOO_FAST = 3
@@ -71,7 +72,7 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
         description="skip: a quarter of the sequences plays too fast, and the normal speed is to be given",
     )
     frame_limit: int = Field(
-        default=20_000, ge=64, description="learns from at most this many frames, evenly spread: bounds the memory"
+        default=10_000, ge=64, description="learns from at most this many frames, evenly spread: bounds the memory"
     )
     smoothing: float = Field(
         default=0.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
@@ -126,9 +127,9 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         recording = in_pieces(record(batches, self._space.look, options.frame_limit, progress), options.sequence)
         training, held_out = hold_out(recording.runs, STOPPING_SHARE, self.seed)
         require_maps(len(held_out), options.position_normalisation)
-        recording = Recording(self._space.learn(recording.frames, training, self.seed), recording.runs)
+        recording = replace(recording, frames=self._space.learn(recording.frames, training, self.seed))
         if isinstance(self._objective.network, PixelNetwork):
-            self._objective.network.learn_background(as_float(recording.frames[thinned(training, BACKGROUND)]))
+            self._objective.network.learn_background(recording[thinned(training, BACKGROUND)])
         watched = recording.take(held_out)
         self._trained = train(
             self._objective,
@@ -229,10 +230,10 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
 
     def _residuals(self, recording: Recording) -> Iterator[Tensor]:
         """What is not rebuilt of the frames, (B, C, h, w), some at a time."""
-        for frames in recording.each_run():
+        for run in recording.each_run():
             past: Past | None = None
-            for part in torch.split(frames, _AT_ONCE):
-                given = as_float(part).to(self.device)
+            for rows in torch.split(run, _AT_ONCE):
+                given = recording[rows].to(self.device)
                 rebuilt, past = self._rebuild(given[None], past)
                 yield rebuilt[0] - given
 

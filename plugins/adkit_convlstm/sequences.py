@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,23 +20,29 @@ LEAST_PIECES = 5
 class Recording:
     """N frames in their order, as they are kept, and the run of consecutive frames that each belongs to."""
 
-    frames: Tensor  # (N, C, h, w): bytes, or half precision
+    frames: Tensor  # (M, C, h, w): bytes, or half precision
+    places: Tensor  # int64 (N,), where in `frames` each lies
     runs: Tensor  # int64 (N,): numbers that never sink from one frame to the next
 
     def __len__(self) -> int:
         return len(self.runs)
 
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """int64 (...) -> float32 (..., C, h, w); bytes become 0..1."""
+        found = self.frames[self.places[rows]]
+        return found.to(torch.float32) if found.is_floating_point() else found.to(torch.float32).div_(255)
+
     def take(self, rows: Tensor) -> Recording:
-        """These frames (int64, rising) as a recording of their own."""
-        return Recording(self.frames[rows], self.runs[rows])
+        """These frames (int64, rising) as a recording of their own, over the same memory."""
+        return Recording(self.frames, self.places[rows], self.runs[rows])
 
     def lengths(self) -> list[int]:
         """How many frames each run has."""
         return torch.unique_consecutive(self.runs, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
 
     def each_run(self) -> Iterator[Tensor]:
-        """The frames of each run, (n, C, h, w)."""
-        return iter(torch.split(self.frames, self.lengths()))
+        """The rows of each run, int64 (n,)."""
+        return iter(torch.split(torch.arange(len(self)), self.lengths()))
 
 
 def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progress: Progress) -> Recording:
@@ -66,38 +72,28 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
                 runs.append(run)
             seen += len(batch)
             advance(len(batch))
-    return Recording(frames[: len(runs)], torch.tensor(runs))
+    return Recording(frames, torch.arange(len(runs)), torch.tensor(runs))
 
 
 def in_pieces(recording: Recording, length: int) -> Recording:
     """The same frames; where there are few runs, each is cut into pieces, none shorter than a sequence's `length`."""
-    lengths = recording.lengths()
-    pieces = -(-LEAST_PIECES // len(lengths))
+    pieces = -(-LEAST_PIECES // len(recording.lengths()))
     parts = [
-        part
-        for frames in torch.split(torch.arange(len(recording)), lengths)
-        for part in frames.tensor_split(max(1, min(pieces, len(frames) // length)))
+        part for rows in recording.each_run() for part in rows.tensor_split(max(1, min(pieces, len(rows) // length)))
     ]
     runs = torch.cat([torch.full((len(part),), number) for number, part in enumerate(parts)])
-    return Recording(recording.frames, runs)
+    return replace(recording, runs=runs)
 
 
 def beginnings(recording: Recording, count: int) -> Recording:
     """So many frames, or a few less: the first ones of every run, the same number of each that has them."""
-    lengths = recording.lengths()
-    most = max(1, count // len(lengths))
-    parts = torch.split(torch.arange(len(recording)), lengths)
-    return recording.take(torch.cat([part[:most] for part in parts]))
+    most = max(1, count // len(recording.lengths()))
+    return recording.take(torch.cat([rows[:most] for rows in recording.each_run()]))
 
 
 def thinned(rows: Tensor, count: int) -> Tensor:
     """At most so many of the rows, evenly spread."""
     return rows[:: -(-len(rows) // count)]
-
-
-def as_float(frames: Tensor) -> Tensor:
-    """Kept frames as float32; bytes become 0..1."""
-    return frames.to(torch.float32) if frames.is_floating_point() else frames.to(torch.float32).div_(255)
 
 
 class Sequences:
@@ -123,7 +119,7 @@ class Sequences:
         return len(self.places)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return as_float(self.recording.frames[self.places[rows]])
+        return self.recording[self.places[rows]]
 
 
 def _is_kept(block: int, share: float) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from adkit.errors import OptionError
 from adkit.nn.features import PatchFeatures
 
 LEARNED_FROM = 200_000
@@ -101,7 +102,12 @@ class FeatureSpace(Space):
         return self._features(frames).permute(0, 3, 1, 2).to("cpu", torch.float16)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """Learns the main directions, and gives (N, C, h, w) in half precision."""
+        """Learns the main directions, and gives (N, C, h, w) in half precision; raises OptionError for too many."""
+        if self._directions > kept.shape[1]:
+            raise OptionError(
+                f"directions={self._directions}, but the features have only {kept.shape[1]} channels",
+                hint=f"at most --set directions={kept.shape[1]}, or more levels",
+            )
         generator = torch.Generator().manual_seed(seed)
         positions = kept.shape[2] * kept.shape[3]
         rows = training[torch.randperm(len(training), generator=generator)[: max(1, LEARNED_FROM // positions)]]

@@ -21,7 +21,7 @@ from adkit.testing.conformance import check_method, check_no_leak
 from adkit.testing.synthetic import CLIP_FRAMES, FrameBatches, moving_frames
 from adkit.types import Batch
 
-SMALL: dict[str, Any] = {"size": 64, "epochs": 2, "directions": 8, "code": 4, "hidden": 4, "sequence": 4}
+SMALL: dict[str, Any] = {"size": 64, "epochs": 1, "directions": 8, "code": 4, "hidden": 4, "sequence": 4}
 PIXELS: dict[str, Any] = SMALL | {"space": "pixels", "size": 32, "width": 4}
 
 
@@ -36,7 +36,7 @@ def clips() -> FrameBatches:
 
 @pytest.fixture(scope="module")
 def method(clips: FrameBatches) -> ConvLstmMethod:
-    fitted = made(epochs=25, batch_size=4, code=8, hidden=16)
+    fitted = made(epochs=12, batch_size=4, code=8, hidden=16)
     fitted.fit(clips, Silent())
     return fitted
 
@@ -66,7 +66,7 @@ def test_it_conforms_in_pixels(task: str) -> None:
 
 
 def test_the_test_split_stays_unseen(registry: Registry, tmp_path: Path) -> None:
-    check_no_leak("convlstm", registry, tmp_path, PIXELS | {"hidden": 2, "code": 2, "epochs": 1})
+    check_no_leak("convlstm", registry, tmp_path, PIXELS | {"hidden": 2, "code": 2})
 
 
 def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches, method: ConvLstmMethod) -> None:
@@ -111,7 +111,7 @@ def test_other_weights_of_the_backbone_are_refused(method: ConvLstmMethod) -> No
     state = method.state()
     state["backbone_fingerprint"] = torch.zeros_like(state["backbone_fingerprint"])
     with pytest.raises(BackboneError, match="changed since fitting"):
-        made(epochs=25, code=8, hidden=16).load_state(state)
+        made(epochs=12, code=8, hidden=16).load_state(state)
 
 
 def test_pixels_need_a_size_that_can_be_halved() -> None:
@@ -214,7 +214,8 @@ def test_skipping_asks_for_the_normal_speed() -> None:
 
 def recording(*lengths: int) -> Recording:
     runs = [number for number, length in enumerate(lengths) for _ in range(length)]
-    return Recording(torch.arange(len(runs), dtype=torch.float16).reshape(-1, 1, 1, 1), torch.tensor(runs))
+    frames = torch.arange(len(runs), dtype=torch.float16).reshape(-1, 1, 1, 1)
+    return Recording(frames, torch.arange(len(runs)), torch.tensor(runs))
 
 
 def frames_of(sequences: Sequences) -> list[list[int]]:
@@ -242,7 +243,7 @@ def test_few_clips_are_cut_into_pieces_that_hold_a_sequence() -> None:
 
 
 def test_beginnings_take_the_same_number_of_each_run() -> None:
-    assert beginnings(recording(6, 2, 6), 9).frames.flatten().tolist() == [0, 1, 2, 6, 7, 8, 9, 10]
+    assert beginnings(recording(6, 2, 6), 9).places.tolist() == [0, 1, 2, 6, 7, 8, 9, 10]
 
 
 def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
@@ -252,11 +253,11 @@ def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
     found = record(batches, lambda pictures: pictures[:, :1], count // 2, Silent())
     assert len(found) == count // 2
     assert found.lengths() == [BLOCK] * 5
-    numbers = (found.frames.flatten() * (count - 1)).round().int()
+    numbers = (found[torch.arange(len(found))].flatten() * (count - 1)).round().int()
     assert set((numbers // BLOCK).tolist()) == {1, 3, 5, 7, 9}
     whole = record(batches, lambda pictures: pictures[:, :1], count, Silent())
     assert whole.lengths() == [4 * BLOCK, 6 * BLOCK]
-    torch.testing.assert_close(whole.frames.flatten(), frames[:, 0, 0, 0, 0])
+    torch.testing.assert_close(whole[torch.arange(count)].flatten(), frames[:, 0, 0, 0, 0])
 
 
 def test_directions_are_whitened_by_the_training_frames_alone() -> None:
@@ -277,3 +278,15 @@ def test_errors_are_measured_in_what_is_usual_for_each_direction() -> None:
     space.learn_spread([residual, -residual])
     torch.testing.assert_close(space.maps(residual), torch.ones(5, 3, 3))
     torch.testing.assert_close(PixelSpace().maps(residual), torch.full((5, 3, 3), (4 + 0.25) / 2))
+
+
+def test_more_directions_than_channels_are_refused(clips: FrameBatches) -> None:
+    method = made(directions=113)
+    with pytest.raises(OptionError, match="only 112 channels"):
+        method.fit(clips, Silent())
+
+
+def test_bytes_become_pictures_again() -> None:
+    kept = PixelSpace().look(torch.tensor([0.0, 0.2, 1.0]).reshape(1, 3, 1, 1))
+    found = Recording(kept, torch.tensor([0]), torch.tensor([0]))[torch.tensor([0])]
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.0, 0.2, 1.0]))
