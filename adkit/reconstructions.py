@@ -27,6 +27,9 @@ def reconstructed(
         yield from repeat(None, len(samples))
         return
     method = open_judge(run, registry, device=device).method
+    if not method.reconstructs:
+        yield from repeat(None, len(samples))
+        return
     with (progress or Silent()).task("reconstructing", len(samples)) as advance:
         for batch in FrameBatches(samples, method.frame_size, window=method.window):
             images = method.predict(batch).images
