@@ -63,10 +63,10 @@ class FrameBatches:
             windows.append(np.stack(past))
             members.append(sample)
             if len(members) == self.batch_size:
-                yield _batch(windows, members)
+                yield batch_of(windows, [one.id for one in members], [one.clip for one in members])
                 windows, members = [], []
         if members:
-            yield _batch(windows, members)
+            yield batch_of(windows, [one.id for one in members], [one.clip for one in members])
 
     def _frames(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         """Every readable frame in order, decoded a little ahead of the model."""
@@ -135,9 +135,9 @@ def _film(sample: Sample) -> Path | None:
     return None if sample.frame.number is None else sample.frame.path
 
 
-def _batch(windows: list[NDArray[np.uint8]], members: list[Sample]) -> Batch:
+def batch_of(windows: Sequence[NDArray[np.uint8]], ids: Sequence[str], clips: Sequence[str]) -> Batch:
+    """Windows (T, H, W, 3) of RGB pixels, 0..255, as a batch."""
     import torch  # heavy: only once there is something to compute
 
     pixels = torch.from_numpy(np.stack(windows)).permute(0, 1, 4, 2, 3)
-    frames = pixels.to(torch.float32).div_(255).contiguous()
-    return Batch(frames, tuple(s.id for s in members), tuple(s.clip for s in members))
+    return Batch(pixels.to(torch.float32).div_(255).contiguous(), tuple(ids), tuple(clips))

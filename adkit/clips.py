@@ -53,8 +53,16 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
     found = []
     for clip, members in clips.items():
         start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
-        for sample in members:
-            piece = min(int((sample.time_s - start_s) / length_s), count - 1) if count > 1 else 0
+        for sample, piece in zip(members, piece_numbers([one.time_s for one in members], piece_s), strict=True):
             name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
             found.append(replace(sample, clip=name))
     return found, round(piece_s, 3)
+
+
+def piece_numbers(times_s: Sequence[float], piece_s: float) -> list[int]:
+    """Which piece each frame of a clip is in, from 0: the clip is cut evenly, no piece is shorter than `piece_s`."""
+    length_s = times_s[-1] - times_s[0]
+    count = max(1, int(length_s / piece_s))
+    if count == 1:
+        return [0] * len(times_s)
+    return [min(int((time_s - times_s[0]) / (length_s / count)), count - 1) for time_s in times_s]

@@ -115,6 +115,14 @@ class Video:
         return (int(self._stream.frames) or None) if "mp4" in self._container.format.name else None
 
     @property
+    def expected_frames(self) -> int | None:
+        """About how many frames there are, by what the file says of itself; None where it does not."""
+        if self.declared_frames:
+            return self.declared_frames
+        duration = self._container.duration  # in millionths of a second
+        return (round(duration / 1e6 * self.rate) or None) if duration else None
+
+    @property
     def time_base(self) -> Fraction:
         """The fraction of a second in which its timestamps count."""
         return self._stream.time_base or Fraction(1, 1000)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -50,3 +51,16 @@ def test_an_exception_comes_in_its_turn() -> None:
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(KeyError, match="three"):
         next(items)
+
+
+def test_what_cannot_wait_drops_the_oldest_and_tells() -> None:
+    dropped: list[int] = []
+    items = ahead(counting([]), 5, dropped.append)
+    first = next(items)
+    deadline = time.monotonic() + 10
+    while len(dropped) < 80 and time.monotonic() < deadline:  # the maker does not wait for us
+        time.sleep(0.001)
+    rest = list(items)
+    assert rest[-1] == 99
+    assert sorted([first, *rest, *dropped]) == list(range(100))
+    assert dropped == sorted(dropped)

@@ -10,7 +10,7 @@ Each check raises AssertionError with a sentence that says what the plugin did a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -158,33 +158,51 @@ def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
 
 
 def check_metric(metric_class: type[Metric]) -> None:
-    """Checks that a perfect result is judged better than a wrong one, undefined cases, and resamples if any."""
+    """Checks that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
+
+    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why.
+    """
     metric = metric_class()
-    perfect, wrong = metric(_evidence([True] * 6)), metric(_evidence([False] * 6))
-    assert perfect.value is not None, f"a plain case is undefined: {perfect.why_undefined}"
+    defined = [_check_judging(metric, evidence) for evidence in (_of_images, _of_clips)]
+    assert any(defined), f"a plain case is undefined: {metric(_of_images([True] * 6)).why_undefined}"
+
+
+def _check_judging(metric: Metric, evidence: Callable[..., Evidence]) -> bool:
+    """Whether the metric is defined for this sort of evidence; if so, all that must hold then."""
+    perfect, wrong = metric(evidence([True] * 6)), metric(evidence([False] * 6))
+    all_good = metric(evidence([True] * 6, anomalous=False))
+    for what, found in (("a perfect result", perfect), ("a wrong result", wrong), ("without anomalies", all_good)):
+        assert found.value is not None or found.why_undefined, "an undefined value must say why"
+        assert found.value is None or np.isfinite(found.value), f"{what}: {found.value}"
+    if perfect.value is None:
+        return False
     assert wrong.value is not None, f"a plain case is undefined: {wrong.why_undefined}"
-    assert perfect.value > wrong.value, f"a perfect result gives {perfect.value}, a wrong one {wrong.value}"
-    all_good = metric(_evidence([True] * 6, anomalous=False))
-    assert all_good.value is None or np.isfinite(all_good.value), f"without anomalies: {all_good.value}"
-    assert all_good.value is not None or all_good.why_undefined, "an undefined value must say why"
-    _check_resampled(metric, _evidence([True, False, True, True, False, True]))
+    better, worse = (perfect, wrong) if metric.higher_is_better else (wrong, perfect)
+    assert (better.value or 0) > (worse.value or 0), (
+        f"a perfect result gives {perfect.value}, a wrong one {wrong.value}; higher_is_better is "
+        f"{metric.higher_is_better}"
+    )
+    _check_resampled(metric, evidence([True, False, True, True, False, True]))
+    return True
 
 
 def _check_resampled(metric: Metric, evidence: Evidence) -> None:
-    count = len(evidence.scores)
+    clips = list(dict.fromkeys(evidence.clips))
+    clip_of = [clips.index(clip) for clip in evidence.clips]
+    count = len(clips)
     once = np.ones(count, np.int64)
     by_chance = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=20)
-    only_good = np.where(evidence.anomalous, 0, once)
-    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good])
-    values = metric.resampled(evidence, weights)
+    only_good = np.array([not evidence.anomalous[np.array(clip_of) == number].any() for number in range(count)])
+    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good.astype(np.int64)])
+    values = metric.resampled(evidence, weights[:, clip_of])
     if values is None:
         return
     assert values.shape == (len(weights),), f"{len(weights)} resamples gave values of shape {values.shape}"
     assert values.dtype == np.float64, f"resampled values are {values.dtype}, expected float64"
     for drawn, found in zip(weights, values, strict=True):
-        value = metric(_drawn(evidence, np.repeat(np.arange(count), drawn))).value
+        value = metric(_drawn(evidence, drawn, clip_of)).value
         expected = np.nan if value is None else value
-        assert np.isclose(found, expected, rtol=0, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
+        assert np.isclose(found, expected, rtol=RESAMPLING_TOLERANCE / 10, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
             f"samples drawn {drawn.tolist()} times give {found} resampled, but {expected} as evidence of their own"
         )
 
@@ -301,33 +319,53 @@ def _check_calibration(method: Method[Any], count: int) -> None:
     _check_answer(calibration, count, type(method))  # images may be missing: nobody looks at them
 
 
-def _evidence(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
-    """Six samples, the last three anomalous; those that are not judged right have all upside down."""
+def _of_images(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+    """Six images, the last three anomalous; those that are not judged right have all upside down."""
     labels = np.array([False, False, False, anomalous, anomalous, anomalous])
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
-    masks = np.zeros((6, 8, 8), bool)
+    return _evidence(labels, scores, np.array(right), [f"image {number}" for number in range(6)])
+
+
+def _of_clips(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+    """Six clips of five frames, two of them with an event and one with two; those not judged right are upside down."""
+    patterns = np.array([[0, 0, 0, 0, 0]] * 3 + [[0, 1, 1, 0, 0], [1, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+    labels = (patterns & anomalous).ravel()
+    scores = np.where(labels, 0.7, 0.1) + np.linspace(0, 0.2, 30)
+    return _evidence(labels, scores, np.repeat(right, 5), [f"clip {number // 5}" for number in range(30)])
+
+
+def _evidence(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], kept: NDArray[np.bool_], clips: Sequence[str]
+) -> Evidence:
+    masks = np.zeros((len(labels), 8, 8), bool)
     masks[labels, 2:5, 2:6] = True
-    kept = np.array(right)
     maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
 
     def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        for index in range(6):
+        for index in range(len(labels)):
             yield index, maps[index], masks[index]
 
+    found = np.where(kept, scores, 1 - scores)
     return Evidence(
-        scores=np.where(kept, scores, 1 - scores),
+        scores=found,
         anomalous=labels,
         kinds=tuple("crack" if label else "good" for label in labels),
         threshold=0.5,
         pixel_threshold=0.5,
         maps=maps,
-        has_masks=anomalous,
+        has_masks=bool(labels.any()),
         pixels=pixels,
+        clips=tuple(clips),
+        times_s=np.array([clips[:index].count(clip) / 25 for index, clip in enumerate(clips)]),
+        alarms=found > 0.5,
     )
 
 
-def _drawn(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
-    """The evidence in which these samples are there, some of them more than once."""
+def _drawn(evidence: Evidence, times: NDArray[np.int64], clip_of: Sequence[int]) -> Evidence:
+    """The evidence in which each clip is there as often as it was drawn, each time by a name of its own."""
+    members = [np.flatnonzero(np.array(clip_of) == clip) for clip in range(len(times))]
+    copies = [members[clip] for clip, count in enumerate(times) for _ in range(count)]
+    rows = np.concatenate([np.empty(0, np.int64), *copies])
     known = {index: (values, mask) for index, values, mask in evidence.pixels()}
 
     def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
@@ -343,4 +381,7 @@ def _drawn(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
         maps=None if evidence.maps is None else evidence.maps[rows],
         has_masks=bool(evidence.anomalous[rows].any()),
         pixels=pixels,
+        clips=tuple(f"copy {number}" for number, copy in enumerate(copies) for _ in copy),
+        times_s=evidence.times_s[rows],
+        alarms=evidence.alarms[rows],
     )
