@@ -82,8 +82,9 @@ class Method(ABC, Generic[OptionsType]):
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
-    reconstructs: ClassVar[bool] = False
-    """Whether predict() also gives images: the reconstruction, shown beside the input."""
+    reconstructs: bool = False
+    """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
+    instance may say otherwise, where the options decide."""
     resumable: ClassVar[bool] = False
     """Whether `fit` keeps in `workspace` what lets it go on when it was broken off."""
     workspace: Path | None = None

@@ -40,6 +40,9 @@ def reconstructed(
         yield from repeat(None, len(samples))
         return
     method = open_judge(run, registry, device=device).method
+    if not method.reconstructs:
+        yield from repeat(None, len(samples))
+        return
     remembers = method.temporal or method.window > 1
     watched = _with_past(samples, footage) if remembers else list(samples)
     wanted = {sample.id for sample in samples}

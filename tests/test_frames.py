@@ -323,5 +323,6 @@ def test_pillows_warnings_do_not_reach_the_terminal(tmp_path: Path) -> None:
     code += "print(read_image(FrameRef(Path(sys.argv[1]))).shape)"
     command = [sys.executable, "-W", "default", "-c", code, str(ref.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "(64, 48, 3)"
+    # Which entries of a damaged block survive, and so which way up it is, differs between Pillow's versions.
+    assert done.stdout.strip() in ("(64, 48, 3)", "(48, 64, 3)")
     assert "UserWarning" not in done.stderr

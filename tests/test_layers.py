@@ -40,7 +40,7 @@ LAYERS = (
     ("live", "annotated_video", "score_strip", "clip_outcomes"),
     ("arrivals", "annotated_frame"),
     ("annotation",),
-    ("training_data", "unfinished"),
+    ("training_data", "unfinished", "contact_sheet"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions", "watching"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),

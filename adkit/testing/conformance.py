@@ -22,53 +22,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.errors import DatasetError
-from adkit.frames import resize
 from adkit.interfaces import Dataset, Evidence, Method, Metric, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs import Run
 from adkit.testing.parts import GOOD, draw_part
+from adkit.testing.sameness import check_same, joined
+from adkit.testing.streams import check_stream
+from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, FrameBatches, moving_frames, synthetic_frames
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
 from adkit.workflows import FitRequest, fit
 
 TRAINING_FRAMES = 8
-TOLERANCE = 1e-3
-"""Two ways to the same result may differ by this share of the results' range."""
 RESAMPLING_TOLERANCE = 2e-2
 """A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""
 
 
-class FrameBatches:
-    """Batches of synthetic parts in memory, walkable again and again."""
-
-    def __init__(self, frames: torch.Tensor, batch_size: int = 3) -> None:
-        self.frames = frames  # float32 (N, T, 3, H, W)
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, len(self.frames), self.batch_size):
-            yield self.batch(range(first, min(first + self.batch_size, len(self.frames))))
-
-    def batch(self, rows: range) -> Batch:
-        """The batch of these rows."""
-        names = tuple(f"part/{row}" for row in rows)
-        return Batch(self.frames[rows.start : rows.stop], names, names)
-
-
-def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0) -> torch.Tensor:
-    """float32 (count, window, 3, H, W): normal synthetic washers."""
-    frames = []
-    for number in range(count):
-        picture, _ = draw_part("washer", np.random.default_rng([seed, number]))
-        frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
-    return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
-
-
 def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | None = None) -> None:
-    """Fits the method on a few synthetic parts and checks everything that the core relies on."""
+    """Fits the method on a few synthetic parts (or clips) and checks everything that the core relies on."""
     model = options_of(method_class)
     for name, field in model.model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
@@ -79,31 +50,38 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
     height, width = method.frame_size
     assert min(height, width) > 0, f"frame_size is {method.frame_size}"
     assert method.window >= 1, f"window is {method.window}"
-    frames = synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window)
-    batches = FrameBatches(frames)
+    batches = _training_batches(method)
     method.fit(batches, Silent())
     batch = batches.batch(range(3))
     prediction = method.predict(batch)
-    _check_prediction(prediction, 3, method_class)
+    _check_prediction(prediction, 3, method)
 
     singles = [method.predict(batches.batch(range(row, row + 1))) for row in range(3)]
-    _check_same(prediction, _joined(singles), "one by one", "in a batch")
-    _check_same(prediction, method.predict(batch), "again", "the first time")
+    check_same(prediction, joined(singles), "one by one", "in a batch")
+    check_same(prediction, method.predict(batch), "again", "the first time")
 
     again = method_class(parsed, seed=3)
     again.fit(batches, Silent())
-    _check_same(prediction, again.predict(batch), "fitted again with the same seed", "fitted once")
+    check_same(prediction, again.predict(batch), "fitted again with the same seed", "fitted once")
 
     state = method.state()
     for name, value in state.items():
         assert isinstance(value, torch.Tensor), f"state()[{name!r}] is a {type(value).__name__}, not a tensor"
     restored = method_class(parsed, seed=3)
     restored.load_state({name: value.clone() for name, value in state.items()})
-    _check_same(prediction, restored.predict(batch), "restored from its state", "fitted")
+    check_same(prediction, restored.predict(batch), "restored from its state", "fitted")
 
-    _check_calibration(method)
-    constant = Batch(torch.full_like(frames[:1], 0.5), ("constant",), ("constant",))
-    _check_prediction(method.predict(constant), 1, method_class)
+    _check_calibration(method, len(batches))
+    moving = moving_frames(method.frame_size).frames[:, 0]
+    check_stream(method, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
+    constant = Batch(torch.full_like(batch.frames[:1], 0.5), ("constant",), ("constant",))
+    _check_prediction(method.predict(constant), 1, method)
+
+
+def _training_batches(method: Method[Any]) -> FrameBatches:
+    if method.temporal:
+        return moving_frames(method.frame_size)
+    return FrameBatches(synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window))
 
 
 def check_no_leak(method: str, registry: Registry, folder: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -112,8 +90,11 @@ def check_no_leak(method: str, registry: Registry, folder: Path, options: Mappin
     State, results on normal data, thresholds and record must be the same each time, to the last bit: whatever
     changes came from the test split. `folder` takes the synthetic parts and the runs.
     """
-    least = registry.methods.get(method).load().least_samples
-    dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * least))
+    method_class = registry.methods.get(method).load()
+    if method_class.temporal:
+        dataset = _Parts(folder / "parts", CLIPS * CLIP_FRAMES, CLIP_FRAMES)
+    else:
+        dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * method_class.least_samples))
 
     def fitted(name: str, seen: Dataset) -> Run:
         request = FitRequest(method, seen, folder / name, options or {}, seed=3, device="cpu")
@@ -227,11 +208,14 @@ def _check_resampled(metric: Metric, evidence: Evidence) -> None:
 
 
 class _Parts(Dataset):
-    """Drawn washers: `count` to learn from, two good and two scratched ones to test with."""
+    """Drawn washers: `count` to learn from, two good and two scratched ones to test with.
+
+    With `clip_frames`, so many at a time follow each other in a clip.
+    """
 
     spec = "parts:washer"
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, clip_frames: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for number in range(count + 4):
@@ -243,6 +227,9 @@ class _Parts(Dataset):
             Image.fromarray(picture).save(path)
             Image.fromarray(mask).save(mask_path)
             truth = Sample.still(f"{split}/{number}", path, anomalous=defect is not None, kind=kind)
+            if clip_frames:
+                clip, index = divmod(number, clip_frames)
+                truth = replace(truth, clip=f"{split}/clip {clip}", index=index)
             self._samples[split].append(replace(truth, mask=FrameRef(mask_path)) if defect else truth)
 
     @classmethod
@@ -302,9 +289,10 @@ def _check_same_run(expected: Run, found: Run, when: str) -> None:
         assert one == other, f"{field} of the run is {other!r} when {when}, else {one!r}"
 
 
-def _check_prediction(prediction: Prediction, count: int, method_class: type[Method[Any]]) -> None:
-    _check_answer(prediction, count, method_class)
-    if method_class.reconstructs:
+def _check_prediction(prediction: Prediction, count: int, method: Method[Any]) -> None:
+    _check_answer(prediction, count, type(method))
+    assert type(method).reconstructs or not method.reconstructs, "a class of which some reconstruct must say so"
+    if method.reconstructs:
         assert prediction.images is not None, "a method that reconstructs must give images"
     else:
         assert prediction.images is None, "a method that gives images must say so: reconstructs = True"
@@ -322,31 +310,13 @@ def _check_answer(prediction: Prediction, count: int, method_class: type[Method[
         assert prediction.maps is not None, "a method with a default_scorer must give maps"
 
 
-def _check_calibration(method: Method[Any]) -> None:
+def _check_calibration(method: Method[Any], count: int) -> None:
     calibration = method.calibration()
     if not method.calibrates_itself():
         return
     assert calibration is not None, "calibration() is there but gave None after fit()"
-    assert len(calibration) == TRAINING_FRAMES, f"calibration() gave {len(calibration)} of {TRAINING_FRAMES} results"
-    _check_answer(calibration, TRAINING_FRAMES, type(method))  # images may be missing: nobody looks at them
-
-
-def _check_same(expected: Prediction, found: Prediction, how: str, otherwise: str) -> None:
-    for name in ("maps", "scores"):
-        one, other = getattr(expected, name), getattr(found, name)
-        assert (one is None) == (other is None), f"{name} are there only {how} or only {otherwise}"
-        if one is not None:
-            span = float(one.max() - one.min()) or 1.0
-            difference = float((one - other).abs().max())
-            assert difference <= TOLERANCE * span, f"{name} {how} differ from {name} {otherwise} by {difference:.3g}"
-
-
-def _joined(parts: list[Prediction]) -> Prediction:
-    def join(name: str) -> torch.Tensor | None:
-        tensors = [getattr(part, name) for part in parts]
-        return None if tensors[0] is None else torch.cat(tensors)
-
-    return Prediction(join("maps"), join("scores"), join("images"))
+    assert len(calibration) == count, f"calibration() gave {len(calibration)} of {count} results"
+    _check_answer(calibration, count, type(method))  # images may be missing: nobody looks at them
 
 
 def _of_images(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:

@@ -8,9 +8,9 @@ some seconds happens, and the rest of it is normal:
 - speed_change: the belt runs at 0.55 or 1.6 times its speed
 - jerk: the belt sticks and slips, twice a second, at the same mean speed
 - foreign_object: something that is no part rides by between two parts
-- missing_part: a place is empty. Each picture by itself looks normal, patch for patch: what is odd is a stretch of belt
-  without a part, longer than any between two parts that follow each other. Only who sees most of a picture at once, or
-  remembers when the last part came, can notice it.
+- missing_part: a place is empty. Nothing in the picture is odd by itself; what is odd is a stretch of belt without a
+  part, about twice the longest between two parts that follow each other (71 px). Only who looks at more of the belt
+  than that at once, as deep features do, or remembers when the last part came, can notice it.
 - colour_shift: the light turns warmer or colder by about an eighth, far more than it drifts
 """
 
