@@ -1,0 +1,46 @@
+"""Which data there is to learn from below the data root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adkit.errors import AdkitError
+from adkit.frames import is_image
+from adkit.registry import Registry
+from adkit.sources import open_datasets
+from adkit.ui.settings import Settings
+
+MOST_LISTED = 200
+_MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
+
+
+def listed(settings: Settings, registry: Registry) -> list[str]:
+    """Specs that can be chosen: folders of images, uploads before others, and the categories of each dataset."""
+    folders = [f"folder:{path.relative_to(settings.data_root).as_posix()}" for path in _folders(settings)]
+    categories = []
+    for name in registry.datasets.names():
+        try:  # by name only: which files they hold is looked at when one is chosen
+            categories += [one.spec for one in open_datasets(f"{name}:all", settings.data_root.resolve(), registry)]
+        except AdkitError:
+            continue
+    return list(dict.fromkeys([*folders, *categories]))[:MOST_LISTED]
+
+
+def _folders(settings: Settings) -> Iterator[Path]:
+    """Folders directly in the uploads and in the data root that hold images, however deep."""
+    for parent in (settings.uploads, settings.data_root):
+        if not parent.is_dir():
+            continue
+        for folder in sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink()):
+            if folder != settings.uploads and not folder.name.startswith(".") and _holds_images(folder):
+                yield folder
+
+
+def _holds_images(folder: Path) -> bool:
+    for number, path in enumerate(folder.rglob("*")):
+        if number > _MOST_LOOKED_AT:
+            return False
+        if is_image(path):
+            return True
+    return False
