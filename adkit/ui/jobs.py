@@ -59,7 +59,6 @@ class Job(BaseModel):
     created: datetime
     arguments: list[str]  # of adkit
     result: str = ""  # what it makes when that is known before: the run or the comparison
-    started_after: str = ""  # the job that it goes on with
 
 
 class _Process(BaseModel):
@@ -89,15 +88,14 @@ class Status(BaseModel):
 class Jobs:
     """The jobs in one folder of runs. Several servers, or none, may look after the same."""
 
-    def __init__(self, runs_root: Path) -> None:
+    def __init__(self, runs_root: Path, command: Sequence[str] = (sys.executable, "-m", "adkit")) -> None:
         self.runs_root = runs_root
+        self.command = command
         self.folder = runs_root / FOLDER
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._changing = threading.RLock()
 
-    def submit(
-        self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "", started_after: str = ""
-    ) -> Job:
+    def submit(self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "") -> Job:
         """Queues `adkit ARGUMENTS`, and starts it when nothing else runs; raises StorageError for a full disk."""
         now = datetime.now(UTC)
         job = Job(
@@ -107,7 +105,6 @@ class Jobs:
             created=now,
             arguments=list(arguments),
             result=result,
-            started_after=started_after,
         )
         write_whole(self.folder / job.id / JOB, job.model_dump_json(indent=2).encode())
         self.advance()
@@ -192,7 +189,7 @@ class Jobs:
         # Its own session: Ctrl-C in the server's terminal ends the server, not the training.
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             child = subprocess.Popen(
-                [sys.executable, "-m", "adkit", *job.arguments],
+                [*self.command, *job.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

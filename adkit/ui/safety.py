@@ -10,7 +10,7 @@ from typing import Any
 
 from adkit.cache import cache_root
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
-from adkit.frames import frame_shape
+from adkit.frames import pixel_count
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs import RECORD, Run, find_run, open_run
@@ -136,12 +136,12 @@ def confined_options(settings: Settings, schema: Mapping[str, Any], values: Mapp
 def require_image(path: Path, name: str, limits: Limits) -> None:
     """Raises FrameError, by the file's own name, for what is no image or has too many pixels; decodes nothing."""
     try:
-        height, width = frame_shape(FrameRef(path))
+        count = pixel_count(FrameRef(path))
     except FrameError as error:
         raise FrameError(error.message.replace(str(path), name), hint="upload a PNG, JPEG, TIFF, BMP or WebP") from None
-    if height * width > limits.pixels:
+    if count > limits.pixels:
         raise FrameError(
-            f"{name} has {height * width / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}",
+            f"{name} has {count / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}",
             hint="cut the image into tiles, or shrink it",
         )
 

@@ -76,12 +76,12 @@ class Upload:
 class Judges:
     """Opens runs when they are asked for and keeps the latest ready. May be asked from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
         self.settings = settings
         self._ready: OrderedDict[str, Ready] = OrderedDict()
         self._opening = threading.Lock()
         self._scoring = threading.Lock()
-        self._registry: Registry | None = None
+        self._registry = registry
 
     @property
     def registry(self) -> Registry:

@@ -179,15 +179,19 @@ def _begin(
 
 
 def _input(entry: Entry) -> Any:
-    help_text = entry.help + (f" ({entry.bounds})" if entry.bounds else "")
     value: Any = shown(entry)
+    named: dict[str, Any] = {
+        "label": entry.label,
+        "info": entry.help + (f" ({entry.bounds})" if entry.bounds else ""),
+        "elem_id": f"ak-option-{entry.name}",
+    }
     if entry.input == "switch":
-        return gr.Checkbox(value, label=entry.label, info=help_text)
+        return gr.Checkbox(value, **named)
     if entry.input == "choice":
-        return gr.Dropdown(list(entry.choices), value=value, label=entry.label, info=help_text)
+        return gr.Dropdown(list(entry.choices), value=value, **named)
     if entry.input in ("whole", "number"):
-        return gr.Number(value, label=entry.label, info=help_text, precision=0 if entry.input == "whole" else None)
-    return gr.Textbox(value, label=entry.label, info=help_text)
+        return gr.Number(value, precision=0 if entry.input == "whole" else None, **named)
+    return gr.Textbox(value, **named)
 
 
 def _cost(judges: Judges, method: str | None) -> str:

@@ -68,7 +68,7 @@
       this.threshold = this.usual = get("threshold");
       this.opacity = 1;
       this.zoom = 1;
-      root.innerHTML = `<style>${VIEWER_STYLE}</style><div class="stage" tabindex="0" role="img"><canvas></canvas></div>
+      root.innerHTML = `<style>${VIEWER_STYLE}</style><div class="box"><div class="stage" tabindex="0" role="img"><canvas></canvas></div></div>
         <div class="tools"></div>`;
       this.stage = root.querySelector(".stage");
       this.stage.setAttribute("aria-label", this.getAttribute("label") ?? "image");
@@ -148,7 +148,7 @@
         button.addEventListener("click", action);
         zoom.append(button);
       }
-      bar.append(zoom);
+      this.shadowRoot.querySelector(".box").append(zoom);
     }
 
     slider(title, low, high, start, told, back) {
