@@ -22,7 +22,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def told(settings: Settings) -> Callable[[Handler], Handler]:
-    """Decorates what the page calls: a fault becomes a notice that stays until it is closed."""
+    """Decorates what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
@@ -30,21 +30,21 @@ def told(settings: Settings) -> Callable[[Handler], Handler]:
             try:
                 return handler(*arguments, **named)
             except AdkitError as error:
-                raise _notice(*two_lines(error, settings)) from None
-            except gr.Error:
-                raise
+                _tell(*two_lines(error, settings))
             except Exception:
                 log.exception("the page's %s failed", handler.__name__)
-                raise _notice("something failed inside adkit", "the server's log says where") from None
+                _tell("something failed inside adkit", "the server's log says where")
+            return gr.skip()
 
         return called  # type: ignore[return-value]
 
     return decorate
 
 
-def _notice(message: str, hint: str) -> gr.Error:
+def _tell(message: str, hint: str) -> None:
     text = f"<b>error:</b> {escape(message)}<br><b>hint:</b> {escape(hint)}"
-    return gr.Error(text, title="That did not work", duration=None, print_exception=False)
+    # Not as the library's error, which covers everything that the handler would have changed.
+    gr.Warning(text, title="That did not work", duration=None)
 
 
 class PageProgress(Progress):

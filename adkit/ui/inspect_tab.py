@@ -63,40 +63,47 @@ def inspect_tab(judges: Judges) -> InspectTab:
 
     shown = [inspected, decision, picture, cards, table]
 
-    def look(run_id: str, uploads: Sequence[Upload], progress: gr.Progress) -> tuple[Any, ...]:
-        """Everything right of the box, for these files."""
-        if not run_id:
-            raise OptionError("there is no run to inspect with", hint="learn from good parts first: open Train")
+    def look(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress) -> tuple[Any, ...]:
+        """Everything right of the box, for these files; what is wrong with them stands there as well."""
+        try:
+            return found(run_id or "latest", uploads, PageProgress(progress))
+        except AdkitError as error:
+            return None, fault(*two_lines(error, settings)), "", "", gr.DownloadButton(visible=False)
+
+    def found(run_id: str, uploads: Sequence[Upload], progress: PageProgress) -> tuple[Any, ...]:
         if len(uploads) > settings.limits.files:
             raise OptionError(
                 f"{len(uploads):,} files were dropped; {settings.limits.files:,} are the most",
                 hint="drop them in parts, or use: adkit score FOLDER",
             )
-        ready = judges.ready(run_id)
-        if uploads and videos.is_video(uploads[0].path):
-            with tempfile.TemporaryDirectory(prefix="adkit-") as place:
-                watched = videos.watch(ready, uploads[0], Path(place), PageProgress(progress))
-                return None, "", videos.panel(watched, ""), "", gr.DownloadButton(visible=False)
-        findings = judges.findings(ready, uploads, PageProgress(progress))
-        if not findings:
+        if not uploads:
             return None, NOTHING_YET, "", "", gr.DownloadButton(visible=False)
+        ready = judges.ready(run_id)
+        if videos.is_video(uploads[0].path):
+            with tempfile.TemporaryDirectory(prefix="adkit-") as place:
+                watched = videos.watch(ready, uploads[0], Path(place), progress)
+                return None, "", videos.panel(watched, ""), "", gr.DownloadButton(visible=False)
+        findings = judges.findings(ready, uploads, progress)
         several = len(findings) > 1
-        sheet = _csv_file(as_csv(ready, findings)) if several else None
         return (
-            Inspected(run_id, findings),
+            Inspected(ready.record.id, findings),
             verdict(ready, findings[0]),
             viewer(ready, findings[0]),
             gallery(ready, findings),
-            gr.DownloadButton(visible=several, value=sheet),
+            gr.DownloadButton(visible=several, value=_csv_file(as_csv(ready, findings)) if several else None),
         )
 
     @guarded
-    def drop(run_id: str, paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+    def drop(run_id: str | None, paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         uploads = [Upload(Path(path).name, Path(path)) for path in paths or []]
         return (*look(run_id, uploads, progress), None)
 
     @guarded
-    def drop_folder(run_id: str, paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+    def drop_folder(
+        run_id: str | None,
+        paths: list[str] | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:
         uploads = [Upload(Path(path).name, Path(path)) for path in paths or [] if is_image(Path(path))]
         if paths and not uploads:
             raise OptionError("there is no image in the folder", hint="choose a folder of images")

@@ -27,7 +27,7 @@ MONOSPACED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"
 
 
 def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
-    """The page; `opened` is called when a browser shows it."""
+    """The page; `opened` is called when a browser shows it, and what it has to show at first is there."""
     guarded = told(judges.settings)
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
         gr.HTML(
@@ -51,7 +51,6 @@ def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
         return gr.Dropdown(choices=choices, value=value)
 
     def load(chosen: str | None) -> tuple[Any, str]:
-        opened()
         choices = run_choices(judges)
         known = chosen if chosen in [run_id for _, run_id in choices] else next((one for _, one in choices), None)
         return gr.Dropdown(choices=choices, value=known), about_run(judges, known)
@@ -81,7 +80,9 @@ def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
         return (*lists, gr.skip(), gr.skip(), *((gr.skip(),) * len(results.shown)))
 
     with page:
-        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **quiet)
+        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **quiet).then(
+            lambda: opened(), None, None, queue=False, **quiet
+        )
         clock.tick(tick, seen, [seen, training.jobs, results.jobs], queue=False, show_progress="hidden", **quiet)
         inspecting.tab.select(runs_at, inspecting.run, inspecting.run, queue=False, **quiet)
         pressed = [training.jobs, results.jobs, tabs, inspecting.run, *results.shown]

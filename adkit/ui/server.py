@@ -115,8 +115,13 @@ class Server:
         """Serves until it is interrupted; `started` is called as soon as it answers."""
         import uvicorn
 
-        config = uvicorn.Config(self.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
-        server = uvicorn.Server(config)
+        class Quiet(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                # Pages that are open keep a connection, and each would be told of with a traceback.
+                logging.getLogger("uvicorn.error").disabled = True
+                await super().shutdown(sockets)
+
+        server = Quiet(uvicorn.Config(self.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
         threading.Thread(target=self._look_after, daemon=True).start()
         try:
             async with AsyncExitStack() as stack:

@@ -184,6 +184,7 @@ def _input(entry: Entry) -> Any:
         "label": entry.label,
         "info": entry.help + (f" ({entry.bounds})" if entry.bounds else ""),
         "elem_id": f"ak-option-{entry.name}",
+        "interactive": True,
     }
     if entry.input == "switch":
         return gr.Checkbox(value, **named)
