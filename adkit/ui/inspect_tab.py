@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -162,7 +163,8 @@ def about_run(judges: Judges, run_id: str | None) -> str:
 
 
 def _csv_file(text: str) -> str:
-    folder = Path(tempfile.mkdtemp(dir=tempfile.gettempdir(), prefix="adkit-"))
+    # In the library's own folder, which is emptied in time.
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"), prefix="adkit-"))
     path = folder / "scores.csv"
     path.write_text(text, encoding="utf-8")
     return str(path)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
 import time
 import webbrowser
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from adkit.errors import OptionError
@@ -90,6 +91,7 @@ class Server:
         import gradio as gr
         from fastapi import FastAPI
 
+        from adkit.ui.library import confine
         from adkit.ui.page import build_page, head, style, theme
 
         blocks = build_page(self.judges, self.jobs, self._seen.set)
@@ -109,6 +111,7 @@ class Server:
             run_history=False,
             pwa=False,
         )
+        confine(blocks)
         return page
 
     async def serve(self, listening: socket.socket, started: Any) -> None:
@@ -168,6 +171,8 @@ def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
         if browser and not settings.api_only:
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
+    # A service that is ended tidies up as one that is interrupted does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(server.serve(listening, started))
     finally:
@@ -177,16 +182,18 @@ def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; raises OptionError where that is not possible."""
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        if os.name != "nt":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
-        listening.listen(256)
-    except (OSError, OverflowError) as error:
-        found = getattr(error, "strerror", None) or str(error)
-        raise OptionError(
-            f"cannot listen on {host} port {port}: {found}", hint=f"choose another: --port {min(port + 1, 65535)}"
-        ) from None
-    return listening
+    with ExitStack() as held:
+        try:
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listening = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            if os.name != "nt":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen(256)
+        except (OSError, UnicodeError) as error:
+            found = getattr(error, "strerror", None) or str(error)
+            raise OptionError(
+                f"cannot listen on {host} port {port}: {found}", hint=f"choose another: --port {min(port + 1, 65535)}"
+            ) from None
+        held.pop_all()
+        return listening
