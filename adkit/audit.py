@@ -114,7 +114,8 @@ def audit(
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()})
     judge = open_judge(run, registry, device=device)
     predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
-    scores, _ = unit_scores(sample_scores(predictions, judge.scorer), predictions.clips)
+    smoothing_s = run.record.smoothing_s
+    scores, _ = unit_scores(sample_scores(predictions, judge.scorer, smoothing_s), predictions.clips)
     threshold = judge.threshold
     alarms = int((scores > threshold.value).sum())
     return Audit(

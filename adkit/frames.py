@@ -1,4 +1,4 @@
-"""The only decoder: files on disk become arrays here and nowhere else.
+"""The only decoder of images: files on disk become arrays here; `adkit.video` decodes what moves.
 
 Every image becomes 8-bit RGB: grey is copied to three channels, 16 bit is divided by 257 (the full range, so
 that two images stay comparable), CMYK and palettes are converted, alpha is dropped, EXIF rotation is applied.
@@ -18,13 +18,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef
+from adkit.video import is_video, video_frame, video_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-
-_VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".webm"})
 
 MAX_PIXELS = 178_000_000
 """More than this is refused: about half a gigabyte as RGB, and the usual sign of a decompression bomb."""
@@ -49,6 +48,8 @@ def is_image(path: Path) -> bool:
 
 def read_image(ref: FrameRef) -> NDArray[np.uint8]:
     """The frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it."""
+    if ref.number is not None:
+        return video_frame(ref.path, ref.number)
     with _decoding(ref) as image:
         return _as_rgb(ImageOps.exif_transpose(image), ref)
 
@@ -77,6 +78,8 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def frame_shape(ref: FrameRef) -> tuple[int, int]:
     """(height, width) in px as `read_image` would give it, from the file's header where the format allows."""
+    if ref.number is not None:
+        return video_shape(ref.path)
     with _decoding(ref) as image:
         width, height = image.size
         # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
@@ -91,7 +94,9 @@ def pixel_count(ref: FrameRef) -> int:
 
 
 def pixel_format(ref: FrameRef) -> str:
-    """Pillow's name of the file's pixel format, such as "RGB", "L" or "I;16"."""
+    """Pillow's name of the file's pixel format, such as "RGB", "L" or "I;16"; "video" for a frame of one."""
+    if ref.number is not None:
+        return "video"
     with _opened(ref) as image:
         return image.mode
 
@@ -121,11 +126,6 @@ def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
 
 def _opened(ref: FrameRef) -> Image.Image:
     path = ref.path
-    if ref.number is not None:
-        raise FrameError(
-            f"{ref} means frame {ref.number} of a video, and videos cannot be read yet",
-            hint="save the video's frames as image files, and name those",
-        )
     try:
         if path.stat().st_size == 0:
             raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
@@ -137,7 +137,7 @@ def _opened(ref: FrameRef) -> Image.Image:
     except PermissionError:
         raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode") from None
     except UnidentifiedImageError:
-        what = "a video; only images are read so far" if path.suffix.lower() in _VIDEO_SUFFIXES else "not an image"
+        what = "a video, an image was expected" if is_video(path) else "not an image"
         raise FrameError(f"{path} is {what}", hint=_HINT) from None
     except (AdkitError, MemoryError):
         raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,10 @@ class Silent(Progress):
         return nullcontext(ignore)
 
 
+Stream = Callable[["Batch"], "Prediction"]
+"""Judges batches of a clip's frames in their order, each frame once; what it remembers ends with the clip."""
+
+
 class Batches(Protocol):
     """Batches that may be walked any number of times, in the same order each time."""
 
@@ -72,12 +76,15 @@ class Method(ABC, Generic[OptionsType]):
     """The model of its options, an `adkit.options.Options`; None when it has none."""
     window: int = 1
     """How many consecutive frames it sees at once; 1 for a still-image method."""
+    temporal: ClassVar[bool] = False
+    """Whether it looks at more than one frame of a clip: then it cannot learn from still images."""
     default_scorer: ClassVar[str | None] = None
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
-    reconstructs: ClassVar[bool] = False
-    """Whether predict() also gives images: the reconstruction, shown beside the input."""
+    reconstructs: bool = False
+    """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
+    instance may say otherwise, where the options decide."""
     resumable: ClassVar[bool] = False
     """Whether `fit` keeps in `workspace` what lets it go on when it was broken off."""
     workspace: Path | None = None
@@ -100,6 +107,15 @@ class Method(ABC, Generic[OptionsType]):
     @abstractmethod
     def predict(self, batch: Batch) -> Prediction:
         """Judges every sample of the batch; each independently of the others beside it."""
+
+    def stream(self) -> Stream:
+        """What judges the frames of clips as they come: by default `predict`, whose windows hold all it needs.
+
+        A method with memory overrides it: it takes a step for each frame and starts afresh where `batch.clips`
+        changes. Its answers must not depend on how the frames are parted into batches, and be those of `predict`
+        when `batch.frames` holds all frames from the clip's start to the one that is judged.
+        """
+        return self.predict
 
     def calibration(self) -> Prediction | None:
         """Results on the training samples as if each had not been trained on, in training order.
@@ -178,6 +194,8 @@ class Evidence:
     sample whose anomalous pixels are known, its index, its map enlarged bilinearly to the mask's resolution
     (float32 (H, W); but for rounding, no value leaves the range of `maps`) and its mask (bool (H, W); all False
     for a normal sample).
+
+    The frames of a clip stand side by side in their order; still images are clips of one frame.
     """
 
     scores: NDArray[np.float64]  # (N,)
@@ -188,6 +206,29 @@ class Evidence:
     maps: NDArray[np.float32] | None  # (N, h, w), at the method's own resolution
     has_masks: bool  # at least one anomalous sample has a mask
     pixels: Callable[[], Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
+    clips: tuple[str, ...]  # N of them: whose frame each sample is
+    times_s: NDArray[np.float64]  # (N,) since the start of the sample's clip
+    alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
+
+    @property
+    def of_clips(self) -> bool:
+        """Whether they are frames of clips; False: each is a still image."""
+        return len(set(self.clips)) < len(self.clips)
+
+    def spans(self, flags: NDArray[np.bool_]) -> list[range]:
+        """The runs of frames of one clip, one after another, for which `flags` (N,) is True, as their positions.
+
+        `spans(anomalous)` are the events in truth, `spans(alarms)` those that were found.
+        """
+        found: list[range] = []
+        first: int | None = None
+        for position, flag in enumerate(flags.tolist()):
+            if first is not None and (not flag or self.clips[position] != self.clips[first]):
+                found.append(range(first, position))
+                first = None
+            if flag and first is None:
+                first = position
+        return found if first is None else [*found, range(first, len(flags))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +244,10 @@ class MetricValue:
 class Metric(ABC):
     """Judges scores or maps against the truth."""
 
+    higher_is_better: ClassVar[bool] = True
+    judges: ClassVar[Literal["images", "clips", "both"]] = "both"
+    """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
+
     @abstractmethod
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The figure, or the reason why there is none."""
@@ -210,7 +255,8 @@ class Metric(ABC):
     def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """The metric in each of R resamples, for intervals: `weights` (R, N) says how often each sample is drawn.
 
-        (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
+        Clips are drawn whole: then all frames of a clip have the same weight. (R,) values, nan where undefined. None
+        (the default): the metric cannot be resampled.
         """
         return None
 
@@ -273,4 +319,5 @@ __all__: Sequence[str] = [
     "Scorer",
     "ScorerEntry",
     "Silent",
+    "Stream",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,12 +19,12 @@ _LEAST_PANEL_PX = 64  # a line-scan image of extreme aspect is stretched rather 
 _MARGIN = 14
 _TEXT = 15
 _BAR = 16
-_INK = (32, 36, 40)
-_FAINT = (110, 118, 126)
+INK = (32, 36, 40)
+FAINT = (110, 118, 126)
 _CONTOUR = (255, 255, 255)
 _TRUTH = (0, 200, 120)
-_RED = (200, 40, 40)
-_GREEN = (20, 130, 70)
+RED = (200, 40, 40)
+GREEN = (20, 130, 70)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,17 @@ def draw(
     _write_caption(pen, font, caption)
     for number, (title, pixels) in enumerate(panels):
         left = _MARGIN + number * (width + _MARGIN)
-        pen.text((left, top), title, fill=_FAINT, font=font)
+        pen.text((left, top), title, fill=FAINT, font=font)
         sheet.paste(Image.fromarray(pixels), (left, top + _TEXT + 6))
     left = _MARGIN + len(panels) * (width + _MARGIN)
     _draw_legend(sheet, pen, font, scale, (left, top + _TEXT + 6), height)
     return sheet
+
+
+@lru_cache
+def letters(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """The font of all pictures, in px; it has no ≥ and no –."""
+    return ImageFont.load_default(size)
 
 
 def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
@@ -112,9 +119,8 @@ def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
 def heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
     """The image (H, W, 3) under the colours of a map (H, W) of its size, the scale's threshold outlined."""
     unit = scale.unit(values)
-    opacity = 0.25 + 0.6 * unit[:, :, None]
-    blended = image * (1 - opacity) + colours(unit) * opacity
-    result = np.ascontiguousarray(blended.astype(np.uint8))
+    opacity = 0.25 + 0.6 * unit
+    result = np.asarray(cv2.blendLinear(np.ascontiguousarray(image), colours(unit), 1 - opacity, opacity), np.uint8)
     if scale.threshold is not None:
         _outline(result, values > scale.threshold, _CONTOUR)
     return result
@@ -147,14 +153,14 @@ def _write_caption(
     pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, caption: Caption
 ) -> None:
     name = caption.name if len(caption.name) <= 78 else "…" + caption.name[-77:]
-    pen.text((_MARGIN, _MARGIN), name, fill=_INK, font=font)
+    pen.text((_MARGIN, _MARGIN), name, fill=INK, font=font)
     verdict = "ANOMALOUS" if caption.anomalous else "normal"
     line = _MARGIN + _TEXT + 6
-    pen.text((_MARGIN, line), verdict, fill=_RED if caption.anomalous else _GREEN, font=font)
+    pen.text((_MARGIN, line), verdict, fill=RED if caption.anomalous else GREEN, font=font)
     after = _MARGIN + pen.textlength(verdict, font=font) + 14
     truth = f"   truth: {caption.truth}" if caption.truth else ""
     details = f"score {caption.score:.3f}   threshold {caption.threshold:.3f}   p = {caption.p_value:.3f}{truth}"
-    pen.text((after, line), details, fill=_INK, font=font)
+    pen.text((after, line), details, fill=INK, font=font)
 
 
 def _draw_legend(
@@ -173,4 +179,4 @@ def _draw_legend(
         marks.append((scale.threshold, " outlined"))  # the font that Pillow brings has no ≥ and no –
     for value, meaning in marks:
         y = top + round((1 - (value - scale.low) / (scale.high - scale.low)) * (height - _TEXT))
-        pen.text((left + _BAR + 6, y - 2), f"{value:.2f}{meaning}", fill=_INK, font=font)
+        pen.text((left + _BAR + 6, y - 2), f"{value:.2f}{meaning}", fill=INK, font=font)

@@ -90,7 +90,7 @@ def recalibrate(
         rule.rank(len(fresh.samples) + (len(set(kept.clips)) if kept else 0))  # before anything takes long
         judge = open_judge(run, registry, device=device)
         predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
-        new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer), predictions.clips)
+        new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer, record.smoothing_s), predictions.clips)
         leave_one_out = record.calibration.leave_one_out
         drift = drift_test(judge.normal_scores, new_scores, upwards_only=leave_one_out)
         hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
@@ -116,6 +116,7 @@ def recalibrate(
         predictions,
         scorer,
         rule,
+        smoothing_s=record.smoothing_s,
         source=source,
         leave_one_out=record.calibration.leave_one_out and (keep or not normal),
         data=data,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 4
+FORMAT = 5
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -101,6 +101,9 @@ class RunRecord(BaseModel):
     window: int
     train_count: int  # images of this dataset that were learned from
     data_hash: str  # of this dataset's training samples' ids and their files' contents, the held-out ones' too
+    every: int = 1  # of each clip's frames, one in so many was learned from and is judged
+    smoothing_s: float = 0.0  # the time constant by which scores of a clip's frames are smoothed
+    piece_s: float | None = None  # long clips were cut into pieces of about so many seconds; None: none was
     few: int | None = None  # so many images (clips) were drawn by the seed to learn from; None: all that could be
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
@@ -149,13 +152,14 @@ class Predictions:
     clips: tuple[str, ...]  # whose frames they are; a still image is a clip of its own
     maps: NDArray[np.float32] | None  # (N, h, w)
     scores: NDArray[np.float32] | None  # (N,)
+    times_s: NDArray[np.float64] | None = None  # (N,) since the start of their clips; None: they are stills
 
     def to_bytes(self) -> bytes:
         """As a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
         import numpy as np
         from safetensors.numpy import save
 
-        parts = {"maps": self.maps, "scores": self.scores}
+        parts = {"maps": self.maps, "scores": self.scores, "times_s": self.times_s}
         # safetensors takes an array's memory as it lies, whatever its strides.
         tensors = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
         # As one entry: safetensors writes several in an order that changes from time to time.
@@ -173,7 +177,7 @@ class Predictions:
                 ids, clips = tuple(samples["ids"]), tuple(samples["clips"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"cannot read {path}: {error}", hint=_HINT) from None
-        return cls(ids, clips, tensors.get("maps"), tensors.get("scores"))
+        return cls(ids, clips, tensors.get("maps"), tensors.get("scores"), tensors.get("times_s"))
 
 
 @dataclass(frozen=True, slots=True)

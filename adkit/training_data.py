@@ -12,6 +12,7 @@ import numpy as np
 
 from adkit.batches import FrameBatches
 from adkit.calibration import Rule, counted
+from adkit.clips import are_stills, cut, spacing, thinned
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress
 from adkit.runs import SeenData
@@ -38,6 +39,9 @@ class TrainingData:
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # files left out because others are the same
+    stills: bool  # each sample is a clip of its own
+    every: int  # of each clip's frames, one in so many was taken
+    piece_s: float | None  # long clips were cut into pieces of about so many seconds
 
     @property
     def fingerprint(self) -> str:
@@ -47,9 +51,11 @@ class TrainingData:
     @property
     def calibration_source(self) -> str:
         """In words, how out-of-sample results are had."""
+        samples = [*self.learned, *self.held_out]
+        unit = "images" if self.stills else "clips" if self.piece_s is None else f"pieces of {self.piece_s:.0f} s"
         if not self.held_out:
-            return "leave-one-out on the training images"
-        return f"{len(self.held_out)} of {len(self.hashes)} training images, held out from fitting"
+            return f"leave-one-out on the training {unit}"
+        return f"{_clips(self.held_out)} of {_clips(samples)} training {unit}, held out from fitting"
 
     def hashes_of(self, samples: Sequence[Sample]) -> dict[str, str]:
         """The checksums of some of the samples, by their id."""
@@ -64,6 +70,7 @@ def training_data(
     *,
     seed: int,
     few: int | None,
+    every: int | None,
     skip_bad: bool,
     progress: Progress,
 ) -> list[TrainingData]:
@@ -79,7 +86,10 @@ def training_data(
     taken: set[str] = set()
     found = []
     for dataset in datasets:
-        samples, skipped = _readable_samples(dataset, skip_bad, progress)
+        samples = _normal_samples(dataset, method, method_class)
+        stills, step = are_stills(samples), every or spacing(samples, temporal=method_class.temporal)
+        samples, piece_s = cut(thinned(samples, step))
+        samples, skipped = _readable(samples, progress) if skip_bad else (samples, [])
         hashes = content_hashes(samples)
         samples, copies = _without_copies(samples, hashes, taken)
         _require_enough(samples, skipped, copies, dataset, method, method_class, few)
@@ -91,7 +101,7 @@ def training_data(
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies))
+        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, piece_s))
     return found
 
 
@@ -130,8 +140,13 @@ def _in_union(data: TrainingData, name: str) -> str:
     return f"{data.dataset.spec} {name}"
 
 
-def _readable_samples(dataset: Dataset, skip_bad: bool, progress: Progress) -> tuple[list[Sample], list[str]]:
-    """The training samples, and the paths of those left out because they cannot be read."""
+def _clips(samples: Sequence[Sample]) -> int:
+    return len({sample.clip for sample in samples})
+
+
+def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any]]) -> list[Sample]:
+    """The training samples; raises DatasetError when there are none, or not only normal ones, or no clips to learn
+    motion from."""
     samples = dataset.samples("train")
     if not samples:
         raise DatasetError(
@@ -144,8 +159,16 @@ def _readable_samples(dataset: Dataset, skip_bad: bool, progress: Progress) -> t
             f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
             hint="learning takes good parts only: move the others to the test split",
         )
-    if not skip_bad:
-        return samples, []
+    if method_class.temporal and are_stills(samples):
+        raise DatasetError(
+            f"{method} learns from motion, and {dataset.spec} has still images only",
+            hint="name a dataset of clips, such as clips:FOLDER, or a method for stills: adkit list methods",
+        )
+    return samples
+
+
+def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], list[str]]:
+    """The samples that can be decoded, and the paths of those that cannot."""
     bad: list[str] = []
 
     def note(sample: Sample, _: AdkitError) -> None:
@@ -192,7 +215,7 @@ def _require_enough(
     few: int | None,
 ) -> None:
     """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
-    clips = len({sample.clip for sample in samples})
+    clips = _clips(samples)
     if few is None:
         least = method_class.least_samples
         # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "test"]
 
+USUAL_RATE = 25.0
+"""Frames a second of a clip that does not say, such as a folder of images."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
@@ -28,7 +31,8 @@ class Sample:
     """One frame to learn from or to score, and what is known of its truth.
 
     `id` is unique within a dataset and stable between machines ("test/crack/003").
-    `clip` and `index` say where in which video the frame stands; a still image is a clip of length one.
+    `clip` and `index` say where in which video the frame stands, `timestamp_s` when, in seconds from the clip's
+    start (None: it follows from the index); a still image is a clip of length one.
     `anomalous` is None where the truth is not known; `kind` names the defect ("crack") for tables;
     `mask` marks the anomalous pixels (None: no mask is known, or nothing is anomalous).
     """
@@ -40,6 +44,12 @@ class Sample:
     anomalous: bool | None = None
     kind: str | None = None
     mask: FrameRef | None = None
+    timestamp_s: float | None = None
+
+    @property
+    def time_s(self) -> float:
+        """Seconds from the clip's start; where nobody says, 25 frames make a second."""
+        return self.index / USUAL_RATE if self.timestamp_s is None else self.timestamp_s
 
     @classmethod
     def still(

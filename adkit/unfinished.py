@@ -58,6 +58,8 @@ class Unfinished(BaseModel):
     device: str
     rule: Rule
     few: int | None
+    every: int | None
+    smoothing_s: float
     skip_bad: bool
     categories: list[BegunCategory]
 
@@ -82,7 +84,7 @@ class Unfinished(BaseModel):
                 self._refuse(f"{then.dataset} had {then.images} training images, and has {found.images}")
             if then.data_hash != found.data_hash:
                 self._refuse(f"training images of {then.dataset} were changed or renamed since")
-        for name in ("origin", "scorer", "seed", "rule", "few", "skip_bad"):
+        for name in ("origin", "scorer", "seed", "rule", "few", "every", "smoothing_s", "skip_bad"):
             self._require_same(name, getattr(self, name), getattr(now, name))
         for name in {**self.options, **now.options}:
             self._require_same(f"option {name}", self.options.get(name), now.options.get(name))

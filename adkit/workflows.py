@@ -17,11 +17,13 @@ import numpy as np
 from adkit import __version__
 from adkit.batches import FrameBatches, OnBad
 from adkit.calibration import Rule, Threshold, p_values, threshold_from, unit_scores
+from adkit.clips import are_stills
 from adkit.errors import AdkitError, OptionError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
 from adkit.runs import CalibrationRecord, JointShare, Predictions, Run, RunRecord, new_run_id, save_runs
+from adkit.smoothing import SMOOTHING_S, Smoother, smoothed
 from adkit.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 from adkit.types import Prediction, Sample
 from adkit.unfinished import BegunCategory, Unfinished, workspace
@@ -51,6 +53,8 @@ class FitRequest:
     rule: Rule = field(default_factory=Rule)
     skip_bad: bool = False
     few: int | None = None  # learn from so many images (clips) drawn by the seed; all others set the threshold
+    every: int | None = None  # of clips, learn from and judge one in so many frames; None: as many as are needed
+    smoothing_s: float = SMOOTHING_S  # of the scores of clips' frames
     resumable: bool = True  # what a training keeps lasts when it is broken off
 
 
@@ -124,6 +128,7 @@ def fit_joint(
         request.rule,
         seed=request.seed,
         few=request.few,
+        every=request.every,
         skip_bad=request.skip_bad,
         progress=progress,
     )
@@ -139,6 +144,8 @@ def fit_joint(
         device=device,
         rule=request.rule,
         few=request.few,
+        every=request.every,
+        smoothing_s=request.smoothing_s,
         skip_bad=request.skip_bad,
         categories=[_begun(request, one) for one in data],
     )
@@ -184,6 +191,7 @@ def _learn(
             answers,
             scorer,
             request.rule,
+            smoothing_s=request.smoothing_s,
             source=one.calibration_source,
             leave_one_out=not one.held_out,
             data=one.dataset.spec,
@@ -210,6 +218,9 @@ def _learn(
             window=method.window,
             train_count=len(one.learned),
             data_hash=category.data_hash,
+            every=one.every,
+            smoothing_s=0.0 if one.stills else begun.smoothing_s,
+            piece_s=one.piece_s,
             few=begun.few,
             joint=shares if len(data) > 1 else {},
             skipped=one.skipped,
@@ -239,18 +250,20 @@ class Judge:
     def score(
         self, samples: Sequence[Sample], *, on_bad: OnBad | None = None, progress: Progress | None = None
     ) -> Iterator[Scored]:
-        """Scores samples in their order, a batch at a time; files are decoded ahead.
+        """Scores samples in their order, a batch at a time; files are decoded ahead, scores of clips are smoothed.
 
         A sample that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
         """
         batches = FrameBatches(samples, self.method.frame_size, window=self.method.window, on_bad=on_bad)
         by_id = {sample.id: sample for sample in samples}
+        stream, smoother = self.method.stream(), Smoother(self.run.record.smoothing_s)
         with (progress or Silent()).task("scoring", len(samples)) as advance:
             for batch in batches:
-                answer = self.method.predict(batch)
+                answer = stream(batch)
                 predictions = to_predictions(batch.ids, batch.clips, answer)
                 rebuilt = None if answer.images is None else pixels_of(answer.images)
-                scores = sample_scores(predictions, self.scorer)
+                raw = zip(batch.ids, batch.clips, raw_scores(predictions, self.scorer), strict=True)
+                scores = np.array([smoother(clip, by_id[name].time_s, float(score)) for name, clip, score in raw])
                 chances = p_values(scores, self.normal_scores)
                 for row, sample_id in enumerate(batch.ids):
                     yield Scored(
@@ -287,7 +300,7 @@ def open_judge(run: Run, registry: Registry, *, scorer: str | None = None, devic
 def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.float64], Threshold]:
     """The run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
     predictions = run.calibration()
-    scores, unit = unit_scores(sample_scores(predictions, scorer), predictions.clips)
+    scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
     return scores, threshold_from(scores, run.record.calibration.rule, unit)
 
 
@@ -302,6 +315,7 @@ def calibration_record(
     scorer: Scorer[Any] | None,
     rule: Rule,
     *,
+    smoothing_s: float,
     source: str,
     leave_one_out: bool,
     data: str,
@@ -313,7 +327,7 @@ def calibration_record(
     *pictures* only. The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the
     one highest pixel: a single pixel's noise would else decide how much of every defect is outlined.
     """
-    scores, unit = unit_scores(sample_scores(predictions, scorer), predictions.clips)
+    scores, unit = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
     pixel_threshold = None
     if predictions.maps is not None:
         pixels = predictions.maps.reshape(len(predictions.maps), -1)
@@ -342,8 +356,13 @@ def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
     return scorer_class(parse_options(options_of(scorer_class), values, f"scorer {name}"))
 
 
-def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
-    """(N,) scores of stored predictions: the scorer's of the maps, or the method's own."""
+def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothing_s: float) -> NDArray[np.float64]:
+    """(N,) scores of stored predictions: the scorer's of the maps, or the method's own; those of clips smoothed."""
+    return smoothed(raw_scores(predictions, scorer), predictions.clips, predictions.times_s, smoothing_s)
+
+
+def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
+    """(N,) scores, each of its frame alone."""
     if scorer is None:
         if predictions.scores is None:
             raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
@@ -360,8 +379,13 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
     return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
-def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:
-    """A method's answer for the samples of these ids and clips, as it is stored.
+def to_predictions(
+    ids: tuple[str, ...],
+    clips: tuple[str, ...],
+    prediction: Prediction,
+    times_s: NDArray[np.float64] | None = None,
+) -> Predictions:
+    """A method's answer for the samples of these ids, clips and times, as it is stored.
 
     Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
     """
@@ -377,13 +401,13 @@ def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Pre
             raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
         return values
 
-    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores))
+    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores), times_s)
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of several parts as one; raises ValueError when only some of them have maps or scores."""
+    """Predictions of several parts as one; raises ValueError when only some of them have maps, scores or times."""
 
-    def join(name: str) -> NDArray[np.float32] | None:
+    def join(name: str) -> NDArray[Any] | None:
         found = [values for part in parts if (values := getattr(part, name)) is not None]
         if found and len(found) < len(parts):
             raise ValueError(f"the method gave {name} for some batches only")
@@ -391,7 +415,7 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
 
     ids = tuple(sample_id for part in parts for sample_id in part.ids)
     clips = tuple(clip for part in parts for clip in part.clips)
-    return Predictions(ids, clips, join("maps"), join("scores"))
+    return Predictions(ids, clips, join("maps"), join("scores"), join("times_s"))
 
 
 def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: Progress) -> list[Predictions]:
@@ -408,7 +432,7 @@ def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: 
         own = slice(first, first + len(one.learned))
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
         answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(to_predictions(ids, clips, Prediction(*answers)))
+        parts.append(to_predictions(ids, clips, Prediction(*answers), _times_s(one.learned)))
         first = own.stop
     return parts
 
@@ -421,12 +445,18 @@ def predict_all(
     on_bad: Callable[[Sample, AdkitError], None] | None = None,
 ) -> Predictions:
     """The method's answers for all samples that can be read, in their order."""
-    parts = []
+    parts, stream = [], method.stream()
+    times_s = None if are_stills(samples) else {sample.id: sample.time_s for sample in samples}
     with progress.task(label, len(samples)) as advance:
         for batch in FrameBatches(samples, method.frame_size, window=method.window, on_bad=on_bad):
-            parts.append(to_predictions(batch.ids, batch.clips, method.predict(batch)))
+            times = None if times_s is None else np.array([times_s[sample_id] for sample_id in batch.ids])
+            parts.append(to_predictions(batch.ids, batch.clips, stream(batch), times))
             advance(len(batch))
     return join_predictions(parts)
+
+
+def _times_s(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
+    return None if are_stills(samples) else np.array([sample.time_s for sample in samples])
 
 
 def _pick_device(name: str) -> str:

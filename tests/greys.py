@@ -139,7 +139,7 @@ def fit_greys(
     registry: Registry, dataset: Dataset, runs: Path, *, method: str = "grey", rule: Rule | None = None, seed: int = 0
 ) -> Run:
     """A run of a method of this module."""
-    request = FitRequest(method, dataset, runs, rule=rule or Rule(), seed=seed, device="cpu")
+    request = FitRequest(method, dataset, runs, rule=rule or Rule(), seed=seed, device="cpu", smoothing_s=0.0)
     return fit(request, registry)
 
 

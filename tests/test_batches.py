@@ -14,6 +14,8 @@ from PIL import Image
 from adkit.batches import FrameBatches
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
+from adkit.video import Video
+from tests.videos import write_greys
 
 COUNT = 24
 SIZE = (1, 1)
@@ -148,3 +150,63 @@ def test_reading_ahead_is_bounded(pictures: list[Path]) -> None:
 
     next(iter(FrameBatches(Counted(clips_of(pictures, [COUNT])), SIZE, batch_size=2)))
     assert len(taken) <= 6
+
+
+def film_of(path: Path, values: list[int], every: int = 1) -> list[Sample]:
+    write_greys(path, values)
+    return [
+        Sample(f"{path.stem}/{number}", FrameRef(path, number), path.stem, number, timestamp_s=number / 10)
+        for number in range(0, len(values), every)
+    ]
+
+
+def means_of(batches: FrameBatches) -> dict[str, int]:
+    return {
+        sample_id: round(float(frame.mean()) * 255)
+        for batch in batches
+        for sample_id, frame in zip(batch.ids, batch.frames[:, -1], strict=True)
+    }
+
+
+def test_films_are_decoded_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    init = Video.__init__
+
+    def counted(self: Video, source: Path) -> None:
+        opened.append(source.name)
+        init(self, source)
+
+    monkeypatch.setattr(Video, "__init__", counted)
+    values = list(range(10, 240, 10))
+    samples = [*film_of(tmp_path / "a.mp4", values), *film_of(tmp_path / "b.mp4", values[::-1], every=4)]
+    found = means_of(FrameBatches(samples, (24, 32), batch_size=5))
+    assert list(found) == [sample.id for sample in samples]
+    assert list(found.values()) == pytest.approx([*values, *values[::-1][::4]], abs=2)
+    assert opened == ["a.mp4", "b.mp4"]
+
+
+def test_a_film_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
+    samples = film_of(tmp_path / "a.mp4", [50] * 10)
+    beyond = Sample("a/10", FrameRef(tmp_path / "a.mp4", 10), "a", 10)
+    with pytest.raises(FrameError, match=r"a\.mp4 lacks frame 10"):
+        list(FrameBatches([*samples, beyond], SIZE))
+    reported: list[str] = []
+    batches = FrameBatches([*samples, beyond], SIZE, on_bad=lambda sample, _: reported.append(sample.id))
+    assert list(means_of(batches)) == [sample.id for sample in samples]
+    assert reported == ["a/10"]
+
+
+def test_what_is_no_film_is_left_out_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"no film" * 100)
+    samples = [Sample(f"a/{number}", FrameRef(path, number), "a", number) for number in range(3)]
+    reported: list[str] = []
+    assert list(FrameBatches(samples, SIZE, on_bad=lambda sample, _: reported.append(sample.id))) == []
+    assert reported == ["a/0", "a/1", "a/2"]
+
+
+def test_leaving_a_film_early_ends_its_thread(tmp_path: Path) -> None:
+    walk = iter(FrameBatches(film_of(tmp_path / "a.mp4", [50] * 60), SIZE, batch_size=2))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]

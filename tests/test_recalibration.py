@@ -125,7 +125,7 @@ def test_held_out_images_may_calibrate_again_and_learned_ones_may_not(
 def test_keep_pools_old_scores_and_new_ones(any_run: Run, registry: Registry, more: Path) -> None:
     before = any_run.record
     kept = any_run.calibration()
-    old = sample_scores(kept, open_scorer(before.scorer, registry))
+    old = sample_scores(kept, open_scorer(before.scorer, registry), before.smoothing_s)
     known = {**any_run.seen().training, **any_run.seen().calibration}
     new = scores_of(any_run, registry, [str(more)])
     result = recalibrate(any_run, registry, [str(more)], keep=True, device="cpu")
@@ -181,7 +181,7 @@ def test_a_rule_alone_uses_the_stored_scores_and_no_model(
     stored = {name: (any_run.folder / name).read_bytes() for name in (MODEL, CALIBRATION, DATA)}
     result = recalibrate(any_run, registry, rule=Rule("percentile", 0.25))
     after = open_run(any_run.folder).record
-    scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry))
+    scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry), before.smoothing_s)
     assert after.threshold == threshold_from(scores, Rule("percentile", 0.25))
     assert after.threshold.value < before.threshold.value
     assert {name: (any_run.folder / name).read_bytes() for name in stored} == stored

@@ -20,6 +20,8 @@ BEGUN = Unfinished(
     device="cpu",
     rule=Rule(),
     few=None,
+    every=None,
+    smoothing_s=0.4,
     skip_bad=False,
     categories=[WASHER],
 )

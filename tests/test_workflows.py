@@ -147,7 +147,7 @@ def test_whole_clips_are_held_out(
     assert predictions.scores is not None
     own = [predictions.scores[np.array(predictions.clips) == clip].max() for clip in names]
     assert scores.tolist() == own
-    assert run.record.calibration.source.startswith(f"{held_out * frames} of {clips * frames} training images")
+    assert run.record.calibration.source.startswith(f"{held_out} of {clips} training clips")
 
 
 def test_frames_of_one_clip_do_not_count_as_so_many_scores(
@@ -234,7 +234,7 @@ def test_each_scorer_gets_normal_scores_and_a_threshold_of_its_own(
 def test_the_units_of_the_scores_are_named(mapped: Run, registry: Registry) -> None:
     names, scores = calibrating_scores(mapped, registry)
     assert names == mapped.calibration().clips
-    assert scores.tolist() == sample_scores(mapped.calibration(), open_scorer("max", registry)).tolist()
+    assert scores.tolist() == sample_scores(mapped.calibration(), open_scorer("max", registry), 0.0).tolist()
 
 
 def stored(scores: list[float], clips: list[str], maps: np.ndarray | None = None) -> Predictions:
@@ -242,7 +242,7 @@ def stored(scores: list[float], clips: list[str], maps: np.ndarray | None = None
     return Predictions(ids, tuple(clips), maps, np.array(scores, np.float32))
 
 
-NOWHERE: dict[str, Any] = {"source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
+NOWHERE: dict[str, Any] = {"smoothing_s": 0.0, "source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
 
 
 def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
@@ -251,6 +251,7 @@ def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
         predictions,
         None,
         Rule("expected", 0.5),
+        smoothing_s=0.0,
         source="by hand",
         leave_one_out=False,
         data="folder:x",

@@ -72,6 +72,8 @@ def resumed(
             rule=begun.rule,
             skip_bad=begun.skip_bad,
             few=begun.few,
+            every=begun.every,
+            smoothing_s=begun.smoothing_s,
         )
         for category in begun.categories
         for dataset in open_datasets(category.dataset, Path(category.root) if category.root else None, registry)

@@ -57,6 +57,26 @@ def fit(
             show_default="all that the method may learn from",
         ),
     ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every",
+            metavar="K",
+            min=1,
+            help="Of clips, learn from and judge one in K frames.",
+            show_default="so that about 2,000 are learned from; 1 for methods that look at motion",
+        ),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(
+            "--smoothing",
+            metavar="SECONDS",
+            min=0,
+            help="Of clips, smooth the frames' scores over the past by this time constant.",
+            show_default="0.4",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
     resume: Annotated[
         str | None,
@@ -89,6 +109,7 @@ def fit(
     from adkit.cli.terminal import terminal_progress
     from adkit.options import split_assignments
     from adkit.runs import default_runs_root
+    from adkit.smoothing import SMOOTHING_S
     from adkit.sources import open_datasets
     from adkit.workflows import FitRequest, check_settings, fit_joint
 
@@ -100,10 +121,13 @@ def fit(
     else:
         wanted, specs = require_named(method, dataset)
         rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
+        smoothing_s = SMOOTHING_S if smoothing is None else smoothing
         values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
         check_settings(wanted, values, scorer, device, registry, few=few)
         requests = [
-            FitRequest(wanted, category, runs_root, values, scorer, seed, device, rule, skip_bad, few)
+            FitRequest(
+                wanted, category, runs_root, values, scorer, seed, device, rule, skip_bad, few, every, smoothing_s
+            )
             for spec in specs
             for category in open_datasets(spec, root, registry)
         ]

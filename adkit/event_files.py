@@ -1,0 +1,96 @@
+"""Events as a file: CSV, JSON, or WebVTT, which players load as subtitles; the suffix says which."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adkit.errors import OptionError
+from adkit.events import Event
+from adkit.storage import refuse_folder, write_whole
+
+Clips = Mapping[str, Sequence[Event]]
+"""The events of each clip by its name."""
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """An event as plain values by name; times in seconds, the box in px of the video."""
+    place = event.place
+    return {
+        "event": event.number,
+        "start_s": round(event.start_s, 3),
+        "end_s": round(event.end_s, 3),
+        "start_frame": event.start_frame,
+        "end_frame": event.end_frame,
+        "peak": event.peak,
+        "peak_s": round(event.peak_s, 3),
+        "peak_frame": event.peak_frame,
+        "mean": event.mean,
+        "where": place.words if place else None,
+        "left": place.left if place else None,
+        "top": place.top if place else None,
+        "width": place.width if place else None,
+        "height": place.height if place else None,
+    }
+
+
+COLUMNS = ("clip", *event_row(Event(0, 0, 0, 0, 0, 0, 0, 0, 0, None)))
+
+
+def require_event_file(path: Path, clips: int) -> None:
+    """Raises AdkitError for a suffix that names no format, or for subtitles of several clips."""
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise OptionError(
+            f"the suffix of {path} names no format for events; .csv, .json or .vtt was expected",
+            hint="for example --events events.csv",
+        )
+    if suffix == ".vtt" and clips > 1:
+        raise OptionError(
+            f"{path} would be subtitles of {clips} videos at once", hint="name a .csv or .json, or one video at a time"
+        )
+    refuse_folder(path)
+
+
+def write_events(path: Path, clips: Clips) -> None:
+    """Writes all events of all clips into one file, which is whole or not there."""
+    require_event_file(path, len(clips))
+    # A file name that is not UTF-8 leaves as the bytes that it has on disk.
+    write_whole(path, _FORMATS[path.suffix.lower()](clips).encode(errors="surrogateescape"))
+
+
+def _csv(clips: Clips) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"clip": clip, **event_row(event)} for clip, events in clips.items() for event in events)
+    return buffer.getvalue()
+
+
+def _json(clips: Clips) -> str:
+    document = [{"clip": clip, "events": [event_row(event) for event in events]} for clip, events in clips.items()]
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _webvtt(clips: Clips) -> str:
+    cues = [_cue(event) for events in clips.values() for event in events]
+    return "\n\n".join(["WEBVTT", *cues]) + "\n"
+
+
+def _cue(event: Event) -> str:
+    where = f", {event.place.words}" if event.place else ""
+    span = f"{_stamp(event.start_s)} --> {_stamp(max(event.end_s, event.start_s + 0.001))}"
+    return f"{event.number}\n{span}\nevent {event.number}: score {event.peak:.3g}{where}"
+
+
+def _stamp(time_s: float) -> str:
+    """ "01:02:03.500", as WebVTT wants it."""
+    minutes, thousandths = divmod(round(time_s * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"
+
+
+_FORMATS: dict[str, Callable[[Clips], str]] = {".csv": _csv, ".json": _json, ".vtt": _webvtt}
