@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -20,6 +21,7 @@ from adkit.ui.markup import SENDING, empty, facts, fault, moment, promise
 from adkit.ui.safety import two_lines
 from adkit.ui.scoring import Finding, Judges, Upload
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
+from adkit.video import is_video
 
 NO_RUN = empty("There is no run yet", "Learn from good parts first: open Train.")
 
@@ -80,10 +82,10 @@ def inspect_tab(judges: Judges) -> InspectTab:
         if not uploads:
             return None, NOTHING_YET, "", "", gr.DownloadButton(visible=False)
         ready = judges.ready(run_id)
-        if videos.is_video(uploads[0].path):
-            with tempfile.TemporaryDirectory(prefix="adkit-") as place:
-                watched = videos.watch(ready, uploads[0], Path(place), progress)
-                return None, "", videos.panel(watched, ""), "", gr.DownloadButton(visible=False)
+        if is_video(uploads[0].path):
+            seen = videos.watch(judges, ready, uploads[0], _own_folder(), progress)
+            address = f"/gradio_api/file={quote(str(seen.annotated))}"
+            return None, videos.verdict(seen), videos.panel(seen, address), "", gr.DownloadButton(visible=False)
         findings = judges.findings(ready, uploads, progress)
         several = len(findings) > 1
         return (
@@ -163,8 +165,12 @@ def about_run(judges: Judges, run_id: str | None) -> str:
 
 
 def _csv_file(text: str) -> str:
-    # In the library's own folder, which is emptied in time.
-    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"), prefix="adkit-"))
-    path = folder / "scores.csv"
+    path = _own_folder() / "scores.csv"
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def _own_folder() -> Path:
+    """A new folder where the page's library serves files from; it empties it in time."""
+    place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    return Path(tempfile.mkdtemp(dir=place, prefix="adkit-"))

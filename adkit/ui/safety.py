@@ -18,6 +18,7 @@ from adkit.sources import open_datasets
 from adkit.storage import storage_faults, whole_folder
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, Settings
+from adkit.video import is_video
 
 _NAME = re.compile(r"[\w][\w.\- ]{0,79}")
 
@@ -146,10 +147,36 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
         )
 
 
-def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
-    """Copies good images into the data root as a dataset of that name and gives its spec; whole or not at all.
+def require_video(path: Path, name: str, limits: Limits) -> int:
+    """About how many frames there are, as the file says; raises FrameError for what is no video or too large."""
+    from adkit.video import Video
 
-    Raises AdkitError for a name that is taken or no name, and for the first file that is no image.
+    with Video(path) as video:
+        height, width = video.coded_shape
+        expected, rate = video.expected_frames or 0, video.rate
+    if height * width > limits.video_pixels:
+        raise FrameError(
+            f"{name} has {height * width / 1e6:.1f} megapixels a frame; "
+            f"this server takes {limits.video_pixels / 1e6:.0f}",
+            hint="shrink the video",
+        )
+    if expected > limits.video_s * rate * 1.02:
+        raise too_long(name, limits)
+    return expected
+
+
+def too_long(name: str, limits: Limits) -> FrameError:
+    """What is said of a video that is too long."""
+    return FrameError(
+        f"{name} is longer than {limits.video_s / 60:.0f} minutes", hint="cut it, or use: adkit score VIDEO"
+    )
+
+
+def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
+    """Copies good images, or normal videos, into the data root as a dataset of that name and gives its spec.
+
+    Whole or not at all. Raises AdkitError for a name that is taken or no name, and for the first file that is no image,
+    or no video where the first one is one.
     """
     if not is_name(name):
         raise OptionError(
@@ -164,17 +191,21 @@ def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
         )
     target = settings.uploads / name
     inside(settings.data_root, target)
+    filmed = is_video(files[0])
     for path in files:
-        require_image(path, path.name, settings.limits)
+        if filmed:
+            require_video(path, path.name, settings.limits)
+        else:
+            require_image(path, path.name, settings.limits)
     try:
         with whole_folder(target, replace=False) as temporary:
-            normal = temporary / "normal"
-            normal.mkdir()
+            place = temporary / ("train" if filmed else "normal")
+            place.mkdir()
             for number, path in enumerate(files):
-                shutil.copyfile(path, normal / f"{number:04d}{path.suffix.lower()}")
+                shutil.copyfile(path, place / f"{number:04d}{path.suffix.lower()}")
     except FileExistsError:
         raise StorageError(f"there is a dataset {name!r} already", hint="choose another name") from None
-    return f"folder:{target.relative_to(settings.data_root).as_posix()}"
+    return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}"
 
 
 def two_lines(error: AdkitError, settings: Settings) -> tuple[str, str]:

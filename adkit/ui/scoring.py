@@ -81,6 +81,7 @@ class Judges:
         self._ready: OrderedDict[str, Ready] = OrderedDict()
         self._opening = threading.Lock()
         self._scoring = threading.Lock()
+        self.watching = threading.Lock()  # one video at a time
         self._registry = registry
 
     @property
@@ -122,6 +123,12 @@ class Judges:
             while len(self._ready) > MOST_OPEN:
                 self._ready.popitem(last=False)
             return known
+
+    def judge_of_its_own(self, ready: Ready) -> Judge:
+        """The run opened once more: a video takes minutes, and others would else wait for it."""
+        from adkit.workflows import open_judge
+
+        return open_judge(ready.judge.run, self.registry, device=self.settings.device)
 
     def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
         """A finding for each upload, in their order; a file that cannot be read is a finding too."""

@@ -22,6 +22,8 @@ class Limits:
     request_bytes: int = 500 * _MEGABYTE  # of one request; a folder of images is uploaded file by file
     pixels: int = 100 * _MEGABYTE  # of one image
     files: int = 1000  # of one batch
+    video_s: float = 600.0  # seconds of one video
+    video_pixels: int = 9 * _MEGABYTE  # of one of its frames; 4K has 8.3 million
     waiting: int = 200  # requests to the REST interface that wait for their turn
 
 

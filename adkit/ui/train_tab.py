@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from adkit.errors import OptionError
+from adkit.calibration import counted
+from adkit.clips import are_stills
+from adkit.errors import FrameError, OptionError
 from adkit.options import options_of
-from adkit.ui import videos
+from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import told
 from adkit.ui.jobs import Jobs, fit_arguments, resume_arguments
@@ -26,6 +29,8 @@ from adkit.unfinished import discard_unfinished, find_unfinished
 
 PREFERRED = ("patchknn",)
 """The method that a form begins with, where it is installed."""
+
+_FIRST_FRAMES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,13 @@ def train_tab(judges: Judges, jobs: Jobs) -> TrainTab:
                 allow_custom_value=True,
                 interactive=True,
             )
-            with gr.Accordion("Upload images of good parts", open=False):
+            with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
                 name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
                 files = gr.File(
-                    label="A hundred images or more", file_count="multiple", height=150, elem_id="ak-train-files"
+                    label="A hundred or more; or videos",
+                    file_count="multiple",
+                    height=150,
+                    elem_id="ak-train-files",
                 )
                 keep = gr.Button("Keep them on the server", size="sm")
             look = gr.Button("Look at the data", size="sm")
@@ -101,8 +109,6 @@ def train_tab(judges: Judges, jobs: Jobs) -> TrainTab:
 
     @guarded
     def keep_files(wanted: str, paths: list[str] | None) -> tuple[Any, ...]:
-        if paths and videos.is_video(Path(paths[0])):
-            raise OptionError("a video was uploaded, and this page learns from images only", hint="upload its frames")
         spec = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
         return gr.Dropdown(choices=listed(settings, registry), value=spec), None, ""
 
@@ -203,20 +209,33 @@ def _cost(judges: Judges, method: str | None) -> str:
 
 def _preview(judges: Judges, spec: str | None) -> str:
     """How the data is read, and examples of it."""
-    from adkit.inspection import contact_sheet
-
     if not spec:
         raise OptionError("no data is chosen", hint="choose some, or upload images of good parts")
     parts = []
     for dataset in named_datasets(judges.settings, spec, judges.registry):
         train, test = dataset.samples("train"), dataset.samples("test")
-        rows: list[tuple[str, object]] = [("to learn from", f"{len(train)} images")]
-        rows.append(("to judge with", f"{sum(one.anomalous is not None for one in test)} images"))
-        sheet = contact_sheet([*train, *test])
-        picture = ""
-        if sheet is not None:
-            buffer = io.BytesIO()
-            sheet.save(buffer, "JPEG", quality=80)
-            picture = f'<img alt="examples" src="{data_uri(buffer.getvalue(), "image/jpeg")}">'
+        thing = "image" if are_stills([*train, *test]) else "frame"
+        rows: list[tuple[str, object]] = [("to learn from", counted(len(train), thing))]
+        rows.append(("to judge with", counted(sum(one.anomalous is not None for one in test), thing)))
+        picture = _examples([*train, *test])
         parts.append(f'<div class="ak-card ak-sheet"><h4>{escape(dataset.spec)}</h4>{facts(rows)}{picture}</div>')
     return "".join(parts)
+
+
+def _examples(samples: Sequence[Sample]) -> str:
+    """Examples of each kind as a picture; "" when there are none to see."""
+    from adkit.contact_sheet import ContactSheet
+    from adkit.frames import read_image
+
+    sheet = ContactSheet(samples)
+    for sample in samples:
+        # A frame of a video is found by decoding all before it.
+        if sheet.wants(sample) and (sample.frame.number or 0) < _FIRST_FRAMES:
+            with suppress(FrameError):
+                sheet.add(sample, read_image(sample.frame))
+    picture = sheet.draw()
+    if picture is None:
+        return ""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return f'<img alt="examples" src="{data_uri(buffer.getvalue(), "image/jpeg")}">'

@@ -287,6 +287,11 @@
     }
   });
 
+  document.addEventListener("timeupdate", (event) => {
+    const line = event.target.closest?.(".ak-watched")?.querySelector(".ak-timeline");
+    if (line) line.querySelector("i").style.left = `${(100 * event.target.currentTime) / Number(line.dataset.seconds)}%`;
+  }, true);
+
   // The camera's picture goes the way of every other file: into the box for images.
   class Camera extends HTMLElement {
     connectedCallback() {
