@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -149,7 +149,8 @@ class Stream(Progress):
             "elapsed_s": round(step.told - step.began, 2),
             "status": step.status,
         }
-        print(json.dumps(line), file=sys.stderr, flush=True)
+        with suppress(OSError):  # a full disk behind stderr: progress must not end what it tells of
+            print(json.dumps(line), file=sys.stderr, flush=True)
 
 
 class _Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOGIN = "/login"
 _COOKIE = "adkit_entry"
 _MOST_LOGIN_BYTES = 4096
+_WRONG_TOKEN_S = 0.5  # whoever tries them all shall need long
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -112,6 +114,7 @@ class Gate:
             cookie = f"{_COOKIE}={_entry(self.settings.token)}; Path=/; HttpOnly; SameSite=Strict"
             await _respond(send, 303, b"", "text/plain", {"location": "/", "set-cookie": cookie})
             return
+        await asyncio.sleep(_WRONG_TOKEN_S)
         await _respond(send, 401, _login_page("That is not the token." if given else ""), "text/html; charset=utf-8")
 
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -93,6 +93,7 @@ class Jobs:
         self.command = command
         self.folder = runs_root / FOLDER
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: dict[str, Status] = {}  # they change no more, and their streams are long
         self._changing = threading.RLock()
 
     def submit(self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "") -> Job:
@@ -147,13 +148,13 @@ class Jobs:
 
     def cancel(self, job_id: str) -> None:
         """Asks the job to stop as Ctrl-C does: nothing is left half-written, and a training can go on later."""
-        status = self.get(job_id)
-        if status.ended:
-            return
-        write_whole(self.folder / job_id / CANCELLED, b"")
-        process = self._process(job_id)
-        if process is not None:
-            _interrupt(process)
+        with self._changing:  # it must not be started in between
+            if self.get(job_id).ended:
+                return
+            write_whole(self.folder / job_id / CANCELLED, b"")
+            process = self._process(job_id)
+            if process is not None:
+                _interrupt(process)
         self.advance()
 
     def forget(self, job_id: str) -> None:
@@ -167,8 +168,17 @@ class Jobs:
         for status in ended:
             shutil.rmtree(self.folder / status.job.id, ignore_errors=True)
             self._children.pop(status.job.id, None)
+            self._ended.pop(status.job.id, None)
 
     def _status(self, job: Job, ahead: int) -> Status:
+        if job.id not in self._ended:
+            status = self._status_now(job, ahead)
+            if not status.ended:
+                return status
+            self._ended[job.id] = status
+        return self._ended[job.id]
+
+    def _status_now(self, job: Job, ahead: int) -> Status:
         folder = self.folder / job.id
         steps = read_steps(folder / "stderr")
         cancelled = (folder / CANCELLED).exists()
@@ -197,8 +207,12 @@ class Jobs:
                 start_new_session=True,
             )
         self._children[job.id] = child
-        began = psutil.Process(child.pid).create_time()
-        write_whole(folder / PROCESS, _Process(pid=child.pid, began=began).model_dump_json().encode())
+        try:
+            began = psutil.Process(child.pid).create_time()
+            write_whole(folder / PROCESS, _Process(pid=child.pid, began=began).model_dump_json().encode())
+        except BaseException:
+            child.kill()  # nobody would know that it runs, and it would be started again
+            raise
 
     def _process(self, job_id: str) -> psutil.Process | None:
         """The job's process while it lives."""

@@ -162,7 +162,7 @@ def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
     listening = listen(settings.host, settings.port)
     # Before the library is loaded: it reads them once.
     temporary = tempfile.mkdtemp(prefix="adkit-ui-")
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary, "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary}
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

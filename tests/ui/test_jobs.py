@@ -195,7 +195,7 @@ def test_a_number_that_another_process_has_now_is_not_the_job(jobs: Jobs) -> Non
     job = jobs.submit("fit", "x", ["good"])
     until(jobs, job.id, ended)
     (jobs.folder / job.id / "process.json").write_text(json.dumps({"pid": os.getpid(), "began": 1.0}))
-    assert jobs.get(job.id).state == "done"
+    assert Jobs(jobs.runs_root).get(job.id).state == "done"
     assert psutil.pid_exists(os.getpid())
 
 
@@ -259,3 +259,22 @@ def test_command_lines_cannot_be_mistaken(tmp_path: Path) -> None:
 def test_a_fault_of_the_jobs_is_a_users(jobs: Jobs) -> None:
     with pytest.raises(AdkitError):
         jobs.get("20261126-000000-000000-beef")
+
+
+def test_a_process_of_which_nothing_could_be_noted_is_ended(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = jobs.submit("fit", "long", ["long"])
+    until(jobs, first.id, told)
+    second = jobs.submit("fit", "long", ["long"])
+    write = jobs_module.write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "process.json":
+            raise StorageError("cannot write: the disk is full", hint="free some space")
+        write(path, content)
+
+    monkeypatch.setattr(jobs_module, "write_whole", full)
+    jobs.cancel(first.id)
+    with pytest.raises(StorageError):
+        until(jobs, second.id, lambda status: status.state == "running")
+    assert jobs._children[second.id].wait(20) != 0
+    assert jobs.get(second.id).state == "waiting"
