@@ -44,9 +44,8 @@ def served(serve: Serve) -> Iterator[int]:
                     connection, _ = server.accept()
                 except TimeoutError:
                     continue
-                with connection:
-                    with suppress(OSError):  # who listened has left
-                        serve(connection, number)
+                with connection, suppress(OSError):  # who listened has left
+                    serve(connection, number)
                 number += 1
 
         thread = threading.Thread(target=answer)

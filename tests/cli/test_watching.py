@@ -63,7 +63,7 @@ def test_all_outputs_of_one_video(folder: Path, video: Path, tmp_path: Path) -> 
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [int(row["frame"]) for row in rows] == list(range(200))
     assert {row["decision"] for row in rows} == {"normal", "anomalous"}
-    assert [row["frame"] for row in rows if row["event"]][0] in ("140", "141")
+    assert next(row["frame"] for row in rows if row["event"]) in ("140", "141")
     assert video_times(tmp_path / "out.mp4") == pytest.approx(video_times(video), abs=1e-4)
     assert (tmp_path / "events.vtt").read_text().startswith("WEBVTT\n\n1\n00:00:14.")
     with Image.open(tmp_path / "timeline.png") as picture_:
