@@ -17,7 +17,7 @@ from adkit.video import clock
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
-MOST_FRAMES = 2000
+MOST_FRAMES = 1000
 """A method that looks at single frames learns from no more than about this many of clips, unless it is told to."""
 
 
@@ -56,8 +56,7 @@ def cut_into(samples: Sequence[Sample], piece_s: float) -> list[Sample]:
     found = []
     for clip, members in clips.items():
         start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
-        for sample in members:
-            piece = min(int((sample.time_s - start_s) / length_s), count - 1) if count > 1 else 0
+        for sample, piece in zip(members, piece_numbers([one.time_s for one in members], piece_s), strict=True):
             name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
             found.append(replace(sample, clip=name))
     return found
@@ -69,3 +68,12 @@ def _by_clip(samples: Sequence[Sample]) -> tuple[dict[str, list[Sample]], dict[s
     for sample in samples:
         clips.setdefault(sample.clip, []).append(sample)
     return clips, {clip: members[-1].time_s - members[0].time_s for clip, members in clips.items()}
+
+
+def piece_numbers(times_s: Sequence[float], piece_s: float) -> list[int]:
+    """Which piece each frame of a clip is in, from 0: the clip is cut evenly, no piece is shorter than `piece_s`."""
+    length_s = times_s[-1] - times_s[0]
+    count = max(1, int(length_s / piece_s))
+    if count == 1:
+        return [0] * len(times_s)
+    return [min(int((time_s - times_s[0]) / (length_s / count)), count - 1) for time_s in times_s]

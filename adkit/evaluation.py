@@ -7,7 +7,7 @@ metric is applied to them without the model.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.calibration import Threshold, counted, p_values
-from adkit.clips import thinned
+from adkit.clip_outcomes import ClipOutcomes, alarms_at, clip_outcomes
+from adkit.clips import are_stills, thinned
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError, StorageError
-from adkit.frames import frame_shape, read_mask
-from adkit.interfaces import Evidence, MetricValue, Progress, Silent
+from adkit.interfaces import Evidence, Metric, MetricValue, Progress, Silent
 from adkit.outcomes import Outcomes, outcomes, precision_recall_curve, roc_curve
 from adkit.registry import Registry
+from adkit.resampling import RESAMPLES, interval_of, resampled
 from adkit.runs import EVALUATION, Predictions, Run
 from adkit.sources import content_hashes, data_hash, open_datasets
+from adkit.statistics import Interval
 from adkit.storage import checksum, whole_folder
+from adkit.truth import MapsBesideMasks, with_sound_masks
 from adkit.types import Sample
 from adkit.workflows import Judge, normal_scores_of, open_judge, open_scorer, predict_all, sample_scores
 
@@ -33,18 +36,20 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.safetensors"
 INDEX = "evaluation.json"
 MOST_MISTAKES = 6
-_MOST_KEPT_BYTES = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """One line of the table by defect kind."""
+    """One line of the table by defect kind; of clips, what is counted is frames."""
 
     kind: str
     count: int
     mean_score: float
     called_anomalous: int  # at the run's threshold
     quantiles: tuple[float, float, float, float, float]  # of the scores: lowest, 25 %, median, 75 %, highest
+    clips: int | None = None  # that hold such frames; None: they are still images
+    events: int | None = None  # of this kind in truth; None: still images, or normal frames
+    events_caught: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,17 @@ class Evaluation:
     scorer: str | None
     threshold: Threshold
     normal_scores: NDArray[np.float64]  # out-of-sample scores of normal units, which set the threshold
+    normal_frame_scores: NDArray[np.float64]  # the same of single frames; of images, the same
     samples: list[Sample]
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
     evidence: Evidence  # what the metrics judged
     metrics: dict[str, MetricValue]
+    apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
+    clips: ClipOutcomes | None = None  # None: the test split has still images
+    intervals: Mapping[str, Interval] = field(default_factory=dict)  # 95 %, of metrics of clips, by whole clips
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
@@ -72,10 +81,13 @@ class Evaluation:
         if not self.seen:
             return None
         are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
-        return (
-            f"{counted(len(self.seen), 'test image')} {are} among those that the run learned from or was calibrated "
-            f"with, and {flatter} it"
-        )
+        images = counted(len(self.seen), f"test {self.thing}")
+        return f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
+
+    @property
+    def thing(self) -> str:
+        """What a sample is: an image, or a frame."""
+        return "frame" if self.clips else "image"
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
@@ -94,14 +106,36 @@ class Evaluation:
 
     @property
     def outcomes(self) -> Outcomes:
-        """What the run's threshold does to the test split."""
+        """What the run's threshold does to the test split: to images, or to normal clips and to events."""
+        if self.clips:
+            return self.clips.outcomes(self.scores, self.threshold.value)
         return outcomes(self.scores, self.anomalous, self.threshold.value)
 
     def mistakes(self) -> list[int]:
-        """Positions of the samples that are judged wrong, the worst first."""
-        wrong = np.flatnonzero(self.called != self.anomalous)
+        """Positions of the samples that are judged wrong, the worst first.
+
+        Of clips, a frame stands for each event that is missed and for each that is none: the one of the highest score.
+        """
+        if self.clips:
+            wrong = np.array([part.peak for part in [*self.clips.missed, *self.clips.false]], np.int64)
+        else:
+            wrong = np.flatnonzero(self.called != self.anomalous)
         distance = np.abs(self.scores - self.threshold.value)
         return [int(position) for position in wrong[np.argsort(-distance[wrong], kind="stable")]]
+
+    def telling(self) -> list[int]:
+        """Positions of the samples of which some are worth seeing: all images; the peaks of what is in clips."""
+        if not self.clips:
+            return list(range(len(self.samples)))
+        normal = [part.peak for part in self.clips.normal]
+        if not normal and not self.anomalous.all():  # every clip has an event: then of all normal frames
+            normal = [int(np.where(self.anomalous, -np.inf, self.scores).argmax())]
+        return [*normal, *(event.peak for event in self.clips.events)]
+
+    def alarms_at(self, threshold: float) -> NDArray[np.bool_]:
+        """(N,) of clips, which frames belong to an event that this threshold would find."""
+        evidence = self.evidence
+        return alarms_at(threshold, self.normal_frame_scores, evidence.clips, evidence.times_s, self.scores)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but maps and samples, for `--format json` and the run folder."""
@@ -120,11 +154,13 @@ class Evaluation:
                 name: {
                     "value": metric.value,
                     "why_undefined": metric.why_undefined,
+                    "interval": asdict(self.intervals[name]) if name in self.intervals else None,
                     "details": dict(metric.details),
                 }
                 for name, metric in self.metrics.items()
             },
             "kinds": [asdict(row) for row in self.kinds],
+            "clips": self.clips.as_json() if self.clips else None,
             "outcomes": {
                 "false_alarms": asdict(found.false_alarms),
                 "misses": asdict(found.misses),
@@ -161,7 +197,7 @@ def evaluate(
     progress = progress or Silent()
     origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
-    samples = _with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
+    samples = with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
     hashes = content_hashes(samples)
     test_hash = data_hash(hashes)
     predictions = _stored(run, origin, test_hash)
@@ -177,20 +213,30 @@ def evaluate(
     spec = scorer or run.record.scorer
     chosen = open_scorer(spec, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)
+    normal_frame_scores = sample_scores(run.calibration(), chosen, run.record.smoothing_s)
     scores = sample_scores(predictions, chosen, run.record.smoothing_s)
-    evidence = _evidence(kept, scores, threshold, predictions.maps, run)
+    evidence = _evidence(kept, scores, threshold, predictions.maps, run, normal_frame_scores)
+    metrics, apt = _judge(evidence, registry, progress)
+    of_clips = None
+    if evidence.of_clips:
+        aurocs = metrics["frame_auroc"].details if "frame_auroc" in metrics else {}
+        of_clips = clip_outcomes(evidence, run.record.piece_s, aurocs)
     evaluation = Evaluation(
         run,
         spec,
         threshold,
         normal_scores,
+        normal_frame_scores,
         kept,
         scores,
         p_values(scores, normal_scores),
         evidence,
-        _judge(evidence, registry, progress),
-        _by_kind(kept, scores, threshold),
+        metrics,
+        apt,
+        _by_kind(evidence, of_clips),
         test_hash,
+        of_clips,
+        _intervals(evidence, metrics, registry, test_hash) if of_clips else {},
         _seen(run, kept, hashes),
         unreadable,
     )
@@ -262,114 +308,103 @@ def _evidence(
     threshold: Threshold,
     maps: NDArray[np.float32] | None,
     run: Run,
+    normal_frame_scores: NDArray[np.float64],
 ) -> Evidence:
     pixel_threshold = run.record.pixel_threshold
+    clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
+    alarms, stills = scores > threshold.value, are_stills(samples)
+    if not stills:
+        alarms = alarms_at(threshold.value, normal_frame_scores, clips, times_s, scores)
     return Evidence(
         scores,
         np.array([bool(sample.anomalous) for sample in samples]),
-        tuple(sample.kind or ("anomalous" if sample.anomalous else "good") for sample in samples),
+        tuple(_kind(sample, stills=stills) for sample in samples),
         threshold.value,
         pixel_threshold.value if pixel_threshold else None,
         maps=maps,
         has_masks=any(sample.mask for sample in samples if sample.anomalous),
-        pixels=_Pixels(samples, maps),
+        pixels=MapsBesideMasks(samples, maps),
+        clips=clips,
+        times_s=times_s,
+        alarms=alarms,
     )
 
 
-def _judge(evidence: Evidence, registry: Registry, progress: Progress) -> dict[str, MetricValue]:
-    """The value of every installed metric."""
+def _kind(sample: Sample, *, stills: bool) -> str:
+    """A dataset may name a whole clip after what happens in it: its normal frames are good all the same."""
+    if sample.anomalous:
+        return sample.kind or "anomalous"
+    return (sample.kind if stills else None) or "good"
+
+
+def _judge(
+    evidence: Evidence, registry: Registry, progress: Progress
+) -> tuple[dict[str, MetricValue], tuple[str, ...]]:
+    """The value of every installed metric, and the names of those that are meant for such evidence."""
     names = registry.metrics.names()
-    values = {}
+    values, apt = {}, []
     with progress.task("judging", len(names)) as advance:
         for name in names:
             try:
-                values[name] = registry.metrics.get(name).load()()(evidence)
+                metric = registry.metrics.get(name).load()()
+                values[name] = metric(evidence)
+                if metric.judges != ("images" if evidence.of_clips else "clips"):
+                    apt.append(name)
             except PluginError as error:  # two plugins claim this name: the other metrics are not harmed
                 values[name] = MetricValue(None, error.message)
+                apt.append(name)
             advance(1)
-    return values
+    return values, tuple(apt)
 
 
-class _Pixels:
-    """Maps at the masks' resolution, each beside its mask; walked once for each metric that looks at pixels.
+def metrics_with_value(values: Mapping[str, MetricValue], registry: Registry) -> dict[str, tuple[Metric, float]]:
+    """Those of the evaluation's metrics that are defined, with their values, ready to be resampled."""
+    found = {}
+    for name, result in values.items():
+        try:
+            if result.value is not None:
+                found[name] = (registry.metrics.get(name).load()(), result.value)
+        except AdkitError:  # two plugins claim the name
+            continue
+    return found
 
-    Masks are decoded once and kept as bits, as long as they take little memory.
+
+def resampling_seed(evidence: Evidence, test_hash: str) -> int:
+    """The seed comes of the data: resamples are paired within a category, and independent between categories.
+
+    Of clips it comes of their names: candidates may judge one frame in many, each in another many.
     """
-
-    def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None) -> None:
-        self._samples = samples
-        self._maps = maps
-        self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
-        self._kept_bytes = 0
-
-    def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        for index, sample in enumerate(self._samples):
-            if self._maps is None or (sample.anomalous and sample.mask is None):
-                continue
-            mask = self._mask(index, sample)
-            yield index, enlarge(self._maps[index], (mask.shape[0], mask.shape[1])), mask
-
-    def _mask(self, index: int, sample: Sample) -> NDArray[np.bool_]:
-        if index in self._kept:
-            shape, bits = self._kept[index]
-            if bits is None:
-                return np.zeros(shape, bool)
-            return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)
-        shape = frame_shape(sample.frame)
-        marked = sample.mask is not None and bool(sample.anomalous)
-        mask = read_mask(sample.mask, shape) if sample.mask and marked else np.zeros(shape, bool)
-        bits = np.packbits(mask) if marked else None
-        if self._kept_bytes + (0 if bits is None else bits.nbytes) <= _MOST_KEPT_BYTES:
-            self._kept[index] = (shape, bits)
-            self._kept_bytes += 0 if bits is None else bits.nbytes
-        return mask
+    names = "\n".join(dict.fromkeys(evidence.clips)).encode(errors="surrogateescape")
+    return int((checksum(names) if evidence.of_clips else test_hash)[:8], 16)
 
 
-def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A map (h, w) at the picture's resolution (H, W), bilinearly."""
-    import cv2
-
-    return np.asarray(cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _with_sound_masks(
-    samples: Sequence[Sample], skip_bad: bool, unreadable: list[str], progress: Progress
-) -> list[Sample]:
-    """The samples, after every mask was read once: before anything is scored, as scoring takes long.
-
-    Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
-    the mask is added to `unreadable`. A picture that cannot be read itself is left to the scoring.
-    """
-    sound = []
-    with progress.task("checking masks", len(samples)) as advance:
-        for sample in samples:
-            try:
-                shape = frame_shape(sample.frame) if sample.mask else None
-            except FrameError:
-                shape = None
-            try:
-                if sample.mask and shape:
-                    read_mask(sample.mask, shape)
-            except FrameError:
-                if not skip_bad:
-                    raise
-                unreadable.append(str(sample.mask))
-                sample = replace(sample, mask=None)
-            sound.append(sample)
-            advance(1)
-    return sound
+def _intervals(
+    evidence: Evidence, values: Mapping[str, MetricValue], registry: Registry, test_hash: str
+) -> dict[str, Interval]:
+    metrics = metrics_with_value(values, registry)
+    found = resampled(evidence, metrics, resamples=RESAMPLES, seed=resampling_seed(evidence, test_hash))
+    intervals = {name: interval_of(replicates) for name, replicates in found.items()}
+    return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
-def _by_kind(samples: Sequence[Sample], scores: NDArray[np.float64], threshold: Threshold) -> list[KindRow]:
-    kinds = np.array([sample.kind or ("anomalous" if sample.anomalous else "good") for sample in samples])
-    normal_first = sorted(set(kinds), key=lambda kind: (kind != "good", kind))
-    return [
-        KindRow(
-            str(kind),
-            int((kinds == kind).sum()),
-            float(scores[kinds == kind].mean()),
-            int((scores[kinds == kind] > threshold.value).sum()),
-            tuple(np.quantile(scores[kinds == kind], (0, 0.25, 0.5, 0.75, 1)).tolist()),
+def _by_kind(evidence: Evidence, of_clips: ClipOutcomes | None) -> list[KindRow]:
+    kinds = np.array(evidence.kinds)
+    rows = []
+    for kind in sorted(set(evidence.kinds), key=lambda kind: (kind != "good", kind)):
+        chosen = kinds == kind
+        scores = evidence.scores[chosen]
+        row = KindRow(
+            kind,
+            len(scores),
+            float(scores.mean()),
+            int((scores > evidence.threshold).sum()),
+            tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist()),
         )
-        for kind in normal_first
-    ]
+        if of_clips:
+            row = replace(row, clips=len({evidence.clips[position] for position in np.flatnonzero(chosen)}))
+            if evidence.anomalous[chosen].any():
+                missed = sum(event.kind == kind for event in of_clips.missed)
+                count = sum(event.kind == kind for event in of_clips.events)
+                row = replace(row, events=count, events_caught=count - missed)
+        rows.append(row)
+    return rows

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,8 +82,9 @@ class Method(ABC, Generic[OptionsType]):
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
-    reconstructs: ClassVar[bool] = False
-    """Whether predict() also gives images: the reconstruction, shown beside the input."""
+    reconstructs: bool = False
+    """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
+    instance may say otherwise, where the options decide."""
     resumable: ClassVar[bool] = False
     """Whether `fit` keeps in `workspace` what lets it go on when it was broken off."""
     workspace: Path | None = None
@@ -193,6 +194,8 @@ class Evidence:
     sample whose anomalous pixels are known, its index, its map enlarged bilinearly to the mask's resolution
     (float32 (H, W); but for rounding, no value leaves the range of `maps`) and its mask (bool (H, W); all False
     for a normal sample).
+
+    The frames of a clip stand side by side in their order; still images are clips of one frame.
     """
 
     scores: NDArray[np.float64]  # (N,)
@@ -203,6 +206,29 @@ class Evidence:
     maps: NDArray[np.float32] | None  # (N, h, w), at the method's own resolution
     has_masks: bool  # at least one anomalous sample has a mask
     pixels: Callable[[], Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
+    clips: tuple[str, ...]  # N of them: whose frame each sample is
+    times_s: NDArray[np.float64]  # (N,) since the start of the sample's clip
+    alarms: NDArray[np.bool_]  # (N,) what belongs to an event that the run found; of stills, what is called anomalous
+
+    @property
+    def of_clips(self) -> bool:
+        """Whether they are frames of clips; False: each is a still image."""
+        return len(set(self.clips)) < len(self.clips)
+
+    def spans(self, flags: NDArray[np.bool_]) -> list[range]:
+        """The runs of frames of one clip, one after another, for which `flags` (N,) is True, as their positions.
+
+        `spans(anomalous)` are the events in truth, `spans(alarms)` those that were found.
+        """
+        found: list[range] = []
+        first: int | None = None
+        for position, flag in enumerate(flags.tolist()):
+            if first is not None and (not flag or self.clips[position] != self.clips[first]):
+                found.append(range(first, position))
+                first = None
+            if flag and first is None:
+                first = position
+        return found if first is None else [*found, range(first, len(flags))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +244,10 @@ class MetricValue:
 class Metric(ABC):
     """Judges scores or maps against the truth."""
 
+    higher_is_better: ClassVar[bool] = True
+    judges: ClassVar[Literal["images", "clips", "both"]] = "both"
+    """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
+
     @abstractmethod
     def __call__(self, evidence: Evidence) -> MetricValue:
         """The figure, or the reason why there is none."""
@@ -225,7 +255,8 @@ class Metric(ABC):
     def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """The metric in each of R resamples, for intervals: `weights` (R, N) says how often each sample is drawn.
 
-        (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
+        Clips are drawn whole: then all frames of a clip have the same weight. (R,) values, nan where undefined. None
+        (the default): the metric cannot be resampled.
         """
         return None
 

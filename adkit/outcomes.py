@@ -29,7 +29,11 @@ class Rate:
     @classmethod
     def of(cls, hits: NDArray[np.bool_]) -> Rate:
         """The share of True among `hits`."""
-        count, total = int(hits.sum()), len(hits)
+        return cls.counted(int(hits.sum()), len(hits))
+
+    @classmethod
+    def counted(cls, count: int, total: int) -> Rate:
+        """So many of so many."""
         return cls(count, total, proportion_interval(count, total))
 
     @property

@@ -111,7 +111,9 @@ def write_pictures(
     positions = range(len(evaluation.samples)) if chosen is None else chosen
     samples = [evaluation.samples[position] for position in positions]
     # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
-    rebuilt = reconstructed(evaluation.run, registry, samples, device=device, progress=progress)
+    rebuilt = reconstructed(
+        evaluation.run, registry, samples, footage=evaluation.samples, device=device, progress=progress
+    )
     return [
         writer.write(
             evaluation.samples[position],
@@ -138,10 +140,10 @@ def redraw(
 def worth_seeing(evaluation: Evaluation) -> list[int]:
     """The clearest and the least clear sample of each kind, and the worst mistakes."""
     chosen: list[int] = []
-    kinds = [sample.kind or "" for sample in evaluation.samples]
-    by_score = np.argsort(evaluation.scores)
+    kinds = evaluation.evidence.kinds
+    by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
     for kind in dict.fromkeys(kinds):
-        members = [int(position) for position in by_score if kinds[position] == kind]
-        chosen += [members[-1], members[0]]
+        members = [position for position in by_score if kinds[position] == kind]
+        chosen += [members[-1], members[0]] if members else []
     chosen += evaluation.mistakes()[:MOST_MISTAKES]
     return list(dict.fromkeys(chosen))

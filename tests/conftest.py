@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from adkit.registry import Registry, load_registry
+from adkit.runs import Run
 from adkit.testing.parts import write_parts
+from tests.films import KINDS, PRESS, film_registry, fit_films, write_films
 
 REAL_DATA = os.environ.get("ADKIT_DATA")
 """Read once: the tests themselves run without the variable, as if the user had set none."""
@@ -38,6 +40,24 @@ def parts_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parts")
     write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=4, each_grade=1)
     return root
+
+
+@pytest.fixture(scope="session")
+def film_methods() -> Registry:
+    """The installed plugins, methods for small films, and the dataset of them."""
+    return film_registry()
+
+
+@pytest.fixture(scope="session")
+def press(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films of a press: 24 to learn from, five to test with, three of which have events."""
+    return write_films(tmp_path_factory.mktemp("press"), PRESS, kinds=KINDS)
+
+
+@pytest.fixture(scope="session")
+def press_run(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the press that reconstructs and remembers what a clip showed before."""
+    return fit_films(film_methods, press, tmp_path_factory.mktemp("press_runs"), "grey_memory")
 
 
 @pytest.fixture(scope="session")

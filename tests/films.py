@@ -1,67 +1,154 @@
-"""Small grey videos with something bright in them, and a run that learned what is usual."""
+"""Small films in which a grey changes, a dataset of them, and a method that remembers: a run takes a second."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+import torch
 
-from adkit.registry import Registry
+from adkit.errors import DatasetError
+from adkit.interfaces import Batches, Dataset, DatasetEntry, Method, Progress, Stream
+from adkit.registry import Plugin, Registry
 from adkit.runs import Run
-from adkit.spans import VideoSpans, parse_spans
-from adkit.types import Batch, Prediction
+from adkit.sources import open_datasets
+from adkit.types import Batch, FrameRef, Prediction, Sample, Split
+from adkit.video import video_times
 from adkit.workflows import FitRequest, fit
-from tests.greys import METHODS, Grey, GreyMaps, with_methods
-from tests.videos import SIZE, write_video
+from tests.greys import METHODS, SPREAD, USUAL, Grey, GreyMaps, with_methods
+from tests.videos import write_greys
 
 RATE = 10
-USUAL = 120
+TRUTH = "truth.json"
+
+Film = tuple[str, float]
+"""A letter for each frame, "." for a normal one, and how many spreads brighter the others are."""
 
 
-class GreyRebuilt(GreyMaps):
-    """Gives maps, and the usual grey as the reconstruction."""
+class Films(Dataset):
+    """Videos in train/ and test/, and truth.json: the letters of each test film, and what they mean."""
 
+    def __init__(self, folder: Path) -> None:
+        self.spec, self.root = f"films:{folder}", None
+        self._folder = folder
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """The films in that folder."""
+        if not (Path(selection) / TRUTH).is_file():
+            raise DatasetError(f"no films in {selection}", hint="write some")
+        return [cls(Path(selection))]
+
+    def samples(self, split: Split) -> list[Sample]:
+        """All frames."""
+        truth = json.loads((self._folder / TRUTH).read_text(encoding="utf-8"))
+        found = []
+        for path in sorted((self._folder / split).glob("*.mp4")):
+            clip, times = f"{split}/{path.stem}", video_times(path)
+            letters = truth["films"].get(path.stem, "." * len(times))
+            found += [
+                Sample(
+                    f"{clip}#{number}",
+                    FrameRef(path, number),
+                    clip,
+                    number,
+                    letter != ".",
+                    None if letter == "." else truth["kinds"].get(letter, letter),
+                    timestamp_s=float(time_s),
+                )
+                for number, (letter, time_s) in enumerate(zip(letters, times, strict=True))
+            ]
+        return found
+
+
+class GreyMemory(GreyMaps):
+    """How far the brightness lies from the mean of all that the clip has shown so far, and a picture of that mean."""
+
+    temporal: ClassVar[bool] = True
     reconstructs: ClassVar[bool] = True
 
-    def predict(self, batch: Batch) -> Prediction:
-        maps = super().predict(batch).maps
-        images: Tensor = batch.frames[:, -1] * 0 + self.mean / 255
-        return Prediction(maps=maps, images=images)
-
-
-class GreyChange(Grey):
-    """How much brighter the last of four frames is than the first."""
-
-    window = 4
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        super().fit(batches, progress)
+        assert all(batch.frames.shape[1] == 1 for batch in batches)
 
     def predict(self, batch: Batch) -> Prediction:
-        return Prediction(scores=255 * (batch.frames[:, -1] - batch.frames[:, 0]).mean(dim=(1, 2, 3)))
+        levels = 255 * batch.frames.mean(dim=(2, 3, 4))
+        return self._judged(levels[:, -1], levels.mean(dim=1))
+
+    def stream(self) -> Stream:
+        state: dict[str, Any] = {"clip": None}
+
+        def judge(batch: Batch) -> Prediction:
+            levels, means = self.brightness(batch), []
+            for clip, level in zip(batch.clips, levels.tolist(), strict=True):
+                if clip != state["clip"]:
+                    state.update(clip=clip, total=0.0, count=0)
+                state.update(total=state["total"] + level, count=state["count"] + 1)
+                means.append(state["total"] / state["count"])
+            return self._judged(levels, torch.tensor(means))
+
+        return judge
+
+    @staticmethod
+    def _judged(levels: torch.Tensor, means: torch.Tensor) -> Prediction:
+        apart = (levels - means).abs().float()
+        images = (means / 255).float().clamp(0, 1)[:, None, None, None].repeat(1, 3, 8, 8)
+        return Prediction(maps=apart[:, None, None].repeat(1, 2, 2), images=images)
 
 
-def film_registry() -> Registry:
-    return with_methods({**METHODS, "grey_rebuilt": GreyRebuilt, "grey_change": GreyChange})
+def film_registry(more: Mapping[str, type[Method[Any]]] | None = None) -> Registry:
+    """The installed plugins, the grey methods, one with a memory, and the films."""
+    registry = with_methods({**METHODS, "grey_memory": GreyMemory, **(more or {})})
+    load: Callable[[], type[Dataset]] = lambda: Films  # noqa: E731
+    registry.datasets.add(
+        DatasetEntry("films", "films for tests", load, "films:PATH"), Plugin("films", "", "tests", "1")
+    )
+    return registry
 
 
-def picture(bright: bool, number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """A grey that wavers a little, with a bright upper left corner where something is wrong."""
-    pixels = np.full((*size, 3), USUAL + number % 3, np.uint8)
-    if bright:
-        pixels[: size[0] // 3, : size[1] // 3] = 250
-    return pixels
-
-
-def film(
-    path: Path, count: int, bright: Sequence[range] = (), *, size: tuple[int, int] = SIZE, rate: int = RATE
+def write_films(
+    folder: Path,
+    test: Mapping[str, Film],
+    *,
+    train: Sequence[int] = (12,) * 24,
+    kinds: Mapping[str, str] | None = None,
+    seed: int = 0,
 ) -> Path:
-    """A video of so many frames, ten a second, something being wrong in some of them."""
-    frames = [picture(any(number in span for span in bright), number, size) for number in range(count)]
-    return write_video(path, frames, rate=rate)
+    """Training films of so many frames each, test films by name, and their truth; ten frames a second."""
+    random = np.random.default_rng(seed)
+
+    def write(path: Path, frames: str, spreads: float) -> None:
+        usual = random.normal(USUAL, SPREAD / 2)
+        levels = usual + random.normal(0, SPREAD, len(frames))
+        levels += [SPREAD * spreads * (letter != ".") for letter in frames]
+        write_greys(path, levels.clip(0, 255).astype(int).tolist(), rate=RATE)
+
+    for number, count in enumerate(train):
+        write(folder / "train" / f"{number:02d}.mp4", "." * count, 0)
+    for name, (frames, spreads) in test.items():
+        write(folder / "test" / f"{name}.mp4", frames, spreads)
+    truth = {"films": {name: frames for name, (frames, _) in test.items()}, "kinds": dict(kinds or {})}
+    (folder / TRUTH).write_text(json.dumps(truth), encoding="utf-8")
+    return folder
 
 
-def fit_film(registry: Registry, normal: Path, runs: Path, method: str = "grey_maps", span: str = "0:00-0:20") -> Run:
-    """A run that learned from a span of a video; its unit is the clip."""
-    return fit(FitRequest(method, VideoSpans(normal, parse_spans([span])), runs, device="cpu"), registry)
+PRESS: dict[str, Film] = {
+    "calm": ("." * 30, 0),
+    "quiet": ("." * 25, 0),
+    "stopped": ("." * 10 + "s" * 15 + "." * 10, 14),
+    "jerking": ("." * 8 + "j" * 6 + "." * 12 + "j" * 6 + "." * 3, 10),
+    "hardly": ("." * 12 + "j" * 5 + "." * 8, 0.5),
+}
+KINDS = {"s": "stop", "j": "jerk"}
+
+
+def fit_films(registry: Registry, folder: Path, runs: Path, method: str = "grey_maps", **settings: Any) -> Run:
+    """A run on the films in that folder."""
+    (dataset,) = open_datasets(f"films:{folder}", None, registry)
+    return fit(FitRequest(method, dataset, runs, device="cpu", **settings), registry)
+
+
+__all__ = ["KINDS", "PRESS", "RATE", "Films", "Grey", "GreyMemory", "film_registry", "fit_films", "write_films"]

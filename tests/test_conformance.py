@@ -10,6 +10,7 @@ from adkit.options import options_of
 from adkit.registry import load_registry
 from adkit.sources import open_datasets
 from adkit.testing import conformance
+from tests.videos import write_greys
 
 REGISTRY = load_registry()
 
@@ -56,4 +57,27 @@ def test_folder(parts_root: Path) -> None:
 
 def test_demo() -> None:
     (dataset,) = open_datasets("demo:washer", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_demo_conveyor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 1, "each kind": 0})
+    (dataset,) = open_datasets("demo:conveyor", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_clips(tmp_path: Path) -> None:
+    for name in ("train/a.mp4", "train/b.mp4", "test/normal/c.mp4", "test/stop/d.mp4"):
+        write_greys(tmp_path / name, range(50, 120, 10))
+    (dataset,) = open_datasets(f"clips:{tmp_path}", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_ipad(tmp_path: Path) -> None:
+    for clip in ("training/frames/01", "testing/frames/01"):
+        (tmp_path / "R01" / clip).mkdir(parents=True)
+        for number in range(12):
+            (tmp_path / "R01" / clip / f"{number}.jpg").write_bytes(b"never decoded")
+    (dataset,) = open_datasets("ipad:R01", tmp_path, REGISTRY)
     conformance.check_dataset(dataset)

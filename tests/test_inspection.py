@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from adkit import inspection
 from adkit.inspection import inspect_dataset
-from adkit.interfaces import Dataset
-from adkit.types import Sample, Split
+from adkit.interfaces import Advance, Dataset, Progress
+from adkit.types import FrameRef, Sample, Split
+from adkit.video import Video, video_times
+from tests.videos import SIZE, grey, write_video
 
 
 class Pile(Dataset):
@@ -103,3 +108,142 @@ def test_a_bad_file_is_a_finding(pile: Pile) -> None:
     assert finding.startswith("2 cannot be read: ")
     assert "is not an image" in finding
     assert "b.png" in finding
+
+
+class Films(Pile):
+    """Films, each a clip; frames of one colour are what a test asks for."""
+
+    def film(self, name: str, frames: list[NDArray[np.uint8]], split: Split = "train", kind: str = "good") -> Path:
+        path = write_video(self.folder / name, frames)
+        self.found[split] += [
+            Sample(
+                f"{name}/{number}",
+                FrameRef(path, number),
+                name,
+                number,
+                anomalous=kind != "good",
+                kind=kind,
+                timestamp_s=float(time_s),
+            )
+            for number, time_s in enumerate(video_times(path))
+        ]
+        return path
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Films:
+    return Films(tmp_path)
+
+
+def moving(seed: int, count: int = 10, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
+    return [noise(seed * 100 + number, *size) for number in range(count)]
+
+
+def test_clips_and_their_lengths_are_counted(films: Films) -> None:
+    films.film("a.mp4", moving(1))
+    films.film("b.mp4", moving(2, 20))
+    films.film("c.mp4", moving(3), "test", "stop")
+    found = inspect_dataset(films)
+    assert found.counts == {("train", "good"): 30, ("test", "stop"): 10}
+    assert found.clips == {("train", "good"): 2, ("test", "stop"): 1}
+    assert found.lengths_s == pytest.approx({"a.mp4": 1.0, "b.mp4": 2.0, "c.mp4": 1.0})
+    assert found.sizes == {"64×48": 40}
+    assert found.formats == {"video": 40}
+    assert found.findings == [], "nobody expects masks of films"
+
+
+def test_still_images_have_no_length(pile: Pile) -> None:
+    pile.put("a.png", noise(1))
+    assert inspect_dataset(pile).lengths_s == {}
+
+
+def test_each_film_is_walked_once_and_never_searched(films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [films.film("a.mp4", moving(1)), films.film("b.mp4", moving(2), "test", "stop")]
+    opened: list[Path] = []
+
+    class Counted(Video):
+        def __init__(self, source: Path) -> None:
+            opened.append(source)
+            super().__init__(source)
+
+    monkeypatch.setattr(inspection, "Video", Counted)
+    monkeypatch.setattr(Video, "at", lambda *_: pytest.fail("searched"))
+    found = inspect_dataset(films)
+    assert opened == paths
+    assert found.sheet is not None
+
+
+def test_the_sheet_shows_frames_of_each_kind(films: Films) -> None:
+    films.film("a.mp4", [grey(40)] * 10)
+    films.film("b.mp4", [grey(200)] * 10, "test", "stop")
+    sheet = inspect_dataset(films).sheet
+    assert sheet is not None
+    rows = np.asarray(sheet)
+    middle = rows[:, 60].astype(int).mean(axis=1)
+    assert (np.abs(middle - 40) < 4).sum() > 100
+    assert (np.abs(middle - 200) < 4).sum() > 100
+    assert np.argmax(np.abs(middle - 40) < 4) < np.argmax(np.abs(middle - 200) < 4), "good ones first"
+
+
+def test_copies_of_films_are_found_by_file(films: Films) -> None:
+    films.film("a.mp4", [noise(1, *SIZE)] * 10)  # frames that do not move are no copies
+    original = films.film("b.mp4", moving(2))
+    films.film("c.mp4", moving(2), "test", "stop").write_bytes(original.read_bytes())
+    (finding,) = films.findings()
+    assert finding == "2 are in both splits: the test would know its answers: b.mp4 = c.mp4"
+
+
+def test_copies_of_folders_of_frames_are_found_by_all_their_frames(pile: Pile) -> None:
+    for clip, seeds in (("a", (1, 2, 2)), ("b", (1, 2, 2)), ("c", (1, 2, 3))):
+        for index, seed in enumerate(seeds):
+            path = pile.folder / f"{clip}{index}.png"
+            Image.fromarray(noise(seed)).save(path)
+            pile.found["train"].append(Sample(path.name, FrameRef(path), clip, index, anomalous=False, kind="good"))
+    assert pile.findings() == ["2 have identical copies: a = b"]
+
+
+def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None:
+    for number in range(3):
+        films.film(f"{number}.mp4", moving(number))
+    films.film("large.mp4", moving(4, size=(96, 128)))
+    films.film("tiny.mp4", moving(5, size=(24, 24)))
+    films.film("dark.mp4", [*moving(6, 4), *[grey(0)] * 3, *moving(7, 4)])
+    films.film("black.mp4", [grey(0)])
+    assert sorted(films.findings()) == [
+        "1 are smaller than 32 px: tiny.mp4",
+        "2 have another size than the most common one: large.mp4 (128×96), tiny.mp4 (24×24)",
+        "2 have frames of one colour only: dark.mp4 (3 frames, the first at 0:00.4), "
+        "black.mp4 (1 frame, the first at 0:00.0)",
+    ]
+
+
+def test_a_damaged_film_is_a_finding(films: Films) -> None:
+    films.film("a.mp4", moving(1))
+    broken = films.film("b.mkv", moving(2, 30))
+    gone = films.film("c.mp4", moving(3))
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    gone.unlink()
+    found = inspect_dataset(films)
+    findings = " | ".join(found.findings)
+    assert "b.mkv" in findings
+    assert "there is no file" in findings
+    assert found.counts == {("train", "good"): 50}
+    assert 10 < found.sizes["64×48"] < 40, "what can be read is counted"
+
+
+def test_progress_reaches_its_end(films: Films) -> None:
+    steps: list[int] = []
+
+    class Counting(Progress):
+        @contextmanager
+        def task(self, label: str, total: int) -> Iterator[Advance]:
+            yield steps.append
+            assert sum(steps) == total == 41
+
+    films.film("a.mp4", moving(1))
+    broken = films.film("b.mkv", moving(2, 30))
+    films.put("c.png", noise(1))
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    inspect_dataset(films, Counting())
+    assert steps

@@ -23,21 +23,35 @@ LAYERS = (
     ("interfaces", "hookspecs"),
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
     ("frames",),
-    ("batches", "runs", "calibration", "smoothing", "statistics", "outcomes", "sources", "nn", "overlay", "places"),
-    ("clips", "footage", "events", "event_files", "spans"),
-    ("live", "annotated_video", "score_strip", "timeline"),
+    (
+        "batches",
+        "runs",
+        "calibration",
+        "smoothing",
+        "statistics",
+        "outcomes",
+        "sources",
+        "nn",
+        "overlay",
+        "places",
+        "truth",
+    ),
+    ("clips", "footage", "events", "event_files", "spans", "resampling"),
+    ("live", "annotated_video", "score_strip", "timeline", "clip_outcomes"),
     ("arrivals", "annotated_frame"),
     ("annotation",),
-    ("training_data", "unfinished"),
+    ("training_data", "unfinished", "contact_sheet"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions", "watching"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
+    ("ui",),
     ("cli", "__main__"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "cache", "storage", "options", "frames", "video", "nn"}
-HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av")
+DRAWN = {"adkit.testing.parts", "adkit.testing.conveyor"}  # the data of `demo`
+HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi")
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -109,6 +123,15 @@ def test_a_module_imports_from_its_own_line_and_those_above(module: str) -> None
     assert not below, f"{module} stands above {sorted(below)}"
 
 
+@pytest.mark.parametrize("module", [module for module in SOURCES if part_of(module) in ("cli", "ui")])
+def test_the_page_and_the_command_line_stand_beside_each_other(module: str) -> None:
+    found = {name for name in of_adkit(imports(SOURCES[module])) if part_of(name) in ("cli", "ui")}
+    if part_of(module) == "ui":
+        assert not {name for name in found if part_of(name) == "cli"}
+    elif module != "adkit.cli.commands.ui":
+        assert not {name for name in found if part_of(name) == "ui"}
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module: of_adkit(imports(path)) - {module} for module, path in SOURCES.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
@@ -125,7 +148,7 @@ def test_a_plugin_imports_only_what_is_offered_to_plugins(module: str) -> None:
     found = imports(PLUGIN_SOURCES[module])
     others = {name for name in found if name.startswith("adkit_") and name.split(".")[0] != module.split(".")[0]}
     assert not others, f"{module} imports another plugin"
-    inner = {name for name in of_adkit(found) if part_of(name) not in FOR_PLUGINS and name != "adkit.testing.parts"}
+    inner = {name for name in of_adkit(found) if part_of(name) not in FOR_PLUGINS and name not in DRAWN}
     assert not inner, f"{module} imports from inside adkit"
 
 

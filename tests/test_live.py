@@ -18,7 +18,7 @@ from adkit.types import Batch, Prediction
 from adkit.video import video_times
 from adkit.watching import Settings, Watch
 from adkit.workflows import open_judge
-from tests.films import film, film_registry, fit_film
+from tests.watched import film, film_registry, fit_film
 
 Serve = Callable[[socket.socket, int], None]
 """What is done with each connection, and its number."""

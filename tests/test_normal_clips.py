@@ -13,8 +13,8 @@ from adkit.normals import fresh_normals
 from adkit.recalibration import recalibrate
 from adkit.registry import Registry
 from adkit.runs import Run
-from tests.films import film, film_registry, fit_film
 from tests.greys import paint
+from tests.watched import film, film_registry, fit_film
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from adkit.footage import Footage
 from adkit.watching import Settings, Watch
 from adkit.workflows import open_judge
 from tests.browser import played
-from tests.films import film, film_registry, fit_film
+from tests.watched import film, film_registry, fit_film
 
 
 def test_a_browser_plays_an_annotated_video(tmp_path: Path) -> None:

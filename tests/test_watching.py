@@ -24,8 +24,8 @@ from adkit.spans import Span
 from adkit.video import Video, video_times
 from adkit.watching import Settings, Watch, Watched
 from adkit.workflows import Judge, open_judge
-from tests.films import RATE, film, film_registry, fit_film, picture
 from tests.videos import write_video
+from tests.watched import RATE, film, film_registry, fit_film, picture
 
 WRONG = range(30, 50)
 

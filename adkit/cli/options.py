@@ -42,7 +42,7 @@ ScorerOption = Annotated[
     str | None,
     typer.Option(
         "--scorer",
-        help="How a map becomes a score: max, mean, top1, quantile:q=0.99.",
+        help="How a map becomes a score: max, mean, top1, top5, quantile:q=0.99.",
         show_default="the method's",
     ),
 ]

@@ -25,14 +25,14 @@ import numpy as np
 from adkit.calibration import Rule
 from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
-from adkit.errors import AdkitError, DatasetError
-from adkit.evaluation import Evaluation, evaluate
+from adkit.errors import DatasetError
+from adkit.evaluation import Evaluation, evaluate, metrics_with_value, resampling_seed
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
+from adkit.resampling import RESAMPLES, resampled
 from adkit.runs import LONGEST_CATEGORY, Run
 from adkit.sources import content_hashes, data_hash
-from adkit.statistics import bootstrap_weights
 from adkit.storage import checksum, whole_folder
 from adkit.types import Sample
 from adkit.workflows import FitRequest, fit, open_judge, open_scorer
@@ -40,11 +40,10 @@ from adkit.workflows import FitRequest, fit, open_judge, open_scorer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RESAMPLES = 2000
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 3
+FORMAT = 4
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -54,7 +53,7 @@ class Category:
 
     dataset: Dataset
     train_hash: str
-    test_hash: str  # masks included
+    test_hash: str  # masks and truth included
 
     @classmethod
     def of(cls, dataset: Dataset) -> Category:
@@ -66,9 +65,22 @@ class Category:
                 hint="add folders of defective images, or leave it out",
             )
         masks = [Sample.still(f"mask of {one.id}", one.mask.path) for one in test if one.mask]
-        return cls(
-            dataset, data_hash(content_hashes(dataset.samples("train"))), data_hash(content_hashes([*test, *masks]))
-        )
+        hashes = content_hashes([*test, *masks])
+        for one in test:  # the truth of a clip's frames is in none of their files
+            hashes[one.id] += f" {one.anomalous} {one.kind}"
+        return cls(dataset, data_hash(content_hashes(dataset.samples("train"))), data_hash(hashes))
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCounts:
+    """What a run's threshold does to clips."""
+
+    names: tuple[str, ...]  # of the clips
+    unit: str  # what the promise counts: "clip", or pieces of one
+    normal: int  # so many of them are normal
+    flagged: int
+    events: int
+    missed: int
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ class Cell:
     scores: NDArray[np.float64]
     anomalous: NDArray[np.bool_]
     replicates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # metric -> (R,)
+    clips: ClipCounts | None = None  # None: still images
 
 
 def cell_key(candidate: Candidate, category: Category, seed: int, rule: Rule, registry: Registry) -> dict[str, Any]:
@@ -155,6 +168,7 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
             named.pop("scores"),
             named.pop("anomalous"),
             {name.removeprefix(_OF): values for name, values in named.items()},
+            _counts_from(record["clips"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -222,6 +236,7 @@ def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Regi
         evaluation.scores,
         evaluation.anomalous,
         _replicates(evaluation, registry),
+        _counts(evaluation),
     )
 
 
@@ -230,6 +245,7 @@ def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: C
     arrays: dict[str, Any] = {_OF + name: values for name, values in _replicates(evaluation, registry).items()}
     np.savez_compressed(buffer, **{**arrays, "scores": evaluation.scores, "anomalous": evaluation.anomalous})
     metrics, why_undefined = _figures(evaluation)
+    counts = _counts(evaluation)
     record = {
         "key": key,
         "run": evaluation.run.folder.name,
@@ -238,6 +254,7 @@ def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: C
         "threshold": evaluation.threshold.value,
         "expected_rate": evaluation.threshold.expected_rate,
         "cost": asdict(cost),
+        "clips": asdict(counts) if counts else None,
         "ids": [sample.id for sample in evaluation.samples],
         "scores_sha256": checksum(buffer.getvalue()),
     }
@@ -246,36 +263,36 @@ def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: C
 
 
 def _figures(evaluation: Evaluation) -> tuple[dict[str, float | None], dict[str, str]]:
-    """The metrics' values, and why those that are undefined are so."""
-    values = {name: metric.value for name, metric in evaluation.metrics.items()}
-    why = {
-        name: metric.why_undefined or "not defined"
-        for name, metric in evaluation.metrics.items()
-        if metric.value is None
-    }
+    """The metrics' values, and why those that are undefined are so; none for the other sort of data."""
+    found = {name: evaluation.metrics[name] for name in evaluation.apt}
+    values = {name: metric.value for name, metric in found.items()}
+    why = {name: metric.why_undefined or "not defined" for name, metric in found.items() if metric.value is None}
     return values, why
 
 
-def _replicates(evaluation: Evaluation, registry: Registry) -> dict[str, NDArray[np.float64]]:
-    """Each defined metric in 2,000 resamples of the test split; the same resamples for every candidate.
+def _counts(evaluation: Evaluation) -> ClipCounts | None:
+    clips, found = evaluation.clips, evaluation.outcomes
+    if clips is None:
+        return None
+    return ClipCounts(
+        tuple(row.clip for row in clips.rows),
+        clips.unit,
+        found.false_alarms.total,
+        found.false_alarms.count,
+        found.misses.total,
+        found.misses.count,
+    )
 
-    A metric may compute its resamples more coarsely than its value: they are shifted so that both agree.
-    """
-    # The first row is the test split itself.
-    # The seed comes of the data: pairs within a category, independence between categories.
-    drawn = bootstrap_weights(evaluation.anomalous, RESAMPLES, seed=int(evaluation.test_hash[:8], 16))
-    weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
-    found = {}
-    for name, metric in evaluation.metrics.items():
-        if metric.value is None:
-            continue
-        try:
-            values = registry.metrics.get(name).load()().resampled(evaluation.evidence, weights)
-        except AdkitError:
-            continue  # two plugins claim the name
-        if values is not None and np.isfinite(values[0]):
-            found[name] = values[1:] + (metric.value - values[0])
-    return found
+
+def _counts_from(record: Mapping[str, Any] | None) -> ClipCounts | None:
+    return ClipCounts(**{**record, "names": tuple(record["names"])}) if record else None
+
+
+def _replicates(evaluation: Evaluation, registry: Registry) -> dict[str, NDArray[np.float64]]:
+    """Each defined metric in 2,000 resamples of the test split; the same resamples for every candidate."""
+    metrics = metrics_with_value(evaluation.metrics, registry)
+    seed = resampling_seed(evaluation.evidence, evaluation.test_hash)
+    return resampled(evaluation.evidence, metrics, resamples=RESAMPLES, seed=seed)
 
 
 def _cost(run: Run, decode_ms: float, predict_ms: float, peak_memory_bytes: int) -> Cost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from adkit.calibration import Rule
@@ -19,7 +20,7 @@ from adkit.comparison.cells import (
 )
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
-from adkit.errors import AdkitError, DatasetError, OptionError, RunError, StorageError
+from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation import evaluate
 from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
@@ -94,7 +95,7 @@ def compare(
                 failures[place] = error.message
                 note(f"{candidate.name} on {category.dataset.spec}, seed {seed}: {error.message} ({error.hint})")
             advance(1)
-    result = compare_cells(candidates, specs, seeds, list(cells.values()), failures)
+    result = compare_cells(candidates, specs, seeds, list(cells.values()), failures, _lower_is_better(registry))
     if not result.runs:
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
@@ -136,4 +137,14 @@ def compare_runs(
         for name, run in zip(names, runs, strict=True)
     ]
     seeds = {run.record.seed for run in runs}
-    return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {})
+    return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {}, _lower_is_better(registry))
+
+
+def _lower_is_better(registry: Registry) -> set[str]:
+    """The metrics of which that holds; those that two plugins claim have no figures."""
+    found = set()
+    for name in registry.metrics.names():
+        with suppress(PluginError):
+            if not registry.metrics.get(name).load().higher_is_better:
+                found.add(name)
+    return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from adkit.batches import FrameBatches
+from adkit.clips import are_stills
 from adkit.types import Sample
 from adkit.workflows import Judge, to_predictions
 
@@ -61,7 +62,13 @@ class PeakMemory:
 
 
 def time_images(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
-    """(decode, predict) in ms an image: medians over a few samples, one at a time; the first only warms up."""
+    """(decode, predict) in ms an image or frame, over a few samples; the first only warms up.
+
+    Of still images these are medians, one at a time. Of clips they are of consecutive frames, as a stream takes them:
+    decoding is the mean, for a frame is decoded from those before it.
+    """
+    if not are_stills(samples):
+        return _time_frames(judge, [sample for sample in samples if sample.clip == samples[0].clip])
     decoding, predicting = [], []
     window, size = judge.method.window, judge.method.frame_size
     for sample in [samples[0], *samples[:TIMED_IMAGES]]:
@@ -72,3 +79,17 @@ def time_images(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
         predicting.append(time.perf_counter() - decoded)
         decoding.append(decoded - started)
     return 1000 * statistics.median(decoding[1:]), 1000 * statistics.median(predicting[1:])
+
+
+def _time_frames(judge: Judge, clip: Sequence[Sample]) -> tuple[float, float]:
+    window, size, stream = judge.method.window, judge.method.frame_size, judge.method.stream()
+    frames = clip[: TIMED_IMAGES + 1]
+    started = time.perf_counter()
+    batches = list(FrameBatches(frames, size, window=window, batch_size=1))
+    decoding = (time.perf_counter() - started) / len(frames)
+    predicting = []
+    for batch in batches:
+        started = time.perf_counter()
+        to_predictions(batch.ids, batch.clips, stream(batch))
+        predicting.append(time.perf_counter() - started)
+    return 1000 * decoding, 1000 * statistics.median(predicting[1:] or predicting)

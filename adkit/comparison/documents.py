@@ -6,16 +6,23 @@ from dataclasses import asdict
 from typing import Any
 
 from adkit.calibration import CERTAINTY
-from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Figure
+from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Decisions, Figure
 from adkit.outcomes import Rate
 from adkit.statistics import Interval
 
-HEADLINE = "image_auroc"
-LEGEND = (
-    f"Means over seeds; intervals of {CERTAINTY:.0%} from resampled test images, of image_auroc after DeLong. "
-    "* lies below the best of its category by more than the noise of the test images "
-    f"(p < {LEVEL:g} after Holm over all pairs)."
-)
+HEADLINES = ("image_auroc", "frame_auroc")
+
+
+def legend(comparison: Comparison) -> str:
+    """What the figures are, and what their intervals are of."""
+    sources = f"intervals of {CERTAINTY:.0%} from resampled test images, of image_auroc after DeLong"
+    if comparison.of_clips:
+        by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
+        sources = by_clip if comparison.things == "test clips" else f"{sources}; of films, {by_clip}"
+    return (
+        f"Means over seeds; {sources}. * is worse than the best of its category by more than the noise of the "
+        f"{comparison.things} (p < {LEVEL:g} after Holm over all pairs)."
+    )
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -48,12 +55,19 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "category": category,
             "candidate": name,
-            "defects caught": caught(decisions.misses),
-            "good flagged": counted(decisions.false_alarms),
+            **_decided(decisions),
             "promised": f"{decisions.expected_rate:.1%}",
         }
         for (category, name), decisions in comparison.decisions.items()
     ]
+
+
+def _decided(decisions: Decisions) -> dict[str, str]:
+    """Images and clips may stand in one table, so both have the same columns."""
+    misses, alarms = caught(decisions.misses), counted(decisions.false_alarms)
+    if decisions.unit == "image":
+        return {"defects caught": misses, "good flagged": alarms}
+    return {"defects caught": f"{misses} events", "good flagged": f"{alarms} normal {decisions.unit}s"}
 
 
 def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -63,7 +77,7 @@ def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "category": category,
             "candidate": name,
             "fit s": f"{expense.fit_s:.1f}",
-            "ms/image": f"{expense.predict_ms:.1f}",
+            "ms/frame" if comparison.of_clips else "ms/image": f"{expense.predict_ms:.1f}",
             "decode ms": f"{expense.decode_ms:.1f}",
             "peak MB": f"{expense.peak_memory_bytes / 1e6:.0f}" if expense.peak_memory_bytes else None,
             "model MB": f"{expense.model_bytes / 1e6:.3g}",
@@ -78,6 +92,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "candidates": [asdict(candidate) for candidate in comparison.candidates],
         "categories": list(comparison.categories),
         "seeds": list(comparison.seeds),
+        "of_clips": sorted(comparison.of_clips),
         "figures": metric_rows(comparison),
         "by_seed": [
             {"metric": metric, "category": category, "candidate": name, "values": list(figure.by_seed)}
@@ -105,7 +120,12 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def as_markdown(comparison: Comparison) -> str:
     """Tables for a README: one for each metric, then decisions and cost."""
-    lines = ["# Comparison", "", f"{LEGEND} The best is bold. Seeds: {', '.join(map(str, comparison.seeds))}.", ""]
+    lines = [
+        "# Comparison",
+        "",
+        f"{legend(comparison)} The best is bold. Seeds: {', '.join(map(str, comparison.seeds))}.",
+        "",
+    ]
     for metric in comparison.metrics:
         lines += [f"## {metric}", "", *_table(["candidate", *comparison.rows])]
         for candidate in comparison.candidates:
@@ -123,7 +143,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The metric that stands for the others where there is room for one."""
-    return HEADLINE if HEADLINE in comparison.metrics else comparison.metrics[0]
+    return next((name for name in HEADLINES if name in comparison.metrics), comparison.metrics[0])
 
 
 def figure_text(figure: Figure) -> str:

@@ -1,15 +1,15 @@
 """From cells to figures: means, paired intervals, and what of the differences is more than noise.
 
-Within a category the test images are resampled, the same ones for every candidate (paired, stratified bootstrap);
-image AUROCs have DeLong's interval and test (1988). Across categories a category is one observation (Demšar 2006).
-Seeds are a level of their own: a figure is the mean over seeds, its interval is of the test images, and the
-spread over seeds stands beside it.
+Within a category the test images, or whole test clips, are resampled, the same ones for every candidate (paired,
+stratified bootstrap); image AUROCs have DeLong's interval and test (1988). Across categories a category is one
+observation (Demšar 2006). Seeds are a level of their own: a figure is the mean over seeds, its interval is of the test
+images or clips, and the spread over seeds stands beside it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from adkit.comparison.cells import Cell
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
 from adkit.outcomes import Rate
+from adkit.resampling import interval_of
 from adkit.statistics import (
     Delong,
     Friedman,
@@ -49,7 +50,7 @@ class Figure:
 
     value: float | None  # the mean over seeds
     why_undefined: str | None = None
-    interval: Interval | None = None  # 95 %, from resampled test images; None: the metric cannot be resampled
+    interval: Interval | None = None  # 95 %, from resampled test images or clips; None: the metric cannot be resampled
     by_seed: tuple[float, ...] = ()
     is_best: bool = False
     difference: float | None = None  # to the best
@@ -58,7 +59,7 @@ class Figure:
 
     @property
     def is_worse(self) -> bool:
-        """Whether it lies below the best by more than noise."""
+        """Whether it is worse than the best by more than noise."""
         return self.p_value is not None and self.p_value < LEVEL
 
 
@@ -66,9 +67,10 @@ class Figure:
 class Decisions:
     """What the runs' own thresholds do to the test split, all seeds together; the interval is of one seed's count."""
 
-    false_alarms: tuple[Rate, ...]  # one for each seed
-    misses: tuple[Rate, ...]
+    false_alarms: tuple[Rate, ...]  # one for each seed; of good images, or of normal clips or their pieces
+    misses: tuple[Rate, ...]  # of anomalous images, or of events
     expected_rate: float
+    unit: str = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,14 @@ class Comparison:
     across: Mapping[str, AcrossCategories]  # metric
     runs: Mapping[tuple[str, str], tuple[str, ...]]  # (category, candidate) -> folders, one for each seed
     failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    of_clips: frozenset[str] = frozenset()  # the categories whose test split has clips, not still images
+
+    @property
+    def things(self) -> str:
+        """What is resampled, in the plural."""
+        if not self.of_clips:
+            return "test images"
+        return "test clips" if self.of_clips >= set(self.categories) else "test images (test clips, of films)"
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -123,8 +133,12 @@ def compare_cells(
     seeds: Sequence[int],
     cells: Sequence[Cell],
     failures: Mapping[tuple[str, str, int], str],
+    lower_is_better: Collection[str] = (),
 ) -> Comparison:
-    """The comparison of these cells; raises RunError when those of one category were judged on different data."""
+    """The comparison of these cells; raises RunError when those of one category were judged on different data.
+
+    Of all metrics but those in `lower_is_better`, higher is better.
+    """
     group: Group = {(category, one.name): [] for category in categories for one in candidates}
     for cell in sorted(cells, key=lambda cell: cell.seed):
         group[cell.category, cell.candidate].append(cell)
@@ -136,11 +150,13 @@ def compare_cells(
     for metric in metrics:
         for category in categories:
             row = {one.name: _figure(metric, category, one.name, complete, failures) for one in candidates}
-            tested = _against_best(row, _tests(metric, category, complete), significance=True)
+            tests = _tests(metric, category, complete)
+            tested = _against_best(row, tests, significance=True, lower=metric in lower_is_better)
             figures |= {(metric, category, name): figure for name, figure in tested.items()}
         if len(categories) > 1:
             row = {one.name: _mean_figure(metric, categories, one.name, figures, complete) for one in candidates}
-            tested = _against_best(row, _mean_tests(metric, complete), significance=False)
+            tests = _mean_tests(metric, complete)
+            tested = _against_best(row, tests, significance=False, lower=metric in lower_is_better)
             figures |= {(metric, ALL, name): figure for name, figure in tested.items()}
     return Comparison(
         tuple(candidates),
@@ -150,15 +166,20 @@ def compare_cells(
         figures,
         {place: _decisions(found) for place, found in complete.items()},
         {place: _expense(found) for place, found in complete.items()},
-        _across(metrics, categories, [one.name for one in candidates], figures),
+        _across(metrics, categories, [one.name for one in candidates], figures, lower_is_better),
         {place: tuple(cell.run for cell in found) for place, found in complete.items()},
         failures,
+        frozenset(cell.category for cell in cells if cell.clips),
     )
 
 
 def _require_same_data(category: str, cells: Sequence[Cell]) -> None:
     for cell in cells[1:]:
-        if cell.test_hash != cells[0].test_hash or cell.ids != cells[0].ids:
+        same = cell.test_hash == cells[0].test_hash and cell.ids == cells[0].ids
+        if cell.clips and cells[0].clips and cell.ids != cells[0].ids:
+            # One may judge every frame, the other one in ten: the clips are the same, and they are what is resampled.
+            same = cell.clips.names == cells[0].clips.names
+        if not same:
             raise RunError(
                 f"{cells[0].run} and {cell.run} were judged on different test images of {category}",
                 hint="compare runs of the same data; adkit eval judges a run anew",
@@ -183,8 +204,8 @@ def _figure(
     if len(values) < len(cells):
         why = next(cell.why_undefined.get(metric, "not defined") for cell in cells if cell.metrics.get(metric) is None)
         return Figure(None, why)
-    interval = _interval(_replicates(metric, cells))
-    if metric == DELONG_METRIC:
+    interval = interval_of(_replicates(metric, cells))
+    if metric == DELONG_METRIC and not cells[0].clips:
         found = delong([[cell.scores for cell in cells]], cells[0].anomalous)
         anomalous = int(cells[0].anomalous.sum())
         normal = len(cells[0].anomalous) - anomalous
@@ -218,15 +239,7 @@ def _mean_figure(
     by_seed: tuple[float, ...] = ()
     if len({len(part.by_seed) for part in parts}) == 1:
         by_seed = tuple(np.mean([part.by_seed for part in parts], axis=0).tolist())
-    return Figure(float(np.mean(values)), None, _interval(replicates), by_seed)
-
-
-def _interval(replicates: NDArray[np.float64] | None) -> Interval | None:
-    """None also where all resamples agree: that says that nothing varied, not that nothing is uncertain."""
-    if replicates is None or np.isnan(replicates).all():
-        return None
-    found = percentile_interval(replicates)
-    return found if found.low < found.high else None
+    return Figure(float(np.mean(values)), None, interval_of(replicates), by_seed)
 
 
 def _difference_interval(differences: NDArray[np.float64] | None) -> Interval | None:
@@ -279,7 +292,9 @@ def _tests(metric: str, category: str, complete: Group) -> _Tests:
     here = {name: cells for (place, name), cells in complete.items() if place == category}
     found = {name: _replicates(metric, cells) for name, cells in here.items()}
     known = {name: values for name, values in found.items() if values is not None}
-    if metric != DELONG_METRIC or len({len(cells) for cells in here.values()}) != 1:
+    # DeLong's variance is that of independent samples: frames of clips are none.
+    of_clips = any(cell.clips for cells in here.values() for cell in cells)
+    if metric != DELONG_METRIC or of_clips or len({len(cells) for cells in here.values()}) != 1:
         return _Tests(known)
     scores = np.stack([[cell.scores for cell in cells] for cells in here.values()])
     return _Tests(known, delong(scores, next(iter(here.values()))[0].anomalous), tuple(here))
@@ -294,7 +309,7 @@ def _mean_tests(metric: str, complete: Group) -> _Tests:
     return _Tests({name: values for name, values in found.items() if values is not None})
 
 
-def _against_best(row: Mapping[str, Figure], tests: _Tests, *, significance: bool) -> dict[str, Figure]:
+def _against_best(row: Mapping[str, Figure], tests: _Tests, *, significance: bool, lower: bool) -> dict[str, Figure]:
     """The figures with their differences to the best, its intervals and, where asked for, p-values.
 
     Holm's correction is over all pairs of candidates: which of them is best was not known beforehand.
@@ -302,7 +317,8 @@ def _against_best(row: Mapping[str, Figure], tests: _Tests, *, significance: boo
     defined = {name: figure.value for name, figure in row.items() if figure.value is not None}
     if len(defined) < 2:
         return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}
-    best = max(defined, key=lambda name: round(defined[name], _EQUAL_DIGITS))
+    sign = -1 if lower else 1
+    best = max(defined, key=lambda name: sign * round(defined[name], _EQUAL_DIGITS))
     pairs = list(itertools.combinations(defined, 2))
     raw = [tests.p_value(*pair) for pair in pairs] if significance else [float("nan")] * len(pairs)
     adjusted = dict(zip(map(frozenset, pairs), holm(np.array(raw)).tolist(), strict=True))
@@ -326,6 +342,7 @@ def _across(
     categories: Sequence[str],
     candidates: Sequence[str],
     figures: Mapping[tuple[str, str, str], Figure],
+    lower_is_better: Collection[str],
 ) -> dict[str, AcrossCategories]:
     """Tests with a category as one observation, where their number allows it; Holm's correction is over metrics."""
     if len(candidates) < 2:
@@ -348,7 +365,7 @@ def _across(
         elif len(candidates) == 2:
             found[metric] = AcrossCategories(p_value=wilcoxon(whole[:, 0], whole[:, 1]), categories=len(whole))
         else:
-            result = friedman(whole)
+            result = friedman(-whole if metric in lower_is_better else whole)
             found[metric] = AcrossCategories(None, result.p_value, result, len(whole))
     tested = [metric for metric in metrics if found[metric].p_value is not None]
     raw = np.array([found[metric].p_value for metric in tested], dtype=np.float64)
@@ -358,10 +375,19 @@ def _across(
 
 
 def _decisions(cells: Sequence[Cell]) -> Decisions:
+    expected = float(np.mean([cell.expected_rate for cell in cells]))
+    counts = [cell.clips for cell in cells if cell.clips]
+    if counts:
+        return Decisions(
+            tuple(Rate.counted(one.flagged, one.normal) for one in counts),
+            tuple(Rate.counted(one.missed, one.events) for one in counts),
+            expected,
+            counts[0].unit,
+        )
     return Decisions(
         tuple(Rate.of(cell.scores[~cell.anomalous] > cell.threshold) for cell in cells),
         tuple(Rate.of(cell.scores[cell.anomalous] <= cell.threshold) for cell in cells),
-        float(np.mean([cell.expected_rate for cell in cells])),
+        expected,
     )
 
 

@@ -59,6 +59,10 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
     def distances(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w), how far each patch is from normal; on any device."""
 
+    def window_distances(self, frames: Tensor) -> Tensor:
+        """float32 (B, T, 3, H, W) -> (B, h, w); the last frame's alone, unless a method compares it with others."""
+        return self.distances(frames[:, -1])
+
     @abstractmethod
     def learned(self) -> dict[str, Tensor]:
         """What `learn` learned, for a run."""
@@ -98,7 +102,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        maps = self._smoothed(self.distances(batch.frames[:, -1]))
+        maps = self._smoothed(self.window_distances(batch.frames))
         return Prediction(maps=self._normalisation(maps) if self._normalisation else maps)
 
     def calibration(self) -> Prediction | None:

@@ -56,7 +56,7 @@ def _sentences(comparison: Comparison, metric: str, rows: Sequence[str]) -> list
         ]
         parts = [f"{row}: {best} is highest ({figures[best].value:.4f})"]
         if worse:
-            parts.append(f"above {', '.join(worse)} by more than the test images' noise")
+            parts.append(f"above {', '.join(worse)} by more than the {comparison.things}' noise")
         if noise:
             parts.append(f"not told apart from {', '.join(noise)}")
         found.append("; ".join(parts) + ".")

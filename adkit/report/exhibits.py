@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from adkit.interfaces import Progress
 from adkit.overlay import Scale
 from adkit.reconstructions import reconstructed
 from adkit.registry import Registry
-from adkit.report.gallery import Gallery, Picture, Shown, kind_of
+from adkit.report.gallery import Gallery, Picture, Shown
 from adkit.runs import Run
 from adkit.sources import content_hashes, open_datasets
 from adkit.types import Sample
@@ -59,7 +60,8 @@ def choose(
     normals = _oddest_normals(run, registry, root)
     shown = {} if evaluation is None else {position: _shown(evaluation, position) for position in chosen}
     samples = [one.sample for one in (*shown.values(), *normals)]
-    images = reconstructed(run, registry, samples, device=device, progress=progress)
+    footage = ([] if evaluation is None else evaluation.samples) + _calibrating(run, registry, root)
+    images = reconstructed(run, registry, samples, footage=footage, device=device, progress=progress)
     rebuilt = dict(zip((sample.id for sample in samples), images, strict=True))
     shown = {position: _with(one, rebuilt) for position, one in shown.items()}
 
@@ -78,10 +80,12 @@ def choose(
 
 def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
     """By kind, good parts first: the positions of its clearest and its least clear sample, by what they are."""
-    by_score = np.argsort(evaluation.scores, kind="stable").tolist()
+    by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
     ends = {}
     for kind in (row.kind for row in evaluation.kinds):
-        members = [position for position in by_score if kind_of(evaluation.samples[position]) == kind]
+        members = [position for position in by_score if evaluation.evidence.kinds[position] == kind]
+        if not members:  # of clips: frames that are the peak of nothing
+            continue
         anomalous = evaluation.anomalous[members[-1]]
         high, low = ("clearest", "least clear") if anomalous else ("highest score", "lowest score")
         ends[kind] = {high: members[-1]}
@@ -96,9 +100,9 @@ def _oddest_normals(run: Run, registry: Registry, root: Path | None) -> list[Sho
     predictions, seen = run.calibration(), run.seen()
     expected = {**seen.training, **seen.calibration}
     scores = sample_scores(predictions, open_scorer(record.scorer, registry), record.smoothing_s)
-    known = _training_samples(run, registry, root)
+    known = {sample.id: sample for sample in _calibrating(run, registry, root)}
     odd = []
-    for row in np.argsort(-scores, kind="stable")[:MOST_NORMALS].tolist():
+    for row in _highest_of_clips(scores, predictions.clips)[:MOST_NORMALS]:
         name = predictions.ids[row]
         # Images that were given to `adkit calibrate` have their path as their id.
         sample = known.get(name) or Sample.still(name, Path(name), anomalous=False, kind="good")
@@ -108,13 +112,25 @@ def _oddest_normals(run: Run, registry: Registry, root: Path | None) -> list[Sho
     return odd
 
 
-def _training_samples(run: Run, registry: Registry, root: Path | None) -> dict[str, Sample]:
+def _highest_of_clips(scores: NDArray[np.float64], clips: Sequence[str]) -> list[int]:
+    """The position of each clip's highest score, the highest of all first."""
+    found: dict[str, int] = {}
+    for row in np.argsort(-scores, kind="stable").tolist():
+        found.setdefault(clips[row], row)
+    return list(found.values())
+
+
+def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
+    """The samples that set the threshold, as far as they are of the training split; long clips as they were cut."""
     remembered = Path(run.record.root) if run.record.root else None
     try:
         (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
-        return {sample.id: sample for sample in dataset.samples("train")}
+        known = {sample.id: sample for sample in dataset.samples("train")}
     except (DatasetError, PluginError):
-        return {}  # the page says elsewhere that the data is gone
+        return []  # the page says elsewhere that the data is gone
+    predictions = run.calibration()
+    pairs = zip(predictions.ids, predictions.clips, strict=True)
+    return [replace(known[name], clip=clip) for name, clip in pairs if name in known]
 
 
 def _shown(evaluation: Evaluation, position: int) -> Shown:

@@ -24,10 +24,13 @@ from adkit.report.exhibits import choose
 from adkit.report.gallery import colour_ramp, kind_of
 from adkit.report.svg import plain
 from adkit.report.thresholds import threshold_steps
+from adkit.report.timelines import clips_of
 from adkit.report.training import training_of
 from adkit.runs import REPORT, Run
+from adkit.smoothing import SMOOTHING_S
 from adkit.statistics import looks_mixed
 from adkit.storage import refuse_folder, write_whole
+from adkit.video import clock
 from adkit.workflows import PIXEL_SHARE, calibrating_scores
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ def render_run(
     names, scores = calibrating_scores(run, registry)
     steps = threshold_steps(names, scores, threshold, evaluation)
     calibrate_command = plain(shlex.join(["adkit", "calibrate", run.argument]))
+    things = contents.things_of(threshold, evaluation)
+    clips = None if evaluation is None else clips_of(evaluation, steps)
     texts = contents.step_texts(steps, calibrate_command, evaluation)
     start = next(position for position, step in enumerate(steps) if step.chosen)
     histogram = plots.histogram(scores, [step.threshold.value for step in steps], start)
@@ -95,7 +100,8 @@ def render_run(
     context: dict[str, Any] = {
         "record": record,
         "threshold": threshold,
-        "things": "good parts" if threshold.unit == "image" else "normal clips",
+        "things": things,
+        "clips": clips,
         "wanted": _wanted(record.calibration.rule, threshold),
         "apart": _apart(names, scores),
         "evaluation": evaluation,
@@ -117,11 +123,11 @@ def render_run(
     }
     if evaluation is not None:
         context |= {
-            "headline": contents.headline(evaluation.outcomes),
+            "headline": contents.headline(evaluation.outcomes, things),
             "outcomes": evaluation.outcomes,
-            "auroc": evaluation.metrics.get("image_auroc"),
-            "promise_kept": contents.promise_kept(evaluation),
-            "rates": _markup(plots.rates(threshold, evaluation)),
+            "tiles": contents.tiles(evaluation, things),
+            "promise_kept": contents.promise_kept(evaluation, things),
+            "rates": _markup(plots.rates(threshold, evaluation, things)),
             "roc": _markup(plots.roc(evaluation)),
             "precision_recall": _markup(plots.precision_recall(evaluation)),
             "oracle_rows": contents.oracle_rows(evaluation),
@@ -154,12 +160,15 @@ def render(template: str, context: dict[str, Any]) -> str:
         "chance": words.chance,
         "whole": words.whole,
         "moment": words.moment,
+        "clock": clock,
         "kind_of": kind_of,
         "plain": lambda value: "–" if value is None else plain(str(value)),
     }
     style, script = (_text(name) for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
     page = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy), "version": __version__}
     return environment.get_template(template).render(context | page)
 
@@ -196,6 +205,9 @@ def _fit_command(run: Run) -> str:
     parts += ["--joint"] if record.joint else []
     parts += ["--seed", str(record.seed)]
     parts += ["--few", str(record.few)] if record.few else []
+    parts += ["--every", str(record.every)] if record.every > 1 else []
+    if record.threshold.unit == "clip" and record.smoothing_s != SMOOTHING_S:
+        parts += ["--smoothing", f"{record.smoothing_s:g}"]
     return shlex.join([*parts, *(["--root", record.root] if record.root else [])])
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.calibration import Threshold
+from adkit.calibration import Threshold, counted
+from adkit.clip_outcomes import ClipOutcomes
 from adkit.evaluation import Evaluation
-from adkit.outcomes import precision_recall_curve, roc_curve
+from adkit.outcomes import outcomes, precision_recall_curve, roc_curve
 from adkit.report.charts import (
     IntervalRow,
     Line,
@@ -23,6 +24,8 @@ from adkit.report.charts import (
 )
 from adkit.report.gallery import kind_of
 from adkit.report.svg import Ink
+from adkit.report.words import Things
+from adkit.statistics import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,17 +42,21 @@ class Histogram:
     positions: list[list[float]]  # of each step: one x for each chart, in their order
 
 
-def rates(threshold: Threshold, evaluation: Evaluation) -> dict[str, str]:
+def rates(threshold: Threshold, evaluation: Evaluation, things: Things) -> dict[str, str]:
     """The promise beside what was seen, as intervals, in both widths."""
     found = evaluation.outcomes
-    things = "good parts" if threshold.unit == "image" else "normal clips"
-    rows = [IntervalRow(f"promised: {things} flagged", threshold.expected_rate, 0, threshold.certain_rate, Ink.normal)]
+    rows = [
+        IntervalRow(f"promised: {things.good}s flagged", threshold.expected_rate, 0, threshold.certain_rate, Ink.normal)
+    ]
     if (share := found.false_alarms.share) is not None:
         interval = found.false_alarms.interval
-        rows.append(IntervalRow("seen: good parts flagged", share, interval.low, interval.high, Ink.good))
+        rows.append(IntervalRow(f"seen: {things.good}s flagged", share, interval.low, interval.high, Ink.good))
     if (share := found.misses.share) is not None:
         interval = found.misses.interval
-        rows.append(IntervalRow("seen: defects missed", share, interval.low, interval.high, Ink.defect))
+        if recall := evaluation.intervals.get("event_recall"):  # by clip
+            interval = Interval(1 - recall.high, 1 - recall.low)
+        if evaluation.clips is None or recall:
+            rows.append(IntervalRow(f"seen: {things.defect}s missed", share, interval.low, interval.high, Ink.defect))
     label = "Dots and 95% intervals: " + "; ".join(
         f"{row.title} {row.value:.1%}, {row.low:.1%} to {row.high:.1%}" for row in rows
     )
@@ -77,19 +84,25 @@ def roc(evaluation: Evaluation) -> str | None:
     curve = roc_curve(evaluation.scores, evaluation.anomalous)
     if curve is None:
         return None
-    found = evaluation.outcomes
-    marks = [
-        Mark(1 - (row.passing.share or 0), _caught_above(evaluation, row.threshold), Ink.oracle, hollow=True)
-        for row in found.oracle_passing
-    ]
+    # Of clips, the curves are of frames, as frame_auroc is.
+    found = outcomes(evaluation.scores, evaluation.anomalous, evaluation.threshold.value)
+    good, defects = ("normal frames", "anomalous frames") if evaluation.clips else ("good parts", "defects")
+    marks = (
+        []
+        if evaluation.clips
+        else [
+            Mark(1 - (row.passing.share or 0), _caught_above(evaluation, row.threshold), Ink.oracle, hollow=True)
+            for row in found.oracle_passing
+        ]
+    )
     marks.append(Mark(found.false_alarms.share or 0, 1 - (found.misses.share or 0), Ink.text))
     label = (
-        f"ROC curve. At the run's threshold {found.false_alarms.share:.1%} of the good parts are flagged and "
-        f"{marks[-1].y:.1%} of the defects are caught"
+        f"ROC curve. At the run's threshold {found.false_alarms.share:.1%} of the {good} are flagged and "
+        f"{marks[-1].y:.1%} of the {defects} are caught"
     )
     chance = Line((0, 1), (0, 1), Ink.line)
     lines = [chance, Line(curve.x, curve.y, Ink.good)]
-    return share_chart("roc", label, lines, marks, "good parts flagged", "defects caught")
+    return share_chart("roc", label, lines, marks, f"{good} flagged", f"{defects} caught")
 
 
 def precision_recall(evaluation: Evaluation) -> str | None:
@@ -97,26 +110,35 @@ def precision_recall(evaluation: Evaluation) -> str | None:
     curve = precision_recall_curve(evaluation.scores, evaluation.anomalous)
     if curve is None:
         return None
+    defects, kind = ("anomalous frames", "anomalous") if evaluation.clips else ("defects", "defective")
+    things = "frames" if evaluation.clips else "parts"
     caught = int((evaluation.called & evaluation.anomalous).sum())
     flagged = int(evaluation.called.sum())
     recall = caught / int(evaluation.anomalous.sum())
     marks = [Mark(recall, caught / flagged, Ink.text)] if flagged else []
     share = float(evaluation.anomalous.mean())
-    label = f"Precision-recall curve. At the run's threshold {recall:.1%} of the defects are caught; " + (
-        f"{caught / flagged:.1%} of what is flagged is defective" if flagged else "nothing is flagged"
+    label = f"Precision-recall curve. At the run's threshold {recall:.1%} of the {defects} are caught; " + (
+        f"{caught / flagged:.1%} of what is flagged is {kind}" if flagged else "nothing is flagged"
     )
     chance = Line((0, 1), (share, share), Ink.line)
     # Between two thresholds nothing is reached in between: precision jumps, so the curve is drawn in steps.
     lines = [chance, Line(curve.x, curve.y, Ink.good, steps=True)]
-    return share_chart("precision-recall", label, lines, marks, "defects caught", "flagged parts that are defective")
+    return share_chart(
+        "precision-recall", label, lines, marks, f"{defects} caught", f"flagged {things} that are {kind}"
+    )
 
 
 def distributions(
     normal_scores: NDArray[np.float64], threshold: Threshold, evaluation: Evaluation | None
 ) -> dict[str, str]:
-    """The scores of normal data, of the test's good parts and of each kind of defect, in both widths."""
+    """The scores of normal data, of the test's good parts and of each kind of defect, in both widths.
+
+    Of clips, the highest scores: of what set the threshold, of normal clips or pieces, and of each kind's events.
+    """
     strips = [Strip(f"normal, set the threshold · {len(normal_scores)}", normal_scores, Ink.normal)]
-    if evaluation is not None:
+    if evaluation is not None and evaluation.clips:
+        strips += _strips_of_clips(evaluation.clips, threshold)
+    elif evaluation is not None:
         kinds = np.array([kind_of(sample) for sample in evaluation.samples])
         for row in evaluation.kinds:
             chosen = kinds == row.kind
@@ -130,6 +152,21 @@ def distributions(
         name: strip_chart(f"scores-{name}", label, strips, threshold.value, "score", width)
         for name, width in WIDTHS.items()
     }
+
+
+def _strips_of_clips(clips: ClipOutcomes, threshold: Threshold) -> list[Strip]:
+    strips = []
+    if clips.normal:
+        flagged = sum(part.score > threshold.value for part in clips.normal)
+        title = f"normal {clips.unit}s · {flagged} of {len(clips.normal)} flagged"
+        strips.append(Strip(title, np.array([part.score for part in clips.normal]), Ink.good))
+    missed = set(clips.missed)
+    for kind in sorted({event.kind for event in clips.events}):
+        events = [event for event in clips.events if event.kind == kind]
+        caught = sum(event not in missed for event in events)
+        title = f"{kind} · {caught} of {counted(len(events), 'event')} caught"
+        strips.append(Strip(title, np.array([event.score for event in events]), Ink.defect))
+    return strips
 
 
 def _caught_above(evaluation: Evaluation, threshold: float) -> float:

@@ -36,6 +36,7 @@ class Step:
     false_alarms: int | None  # in the test split; None without one
     misses: int | None
     in_table: bool  # one of the few for a table
+    alarms: NDArray[np.bool_] | None = None  # (N,) frames of events that it would find; None: no clips
 
 
 def threshold_steps(
@@ -51,11 +52,9 @@ def threshold_steps(
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
         threshold = threshold_from(scores, Rule("expected", parse_rate(rate)), own.unit)
-        alarms = misses = None
+        alarms = misses = found = None
         if evaluation is not None:
-            called = evaluation.scores > threshold.value
-            alarms = int((called & ~evaluation.anomalous).sum())
-            misses = int((~called & evaluation.anomalous).sum())
+            alarms, misses, found = _decided(evaluation, threshold.value)
         steps.append(
             Step(
                 threshold,
@@ -65,9 +64,22 @@ def threshold_steps(
                 alarms,
                 misses,
                 rank in _IN_TABLE or rank in (own.rank, ranks[-1]),
+                found,
             )
         )
     return steps
+
+
+def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None]:
+    """False alarms and misses of images; of clips, of what the promise counts and of events, and the alarms."""
+    clips = evaluation.clips
+    if clips is None:
+        called = evaluation.scores > threshold
+        return int((called & ~evaluation.anomalous).sum()), int((~called & evaluation.anomalous).sum()), None
+    alarms = evaluation.alarms_at(threshold)
+    flagged = sum(part.score > threshold for part in clips.normal)
+    missed = sum(not alarms[event.frames.start : event.frames.stop].any() for event in clips.events)
+    return flagged, missed, alarms
 
 
 def offered_ranks(count: int, own: int) -> list[int]:

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """What a page is about: parts in pictures, or events in clips. All in the singular, all with a plural in s."""
+
+    sample: str
+    good: str  # what a false alarm is counted by
+    defective: str  # what can be missed
+    defect: str
+
+
+PARTS = Things("image", "good part", "defective part", "defect")
+
+
+def of_clips(unit: str) -> Things:
+    """The words for clips of which the threshold counts such units."""
+    return Things("frame", f"normal {unit}", "event", "event")
 
 
 def percent(share: float | None, digits: int = 1) -> str:

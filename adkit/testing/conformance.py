@@ -10,8 +10,9 @@ Each check raises AssertionError with a sentence that says what the plugin did a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,53 +22,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.errors import DatasetError
-from adkit.frames import resize
 from adkit.interfaces import Dataset, Evidence, Method, Metric, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs import Run
 from adkit.testing.parts import GOOD, draw_part
+from adkit.testing.sameness import check_same, joined
+from adkit.testing.streams import check_stream
+from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, FrameBatches, moving_frames, synthetic_frames
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
 from adkit.workflows import FitRequest, fit
 
 TRAINING_FRAMES = 8
-TOLERANCE = 1e-3
-"""Two ways to the same result may differ by this share of the results' range."""
 RESAMPLING_TOLERANCE = 2e-2
 """A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""
 
 
-class FrameBatches:
-    """Batches of synthetic parts in memory, walkable again and again."""
-
-    def __init__(self, frames: torch.Tensor, batch_size: int = 3) -> None:
-        self.frames = frames  # float32 (N, T, 3, H, W)
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, len(self.frames), self.batch_size):
-            yield self.batch(range(first, min(first + self.batch_size, len(self.frames))))
-
-    def batch(self, rows: range) -> Batch:
-        """The batch of these rows."""
-        names = tuple(f"part/{row}" for row in rows)
-        return Batch(self.frames[rows.start : rows.stop], names, names)
-
-
-def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0) -> torch.Tensor:
-    """float32 (count, window, 3, H, W): normal synthetic washers."""
-    frames = []
-    for number in range(count):
-        picture, _ = draw_part("washer", np.random.default_rng([seed, number]))
-        frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
-    return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
-
-
 def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | None = None) -> None:
-    """Fits the method on a few synthetic parts and checks everything that the core relies on."""
+    """Fits the method on a few synthetic parts (or clips) and checks everything that the core relies on."""
     model = options_of(method_class)
     for name, field in model.model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
@@ -78,31 +50,38 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
     height, width = method.frame_size
     assert min(height, width) > 0, f"frame_size is {method.frame_size}"
     assert method.window >= 1, f"window is {method.window}"
-    frames = synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window)
-    batches = FrameBatches(frames)
+    batches = _training_batches(method)
     method.fit(batches, Silent())
     batch = batches.batch(range(3))
     prediction = method.predict(batch)
-    _check_prediction(prediction, 3, method_class)
+    _check_prediction(prediction, 3, method)
 
     singles = [method.predict(batches.batch(range(row, row + 1))) for row in range(3)]
-    _check_same(prediction, _joined(singles), "one by one", "in a batch")
-    _check_same(prediction, method.predict(batch), "again", "the first time")
+    check_same(prediction, joined(singles), "one by one", "in a batch")
+    check_same(prediction, method.predict(batch), "again", "the first time")
 
     again = method_class(parsed, seed=3)
     again.fit(batches, Silent())
-    _check_same(prediction, again.predict(batch), "fitted again with the same seed", "fitted once")
+    check_same(prediction, again.predict(batch), "fitted again with the same seed", "fitted once")
 
     state = method.state()
     for name, value in state.items():
         assert isinstance(value, torch.Tensor), f"state()[{name!r}] is a {type(value).__name__}, not a tensor"
     restored = method_class(parsed, seed=3)
     restored.load_state({name: value.clone() for name, value in state.items()})
-    _check_same(prediction, restored.predict(batch), "restored from its state", "fitted")
+    check_same(prediction, restored.predict(batch), "restored from its state", "fitted")
 
-    _check_calibration(method)
-    constant = Batch(torch.full_like(frames[:1], 0.5), ("constant",), ("constant",))
-    _check_prediction(method.predict(constant), 1, method_class)
+    _check_calibration(method, len(batches))
+    moving = moving_frames(method.frame_size).frames[:, 0]
+    check_stream(method, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
+    constant = Batch(torch.full_like(batch.frames[:1], 0.5), ("constant",), ("constant",))
+    _check_prediction(method.predict(constant), 1, method)
+
+
+def _training_batches(method: Method[Any]) -> FrameBatches:
+    if method.temporal:
+        return moving_frames(method.frame_size)
+    return FrameBatches(synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window))
 
 
 def check_no_leak(method: str, registry: Registry, folder: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -111,8 +90,11 @@ def check_no_leak(method: str, registry: Registry, folder: Path, options: Mappin
     State, results on normal data, thresholds and record must be the same each time, to the last bit: whatever
     changes came from the test split. `folder` takes the synthetic parts and the runs.
     """
-    least = registry.methods.get(method).load().least_samples
-    dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * least))
+    method_class = registry.methods.get(method).load()
+    if method_class.temporal:
+        dataset = _Parts(folder / "parts", CLIPS * CLIP_FRAMES, CLIP_FRAMES)
+    else:
+        dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * method_class.least_samples))
 
     def fitted(name: str, seen: Dataset) -> Run:
         request = FitRequest(method, seen, folder / name, options or {}, seed=3, device="cpu")
@@ -137,6 +119,8 @@ def check_dataset(dataset: Dataset) -> None:
         assert sample.frame.path.is_file(), f"{sample.id} names a file that is not there: {sample.frame}"
         assert sample.mask is None or sample.mask.path.is_file(), f"{sample.id} names a mask that is not there"
         assert not (sample.mask and not sample.anomalous), f"{sample.id} is not anomalous, yet has a mask"
+    for split in (train, test):
+        _check_clips(split)
     assert not any(sample.anomalous for sample in train), f"{dataset.spec} trains on anomalous samples"
     assert [sample.id for sample in dataset.samples("train")] == [sample.id for sample in train], "order changes"
     try:
@@ -144,6 +128,20 @@ def check_dataset(dataset: Dataset) -> None:
     except DatasetError:
         return
     raise AssertionError("select() of a category that does not exist must raise DatasetError")
+
+
+def _check_clips(samples: Sequence[Sample]) -> None:
+    """The frames of a clip stand together, in the order of their numbers and times: so they are walked once."""
+    for clip, members in groupby(samples, key=lambda sample: sample.clip):
+        for earlier, later in pairwise(members):
+            assert earlier.index < later.index, f"the frames of {clip} are not in order: {later.id}"
+            assert earlier.time_s <= later.time_s, f"{later.id} comes before the frame ahead of it"
+            if earlier.frame.path == later.frame.path:
+                numbers = earlier.frame.number, later.frame.number
+                assert None not in numbers, f"{earlier.id} and {later.id} are one image"
+                assert numbers[0] < numbers[1], f"{later.id} lies before {earlier.id} in its file"  # type: ignore[operator]
+    blocks = [clip for clip, _ in groupby(sample.clip for sample in samples)]
+    assert len(set(blocks)) == len(blocks), "the frames of a clip do not stand together"
 
 
 def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
@@ -160,43 +158,64 @@ def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
 
 
 def check_metric(metric_class: type[Metric]) -> None:
-    """Checks that a perfect result is judged better than a wrong one, undefined cases, and resamples if any."""
+    """Checks that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
+
+    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why.
+    """
     metric = metric_class()
-    perfect, wrong = metric(_evidence([True] * 6)), metric(_evidence([False] * 6))
-    assert perfect.value is not None, f"a plain case is undefined: {perfect.why_undefined}"
+    defined = [_check_judging(metric, evidence) for evidence in (_of_images, _of_clips)]
+    assert any(defined), f"a plain case is undefined: {metric(_of_images([True] * 6)).why_undefined}"
+
+
+def _check_judging(metric: Metric, evidence: Callable[..., Evidence]) -> bool:
+    """Whether the metric is defined for this sort of evidence; if so, all that must hold then."""
+    perfect, wrong = metric(evidence([True] * 6)), metric(evidence([False] * 6))
+    all_good = metric(evidence([True] * 6, anomalous=False))
+    for what, found in (("a perfect result", perfect), ("a wrong result", wrong), ("without anomalies", all_good)):
+        assert found.value is not None or found.why_undefined, "an undefined value must say why"
+        assert found.value is None or np.isfinite(found.value), f"{what}: {found.value}"
+    if perfect.value is None:
+        return False
     assert wrong.value is not None, f"a plain case is undefined: {wrong.why_undefined}"
-    assert perfect.value > wrong.value, f"a perfect result gives {perfect.value}, a wrong one {wrong.value}"
-    all_good = metric(_evidence([True] * 6, anomalous=False))
-    assert all_good.value is None or np.isfinite(all_good.value), f"without anomalies: {all_good.value}"
-    assert all_good.value is not None or all_good.why_undefined, "an undefined value must say why"
-    _check_resampled(metric, _evidence([True, False, True, True, False, True]))
+    better, worse = (perfect, wrong) if metric.higher_is_better else (wrong, perfect)
+    assert (better.value or 0) > (worse.value or 0), (
+        f"a perfect result gives {perfect.value}, a wrong one {wrong.value}; higher_is_better is "
+        f"{metric.higher_is_better}"
+    )
+    _check_resampled(metric, evidence([True, False, True, True, False, True]))
+    return True
 
 
 def _check_resampled(metric: Metric, evidence: Evidence) -> None:
-    count = len(evidence.scores)
+    clips = list(dict.fromkeys(evidence.clips))
+    clip_of = [clips.index(clip) for clip in evidence.clips]
+    count = len(clips)
     once = np.ones(count, np.int64)
     by_chance = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=20)
-    only_good = np.where(evidence.anomalous, 0, once)
-    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good])
-    values = metric.resampled(evidence, weights)
+    only_good = np.array([not evidence.anomalous[np.array(clip_of) == number].any() for number in range(count)])
+    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good.astype(np.int64)])
+    values = metric.resampled(evidence, weights[:, clip_of])
     if values is None:
         return
     assert values.shape == (len(weights),), f"{len(weights)} resamples gave values of shape {values.shape}"
     assert values.dtype == np.float64, f"resampled values are {values.dtype}, expected float64"
     for drawn, found in zip(weights, values, strict=True):
-        value = metric(_drawn(evidence, np.repeat(np.arange(count), drawn))).value
+        value = metric(_drawn(evidence, drawn, clip_of)).value
         expected = np.nan if value is None else value
-        assert np.isclose(found, expected, rtol=0, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
+        assert np.isclose(found, expected, rtol=RESAMPLING_TOLERANCE / 10, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
             f"samples drawn {drawn.tolist()} times give {found} resampled, but {expected} as evidence of their own"
         )
 
 
 class _Parts(Dataset):
-    """Drawn washers: `count` to learn from, two good and two scratched ones to test with."""
+    """Drawn washers: `count` to learn from, two good and two scratched ones to test with.
+
+    With `clip_frames`, so many at a time follow each other in a clip.
+    """
 
     spec = "parts:washer"
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, clip_frames: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for number in range(count + 4):
@@ -208,6 +227,9 @@ class _Parts(Dataset):
             Image.fromarray(picture).save(path)
             Image.fromarray(mask).save(mask_path)
             truth = Sample.still(f"{split}/{number}", path, anomalous=defect is not None, kind=kind)
+            if clip_frames:
+                clip, index = divmod(number, clip_frames)
+                truth = replace(truth, clip=f"{split}/clip {clip}", index=index)
             self._samples[split].append(replace(truth, mask=FrameRef(mask_path)) if defect else truth)
 
     @classmethod
@@ -267,9 +289,10 @@ def _check_same_run(expected: Run, found: Run, when: str) -> None:
         assert one == other, f"{field} of the run is {other!r} when {when}, else {one!r}"
 
 
-def _check_prediction(prediction: Prediction, count: int, method_class: type[Method[Any]]) -> None:
-    _check_answer(prediction, count, method_class)
-    if method_class.reconstructs:
+def _check_prediction(prediction: Prediction, count: int, method: Method[Any]) -> None:
+    _check_answer(prediction, count, type(method))
+    assert type(method).reconstructs or not method.reconstructs, "a class of which some reconstruct must say so"
+    if method.reconstructs:
         assert prediction.images is not None, "a method that reconstructs must give images"
     else:
         assert prediction.images is None, "a method that gives images must say so: reconstructs = True"
@@ -287,60 +310,62 @@ def _check_answer(prediction: Prediction, count: int, method_class: type[Method[
         assert prediction.maps is not None, "a method with a default_scorer must give maps"
 
 
-def _check_calibration(method: Method[Any]) -> None:
+def _check_calibration(method: Method[Any], count: int) -> None:
     calibration = method.calibration()
     if not method.calibrates_itself():
         return
     assert calibration is not None, "calibration() is there but gave None after fit()"
-    assert len(calibration) == TRAINING_FRAMES, f"calibration() gave {len(calibration)} of {TRAINING_FRAMES} results"
-    _check_answer(calibration, TRAINING_FRAMES, type(method))  # images may be missing: nobody looks at them
+    assert len(calibration) == count, f"calibration() gave {len(calibration)} of {count} results"
+    _check_answer(calibration, count, type(method))  # images may be missing: nobody looks at them
 
 
-def _check_same(expected: Prediction, found: Prediction, how: str, otherwise: str) -> None:
-    for name in ("maps", "scores"):
-        one, other = getattr(expected, name), getattr(found, name)
-        assert (one is None) == (other is None), f"{name} are there only {how} or only {otherwise}"
-        if one is not None:
-            span = float(one.max() - one.min()) or 1.0
-            difference = float((one - other).abs().max())
-            assert difference <= TOLERANCE * span, f"{name} {how} differ from {name} {otherwise} by {difference:.3g}"
-
-
-def _joined(parts: list[Prediction]) -> Prediction:
-    def join(name: str) -> torch.Tensor | None:
-        tensors = [getattr(part, name) for part in parts]
-        return None if tensors[0] is None else torch.cat(tensors)
-
-    return Prediction(join("maps"), join("scores"), join("images"))
-
-
-def _evidence(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
-    """Six samples, the last three anomalous; those that are not judged right have all upside down."""
+def _of_images(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+    """Six images, the last three anomalous; those that are not judged right have all upside down."""
     labels = np.array([False, False, False, anomalous, anomalous, anomalous])
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
-    masks = np.zeros((6, 8, 8), bool)
+    return _evidence(labels, scores, np.array(right), [f"image {number}" for number in range(6)])
+
+
+def _of_clips(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+    """Six clips of five frames, two of them with an event and one with two; those not judged right are upside down."""
+    patterns = np.array([[0, 0, 0, 0, 0]] * 3 + [[0, 1, 1, 0, 0], [1, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+    labels = (patterns & anomalous).ravel()
+    scores = np.where(labels, 0.7, 0.1) + np.linspace(0, 0.2, 30)
+    return _evidence(labels, scores, np.repeat(right, 5), [f"clip {number // 5}" for number in range(30)])
+
+
+def _evidence(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], kept: NDArray[np.bool_], clips: Sequence[str]
+) -> Evidence:
+    masks = np.zeros((len(labels), 8, 8), bool)
     masks[labels, 2:5, 2:6] = True
-    kept = np.array(right)
     maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
 
     def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        for index in range(6):
+        for index in range(len(labels)):
             yield index, maps[index], masks[index]
 
+    found = np.where(kept, scores, 1 - scores)
     return Evidence(
-        scores=np.where(kept, scores, 1 - scores),
+        scores=found,
         anomalous=labels,
         kinds=tuple("crack" if label else "good" for label in labels),
         threshold=0.5,
         pixel_threshold=0.5,
         maps=maps,
-        has_masks=anomalous,
+        has_masks=bool(labels.any()),
         pixels=pixels,
+        clips=tuple(clips),
+        times_s=np.array([clips[:index].count(clip) / 25 for index, clip in enumerate(clips)]),
+        alarms=found > 0.5,
     )
 
 
-def _drawn(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
-    """The evidence in which these samples are there, some of them more than once."""
+def _drawn(evidence: Evidence, times: NDArray[np.int64], clip_of: Sequence[int]) -> Evidence:
+    """The evidence in which each clip is there as often as it was drawn, each time by a name of its own."""
+    members = [np.flatnonzero(np.array(clip_of) == clip) for clip in range(len(times))]
+    copies = [members[clip] for clip, count in enumerate(times) for _ in range(count)]
+    rows = np.concatenate([np.empty(0, np.int64), *copies])
     known = {index: (values, mask) for index, values, mask in evidence.pixels()}
 
     def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
@@ -356,4 +381,7 @@ def _drawn(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
         maps=None if evidence.maps is None else evidence.maps[rows],
         has_masks=bool(evidence.anomalous[rows].any()),
         pixels=pixels,
+        clips=tuple(f"copy {number}" for number, copy in enumerate(copies) for _ in copy),
+        times_s=evidence.times_s[rows],
+        alarms=evidence.alarms[rows],
     )

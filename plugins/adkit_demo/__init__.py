@@ -1,4 +1,4 @@
-"""Synthetic parts with drawn defects, made by code."""
+"""Synthetic parts with drawn defects and clips of a conveyor belt, made by code."""
 
 from __future__ import annotations
 
@@ -17,4 +17,5 @@ def _load() -> type[Dataset]:
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
     """Announces `demo`."""
-    return [DatasetEntry("demo", "synthetic parts with drawn defects, made by adkit itself", _load, "demo:washer")]
+    summary = "synthetic parts with drawn defects, and clips of a conveyor belt, made by adkit itself"
+    return [DatasetEntry("demo", summary, _load, "demo:washer")]

@@ -1,18 +1,24 @@
-"""The synthetic parts as a dataset: drawn on first use, kept in the cache."""
+"""The synthetic parts and clips as datasets: drawn on first use, kept in the cache."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from adkit.cache import cache_root
 from adkit.errors import DatasetError, nearest
 from adkit.interfaces import Dataset
 from adkit.storage import whole_folder
+from adkit.testing.conveyor import CONVEYOR_VERSION, write_conveyor
+from adkit.testing.conveyor import KINDS as CONVEYOR_KINDS
 from adkit.testing.parts import GOOD, GRADES, PART_NAMES, PARTS_VERSION, write_parts
-from adkit.types import Sample, Split
+from adkit.types import FrameRef, Sample, Split
+from adkit.video import video_times
 
 SEED = 0
 COUNTS = {"train": 60, "good": 30, "each grade": 5}
+CONVEYOR = "conveyor"
+CLIP_COUNTS = {"train": 24, "good": 6, "each kind": 3}
 
 
 class Demo(Dataset):
@@ -24,12 +30,13 @@ class Demo(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Parts by name, comma-separated, or "all"."""
+        """Parts by name, comma-separated, or "all" parts; "conveyor" is apart, since not every method learns clips."""
+        known = [*PART_NAMES, CONVEYOR]
         names = list(PART_NAMES) if selection == "all" else [name.strip() for name in selection.split(",")]
         for name in names:
-            if name not in PART_NAMES:
-                raise DatasetError(f"there is no synthetic part {name!r}", hint=nearest(name, PART_NAMES))
-        return [cls(name) for name in dict.fromkeys(names)]
+            if name not in known:
+                raise DatasetError(f"there is no synthetic part {name!r}", hint=nearest(name, known))
+        return [Conveyor() if name == CONVEYOR else Demo(name) for name in dict.fromkeys(names)]
 
     def samples(self, split: Split) -> list[Sample]:
         """The images of one split; they are drawn first if the cache lacks them."""
@@ -67,3 +74,61 @@ class Demo(Dataset):
                     each_grade=COUNTS["each grade"],
                 )
         return folder
+
+
+class Conveyor(Demo):
+    """Synthetic clips of a conveyor belt."""
+
+    def __init__(self) -> None:
+        super().__init__(CONVEYOR)
+
+    def samples(self, split: Split) -> list[Sample]:
+        """The frames of one split, clip by clip; the clips are drawn first if the cache lacks them."""
+        folder = self._folder()
+        return [
+            sample
+            for kind in sorted(path.name for path in (folder / split).iterdir())
+            for film in sorted((folder / split / kind).glob("*.mp4"))
+            for sample in _frames(film, film.relative_to(folder).with_suffix("").as_posix(), kind)
+        ]
+
+    def notes(self) -> list[str]:
+        """Where the clips come from."""
+        kinds = ", ".join(CONVEYOR_KINDS)
+        return [
+            f"synthetic clips of a conveyor belt, drawn with seed {SEED}; anomalies are {kinds}: {self._folder()}",
+            "in a clip with an anomaly, only the frames that show it are anomalous",
+        ]
+
+    def _folder(self) -> Path:
+        folder = cache_root() / "demo" / f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}"
+        if not folder.is_dir():
+            with whole_folder(folder) as temporary:
+                write_conveyor(
+                    temporary,
+                    seed=SEED,
+                    train=CLIP_COUNTS["train"],
+                    good=CLIP_COUNTS["good"],
+                    each_kind=CLIP_COUNTS["each kind"],
+                )
+        return folder
+
+
+def _frames(film: Path, clip: str, kind: str) -> list[Sample]:
+    anomalous: set[int] = set()
+    if (labels := film.with_suffix(".csv")).is_file():
+        with labels.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                anomalous.update(range(int(row["first_frame"]), int(row["last_frame"]) + 1))
+    return [
+        Sample(
+            f"{clip}/{number:05d}",
+            FrameRef(film, number),
+            clip,
+            number,
+            anomalous=number in anomalous,
+            kind=kind if number in anomalous else GOOD,
+            timestamp_s=float(time_s),
+        )
+        for number, time_s in enumerate(video_times(film))
+    ]

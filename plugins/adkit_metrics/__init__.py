@@ -44,9 +44,33 @@ def _pixel_iou() -> type[Metric]:
     return PixelIoU
 
 
+def _frame_auroc() -> type[Metric]:
+    from adkit_metrics.frames import FrameAuroc
+
+    return FrameAuroc
+
+
+def _frame_average_precision() -> type[Metric]:
+    from adkit_metrics.frames import FrameAveragePrecision
+
+    return FrameAveragePrecision
+
+
+def _event_recall() -> type[Metric]:
+    from adkit_metrics.events import EventRecall
+
+    return EventRecall
+
+
+def _false_alarms_per_hour() -> type[Metric]:
+    from adkit_metrics.events import FalseAlarmsPerHour
+
+    return FalseAlarmsPerHour
+
+
 @hookimpl
 def adkit_metrics() -> Iterable[MetricEntry]:
-    """Announces the six metrics."""
+    """Announces the ten metrics."""
     return [
         MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", _image_auroc),
         MetricEntry("average_precision", "area under precision over recall, per image", _average_precision),
@@ -54,4 +78,8 @@ def adkit_metrics() -> Iterable[MetricEntry]:
         MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", _pixel_auroc),
         MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", _aupro),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", _pixel_iou),
+        MetricEntry("frame_auroc", "chance that an anomalous frame of a clip outscores a good one", _frame_auroc),
+        MetricEntry("frame_average_precision", "area under precision over recall, per frame", _frame_average_precision),
+        MetricEntry("event_recall", "share of the events in clips that the run's threshold finds", _event_recall),
+        MetricEntry("false_alarms_per_hour", "events found in an hour of normal frames", _false_alarms_per_hour),
     ]

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
 from adkit.nn.coreset import greedy_coreset
 from adkit.nn.features import level_weights
@@ -37,6 +38,14 @@ class PatchKnnOptions(PatchMapOptions):
         ge=1000,
         description="fitting holds at most this many patches, the same number of each image: bounds the memory",
     )
+    motion: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="for clips: how much the change since `lag` frames before counts, beside what a patch looks like; "
+        "0: not at all",
+    )
+    lag: int = Field(default=2, ge=1, le=64, description="with motion: so many frames back (of those that are taken)")
 
 
 class PatchKnn(PatchMapMethod[PatchKnnOptions]):
@@ -49,6 +58,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._bank = torch.empty(0)  # (N, D), already weighted
         self._weights = torch.empty(0)  # (D,)
         self._nearest = NearestNeighbour(torch.empty(0, 1))
+        if options.motion:
+            self.window = 1 + options.lag
 
     def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Fills the bank; left out, an image is scored against the bank without its own patches.
@@ -56,6 +67,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         See `adkit.nn.leave_one_out` for how the bank is completed without the image.
         """
         patches, sources, clips = self._collect(batches, progress)
+        if self.options.motion and len(clips) == len(batches):
+            raise OptionError("motion needs clips, and these are still images", hint="leave motion at 0")
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
@@ -70,6 +83,10 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     def distances(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w) distances to the nearest row of the bank."""
         return self._features.distances(frames, self._nearest)
+
+    def window_distances(self, frames: Tensor) -> Tensor:
+        """float32 (B, T, 3, H, W) -> (B, h, w); with motion, of the first and the last frame."""
+        return self._window_distances(frames, self._nearest)
 
     def learned(self) -> dict[str, Tensor]:
         """The bank and the weights of the features."""
@@ -94,7 +111,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         filled = 0
         with progress.task("features", len(batches)) as advance:
             for batch in batches:
-                each = self._features(batch.frames[:, -1]).flatten(1, 2)
+                each = self._described(batch.frames).flatten(1, 2)
                 count, length = min(quota, each.shape[1]), each.shape[2]
                 if not filled:
                     # In one piece from the start: joining parts at the end would need twice the memory.
@@ -106,13 +123,35 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
                     filled += count
                     sources.append(clips.setdefault(clip, len(clips)))
                 advance(len(batch))
-        self._weights = level_weights(patches, self._features.lengths)
+        self._weights = self._balanced(patches)
         return patches.mul_(self._weights), torch.tensor(sources).repeat_interleave(filled // len(sources)), clips
 
     def _left_out(self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int]) -> LeftOut:
         nearest, current = self._nearest, ""
         for batch in batches:
-            for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+            for frames, clip in zip(torch.split(batch.frames, 1), batch.clips, strict=True):
                 if clip != current:
                     nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
-                yield clip, self._features.distances(frame, nearest)
+                yield clip, self._window_distances(frames, nearest)
+
+    def _window_distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
+        if not self.options.motion:
+            return self._features.distances(frames[:, -1], bank)
+        described = self._described(frames)
+        return bank.distances(described.flatten(0, 2)).reshape(described.shape[:3])
+
+    def _described(self, frames: Tensor) -> Tensor:
+        """float32 (B, T, 3, H, W) -> (B, h, w, D): features, and with motion how much they changed in the window."""
+        features = self._features(frames[:, -1])
+        if not self.options.motion:
+            return features
+        return torch.cat([features, features - self._features(frames[:, 0])], dim=-1)
+
+    def _balanced(self, patches: Tensor) -> Tensor:
+        """(N, D) -> weights (D,): all levels have the same say, and their changes as much as `motion` says."""
+        lengths = self._features.lengths
+        if not self.options.motion:
+            return level_weights(patches, lengths)
+        weights = level_weights(patches, lengths * 2)
+        weights[sum(lengths) :] *= self.options.motion
+        return weights

@@ -27,6 +27,12 @@ def _top1() -> type[Scorer[Any]]:
     return TopPercent
 
 
+def _top5() -> type[Scorer[Any]]:
+    from adkit_scorers.scorers import TopFivePercent
+
+    return TopFivePercent
+
+
 def _quantile() -> type[Scorer[Any]]:
     from adkit_scorers.scorers import Quantile
 
@@ -35,10 +41,11 @@ def _quantile() -> type[Scorer[Any]]:
 
 @hookimpl
 def adkit_scorers() -> Iterable[ScorerEntry]:
-    """Announces `max`, `mean`, `top1` and `quantile`."""
+    """Announces `max`, `mean`, `top1`, `top5` and `quantile`."""
     return [
         ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", _max),
         ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", _mean),
         ScorerEntry("top1", "the mean of the highest 1 % of pixels: small defects with less noise", _top1),
+        ScorerEntry("top5", "the mean of the highest 5 % of pixels: what fills more of the picture; videos", _top5),
         ScorerEntry("quantile", "a high quantile of the pixels (quantile:q=0.99)", _quantile),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -40,12 +40,20 @@ class Mean(Scorer[Options]):
 class TopPercent(Scorer[Options]):
     """The mean of the highest 1 % of pixels, at least of one pixel."""
 
+    percent: ClassVar[int] = 1
+
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, h, w) -> (N,)."""
         pixels = _pixels(maps)
-        count = max(1, math.ceil(pixels.shape[1] / 100))
+        count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
         top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
         return top
+
+
+class TopFivePercent(TopPercent):
+    """The mean of the highest 5 % of pixels: for what fills more of the picture, as people and vehicles do."""
+
+    percent = 5
 
 
 class QuantileOptions(Options):

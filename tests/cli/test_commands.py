@@ -24,6 +24,7 @@ from adkit.runs import open_run
 from adkit.testing.parts import write_parts
 from tests.cli.invoking import fault, ok, run
 from tests.greys import Grey
+from tests.videos import write_greys
 
 SMALL = ["--set", "size=64"]  # one small network export for all tests
 
@@ -485,6 +486,34 @@ def test_inspect_counts_and_draws(parts_root: Path, tmp_path: Path) -> None:
     assert {"split": "test", "kind": "good", "images": 4, "masks": 0} in found["counts"]
     with Image.open(sheet) as opened:
         assert opened.width > 500
+
+
+def test_inspect_counts_clips_and_their_lengths(tmp_path: Path) -> None:
+    for name in ("train/a.mp4", "train/b.mp4", "test/stop/c.mp4"):
+        write_greys(tmp_path / "line" / name, range(50, 150, 5 if name == "train/b.mp4" else 10))
+    asked = ("inspect", "-d", f"clips:{tmp_path / 'line'}", "--sheet", tmp_path / "sheet.png")
+    shown = ok(*asked).stdout
+    assert "clips: 3, each 0:01.0 to 0:02.0 long (minutes:seconds), 0:04.0 in all" in shown
+    found = json.loads(ok(*asked, "-f", "json").stdout)
+    assert found["counts"] == [
+        {"split": "train", "kind": "good", "clips": 2, "frames": 30, "masks": 0},
+        {"split": "test", "kind": "stop", "clips": 1, "frames": 10, "masks": 0},
+    ]
+    assert found["clips"]["count"] == 3
+    assert found["clips"]["total_s"] == pytest.approx(4)
+
+
+def test_inspect_lists_clips_and_images_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 1, "good": 1, "each grade": 0})
+    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 0, "each kind": 0})
+    result = ok("inspect", "-d", "demo:conveyor,washer", "--sheet", tmp_path / "sheet.png", "-f", "csv")
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    assert [(row["dataset"], row["clips"], row["frames"], row["images"]) for row in rows] == [
+        ("demo:conveyor", "1", "240", ""),
+        ("demo:washer", "", "", "1"),
+        ("demo:washer", "", "", "1"),
+    ]
 
 
 def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None:

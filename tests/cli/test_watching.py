@@ -17,7 +17,7 @@ from PIL import Image
 from adkit.runs import open_run
 from adkit.video import video_times
 from tests.cli.invoking import ok, refused, run
-from tests.films import film, picture
+from tests.watched import film, picture
 
 SMALL = ["--set", "size=64", "--set", "coreset_ratio=0.02"]
 

@@ -115,7 +115,7 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
     monkeypatch.setattr(cost, "FrameBatches", batches)
     method = SlowMethod(clock)
     judge: Any = SimpleNamespace(method=method)
-    samples = [SimpleNamespace(id=str(name), clip=str(name)) for name in names]
+    samples = [SimpleNamespace(id=str(name), clip=str(number)) for number, name in enumerate(names)]
     found = time_images(judge, samples)  # type: ignore[arg-type]
     assert found == pytest.approx(expected)
     assert method.asked == [str(name) for name in [names[0], *names[:TIMED_IMAGES]]]

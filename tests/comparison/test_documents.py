@@ -14,7 +14,6 @@ import pytest
 from adkit.cli.output import csv_text
 from adkit.comparison.cost import Cost
 from adkit.comparison.documents import (
-    LEGEND,
     across_text,
     as_json,
     as_markdown,
@@ -25,6 +24,7 @@ from adkit.comparison.documents import (
     figure_text,
     headline,
     interval_text,
+    legend,
     metric_rows,
 )
 from adkit.comparison.figures import ALL, AcrossCategories, Comparison, Figure, compare_cells
@@ -164,7 +164,7 @@ def lines_of(text: str, heading: str) -> list[str]:
 
 def test_markdown_has_a_table_for_each_metric_then_decisions_and_cost(two: Comparison) -> None:
     text = as_markdown(two)
-    assert LEGEND in text
+    assert legend(two) in text
     assert "Seeds: 0, 1." in text
     table = lines_of(text, "image_auroc")
     assert table[0] == f"| candidate | x:a | x:b | {ALL} |"

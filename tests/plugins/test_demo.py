@@ -8,6 +8,7 @@ from adkit_demo import dataset as demo
 from adkit_demo.dataset import Demo
 
 from adkit.errors import DatasetError
+from adkit.testing import conveyor
 from adkit.testing.parts import DEFECTS, GRADES, PART_NAMES
 
 
@@ -81,3 +82,31 @@ def test_an_unknown_part_is_told_with_the_nearest() -> None:
 def test_notes_say_that_the_parts_are_synthetic() -> None:
     (line,) = Demo("fabric").notes()
     assert line.startswith("synthetic fabrics, drawn with seed 0")
+
+
+def test_clips_of_the_conveyor(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conveyor, "KINDS", ("stop",))
+    monkeypatch.setattr(demo, "CLIP_COUNTS", {"train": 1, "good": 1, "each kind": 1})
+    (dataset,) = Demo.select("conveyor", None)
+    assert dataset.spec == "demo:conveyor"
+    train, test = dataset.samples("train"), dataset.samples("test")
+    assert [sample.id for sample in train[:2]] == ["train/normal/000/00000", "train/normal/000/00001"]
+    assert len(train) == 240
+    assert not any(sample.anomalous for sample in train)
+    assert (train[1].clip, train[1].index, train[1].frame.number) == ("train/normal/000", 1, 1)
+    assert train[-1].time_s == pytest.approx(239 / 20)
+    assert all(small in sample.frame.path.parents for sample in test)
+    assert list(dict.fromkeys(sample.clip for sample in test)) == ["test/normal/000", "test/stop/000"]
+    stop = [sample for sample in test if sample.clip == "test/stop/000"]
+    assert {(sample.anomalous, sample.kind) for sample in stop} == {(False, "good"), (True, "stop")}
+    assert 40 < sum(bool(sample.anomalous) for sample in stop) < 120
+    assert [sample.kind for sample in test[:240]] == ["good"] * 240
+    monkeypatch.setattr(demo, "write_conveyor", lambda *_, **__: pytest.fail("drawn again"))
+    assert Demo.select("conveyor", None)[0].samples("train") == train
+    assert dataset.notes()[0].startswith("synthetic clips of a conveyor belt, drawn with seed 0; anomalies are stop,")
+
+
+def test_clips_are_not_among_all_parts() -> None:
+    """`demo:all` is what every method learns from, and clips are not for every method."""
+    assert "demo:conveyor" not in [dataset.spec for dataset in Demo.select("all", None)]
+    assert [dataset.spec for dataset in Demo.select("washer,conveyor", None)] == ["demo:washer", "demo:conveyor"]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from adkit_metrics import curves
 from adkit_metrics.curves import FPR_LIMIT
+from adkit_metrics.events import EventRecall, FalseAlarmsPerHour
+from adkit_metrics.frames import FrameAuroc, FrameAveragePrecision
 from adkit_metrics.images import AveragePrecision, ImageAuroc, OracleF1
 from adkit_metrics.levels import COARSE, STEPS, Levels
 from adkit_metrics.pixels import Aupro, PixelAuroc, PixelIoU
@@ -17,13 +20,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from adkit.evaluation import enlarge
 from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.truth import enlarge
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Values = NDArray[np.float64]
+CLIP_METRICS = [FrameAuroc(), FrameAveragePrecision(), EventRecall(), FalseAlarmsPerHour()]
 IMAGE_METRICS = [ImageAuroc(), AveragePrecision(), OracleF1()]
 PIXEL_METRICS = [PixelAuroc(), Aupro(), PixelIoU()]
+
+
+def stills(count: int) -> dict[str, Any]:
+    return {
+        "clips": tuple(f"image {number}" for number in range(count)),
+        "times_s": np.zeros(count),
+        "alarms": np.zeros(count, bool),
+    }
 
 
 def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence[str] | None = None) -> Evidence:
@@ -36,6 +48,7 @@ def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence
         maps=None,
         has_masks=False,
         pixels=lambda: iter(()),
+        **stills(len(good) + len(anomalous)),
     )
 
 
@@ -55,6 +68,7 @@ def of_pixels(pixels: Pixels, *, kinds: Sequence[str] | None = None, threshold: 
         maps=np.stack([enlarge(values.astype(np.float32), (height, width)) for values, _ in pixels]),
         has_masks=bool(anomalous.any()),
         pixels=walk,
+        **stills(len(pixels)),
     )
 
 
@@ -438,3 +452,136 @@ def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) 
     if name == "few":
         between = np.linspace(0, 1, 1001, dtype=np.float32)
         assert len(np.unique(levels.of(between))) == 1001  # what enlarging makes of them is told apart
+
+
+# Clips
+
+
+def of_clips(
+    clips: Mapping[str, tuple[Sequence[float], str]], *, threshold: float = 0.5, kinds: Mapping[str, str] | None = None
+) -> Evidence:
+    """Clips by name: their scores, and their frames in letters, "." for a good one; one frame a second."""
+    letters = "".join(frames for _, frames in clips.values())
+    scores = np.array([score for values, _ in clips.values() for score in values], np.float64)
+    assert len(scores) == len(letters)
+    return Evidence(
+        scores=scores,
+        anomalous=np.array([letter != "." for letter in letters]),
+        kinds=tuple("good" if letter == "." else (kinds or {}).get(letter, "stop") for letter in letters),
+        threshold=threshold,
+        pixel_threshold=None,
+        maps=None,
+        has_masks=False,
+        pixels=lambda: iter(()),
+        clips=tuple(name for name, (values, _) in clips.items() for _ in values),
+        times_s=np.array([float(second) for values, _ in clips.values() for second in range(len(values))]),
+        alarms=scores > threshold,
+    )
+
+
+PRESS = {
+    "a": ([0.1, 0.9, 0.8, 0.2], ".ss."),
+    "b": ([0.6, 0.2, 0.3, 0.4, 0.9], "..sj."),  # runs into one another: one event, of the kind of its first frame
+    "c": ([0.1, 0.7, 0.7, 0.1], "...."),
+    "d": ([0.4, 0.6], "jj"),
+}
+KINDS = {"s": "stop", "j": "jerk"}
+
+
+def test_frame_auroc_pools_all_frames_and_tells_each_clips_own() -> None:
+    evidence = of_clips(PRESS, kinds=KINDS)
+    result = FrameAuroc()(evidence)
+    assert result.value == pytest.approx(roc_auc_score(evidence.anomalous, evidence.scores))
+    # c has no anomalous frame and d no good one. In b 0.3 and 0.4 each beat 0.2 alone, of three.
+    assert result.details["a"] == 1.0
+    assert result.details["b"] == pytest.approx(1 / 3)
+    assert result.details["macro"] == pytest.approx(2 / 3)
+    assert set(result.details) == {"a", "b", "macro", "kind jerk", "kind stop"}
+    stop = (np.array(evidence.kinds) == "stop") | ~evidence.anomalous
+    expected = roc_auc_score(evidence.anomalous[stop], evidence.scores[stop])
+    assert result.details["kind stop"] == pytest.approx(expected)
+
+
+FRAMES = st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.booleans()), min_size=2, max_size=8)
+
+
+@given(st.lists(FRAMES, min_size=1, max_size=5))
+def test_frame_metrics_agree_with_sklearn(clips: list[list[tuple[float, bool]]]) -> None:
+    evidence = of_clips(
+        {
+            str(number): ([score for score, _ in frames], "".join("s" if odd else "." for _, odd in frames))
+            for number, frames in enumerate(clips)
+        }
+    )
+    found, precision = FrameAuroc()(evidence), FrameAveragePrecision()(evidence)
+    if evidence.anomalous.all() or not evidence.anomalous.any():
+        assert found.value is None
+        assert found.why_undefined == precision.why_undefined
+        assert str(found.why_undefined).endswith("frame")
+        return
+    assert found.value == pytest.approx(roc_auc_score(evidence.anomalous, evidence.scores))
+    assert precision.value == pytest.approx(average_precision_score(evidence.anomalous, evidence.scores))
+
+
+def test_events_are_counted_by_hand() -> None:
+    evidence = of_clips(PRESS, kinds=KINDS)
+    assert [list(event) for event in evidence.spans(evidence.anomalous)] == [[1, 2], [6, 7], [13, 14]]
+    recall = EventRecall()(evidence)
+    # a's is found, b's lies between two alarms, d's is found in its second frame.
+    assert recall.value == pytest.approx(2 / 3)
+    assert recall.details == {"stop": 0.5, "jerk": 1.0}
+    alarms = FalseAlarmsPerHour()(evidence)
+    # b's two and c's one; the normal frames of a, b and c last 2, 3 and 4 seconds.
+    assert alarms.details == {"false_alarms": 3.0, "normal_hours": pytest.approx(9 / 3600)}
+    assert alarms.value == pytest.approx(3 / 9 * 3600)
+
+
+def test_an_alarm_that_outlasts_its_event_is_not_false_and_one_that_ends_before_it_is() -> None:
+    late = of_clips({"x": ([0.1, 0.1, 0.9, 0.9, 0.9, 0.1], "..ss..")})
+    assert value(FalseAlarmsPerHour(), late) == 0
+    assert value(EventRecall(), late) == 1
+    early = of_clips({"x": ([0.9, 0.9, 0.1, 0.1, 0.1, 0.1], "..ss..")})
+    assert value(FalseAlarmsPerHour(), early) == pytest.approx(1 / 4 * 3600)
+    assert value(EventRecall(), early) == 0
+
+
+def test_an_event_does_not_run_on_into_the_next_clip() -> None:
+    evidence = of_clips({"x": ([0.1, 0.9], ".s"), "y": ([0.1, 0.9], "s.")})
+    assert value(EventRecall(), evidence) == 0.5
+    # x's last frame and y's last one are two alarms.
+    assert FalseAlarmsPerHour()(evidence).details["false_alarms"] == 1
+
+
+@pytest.mark.parametrize("metric", CLIP_METRICS, ids=lambda metric: type(metric).__name__)
+def test_metrics_of_clips_are_undefined_for_stills_and_say_so(metric: Metric) -> None:
+    evidence = of_scores([0.1, 0.2], [0.9])
+    result = metric(evidence)
+    assert result.value is None
+    assert "still images, no clips" in str(result.why_undefined)
+    assert np.isnan(resampled(metric, evidence, [[1, 1, 1]])).all()
+
+
+@pytest.mark.parametrize("metric", IMAGE_METRICS, ids=lambda metric: type(metric).__name__)
+def test_metrics_of_images_are_undefined_for_clips_and_name_what_there_is(metric: Metric) -> None:
+    evidence = of_clips(PRESS)
+    result = metric(evidence)
+    assert result.value is None
+    assert "for them there is" in str(result.why_undefined)
+    assert np.isnan(resampled(metric, evidence, np.ones((1, 15), np.int64))).all()
+
+
+def test_clips_without_one_sort_are_undefined_with_the_reason() -> None:
+    good, bad = of_clips({"c": PRESS["c"]}), of_clips({"d": PRESS["d"]})
+    assert FrameAuroc()(good).why_undefined == "the test split has no anomalous frame"
+    assert FrameAuroc()(bad).why_undefined == "the test split has no good frame"
+    assert EventRecall()(good).why_undefined == "the test split has no anomalous frame"
+    assert value(EventRecall(), bad) == 1
+    assert "no normal frame" in str(FalseAlarmsPerHour()(bad).why_undefined)
+
+
+@pytest.mark.parametrize("metric", CLIP_METRICS, ids=lambda metric: type(metric).__name__)
+def test_resamples_of_clips_are_those_of_clips_drawn_so_often(metric: Metric) -> None:
+    whole = of_clips(PRESS)
+    twice = of_clips({"a": PRESS["a"], "b": PRESS["b"], "again": PRESS["b"], "c": PRESS["c"], "d": PRESS["d"]})
+    weights = [[1] * 15, [1] * 4 + [2] * 5 + [1] * 6]
+    assert resampled(metric, whole, weights) == pytest.approx([value(metric, whole), value(metric, twice)])

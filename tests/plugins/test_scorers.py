@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from adkit_scorers.scorers import Maximum, Mean, Quantile, QuantileOptions, TopPercent
+from adkit_scorers.scorers import Maximum, Mean, Quantile, QuantileOptions, TopFivePercent, TopPercent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -33,6 +33,12 @@ def test_top1_is_the_mean_of_the_highest_hundredth_rounded_up(pixels: int, expec
     # Values 0 to pixels - 1, shuffled: of 101, the two highest count, (100 + 99) / 2.
     values = np.random.default_rng(0).permutation(pixels).astype(np.float32)
     assert TopPercent(Options())(values.reshape(1, 1, pixels)).tolist() == [expected]
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [(1, 0), (20, 19), (21, 19.5), (100, 97), (1000, 974.5)])
+def test_top5_is_the_mean_of_the_highest_twentieth_rounded_up(pixels: int, expected: float) -> None:
+    values = np.random.default_rng(0).permutation(pixels).astype(np.float32)
+    assert TopFivePercent(Options())(values.reshape(1, 1, pixels)).tolist() == [expected]
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,5 +77,5 @@ def test_a_quantile_lies_between_0_and_1(q: object) -> None:
 
 
 def test_all_are_announced(registry: Registry) -> None:
-    loaded = {name: registry.scorers.get(name).load() for name in ("max", "mean", "top1", "quantile")}
-    assert loaded == {"max": Maximum, "mean": Mean, "top1": TopPercent, "quantile": Quantile}
+    loaded = {name: registry.scorers.get(name).load() for name in ("max", "mean", "top1", "top5", "quantile")}
+    assert loaded == {"max": Maximum, "mean": Mean, "top1": TopPercent, "top5": TopFivePercent, "quantile": Quantile}

@@ -9,6 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from adkit.cli import app
+from adkit.registry import load_registry
+from adkit.sources import open_datasets
+from adkit.testing import conformance
 
 pytestmark = pytest.mark.real_data
 
@@ -54,6 +57,32 @@ def test_inspect_finds_nothing_wrong_with_the_bottles(real_data: Path, tmp_path:
     assert {"split": "test", "kind": "contamination", "images": 21, "masks": 21} in found["counts"]
     assert found["findings"] == []
     assert sheet.stat().st_size > 10_000
+
+
+def test_ped2_is_read_in_ipads_layout(real_data: Path, tmp_path: Path) -> None:
+    (dataset,) = open_datasets("ipad:ped2", real_data, load_registry())
+    conformance.check_dataset(dataset)
+    assert dataset.notes() == []
+    test = dataset.samples("test")
+    assert [sample.frame.path.name for sample in test[:3]] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert sum(bool(sample.anomalous) for sample in test if sample.clip == "testing/08") == 180, "anomalous throughout"
+    sheet = tmp_path / "sheet.png"
+    found = json.loads(run("inspect", "-d", "ipad:ped2", "--root", real_data, "--sheet", sheet, "--format", "json"))
+    assert found["counts"] == [
+        {"split": "train", "kind": "good", "clips": 16, "frames": 2550, "masks": 0},
+        {"split": "test", "kind": "good", "clips": 7, "frames": 275, "masks": 0},
+        {"split": "test", "kind": "anomaly", "clips": 8, "frames": 1105, "masks": 0},
+    ]
+    assert found["findings"] == []
+    assert found["sizes"] == {"360×240": 3930}
+
+
+def test_a_folder_of_films_is_read(real_data: Path, tmp_path: Path) -> None:
+    found = json.loads(
+        run("inspect", "-d", f"clips:{real_data / 'videos'}", "--sheet", tmp_path / "sheet.png", "--format", "json")
+    )
+    assert found["counts"] == [{"split": "train", "kind": "good", "clips": 1, "frames": 1189, "masks": 0}]
+    assert found["clips"]["total_s"] == pytest.approx(39.9, abs=0.1)
 
 
 def test_the_promise_is_kept_on_good_bottles_and_broken_by_broken_ones(real_data: Path, tmp_path: Path) -> None:

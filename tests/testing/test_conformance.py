@@ -679,6 +679,40 @@ def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
         conformance.check_dataset(SoundDataset(files, complaint))
 
 
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([("a", 0, 0, 0.0), ("a", 1, 1, 0.1), ("b", 0, 0, 0.0)], None),
+        ([("a", 1, 0, 0.1), ("a", 0, 1, 0.2)], "the frames of a are not in order: a 0"),
+        ([("a", 0, 0, 0.2), ("a", 1, 1, 0.1)], "a 1 comes before the frame ahead of it"),
+        ([("a", 0, 1, 0.0), ("a", 1, 0, 0.1)], "a 1 lies before a 0 in its file"),
+        ([("a", 0, None, 0.0), ("a", 1, None, 0.1)], "a 0 and a 1 are one image"),
+        ([("a", 0, 0, 0.0), ("b", 0, 0, 0.0), ("a", 1, 1, 0.1)], "do not stand together"),
+    ],
+)
+def test_frames_of_clips_out_of_order_are_caught(
+    files: Path, frames: list[tuple[str, int, int | None, float]], complaint: str | None
+) -> None:
+    class Filmed(SoundDataset):
+        def samples(self, split: Split) -> list[Sample]:
+            return [
+                Sample(
+                    f"{clip} {index}" if split == "train" else f"test {clip} {index}",
+                    FrameRef(self.folder / f"{clip}.png", number),
+                    clip,
+                    index,
+                    timestamp_s=time_s,
+                )
+                for clip, index, number, time_s in frames
+            ]
+
+    if complaint is None:
+        conformance.check_dataset(Filmed(files))
+    else:
+        with pytest.raises(AssertionError, match=complaint):
+            conformance.check_dataset(Filmed(files))
+
+
 def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:
     class Careless(SoundDataset):
         @classmethod

@@ -169,7 +169,7 @@ def write_comparison(result: Comparison, folder: Path) -> None:
 def _print(result: Comparison) -> None:
     """The means, the headline metric with its intervals, decisions and cost; the files hold all the rest."""
     from adkit.cli.output import print_table
-    from adkit.comparison.documents import LEGEND, across_text, cost_rows, decision_rows, headline, interval_text
+    from adkit.comparison.documents import across_text, cost_rows, decision_rows, headline, interval_text, legend
 
     means = []
     for row in result.rows:
@@ -181,7 +181,7 @@ def _print(result: Comparison) -> None:
             }
             means.append({"category": row, "candidate": candidate.name, **shown})
     undefined = {figure.why_undefined for figure in result.figures.values() if figure.why_undefined}
-    print_table("means over seeds", means, caption="; ".join([LEGEND, *sorted(undefined)]))
+    print_table("means over seeds", means, caption="; ".join([legend(result), *sorted(undefined)]))
     metric = headline(result)
     rows = []
     for row in result.rows:

@@ -19,13 +19,13 @@ def demo(
     method: Annotated[str, typer.Option("--method", "-m", help="How to find anomalies.")] = "patchknn",
     runs: o.RunsOption = None,
 ) -> None:
-    """Fit, judge and draw on synthetic parts that adkit makes itself: no data and no network needed.
+    """Fit, judge and draw on synthetic parts, or clips of a conveyor, that adkit makes itself: no data, no network.
 
     Example: [bold]adkit demo --part connector[/bold]
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.evaluation import evaluate
-    from adkit.pictures import redraw
+    from adkit.pictures import redraw, worth_seeing
     from adkit.report.page import write_report
     from adkit.runs import default_runs_root
     from adkit.sources import open_datasets
@@ -33,7 +33,7 @@ def demo(
 
     registry = loaded_registry()
     root = runs or default_runs_root()
-    typer.echo("making synthetic parts, good and defective, and loading the network (a minute on the first call) …")
+    typer.echo("making synthetic data, good and defective, and loading the network (a minute on the first call) …")
     for dataset in open_datasets(f"demo:{part}", None, registry):
         run = fit(FitRequest(method, dataset, root), registry, terminal_progress())
         print_fitted(run)
@@ -41,10 +41,17 @@ def demo(
         print_evaluation(result)
         if result.maps is not None:
             folder, pictures = redraw(result, registry)
-            defect = next(path for path in pictures if "good" not in path.name)
+            seen = zip(worth_seeing(result), pictures, strict=True)
+            defect = next(path for position, path in seen if result.anomalous[position])
             typer.echo(f"a picture: {defect}")
             typer.echo(f"all pictures: {folder}")
         typer.echo(f"the whole report, for a browser: {write_report(run, registry).path}")
+    if result.clips:
+        typer.echo("\nwhat to do next, with your own videos of normal operation in FOLDER/train/normal/:")
+        typer.echo("  adkit inspect --dataset clips:FOLDER")
+        typer.echo(f"  adkit fit --method {method} --dataset clips:FOLDER")
+        typer.echo(f"  adkit score NEW_VIDEO.mp4 --method {method}")
+        return
     typer.echo("\nwhat to do next, with your own good parts:")
     typer.echo("  adkit inspect --dataset folder:PATH_TO_GOOD_IMAGES")
     typer.echo(f"  adkit fit --method {method} --dataset folder:PATH_TO_GOOD_IMAGES")

@@ -24,7 +24,7 @@ def inspect(
     ] = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
-    """Look at a dataset: counts, sizes, defect kinds, a contact sheet with masks, and what looks wrong.
+    """Look at a dataset: counts, sizes, kinds, lengths of clips, a contact sheet, and what looks wrong.
 
     Example: [bold]adkit inspect --dataset folder:./parts[/bold]
     """
@@ -51,6 +51,8 @@ def inspect(
             _print(found, path)
     if format_ is not o.Format.table:
         rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
+        names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
+        rows = [{name: row.get(name) for name in names} for row in rows]
         emit(format_, None, rows, documents[0] if len(documents) == 1 else documents)
 
 
@@ -64,19 +66,22 @@ def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
 
 
 def _document(found: Inspection) -> dict[str, Any]:
+    lengths_s = found.lengths_s.values()
     counts = [
         {
             "split": split,
             "kind": kind,
-            "images": count,
+            **({"clips": found.clips[split, kind], "frames": count} if lengths_s else {"images": count}),
             "masks": found.masks.get(kind, 0) if split == "test" else 0,
         }
         for (split, kind), count in found.counts.items()
     ]
+    clips = {"shortest_s": min(lengths_s), "longest_s": max(lengths_s), "total_s": sum(lengths_s)} if lengths_s else {}
     return {
         "dataset": found.spec,
         "notes": found.notes,
         "counts": counts,
+        **({"clips": {"count": len(lengths_s), **clips}} if lengths_s else {}),
         "sizes": dict(found.sizes),
         "formats": dict(found.formats),
         "findings": found.findings,
@@ -85,10 +90,15 @@ def _document(found: Inspection) -> dict[str, Any]:
 
 def _print(found: Inspection, path: Path) -> None:
     from adkit.cli.output import print_table
+    from adkit.video import clock
 
     print_table(found.spec, _document(found)["counts"])
     for note in found.notes:
         typer.echo(note)
+    if found.lengths_s:
+        shortest, longest, total = (clock(pick(found.lengths_s.values())) for pick in (min, max, sum))
+        each = shortest if shortest == longest else f"{shortest} to {longest}"
+        typer.echo(f"clips: {len(found.lengths_s)}, each {each} long (minutes:seconds), {total} in all")
     typer.echo("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
     typer.echo("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))
     for finding in found.findings:

@@ -1,0 +1,60 @@
+"""Synthetic parts in memory, as batches: stills, and clips in which they move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adkit.frames import resize
+from adkit.testing.parts import draw_part
+from adkit.types import Batch
+
+CLIPS, CLIP_FRAMES = 6, 12
+
+
+class FrameBatches:
+    """Batches of synthetic parts in memory, walkable again and again; each frame is a still unless `clips` says more.
+
+    frames: float32 (N, T, 3, H, W); clips: N names.
+    """
+
+    def __init__(self, frames: Tensor, batch_size: int = 3, clips: Sequence[str] = ()) -> None:
+        self.frames = frames
+        self.batch_size = batch_size
+        self.clips = tuple(clips)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for first in range(0, len(self.frames), self.batch_size):
+            yield self.batch(range(first, min(first + self.batch_size, len(self.frames))))
+
+    def batch(self, rows: range) -> Batch:
+        """The batch of these rows."""
+        names = tuple(f"part/{row}" for row in rows)
+        clips = tuple(self.clips[row] for row in rows) if self.clips else names
+        return Batch(self.frames[rows.start : rows.stop], names, clips)
+
+
+def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0) -> Tensor:
+    """float32 (count, window, 3, H, W): normal synthetic washers."""
+    frames = []
+    for number in range(count):
+        picture, _ = draw_part("washer", np.random.default_rng([seed, number]))
+        frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
+    return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
+
+
+def moving_frames(size: tuple[int, int], batch_size: int = 3) -> FrameBatches:
+    """Six short clips, one after the other, of a washer that moves to the right at the same speed."""
+    frames, clips = [], []
+    step = max(1, size[1] // CLIP_FRAMES)
+    for number in range(CLIPS):
+        (still,) = synthetic_frames(1, size, seed=number)
+        frames += [still.roll(step * (index + number), dims=-1) for index in range(CLIP_FRAMES)]
+        clips += [f"clip {number}"] * CLIP_FRAMES
+    return FrameBatches(torch.stack(frames), batch_size, clips)

@@ -1,0 +1,132 @@
+"""Which frames of a clip are anomalous, from a file beside it that has the clip's name (press.mp4: press.csv).
+
+One of three files, each checked against the clip, and refused as a whole where it does not fit:
+
+- .csv: a header, and a line for each anomaly. The columns are either `start_s` and `end_s`, in seconds from the clip's
+  first frame: a frame belongs to the anomaly when start_s ≤ its time < end_s; or `first_frame` and `last_frame`, both
+  counted from 0, both anomalous. A column `kind` may name the anomaly; where it says nothing, the folder does. A header
+  alone says that all frames are normal. Separated by commas, or by semicolons as some spreadsheets do.
+- .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}]. [] says that all
+  frames are normal.
+- .npy: a one-dimensional array with 0 (normal) or 1 (anomalous) for each frame.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.format import read_array
+
+from adkit.errors import DatasetError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LABEL_SUFFIXES = (".csv", ".json", ".npy")
+
+_SECONDS = ("start_s", "end_s")
+_FRAMES = ("first_frame", "last_frame")
+_FORMAT = "a label has start_s and end_s (seconds), or first_frame and last_frame (from 0), and may have kind"
+_ROUNDING_S = 1.0
+"""An end may lie behind the last frame by this much: lengths of videos are often rounded up."""
+
+
+def labels_beside(clip: Path) -> Path | None:
+    """The file with a clip's labels, if there is one; raises DatasetError where there are several."""
+    stem = clip.name if clip.is_dir() else clip.stem
+    found = [path for suffix in LABEL_SUFFIXES if (path := clip.with_name(f"{stem}{suffix}")).is_file()]
+    if len(found) > 1:
+        raise DatasetError(
+            f"{clip} has several files of labels: {', '.join(path.name for path in found)}", hint="keep one of them"
+        )
+    return found[0] if found else None
+
+
+def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str | None]:
+    """For each frame of a clip the kind of its anomaly, None where it is normal.
+
+    `times_s` (N,) are the frames' times, `kind` names anomalies that the file does not name. Raises DatasetError
+    where the file cannot be read or does not fit the clip.
+    """
+    try:
+        if path.suffix == ".npy":
+            return [kind if anomalous else None for anomalous in _from_array(path, len(times_s))]
+        labels = _from_csv(path) if path.suffix == ".csv" else _from_json(path)
+        found: list[str | None] = [None] * len(times_s)
+        for label in labels:
+            for index in _frames_of(label, times_s):
+                found[index] = str(label.get("kind") or "").strip() or kind
+        return found
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as labels: {error}", hint=_FORMAT) from None
+    except ValueError as error:
+        raise DatasetError(f"{path} does not fit its clip: {error}", hint=_FORMAT) from None
+
+
+def _from_array(path: Path, frames: int) -> NDArray[np.bool_]:
+    with path.open("rb") as file:
+        values = read_array(file, allow_pickle=False)
+    if values.shape != (frames,):
+        raise ValueError(f"{frames} frames, but labels of shape {values.shape}")
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError("labels other than 0 and 1")
+    return values.astype(bool)
+
+
+def _from_csv(path: Path) -> Sequence[Mapping[str, Any]]:
+    text = path.read_text(encoding="utf-8-sig")
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header else ",", skipinitialspace=True)
+    _require_known([name.strip() for name in reader.fieldnames or []])
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+    rows = list(reader)
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"line {number} after the header has another number of columns than the header")
+    return rows
+
+
+def _from_json(path: Path) -> Sequence[Mapping[str, Any]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, list) or not all(isinstance(label, dict) for label in content):
+        raise ValueError("a list of objects was expected")
+    for label in content:
+        _require_known(label)
+    return content
+
+
+def _require_known(names: Sequence[str] | Mapping[str, Any]) -> None:
+    if set(names) - {"kind"} not in ({*_SECONDS}, {*_FRAMES}):
+        raise ValueError(f"its names are {', '.join(names) or 'missing'}")
+
+
+def _frames_of(label: Mapping[str, Any], times_s: NDArray[np.float64]) -> range:
+    """The numbers of a label's frames: at least one."""
+    count = len(times_s)
+    if _FRAMES[0] in label:
+        first, last = (_number(label, name) for name in _FRAMES)
+        if not (first.is_integer() and last.is_integer() and 0 <= first <= last < count):
+            raise ValueError(f"frames {first:g} to {last:g}; they are numbered 0 to {count - 1}")
+        return range(int(first), int(last) + 1)
+    start_s, end_s = (_number(label, name) for name in _SECONDS)
+    last_s = float(times_s[-1])
+    inside = np.flatnonzero((times_s >= start_s) & (times_s < end_s))
+    if start_s < 0 or end_s > last_s + _ROUNDING_S or not inside.size:
+        raise ValueError(f"seconds {start_s:g} to {end_s:g}; its frames are from 0 to {last_s:g} s")
+    return range(int(inside[0]), int(inside[-1]) + 1)
+
+
+def _number(label: Mapping[str, Any], name: str) -> float:
+    try:
+        value = float(label[name])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {label[name]!r}, a number was expected")
+    return value

@@ -1,0 +1,249 @@
+"""A convolutional LSTM that remembers what a clip showed, and gives each frame from it.
+
+ConvLSTM autoencoders for video are Luo et al. (2017, "Remembering history with convolutional LSTM for anomaly
+detection"). Where this differs: what is rebuilt is not pixels but, unless `space=pixels`, the whitened features of a
+frozen network, through a narrow code; one step for each frame, whose memory lasts as long as the clip; errors are
+measured in what is usual for each feature in held-out normal clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adkit.errors import OptionError
+from adkit.interfaces import Batches, Method, Progress
+from adkit.nn.features import PatchFeatures
+from adkit.nn.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
+from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides
+from adkit.nn.training import Trained, TrainingRows, train
+from adkit.nn.training_options import TrainingOptions
+from adkit.types import Batch, Prediction
+from adkit_convlstm.network import PixelNetwork, RecurrentNetwork, feature_network, pixel_network
+from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
+from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
+from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
+
+TOO_FAST = 3
+"""Held-out clips that show every third frame only tell, while training, how well a wrong speed stands out."""
+MEASURED = 1000
+"""Held-out frames, at most, that say how large errors usually are."""
+BACKGROUND = 256
+"""Training frames, at most, whose mean is what a fixed camera always shows."""
+_AT_ONCE = 16  # frames per call outside the training
+
+
+class ConvLstmOptions(FeatureOptions, TrainingOptions):
+    """Options of `convlstm`."""
+
+    space: Literal["features", "pixels"] = Field(
+        default="features",
+        description="what is rebuilt: features of the frozen network, or pixels (with a picture to look at)",
+    )
+    task: Task = Field(
+        default="reconstruct", description="a frame is given from those before it only (predict), or from itself too"
+    )
+    size: FrameSize = Field(
+        default=(256, 384),
+        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096; in pixels a multiple of 16: larger "
+        "sees smaller anomalies, and is slower",
+    )
+    levels: Strides = Field(default=(16,), description="strides in px of the feature levels, finest first")
+    directions: int = Field(default=64, ge=2, description="main directions of the features that are rebuilt")
+    width: int = Field(default=32, ge=4, le=256, description="channels of the first block, in pixels")
+    code: int = Field(
+        default=0, ge=0, le=1024, description="channels that reach the memory; 0: 8 in features, 128 in pixels"
+    )
+    hidden: int = Field(
+        default=0, ge=0, le=1024, description="channels of the memory; 0: as many as directions, 128 in pixels"
+    )
+    layers: int = Field(default=0, ge=0, le=8, description="layers of the memory; 0: 1 in features, 2 in pixels")
+    sequence: int = Field(default=16, ge=2, le=256, description="frames of a sequence to learn from")
+    stride: int = Field(default=4, ge=1, description="frames from the beginning of one sequence to the next one's")
+    pseudo: PseudoAnomaly = Field(
+        default="none",
+        description="skip: a quarter of the sequences plays too fast, and the normal speed is to be given",
+    )
+    frame_limit: int = Field(
+        default=10_000, ge=64, description="learns from at most this many frames, evenly spread: bounds the memory"
+    )
+    smoothing: float = Field(
+        default=0.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
+    )
+    # Errors are large where things move. Dividing that out hides what is anomalous there: held-out clips that were
+    # played too fast stood out less.
+    position_normalisation: Choice = Field(
+        default="off", description="judge each position by what is usual there: auto lets the normal clips decide"
+    )
+    epochs: int = Field(default=12, ge=1, description="at most; early stopping may end it before")
+    batch_size: int = Field(default=4, ge=1, description="sequences per step; lower it when memory runs out")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of Adam; halved when held-out normals get no better")
+    patience: int = Field(default=4, ge=1, description="epochs without a better held-out loss before it stops")
+
+
+class ConvLstmMethod(Method[ConvLstmOptions]):
+    """What a network with a memory could not rebuild of a frame."""
+
+    Options = ConvLstmOptions
+    default_scorer: ClassVar[str | None] = "top5"
+    resumable = True
+    temporal: ClassVar[bool] = True
+    reconstructs = True
+
+    def __init__(self, options: ConvLstmOptions, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        if options.space == "pixels" and any(side % 16 for side in options.size):
+            height, width = options.size
+            raise OptionError(
+                f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
+                hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
+            )
+        self._space = self._new_space()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # modules draw their first weights from the global generator
+            network = self._new_network()
+        self.reconstructs = options.space == "pixels"
+        self._objective = Rebuild(network, options.task, options.pseudo).eval()
+        self._normalisation: PositionNormalisation | None = None
+        self._trained: Trained | None = None
+        self._facts: dict[str, str | int | float | bool] = {}
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """As the options say."""
+        return self.options.size
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        """Trains on a part of the clips; the others say when to stop, and how large errors usually are."""
+        options = self.options
+        self._space, self._normalisation = self._new_space(), None
+        recording = in_pieces(record(batches, self._space.look, options.frame_limit, progress), options.sequence)
+        training, held_out = hold_out(recording.runs, STOPPING_SHARE, self.seed)
+        require_maps(len(held_out), options.position_normalisation)
+        recording = replace(recording, frames=self._space.learn(recording.frames, training, self.seed))
+        if isinstance(self._objective.network, PixelNetwork):
+            self._objective.network.learn_background(recording[thinned(training, BACKGROUND)])
+        watched = recording.take(held_out)
+        self._trained = train(
+            self._objective,
+            TrainingRows(
+                Sequences(recording.take(training), options.sequence, options.stride),
+                Sequences(watched, options.sequence, options.sequence),
+                Sequences(watched, options.sequence, options.sequence, TOO_FAST),
+            ),
+            options,
+            seed=self.seed,
+            device=self.device,
+            progress=progress,
+            folder=self.workspace,
+        )
+        self._objective.to(self.device)
+        self._facts = {
+            "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
+            "frames_learned_from": len(training),
+            **self._trained.facts(),
+        }
+        judged = beginnings(watched, MEASURED)
+        self._space.learn_spread(self._residuals(judged))
+        maps = torch.cat([self._smoothed(part) for part in self._residuals(judged)])
+        self._normalisation, found = decide(maps, options.position_normalisation)
+        self._facts |= found
+
+    def predict(self, batch: Batch) -> Prediction:
+        """Judges the last frame of each row; `batch.frames` is the clip from its start."""
+        seen = self._space.see(batch.frames.flatten(0, 1).to(self.device))
+        seen = seen.reshape(*batch.frames.shape[:2], *seen.shape[1:])
+        rebuilt, _ = self._rebuild(seen, None)
+        return self._judged(seen[:, -1], rebuilt[:, -1])
+
+    def stream(self) -> Callable[[Batch], Prediction]:
+        """Judges frames one after the other, with one step of the network for each."""
+        clip: str | None = None
+        past: Past | None = None
+
+        def judge(batch: Batch) -> Prediction:
+            nonlocal clip, past
+            seen = self._space.see(batch.frames[:, -1].to(self.device))
+            parts = []
+            for name, rows in groupby(range(len(batch)), key=lambda row: batch.clips[row]):
+                frames = seen[list(rows)][None]
+                rebuilt, past = self._rebuild(frames, past if name == clip else None)
+                clip = name
+                parts.append(rebuilt[0])
+            return self._judged(seen, torch.cat(parts))
+
+        return judge
+
+    def state(self) -> dict[str, Tensor]:
+        """The network's weights, what the features' directions are, and the normalisation where there is one."""
+        weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
+        return {**weights, **self._space.state(), **(self._normalisation.state() if self._normalisation else {})}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
+        self._space.load_state(state)
+        weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
+        self._objective.network.load_state_dict(weights)
+        self._objective.to(self.device).eval()
+        self._normalisation = PositionNormalisation.from_state(state)
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """Sizes, how the training went, and whether position mattered."""
+        return self._facts
+
+    def curves(self) -> dict[str, list[float]]:
+        """Of the training."""
+        return self._trained.curves.by_name() if self._trained else {}
+
+    def _new_space(self) -> Space:
+        if self.options.space == "pixels":
+            return PixelSpace()
+        features = PatchFeatures(
+            self.options.backbone,
+            strides=self.options.levels,
+            weights=self.options.weights,
+            neighbourhood=1,
+            device=self.device,
+        )
+        return FeatureSpace(features, self.options.directions)
+
+    def _new_network(self) -> RecurrentNetwork:
+        options = self.options
+        if options.space == "pixels":
+            return pixel_network(
+                options.size, options.width, options.code or 128, options.hidden or 128, options.layers or 2
+            )
+        return feature_network(
+            options.directions, options.code or 8, options.hidden or options.directions, options.layers or 1
+        )
+
+    @torch.inference_mode()
+    def _rebuild(self, frames: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        return self._objective.rebuild(frames, past)
+
+    def _residuals(self, recording: Recording) -> Iterator[Tensor]:
+        """What is not rebuilt of the frames, (B, C, h, w), some at a time."""
+        for run in recording.each_run():
+            past: Past | None = None
+            for rows in torch.split(run, _AT_ONCE):
+                given = recording[rows].to(self.device)
+                rebuilt, past = self._rebuild(given[None], past)
+                yield rebuilt[0] - given
+
+    def _smoothed(self, residual: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, h, w) on the CPU."""
+        return smooth(self._space.maps(residual).cpu(), self.options.smoothing / self._space.stride)
+
+    def _judged(self, seen: Tensor, rebuilt: Tensor) -> Prediction:
+        maps = self._smoothed(rebuilt - seen)
+        return Prediction(
+            maps=self._normalisation(maps) if self._normalisation else maps,
+            images=rebuilt.clamp(0, 1).cpu().contiguous() if self.options.space == "pixels" else None,
+        )

@@ -1,0 +1,81 @@
+"""What the network learns: to give each frame of a normal sequence, from what it remembers of those before."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from adkit.nn.training import Objective
+from adkit_convlstm.network import Memory, RecurrentNetwork
+
+Task = Literal["predict", "reconstruct"]
+"""From which frames a frame is given: those before it only, or itself too."""
+PseudoAnomaly = Literal["none", "skip"]
+
+Past = tuple[Memory, Tensor]
+"""What is remembered of a clip, and what the network says comes next, (B, 1, C, h, w)."""
+
+SKIPPING_SHARE = 0.25
+"""Of the sequences, with pseudo=skip."""
+MOST_SKIPPED = 4
+"""With pseudo=skip, sequences take every second to this many-th frame."""
+WORST_SHARE = 0.05
+"""Of the positions of a frame: their mean error is its score, while training tells how well anomalies stand out."""
+
+
+class Rebuild(Objective):
+    """Gives each frame of a sequence (B, T, C, h, w) from what the network remembers.
+
+    With "skip", a part of the sequences plays too fast, and yet the network is to tell what comes next at the normal
+    speed: so it does not learn to follow any motion (Astrid et al., 2021, arXiv 2110.09742, in our own form).
+    """
+
+    def __init__(self, network: RecurrentNetwork, task: Task, pseudo: PseudoAnomaly) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.pseudo = pseudo
+
+    def rebuild(self, frames: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+        """(B, T, C, h, w), frames in their order, and what was before -> the same rebuilt, and what is then past.
+
+        With no past, a clip begins: its first frame is shown once before, as if the picture had stood still.
+        """
+        if past is None:
+            expected, memory = self.network(frames[:, :1])
+        else:
+            memory, expected = past
+        told, memory = self.network(frames, memory)
+        rebuilt = torch.cat([expected, told[:, :-1]], dim=1) if self.task == "predict" else told
+        return rebuilt, (memory, told[:, -1:])
+
+    def forward(self, batch: Tensor, draw: int) -> Tensor:
+        """(B, T, C, h, w) -> (B,) mean squared errors."""
+        generator = torch.Generator().manual_seed(draw)
+        chances, step = torch.rand(len(batch), generator=generator), self._step(generator)
+        too_fast = (chances < SKIPPING_SHARE).to(batch.device)
+        if self.pseudo == "none" or batch.shape[1] <= step or not too_fast.any():
+            return _loss(self.rebuild(batch)[0], batch)
+        losses = torch.empty(len(batch), device=batch.device)
+        if not too_fast.all():
+            losses[~too_fast] = _loss(self.rebuild(batch[~too_fast])[0], batch[~too_fast])
+        given = batch[too_fast, ::step]
+        # What the frame would be, had only one passed since the one before.
+        wanted = batch[too_fast, 1 : 1 + step * (given.shape[1] - 1) : step]
+        losses[too_fast] = _loss(self.rebuild(given)[0][:, 1:], wanted)
+        return losses
+
+    def scores(self, batch: Tensor) -> Tensor:
+        """The mean of each frame's worst errors, mean over the second half of the sequence."""
+        errors = (self.rebuild(batch)[0] - batch).square().mean(dim=2).sqrt()[:, batch.shape[1] // 2 :].flatten(2)
+        return errors.topk(max(1, round(WORST_SHARE * errors.shape[2])), dim=2).values.mean(dim=(1, 2))
+
+    @staticmethod
+    def _step(generator: torch.Generator) -> int:
+        return int(torch.randint(2, MOST_SKIPPED + 1, (1,), generator=generator))
+
+
+def _loss(rebuilt: Tensor, wanted: Tensor) -> Tensor:
+    return (rebuilt - wanted).square().mean(dim=(1, 2, 3, 4))

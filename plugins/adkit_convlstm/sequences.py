@@ -1,0 +1,126 @@
+"""The frames of clips as a network learns from them: kept in a compact form, cut into short sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from adkit.interfaces import Batches, Progress
+
+BLOCK = 64
+"""Where there are more frames than may be kept, whole blocks of this many are left out."""
+LEAST_PIECES = 5
+"""Fewer clips than this are cut into at least so many pieces, so that there is something to hold out."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """N frames in their order, as they are kept, and the run of consecutive frames that each belongs to."""
+
+    frames: Tensor  # (M, C, h, w): bytes, or half precision
+    places: Tensor  # int64 (N,), where in `frames` each lies
+    runs: Tensor  # int64 (N,): numbers that never sink from one frame to the next
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """int64 (...) -> float32 (..., C, h, w); bytes become 0..1."""
+        found = self.frames[self.places[rows]]
+        return found.to(torch.float32) if found.is_floating_point() else found.to(torch.float32).div_(255)
+
+    def take(self, rows: Tensor) -> Recording:
+        """These frames (int64, rising) as a recording of their own, over the same memory."""
+        return Recording(self.frames, self.places[rows], self.runs[rows])
+
+    def lengths(self) -> list[int]:
+        """How many frames each run has."""
+        return torch.unique_consecutive(self.runs, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
+
+    def each_run(self) -> Iterator[Tensor]:
+        """The rows of each run, int64 (n,)."""
+        return iter(torch.split(torch.arange(len(self)), self.lengths()))
+
+
+def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progress: Progress) -> Recording:
+    """All frames, or evenly spread blocks of them where there are more than `limit`.
+
+    `look` gives what is kept of frames, float32 (B, 3, H, W) -> (B, C, h, w). Runs end with their clips, and where
+    frames were left out.
+    """
+    share = min(1.0, limit / len(batches))
+    frames = torch.empty(0)
+    runs: list[int] = []
+    seen, run, before = 0, -1, ("", -2)
+    with progress.task("reading", len(batches)) as advance:
+        for batch in batches:
+            numbers = range(seen, seen + len(batch))
+            kept = [row for row, number in enumerate(numbers) if _is_kept(number // BLOCK, share)]
+            if kept:
+                looked = look(batch.frames[kept, -1])
+                if not runs:
+                    # In one piece from the start: joining parts at the end would need twice the memory.
+                    room = len(batches) if share == 1 else min(len(batches), limit + BLOCK)
+                    frames = torch.empty((room, *looked.shape[1:]), dtype=looked.dtype)
+                frames[len(runs) : len(runs) + len(kept)] = looked
+            for row in kept:
+                run += before != (batch.clips[row], numbers[row] - 1)
+                before = (batch.clips[row], numbers[row])
+                runs.append(run)
+            seen += len(batch)
+            advance(len(batch))
+    return Recording(frames, torch.arange(len(runs)), torch.tensor(runs))
+
+
+def in_pieces(recording: Recording, length: int) -> Recording:
+    """The same frames; where there are few runs, each is cut into pieces, none shorter than a sequence's `length`."""
+    pieces = -(-LEAST_PIECES // len(recording.lengths()))
+    parts = [
+        part for rows in recording.each_run() for part in rows.tensor_split(max(1, min(pieces, len(rows) // length)))
+    ]
+    runs = torch.cat([torch.full((len(part),), number) for number, part in enumerate(parts)])
+    return replace(recording, runs=runs)
+
+
+def beginnings(recording: Recording, count: int) -> Recording:
+    """So many frames, or a few less: the first ones of every run, the same number of each that has them."""
+    most = max(1, count // len(recording.lengths()))
+    return recording.take(torch.cat([rows[:most] for rows in recording.each_run()]))
+
+
+def thinned(rows: Tensor, count: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return rows[:: -(-len(rows) // count)]
+
+
+class Sequences:
+    """Sequences of `length` frames from the runs of a recording; `sequences[rows]` gives (B, length, C, h, w).
+
+    One begins every `stride` frames; each takes every `step`-th frame. A run that is too short gives one, whose
+    first frame comes several times, as before the start of a clip.
+    """
+
+    def __init__(self, recording: Recording, length: int, stride: int, step: int = 1) -> None:
+        self.recording = recording
+        span = (length - 1) * step
+        places = []
+        first = 0
+        for count in recording.lengths():
+            ends = torch.arange(min(span, count - 1), count, stride)
+            taken = ends[:, None] - step * torch.arange(length - 1, -1, -1)
+            places.append(first + taken.clamp_min(0))
+            first += count
+        self.places = torch.cat(places)  # int64 (N, length), rows of the recording
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self.recording[self.places[rows]]
+
+
+def _is_kept(block: int, share: float) -> bool:
+    return int((block + 1) * share) > int(block * share)

@@ -1,0 +1,154 @@
+"""What the network sees of a frame and rebuilds: the features of a frozen network, or the pixels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from adkit.errors import OptionError
+from adkit.nn.features import PatchFeatures
+
+LEARNED_FROM = 200_000
+"""Patches, at most, that say what the main directions of the features are."""
+_AT_ONCE = 256  # frames
+
+
+class Space(ABC):
+    """Turns frames into what is rebuilt, and what was not rebuilt into a map."""
+
+    stride: float
+    """px of the frame per position of the map."""
+
+    @abstractmethod
+    def look(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W), RGB in 0..1 -> what is kept of them before anything is learned, on the CPU."""
+
+    @abstractmethod
+    def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
+        """All that was kept (N, ...) as the network sees it; learns from the rows `training` (int64) alone."""
+
+    @abstractmethod
+    def see(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as the network sees it."""
+
+    @abstractmethod
+    def learn_spread(self, residuals: Iterable[Tensor]) -> None:
+        """Learns from what was not rebuilt of held-out normal frames, (B, C, h, w) each."""
+
+    @abstractmethod
+    def maps(self, residual: Tensor) -> Tensor:
+        """What was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What was learned."""
+
+    @abstractmethod
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+
+
+class PixelSpace(Space):
+    """Pictures, kept as bytes. The map is the squared error, mean over the colours."""
+
+    stride = 1.0
+
+    def look(self, frames: Tensor) -> Tensor:
+        """As bytes."""
+        return (frames * 255).round().to(torch.uint8)
+
+    def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
+        """The same bytes."""
+        return kept
+
+    def see(self, frames: Tensor) -> Tensor:
+        """As it is."""
+        return frames
+
+    def learn_spread(self, residuals: Iterable[Tensor]) -> None:
+        """Nothing: the error of a colour is measured in its range."""
+
+    def maps(self, residual: Tensor) -> Tensor:
+        """Mean over the colours of the squared error."""
+        return residual.square().mean(dim=1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing."""
+
+
+class FeatureSpace(Space):
+    """The main directions of a frozen network's features, each divided by its spread (whitened), in half precision.
+
+    The map is the root of the mean squared error, each direction's in what is usual for it.
+    """
+
+    def __init__(self, features: PatchFeatures, directions: int) -> None:
+        self._features = features
+        self.stride = float(features.strides[0])
+        self._directions = directions
+        self._mean = torch.zeros(1)  # (D,)
+        self._projection = torch.zeros(1, 1)  # (D, C)
+        self._spread = torch.ones(1)  # (C,), of the error in held-out frames
+
+    def look(self, frames: Tensor) -> Tensor:
+        """All features, (B, D, h, w) in half precision."""
+        return self._features(frames).permute(0, 3, 1, 2).to("cpu", torch.float16)
+
+    def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
+        """Learns the main directions, and gives (N, C, h, w) in half precision; raises OptionError for too many."""
+        if self._directions > kept.shape[1]:
+            raise OptionError(
+                f"directions={self._directions}, but the features have only {kept.shape[1]} channels",
+                hint=f"at most --set directions={kept.shape[1]}, or more levels",
+            )
+        generator = torch.Generator().manual_seed(seed)
+        positions = kept.shape[2] * kept.shape[3]
+        rows = training[torch.randperm(len(training), generator=generator)[: max(1, LEARNED_FROM // positions)]]
+        patches = kept[rows].permute(0, 2, 3, 1).flatten(0, 2).to(torch.float64)
+        mean = patches.mean(dim=0)
+        spectrum, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        spectrum, directions = spectrum.flip(0)[: self._directions], directions.flip(1)[:, : self._directions]
+        # Where all frames are alike, there is no spread to divide by.
+        floor = (1e-6 * spectrum.max()).clamp_min(1e-12)
+        self._mean = mean.float()
+        self._projection = (directions / spectrum.clamp_min(floor).sqrt()).float()
+        self._spread = torch.ones(self._projection.shape[1])
+        parts = [self._projected(part.float()).half() for part in torch.split(kept, _AT_ONCE)]
+        return torch.cat(parts)
+
+    def see(self, frames: Tensor) -> Tensor:
+        """(B, C, h, w)."""
+        return self._projected(self._features(frames).permute(0, 3, 1, 2))
+
+    def learn_spread(self, residuals: Iterable[Tensor]) -> None:
+        """How far each direction usually is off."""
+        squares = torch.cat([residual.square().mean(dim=(2, 3)).cpu() for residual in residuals])
+        self._spread = squares.mean(dim=0).sqrt().clamp_min(1e-6)
+
+    def maps(self, residual: Tensor) -> Tensor:
+        """Root of the mean squared error of all directions, in their spreads."""
+        return (residual / self._spread.to(residual.device)[:, None, None]).square().mean(dim=1).sqrt()
+
+    def state(self) -> dict[str, Tensor]:
+        """The directions and their spreads, and the frozen network's fingerprint."""
+        learned = {"features_mean": self._mean, "features_projection": self._projection, "error_spread": self._spread}
+        return {**learned, **self._features.state()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
+        self._features.check(state)
+        self._mean, self._projection = state["features_mean"], state["features_projection"]
+        self._spread = state["error_spread"]
+
+    def _projected(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) -> (B, C, h, w)."""
+        mean, projection = self._mean.to(features.device), self._projection.to(features.device)
+        centred = features - mean[:, None, None]
+        return torch.einsum("bdhw,dc->bchw", centred, projection)

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adkit_convlstm.method import ConvLstmMethod, ConvLstmOptions
+from adkit_convlstm.network import ConvLstm, feature_network, pixel_network
+from adkit_convlstm.objective import Rebuild
+from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
+from adkit_convlstm.spaces import FeatureSpace, PixelSpace
+from torch import Tensor
+
+from adkit.errors import BackboneError, OptionError
+from adkit.interfaces import Silent
+from adkit.nn.features import PatchFeatures
+from adkit.options import parse_options
+from adkit.registry import Registry
+from adkit.testing.conformance import check_method, check_no_leak
+from adkit.testing.synthetic import CLIP_FRAMES, FrameBatches, moving_frames
+from adkit.types import Batch
+
+SMALL: dict[str, Any] = {"size": 64, "epochs": 1, "directions": 8, "code": 4, "hidden": 4, "sequence": 4}
+PIXELS: dict[str, Any] = SMALL | {"space": "pixels", "size": 32, "width": 4}
+
+
+def made(**options: object) -> ConvLstmMethod:
+    return ConvLstmMethod(parse_options(ConvLstmOptions, SMALL | options, "convlstm"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def clips() -> FrameBatches:
+    return moving_frames((64, 64))
+
+
+@pytest.fixture(scope="module")
+def method(clips: FrameBatches) -> ConvLstmMethod:
+    fitted = made(epochs=12, batch_size=4, code=8, hidden=16)
+    fitted.fit(clips, Silent())
+    return fitted
+
+
+def top5(maps: Tensor) -> Tensor:
+    """(N, h, w) -> (N,)."""
+    values = maps.flatten(1)
+    return values.topk(max(1, round(values.shape[1] / 20)), dim=1).values.mean(dim=1)
+
+
+def streamed(method: ConvLstmMethod, frames: Tensor) -> Tensor:
+    """Maps of the frames (n, 1, 3, H, W) of one clip."""
+    names = tuple(map(str, range(len(frames))))
+    maps = method.stream()(Batch(frames, names, ("clip",) * len(names))).maps
+    assert maps is not None
+    return maps
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "predict"])
+def test_it_conforms_in_features(task: str) -> None:
+    check_method(ConvLstmMethod, SMALL | {"task": task})
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "predict"])
+def test_it_conforms_in_pixels(task: str) -> None:
+    check_method(ConvLstmMethod, PIXELS | {"task": task, "pseudo": "skip", "position_normalisation": "on"})
+
+
+def test_the_test_split_stays_unseen(registry: Registry, tmp_path: Path) -> None:
+    check_no_leak("convlstm", registry, tmp_path, PIXELS | {"hidden": 2, "code": 2})
+
+
+def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches, method: ConvLstmMethod) -> None:
+    frames = clips.frames[:CLIP_FRAMES].clone()
+    plain = streamed(method, frames)
+    frames[6:, :, :, 0:24, 0:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
+    marked = streamed(method, frames)
+    torch.testing.assert_close(marked[:6], plain[:6])
+    assert float(top5(marked)[6:].min()) > float(top5(plain).max())
+    assert (marked - plain)[6].argmax() in (0, 1, 4, 5)  # of 4 × 4 positions
+
+
+def test_training_tells_how_well_a_wrong_speed_stands_out(method: ConvLstmMethod) -> None:
+    assert len(method.curves()["separation"]) == method.facts()["epochs"]
+    assert method.facts()["frames_learned_from"] == 5 * CLIP_FRAMES
+
+
+def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path) -> None:
+    whole, part, rest = made(epochs=3), made(epochs=1), made(epochs=3)
+    whole.fit(clips, Silent())
+    part.workspace = rest.workspace = tmp_path
+    part.fit(clips, Silent())
+    # The checkpoint says that it ended: what a kill in the second epoch leaves does not.
+    from adkit.nn.checkpoints import Checkpoint, Checkpoints
+
+    found = Checkpoints(tmp_path).read()
+    assert found is not None
+    Checkpoints(tmp_path).write(Checkpoint(found.tensors, {**found.numbers, "ended": ""}))
+    rest.fit(clips, Silent())
+    assert rest.curves()["loss"] == pytest.approx(whole.curves()["loss"], rel=1e-4)
+
+
+def test_it_learns_from_one_clip_cut_into_pieces() -> None:
+    clips = moving_frames((64, 64))
+    one = FrameBatches(clips.frames, 5, ["film"] * len(clips))
+    method = made()
+    method.fit(one, Silent())
+    assert method.facts()["frames_learned_from"] < len(one)
+
+
+def test_other_weights_of_the_backbone_are_refused(method: ConvLstmMethod) -> None:
+    state = method.state()
+    state["backbone_fingerprint"] = torch.zeros_like(state["backbone_fingerprint"])
+    with pytest.raises(BackboneError, match="changed since fitting"):
+        made(epochs=12, code=8, hidden=16).load_state(state)
+
+
+def test_pixels_need_a_size_that_can_be_halved() -> None:
+    with pytest.raises(OptionError, match="multiples of 16") as caught:
+        made(space="pixels", size="100x64")
+    assert "size=96x64" in caught.value.hint
+    made(size="100x64")
+
+
+def test_only_pixels_come_with_a_picture(method: ConvLstmMethod) -> None:
+    assert ConvLstmMethod.reconstructs
+    assert not method.reconstructs
+    assert made(space="pixels").reconstructs
+
+
+def test_a_layer_by_hand() -> None:
+    layer = ConvLstm(1, 1)
+    for parameter in layer.parameters():
+        parameter.data.zero_()
+    assert layer.given.bias is not None
+    assert layer.given.weight.shape == (4, 1, 3, 3)
+    layer.given.weight.data[3, 0, 1, 1] = 1.0  # news: the frame itself
+    layer.given.bias.data[0] = 50.0  # all of it enters
+    layer.given.bias.data[1] = 50.0  # all is kept
+    layer.given.bias.data[2] = 50.0  # all is told
+    frames = torch.tensor([0.5, -1.0]).reshape(1, 2, 1, 1, 1)
+    with torch.no_grad():
+        told, (_, cell) = layer(frames, None)
+    first = torch.tanh(torch.tensor(0.5))
+    second = first + torch.tanh(torch.tensor(-1.0))
+    assert told.flatten().tolist() == pytest.approx([float(torch.tanh(first)), float(torch.tanh(second))])
+    assert float(cell) == pytest.approx(float(second))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_frames_in_parts_give_what_they_give_at_once(layers: int) -> None:
+    network = feature_network(5, 3, 4, layers).eval()
+    frames = torch.rand(2, 7, 5, 6, 8)
+    whole, memory = network(frames)
+    first, between = network(frames[:, :3])
+    second, after = network(frames[:, 3:], between)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(after, memory)
+
+
+def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() -> None:
+    network = pixel_network((32, 48), 32, 128, 128, 2)
+    assert 2.5e6 < sum(parameter.numel() for parameter in network.parameters()) < 3.5e6
+    with torch.no_grad():
+        pictures, _ = network(torch.rand(1, 2, 3, 32, 48))
+    assert pictures.shape == (1, 2, 3, 32, 48)
+
+
+def test_pixels_are_seen_against_the_background() -> None:
+    scene = torch.rand(3, 32, 48)
+    network = pixel_network((32, 48), 4, 4, 4, 1).eval()
+    network.learn_background(torch.stack([scene - 0.1, scene + 0.1]))
+    torch.testing.assert_close(network.background, scene)
+    assert float(network.spread) == pytest.approx(0.1)
+    with torch.no_grad():
+        still, _ = network(scene[None, None])
+        darker = pixel_network((32, 48), 4, 4, 4, 1).eval()
+        darker.load_state_dict(network.state_dict())
+        darker.background *= 0.5
+        half, _ = darker(scene[None, None] * 0.5)
+    torch.testing.assert_close(still - scene, half - 0.5 * scene)
+
+
+class Copies(torch.nn.Module):
+    """A network that gives what it saw."""
+
+    def forward(self, frames: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        return frames, ()
+
+
+def test_predicting_compares_with_what_was_told_before() -> None:
+    frames = torch.arange(5.0).reshape(1, 5, 1, 1, 1)
+    copies: Any = Copies()
+    assert Rebuild(copies, "reconstruct", "none").rebuild(frames)[0].flatten().tolist() == [0, 1, 2, 3, 4]
+    predicted, past = Rebuild(copies, "predict", "none").rebuild(frames)
+    assert predicted.flatten().tolist() == [0, 0, 1, 2, 3]  # the first frame stood still before the clip began
+    assert Rebuild(copies, "predict", "none").rebuild(frames + 5, past)[0].flatten().tolist() == [4, 5, 6, 7, 8]
+
+
+def test_skipping_asks_for_the_normal_speed() -> None:
+    class SeesStep(Copies):
+        """Gives one frame of normal speed after what it saw."""
+
+        def forward(self, frames: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+            return frames + 1, ()
+
+    network: Any = SeesStep()
+    sequences = torch.arange(16.0).reshape(1, 16, 1, 1, 1).repeat(64, 1, 1, 1, 1)
+    plain = Rebuild(network, "predict", "none")(sequences, 3)
+    skipping = Rebuild(network, "predict", "skip")(sequences, 3)
+    assert set(plain.tolist()) == {1 / 16}  # only the first frame, which is expected to be followed by another
+    assert set(skipping.tolist()) == {0.0, 1 / 16}
+    assert 4 <= int((skipping == 0).sum()) <= 28
+
+
+def recording(*lengths: int) -> Recording:
+    runs = [number for number, length in enumerate(lengths) for _ in range(length)]
+    frames = torch.arange(len(runs), dtype=torch.float16).reshape(-1, 1, 1, 1)
+    return Recording(frames, torch.arange(len(runs)), torch.tensor(runs))
+
+
+def frames_of(sequences: Sequences) -> list[list[int]]:
+    return [rows.flatten().int().tolist() for rows in sequences[torch.arange(len(sequences))]]
+
+
+def test_sequences_lie_within_their_clips() -> None:
+    assert frames_of(Sequences(recording(6, 3), 3, 2)) == [[0, 1, 2], [2, 3, 4], [6, 7, 8]]
+
+
+def test_sequences_may_skip_frames() -> None:
+    assert frames_of(Sequences(recording(6), 3, 1, step=2)) == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_a_short_clip_gives_one_sequence_whose_first_frame_stands_still() -> None:
+    assert frames_of(Sequences(recording(2, 4), 4, 2)) == [[0, 0, 0, 1], [2, 3, 4, 5]]
+
+
+def test_few_clips_are_cut_into_pieces_that_hold_a_sequence() -> None:
+    assert in_pieces(recording(20), 4).lengths() == [4, 4, 4, 4, 4]
+    assert in_pieces(recording(20, 20), 4).lengths() == [7, 7, 6, 7, 7, 6]
+    assert in_pieces(recording(9), 4).lengths() == [5, 4]
+    assert in_pieces(recording(3), 4).lengths() == [3]
+    assert in_pieces(recording(8, 8, 8, 8, 8), 4).lengths() == [8, 8, 8, 8, 8]
+
+
+def test_beginnings_take_the_same_number_of_each_run() -> None:
+    assert beginnings(recording(6, 2, 6), 9).places.tolist() == [0, 1, 2, 6, 7, 8, 9, 10]
+
+
+def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
+    count = 10 * BLOCK
+    frames = torch.linspace(0, 1, count).reshape(-1, 1, 1, 1, 1).expand(-1, 1, 3, 1, 1)
+    batches = FrameBatches(frames, 7, ["a"] * (4 * BLOCK) + ["b"] * (6 * BLOCK))
+    found = record(batches, lambda pictures: pictures[:, :1], count // 2, Silent())
+    assert len(found) == count // 2
+    assert found.lengths() == [BLOCK] * 5
+    numbers = (found[torch.arange(len(found))].flatten() * (count - 1)).round().int()
+    assert set((numbers // BLOCK).tolist()) == {1, 3, 5, 7, 9}
+    whole = record(batches, lambda pictures: pictures[:, :1], count, Silent())
+    assert whole.lengths() == [4 * BLOCK, 6 * BLOCK]
+    torch.testing.assert_close(whole[torch.arange(count)].flatten(), frames[:, 0, 0, 0, 0])
+
+
+def test_directions_are_whitened_by_the_training_frames_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(6, 6, generator=generator)
+    kept = torch.einsum("bdhw,de->behw", torch.randn(40, 6, 8, 8, generator=generator), mixing)
+    kept[30:] *= 5
+    space = FeatureSpace(PatchFeatures(strides=(16,)), 4)
+    seen = space.learn(kept.half(), torch.arange(30), 0)
+    assert seen.shape == (40, 4, 8, 8)
+    patches = seen[:30].float().permute(0, 2, 3, 1).flatten(0, 2)
+    torch.testing.assert_close(patches.T.cov(), torch.eye(4), atol=0.02, rtol=0)
+
+
+def test_errors_are_measured_in_what_is_usual_for_each_direction() -> None:
+    space = FeatureSpace(PatchFeatures(strides=(16,)), 2)
+    residual = torch.stack([torch.full((5, 3, 3), 2.0), torch.full((5, 3, 3), 0.5)], dim=1)
+    space.learn_spread([residual, -residual])
+    torch.testing.assert_close(space.maps(residual), torch.ones(5, 3, 3))
+    torch.testing.assert_close(PixelSpace().maps(residual), torch.full((5, 3, 3), (4 + 0.25) / 2))
+
+
+def test_more_directions_than_channels_are_refused(clips: FrameBatches) -> None:
+    method = made(directions=113)
+    with pytest.raises(OptionError, match="only 112 channels"):
+        method.fit(clips, Silent())
+
+
+def test_bytes_become_pictures_again() -> None:
+    kept = PixelSpace().look(torch.tensor([0.0, 0.2, 1.0]).reshape(1, 3, 1, 1))
+    found = Recording(kept, torch.tensor([0]), torch.tensor([0]))[torch.tensor([0])]
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.0, 0.2, 1.0]))
