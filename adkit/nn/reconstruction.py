@@ -90,7 +90,7 @@ class ReconstructionOptions(TrainingOptions):
     )
     registration: Choice = Field(
         default="auto",
-        description="turn and cut out parts that lie any way, so that all lie alike: auto lets the normal images decide",
+        description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
     )
     position_normalisation: Choice = Field(
         default="auto",
@@ -187,6 +187,7 @@ class Reconstruction(Method[OptionsType]):
         frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
         area = self.options.size[0] * self.options.size[1]
         self._registration, registered = decide_registration(frames, self.options.registration, area)
+        self._require_scales()
         laid = store.changed(lambda part, _: self._laid(part)[0])
         training, held_out = (laid.take(rows) for rows in places)
         data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
@@ -239,6 +240,16 @@ class Reconstruction(Method[OptionsType]):
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
         return self._trained.curves.by_name() if self._trained else {}
+
+    def _require_scales(self) -> None:
+        if self._registration and "ms_ssim" in self.options.loss:
+            height, width = self._registration.usual.shape
+            if min(height, width) < MS_SSIM_LEAST_PX:
+                raise OptionError(
+                    f"loss={self.options.loss} at {height}x{width} px, where parts are cut out of the pictures: "
+                    f"MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
+                    hint="choose loss=l1+ssim, a larger size, or registration=off",
+                )
 
     def _laid(self, frames: Tensor) -> tuple[Tensor, list[Any]]:
         """Frames as decoded -> as the network gets them, and the matrices of the registration, if there is one."""

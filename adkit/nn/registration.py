@@ -104,7 +104,9 @@ class Registration:
         best: tuple[float, Floats, Floats] | None = None
         for turn in (pose.turn, pose.turn + math.pi):
             matrix = self._matrix(pose, turn)
-            cut = cv2.warpAffine(frame, matrix, self.usual.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cut = cv2.warpAffine(
+                frame, matrix, self.usual.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             likeness = float((_even(cut.mean(axis=2)[None])[0] * self.usual.numpy()).mean())
             if best is None or likeness > best[0]:  # of equals the first: the heavier end is where it should be
                 best = (likeness, np.asarray(cut, np.float32), matrix)
@@ -125,7 +127,9 @@ def decide_registration(
     and how it was decided, for the run."""
     if choice == "off" or (choice == "auto" and len(frames) < LEAST_FRAMES):
         return None, {"registered": False}
-    as_they_are = _explained([cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames])
+    as_they_are = _explained(
+        [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
+    )
     facts = {"pictures_explained_by_position": round(as_they_are, 4)}
     if choice == "auto" and as_they_are >= EXPLAINED_SHARE:
         return None, {"registered": False, **facts}

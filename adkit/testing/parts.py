@@ -1,8 +1,9 @@
 """Synthetic parts with drawn defects: real enough to be hard, made by code from a seed.
 
 Four sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with
-fine pins), *fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and sensor noise vary more than most
-defects do, so that the mean brightness of a picture tells nothing. Defects come in three grades.
+fine pins), *fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and
+sensor noise vary more than most defects do, so that the mean brightness of a picture tells nothing. Defects come in
+three grades.
 """
 
 from __future__ import annotations
