@@ -40,7 +40,7 @@ the margin its error hides everything else, grows with the picture's brightness,
 """
 
 _AT_ONCE = 32  # frames per forward pass outside the training
-_MOST_TO_REGISTER_BY = 200  # frames: more would not change how parts lie
+_TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and bytes of them: more changes nothing
 
 
 def _parse_kinds(value: Any) -> Any:
@@ -183,11 +183,7 @@ class Reconstruction(Method[OptionsType]):
         store = FrameStore.collect(batches, self.frame_size, progress)
         places = hold_out(store.clips, STOPPING_SHARE, self.seed)
         require_maps(len(places[1]), self.options.position_normalisation)
-        some = store.take(places[0]).take(_spread(len(places[0]), _MOST_TO_REGISTER_BY))
-        frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
-        area = self.options.size[0] * self.options.size[1]
-        self._registration, registered = decide_registration(frames, self.options.registration, area)
-        self._require_scales()
+        registered = self._learn_to_lay(store.take(places[0]))
         laid = store.changed(lambda part, _: self._laid(part)[0])
         training, held_out = (laid.take(rows) for rows in places)
         data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
@@ -240,6 +236,16 @@ class Reconstruction(Method[OptionsType]):
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
         return self._trained.curves.by_name() if self._trained else {}
+
+    def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
+        height, width = self.frame_size
+        least, most, most_bytes = _TO_REGISTER_BY
+        some = store.take(_spread(len(store), max(least, min(most, most_bytes // (12 * height * width)))))
+        frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
+        area = self.options.size[0] * self.options.size[1]
+        self._registration, facts = decide_registration(frames, self.options.registration, area)
+        self._require_scales()
+        return facts
 
     def _require_scales(self) -> None:
         if self._registration and "ms_ssim" in self.options.loss:
