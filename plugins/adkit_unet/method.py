@@ -21,11 +21,9 @@ LEVELS = 4
 class UNetOptions(ReconstructionOptions):
     """Options of `unet`."""
 
-    # All of it was chosen on the synthetic bolt. Many small steps teach more than few large ones, and with the skips
-    # small defects pass.
     epochs: int = Field(default=20, ge=1, description="at most; early stopping may end it before")
-    batch_size: int = Field(default=4, ge=1, description="rows per step; lower it when memory runs out")
     error: ErrorMap = Field(default="ssim", description="what the map shows of the difference to the input")
+    # With the skips small defects pass, as the synthetic bolt shows.
     skips: bool = Field(
         default=False, description="whether finer levels are passed on beside the bottleneck: sharp, but defects pass"
     )
