@@ -71,9 +71,7 @@ class ReconstructionOptions(TrainingOptions):
     """What is reconstructed, from what, and how its error is measured."""
 
     # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
-    batch_size: int = Field(
-        default=4, ge=1, description="frames per step: smaller takes more steps, and a little longer"
-    )
+    batch_size: int = Field(default=4, ge=1, description="frames per step: small ones take more steps, a little longer")
     size: FrameSize = Field(
         default=(128, 128),
         description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096, a multiple of 16: larger sees "
