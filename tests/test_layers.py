@@ -37,7 +37,7 @@ LAYERS = (
         "truth",
     ),
     ("clips", "footage", "events", "event_files", "spans", "resampling"),
-    ("live", "annotated_video", "score_strip", "clip_outcomes"),
+    ("live", "annotated_video", "score_strip", "timeline", "clip_outcomes"),
     ("arrivals", "annotated_frame"),
     ("annotation",),
     ("training_data", "unfinished", "contact_sheet"),
