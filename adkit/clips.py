@@ -17,7 +17,7 @@ from adkit.video import clock
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
-MOST_FRAMES = 2000
+MOST_FRAMES = 1000
 """A method that looks at single frames learns from no more than about this many of clips, unless it is told to."""
 
 

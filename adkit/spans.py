@@ -67,7 +67,8 @@ class VideoSpans(Dataset):
 
     def __init__(self, path: Path, spans: Sequence[Span]) -> None:
         self.path, self.spans = path, tuple(spans)
-        self.spec = f"span:{path}@" + ",".join(map(str, self.spans))
+        self.root = path.resolve().parent
+        self.spec = f"span:{path.name}@" + ",".join(map(str, self.spans))
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:

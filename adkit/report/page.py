@@ -27,6 +27,7 @@ from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import clips_of
 from adkit.report.training import training_of
 from adkit.runs import REPORT, Run
+from adkit.smoothing import SMOOTHING_S
 from adkit.statistics import looks_mixed
 from adkit.storage import refuse_folder, write_whole
 from adkit.video import clock
@@ -204,6 +205,9 @@ def _fit_command(run: Run) -> str:
     parts += ["--joint"] if record.joint else []
     parts += ["--seed", str(record.seed)]
     parts += ["--few", str(record.few)] if record.few else []
+    parts += ["--every", str(record.every)] if record.every > 1 else []
+    if record.threshold.unit == "clip" and record.smoothing_s != SMOOTHING_S:
+        parts += ["--smoothing", f"{record.smoothing_s:g}"]
     return shlex.join([*parts, *(["--root", record.root] if record.root else [])])
 
 

@@ -26,7 +26,7 @@ MOST_POINTS = 600
 """A curve has about so many; of the frames between two, the lowest and the highest are shown."""
 MOST_FILM_BYTES = 3_000_000
 """Of all videos of a page, as text."""
-MOST_FILMS = 12
+MOST_FILMS = 24
 _ABOVE = 4.0
 """The scale ends so many times as high above the lowest score as the threshold lies: else one glaring event would
 flatten all others."""

@@ -53,10 +53,14 @@ def section(evaluation: Evaluation, registry: Registry) -> timelines.Clips:
     return found
 
 
+@pytest.fixture(scope="module")
+def clips(judged: Evaluation, film_methods: Registry) -> timelines.Clips:
+    return section(judged, film_methods)
+
+
 def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
-    judged: Evaluation, film_methods: Registry
+    judged: Evaluation, clips: timelines.Clips
 ) -> None:
-    clips = section(judged, film_methods)
     assert [one.row.clip for one in clips.timelines] == [f"test/{name}" for name in sorted(PRESS)]
     one = next(one for one in clips.timelines if one.row.clip == "test/jerking")
     assert one.length_s == pytest.approx(3.5)
@@ -74,9 +78,8 @@ def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
 
 
 def test_all_curves_share_one_scale_and_the_threshold_lies_where_it_is(
-    judged: Evaluation, film_methods: Registry
+    judged: Evaluation, clips: timelines.Clips
 ) -> None:
-    clips = section(judged, film_methods)
     assert clips.limit == clips.limits[-1]
     assert clips.limits == sorted(clips.limits, reverse=True)
     level = clips.high - clips.limit / HEIGHT * (clips.high - clips.low)
@@ -88,8 +91,7 @@ def test_all_curves_share_one_scale_and_the_threshold_lies_where_it_is(
     assert clips.cut == (judged.scores.max() > clips.high)
 
 
-def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, film_methods: Registry) -> None:
-    clips = section(judged, film_methods)
+def test_more_is_found_where_the_threshold_is_lower(clips: timelines.Clips) -> None:
     widths = [
         sum(width for one in clips.timelines for _, width in one.at_steps[step]) for step in range(len(clips.limits))
     ]
@@ -99,6 +101,7 @@ def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, film_met
 
 def test_long_clips_keep_their_peaks(judged: Evaluation, film_methods: Registry, monkeypatch: Any) -> None:
     monkeypatch.setattr(timelines, "MOST_POINTS", 10)
+    monkeypatch.setattr(timelines, "MOST_FILMS", 0)
     clips = section(judged, film_methods)
     for one in clips.timelines:
         heights = [float(y) for y in re.findall(r"[ML]\S+ (\S+?)(?=L|$)", one.curve)]

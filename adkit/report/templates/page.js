@@ -118,7 +118,7 @@
       limit.setAttribute("y1", limits[step]);
       limit.setAttribute("y2", limits[step]);
       timeline.querySelector(".found").replaceChildren(...found[number][step].map(([x, width]) => {
-        const block = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+        const block = document.createElementNS(timeline.querySelector("svg").namespaceURI, "rect");
         for (const [name, value] of Object.entries({ x, width, y: 94, height: 6 })) block.setAttribute(name, value);
         return block;
       }));
