@@ -38,12 +38,10 @@ class Annotator:
     is finished. Raises StorageError when it cannot be written; nothing is then left of it.
     """
 
-    def __init__(
-        self, path: Path, rate: float, scale: Scale | None, scores: ScoreScale, *, rebuilds: bool, overlay: bool
-    ) -> None:
+    def __init__(self, path: Path, rate: float, scale: Scale | None, scores: ScoreScale, *, overlay: bool) -> None:
         require_video_file(path)
         self.path, self._rate, self._overlay = path, rate, overlay
-        self._how = scale, scores, rebuilds
+        self._how = scale, scores
         self._sheet: Sheet | None = None
         self._video: AnnotatedVideo | None = None
         self._last: tuple[_Result, NDArray[np.float32] | None, NDArray[np.uint8] | None] | None = None
@@ -63,7 +61,8 @@ class Annotator:
     def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
         """The clip's next frame, RGB at a panel's size, and the event that is under way, for the strip."""
         if self._sheet is None:
-            scale, scores, rebuilds = self._how
+            scale, scores = self._how
+            rebuilds = self._last is not None and self._last[2] is not None
             size = pixels.shape[0], pixels.shape[1]
             self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
             self._video = AnnotatedVideo(self.path, (self._sheet.height, self._sheet.width), self._rate)

@@ -115,7 +115,6 @@ class Watch:
                 self.source.rate,
                 None if normal.maps is None else Scale.of_run(normal.maps, self._pixel_threshold),
                 ScoreScale(threshold, float(np.median(normal_scores))),
-                rebuilds=judge.method.reconstructs,
                 overlay=settings.overlay,
             )
 
