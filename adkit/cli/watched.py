@@ -48,7 +48,7 @@ class ClipScorer:
             for clip in clips:
                 if not stop.is_set():
                     self._watch(clip, len(clips), stop, rows.add)
-            rows.tail["clips"] = self._summaries
+            rows.tail |= {"clips": self._summaries, "unreadable": [error.message for error in self._unreadable]}
         if self._shown is Format.table:
             print_clips(self.judge, self._summaries, self._events)
         for error in self._unreadable:
