@@ -18,10 +18,10 @@ from adkit.calibration import Threshold, counted, p_values
 from adkit.clip_outcomes import ClipOutcomes, alarms_at, clip_outcomes
 from adkit.clips import are_stills, thinned
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError, StorageError
-from adkit.interfaces import Evidence, Metric, MetricValue, Progress, Silent
+from adkit.interfaces import Evidence, MetricValue, Progress, Silent
 from adkit.outcomes import Outcomes, outcomes, precision_recall_curve, roc_curve
 from adkit.registry import Registry
-from adkit.resampling import RESAMPLES, interval_of, resampled
+from adkit.resampling import RESAMPLES, interval_of, metrics_with_value, resampled, resampling_seed
 from adkit.runs import EVALUATION, Predictions, Run
 from adkit.sources import content_hashes, data_hash, open_datasets
 from adkit.statistics import Interval
@@ -355,27 +355,6 @@ def _judge(
                 apt.append(name)
             advance(1)
     return values, tuple(apt)
-
-
-def metrics_with_value(values: Mapping[str, MetricValue], registry: Registry) -> dict[str, tuple[Metric, float]]:
-    """Those of the evaluation's metrics that are defined, with their values, ready to be resampled."""
-    found = {}
-    for name, result in values.items():
-        try:
-            if result.value is not None:
-                found[name] = (registry.metrics.get(name).load()(), result.value)
-        except AdkitError:  # two plugins claim the name
-            continue
-    return found
-
-
-def resampling_seed(evidence: Evidence, test_hash: str) -> int:
-    """The seed comes of the data: resamples are paired within a category, and independent between categories.
-
-    Of clips it comes of their names: candidates may judge one frame in many, each in another many.
-    """
-    names = "\n".join(dict.fromkeys(evidence.clips)).encode(errors="surrogateescape")
-    return int((checksum(names) if evidence.of_clips else test_hash)[:8], 16)
 
 
 def _intervals(

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.interfaces import Evidence, Metric
+from adkit.errors import AdkitError
+from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.registry import Registry
 from adkit.statistics import Interval, bootstrap_weights, percentile_interval
+from adkit.storage import checksum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,3 +72,24 @@ def clip_weights(evidence: Evidence, resamples: int, seed: int) -> Iterator[NDAr
     rows = max(1, MOST_WEIGHTS // max(1, len(clip_of)))
     for first in range(0, len(drawn), rows):
         yield drawn[first : first + rows][:, clip_of]
+
+
+def metrics_with_value(values: Mapping[str, MetricValue], registry: Registry) -> dict[str, tuple[Metric, float]]:
+    """Those of the evaluation's metrics that are defined, with their values, ready to be resampled."""
+    found = {}
+    for name, result in values.items():
+        try:
+            if result.value is not None:
+                found[name] = (registry.metrics.get(name).load()(), result.value)
+        except AdkitError:  # two plugins claim the name
+            continue
+    return found
+
+
+def resampling_seed(evidence: Evidence, test_hash: str) -> int:
+    """The seed comes of the data: resamples are paired within a category, and independent between categories.
+
+    Of clips it comes of their names: candidates may judge one frame in many, each in another many.
+    """
+    names = "\n".join(dict.fromkeys(evidence.clips)).encode(errors="surrogateescape")
+    return int((checksum(names) if evidence.of_clips else test_hash)[:8], 16)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 8000
 _PICTURE = (12.0, 3.4)  # inches
-_LINE, _EVENT, _THRESHOLD, _LEARNED, _GAP, _TRUTH = "#345480", "#f3a6a6", "#c82828", "#dee8f3", "#d9d9d9", "#14824a"
+_LINE, _EVENT, _THRESHOLD, _LEARNED, _GAP, _TRUTH = "#345480", "#f8cccc", "#c82828", "#dee8f3", "#d9d9d9", "#14824a"
 
 
 @dataclass

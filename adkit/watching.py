@@ -148,7 +148,7 @@ class Watch:
                 self.faults.append(error)
             self.faults += self.source.unreadable
             self._finish_video()
-            yield from self._settled(self._finder.finish())
+            yield from self._settled(self._finder.finish(self.source.length_s))
         except (GeneratorExit, KeyboardInterrupt):
             self._finish_video()  # broken off by who watches: what there is is to play
             raise

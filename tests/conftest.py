@@ -11,7 +11,7 @@ import pytest
 from adkit.registry import Registry, load_registry
 from adkit.runs import Run
 from adkit.testing.parts import write_parts
-from tests.films import KINDS, PRESS, film_registry, fit_films, write_films
+from tests.press import KINDS, PRESS, film_registry, fit_films, write_films
 
 REAL_DATA = os.environ.get("ADKIT_DATA")
 """Read once: the tests themselves run without the variable, as if the user had set none."""

@@ -11,12 +11,15 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adkit.evaluation import Evaluation, evaluate
+from adkit.footage import Footage
 from adkit.frames import read_image
 from adkit.pictures import worth_seeing
 from adkit.reconstructions import reconstructed
 from adkit.registry import Registry
 from adkit.runs import Run
-from tests.films import PRESS, fit_films, write_films
+from adkit.watching import Settings, Watch
+from adkit.workflows import open_judge
+from tests.press import PRESS, fit_films, write_films
 
 FRAMES = sum(len(frames) for frames, _ in PRESS.values())
 
@@ -136,3 +139,18 @@ def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_
     first, second = reconstructed(press_run, film_methods, [far, near], footage=judged.samples, device="cpu")
     assert first is None
     assert second is not None
+
+
+def test_events_found_are_those_that_watching_the_clip_reports(
+    judged: Evaluation, press_run: Run, film_methods: Registry
+) -> None:
+    judge = open_judge(press_run, film_methods, device="cpu")
+    for first in [judged.evidence.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
+        path = judged.samples[first].frame.path
+        watch = Watch(judge, Footage(str(path), video=path), Settings())
+        results = list(watch)
+        last = first + len(results)
+        assert [result.score for result in results] == pytest.approx(judged.scores[first:last].tolist())
+        found = [span for span in judged.evidence.spans(judged.evidence.alarms) if first <= span.start < last]
+        expected = [(span.start - first, span.stop - 1 - first) for span in found]
+        assert [(event.start_frame, event.end_frame) for event in watch.events] == expected

@@ -22,7 +22,7 @@ LAYERS = (
     ("types",),
     ("interfaces", "hookspecs"),
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
-    ("frames",),
+    ("frames", "spans"),
     (
         "batches",
         "runs",
@@ -36,7 +36,7 @@ LAYERS = (
         "places",
         "truth",
     ),
-    ("clips", "footage", "events", "event_files", "spans", "resampling"),
+    ("clips", "footage", "events", "event_files", "resampling"),
     ("live", "annotated_video", "score_strip", "timeline", "clip_outcomes"),
     ("arrivals", "annotated_frame"),
     ("annotation",),

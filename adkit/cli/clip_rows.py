@@ -42,7 +42,7 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
         "clip": watch.footage.name,
         "frames": watch.source.seen,
         "judged": watch.judged,
-        "seconds": round(watch.source.last_s, 3),
+        "seconds": round(watch.source.length_s, 3),
         "highest": watch.highest.score if watch.highest else None,
         "highest_s": round(watch.highest.time_s, 3) if watch.highest else None,
         "p_value": watch.highest.p_value if watch.highest else None,

@@ -48,7 +48,7 @@ class ClipScorer:
             for clip in clips:
                 if not stop.is_set():
                     self._watch(clip, len(clips), stop, rows.add)
-            rows.tail["clips"] = self._summaries
+            rows.tail |= {"clips": self._summaries, "unreadable": [error.message for error in self._unreadable]}
         if self._shown is Format.table:
             print_clips(self.judge, self._summaries, self._events)
         for error in self._unreadable:
@@ -131,10 +131,14 @@ class ClipScorer:
             )
         elif self.settings.every not in (None, record.every):
             typer.secho(
-                f"the threshold was set with one in {record.every} frames, and one in {self.settings.every} is judged",
+                f"the threshold was set with {_share(record.every)}, and {_share(self.settings.every)} is judged",
                 err=True,
                 fg="yellow",
             )
+
+
+def _share(every: int | None) -> str:
+    return f"one in {every} frames" if every != 1 else "every frame"
 
 
 class Announcer:

@@ -26,11 +26,11 @@ from adkit.calibration import Rule
 from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
 from adkit.errors import DatasetError
-from adkit.evaluation import Evaluation, evaluate, metrics_with_value, resampling_seed
+from adkit.evaluation import Evaluation, evaluate
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
-from adkit.resampling import RESAMPLES, resampled
+from adkit.resampling import RESAMPLES, metrics_with_value, resampled, resampling_seed
 from adkit.runs import LONGEST_CATEGORY, Run
 from adkit.sources import content_hashes, data_hash
 from adkit.storage import checksum, whole_folder

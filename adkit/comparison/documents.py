@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from adkit.calibration import CERTAINTY
-from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Decisions, Figure
+from adkit.comparison.decisions import Decisions
+from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Figure
 from adkit.outcomes import Rate
 from adkit.statistics import Interval
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.comparison.cells import Cell
+from adkit.comparison.decisions import Decisions, Expense, decisions_of, expense_of
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
-from adkit.outcomes import Rate
 from adkit.resampling import interval_of
 from adkit.statistics import (
     Delong,
@@ -61,27 +61,6 @@ class Figure:
     def is_worse(self) -> bool:
         """Whether it is worse than the best by more than noise."""
         return self.p_value is not None and self.p_value < LEVEL
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What the runs' own thresholds do to the test split, all seeds together; the interval is of one seed's count."""
-
-    false_alarms: tuple[Rate, ...]  # one for each seed; of good images, or of normal clips or their pieces
-    misses: tuple[Rate, ...]  # of anomalous images, or of events
-    expected_rate: float
-    unit: str = "image"
-
-
-@dataclass(frozen=True, slots=True)
-class Expense:
-    """What a candidate costs on a category: medians over seeds, the largest for memory and size."""
-
-    fit_s: float
-    predict_ms: float
-    decode_ms: float
-    peak_memory_bytes: int
-    model_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +143,8 @@ def compare_cells(
         tuple(sorted(seeds)),
         metrics,
         figures,
-        {place: _decisions(found) for place, found in complete.items()},
-        {place: _expense(found) for place, found in complete.items()},
+        {place: decisions_of(found) for place, found in complete.items()},
+        {place: expense_of(found) for place, found in complete.items()},
         _across(metrics, categories, [one.name for one in candidates], figures, lower_is_better),
         {place: tuple(cell.run for cell in found) for place, found in complete.items()},
         failures,
@@ -372,33 +351,3 @@ def _across(
     for metric, adjusted in zip(tested, holm(raw).tolist(), strict=True):
         found[metric] = replace(found[metric], p_value=adjusted)
     return found
-
-
-def _decisions(cells: Sequence[Cell]) -> Decisions:
-    expected = float(np.mean([cell.expected_rate for cell in cells]))
-    counts = [cell.clips for cell in cells if cell.clips]
-    if counts:
-        return Decisions(
-            tuple(Rate.counted(one.flagged, one.normal) for one in counts),
-            tuple(Rate.counted(one.missed, one.events) for one in counts),
-            expected,
-            counts[0].unit,
-        )
-    return Decisions(
-        tuple(Rate.of(cell.scores[~cell.anomalous] > cell.threshold) for cell in cells),
-        tuple(Rate.of(cell.scores[cell.anomalous] <= cell.threshold) for cell in cells),
-        expected,
-    )
-
-
-def _expense(cells: Sequence[Cell]) -> Expense:
-    def median(name: str) -> float:
-        return float(np.median([getattr(cell.cost, name) for cell in cells]))
-
-    return Expense(
-        median("fit_s") + median("calibrate_s"),
-        median("predict_ms"),
-        median("decode_ms"),
-        max(cell.cost.peak_memory_bytes for cell in cells),
-        max(cell.cost.model_bytes for cell in cells),
-    )

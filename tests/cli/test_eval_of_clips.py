@@ -11,7 +11,7 @@ from adkit.cli.output import csv_text
 from adkit.evaluation import Evaluation, evaluate
 from adkit.registry import Registry
 from adkit.runs import Run
-from tests.films import PRESS, fit_films, write_films
+from tests.press import PRESS, fit_films, write_films
 
 
 @pytest.fixture(scope="module")

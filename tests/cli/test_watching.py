@@ -44,7 +44,7 @@ def test_normal_makes_a_run_that_watches_other_videos(folder: Path, video: Path,
     assert record.train_count == 120
     assert record.smoothing_s > 0
     result = ok("score", video, "--runs", folder / "runs", "--events", tmp_path / "events.json")
-    assert "1 event in 0:19.9" in result.stdout
+    assert "1 event in 0:20.0" in result.stdout
     (clip,) = json.loads((tmp_path / "events.json").read_text())
     (event,) = clip["events"]
     assert event["start_s"] == pytest.approx(14, abs=0.3)

@@ -18,7 +18,7 @@ from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
 from adkit.sources import open_datasets
 from tests.comparison.fakes import compared, made_cell
-from tests.films import fit_films
+from tests.press import fit_films
 
 CANDIDATES = [Candidate("mean", "grey_maps"), Candidate("memory", "grey_memory")]
 

@@ -26,7 +26,7 @@ from adkit.report.timelines import HEIGHT, WIDTH, clips_of
 from adkit.runs import Run
 from adkit.types import FrameRef, Sample
 from adkit.workflows import calibrating_scores
-from tests.films import PRESS
+from tests.press import PRESS
 from tests.report.conftest import Page
 from tests.videos import write_greys
 

@@ -172,9 +172,12 @@ def _print(result: Comparison) -> None:
     from adkit.comparison.documents import across_text, cost_rows, decision_rows, headline, interval_text, legend
 
     means = []
+    # A column of dashes tells less than the caption, which has the reason.
+    defined = {metric for (metric, _, _), figure in result.figures.items() if figure.value is not None}
     for row in result.rows:
         for candidate in result.candidates:
-            figures = {metric: result.figures[metric, row, candidate.name] for metric in result.metrics}
+            columns = [metric for metric in result.metrics if metric in defined]
+            figures = {metric: result.figures[metric, row, candidate.name] for metric in columns}
             shown = {
                 metric: "–" if figure.value is None else f"{figure.value:.4f}{'*' if figure.is_worse else ''}"
                 for metric, figure in figures.items()

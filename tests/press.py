@@ -1,4 +1,4 @@
-"""Small films in which a grey changes, a dataset of them, and a method that remembers: a run takes a second."""
+"""Small films of a press in which a grey changes, a dataset of them, and a method that remembers."""
 
 from __future__ import annotations
 
