@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adkit.errors import OptionError
-from adkit.storage import refuse_folder, storage_faults
+from adkit.storage import refuse_folder, whole_file
 
 if TYPE_CHECKING:
-    import av
     from numpy.typing import NDArray
 
 SUFFIX = ".mp4"
 _CLOCK = 90_000  # ticks a second: what MPEG uses, and finer than any camera
 _KEY_FRAMES_S = 2.0
-_QUALITY = {"preset": "veryfast", "crf": "23"}
+_QUALITY: dict[str, object] = {"preset": "veryfast", "crf": "23"}
 
 
 def require_video_file(path: Path) -> None:
@@ -46,23 +43,20 @@ class AnnotatedVideo:
         self._waiting: tuple[NDArray[Any], int] | None = None  # until it is known for how long it is shown
         self._usual_ticks = max(1, round(_CLOCK / rate))
         self._durations: dict[int, int] = {}
-        with storage_faults(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=SUFFIX, dir=path.parent)
-            os.close(descriptor)
-        self._temporary = Path(name)
+        self._file = ExitStack()
+        self._container: Any = None
+        self._temporary = self._file.enter_context(whole_file(path))
         with self._writing():
             # The index goes to the front, so that a browser need not load the whole file first.
-            self._container = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
+            self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
             stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
             stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"
-            context: Any = stream.codec_context
-            context.time_base = Fraction(1, _CLOCK)
-            context.gop_size = max(1, round(_KEY_FRAMES_S * rate))
-            context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
+            stream.codec_context.time_base = Fraction(1, _CLOCK)
+            stream.codec_context.gop_size = max(1, round(_KEY_FRAMES_S * rate))
+            stream.codec_context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
             stream.options = _QUALITY
-            self._stream: Any = stream
+            self._stream = stream
 
     def add(self, pixels: NDArray[Any], time_s: float) -> None:
         """The next frame and the seconds at which it is shown, later than those before."""
@@ -80,21 +74,25 @@ class AnnotatedVideo:
             self._waiting = None
         with self._writing():
             self._mux(self._stream.encode(None))
-            self._container.close()
-            with self._temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            self._temporary.chmod(0o666 & ~mask)
-            self._temporary.replace(self.path)
+            container, self._container = self._container, None
+            container.close()
+            self._file.close()
 
     def discard(self) -> None:
         """Leaves nothing of it."""
+        with suppress(_Discarded):
+            self._leave(_Discarded())
+
+    def _leave(self, error: BaseException) -> None:
+        """Ends the writing because of an error, which is raised in the end as what it means."""
         import av
 
-        with suppress(av.error.FFmpegError, OSError):
-            self._container.close()
-        self._temporary.unlink(missing_ok=True)
+        container, self._container = self._container, None
+        if container is not None:
+            with suppress(av.error.FFmpegError, OSError):
+                container.close()
+        with self._file:
+            raise error
 
     def _encode(self, ticks: int) -> None:
         import av
@@ -107,7 +105,7 @@ class AnnotatedVideo:
             self._durations[start] = ticks
             self._mux(self._stream.encode(frame))
 
-    def _mux(self, packets: list[av.Packet]) -> None:
+    def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             if packet.pts is not None:
                 packet.duration = self._durations.pop(packet.pts, self._usual_ticks)
@@ -115,18 +113,17 @@ class AnnotatedVideo:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Inside it, a fault of the disk becomes a StorageError, and nothing stays of the file after any fault."""
+        """Inside it, any fault ends the writing; that of a disk becomes a StorageError."""
         import av
 
         try:
-            with storage_faults(self.path):
-                try:
-                    yield
-                except av.error.FFmpegError as error:
-                    number = error.errno if error.errno and error.errno > 0 else errno.EIO
-                    raise OSError(number, error.strerror) from None
-        except BaseException:
-            if hasattr(self, "_container"):
-                self.discard()
-            self._temporary.unlink(missing_ok=True)
-            raise
+            yield
+        except av.error.FFmpegError as error:
+            number = error.errno if error.errno and error.errno > 0 else errno.EIO
+            self._leave(OSError(number, error.strerror))
+        except BaseException as error:
+            self._leave(error)
+
+
+class _Discarded(Exception):  # noqa: N818 (nothing failed)
+    """Nobody wants the video."""

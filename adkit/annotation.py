@@ -27,6 +27,8 @@ class _Result(Protocol):
     def anomalous(self) -> bool: ...
     @property
     def learned(self) -> bool: ...
+    @property
+    def event(self) -> int | None: ...
 
 
 class Annotator:
@@ -59,7 +61,7 @@ class Annotator:
             self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
 
     def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
-        """The clip's next frame, RGB at a panel's size, and the event that is under way."""
+        """The clip's next frame, RGB at a panel's size, and the event that is under way, for the strip."""
         if self._sheet is None:
             scale, scores, rebuilds = self._how
             size = pixels.shape[0], pixels.shape[1]
@@ -71,7 +73,7 @@ class Annotator:
         assert self._video is not None
         if event:
             self._sheet.strip.mark(event)
-        self._video.add(self._sheet.draw(pixels, time_s, self._sight(event)), time_s)
+        self._video.add(self._sheet.draw(pixels, time_s, self._sight()), time_s)
 
     def finish(self) -> None:
         """Writes the video's end and gives it its name; a clip without frames leaves none."""
@@ -85,14 +87,14 @@ class Annotator:
         if video:
             video.discard()
 
-    def _sight(self, event: Event | None) -> Sight | None:
+    def _sight(self) -> Sight | None:
         if self._last is None:
             return None
         result, anomaly_map, reconstruction = self._last
-        if event:
-            state = f"event {event.number}"
+        if result.event is not None:
+            state = f"event {result.event}"
         elif result.learned:
             state = "learned from"
         else:
             state = "above threshold" if result.anomalous else "normal"
-        return Sight(result.score, state, event is not None, anomaly_map, reconstruction)
+        return Sight(result.score, state, result.event is not None, anomaly_map, reconstruction)

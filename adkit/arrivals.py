@@ -67,6 +67,7 @@ class Source:
     expected: int | None = None  # frames, as far as is known
     seen: int = field(default=0, init=False)  # frames that were decoded
     last_s: float = field(default=0.0, init=False)
+    _step_s: float = field(default=0.0, init=False)
     notes: list[str] = field(default_factory=list, init=False)  # where the picture's size changes
     unreadable: list[FrameError] = field(default_factory=list, init=False)  # images of a folder
 
@@ -78,6 +79,11 @@ class Source:
                 self.rate, self.expected = video.rate, video.expected_frames
         elif not footage.live:
             self.expected = len(footage.frames)
+
+    @property
+    def length_s(self) -> float:
+        """How long the frames last that were decoded, the last one for as long as the one before."""
+        return self.last_s + self._step_s
 
     def arrivals(self, size: Size, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Arrival]:
         """One in `every` frames at `size`, for the method; with `panel_of` all, also at its size for the first's shape.
@@ -97,6 +103,8 @@ class Source:
                 shape = picture.shape
                 first = first or shape
                 panel = panel_of(first) if panel_of else None
+            if self.seen:
+                self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
             judged = number % every == 0
             if judged or panel:

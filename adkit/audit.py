@@ -111,7 +111,7 @@ def audit(
     mend.
     """
     seen = run.seen()
-    fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()})
+    fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
     judge = open_judge(run, registry, device=device)
     predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
     smoothing_s = run.record.smoothing_s

@@ -17,7 +17,7 @@ from adkit.video import clock
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
-MOST_FRAMES = 2000
+MOST_FRAMES = 1000
 """A method that looks at single frames learns from no more than about this many of clips, unless it is told to."""
 
 
@@ -42,21 +42,32 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
 
     So that there are about 20 pieces, of 1 to 20 seconds each.
     """
-    clips: dict[str, list[Sample]] = {}
-    for sample in samples:
-        clips.setdefault(sample.clip, []).append(sample)
-    lengths_s = {clip: members[-1].time_s - members[0].time_s for clip, members in clips.items()}
+    clips, lengths_s = _by_clip(samples)
     piece_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
-    counts = {clip: int(length_s / piece_s) for clip, length_s in lengths_s.items()}
-    if len(clips) >= PIECES or max(counts.values(), default=0) < 2:
+    if len(clips) >= PIECES or max((int(length_s / piece_s) for length_s in lengths_s.values()), default=0) < 2:
         return list(samples), None
+    return cut_into(samples, piece_s), round(piece_s, 3)
+
+
+def cut_into(samples: Sequence[Sample], piece_s: float) -> list[Sample]:
+    """The samples with clips cut into clips of about so many seconds; shorter ones stay whole."""
+    clips, lengths_s = _by_clip(samples)
+    counts = {clip: int(length_s / piece_s) for clip, length_s in lengths_s.items()}
     found = []
     for clip, members in clips.items():
         start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
         for sample, piece in zip(members, piece_numbers([one.time_s for one in members], piece_s), strict=True):
             name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
             found.append(replace(sample, clip=name))
-    return found, round(piece_s, 3)
+    return found
+
+
+def _by_clip(samples: Sequence[Sample]) -> tuple[dict[str, list[Sample]], dict[str, float]]:
+    """The samples of each clip, and the seconds from its first to its last."""
+    clips: dict[str, list[Sample]] = {}
+    for sample in samples:
+        clips.setdefault(sample.clip, []).append(sample)
+    return clips, {clip: members[-1].time_s - members[0].time_s for clip, members in clips.items()}
 
 
 def piece_numbers(times_s: Sequence[float], piece_s: float) -> list[int]:

@@ -131,13 +131,16 @@ class EventFinder:
         self._pending.append(moment)
         return settled + self._confirm()
 
-    def finish(self) -> list[Settled]:
-        """The clip, or what can be watched of it, is over; returns the frames that were not settled."""
+    def finish(self, end_s: float | None = None) -> list[Settled]:
+        """The clip, or what can be watched of it, is over; returns the frames that were not settled.
+
+        `end_s`: until when the last frame is shown; None: for as long as the one before.
+        """
         current, settled = self._open, []
         if current is not None:
             if current.end_s is None:
                 assert self._last_s is not None
-                current.end_s = self._last_s + self._step_s  # the last frame is shown for as long as the one before
+                current.end_s = self._last_s + self._step_s if end_s is None else end_s
             settled = self._confirm()
             settled += self._end()
         self._last_s, self._step_s = None, 0.0

@@ -47,10 +47,8 @@ class Footage:
         """Its frames as samples of unknown truth, numbered in order; raises FrameError for what is no video."""
         if self.video is not None:
             return [
-                Sample(
-                    f"{self.name}#{number}", FrameRef(self.video, number), self.name, number, timestamp_s=float(time)
-                )
-                for number, time in enumerate(video_times(self.video))
+                Sample(f"{self.name}#{number}", FrameRef(self.video, number), self.name, number, timestamp_s=time)
+                for number, time in enumerate(video_times(self.video).tolist())
             ]
         return [
             Sample(str(path), FrameRef(path), self.name, number, timestamp_s=number / USUAL_RATE)

@@ -87,6 +87,12 @@ def frame_shape(ref: FrameRef) -> tuple[int, int]:
         return (width, height) if turned else (height, width)
 
 
+def pixel_count(ref: FrameRef) -> int:
+    """How many pixels the file's header tells of; decodes nothing, whatever the format."""
+    with _opened(ref) as image:
+        return image.width * image.height
+
+
 def pixel_format(ref: FrameRef) -> str:
     """Pillow's name of the file's pixel format, such as "RGB", "L" or "I;16"; "video" for a frame of one."""
     if ref.number is not None:

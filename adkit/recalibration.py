@@ -85,16 +85,16 @@ def recalibrate(
     else:
         seen = run.seen()
         avoided = {*seen.training.values(), *(seen.calibration.values() if keep else ())}
-        fresh = fresh_normals(normal, avoided)
+        fresh = fresh_normals(normal, avoided, record)
         kept = run.calibration() if keep else None
-        rule.rank(len(fresh.samples) + (len(set(kept.clips)) if kept else 0))  # before anything takes long
+        rule.rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
         judge = open_judge(run, registry, device=device)
         predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
         new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer, record.smoothing_s), predictions.clips)
         leave_one_out = record.calibration.leave_one_out
         drift = drift_test(judge.normal_scores, new_scores, upwards_only=leave_one_out)
         hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
-        source, data = counted(len(predictions.ids), "further normal image"), fresh.named
+        source, data = counted(len(set(predictions.clips)), f"further normal {fresh.unit}"), fresh.named
         if kept:
             if drift.p_value < LEVEL:
                 raise PromiseError(
@@ -102,7 +102,7 @@ def recalibrate(
                     "pooled scores of different parts promise nothing for the new ones",
                     hint="leave --keep out",
                 )
-            source = f"{source}, and {len(kept.ids)} from before ({record.calibration.source})"
+            source = f"{source}, and {len(set(kept.clips))} from before ({record.calibration.source})"
             data = f"{data} and {record.calibration.data}"
             names = _names_beside(kept, predictions)
             known = {**seen.training, **seen.calibration}

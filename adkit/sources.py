@@ -11,6 +11,7 @@ from adkit.errors import DatasetError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
+from adkit.spans import VideoSpans
 from adkit.storage import is_folder
 from adkit.types import Sample
 
@@ -26,6 +27,8 @@ def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Data
             f"{spec!r} is a path; a dataset is named as NAME:SELECTION",
             hint=f"for a folder of your own images: --dataset folder:{spec}",
         )
+    if name == VideoSpans.name and selection:
+        return VideoSpans.select(selection, root)
     entry = registry.datasets.get(name)
     if not selection:
         raise DatasetError(f"{spec!r} does not say which part of {name} to take", hint=f"for example: {entry.example}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 from adkit.errors import DatasetError, OptionError
 from adkit.interfaces import Dataset
@@ -65,14 +66,19 @@ def parse_spans(texts: Sequence[str]) -> tuple[Span, ...]:
 class VideoSpans(Dataset):
     """Spans of one video in which all is normal, each a clip to learn from; there is nothing to judge."""
 
+    name: ClassVar[str] = "span"
+
     def __init__(self, path: Path, spans: Sequence[Span]) -> None:
         self.path, self.spans = path, tuple(spans)
-        self.spec = f"span:{path}@" + ",".join(map(str, self.spans))
+        self.root = path.resolve().parent
+        self.spec = f"{self.name}:{path.name}@" + ",".join(map(str, self.spans))
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """A span like "line.mp4@0:00-2:00"."""
-        name, _, spans = selection.rpartition("@")
+        name, at, spans = selection.rpartition("@")
+        if not at:
+            raise DatasetError(f"{selection!r} names no span of a video", hint="for example: span:line.mp4@0:00-2:00")
         return [cls(Path(root or ".") / name, parse_spans(spans.split(",")))]
 
     def samples(self, split: Split) -> list[Sample]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from adkit.errors import StorageError
 
 _FAULTS = {
+    errno.EFBIG: ("the file is larger than the disk or a limit allows", "choose another folder"),
     errno.ENOSPC: ("the disk is full", "free some space, or choose another folder"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another folder"),
     errno.EROFS: ("the disk is read-only", "choose another folder"),
@@ -86,17 +87,28 @@ def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, then gives it its own; parent folders are made."""
-    refuse_folder(path)
-    with storage_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yields a temporary file beside `target` that takes its name when the block ends well; parent folders are made.
+
+    An older file of that name is replaced. When the block fails or is interrupted, nothing of the new one remains. Both
+    names have the same suffix.
+    """
+    refuse_folder(target)
+    with storage_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
+            os.close(descriptor)
+            yield Path(name)
+            with Path(name).open("rb") as file:
                 os.fsync(file.fileno())  # a full disk is noticed here at the latest
             Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
+            Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
 

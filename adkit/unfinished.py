@@ -159,6 +159,15 @@ def list_unfinished(runs_root: Path) -> list[Unfinished]:
     return sorted(found, key=lambda one: (one.created, one.id))
 
 
+def discard_unfinished(runs_root: Path, name: str) -> None:
+    """Deletes what is kept of the fit of that id; raises RunError when there is none, and when it runs."""
+    begun = find_unfinished(runs_root, name)
+    folder = runs_root / FOLDER / begun.id
+    with ExitStack() as held:
+        _enter(folder, begun, held)
+        _delete(folder, held)
+
+
 def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
     """The fit under an id that no other unfinished one has, and the empty folder of that name.
 

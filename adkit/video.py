@@ -110,6 +110,11 @@ class Video:
         return float(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)
 
     @property
+    def coded_shape(self) -> tuple[int, int]:
+        """(height, width) in px of a frame before it is turned upright, as the header says."""
+        return int(self._stream.height), int(self._stream.width)
+
+    @property
     def declared_frames(self) -> int | None:
         """How many frames an mp4 or mov says that it has; None for formats that count otherwise or do not say."""
         return (int(self._stream.frames) or None) if "mp4" in self._container.format.name else None

@@ -148,7 +148,7 @@ class Watch:
                 self.faults.append(error)
             self.faults += self.source.unreadable
             self._finish_video()
-            yield from self._settled(self._finder.finish())
+            yield from self._settled(self._finder.finish(self.source.length_s))
         except (GeneratorExit, KeyboardInterrupt):
             self._finish_video()  # broken off by who watches: what there is is to play
             raise
@@ -203,27 +203,26 @@ class Watch:
     def _take(self, one: _Judged) -> Iterator[Watched]:
         """One frame in its turn: smoothed, told to the events, drawn."""
         arrival = one.arrival
+        settled: list[Settled] = []
         if arrival.connection != self._connection:  # nothing is known of the time between
             self._connection = arrival.connection
-            yield from self._settled(self._finder.finish())
+            settled += self._finder.finish()
         if one.score is not None:
             result = self._scored(one, one.score)
-            moment = Moment(result.frame, result.time_s, result.score, result.place)
-            if result.learned:
-                settled = [*self._finder.finish(), (moment, None)]
-            else:
-                settled = self._finder.add(moment)
             self.judged += 1
             self._unsettled.append(result)
+            moment = Moment(result.frame, result.time_s, result.score, result.place)
+            settled += [*self._finder.finish(), (moment, None)] if result.learned else self._finder.add(moment)
             event = self.under_way
-            self.latest = replace(result, event=event.number if event else None)
+            inside = event is not None and event.end_frame == result.frame  # not only waiting to be joined with more
+            self.latest = replace(result, event=event.number if event and inside else None)
             if not result.learned and (self.highest is None or result.score > self.highest.score):
                 self.highest = result
             if self._annotator:
                 self._annotator.judged(self.latest, one.map, one.reconstruction)
-            yield from self._settled(settled)
         if self._annotator and arrival.panel is not None:
             self._draw(arrival, arrival.panel)
+        yield from self._settled(settled)
 
     def _scored(self, one: _Judged, raw: float) -> Watched:
         arrival, time_s = one.arrival, one.arrival.time_s

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adkit.cli.terminal import terminal_progress
+from adkit.clips import thinned
 from adkit.interfaces import Dataset
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
@@ -59,7 +60,10 @@ def _judge(spec: str, dataset: Dataset, registry: Registry, arguments: argparse.
         busy_s = time.process_time() - started
         samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         started = time.perf_counter()
-        found = predict_all(open_judge(run, registry).method, samples, terminal_progress(), "scoring")
+        method = open_judge(run, registry).method
+        if method.window > 1:  # frames before are those that were taken, as in learning
+            samples = thinned(samples, run.record.every)
+        found = predict_all(method, samples, terminal_progress(), "scoring")
         rate = len(samples) / (time.perf_counter() - started)
     facts = ", ".join(f"{key} {value}" for key, value in run.record.facts.items())
     print(f"### {spec}\n\nlearned in {run.record.timings_s['fit']:.0f} s", end="")

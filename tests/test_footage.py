@@ -85,7 +85,7 @@ def test_a_number_is_a_camera_unless_a_file_is_called_so(tmp_path: Path, monkeyp
 
 def test_stills_and_clips_together_are_refused(frames: Path, tmp_path: Path) -> None:
     video = write_greys(tmp_path / "line.mp4", [100])
-    with pytest.raises(OptionError, match="is a still image and .*line.mp4 a clip") as caught:
+    with pytest.raises(OptionError, match=r"is a still image and .*line.mp4 a clip") as caught:
         meant_by([str(video), str(frames / "a" / "0.png")], of_clips=False)
     assert "two commands" in caught.value.hint
     with pytest.raises(OptionError, match=r"holds videos \(line.mp4\) and images"):

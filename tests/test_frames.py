@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.errors import FrameError
-from adkit.frames import MAX_PIXELS, frame_shape, is_image, pixel_format, read_image, read_mask, resize
+from adkit.frames import MAX_PIXELS, frame_shape, is_image, pixel_count, pixel_format, read_image, read_mask, resize
 from adkit.types import FrameRef
 from tests import videos
 
@@ -144,7 +144,7 @@ def test_the_shape_of_a_truncated_file_is_known_or_refused(tmp_path: Path, suffi
         assert f"a.{suffix}" in error.message  # noqa: PT017 (either is right)
 
 
-@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format])
+@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format, pixel_count])
 def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: object) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("this is no picture", encoding="utf-8")
@@ -163,7 +163,7 @@ def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: obj
         assert str(tmp_path / name) in caught.value.message
 
 
-@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format])
+@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format, pixel_count])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, reader: object) -> None:
     assert callable(reader)
     with pytest.raises(FrameError, match="20000×20000 px is above the limit of 178 megapixels"):
@@ -326,3 +326,8 @@ def test_pillows_warnings_do_not_reach_the_terminal(tmp_path: Path) -> None:
     # Which entries of a damaged block survive, and so which way up it is, differs between Pillow's versions.
     assert done.stdout.strip() in ("(64, 48, 3)", "(48, 64, 3)")
     assert "UserWarning" not in done.stderr
+
+
+def test_pixels_are_counted_from_the_header_alone(tmp_path: Path) -> None:
+    assert pixel_count(saved(tmp_path / "a.png", NOISE)) == 48 * 64
+    assert pixel_count(png_of_size(tmp_path / "b.png", 10_000, 9_000)) == 90_000_000

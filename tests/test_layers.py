@@ -22,7 +22,7 @@ LAYERS = (
     ("types",),
     ("interfaces", "hookspecs"),
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
-    ("frames",),
+    ("frames", "spans"),
     (
         "batches",
         "runs",
@@ -36,21 +36,22 @@ LAYERS = (
         "places",
         "truth",
     ),
-    ("clips", "footage", "events", "event_files", "spans", "resampling"),
-    ("live", "annotated_video", "score_strip", "clip_outcomes"),
+    ("clips", "footage", "events", "event_files", "resampling"),
+    ("live", "annotated_video", "score_strip", "timeline", "clip_outcomes"),
     ("arrivals", "annotated_frame"),
     ("annotation",),
     ("training_data", "unfinished", "contact_sheet"),
     ("workflows",),
     ("normals", "evaluation", "inspection", "reconstructions", "watching"),
     ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
+    ("ui",),
     ("cli", "__main__"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "cache", "storage", "options", "frames", "video", "nn"}
 DRAWN = {"adkit.testing.parts", "adkit.testing.conveyor"}  # the data of `demo`
-HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av")
+HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi")
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -120,6 +121,15 @@ def test_a_module_imports_from_its_own_line_and_those_above(module: str) -> None
     assert part in RANKS, f"{part} has no place in the order of layers"
     below = {name for name in of_adkit(imports(SOURCES[module])) if RANKS[part_of(name)] > RANKS[part]}
     assert not below, f"{module} stands above {sorted(below)}"
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if part_of(module) in ("cli", "ui")])
+def test_the_page_and_the_command_line_stand_beside_each_other(module: str) -> None:
+    found = {name for name in of_adkit(imports(SOURCES[module])) if part_of(name) in ("cli", "ui")}
+    if part_of(module) == "ui":
+        assert not {name for name in found if part_of(name) == "cli"}
+    elif module != "adkit.cli.commands.ui":
+        assert not {name for name in found if part_of(name) == "ui"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

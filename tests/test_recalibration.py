@@ -313,9 +313,9 @@ def test_still_images_cannot_calibrate_a_run_of_clips(registry: Registry, tmp_pa
     assert run.record.threshold.unit == "clip"
     before = bytes_below(run.folder)
     with pytest.raises(DatasetError, match=r"the promise of this run counts clips, and .* names still images"):
-        recalibrate(run, registry, [str(more)], device="cpu")
+        recalibrate(run, registry, [f"{more}/*.png"], device="cpu")
     with pytest.raises(DatasetError, match="counts clips"):
-        audit(run, registry, [str(more)], device="cpu")
+        audit(run, registry, [f"{more}/*.png"], device="cpu")
     assert bytes_below(run.folder) == before
 
 

@@ -111,10 +111,10 @@ def test_a_file_is_written_whole_and_replaced_whole(tmp_path: Path) -> None:
     assert names_in(tmp_path / "new") == ["a.bin"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace", "fdopen"])
+@pytest.mark.parametrize("step", ["fsync", "replace", "write_bytes"])
 def test_of_a_file_that_fails_nothing_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     write_whole(tmp_path / "a", b"old")
-    owner = Path if step == "replace" else os
+    owner = os if step == "fsync" else Path
     monkeypatch.setattr(owner, step, refuse(errno.ENOSPC))
     with pytest.raises(StorageError, match=r"cannot write .*a: the disk is full") as caught:
         write_whole(tmp_path / "a", b"new")

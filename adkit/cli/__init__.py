@@ -14,6 +14,7 @@ from adkit.cli.commands.inspect import inspect
 from adkit.cli.commands.listing import list_, show
 from adkit.cli.commands.report import report
 from adkit.cli.commands.score import score
+from adkit.cli.commands.ui import ui
 from adkit.cli.faults import FaultReportingGroup
 
 EPILOG = (
@@ -59,6 +60,7 @@ app.command("calibrate")(calibrate)
 app.command("audit")(audit)
 app.command("report")(report)
 app.command("compare")(compare)
+app.command("ui")(ui)
 app.command("list")(list_)
 app.command("show")(show)
 

@@ -56,9 +56,9 @@ def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, head
     if chosen is Format.csv:
         text = csv_text(rows, header=header)
     elif chosen is Format.jsonl:
-        text = "".join(_json(row) + "\n" for row in rows)
+        text = "".join(json_text(row) + "\n" for row in rows)
     else:
-        text = _json(document, indent=2) + "\n"
+        text = json_text(document, indent=2) + "\n"
     # A file name that is not UTF-8 leaves as the bytes that it has on disk.
     content = text.encode(errors="surrogateescape")
     if output is None:
@@ -128,7 +128,8 @@ def csv_text(rows: Rows, *, header: bool = True) -> str:
     return buffer.getvalue()
 
 
-def _json(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
+    """The value as JSON, in UTF-8 where file names are."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode()

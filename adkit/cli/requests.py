@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,13 @@ def resumed(
         for category in begun.categories
         for dataset in open_datasets(category.dataset, Path(category.root) if category.root else None, registry)
     ]
+
+
+def refuse_given(context: typer.Context, options: Mapping[str, str], why: str) -> None:
+    """Raises OptionError for the first of these options, by parameter, that the command line names."""
+    for parameter, option in options.items():
+        if _is_given(context, parameter):
+            raise OptionError(f"{option} {why}", hint=f"leave {option} out")
 
 
 def _is_given(context: typer.Context, option: str) -> bool:

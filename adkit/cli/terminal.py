@@ -1,11 +1,13 @@
-"""Progress with an estimate: bars in a terminal, a line now and then elsewhere."""
+"""Progress with an estimate: bars in a terminal, a line now and then elsewhere, JSON lines for programs."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,10 +17,16 @@ from adkit.interfaces import Advance, Progress
 
 _QUIET_S = 5.0
 """Without a terminal, a step says where it is this often, and steps that are shorter say nothing."""
+_STREAM_S = 0.5
+
+STREAM_VARIABLE = "ADKIT_PROGRESS"
+"""An environment variable: "json" asks for progress that programs read."""
 
 
 def terminal_progress() -> Progress:
-    """Bars on stderr if that is a terminal, else lines."""
+    """Bars on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
+    if os.environ.get(STREAM_VARIABLE) == "json":
+        return Stream()
     return Bars() if sys.stderr.isatty() else Lines()
 
 
@@ -93,3 +101,65 @@ class Lines(Progress):
     def status(self, text: str) -> None:
         """Stands at the end of the step's lines."""
         self._status = text
+
+
+class Stream(Progress):
+    """A JSON object on a line of stderr, when a step begins, at most twice a second while it lasts, and at its end.
+
+    {"steps": ["cells", "training"], "done": 3, "total": 60, "elapsed_s": 4.1, "status": "epoch 3: loss 0.0123"}
+
+    `steps` are the open steps from the outermost to the innermost, of which the other entries speak. A new status is
+    told at once.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[_Step] = []
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Advance]:
+        """Opens a step that is told of until it ends."""
+        step = _Step(label, total)
+        self._open.append(step)
+        self._tell()
+
+        def advance(steps: int) -> None:
+            step.done += steps
+            if step is self._open[-1] and (step.news or time.monotonic() - step.told >= _STREAM_S):
+                self._tell()
+
+        try:
+            yield advance
+            self._tell()
+        finally:
+            self._open.remove(step)
+
+    def status(self, text: str) -> None:
+        """Goes with the next line, which comes at the next advance."""
+        if self._open:
+            self._open[-1].status = text
+            self._open[-1].news = True
+
+    def _tell(self) -> None:
+        step = self._open[-1]
+        step.told, step.news = time.monotonic(), False
+        line = {
+            "steps": [one.label for one in self._open],
+            "done": step.done,
+            "total": step.total,
+            "elapsed_s": round(step.told - step.began, 2),
+            "status": step.status,
+        }
+        with suppress(OSError):  # a full disk behind stderr: progress must not end what it tells of
+            print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+class _Step:
+    """An open step of a stream."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label = label
+        self.total = total
+        self.done = 0
+        self.status = ""
+        self.news = False  # a status that was not told yet
+        self.began = self.told = time.monotonic()

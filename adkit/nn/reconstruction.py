@@ -27,6 +27,7 @@ from adkit.nn.normalisation import (
 )
 from adkit.nn.options import Choice, FrameSize
 from adkit.nn.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
+from adkit.nn.registration import Registration, decide_registration
 from adkit.nn.training import Objective, Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
@@ -39,6 +40,7 @@ the margin its error hides everything else, grows with the picture's brightness,
 """
 
 _AT_ONCE = 32  # frames per forward pass outside the training
+_TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and bytes of them: more changes nothing
 
 
 def _parse_kinds(value: Any) -> Any:
@@ -68,6 +70,8 @@ Corruptions = Annotated[
 class ReconstructionOptions(TrainingOptions):
     """What is reconstructed, from what, and how its error is measured."""
 
+    # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
+    batch_size: int = Field(default=4, ge=1, description="frames per step: small ones take more steps, a little longer")
     size: FrameSize = Field(
         default=(128, 128),
         description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096, a multiple of 16: larger sees "
@@ -86,10 +90,19 @@ class ReconstructionOptions(TrainingOptions):
     smoothing: float = Field(
         default=2.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
     )
+    registration: Choice = Field(
+        default="auto",
+        description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
+    )
     position_normalisation: Choice = Field(
         default="auto",
         description="judge each position by what is usual there: auto lets the normal images decide",
     )
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).round().to(torch.int64)
 
 
 OptionsType = TypeVar("OptionsType", bound=ReconstructionOptions)
@@ -150,6 +163,7 @@ class Reconstruction(Method[OptionsType]):
             torch.manual_seed(seed)  # modules draw their first weights from the global generator
             network = self.network(options)
         self._objective = Repair(network, options.loss, options.error, options.corruption).eval()
+        self._registration: Registration | None = None
         self._normalisation: PositionNormalisation | None = None
         self._trained: Trained | None = None
         self._facts: dict[str, str | int | float | bool] = {}
@@ -161,14 +175,19 @@ class Reconstruction(Method[OptionsType]):
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
-        return self.options.size
+        """As the options say; twice that where a part may be cut out, which then gets all the pixels."""
+        times = 1 if self.options.registration == "off" else 2
+        return (times * self.options.size[0], times * self.options.size[1])
 
     def fit(self, batches: Batches, progress: Progress) -> None:
-        """Trains, then learns from the held-out pictures whether and how to normalise each position."""
+        """Decides how parts lie, trains, then learns from the held-out pictures whether and how to normalise each
+        position."""
         store = FrameStore.collect(batches, self.frame_size, progress)
-        training, held_out = (store.take(rows) for rows in hold_out(store.clips, STOPPING_SHARE, self.seed))
-        require_maps(len(held_out), self.options.position_normalisation)
+        places = hold_out(store.clips, STOPPING_SHARE, self.seed)
+        require_maps(len(places[1]), self.options.position_normalisation)
+        registered = self._learn_to_lay(store.take(places[0]))
+        laid = store.changed(lambda part, _: self._laid(part)[0])
+        training, held_out = (laid.take(rows) for rows in places)
         data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
         self._trained = train(
             self._objective,
@@ -181,6 +200,7 @@ class Reconstruction(Method[OptionsType]):
         )
         maps = torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)])
         self._facts = {
+            **registered,
             "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
             **self._trained.facts(),
         }
@@ -188,19 +208,27 @@ class Reconstruction(Method[OptionsType]):
         self._facts |= found
 
     def predict(self, batch: Batch) -> Prediction:
-        """Maps at the frame's size, and the reconstruction."""
-        maps, images = self._errors(batch.frames[:, -1])
-        return Prediction(maps=self._normalisation(maps) if self._normalisation else maps, images=images)
+        """Maps, and the reconstruction; what lies around a part that was cut out is as its least odd position."""
+        laid, matrices = self._laid(batch.frames[:, -1])
+        maps, images = self._errors(laid)
+        if self._normalisation:
+            maps = self._normalisation(maps)
+        if self._registration:
+            maps = self._registration.restore_maps(maps, matrices, self.frame_size)
+            images = self._registration.restore_pictures(images, matrices, self.frame_size)
+        return Prediction(maps=maps, images=images)
 
     def state(self) -> dict[str, Tensor]:
         """The network's weights, and the normalisation where there is one."""
         weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
-        return {**weights, **(self._normalisation.state() if self._normalisation else {})}
+        learned = (self._registration, self._normalisation)
+        return {**weights, **{name: value for part in learned if part for name, value in part.state().items()}}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Takes back what `state` gave."""
         weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
         self._objective.network.load_state_dict(weights)
+        self._registration = Registration.from_state(state)
         self._normalisation = PositionNormalisation.from_state(state)
 
     def facts(self) -> dict[str, str | int | float | bool]:
@@ -210,6 +238,32 @@ class Reconstruction(Method[OptionsType]):
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
         return self._trained.curves.by_name() if self._trained else {}
+
+    def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
+        height, width = self.frame_size
+        least, most, most_bytes = _TO_REGISTER_BY
+        some = store.take(_spread(len(store), max(least, min(most, most_bytes // (12 * height * width)))))
+        frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
+        area = self.options.size[0] * self.options.size[1]
+        self._registration, facts = decide_registration(frames, self.options.registration, area)
+        self._require_scales()
+        return facts
+
+    def _require_scales(self) -> None:
+        if self._registration and "ms_ssim" in self.options.loss:
+            height, width = self._registration.usual.shape
+            if min(height, width) < MS_SSIM_LEAST_PX:
+                raise OptionError(
+                    f"loss={self.options.loss} at {height}x{width} px, where parts are cut out of the pictures: "
+                    f"MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
+                    hint="choose loss=l1+ssim, a larger size, or registration=off",
+                )
+
+    def _laid(self, frames: Tensor) -> tuple[Tensor, list[Any]]:
+        """Frames as decoded -> as the network gets them, and the matrices of the registration, if there is one."""
+        if self._registration:
+            return self._registration(frames)
+        return (frames if self.options.registration == "off" else F.avg_pool2d(frames, 2)), []
 
     def _spoilt(self, frames: Tensor, part: int) -> Tensor:
         return spoil(frames, ("stain", "paste"), np.random.default_rng([self.seed, part]), clean_share=0)

@@ -1,8 +1,9 @@
 """Synthetic parts with drawn defects: real enough to be hard, made by code from a seed.
 
-Three sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with
-fine pins) and *fabric* (texture without an object). Light, position and sensor noise vary more than most
-defects do, so that the mean brightness of a picture tells nothing. Defects come in three grades.
+Four sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with
+fine pins), *fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and
+sensor noise vary more than most defects do, so that the mean brightness of a picture tells nothing. Defects come in
+three grades.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class _Drawn:
     body: NDArray[np.uint8]  # (H, W), 1 where a scratch or a stain is on the part
     features: list[NDArray[np.uint8]]  # each (H, W), 1 where one hole or pin is
     fill: NDArray[np.float32]  # (H, W, 3): what shows where a feature is missing
+    fineness: float = 1.0  # how large scratches and stains are: 0.5 is half as long and wide
 
 
 def draw_part(
@@ -185,6 +187,41 @@ def _fabric(rng: np.random.Generator) -> _Drawn:
     return _Drawn(canvas, body, [gap], ground)
 
 
+def _bolt(rng: np.random.Generator) -> _Drawn:
+    background = np.empty((_CANVAS, _CANVAS, 3), np.float32)
+    background[:] = (0.72, 0.72, 0.71)
+    background += 0.015 * _smooth_noise(rng, 5)[:, :, None]
+    for _ in range(int(rng.integers(5))):  # dust, which is no defect
+        speck = (int(rng.integers(_CANVAS)), int(rng.integers(_CANVAS)))
+        cv2.circle(background, speck, int(rng.integers(2, 4)), (0.62, 0.61, 0.60), -1, cv2.LINE_AA)
+    turn = rng.uniform(0, 2 * np.pi)
+    centre = _CANVAS / 2 + rng.uniform(-16, 16, 2)
+    y, x = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
+    along = (x - centre[0]) * np.cos(turn) + (y - centre[1]) * np.sin(turn)
+    across = -(x - centre[0]) * np.sin(turn) + (y - centre[1]) * np.cos(turn)
+    # The thread winds: it is half a pitch further on the other side, and starts anywhere.
+    winding = along / 24 + across / 104 + rng.uniform(0, 1)
+    tooth = 2 * np.abs(winding % 1 - 0.5)
+    radius = np.select(
+        [along < -180, along < -112, along < -64, along < 130, along < 176],
+        [0.0, 56.0, 25.0, 26 + 12 * tooth, 26 * (176 - along) / 46 + 4],
+        0.0,
+    )
+    body = (np.abs(across) < radius).astype(np.uint8)
+    lit_from = rng.uniform(-0.5, 0.5)
+    round_shade = np.sqrt(np.clip(1 - (across / np.maximum(radius, 1) - lit_from) ** 2, 0, 1))
+    flanks = np.where((along >= -64) & (along < 130), 0.16 * (tooth - 0.5), 0)
+    metal = 0.18 + 0.26 * round_shade + flanks + 0.03 * _smooth_noise(rng, 4)
+    canvas = background.copy()
+    canvas[body > 0] = np.stack([metal, metal, metal * 1.03], axis=2).astype(np.float32)[body > 0]
+    # What may be missing: the crests of two teeth on either side, or the tip.
+    crests = body * (np.abs(across) > 24) * (along >= -64)
+    places = [(side, start) for side in (-1, 1) for start in (-60, -12, 36, 78)]
+    features = [crests * (across * side > 0) * (along >= start) * (along < start + 48) for side, start in places]
+    features.append(body * (along > 144))
+    return _Drawn(canvas, body, [feature.astype(np.uint8) for feature in features], background, fineness=0.5)
+
+
 def _place_on(body: NDArray[np.uint8], rng: np.random.Generator, margin_px: int) -> tuple[int, int]:
     inside = cv2.erode(body, np.ones((margin_px, margin_px), np.uint8), borderValue=0)
     ys, xs = np.nonzero(inside if inside.any() else body)
@@ -197,15 +234,16 @@ def _blend(canvas: NDArray[np.float32], where: NDArray[np.float32], colour: NDAr
 
 
 def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    x, y = _place_on(drawn.body, rng, 31)
+    x, y = _place_on(drawn.body, rng, round(31 * drawn.fineness))
     direction = rng.uniform(0, 2 * np.pi)
     points = [(float(x), float(y))]
     for _ in range(int(rng.integers(4, 8))):
         direction += rng.normal(0, 0.25)
         last_x, last_y = points[-1]
-        points.append((last_x + 14 * np.cos(direction), last_y + 14 * np.sin(direction)))
+        step = 14 * drawn.fineness
+        points.append((last_x + step * np.cos(direction), last_y + step * np.sin(direction)))
     line = _blank()
-    cv2.polylines(line, [np.array(points, np.int32)], False, 1, int(rng.integers(5, 8)))
+    cv2.polylines(line, [np.array(points, np.int32)], False, 1, round(rng.integers(5, 8) * drawn.fineness))
     line &= drawn.body
     bright = 1.0 if rng.random() < 0.5 else -1.0
     colour = np.clip(drawn.canvas + bright * 0.38, 0, 1)
@@ -213,8 +251,8 @@ def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[
 
 
 def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    x, y = _place_on(drawn.body, rng, 41)
-    radius = float(rng.uniform(20, 34))
+    x, y = _place_on(drawn.body, rng, round(41 * drawn.fineness))
+    radius = float(rng.uniform(20, 34)) * drawn.fineness
     ys, xs = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
     edge = np.hypot(xs - x, ys - y) / radius + 0.35 * _smooth_noise(rng, 18)
     soft = np.clip((1.15 - edge) / 0.3, 0, 1).astype(np.float32) * drawn.body
@@ -249,6 +287,7 @@ _PARTS: dict[str, Callable[[np.random.Generator], _Drawn]] = {
     "washer": _washer,
     "connector": _connector,
     "fabric": _fabric,
+    "bolt": _bolt,
 }
 _DEFECTS = {"scratch": _scratch, "stain": _stain, "incomplete": _incomplete}
 

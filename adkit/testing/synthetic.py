@@ -40,11 +40,11 @@ class FrameBatches:
         return Batch(self.frames[rows.start : rows.stop], names, clips)
 
 
-def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0) -> Tensor:
-    """float32 (count, window, 3, H, W): normal synthetic washers."""
+def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0, part: str = "washer") -> Tensor:
+    """float32 (count, window, 3, H, W): normal synthetic parts."""
     frames = []
     for number in range(count):
-        picture, _ = draw_part("washer", np.random.default_rng([seed, number]))
+        picture, _ = draw_part(part, np.random.default_rng([seed, number]))
         frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
     return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
 

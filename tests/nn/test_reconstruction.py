@@ -16,7 +16,7 @@ from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.types import Batch
 
-SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4}
+SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4, "registration": "off"}
 
 
 def made(**options: object) -> Autoencoder:
@@ -113,6 +113,34 @@ def test_corruptions_are_written_as_a_list() -> None:
     assert ReconstructionOptions(corruption="noise,stain,noise").corruption == ("noise", "stain")  # type: ignore[arg-type]
     assert ReconstructionOptions(corruption="none").corruption == ()  # type: ignore[arg-type]
     assert ReconstructionOptions(corruption=()).model_dump(mode="json")["corruption"] == "none"
+
+
+def test_parts_that_lie_any_way_are_cut_out_and_laid_back() -> None:
+    method = made(size=64, registration="auto")
+    assert method.frame_size == (128, 128)
+    bolts = synthetic_frames(14, (128, 128), part="bolt")
+    method.fit(FrameBatches(bolts), Silent())
+    assert method.facts()["registered"] is True
+    maps, images = predicted(method, bolts[:2])
+    assert maps.shape == (2, 128, 128)
+    assert images.shape == (2, 3, 128, 128)
+    restored = made(size=64, registration="auto")
+    restored.load_state(method.state())
+    assert torch.equal(predicted(restored, bolts[:2])[0], maps)
+
+
+def test_aligned_parts_are_seen_whole() -> None:
+    method = made(registration="auto")
+    method.fit(FrameBatches(synthetic_frames(14, (64, 64), part="connector")), Silent())
+    assert method.facts()["registered"] is False
+    assert predicted(method, synthetic_frames(1, (64, 64)))[0].shape == (1, 32, 32)
+
+
+def test_cut_outs_too_small_for_a_similarity_over_scales_are_refused() -> None:
+    method = made(loss="l1+ms_ssim", size=176, registration="auto")
+    bolts = synthetic_frames(14, (352, 352), part="bolt")
+    with pytest.raises(OptionError, match="parts are cut out of the pictures: MS-SSIM needs at least 161 px"):
+        method.fit(FrameBatches(bolts), Silent())
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])

@@ -41,7 +41,8 @@ def test_the_autoencoder_narrows_256_px_to_16() -> None:
 
 
 def test_the_unet_has_as_many_parameters_as_it_says() -> None:
-    assert 1.8e6 < parameters(UNet.network(UNetOptions())) < 2.0e6
+    assert 1.8e6 < parameters(UNet.network(UNetOptions(skips=True))) < 2.0e6
+    assert 1.4e6 < parameters(UNet.network(UNetOptions())) < 1.8e6
 
 
 def test_without_skips_nothing_goes_past_the_bottleneck() -> None:

@@ -64,7 +64,7 @@ def fit(
             metavar="K",
             min=1,
             help="Of clips, learn from and judge one in K frames.",
-            show_default="so that about 2,000 are learned from; 1 for methods that look at motion",
+            show_default="so that about 1,000 are learned from; 1 for methods that look at motion",
         ),
     ] = None,
     smoothing: Annotated[

@@ -3,106 +3,156 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import SOME_UNREADABLE, loaded_registry
+from adkit.cli.faults import loaded_registry
 
-if TYPE_CHECKING:
-    from adkit.errors import AdkitError
-    from adkit.types import Sample
-    from adkit.workflows import Judge
+_OF_CLIPS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("annotate", "overlay", "events", "timeline", "normal", "every", "least", "join", "give_up")
+} | {"limit": "--for"}
+"""The parameters that say something of clips only, and their options."""
 
 
 def score(
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Images, folders of images, 'globs/*.png'.")],
+    context: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES...",
+            help="Images, folders of images, 'globs/*.png'; or videos, folders of videos, streams (rtsp://, http://, "
+            "tcp://, udp://), a camera by its number. To a run that learned from clips a folder of images is a clip.",
+        ),
+    ],
     method: Annotated[str | None, typer.Option("--method", "-m", help="Take the latest run of this method.")] = None,
     run: o.RunOption = "latest",
     scorer: o.ScorerOption = None,
     heatmaps: o.HeatmapsOption = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotate", help="Videos: write an .mp4 with heat maps, running score and events; for several, a folder."
+        ),
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="One panel with the heat map over the input, not panels side by side.")
+    ] = False,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="Videos: write the events to this .csv, .json or .vtt (subtitles).")
+    ] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option("--timeline", help="Videos: draw score and events over time as a .png; for several, a folder."),
+    ] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--normal",
+            metavar="START-END",
+            help="Learn from this part of the video with --method, and watch the rest: 0:00-2:00, 90s-2:30. May be "
+            "given several times.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="With --normal: an option of the method."),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option("--every", metavar="K", min=1, help="Videos: judge one in K frames.", show_default="the run's"),
+    ] = None,
+    least: Annotated[
+        float | None,
+        typer.Option("--least", metavar="SECONDS", min=0, help="Drop events that are shorter.", show_default="0.2"),
+    ] = None,
+    join: Annotated[
+        float | None,
+        typer.Option(
+            "--join", metavar="SECONDS", min=0, help="Join events with less time between them.", show_default="1"
+        ),
+    ] = None,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            "--for", metavar="SECONDS", min=0, help="Stop a live source after so long.", show_default="until Ctrl-C"
+        ),
+    ] = None,
+    give_up: Annotated[
+        float | None,
+        typer.Option(
+            "--give-up",
+            metavar="SECONDS",
+            min=0,
+            help="Give a live source up when it does not come back within this time.",
+            show_default="60",
+        ),
+    ] = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
 ) -> None:
-    """Say which images are anomalous, with a p-value: the share of good parts that score as high.
+    """Say which images, or which parts of videos, are anomalous.
+
+    Each has a p-value: the share of good parts that score as high.
 
     Example: [bold]adkit score part1.png photos/ 'line3/*.jpg' --method patchknn --heatmaps maps/[/bold]
+
+    A video: [bold]adkit score line.mp4 --annotate out.mp4 --events events.vtt --timeline timeline.png[/bold]
+
+    Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --normal 0:00-2:00[/bold]
     """
-    from adkit.cli.output import emit, format_of
-    from adkit.cli.terminal import terminal_progress
+    from adkit.cli.clip_files import Outputs
+    from adkit.cli.output import format_of
+    from adkit.cli.requests import refuse_given
+    from adkit.cli.span_fits import fit_spans
+    from adkit.cli.stills import score_stills
+    from adkit.cli.watched import ClipScorer
+    from adkit.events import JOIN_S, LEAST_S
+    from adkit.footage import Footage, meant_by
+    from adkit.live import PATIENCE_S
     from adkit.runs import default_runs_root, find_run
-    from adkit.sources import loose_samples
+    from adkit.spans import parse_spans
+    from adkit.watching import Settings
     from adkit.workflows import open_judge
 
-    chosen_format = format_of(format_, output)
-    samples = loose_samples(files)
+    chosen_format, runs_root = format_of(format_, output), runs or default_runs_root()
+    spans = parse_spans(normal or [])
+    if spans:
+        refuse_given(context, {"run": "--run"}, "names a run, and --normal makes one")
+        found = meant_by(files, of_clips=True)
+    else:
+        refuse_given(context, {"settings": "--set"}, "is for learning, with --normal")
+        opened = find_run(runs_root, run, method=method)
+        found = meant_by(files, of_clips=opened.record.threshold.unit == "clip")
+    clips = [one for one in found if isinstance(one, Footage)]
+    stills = [one for one in found if not isinstance(one, Footage)]
+    if stills:
+        refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
+    else:
+        refuse_given(context, {"heatmaps": "--heatmaps"}, "is for still images; of videos: --annotate out.mp4")
+    outputs = Outputs(annotate, events, timeline, output)
+    outputs.require(clips)
     registry = loaded_registry()
-    judge = open_judge(
-        find_run(runs or default_runs_root(), run, method=method), registry, scorer=scorer, device=device
+    if spans:
+        opened = fit_spans(
+            clips, spans, method, settings or [], every, scorer, device, runs_root, registry, skip_bad=skip_bad
+        )
+    judge = open_judge(opened, registry, scorer=scorer, device=device)
+    if stills:
+        score_stills(judge, stills, heatmaps, chosen_format, format_, output, skip_bad)
+        return
+    wanted = Settings(
+        every=every,
+        least_s=LEAST_S if least is None else least,
+        join_s=JOIN_S if join is None else join,
+        overlay=overlay,
+        learned=spans,
+        limit_s=limit,
+        patience_s=PATIENCE_S if give_up is None else give_up,
     )
-    rows = _score_rows(judge, samples, heatmaps, terminal_progress())
-    unreadable = [row for row in rows if row["decision"] == "unreadable"]
-    if chosen_format is not o.Format.table:
-        emit(chosen_format, output, rows, {"run": judge.run.record.id, "results": rows})
-    if format_ is o.Format.table:
-        _print_rows(judge, rows)
-    for row in unreadable:
-        typer.secho(f"unreadable: {row['error']}", err=True, fg="yellow")
-    if unreadable:
-        typer.echo(f"{len(unreadable)} of {len(rows)} files could not be read", err=True)
-        if not skip_bad:
-            raise typer.Exit(SOME_UNREADABLE)
-
-
-def _score_rows(judge: Judge, samples: list[Sample], heatmaps: Path | None, progress: Any) -> list[dict[str, Any]]:
-    """A row per sample in the samples' order; pictures are drawn on the way."""
-    from adkit.pictures import PictureWriter
-
-    failed: dict[str, str] = {}
-
-    def note(sample: Sample, error: AdkitError) -> None:
-        failed[sample.id] = error.message
-
-    writer = PictureWriter(judge.run, judge.threshold, heatmaps) if heatmaps else None
-    scored = {}
-    for result in judge.score(samples, on_bad=note, progress=progress):
-        scored[result.sample.id] = {
-            "path": str(result.sample.frame),
-            "score": result.score,
-            "threshold": judge.threshold.value,
-            "p_value": result.p_value,
-            "decision": "anomalous" if result.anomalous else "normal",
-            "error": None,
-        }
-        if writer:
-            writer.write(result.sample, result.score, result.p_value, result.map, result.reconstruction)
-    unreadable = {
-        "score": None,
-        "threshold": judge.threshold.value,
-        "p_value": None,
-        "decision": "unreadable",
-    }
-    return [
-        scored.get(sample.id) or {"path": str(sample.frame), **unreadable, "error": failed[sample.id]}
-        for sample in samples
-    ]
-
-
-def _print_rows(judge: Judge, rows: list[dict[str, Any]]) -> None:
-    from adkit.cli.output import MOST_ROWS, print_table
-
-    readable = [row for row in rows if row["score"] is not None]
-    if len(readable) > MOST_ROWS:
-        readable = sorted(readable, key=lambda row: -row["score"])  # the most anomalous first
-    shown = [{name: row[name] for name in ("path", "score", "p_value", "decision")} for row in readable]
-    print_table(
-        f"run {judge.run.record.id}",
-        shown,
-        caption=f"threshold {judge.threshold.value:.4f}: {judge.threshold.promise()}",
-    )
-    anomalous = sum(row["decision"] == "anomalous" for row in rows)
-    typer.echo(f"{anomalous} of {len(readable)} images are anomalous")
+    ClipScorer(judge, wanted, outputs, chosen_format, format_).score(clips, skip_bad=skip_bad)

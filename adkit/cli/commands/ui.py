@@ -1,0 +1,84 @@
+"""`adkit ui`."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adkit.cli import options as o
+
+_NEEDED = ("fastapi", "uvicorn", "multipart", "gradio")
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 7860,
+    host: Annotated[
+        str, typer.Option("--host", help="Other than this machine's own address needs a token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="ADKIT_TOKEN",
+            show_envvar=False,
+            help="A token or password that browsers and programs must give.",
+            show_default="$ADKIT_TOKEN",
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    api_only: Annotated[bool, typer.Option("--api-only", help="Serve /api to programs, without the page.")] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--root",
+            help="Folder of the data to learn from; nothing outside it is read. Uploads are kept in it.",
+            show_default="$ADKIT_DATA or ./data",
+        ),
+    ] = None,
+    runs: o.RunsOption = None,
+    device: o.DeviceOption = "auto",
+    max_upload: Annotated[int, typer.Option("--max-upload", metavar="MB", min=1, help="Of one request.")] = 500,
+) -> None:
+    """Serve a page to train, inspect and look at results, and a REST interface beside it.
+
+    Trainings that were started from the page go on when it is closed, and when the server is stopped.
+
+    Example: [bold]adkit ui[/bold]
+
+    For others: [bold]ADKIT_TOKEN=… adkit ui --host 0.0.0.0 --no-browser[/bold]
+    """
+    from adkit.errors import OptionError
+    from adkit.runs import default_runs_root
+
+    missing = [name for name in (_NEEDED[:3] if api_only else _NEEDED) if find_spec(name) is None]
+    if missing:
+        raise OptionError(f"the page needs {', '.join(missing)}, not installed here", hint="pip install 'adkit[ui]'")
+    from adkit.ui.server import run_server
+    from adkit.ui.settings import Limits, Settings
+
+    data = root or Path(os.environ.get("ADKIT_DATA") or "data")
+    settings = Settings(
+        runs or default_runs_root(),
+        data,
+        host,
+        port,
+        token,
+        device,
+        api_only,
+        Limits(request_bytes=max_upload * 1_000_000),
+    )
+
+    def started(address: str) -> None:
+        what = f"{address}/api/openapi.json" if api_only else address
+        typer.echo(
+            f"adkit ui: {what}   (runs: {settings.runs_root}, data: {settings.data_root}; Ctrl-C ends it)", err=True
+        )
+
+    try:
+        run_server(settings, browser=browser, told=started)
+    except KeyboardInterrupt:
+        typer.echo("stopped; trainings that were started go on", err=True)

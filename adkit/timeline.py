@@ -1,0 +1,112 @@
+"""A clip's score over time as a picture, with the threshold and the events."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adkit.events import Event, EventRules
+from adkit.spans import Span
+from adkit.storage import write_whole
+from adkit.video import clock
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 8000
+_PICTURE = (12.0, 3.4)  # inches
+_LINE, _EVENT, _THRESHOLD, _LEARNED, _GAP, _TRUTH = "#345480", "#f8cccc", "#c82828", "#dee8f3", "#d9d9d9", "#14824a"
+
+
+@dataclass
+class Trace:
+    """The scores of a clip of any length in bounded memory: of neighbours the higher is kept where there are many."""
+
+    times_s: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    _step: int = field(default=1, init=False)  # so many frames share a point
+    _taken: int = field(default=0, init=False)
+
+    def add(self, time_s: float, score: float) -> None:
+        """The score of the next frame."""
+        if self._taken % self._step == 0:
+            if len(self.scores) == MOST_POINTS:
+                self._halve()
+            self.times_s.append(time_s)
+            self.scores.append(score)
+        elif score > self.scores[-1]:
+            self.times_s[-1], self.scores[-1] = time_s, score
+        self._taken += 1
+
+    def _halve(self) -> None:
+        pairs = range(0, len(self.scores), 2)
+        kept = [first if self.scores[first] >= self.scores[first + 1] else first + 1 for first in pairs]
+        self.times_s = [self.times_s[position] for position in kept]
+        self.scores = [self.scores[position] for position in kept]
+        self._step *= 2
+
+
+def write_timeline(
+    path: Path,
+    title: str,
+    trace: Trace,
+    rules: EventRules,
+    events: Sequence[Event],
+    *,
+    learned: Sequence[Span] = (),
+    gaps: Sequence[Span] = (),
+    truth: Sequence[Span] | None = None,
+) -> None:
+    """Draws the trace of one clip as a PNG: spans learned from, gaps and, where it is known, the truth are shaded."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_PICTURE, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for spans, colour, label in ((learned, _LEARNED, "learned from"), (gaps, _GAP, "nothing received")):
+        for number, span in enumerate(spans):
+            axes.axvspan(span.start_s, span.end_s, color=colour, lw=0, label=label if number == 0 else None)
+    for number, event in enumerate(events):
+        axes.axvspan(event.start_s, event.end_s, color=_EVENT, lw=0, label="event" if number == 0 else None)
+    for number, span in enumerate(truth or ()):
+        name = "anomalous in truth" if number == 0 else None
+        axes.axvspan(span.start_s, span.end_s, ymax=0.035, color=_TRUTH, lw=0, label=name)
+    axes.plot(trace.times_s, trace.scores, color=_LINE, lw=1, label="score")
+    axes.axhline(rules.threshold, color=_THRESHOLD, lw=1, ls="--", label=f"threshold {rules.threshold:.3g}")
+    axes.axhline(rules.release, color=_THRESHOLD, lw=0.7, ls=":", label=f"release level {rules.release:.3g}")
+    _number(axes, events)
+    _finish(axes, title, trace, len(events))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_whole(path, buffer.getvalue())
+
+
+def _number(axes: Axes, events: Sequence[Event]) -> None:
+    """The events' numbers above the picture, but for those that would stand upon each other."""
+    free_s = float("-inf")
+    left, right = axes.get_xlim()
+    for event in events:
+        middle_s = (event.start_s + event.end_s) / 2
+        if middle_s >= free_s:
+            where = axes.get_xaxis_transform()
+            axes.text(middle_s, 1.01, str(event.number), transform=where, ha="center", va="bottom", fontsize=8)
+            free_s = middle_s + (right - left) / 60
+
+
+def _finish(axes: Axes, title: str, trace: Trace, events: int) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if trace.times_s:
+        axes.set_xlim(trace.times_s[0], max(trace.times_s[-1], trace.times_s[0] + 1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 1.5, 3, 6, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(max(0, seconds)).removesuffix(".0")))
+    axes.set_ylabel("score")
+    name = title if len(title) <= 80 else "…" + title[-79:]
+    many = f"{events} events" if events != 1 else "1 event"
+    axes.set_title(f"{name}: {many}".replace("$", r"\$"), loc="left", fontsize=10, pad=14)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)

@@ -1,0 +1,50 @@
+"""Which data there is to learn from below the data root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adkit.errors import AdkitError
+from adkit.frames import is_image
+from adkit.registry import Registry
+from adkit.sources import open_datasets
+from adkit.ui.settings import Settings
+from adkit.video import is_video
+
+MOST_LISTED = 200
+_MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
+
+
+def listed(settings: Settings, registry: Registry) -> list[str]:
+    """Specs that can be chosen: folders of images or videos, uploads first, and the categories of each dataset."""
+    folders = [f"{sort}:{path.relative_to(settings.data_root).as_posix()}" for path, sort in _folders(settings)]
+    categories = []
+    for name in registry.datasets.names():
+        try:  # by name only: which files they hold is looked at when one is chosen
+            categories += [one.spec for one in open_datasets(f"{name}:all", settings.data_root.resolve(), registry)]
+        except AdkitError:
+            continue
+    return list(dict.fromkeys([*folders, *categories]))[:MOST_LISTED]
+
+
+def _folders(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Folders directly in the uploads and in the data root that hold images or videos, however deep; and which."""
+    for parent in (settings.uploads, settings.data_root):
+        if not parent.is_dir():
+            continue
+        for folder in sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink()):
+            if folder != settings.uploads and not folder.name.startswith(".") and (sort := _sort_of(folder)):
+                yield folder, sort
+
+
+def _sort_of(folder: Path) -> str | None:
+    """The dataset that reads such folders, by the first file in it that is an image or a video."""
+    for number, path in enumerate(folder.rglob("*")):
+        if number > _MOST_LOOKED_AT:
+            break
+        if is_image(path):
+            return "folder"
+        if is_video(path):
+            return "clips"
+    return None

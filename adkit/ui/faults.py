@@ -1,0 +1,67 @@
+"""Faults on the page: the user's in two lines, all others in the server's log and never in the browser."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from adkit.errors import AdkitError
+from adkit.interfaces import Advance, Progress
+from adkit.ui.safety import two_lines
+from adkit.ui.settings import Settings
+
+log = logging.getLogger("adkit.ui")
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def told(settings: Settings) -> Callable[[Handler], Handler]:
+    """Decorates what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
+
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def called(*arguments: Any, **named: Any) -> Any:
+            try:
+                return handler(*arguments, **named)
+            except AdkitError as error:
+                _tell(*two_lines(error, settings))
+            except Exception:
+                log.exception("the page's %s failed", handler.__name__)
+                _tell("something failed inside adkit", "the server's log says where")
+            return gr.skip()
+
+        return called  # type: ignore[return-value]
+
+    return decorate
+
+
+def _tell(message: str, hint: str) -> None:
+    text = f"<b>error:</b> {escape(message)}<br><b>hint:</b> {escape(hint)}"
+    # Not as the library's error, which covers everything that the handler would have changed.
+    gr.Warning(text, title="That did not work", duration=None)
+
+
+class PageProgress(Progress):
+    """Shows a step on the part of the page that waits for it."""
+
+    def __init__(self, show: gr.Progress) -> None:
+        self._show = show
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Advance]:
+        """Opens a step."""
+        done = 0
+        self._show((0, total), desc=label)
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            self._show((done, total), desc=label)
+
+        yield advance

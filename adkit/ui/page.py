@@ -1,0 +1,128 @@
+"""The page: four tabs, how they hang together, and how they look."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from adkit.overlay import colours
+from adkit.ui.faults import told
+from adkit.ui.help_tab import help_tab
+from adkit.ui.inspect_tab import about_run, inspect_tab, run_choices
+from adkit.ui.jobs import Jobs
+from adkit.ui.jobs_panel import panel
+from adkit.ui.results_tab import frame, results_tab
+from adkit.ui.scoring import Judges
+from adkit.ui.texts import text_of
+from adkit.ui.train_tab import act, train_tab
+
+TICK_S = 1.0
+"""How often the page looks how far its jobs are."""
+
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+MONOSPACED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
+    """The page; `opened` is called when a browser shows it, and what it has to show at first is there."""
+    guarded = told(judges.settings)
+    with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
+        gr.HTML(
+            '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>',
+            js_on_load=None,
+        )
+        with gr.Tabs(selected="inspect") as tabs:
+            inspecting = inspect_tab(judges)
+            training = train_tab(judges, jobs)
+            results = results_tab(judges, jobs)
+            help_tab()
+        seen = gr.State("")
+        clock = gr.Timer(TICK_S)
+
+    quiet: dict[str, Any] = {"api_visibility": "private"}
+
+    def runs_at(chosen: str | None) -> Any:
+        choices = run_choices(judges)
+        ids = [run_id for _, run_id in choices]
+        value = chosen if chosen in ids else next(iter(ids), None)
+        return gr.Dropdown(choices=choices, value=value)
+
+    def load(chosen: str | None) -> tuple[Any, str]:
+        choices = run_choices(judges)
+        known = chosen if chosen in [run_id for _, run_id in choices] else next((one for _, one in choices), None)
+        return gr.Dropdown(choices=choices, value=known), about_run(judges, known)
+
+    def tick(before: str) -> tuple[Any, ...]:
+        """What the jobs' lists show, if it is not what they showed before."""
+        trainings, others = panel(jobs, ["fit"]), panel(jobs, ["report", "compare"])
+        now = trainings + others
+        return (gr.skip(),) * 3 if now == before else (now, trainings, others)
+
+    def inspect_with(run_id: str | None) -> tuple[Any, ...]:
+        return gr.Tabs(selected="inspect"), runs_at(run_id)
+
+    @guarded
+    def press(event: gr.EventData) -> tuple[Any, ...]:
+        """A button of a job's card."""
+        what = event._data if isinstance(event._data, dict) else {}
+        act(judges, jobs, what)
+        lists = (panel(jobs, ["fit"]), panel(jobs, ["report", "compare"]))
+        if "inspect" in what:
+            return (*lists, gr.Tabs(selected="inspect"), runs_at(what["inspect"]), *((gr.skip(),) * len(results.shown)))
+        if "report" in what or "comparison" in what:
+            chosen = {"run": what["report"]} if "report" in what else {"comparison": what["comparison"]}
+            parts = list(results.show(chosen))
+            parts[4] = frame(judges.settings, chosen)
+            return (*lists, gr.Tabs(selected="results"), gr.skip(), *parts)
+        return (*lists, gr.skip(), gr.skip(), *((gr.skip(),) * len(results.shown)))
+
+    with page:
+        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **quiet).then(
+            lambda: opened(), None, None, queue=False, **quiet
+        )
+        clock.tick(tick, seen, [seen, training.jobs, results.jobs], queue=False, show_progress="hidden", **quiet)
+        inspecting.tab.select(runs_at, inspecting.run, inspecting.run, queue=False, **quiet)
+        pressed = [training.jobs, results.jobs, tabs, inspecting.run, *results.shown]
+        training.jobs.click(press, None, pressed, show_progress="hidden", **quiet)
+        results.jobs.click(press, None, pressed, show_progress="hidden", **quiet)
+        results.inspect.click(
+            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, inspecting.run], **quiet
+        )
+    built: gr.Blocks = page
+    return built
+
+
+def theme() -> gr.themes.Base:
+    """Colours and letters; no font is loaded from anywhere."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        font=FONTS,
+        font_mono=MONOSPACED,
+    ).set(
+        color_accent="*primary_700",
+        color_accent_soft_dark="#115e5966",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_text_color="white",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+    )
+
+
+def head() -> str:
+    """The script of the page's own elements, with the heat map's colours."""
+    ramp = colours(np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
+    script = text_of("page.js").replace("{{colours}}", base64.b64encode(ramp.tobytes()).decode())
+    script = script.replace("{{viewer_style}}", text_of("viewer.css"))
+    return f"<script>{script}</script>"
+
+
+def style() -> str:
+    """The page's own style sheet."""
+    return text_of("page.css")

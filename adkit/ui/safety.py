@@ -1,0 +1,219 @@
+"""What comes from outside is looked at here before it names a file: ids, dataset specs, paths, uploads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from adkit.cache import cache_root
+from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
+from adkit.frames import pixel_count
+from adkit.interfaces import Dataset
+from adkit.registry import Registry
+from adkit.runs import RECORD, Run, find_run, open_run
+from adkit.sources import open_datasets
+from adkit.storage import storage_faults, whole_folder
+from adkit.types import FrameRef
+from adkit.ui.settings import Limits, Settings
+from adkit.video import is_video
+
+_NAME = re.compile(r"[\w][\w.\- ]{0,79}")
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can only mean something directly in a folder: no path, nothing hidden."""
+    return bool(_NAME.fullmatch(text)) and ".." not in text
+
+
+def inside(root: Path, path: Path) -> Path:
+    """The path with every link followed; raises OptionError where that is not below the root."""
+    try:
+        found, base = path.resolve(), root.resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a null byte
+        raise OptionError("the path cannot be followed", hint="name a file below the server's folders") from None
+    if found != base and base not in found.parents:
+        raise OptionError(f"{path.name} lies outside the server's folders", hint=f"put it below {base.name}/")
+    return found
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """The folder of that run; raises RunError for anything that is not the id of one directly in the runs' folder."""
+    folder = settings.runs_root / run_id
+    try:
+        if is_name(run_id) and folder.resolve().parent == settings.runs_root.resolve() and (folder / RECORD).is_file():
+            return folder
+    except OSError:
+        pass
+    raise RunError(f"there is no run {run_id[:80]!r}", hint="it may have been deleted; reload the list of runs")
+
+
+def open_named_run(settings: Settings, run_id: str) -> Run:
+    """The run of that id, or the newest for "latest"; raises RunError when there is none or it is damaged."""
+    if run_id == "latest":
+        return find_run(settings.runs_root)
+    return open_run(run_folder(settings, run_id))
+
+
+def delete_run(settings: Settings, run_id: str) -> None:
+    """Deletes a run: at once for whoever looks, then file by file."""
+    _delete(run_folder(settings, run_id))
+
+
+def delete_comparison(settings: Settings, name: str) -> None:
+    """Deletes a comparison with all that was fitted for it."""
+    _delete(comparison_folder(settings, name))
+
+
+def comparison_folder(settings: Settings, name: str) -> Path:
+    """The folder of that comparison; raises RunError when there is none."""
+    root = comparisons_root(settings)
+    folder = root / name
+    if is_name(name) and folder.is_dir() and folder.resolve().parent == root.resolve():
+        return folder
+    raise RunError(f"there is no comparison {name[:80]!r}", hint="it may have been deleted; reload the list")
+
+
+def comparisons_root(settings: Settings) -> Path:
+    """Where comparisons that were started from the page lie; hidden, because they are no runs."""
+    return settings.runs_root / ".comparisons"
+
+
+def _delete(folder: Path) -> None:
+    doomed = folder.with_name(f".{folder.name}-deleted")
+    with storage_faults(folder):
+        folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def named_datasets(settings: Settings, spec: str, registry: Registry) -> list[Dataset]:
+    """The datasets that the spec names below the data root; raises DatasetError for files that lie elsewhere.
+
+    Only the samples tell where a dataset's files are, so all of them are looked at, links followed. What adkit
+    itself drew in its cache is allowed.
+    """
+    selection = spec.partition(":")[2]
+    parts = PurePosixPath(selection).parts
+    if (
+        ".." in (*parts, *PureWindowsPath(selection).parts)
+        or selection.startswith(("/", "\\", "~"))
+        or PureWindowsPath(selection).drive
+        or "\0" in spec
+    ):
+        raise DatasetError(
+            f"{spec[:80]!r} leads out of the server's data folder",
+            hint="name a folder by its path below the data folder",
+        )
+    datasets = open_datasets(spec, settings.data_root.resolve(), registry)
+    allowed = [settings.data_root.resolve(), cache_root().resolve()]
+    for dataset in datasets:
+        for split in ("train", "test"):
+            for sample in dataset.samples(split):
+                for ref in (sample.frame, sample.mask):
+                    if ref and not any(base in ref.path.resolve().parents for base in allowed):
+                        raise DatasetError(
+                            f"{dataset.spec}: {ref.path.name} lies outside the server's data folder",
+                            hint="copy the files into the data folder; links out of it are not followed",
+                        )
+    return datasets
+
+
+def confined_options(settings: Settings, schema: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+    """The options, those that are paths made absolute below the data root; raises OptionError for one that is not."""
+    confined = dict(values)
+    for name, field in schema.get("properties", {}).items():
+        parts = (field, *field.get("anyOf", ()))
+        if (
+            name in values
+            and values[name] not in ("", "none")
+            and any("path" in part.get("format", "") for part in parts)
+        ):
+            confined[name] = str(inside(settings.data_root, settings.data_root / values[name]))
+    return confined
+
+
+def require_image(path: Path, name: str, limits: Limits) -> None:
+    """Raises FrameError, by the file's own name, for what is no image or has too many pixels; decodes nothing."""
+    try:
+        count = pixel_count(FrameRef(path))
+    except FrameError as error:
+        raise FrameError(error.message.replace(str(path), name), hint="upload a PNG, JPEG, TIFF, BMP or WebP") from None
+    if count > limits.pixels:
+        raise FrameError(
+            f"{name} has {count / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}",
+            hint="cut the image into tiles, or shrink it",
+        )
+
+
+def require_video(path: Path, name: str, limits: Limits) -> int:
+    """About how many frames there are, as the file says; raises FrameError for what is no video or too large."""
+    from adkit.video import Video
+
+    with Video(path) as video:
+        height, width = video.coded_shape
+        expected, rate = video.expected_frames or 0, video.rate
+    if height * width > limits.video_pixels:
+        raise FrameError(
+            f"{name} has {height * width / 1e6:.1f} megapixels a frame; "
+            f"this server takes {limits.video_pixels / 1e6:.0f}",
+            hint="shrink the video",
+        )
+    if expected > limits.video_s * rate * 1.02:
+        raise too_long(name, limits)
+    return expected
+
+
+def too_long(name: str, limits: Limits) -> FrameError:
+    """What is said of a video that is too long."""
+    return FrameError(
+        f"{name} is longer than {limits.video_s / 60:.0f} minutes", hint="cut it, or use: adkit score VIDEO"
+    )
+
+
+def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
+    """Copies good images, or normal videos, into the data root as a dataset of that name and gives its spec.
+
+    Whole or not at all. Raises AdkitError for a name that is taken or no name, and for the first file that is no image,
+    or no video where the first one is one.
+    """
+    if not is_name(name):
+        raise OptionError(
+            f"{name[:80]!r} is no name for a dataset", hint="letters, digits, - and _: for example washers"
+        )
+    if not files:
+        raise DatasetError("no image was uploaded", hint="drop the images of good parts first")
+    if len(files) > settings.limits.files:
+        raise DatasetError(
+            f"{len(files):,} files were uploaded; {settings.limits.files:,} are the most",
+            hint="put the folder below the server's data folder, and choose it there",
+        )
+    target = settings.uploads / name
+    inside(settings.data_root, target)
+    filmed = is_video(files[0])
+    for path in files:
+        if filmed:
+            require_video(path, path.name, settings.limits)
+        else:
+            require_image(path, path.name, settings.limits)
+    try:
+        with whole_folder(target, replace=False) as temporary:
+            place = temporary / ("train" if filmed else "normal")
+            place.mkdir()
+            for number, path in enumerate(files):
+                shutil.copyfile(path, place / f"{number:04d}{path.suffix.lower()}")
+    except FileExistsError:
+        raise StorageError(f"there is a dataset {name!r} already", hint="choose another name") from None
+    return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}"
+
+
+def two_lines(error: AdkitError, settings: Settings) -> tuple[str, str]:
+    """What is wrong and what to do, without the paths of this machine."""
+    texts = []
+    for text in (error.message, error.hint):
+        for root in (settings.runs_root, settings.data_root):
+            for path in {str(root.resolve()), str(root.absolute())}:
+                text = text.replace(path, root.name)
+        texts.append(text)
+    return texts[0], texts[1]

@@ -1,0 +1,202 @@
+"""Runs that are ready to score, shared by all who ask; one image at a time, so that memory stays bounded."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.errors import AdkitError
+from adkit.interfaces import Progress
+from adkit.registry import Registry, load_registry
+from adkit.runs import RECORD, RunRecord
+from adkit.types import Sample
+from adkit.ui.safety import open_named_run, require_image
+from adkit.ui.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from adkit.overlay import Scale
+    from adkit.workflows import Judge, Scored
+
+MOST_OPEN = 2
+"""Runs that are kept ready; a run that is asked for again later is read anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that can score: its judge, its maps' scale, and the state of its folder when it was opened."""
+
+    judge: Judge
+    scale: Scale | None  # None: it gives no maps
+    stamp: int
+
+    @property
+    def record(self) -> RunRecord:
+        """What the run says of itself."""
+        return self.judge.run.record
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found in one image that was uploaded, or why it could not be looked at."""
+
+    name: str
+    path: Path
+    score: float | None = None
+    p_value: float | None = None
+    anomalous: bool | None = None
+    map_png: bytes | None = None  # the map at the method's own resolution, see `packed`
+    map_range: tuple[float, float] = (0.0, 1.0)
+    reconstruction: NDArray[np.uint8] | None = None  # RGB (h, w, 3)
+    error: AdkitError | None = None
+
+    @property
+    def decision(self) -> str:
+        """ "anomalous", "normal" or "unreadable"."""
+        return "unreadable" if self.error else "anomalous" if self.anomalous else "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was sent: what its sender calls it, and where it lies now."""
+
+    name: str
+    path: Path
+
+
+class Judges:
+    """Opens runs when they are asked for and keeps the latest ready. May be asked from several threads."""
+
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+        self.settings = settings
+        self._ready: OrderedDict[str, Ready] = OrderedDict()
+        self._opening = threading.Lock()
+        self._scoring = threading.Lock()
+        self.watching = threading.Lock()  # one video at a time
+        self._registry = registry
+
+    @property
+    def registry(self) -> Registry:
+        """The installed plugins, found once."""
+        if self._registry is None:
+            self._registry = load_registry()
+        return self._registry
+
+    def warm_up(self) -> None:
+        """Loads what the first image would have to wait for; a fault is told to whoever asks for that run."""
+        import torch  # noqa: F401
+
+        try:
+            self.ready("latest")
+        except AdkitError:
+            return
+
+    def ready(self, run_id: str) -> Ready:
+        """The run of that id, or the newest for "latest"; raises RunError where it is gone or damaged.
+
+        A run that was deleted or calibrated anew in the meantime is not answered from memory.
+        """
+        from adkit.overlay import Scale
+        from adkit.workflows import open_judge
+
+        with self._opening:
+            run = open_named_run(self.settings, run_id)
+            stamp = (run.folder / RECORD).stat().st_mtime_ns
+            known = self._ready.get(run.record.id)
+            if known is None or known.stamp != stamp:
+                judge = open_judge(run, self.registry, device=self.settings.device)
+                threshold = run.record.pixel_threshold
+                maps = run.calibration().maps
+                scale = None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
+                known = Ready(judge, scale, stamp)
+            self._ready[run.record.id] = known
+            self._ready.move_to_end(run.record.id)
+            while len(self._ready) > MOST_OPEN:
+                self._ready.popitem(last=False)
+            return known
+
+    def judge_of_its_own(self, ready: Ready) -> Judge:
+        """The run opened once more: a video takes minutes, and others would else wait for it."""
+        from adkit.workflows import open_judge
+
+        return open_judge(ready.judge.run, self.registry, device=self.settings.device)
+
+    def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
+        """A finding for each upload, in their order; a file that cannot be read is a finding too."""
+        found: dict[int, Finding] = {}
+        samples = {}
+        for number, upload in enumerate(uploads):
+            try:
+                require_image(upload.path, upload.name, self.settings.limits)
+                samples[str(number)] = Sample.still(str(number), upload.path)
+            except AdkitError as error:
+                found[number] = Finding(upload.name, upload.path, error=error)
+
+        def refuse(sample: Sample, error: AdkitError) -> None:
+            upload = uploads[int(sample.id)]
+            told = type(error)(error.message.replace(str(upload.path), upload.name), hint="check the file")
+            found[int(sample.id)] = Finding(upload.name, upload.path, error=told)
+
+        with self._scoring:
+            for scored in ready.judge.score(list(samples.values()), on_bad=refuse, progress=progress):
+                number = int(scored.sample.id)
+                found[number] = _finding(uploads[number], scored)
+        return [found[number] for number in range(len(uploads))]
+
+
+def _finding(upload: Upload, scored: Scored) -> Finding:
+    png, values = (None, (0.0, 1.0)) if scored.map is None else packed(scored.map)
+    return Finding(
+        upload.name,
+        upload.path,
+        scored.score,
+        scored.p_value,
+        scored.anomalous,
+        png,
+        values,
+        scored.reconstruction,
+    )
+
+
+def packed(anomaly_map: NDArray[np.float32]) -> tuple[bytes, tuple[float, float]]:
+    """A map as a PNG whose red and green are the high and low byte of 65,536 levels, and the lowest and highest value.
+
+    Browsers show 8 bits a channel, and a threshold that is moved by hand wants more.
+    """
+    from PIL import Image
+
+    low, high = float(anomaly_map.min()), float(anomaly_map.max())
+    levels = np.round((anomaly_map - low) / max(high - low, 1e-12) * 65535).astype(np.uint16)
+    pixels = np.stack([levels >> 8, levels & 255, np.zeros_like(levels)], axis=2).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue(), (low, high)
+
+
+def unpacked(png: bytes, values: tuple[float, float]) -> NDArray[np.float32]:
+    """The map (h, w) that `packed` gave, to 65,536 levels."""
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(io.BytesIO(png))).astype(np.float32)
+    levels = pixels[:, :, 0] * 256 + pixels[:, :, 1]
+    return np.asarray(values[0] + levels / 65535 * (values[1] - values[0]), np.float32)
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return round(time.perf_counter() - self._began, 3)

@@ -1,0 +1,199 @@
+"""The server: answers at once, loads the page's library beside that, and torch when the page is up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+import webbrowser
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Any
+
+from adkit.errors import OptionError
+from adkit.ui.api import create_api
+from adkit.ui.gate import App, Gate, Receive, Scope, Send
+from adkit.ui.jobs import Jobs
+from adkit.ui.reports import add_reports
+from adkit.ui.scoring import Judges
+from adkit.ui.settings import Settings, require_token
+from adkit.ui.texts import text_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger("adkit.ui")
+
+WARM_UP_AFTER_S = 10.0
+"""So long it is waited for a browser before torch is loaded."""
+
+
+class Front:
+    """Sends each request to the REST interface or to the page; shows a splash until the page is there."""
+
+    def __init__(self, api: App) -> None:
+        self.api = api
+        self.page: App | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+        path = scope["path"]
+        if path.startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
+            await self.api(scope, receive, send)
+        elif path == "/ready":
+            await Response(status_code=503 if self.page is None else 204)(scope, receive, send)
+        elif self.page is not None:
+            await self.page(scope, receive, send)
+        elif path == "/":
+            await HTMLResponse(text_of("splash.html"))(scope, receive, send)
+        else:
+            await PlainTextResponse("not ready yet", 503)(scope, receive, send)
+
+
+class NoPage:
+    """Says that there is no page, where only programs are served."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        from starlette.responses import JSONResponse
+
+        fault = {
+            "error": "there is no page here",
+            "hint": "ask /api/openapi.json, or start adkit ui without --api-only",
+        }
+        await JSONResponse(fault, 404)(scope, receive, send)
+
+
+class Server:
+    """What belongs to one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        require_token(settings.host, settings.token)
+        self.settings = settings
+        self.judges = Judges(settings)
+        self.jobs = Jobs(settings.runs_root)
+        api = create_api(self.judges)
+        add_reports(api, settings)
+        self.front = Front(api)
+        self.app = Gate(self.front, settings)
+        self._seen = threading.Event()
+        self._ended = threading.Event()
+
+    def page(self) -> FastAPI:
+        """The page as an application; loads its library."""
+        import gradio as gr
+        from fastapi import FastAPI
+
+        from adkit.ui.library import confine
+        from adkit.ui.page import build_page, head, style, theme
+
+        blocks = build_page(self.judges, self.jobs, self._seen.set)
+        blocks.queue(default_concurrency_limit=4, api_open=False)
+        page: FastAPI = gr.mount_gradio_app(
+            FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
+            blocks,
+            path="",
+            footer_links=[],
+            theme=theme(),
+            css=style(),
+            head=head(),
+            show_error=False,
+            max_file_size=self.settings.limits.request_bytes,
+            ssr_mode=False,
+            enable_monitoring=False,
+            run_history=False,
+            pwa=False,
+        )
+        confine(blocks)
+        return page
+
+    async def serve(self, listening: socket.socket, started: Any) -> None:
+        """Serves until it is interrupted; `started` is called as soon as it answers."""
+        import uvicorn
+
+        class Quiet(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                # Pages that are open keep a connection, and each would be told of with a traceback.
+                logging.getLogger("uvicorn.error").disabled = True
+                await super().shutdown(sockets)
+
+        server = Quiet(uvicorn.Config(self.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+        threading.Thread(target=self._look_after, daemon=True).start()
+        try:
+            async with AsyncExitStack() as stack:
+                serving = asyncio.create_task(server.serve(sockets=[listening]))
+                while not server.started and not serving.done():
+                    await asyncio.sleep(0.01)
+                started()
+                if self.settings.api_only:
+                    self.front.page = NoPage()
+                    self._seen.set()
+                else:
+                    page = await asyncio.to_thread(self.page)
+                    await stack.enter_async_context(page.router.lifespan_context(page))
+                    self.front.page = page
+                await serving
+        finally:
+            self._ended.set()
+
+    def _look_after(self) -> None:
+        """Starts jobs that wait; loads torch once, when a browser has the page before it."""
+        warm, began = False, time.monotonic()
+        while not self._ended.wait(1.0):
+            try:
+                self.jobs.advance()
+            except Exception:
+                log.exception("the jobs could not be looked after")
+            if not warm and (self._seen.is_set() or time.monotonic() - began > WARM_UP_AFTER_S):
+                warm = True
+                threading.Thread(target=self.judges.warm_up, daemon=True).start()
+
+
+def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
+    """Serves until Ctrl-C; `told` gets the page's address when it answers. Raises OptionError for a taken port."""
+    server = Server(settings)
+    listening = listen(settings.host, settings.port)
+    # Before the library is loaded: it reads them once.
+    temporary = tempfile.mkdtemp(prefix="adkit-ui-")
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary}
+    host, port = listening.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def started() -> None:
+        told(address)
+        if browser and not settings.api_only:
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+    # A service that is ended tidies up as one that is interrupted does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(server.serve(listening, started))
+    finally:
+        listening.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; raises OptionError where that is not possible."""
+    with ExitStack() as held:
+        try:
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listening = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            if os.name != "nt":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen(256)
+        except (OSError, UnicodeError) as error:
+            found = getattr(error, "strerror", None) or str(error)
+            raise OptionError(
+                f"cannot listen on {host} port {port}: {found}", hint=f"choose another: --port {min(port + 1, 65535)}"
+            ) from None
+        held.pop_all()
+        return listening

@@ -1,0 +1,182 @@
+"""How well spoilt normal clips stand out from the same clips as they are: a criterion that needs no test label.
+
+python benchmarks/spoilt_clips.py [--dataset ipad:ped2] [--methods convlstm "patchknn size=256x384 motion=1" …]
+
+Every fourth training clip is kept from the method, then judged as it is, and spoilt: with every third frame only
+(fast), backwards, its frames shuffled, with a patch of another clip moving across (patch), and with a part of the
+picture played three times too fast (part). Frame AUROC of spoilt against plain, smoothed as a run does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _setting import data_root, heading
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from adkit.batches import FrameBatches
+from adkit.cli.terminal import terminal_progress
+from adkit.interfaces import Dataset, Method
+from adkit.options import split_assignments
+from adkit.registry import load_registry
+from adkit.smoothing import SMOOTHING_S, smoothed
+from adkit.sources import open_datasets
+from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
+from adkit.workflows import FitRequest, fit, open_judge, open_scorer, raw_scores, to_predictions
+
+METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
+KEPT_EVERY = 4
+PATCH_SHARES = (0.1, 0.25)  # of the frame's height: the least and the largest side of a moving patch
+SPEEDS = (0.005, 0.02)  # of the frame's width, in each frame
+
+Spoil = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
+"""A clip (n, 3, H, W), another clip and random numbers -> the clip spoilt."""
+
+
+class Fewer(Dataset):
+    """A dataset without every fourth of its training clips."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.spec, self.root = dataset.spec, dataset.root
+        samples = dataset.samples("train")
+        names = list(dict.fromkeys(sample.clip for sample in samples))[KEPT_EVERY - 1 :: KEPT_EVERY]
+        self.learned = [sample for sample in samples if sample.clip not in names]
+        self.kept = [[sample for sample in samples if sample.clip == name] for name in names]
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """Nobody names it."""
+        raise NotImplementedError
+
+    def samples(self, split: Split) -> list[Sample]:
+        """What is left to learn from; nothing to test with."""
+        return self.learned if split == "train" else []
+
+
+def fast(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """Every third frame only."""
+    return clip[::3]
+
+
+def backwards(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """The last frame first."""
+    return clip.flip(0)
+
+
+def shuffled(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """In no order."""
+    return clip[torch.from_numpy(rng.permutation(len(clip)))]
+
+
+def patch(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """A patch of another clip moves across, and comes back at the border."""
+    height, width = clip.shape[-2:]
+    tall, wide = (int(height * rng.uniform(*PATCH_SHARES)) for _ in range(2))
+    top, left = int(rng.integers(height - tall)), int(rng.integers(width - wide))
+    pasted = other[int(rng.integers(len(other))), :, top : top + tall, left : left + wide]
+    speed, angle = width * rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
+    y, x = rng.uniform(0, height - tall), rng.uniform(0, width - wide)
+    found = clip.clone()
+    for number, frame in enumerate(found):
+        row = _there_and_back(y + number * speed * np.sin(angle), height - tall)
+        column = _there_and_back(x + number * speed * np.cos(angle), width - wide)
+        frame[:, row : row + tall, column : column + wide] = pasted
+    return found
+
+
+def part(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """A part of the picture, a third of its height and width, plays three times too fast, there and back."""
+    height, width = clip.shape[-2] // 3, clip.shape[-1] // 3
+    top, left = int(rng.integers(2 * height)), int(rng.integers(2 * width))
+    found = clip.clone()
+    for number, frame in enumerate(found):
+        source = clip[_there_and_back(3 * number, len(clip) - 1)]
+        frame[:, top : top + height, left : left + width] = source[:, top : top + height, left : left + width]
+    return found
+
+
+SPOILT: dict[str, Spoil] = {"fast": fast, "backwards": backwards, "shuffled": shuffled, "patch": patch, "part": part}
+
+
+def main() -> None:
+    """Fits each method on fewer clips, and prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="ipad:ped2")
+    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD")
+    parser.add_argument("--scorers", default="top1,top5,mean")
+    parser.add_argument("--every", type=int, help="learn from every so many-th frame")
+    arguments = parser.parse_args()
+    registry = load_registry()
+    (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
+    fewer = Fewer(dataset)
+    heading(f"spoilt clips of {dataset.spec}")
+    print(f"| method | scorer | {' | '.join(SPOILT)} |")
+    print(f"|---|---|{'---|' * len(SPOILT)}")
+    for spec in arguments.methods:
+        name, *assignments = spec.split()
+        options = split_assignments(assignments, example="convlstm code=16")
+        with tempfile.TemporaryDirectory() as folder:
+            request = FitRequest(name, fewer, Path(folder), options, every=arguments.every)
+            method = open_judge(fit(request, registry, terminal_progress()), registry).method
+        clips = [_decoded(samples, method) for samples in fewer.kept]
+        plain = [_maps(method, clip) for clip in clips]
+        others = clips[1:] + clips[:1]
+        rng = np.random.default_rng(0)
+        spoilt = {
+            kind: [_maps(method, spoil(clip, other, rng)) for clip, other in zip(clips, others, strict=True)]
+            for kind, spoil in SPOILT.items()
+        }
+        for scorer in arguments.scorers.split(","):
+            normal = _scores(plain, scorer, registry)
+            aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry)) for kind in SPOILT]
+            print(f"| {spec} | {scorer} | {' | '.join(f'{auroc:.3f}' for auroc in aurocs)} |", flush=True)
+
+
+def _there_and_back(place: float, last: int) -> int:
+    """A place on the way from 0 to `last` and back, again and again."""
+    gone = abs(place) % max(1, 2 * last)
+    return round(min(gone, 2 * last - gone))
+
+
+def _decoded(samples: list[Sample], method: Method[Any]) -> Tensor:
+    return torch.cat([batch.frames[:, -1] for batch in FrameBatches(samples, method.frame_size)])
+
+
+def _maps(method: Method[Any], clip: Tensor) -> Tensor:
+    """The stream's maps of a clip (n, 3, H, W)."""
+    stream, parts = method.stream(), []
+    numbers = torch.arange(len(clip))[:, None] - torch.arange(method.window - 1, -1, -1)
+    for rows in torch.split(numbers.clamp_min(0), 8):
+        names = tuple(str(int(row[-1])) for row in rows)
+        maps = stream(Batch(clip[rows], names, ("clip",) * len(names))).maps
+        assert maps is not None
+        parts.append(maps)
+    return torch.cat(parts)
+
+
+def _scores(clips: list[Tensor], scorer: str, registry: Any) -> np.ndarray[Any, Any]:
+    """Smoothed scores of all frames of clips' maps."""
+    found = []
+    for number, maps in enumerate(clips):
+        names, clip = tuple(map(str, range(len(maps)))), (str(number),) * len(maps)
+        times_s = np.arange(len(maps)) / USUAL_RATE
+        predictions = to_predictions(names, clip, Prediction(maps=maps), times_s)
+        raw = raw_scores(predictions, open_scorer(scorer, registry))
+        found.append(smoothed(raw, clip, times_s, SMOOTHING_S))
+    return np.concatenate(found)
+
+
+def _auroc(normal: np.ndarray[Any, Any], spoilt: np.ndarray[Any, Any]) -> float:
+    truth = np.r_[np.zeros(len(normal)), np.ones(len(spoilt))]
+    return float(roc_auc_score(truth, np.r_[normal, spoilt]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What annotated frames look like, and that their memory is bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adkit.annotated_frame import ONE_PANEL, PANEL, Sheet, Sight, panel_size
+from adkit.events import Event
+from adkit.overlay import Scale
+from adkit.score_strip import SHOWN_S, ScoreScale, ScoreStrip
+
+SCORES = ScoreScale(threshold=2.0, usual=1.0)
+
+
+def strip() -> ScoreStrip:
+    return ScoreStrip(96, 600, SCORES)
+
+
+def test_a_strip_keeps_only_what_it_shows() -> None:
+    drawn = strip()
+    for number in range(5000):
+        drawn.add(number / 10, 1.0, learned=number % 100 < 50)
+        if number % 50 == 0:
+            drawn.mark(Event(number, number / 10, number / 10 + 1, 0, 0, 3, 0, 0, 3, None))
+    assert len(drawn._points) <= 10 * SHOWN_S + 3
+    assert len(drawn._events) <= SHOWN_S / 5 + 2
+    assert len(drawn._learned) <= SHOWN_S / 5
+    assert drawn.draw(500.0).shape == (96, 600, 3)
+
+
+def test_a_strip_grows_then_moves() -> None:
+    drawn = strip()
+    for number in range(51):
+        drawn.add(number / 10, 1.0)
+    line = (drawn.draw(5.0) < 100).all(axis=2).any(axis=0)
+    assert not line[200:].any()  # five of twenty seconds are drawn
+    for number in range(51, 400):
+        drawn.add(number / 10, 3.0)
+    image = drawn.draw(39.9).astype(int)
+    blue = (np.abs(image - [52, 84, 128]).max(axis=2) < 40).any(axis=0)
+    assert blue[:590].all()
+
+
+def test_scores_beyond_the_scale_stay_in_the_strip() -> None:
+    assert SCORES.unit(1e9) == 1
+    assert SCORES.unit(-1e9) == 0
+    assert 0 < SCORES.unit(1.0) < SCORES.unit(2.0) < 1
+    assert 0 <= ScoreScale(1.0, 1.0).unit(1.0) <= 1
+
+
+@pytest.mark.parametrize("shape", [(360, 640), (1080, 1920), (640, 360), (48, 64), (7, 3000), (2161, 1215)])
+@pytest.mark.parametrize("overlay", [False, True])
+def test_panels_are_bounded_even_and_of_the_videos_shape(shape: tuple[int, int], overlay: bool) -> None:
+    height, width = panel_size(shape, overlay=overlay)
+    most = ONE_PANEL if overlay else PANEL
+    assert height <= most[0] or height == 64
+    assert width <= most[1]
+    assert height % 2 == width % 2 == 0
+    if max(shape) / min(shape) < 4:
+        assert height / width == pytest.approx(shape[0] / shape[1], rel=0.02)
+
+
+@pytest.mark.parametrize(("rebuilds", "overlay", "panels"), [(True, False, 3), (False, False, 2), (False, True, 1)])
+def test_sheets_have_even_sides_and_room_for_their_panels(rebuilds: bool, overlay: bool, panels: int) -> None:
+    sheet = Sheet((120, 200), Scale(0.0, 2.0, 1.0), SCORES, rebuilds=rebuilds, overlay=overlay)
+    assert sheet.height % 2 == sheet.width % 2 == 0
+    assert sheet.width >= max(640, panels * 200)
+    pixels = np.full((120, 200, 3), 90, np.uint8)
+    hot = np.zeros((12, 20), np.float32)
+    hot[3:6, 3:6] = 2.0
+    calm = sheet.draw(pixels, 0.0, None)
+    assert calm.shape == (sheet.height, sheet.width, 3)
+    alarm = sheet.draw(pixels, 0.0, Sight(3.0, "event 1", True, hot, pixels))
+    assert (alarm != calm).any(axis=2).mean() > 0.05
+
+
+def test_a_method_without_maps_shows_the_input_alone() -> None:
+    sheet = Sheet((120, 200), None, SCORES, rebuilds=False, overlay=False)
+    pixels = np.full((120, 200, 3), 90, np.uint8)
+    drawn = sheet.draw(pixels, 0.0, Sight(3.0, "normal", False, None, None))
+    assert (drawn == 90).all(axis=2).sum() >= 120 * 200

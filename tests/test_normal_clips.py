@@ -1,0 +1,87 @@
+"""Further normal clips for runs whose threshold counts clips: cut as the run's own, each once, none seen before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adkit.audit import audit
+from adkit.errors import DatasetError
+from adkit.normals import fresh_normals
+from adkit.recalibration import recalibrate
+from adkit.registry import Registry
+from adkit.runs import Run
+from tests.greys import paint
+from tests.watched import film, film_registry, fit_film
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return film_registry()
+
+
+@pytest.fixture(scope="module")
+def normal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "normal.mp4", 300)
+
+
+@pytest.fixture
+def run(registry: Registry, normal: Path, tmp_path: Path) -> Run:
+    run = fit_film(registry, normal, tmp_path / "runs")
+    assert run.record.piece_s == pytest.approx(1.0, abs=0.01)
+    return run
+
+
+def test_a_video_is_cut_into_pieces_like_the_runs(run: Run, tmp_path: Path) -> None:
+    fresh = fresh_normals([str(film(tmp_path / "later.mp4", 51))], set(), run.record)
+    assert (fresh.unit, fresh.count, len(fresh.samples)) == ("clip", 5, 51)
+
+
+def test_what_was_learned_from_is_left_out_piece_by_piece(run: Run, normal: Path) -> None:
+    seen = run.seen()
+    fresh = fresh_normals([str(normal)], {*seen.training.values(), *seen.calibration.values()}, run.record)
+    assert {sample.index for sample in fresh.samples} <= set(range(190, 300))
+    assert fresh.count == 9
+    assert fresh.notes()[0].startswith("left out 20 clips that the run has seen")
+
+
+def test_a_copied_video_counts_once(run: Run, tmp_path: Path) -> None:
+    later = film(tmp_path / "later.mp4", 51)
+    shutil.copy(later, tmp_path / "later too.mp4")
+    fresh = fresh_normals([str(tmp_path / "*.mp4")], set(), run.record)
+    assert (fresh.count, len(fresh.copies)) == (5, 5)
+
+
+def test_folders_of_frames_are_clips(run: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        paint(tmp_path / "frames" / name, [120.0] * 20, seed=ord(name))
+    fresh = fresh_normals([str(tmp_path / "frames")], set(), run.record)
+    assert (fresh.count, len(fresh.samples)) == (2, 40)
+
+
+def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path: Path) -> None:
+    later = film(tmp_path / "later.mp4", 201)
+    result = audit(run, registry, [str(later)], device="cpu")
+    assert len(result.scores) == 20
+    assert "normal clips were flagged" in " ".join(result.sentences())
+    changed = recalibrate(run, registry, [str(later)], device="cpu")
+    assert (changed.run.record.threshold.count, changed.run.record.threshold.unit) == (20, "clip")
+    assert changed.run.record.calibration.source == "20 further normal clips"
+
+
+def test_streams_and_images_are_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="names a stream"):
+        fresh_normals(["rtsp://127.0.0.1/x"], set(), run.record)
+    (image,) = paint(tmp_path, [120.0])
+    with pytest.raises(DatasetError, match="names still images"):
+        fresh_normals([str(image)], set(), run.record)
+
+
+def test_videos_are_refused_where_images_are_counted(run: Run, normal: Path) -> None:
+    threshold = run.record.threshold.__class__(1.0, 1, 9, 0.1, 0.3)
+    calibration = run.record.calibration.model_copy(update={"threshold": threshold})
+    record = run.record.model_copy(update={"calibration": calibration})
+    with pytest.raises(DatasetError, match=r"counts images, and .* names videos"):
+        fresh_normals([str(normal)], set(), record)

@@ -1,0 +1,27 @@
+"""An annotated video is played by a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adkit.footage import Footage
+from adkit.watching import Settings, Watch
+from adkit.workflows import open_judge
+from tests.browser import played
+from tests.watched import film, film_registry, fit_film
+
+
+def test_a_browser_plays_an_annotated_video(tmp_path: Path) -> None:
+    registry = film_registry()
+    run = fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs", "grey_rebuilt")
+    wrong = film(tmp_path / "wrong.mp4", 80, [range(30, 50)])
+    out = tmp_path / "out" / "annotated.mp4"
+    list(Watch(open_judge(run, registry, device="cpu"), Footage("x", video=wrong), Settings(annotate=out)))
+    found = played(out)
+    assert found.duration == pytest.approx(8.0, abs=0.05)
+    assert found.drawn >= 5
+    assert found.played > 0.5
+    assert found.at == pytest.approx(4.0, abs=0.05)
+    assert found.spread > 100  # it shows a picture, not one colour

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from adkit.events import Event, EventRules
+from adkit.spans import Span
+from adkit.timeline import MOST_POINTS, Trace, write_timeline
+
+RULES = EventRules(1.0, 0.5)
+
+
+def event(number: int, start_s: float, end_s: float) -> Event:
+    return Event(number, start_s, end_s, 0, 1, 2.0, start_s, 0, 1.5, None)
+
+
+@given(st.integers(1, 5 * MOST_POINTS), st.integers(0, 10**6))
+def test_a_trace_is_bounded_and_keeps_its_peak(count: int, seed: int) -> None:
+    trace = Trace()
+    peak = seed % count
+    for number in range(count):
+        trace.add(number / 25, 9.0 if number == peak else number % 7 / 7)
+    assert len(trace.scores) == len(trace.times_s) <= MOST_POINTS
+    assert trace.times_s[int(np.argmax(trace.scores))] == peak / 25
+    assert trace.times_s == sorted(trace.times_s)
+
+
+def picture(path: Path, **spans: list[Span]) -> np.ndarray:
+    trace = Trace()
+    for number in range(200):
+        trace.add(number / 10, 2.0 if 50 <= number < 70 else 0.2)
+    events = [event(1, 5.0, 7.0), event(2, 7.05, 7.1)]
+    write_timeline(path, "a $clip$ of a_b", trace, RULES, events, **spans)  # type: ignore[arg-type]
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_events_gaps_and_truth_are_shaded(tmp_path: Path) -> None:
+    plain = picture(tmp_path / "plain.png")
+    pink = (np.abs(plain - [248, 204, 204]).max(axis=2) < 4).mean()
+    assert 0.03 < pink < 0.15  # 2 of 20 seconds
+    more = picture(tmp_path / "more.png", learned=[Span(0, 4)], gaps=[Span(10, 12)], truth=[Span(5, 6)])
+    for colour in ([222, 232, 243], [217, 217, 217], [20, 130, 74]):
+        assert (np.abs(more - colour).max(axis=2) < 4).sum() > (np.abs(plain - colour).max(axis=2) < 4).sum() + 100
+
+
+def test_a_clip_without_scores_is_drawn_too(tmp_path: Path) -> None:
+    write_timeline(tmp_path / "x.png", "x", Trace(), RULES, [])
+    assert (tmp_path / "x.png").is_file()

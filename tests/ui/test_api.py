@@ -1,0 +1,277 @@
+"""The REST interface, and the gate before it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adkit.runs import Run
+from adkit.ui.api import create_api
+from adkit.ui.gate import Gate
+from adkit.ui.reports import add_reports
+from adkit.ui.safety import delete_run
+from adkit.ui.scoring import Judges, packed, unpacked
+from adkit.ui.settings import Settings
+from tests.greys import paint
+from tests.ui.test_safety import png_that_claims
+
+pytest.importorskip("httpx", reason="the test client needs httpx")
+
+TOKEN = "a token for tests"
+
+
+def client_of(judges: Judges) -> Any:
+    """A program that asks the server."""
+    from fastapi.testclient import TestClient
+
+    api = create_api(judges)
+    add_reports(api, judges.settings)
+    address = "http://127.0.0.1:7860"
+    return TestClient(Gate(api, judges.settings), base_url=address, raise_server_exceptions=False)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client(judges: Judges) -> Iterator[Any]:
+    with client_of(judges) as client:
+        yield client
+
+
+@pytest.fixture
+def guarded(settings: Settings, judges: Judges) -> Iterator[Any]:
+    """A server that asks for a token."""
+    judges.settings = replace(settings, token=TOKEN)
+    with client_of(judges) as client:
+        yield client
+
+
+def picture(tmp_path: Path, level: float) -> bytes:
+    """A grey picture as a file."""
+    return paint(tmp_path / f"grey{level:.0f}", [level])[0].read_bytes()
+
+
+def fault_of(response: Any, status: int) -> str:
+    """The error, after looking that it is told in two lines and nothing more."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert set(body) == {"error", "hint"}
+    assert body["error"]
+    assert body["hint"]
+    assert "Traceback" not in response.text
+    return str(body["error"])
+
+
+def test_the_runs_are_listed_with_their_promise(client: Any, run: Run) -> None:
+    (listed,) = client.get("/api/runs").json()
+    assert listed["run"] == run.record.id
+    assert listed["threshold"] == run.record.threshold.value
+    assert listed["promise"] == run.record.threshold.promise()
+    assert listed["maps"] is True
+
+
+@pytest.mark.parametrize(("level", "decision"), [(120.0, "normal"), (200.0, "anomalous")])
+def test_an_image_is_decided(client: Any, run: Run, tmp_path: Path, level: float, decision: str) -> None:
+    sent = {"image": ("part.png", picture(tmp_path, level), "image/png")}
+    answer = client.post("/api/score", files=sent).json()
+    assert answer["decision"] == decision
+    assert answer["run"] == run.record.id
+    assert answer["image"] == "part.png"
+    assert (answer["score"] > answer["threshold"]) == (decision == "anomalous")
+    assert 0 < answer["p_value"] <= 1
+    assert answer["map_png"] is None
+
+
+def test_the_map_comes_when_it_is_asked_for(client: Any, run: Run, tmp_path: Path) -> None:
+    sent = {"image": ("part.png", picture(tmp_path, 200), "image/png")}
+    for kind, mode in (("heat", "RGB"), ("grey", "I;16")):
+        answer = client.post("/api/score", files=sent, data={"map": kind, "run": run.record.id}).json()
+        shown = Image.open(io.BytesIO(base64.b64decode(answer["map_png"])))
+        assert shown.size == (8, 8)
+        assert shown.mode == mode
+        assert answer["map_low"] < answer["map_high"]
+        if kind == "grey":
+            values = np.asarray(shown) / 65535 * (answer["map_high"] - answer["map_low"]) + answer["map_low"]
+            assert values.max() == pytest.approx(answer["score"], abs=0.01)
+
+
+def test_bad_images_are_told_in_two_lines(client: Any, run: Run) -> None:
+    for name, content in (("part.png", b"a text"), ("part.png", b""), ("bomb.zip", b"PK\x03\x04" + bytes(999))):
+        told = fault_of(client.post("/api/score", files={"image": (name, content)}), 422)
+        assert "/tmp" not in told
+    told = fault_of(client.post("/api/score", files={"image": ("x.png", png_that_claims(20_000, 15_000))}), 422)
+    assert "megapixels" in told
+    assert "part.png" in fault_of(client.post("/api/score", files={"image": ("../../part.png", b"x")}), 422)
+    assert "image" in fault_of(client.post("/api/score"), 422)
+    assert "map" in fault_of(client.post("/api/score", files={"image": ("x.png", b"x")}, data={"map": "blue"}), 422)
+    fault_of(client.get("/api/nothing"), 404)
+    fault_of(client.get("/api/score"), 405)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "nothing", "", "a\0b"])
+def test_no_run_is_opened_elsewhere(client: Any, run: Run, tmp_path: Path, name: str) -> None:
+    sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
+    response = client.post("/api/score", files=sent, data={"run": name})
+    assert response.status_code == (200 if name == "" else 404)  # an empty field is a field left out
+
+
+def test_a_run_that_is_deleted_while_it_is_open_is_gone(
+    client: Any, run: Run, settings: Settings, tmp_path: Path
+) -> None:
+    sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
+    assert client.post("/api/score", files=sent, data={"run": run.record.id}).status_code == 200
+    delete_run(settings, run.record.id)
+    assert "there is no run" in fault_of(client.post("/api/score", files=sent, data={"run": run.record.id}), 404)
+    assert client.get("/api/runs").json() == []
+
+
+def test_a_large_request_is_refused(client: Any, run: Run) -> None:
+    assert "larger than" in fault_of(client.post("/api/score", files={"image": ("x.png", bytes(400_000))}), 413)
+
+    def parts() -> Iterator[bytes]:  # without a length
+        yield b'--x\r\ncontent-disposition: form-data; name="image"; filename="x.png"\r\n\r\n'
+        for _ in range(40):
+            yield bytes(10_000)
+        yield b"\r\n--x--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert "larger than" in fault_of(client.post("/api/score", content=parts(), headers=headers), 413)
+
+
+def test_a_bug_is_told_without_its_traceback(
+    client: Any, run: Run, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("inside")
+
+    monkeypatch.setattr(judges, "findings", broken)
+    sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
+    told = fault_of(client.post("/api/score", files=sent), 500)
+    assert "inside adkit" in told
+    assert "ZeroDivisionError" not in told
+
+
+def test_too_many_that_wait_are_sent_away(
+    client: Any, run: Run, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judges.settings = replace(judges.settings, limits=replace(judges.settings.limits, waiting=1))
+    slow, finding = threading.Event(), judges.findings
+    entered = threading.Event()
+
+    def wait(*arguments: Any) -> Any:
+        entered.set()
+        assert slow.wait(20)
+        return finding(*arguments)
+
+    monkeypatch.setattr(judges, "findings", wait)
+    sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
+    with client_of(judges) as busy:
+        first: list[Any] = []
+        thread = threading.Thread(target=lambda: first.append(busy.post("/api/score", files=sent)))
+        thread.start()
+        assert entered.wait(20)
+        second = busy.post("/api/score", files=sent)
+        slow.set()
+        thread.join()
+    assert "too many" in fault_of(second, 503)
+    assert second.headers["retry-after"] == "1"
+    assert first[0].status_code == 200
+
+
+def test_the_interface_describes_itself_and_loads_nothing_from_elsewhere(client: Any) -> None:
+    described = client.get("/api/openapi.json").json()
+    assert set(described["paths"]) == {"/api/runs", "/api/score"}
+    assert client.get("/docs").status_code == 404
+    response = client.get("/api/runs")
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+
+
+def test_a_report_is_served_in_a_sandbox(client: Any, run: Run, tmp_path: Path) -> None:
+    address = f"/reports/runs/{run.record.id}"
+    assert "has no report yet" in fault_of(client.get(address), 404)
+    (run.folder / "report.html").write_text("<p>a report</p>")
+    response = client.get(address)
+    assert response.text == "<p>a report</p>"
+    assert response.headers["content-security-policy"].startswith("sandbox allow-scripts")
+    (tmp_path / "secret.html").write_text("secret")
+    (run.folder / "report.html").unlink()
+    (run.folder / "report.html").symlink_to(tmp_path / "secret.html")
+    assert client.get(address).status_code in (404, 422)
+    for name in ("..", "%2e%2e", "..%2f..", "%2fetc"):
+        assert client.get(f"/reports/runs/{name}").status_code == 404
+        assert client.get(f"/reports/comparisons/{name}").status_code == 404
+
+
+def test_another_machines_name_is_refused(client: Any) -> None:
+    assert "not this machine" in fault_of(client.get("/api/runs", headers={"host": "evil.example"}), 403)
+    assert client.get("/api/runs", headers={"host": "localhost:7860"}).status_code == 200
+    assert client.get("/api/runs", headers={"host": "[::1]:7860"}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999"])
+def test_another_sites_page_can_change_nothing(client: Any, run: Run, origin: str) -> None:
+    response = client.post("/api/score", files={"image": ("x.png", b"x")}, headers={"origin": origin})
+    assert "another site" in fault_of(response, 403)
+    own = {"origin": "http://127.0.0.1:7860"}
+    assert client.post("/api/score", files={"image": ("x.png", b"x")}, headers=own).status_code == 422
+
+
+def test_a_token_is_asked_for(guarded: Any, run: Run) -> None:
+    fault_of(guarded.get("/api/runs"), 401)
+    fault_of(guarded.get("/api/runs", headers={"authorization": "Bearer wrong"}), 401)
+    fault_of(guarded.get("/api/runs", headers={"authorization": f"Basic {TOKEN}"}), 401)
+    fault_of(guarded.get("/api/runs", headers={"cookie": f"adkit_entry={TOKEN}"}), 401)
+    assert guarded.get("/api/runs", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_a_browser_logs_in(guarded: Any) -> None:
+    page = guarded.get("/", headers={"accept": "text/html"})
+    assert page.status_code == 401
+    assert "password" in page.text
+    wrong = guarded.post("/login", data={"token": "wrong <b>"}, follow_redirects=False)
+    assert wrong.status_code == 401
+    assert "That is not the token." in wrong.text
+    assert "adkit_entry" not in guarded.cookies
+    right = guarded.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    assert right.status_code == 303
+    assert TOKEN not in right.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict"} <= set(right.headers["set-cookie"].split("; "))
+    assert guarded.get("/api/runs").status_code == 200
+
+
+def test_what_a_gate_refuses_reaches_nobody(settings: Settings) -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError("it was let through")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    for headers in ([(b"host", b"evil")], [(b"host", b"localhost"), (b"content-length", b"12x")]):
+        sent.clear()
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+        asyncio.run(Gate(never, settings)(scope, receive, send))
+        assert sent[0]["status"] in (400, 403)
+    sent.clear()
+    scope = {"type": "websocket", "path": "/", "headers": [(b"host", b"evil")]}
+    asyncio.run(Gate(never, settings)(scope, receive, send))
+
+
+def test_a_map_survives_its_way_to_the_browser() -> None:
+    values = np.random.default_rng(0).normal(3, 2, (17, 31)).astype(np.float32)
+    png, between = packed(values)
+    np.testing.assert_allclose(unpacked(png, between), values, atol=float(np.ptp(values)) / 60_000)
+    flat = np.full((4, 4), 2.5, np.float32)
+    np.testing.assert_allclose(unpacked(*packed(flat)), flat)

@@ -1,0 +1,280 @@
+"""Jobs: processes of their own that outlive the server, one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from adkit.errors import AdkitError, OptionError, RunError, StorageError
+from adkit.ui import jobs as jobs_module
+from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, report_arguments, resume_arguments
+from adkit.ui.jobs_panel import card, made_by, panel
+
+PROGRAM = """
+import json, sys, time
+sort, *rest = sys.argv[1:]
+def tell(done, total=5, status=""):
+    line = {"steps": ["training"], "done": done, "total": total, "elapsed_s": 2.0 * done, "status": status}
+    print(json.dumps(line), file=sys.stderr, flush=True)
+tell(0)
+if sort == "good":
+    for number in range(1, 6):
+        tell(number, status=f"epoch {number}: loss {1 / number:.4f}, held out {2 / number:.4f} (best 0.4)")
+    print(json.dumps({"run": rest[0] if rest else "made"}))
+elif sort == "fault":
+    print("error: there is no <b>data</b>\\nhint:  put some there\\nthe training is kept", file=sys.stderr)
+    sys.exit(2)
+elif sort == "bug":
+    raise ZeroDivisionError("inside")
+elif sort == "deaf":
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tell(1)
+    time.sleep(60)
+else:
+    tell(2, status="epoch 2: loss 0.5, held out 0.6")
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was left half-written", file=sys.stderr)
+        sys.exit(130)
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    """Jobs that do what PROGRAM does; none outlives the test."""
+    made = Jobs(tmp_path / "runs", (sys.executable, "-c", PROGRAM))
+    yield made
+    for status in made.list():
+        process = made._process(status.job.id)
+        if process is not None:
+            process.kill()
+    for child in made._children.values():
+        child.wait(20)
+
+
+def until(jobs: Jobs, job_id: str, wanted: Callable[[Status], bool]) -> Status:
+    """The job's status as soon as it is as wanted."""
+    for _ in range(400):
+        jobs.advance()
+        status = jobs.get(job_id)
+        if wanted(status):
+            return status
+        time.sleep(0.05)
+    raise AssertionError(f"still {status}")
+
+
+def ended(status: Status) -> bool:
+    return status.ended
+
+
+def told(status: Status) -> bool:
+    return status.steps.done > 0
+
+
+def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "ae on washers", ["good", "20261126-ae-washers"])
+    status = until(jobs, job.id, ended)
+    assert status.state == "done"
+    assert status.outcome.result == {"run": "20261126-ae-washers"}
+    assert made_by(status) == ["20261126-ae-washers"]
+    assert status.steps.share == 1
+    assert status.steps.left_s == 0
+    assert status.steps.curves["loss"] == [1.0, 0.5, 0.3333, 0.25, 0.2]
+    assert status.steps.curves["held out"][0] == 2
+    text = card(status)
+    assert "Inspect with it" in text
+    assert "held out 0.4000" in text
+
+
+def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "long", ["long"])
+    status = until(jobs, job.id, told)
+    assert status.state == "running"
+    assert (status.steps.done, status.steps.total) == (2, 5)
+    assert status.steps.left_s == pytest.approx(6)
+    assert "about 6 s left" in card(status)
+    assert "Cancel" in card(status)
+
+
+def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
+    first = jobs.submit("fit", "long", ["long"])
+    second = jobs.submit("report", "report", ["good"], result="x")
+    third = jobs.submit("fit", "third", ["good"])
+    until(jobs, first.id, told)
+    assert [status.state for status in jobs.list()] == ["running", "waiting", "waiting"]
+    assert jobs.get(second.id).steps.path == ()
+    assert [status.ahead for status in jobs.list()] == [0, 1, 2]
+    assert "waiting, 2 before it" in panel(jobs, ["fit"])
+    jobs.cancel(third.id)
+    jobs.cancel(first.id)
+    assert until(jobs, first.id, ended).state == "cancelled"
+    assert until(jobs, second.id, ended).state == "done"
+    assert jobs.get(third.id).state == "cancelled"
+    assert not (jobs.folder / third.id / "stdout").exists()
+
+
+def test_a_fault_is_told_in_two_lines(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "bad", ["fault"]).id, ended)
+    assert status.state == "failed"
+    assert status.outcome.message == "there is no <b>data</b>"
+    assert status.outcome.hint == "put some there"
+    assert "&lt;b&gt;data&lt;/b&gt;" in card(status)
+
+
+def test_a_bug_keeps_its_traceback_to_itself(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "bad", ["bug"]).id, ended)
+    assert status.state == "failed"
+    assert "inside adkit" in status.outcome.message
+    assert "ZeroDivisionError" not in card(status)
+    assert "ZeroDivisionError" in (jobs.folder / status.job.id / "stderr").read_text()
+
+
+def test_a_killed_job_is_a_failed_one(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "long", ["long"])
+    until(jobs, job.id, told)
+    process = jobs._process(job.id)
+    assert process is not None
+    process.kill()
+    status = until(jobs, job.id, ended)
+    assert status.state == "failed"
+    assert status.outcome.message == "it was ended before it was done"
+
+
+def test_a_job_that_does_not_listen_is_ended_by_force(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "PATIENCE_S", 0.3)
+    job = jobs.submit("fit", "deaf", ["deaf"])
+    until(jobs, job.id, told)
+    jobs.cancel(job.id)
+    assert jobs.get(job.id).state == "stopping"
+    assert until(jobs, job.id, ended).state == "cancelled"
+
+
+def test_another_server_finds_the_jobs_of_the_first(jobs: Jobs, tmp_path: Path) -> None:
+    running = jobs.submit("fit", "long", ["long"])
+    waiting = jobs.submit("fit", "next", ["good"])
+    until(jobs, running.id, told)
+    other = Jobs(tmp_path / "runs", jobs.command)
+    other.advance()
+    assert [status.state for status in other.list()] == ["running", "waiting"]
+    other.cancel(running.id)
+    assert until(jobs, running.id, ended).state == "cancelled"
+    assert until(other, waiting.id, ended).state == "done"
+
+
+def test_a_job_outlives_its_server(tmp_path: Path) -> None:
+    """The server is killed; the job ends well, and the next server knows what it made."""
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from adkit.ui.jobs import Jobs\n"
+        "program = 'import time; time.sleep(1.5); print(\\'{\"run\": \"made\"}\\')'\n"
+        f"print(Jobs(Path({str(tmp_path)!r}), (sys.executable, '-c', program)).submit('fit', 'x', []).id, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        job_id = server.stdout.readline().strip()
+        jobs = Jobs(tmp_path)
+        assert until(jobs, job_id, lambda status: status.state == "running")
+        os.kill(server.pid, signal.SIGKILL)
+    assert until(jobs, job_id, ended).outcome.result == {"run": "made"}
+
+
+def test_a_number_that_another_process_has_now_is_not_the_job(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "x", ["good"])
+    until(jobs, job.id, ended)
+    (jobs.folder / job.id / "process.json").write_text(json.dumps({"pid": os.getpid(), "began": 1.0}))
+    assert Jobs(jobs.runs_root).get(job.id).state == "done"
+    assert psutil.pid_exists(os.getpid())
+
+
+def test_what_ended_can_be_forgotten(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "x", ["long"])
+    until(jobs, job.id, told)
+    with pytest.raises(OptionError, match="has not ended"):
+        jobs.forget(job.id)
+    jobs.cancel(job.id)
+    until(jobs, job.id, ended)
+    jobs.forget(job.id)
+    assert jobs.list() == []
+
+
+def test_only_the_newest_are_kept(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "MOST_KEPT", 2)
+    for number in range(4):
+        until(jobs, jobs.submit("fit", str(number), ["good"]).id, ended)
+    jobs.advance()
+    assert [status.job.title for status in jobs.list()] == ["2", "3"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc", "", ".", "nothing", "a\0b"])
+def test_no_job_lies_elsewhere(jobs: Jobs, name: str) -> None:
+    for ask in (jobs.get, jobs.cancel, jobs.forget):
+        with pytest.raises(RunError):
+            ask(name)
+
+
+def test_a_full_disk_is_told_and_nothing_is_queued(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        jobs.submit("fit", "x", ["good"])
+    assert jobs.list() == []
+
+
+def test_unreadable_files_are_no_jobs(jobs: Jobs) -> None:
+    folder = jobs.runs_root / FOLDER / "20261126-x"
+    folder.mkdir(parents=True)
+    assert jobs.list() == []
+    (folder / "job.json").write_text('{"id": "x"')
+    assert jobs.list() == []
+
+
+def test_command_lines_cannot_be_mistaken(tmp_path: Path) -> None:
+    made = fit_arguments(
+        "--help", "-x:y", tmp_path, tmp_path, {"size": "--runs=/"}, max_false_alarms="1%", certain=True
+    )
+    assert made[:1] == ["fit"]
+    assert {"--method=--help", "--dataset=-x:y", "--set=size=--runs=/", "--certain"} <= set(made)
+    assert all(part.startswith("--") for part in made[1:])
+    assert resume_arguments("--help", tmp_path)[1] == "--resume=--help"
+    assert report_arguments(tmp_path / "-x", tmp_path)[-2:] == ["--", str(tmp_path / "-x")]
+
+
+def test_a_fault_of_the_jobs_is_a_users(jobs: Jobs) -> None:
+    with pytest.raises(AdkitError):
+        jobs.get("20261126-000000-000000-beef")
+
+
+def test_a_process_of_which_nothing_could_be_noted_is_ended(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = jobs.submit("fit", "long", ["long"])
+    until(jobs, first.id, told)
+    second = jobs.submit("fit", "long", ["long"])
+    write = jobs_module.write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "process.json":
+            raise StorageError("cannot write: the disk is full", hint="free some space")
+        write(path, content)
+
+    monkeypatch.setattr(jobs_module, "write_whole", full)
+    jobs.cancel(first.id)
+    with pytest.raises(StorageError):
+        until(jobs, second.id, lambda status: status.state == "running")
+    assert jobs._children[second.id].wait(20) != 0
+    assert jobs.get(second.id).state == "waiting"

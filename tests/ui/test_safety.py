@@ -1,0 +1,222 @@
+"""Nothing that comes from outside leads out of the server's folders."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+
+from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
+from adkit.registry import Registry
+from adkit.runs import Run
+from adkit.ui.safety import (
+    confined_options,
+    delete_run,
+    inside,
+    is_name,
+    keep_upload,
+    named_datasets,
+    open_named_run,
+    require_image,
+    run_folder,
+    two_lines,
+)
+from adkit.ui.settings import Limits, Settings, is_loopback, require_token
+from tests.greys import paint
+
+
+@pytest.mark.parametrize("name", ["washers", "20261121-233012-ae-bottle", "a b", "é_1.2"])
+def test_names(name: str) -> None:
+    assert is_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "a\\b", "../a", "a/../b", "/etc", "a\0b", "a\n", "C:", "x" * 81, "-rf"]
+)
+def test_what_is_no_name(name: str) -> None:
+    assert not is_name(name)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", ".", "..", "", "nothing", ".jobs", "a\0b", "x" * 5000])
+def test_no_run_lies_elsewhere(settings: Settings, run: Run, name: str) -> None:
+    with pytest.raises(RunError):
+        run_folder(settings, name)
+
+
+def test_a_link_to_a_run_elsewhere_is_no_run(settings: Settings, run: Run, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    run.folder.rename(elsewhere)
+    (settings.runs_root / "linked").symlink_to(elsewhere)
+    with pytest.raises(RunError):
+        open_named_run(settings, "linked")
+    with pytest.raises(RunError):
+        delete_run(settings, "linked")
+    assert (elsewhere / "run.json").exists()
+
+
+def test_a_deleted_run_is_gone_as_a_whole(settings: Settings, run: Run) -> None:
+    assert open_named_run(settings, "latest").record.id == run.record.id
+    delete_run(settings, run.record.id)
+    assert list(settings.runs_root.iterdir()) == []
+    with pytest.raises(RunError, match="there is no run"):
+        open_named_run(settings, run.record.id)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    ["/etc", "../outside", "a/../../outside", "~/x", "~root", "..\\outside", "C:\\x", "\\\\host\\x", "a\0b"],
+)
+def test_a_spec_cannot_leave_the_data_root(settings: Settings, registry: Registry, selection: str) -> None:
+    with pytest.raises(DatasetError, match="leads out of the server's data folder"):
+        named_datasets(settings, f"folder:{selection}", registry)
+
+
+def test_a_link_out_of_the_data_root_is_refused(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    paint(outside / "normal", [100.0] * 5)
+    (settings.data_root / "linked").symlink_to(outside)
+    with pytest.raises(DatasetError, match="lies outside the server's data folder"):
+        named_datasets(settings, "folder:linked", registry)
+    inner = settings.data_root / "parts" / "normal"
+    paint(inner, [100.0] * 5)
+    (inner / "one.png").symlink_to(outside / "normal" / "000.png")
+    with pytest.raises(DatasetError, match=r"one\.png lies outside"):
+        named_datasets(settings, "folder:parts", registry)
+    (inner / "one.png").unlink()
+    (dataset,) = named_datasets(settings, "folder:parts", registry)
+    assert dataset.samples("train")
+
+
+def test_a_folder_of_the_working_directory_is_outside(
+    settings: Settings, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "here" / "normal", [100.0] * 5)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="outside"):
+        named_datasets(settings, "folder:here", registry)
+
+
+def test_paths_among_the_options_are_confined(settings: Settings) -> None:
+    class Chosen(BaseModel):
+        weights: Path | None = None
+        folder: Path = Path()
+        epochs: int = 1
+
+    schema = Chosen.model_json_schema()
+    known = settings.data_root / "net.pth"
+    known.write_bytes(b"")
+    assert confined_options(settings, schema, {"weights": "net.pth", "epochs": "3"}) == {
+        "weights": str(known.resolve()),
+        "epochs": "3",
+    }
+    assert confined_options(settings, schema, {"weights": "none"}) == {"weights": "none"}
+    for name in ("weights", "folder"):
+        for path in ("/etc/passwd", "../x", "a/../../x", "\0"):
+            with pytest.raises(OptionError):
+                confined_options(settings, schema, {name: path})
+
+
+def test_a_circle_of_links_is_not_followed(settings: Settings) -> None:
+    circle = settings.data_root / "circle"
+    circle.symlink_to(circle)
+    with pytest.raises(OptionError):
+        inside(settings.data_root, circle / "x")
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG's header with that size, and no pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"this is a text", "part.png is not an image"),
+        (b"", "the file is empty"),
+        (b"PK\x03\x04" + bytes(100), "part.png is not an image"),
+        (png_that_claims(20_000, 15_000), "20000×15000 px is above the limit"),
+        (png_that_claims(15_000, 9_000), "part.png has 135 megapixels; this server takes 100"),
+        (png_that_claims(2**31 - 1, 2**31 - 1), "megapixels"),
+    ],
+)
+def test_what_is_no_image_is_named_and_not_decoded(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "a91f" / "part.png"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(FrameError) as caught:
+        require_image(path, "part.png", Limits())
+    assert told in caught.value.message
+    assert "a91f" not in caught.value.message
+
+
+def test_an_upload_becomes_a_dataset(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+    files = paint(tmp_path / "sent", [100.0] * 12)
+    spec = keep_upload(settings, "washers", files)
+    (dataset,) = named_datasets(settings, spec, registry)
+    assert len(dataset.samples("train")) + len(dataset.samples("test")) == 12
+    with pytest.raises(StorageError, match="already"):
+        keep_upload(settings, "washers", files)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "/tmp/x", ".x", "a/b"])
+def test_an_upload_has_a_name_of_its_own(settings: Settings, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="no name"):
+        keep_upload(settings, name, paint(tmp_path / "sent", [100.0]))
+
+
+def test_of_a_bad_upload_nothing_is_kept(settings: Settings, tmp_path: Path) -> None:
+    files = paint(tmp_path / "sent", [100.0] * 3)
+    (tmp_path / "sent" / "bad.png").write_text("no image")
+    with pytest.raises(FrameError, match=r"bad\.png is not an image"):
+        keep_upload(settings, "washers", [*files, tmp_path / "sent" / "bad.png"])
+    with pytest.raises(DatasetError, match="20 are the most"):
+        keep_upload(settings, "washers", files * 7)
+    with pytest.raises(DatasetError, match="no image was uploaded"):
+        keep_upload(settings, "washers", [])
+    assert not settings.uploads.exists()
+
+
+def test_uploads_that_lead_elsewhere_are_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    settings.uploads.symlink_to(tmp_path / "outside")
+    with pytest.raises(AdkitError):
+        keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_faults_do_not_tell_this_machines_paths(settings: Settings) -> None:
+    error = RunError(f"{settings.runs_root.resolve()}/x is damaged", hint=f"see {settings.data_root.resolve()}")
+    assert two_lines(error, settings) == ("runs/x is damaged", "see data")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_no_token(host: str) -> None:
+    assert is_loopback(host)
+    require_token(host, None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "factory.example", ""])
+def test_other_addresses_need_a_token(host: str) -> None:
+    with pytest.raises(OptionError, match="no token is set"):
+        require_token(host, None)
+    with pytest.raises(OptionError, match="8 or more"):
+        require_token(host, "short")
+    require_token(host, "long enough")
+
+
+def test_a_large_picture_is_measured_without_being_read(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (11_000, 10_000)).save(buffer, "PNG")
+    (tmp_path / "x.png").write_bytes(buffer.getvalue())
+    with pytest.raises(FrameError, match="110 megapixels"):
+        require_image(tmp_path / "x.png", "x.png", Limits())

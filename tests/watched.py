@@ -1,0 +1,67 @@
+"""Small grey videos with something bright in them, and a run that learned what is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adkit.registry import Registry
+from adkit.runs import Run
+from adkit.spans import VideoSpans, parse_spans
+from adkit.types import Batch, Prediction
+from adkit.workflows import FitRequest, fit
+from tests.greys import METHODS, Grey, GreyMaps, with_methods
+from tests.videos import SIZE, write_video
+
+RATE = 10
+USUAL = 120
+
+
+class GreyRebuilt(GreyMaps):
+    """Gives maps, and the usual grey as the reconstruction."""
+
+    reconstructs: ClassVar[bool] = True
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        images: Tensor = batch.frames[:, -1] * 0 + self.mean / 255
+        return Prediction(maps=maps, images=images)
+
+
+class GreyChange(Grey):
+    """How much brighter the last of four frames is than the first."""
+
+    window = 4
+
+    def predict(self, batch: Batch) -> Prediction:
+        return Prediction(scores=255 * (batch.frames[:, -1] - batch.frames[:, 0]).mean(dim=(1, 2, 3)))
+
+
+def film_registry() -> Registry:
+    return with_methods({**METHODS, "grey_rebuilt": GreyRebuilt, "grey_change": GreyChange})
+
+
+def picture(bright: bool, number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """A grey that wavers a little, with a bright upper left corner where something is wrong."""
+    pixels = np.full((*size, 3), USUAL + number % 3, np.uint8)
+    if bright:
+        pixels[: size[0] // 3, : size[1] // 3] = 250
+    return pixels
+
+
+def film(
+    path: Path, count: int, bright: Sequence[range] = (), *, size: tuple[int, int] = SIZE, rate: int = RATE
+) -> Path:
+    """A video of so many frames, ten a second, something being wrong in some of them."""
+    frames = [picture(any(number in span for span in bright), number, size) for number in range(count)]
+    return write_video(path, frames, rate=rate)
+
+
+def fit_film(registry: Registry, normal: Path, runs: Path, method: str = "grey_maps", span: str = "0:00-0:20") -> Run:
+    """A run that learned from a span of a video; its unit is the clip."""
+    return fit(FitRequest(method, VideoSpans(normal, parse_spans([span])), runs, device="cpu"), registry)
