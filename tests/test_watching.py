@@ -82,7 +82,7 @@ def test_it_says_when_and_where(judge: Judge, wrong: Path) -> None:
     assert (watch.source.seen, watch.judged, watch.dropped) == (80, 80, 0)
 
 
-@pytest.mark.parametrize("method", ["grey_maps", "grey_change"])
+@pytest.mark.parametrize("method", ["grey_maps", "grey_change", "grey_memory"])
 @pytest.mark.parametrize("every", [1, 3])
 def test_scores_are_those_of_the_same_frames_as_samples(
     method: str, every: int, registry: Registry, normal: Path, wrong: Path, tmp_path: Path

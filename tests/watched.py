@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, tensor
 
+from adkit.interfaces import Stream
 from adkit.registry import Registry
 from adkit.runs import Run
 from adkit.spans import VideoSpans, parse_spans
@@ -42,8 +43,33 @@ class GreyChange(Grey):
         return Prediction(scores=255 * (batch.frames[:, -1] - batch.frames[:, 0]).mean(dim=(1, 2, 3)))
 
 
+class GreyMemory(Grey):
+    """How much brighter a frame is than the mean of all before it: it has a memory, and takes a step for each frame."""
+
+    temporal: ClassVar[bool] = True
+
+    def predict(self, batch: Batch) -> Prediction:
+        levels = 255 * batch.frames.mean(dim=(2, 3, 4))
+        return Prediction(scores=levels[:, -1] - levels.mean(dim=1))
+
+    def stream(self) -> Stream:
+        clip, total, count = "", 0.0, 0
+
+        def step(batch: Batch) -> Prediction:
+            nonlocal clip, total, count
+            scores = []
+            for name, level in zip(batch.clips, self.brightness(batch).tolist(), strict=True):
+                if name != clip:
+                    clip, total, count = name, 0.0, 0
+                total, count = total + level, count + 1
+                scores.append(level - total / count)
+            return Prediction(scores=tensor(scores))
+
+        return step
+
+
 def film_registry() -> Registry:
-    return with_methods({**METHODS, "grey_rebuilt": GreyRebuilt, "grey_change": GreyChange})
+    return with_methods({**METHODS, "grey_rebuilt": GreyRebuilt, "grey_change": GreyChange, "grey_memory": GreyMemory})
 
 
 def picture(bright: bool, number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
