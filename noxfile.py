@@ -44,7 +44,8 @@ def docs(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """The test suite; the tests on real data run where $ADKIT_DATA names them."""
-    in_test_environment(session, "-m", "pytest", *session.posargs)
+    # Files are shared out to two processes: each makes its session's fixtures once.
+    in_test_environment(session, "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -25,7 +25,7 @@ from adkit.sources import open_datasets
 PART = "washer"
 
 
-def one_round(browser: Browser, runs: Path, image: Path) -> list[float]:
+def one_round(browser: Browser, runs: Path, images: list[Path]) -> list[float]:
     """Seconds to the first paint, to the page with its run, of the first image, and of the next."""
     page = browser.new_page()
     with serving(runs) as served:
@@ -35,7 +35,7 @@ def one_round(browser: Browser, runs: Path, image: Path) -> list[float]:
         page.get_by_text("Flags about").wait_for(timeout=60_000)
         whole = time.perf_counter() - served.began
         taken = []
-        for _ in range(2):
+        for image in images:
             page.wait_for_timeout(1000)
             page.evaluate("document.querySelector('adkit-viewer')?.removeAttribute('data-drawn')")
             began = time.perf_counter()
@@ -55,16 +55,17 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("no browser: install chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        runs, image = Path(folder) / "runs", Path(folder) / "part.png"
+        runs, images = Path(folder) / "runs", [Path(folder) / name for name in ("one.png", "other.png")]
         fitted(runs, PART)
         (dataset,) = open_datasets(f"demo:{PART}", None, load_registry())
-        Image.open(dataset.samples("test")[0].frame.path).resize((1024, 1024)).save(image)
+        for image, sample in zip(images, dataset.samples("test"), strict=False):
+            Image.open(sample.frame.path).resize((1024, 1024)).save(image)
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         rounds, commands = [], []
         for _ in range(arguments.rounds):
-            rounds.append(one_round(browser, runs, image))
+            rounds.append(one_round(browser, runs, images))
             began = time.perf_counter()
-            command = [sys.executable, "-m", "adkit", "score", str(image), "--runs", str(runs)]
+            command = [sys.executable, "-m", "adkit", "score", str(images[0]), "--runs", str(runs)]
             subprocess.run(command, check=True, capture_output=True)
             commands.append(time.perf_counter() - began)
         browser.close()

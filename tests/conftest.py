@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from adkit.registry import Registry, load_registry
 from adkit.runs import Run
 from adkit.testing.parts import write_parts
 from tests.press import KINDS, PRESS, film_registry, fit_films, write_films
+
+# How long an example takes is the machine's affair.
+settings.register_profile("adkit", deadline=None)
+settings.load_profile("adkit")
 
 REAL_DATA = os.environ.get("ADKIT_DATA")
 """Read once: the tests themselves run without the variable, as if the user had set none."""
