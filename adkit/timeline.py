@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +77,12 @@ def write_timeline(
     for number, span in enumerate(truth or ()):
         name = "anomalous in truth" if number == 0 else None
         axes.axvspan(span.start_s, span.end_s, ymax=0.035, color=_TRUTH, lw=0, label=name)
-    axes.plot(trace.times_s, trace.scores, color=_LINE, lw=1, label="score")
+    times_s, scores = list(trace.times_s), list(trace.scores)
+    for gap in gaps:  # no line where nothing is known
+        position = bisect.bisect_right(times_s, gap.start_s)
+        times_s.insert(position, gap.start_s)
+        scores.insert(position, math.nan)
+    axes.plot(times_s, scores, color=_LINE, lw=1, label="score")
     axes.axhline(rules.threshold, color=_THRESHOLD, lw=1, ls="--", label=f"threshold {rules.threshold:.3g}")
     axes.axhline(rules.release, color=_THRESHOLD, lw=0.7, ls=":", label=f"release level {rules.release:.3g}")
     _number(axes, events)
