@@ -22,7 +22,11 @@ def test_every_plugin_loads() -> None:
 def quick(name: str) -> dict[str, str]:
     """Options of the method that make its fit short."""
     known = options_of(REGISTRY.methods.get(name).load()).model_fields
-    return {key: value for key, value in {"size": "64", "epochs": "2", "width": "8"}.items() if key in known}
+    return {
+        key: value
+        for key, value in {"size": "64", "epochs": "1", "batch_size": "16", "width": "8"}.items()
+        if key in known
+    }
 
 
 @pytest.mark.parametrize("name", REGISTRY.methods.names())

@@ -13,6 +13,7 @@ from tests.browser import played
 from tests.watched import film, film_registry, fit_film
 
 
+@pytest.mark.flaky(reruns=2)  # a real browser, on a machine that may be busy
 def test_a_browser_plays_an_annotated_video(tmp_path: Path) -> None:
     registry = film_registry()
     run = fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs", "grey_rebuilt")

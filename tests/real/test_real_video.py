@@ -11,7 +11,7 @@ from adkit.video import video_times
 from tests.browser import played
 from tests.cli.invoking import ok
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.flaky(reruns=2)]  # a real browser, on a machine that may be busy
 
 
 def test_the_rest_of_a_real_video_is_watched_and_plays(real_data: Path, tmp_path: Path) -> None:

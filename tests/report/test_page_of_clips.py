@@ -221,6 +221,7 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+@pytest.mark.flaky(reruns=2)  # a real browser, on a machine that may be busy
 @pytest.mark.parametrize("width", [1000, 390])
 def test_a_click_on_a_timeline_jumps_its_video(width: int, browser: Any, written: Path) -> None:
     opened = browser.new_page(viewport={"width": width, "height": 800})
@@ -246,6 +247,7 @@ def test_a_click_on_a_timeline_jumps_its_video(width: int, browser: Any, written
     opened.close()
 
 
+@pytest.mark.flaky(reruns=2)  # a real browser, on a machine that may be busy
 def test_the_slider_moves_every_threshold_and_what_is_found(browser: Any, written: Path, page: Page) -> None:
     opened = browser.new_page()
     opened.goto(written.as_uri())

@@ -273,8 +273,12 @@ def test_a_process_of_which_nothing_could_be_noted_is_ended(jobs: Jobs, monkeypa
         write(path, content)
 
     monkeypatch.setattr(jobs_module, "write_whole", full)
-    jobs.cancel(first.id)
-    with pytest.raises(StorageError):
+
+    def free_the_way() -> None:
+        jobs.cancel(first.id)  # begins the second at once where the first ends quickly enough
         until(jobs, second.id, lambda status: status.state == "running")
+
+    with pytest.raises(StorageError):
+        free_the_way()
     assert jobs._children[second.id].wait(20) != 0
     assert jobs.get(second.id).state == "waiting"
