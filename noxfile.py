@@ -49,6 +49,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def browser(session: nox.Session) -> None:
+    """The page end to end in a real browser, a test after the other: it needs Chromium, and takes some minutes."""
+    in_test_environment(session, "-m", "pytest", "-m", "browser", "tests/ui", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Runs every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
     names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))

@@ -32,6 +32,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no browser: install chromium"),
+    pytest.mark.browser,
     pytest.mark.flaky(reruns=2),  # a real browser, on a machine that may be busy
     pytest.mark.skipif(sys.platform == "win32", reason="the tests end processes as systems other than Windows do"),
 ]
