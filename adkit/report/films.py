@@ -24,7 +24,7 @@ LONGEST_S = 40.0
 RATE = 12.5
 """Frames a second, where there are more."""
 _CLOCK = 1000  # ticks a second
-_QUALITY = {"preset": "slow", "crf": "32", "threads": "1"}  # one thread: the same bytes each time
+_QUALITY = {"preset": "slow", "crf": "32", "threads": "1"}  # one thread: other work needs the cores
 
 
 @dataclass(frozen=True, slots=True)
