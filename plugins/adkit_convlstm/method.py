@@ -8,7 +8,7 @@ measured in what is usual for each feature in held-out normal clips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import ClassVar, Literal
@@ -30,11 +30,14 @@ from adkit_convlstm.network import PixelNetwork, RecurrentNetwork, feature_netwo
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
+from adkit_convlstm.warm_up import WarmUp
 
 TOO_FAST = 3
 """Held-out clips that show every third frame only tell, while training, how well a wrong speed stands out."""
 MEASURED = 1000
 """Held-out frames, at most, that say how large errors usually are."""
+STARTS = 128
+"""Places in the held-out clips, at most, where a clip might have begun: they say how errors sink as memory fills."""
 BACKGROUND = 256
 """Training frames, at most, whose mean is what a fixed camera always shows."""
 _AT_ONCE = 16  # frames per call outside the training
@@ -111,6 +114,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
             network = self._new_network()
         self.reconstructs = options.space == "pixels"
         self._objective = Rebuild(network, options.task, options.pseudo).eval()
+        self._warm_up = WarmUp.none()
         self._normalisation: PositionNormalisation | None = None
         self._trained: Trained | None = None
         self._facts: dict[str, str | int | float | bool] = {}
@@ -123,7 +127,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
     def fit(self, batches: Batches, progress: Progress) -> None:
         """Trains on a part of the clips; the others say when to stop, and how large errors usually are."""
         options = self.options
-        self._space, self._normalisation = self._new_space(), None
+        self._space, self._warm_up, self._normalisation = self._new_space(), WarmUp.none(), None
         recording = in_pieces(record(batches, self._space.look, options.frame_limit, progress), options.sequence)
         training, held_out = hold_out(recording.runs, STOPPING_SHARE, self.seed)
         require_maps(len(held_out), options.position_normalisation)
@@ -151,40 +155,47 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
             **self._trained.facts(),
         }
         judged = beginnings(watched, MEASURED)
-        self._space.learn_spread(self._residuals(judged))
-        maps = torch.cat([self._smoothed(part) for part in self._residuals(judged)])
+        self._space.learn_spread(residual for _, residual in self._residuals(judged))
+        self._warm_up = WarmUp.learn(self._clip_starts(watched))
+        maps = torch.cat([self._maps(residual, age) for age, residual in self._residuals(judged)])
         self._normalisation, found = decide(maps, options.position_normalisation)
-        self._facts |= found
+        self._facts |= {**self._warm_up.facts(), **found}
 
     def predict(self, batch: Batch) -> Prediction:
         """Judges the last frame of each row; `batch.frames` is the clip from its start."""
         seen = self._space.see(batch.frames.flatten(0, 1).to(self.device))
         seen = seen.reshape(*batch.frames.shape[:2], *seen.shape[1:])
         rebuilt, _ = self._rebuild(seen, None)
-        return self._judged(seen[:, -1], rebuilt[:, -1])
+        return self._judged(seen[:, -1], rebuilt[:, -1], [seen.shape[1] - 1] * len(seen))
 
     def stream(self) -> Callable[[Batch], Prediction]:
         """Judges frames one after the other, with one step of the network for each."""
         clip: str | None = None
         past: Past | None = None
+        age = 0
 
         def judge(batch: Batch) -> Prediction:
-            nonlocal clip, past
+            nonlocal clip, past, age
             seen = self._space.see(batch.frames[:, -1].to(self.device))
-            parts = []
+            parts: list[Tensor] = []
+            ages: list[int] = []
             for name, rows in groupby(range(len(batch)), key=lambda row: batch.clips[row]):
                 frames = seen[list(rows)][None]
-                rebuilt, past = self._rebuild(frames, past if name == clip else None)
-                clip = name
+                if name != clip:
+                    clip, past, age = name, None, 0
+                rebuilt, past = self._rebuild(frames, past)
                 parts.append(rebuilt[0])
-            return self._judged(seen, torch.cat(parts))
+                ages += range(age, age + frames.shape[1])
+                age += frames.shape[1]
+            return self._judged(seen, torch.cat(parts), ages)
 
         return judge
 
     def state(self) -> dict[str, Tensor]:
         """The network's weights, what the features' directions are, and the normalisation where there is one."""
         weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
-        return {**weights, **self._space.state(), **(self._normalisation.state() if self._normalisation else {})}
+        normalisation = self._normalisation.state() if self._normalisation else {}
+        return {**weights, **self._space.state(), **self._warm_up.state(), **normalisation}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
@@ -192,6 +203,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
         self._objective.network.load_state_dict(weights)
         self._objective.to(self.device).eval()
+        self._warm_up = WarmUp.from_state(state)
         self._normalisation = PositionNormalisation.from_state(state)
 
     def facts(self) -> dict[str, str | int | float | bool]:
@@ -228,21 +240,33 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
     def _rebuild(self, frames: Tensor, past: Past | None) -> tuple[Tensor, Past]:
         return self._objective.rebuild(frames, past)
 
-    def _residuals(self, recording: Recording) -> Iterator[Tensor]:
-        """What is not rebuilt of the frames, (B, C, h, w), some at a time."""
+    def _residuals(self, recording: Recording) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """What is not rebuilt of the frames, (B, C, h, w), some at a time, and how many frames came before each."""
         for run in recording.each_run():
             past: Past | None = None
-            for rows in torch.split(run, _AT_ONCE):
-                given = recording[rows].to(self.device)
+            for numbers in torch.split(torch.arange(len(run)), _AT_ONCE):
+                given = recording[run[numbers]].to(self.device)
                 rebuilt, past = self._rebuild(given[None], past)
-                yield rebuilt[0] - given
+                yield numbers.tolist(), rebuilt[0] - given
+
+    def _clip_starts(self, recording: Recording) -> Iterator[Tensor]:
+        """Maps (T, h, w) of short clips that begin anywhere in these frames."""
+        sequences = Sequences(recording, self.options.sequence, self.options.stride)
+        for row in torch.split(thinned(torch.arange(len(sequences)), STARTS), 1):
+            given = sequences[row].to(self.device)
+            rebuilt, _ = self._rebuild(given, None)
+            yield self._smoothed(rebuilt[0] - given[0])
 
     def _smoothed(self, residual: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, h, w) on the CPU."""
         return smooth(self._space.maps(residual).cpu(), self.options.smoothing / self._space.stride)
 
-    def _judged(self, seen: Tensor, rebuilt: Tensor) -> Prediction:
-        maps = self._smoothed(rebuilt - seen)
+    def _maps(self, residual: Tensor, ages: Sequence[int]) -> Tensor:
+        """(B, C, h, w), and how many frames of its clip came before each -> (B, h, w) on the CPU."""
+        return self._warm_up(self._smoothed(residual), ages)
+
+    def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Sequence[int]) -> Prediction:
+        maps = self._maps(rebuilt - seen, ages)
         return Prediction(
             maps=self._normalisation(maps) if self._normalisation else maps,
             images=rebuilt.clamp(0, 1).cpu().contiguous() if self.options.space == "pixels" else None,

@@ -41,13 +41,12 @@ class Rebuild(Objective):
     def rebuild(self, frames: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
         """(B, T, C, h, w), frames in their order, and what was before -> the same rebuilt, and what is then past.
 
-        With no past, a clip begins: its first frame is shown once before, as if the picture had stood still.
+        With no past, a clip begins with an empty memory. Nothing foretells a first frame: it is compared with what
+        the network gives when it has seen it.
         """
-        if past is None:
-            expected, memory = self.network(frames[:, :1])
-        else:
-            memory, expected = past
+        memory, expected = past if past is not None else (None, None)
         told, memory = self.network(frames, memory)
+        expected = told[:, :1] if expected is None else expected
         rebuilt = torch.cat([expected, told[:, :-1]], dim=1) if self.task == "predict" else told
         return rebuilt, (memory, told[:, -1:])
 

@@ -10,6 +10,7 @@ from adkit_convlstm.network import ConvLstm, feature_network, pixel_network
 from adkit_convlstm.objective import Rebuild
 from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
+from adkit_convlstm.warm_up import WarmUp
 from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
@@ -192,7 +193,7 @@ def test_predicting_compares_with_what_was_told_before() -> None:
     copies: Any = Copies()
     assert Rebuild(copies, "reconstruct", "none").rebuild(frames)[0].flatten().tolist() == [0, 1, 2, 3, 4]
     predicted, past = Rebuild(copies, "predict", "none").rebuild(frames)
-    assert predicted.flatten().tolist() == [0, 0, 1, 2, 3]  # the first frame stood still before the clip began
+    assert predicted.flatten().tolist() == [0, 0, 1, 2, 3]  # nothing foretold the first frame
     assert Rebuild(copies, "predict", "none").rebuild(frames + 5, past)[0].flatten().tolist() == [4, 5, 6, 7, 8]
 
 
@@ -210,6 +211,16 @@ def test_skipping_asks_for_the_normal_speed() -> None:
     assert set(plain.tolist()) == {1 / 16}  # only the first frame, which is expected to be followed by another
     assert set(skipping.tolist()) == {0.0, 1 / 16}
     assert 4 <= int((skipping == 0).sum()) <= 28
+
+
+def test_the_first_frames_are_judged_as_if_the_memory_were_full() -> None:
+    errors = torch.tensor([4.0, 2.0, 1.0, 1.0])[:, None, None].expand(4, 5, 5)
+    warm_up = WarmUp.learn([errors, errors])
+    assert warm_up.facts() == {"first_frame_error": 4.0}
+    again = WarmUp.from_state(warm_up.state())
+    assert again(errors, [0, 1, 2, 3]).unique().tolist() == [1.0]
+    assert torch.equal(again(errors, [7, 8, 9, 10]), errors)
+    assert torch.equal(WarmUp.none()(errors, [0, 1, 2, 3]), errors)
 
 
 def recording(*lengths: int) -> Recording:

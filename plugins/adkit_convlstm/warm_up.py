@@ -1,0 +1,57 @@
+"""The first frames of a clip, judged as fairly as the others although nothing is remembered yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adkit_convlstm.objective import WORST_SHARE
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How many times larger a normal frame's error is while the memory fills, than when it is full."""
+
+    factors: Tensor  # float32 (T,), positive: of a clip's first frame, its second, …; then 1
+
+    @classmethod
+    def none(cls) -> WarmUp:
+        """For what has no beginning: every frame as it is."""
+        return cls(torch.ones(1))
+
+    @classmethod
+    def learn(cls, starts: Iterable[Tensor]) -> WarmUp:
+        """From maps of normal clips, (T, h, w) each: by the mean of each frame's highest values.
+
+        The second half of T counts as the time when the memory is full.
+        """
+        usual = torch.stack([_highest(maps) for maps in starts]).mean(dim=0)
+        filling = len(usual) // 2
+        full = usual[filling:].mean().clamp_min(1e-12)
+        return cls((usual[:filling] / full).clamp_min(1e-6))
+
+    def __call__(self, maps: Tensor, ages: Sequence[int]) -> Tensor:
+        """(B, h, w), and how many frames of its clip came before each -> (B, h, w) as if the memory were full."""
+        factors = torch.tensor([float(self.factors[age]) if age < len(self.factors) else 1.0 for age in ages])
+        return maps / factors[:, None, None]
+
+    def facts(self) -> dict[str, float]:
+        """For the run."""
+        return {"first_frame_error": round(float(self.factors[0]), 4)}
+
+    def state(self) -> dict[str, Tensor]:
+        """As tensors for a run."""
+        return {"warm_up": self.factors}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> WarmUp:
+        """What `state` gave."""
+        return cls(state["warm_up"])
+
+
+def _highest(maps: Tensor) -> Tensor:
+    values = maps.flatten(1)
+    return values.topk(max(1, round(WORST_SHARE * values.shape[1])), dim=1).values.mean(dim=1)
