@@ -196,8 +196,6 @@ class Jobs:
     def _start(self, job: Job) -> None:
         folder = self.folder / job.id
         environment = {**os.environ, "ADKIT_PROGRESS": "json", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
-        # The server works beside it: threads that spin while they wait for one that has no core take what it needs.
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # Its own session: Ctrl-C in the server's terminal ends the server, not the training.
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             child = subprocess.Popen(

@@ -19,7 +19,7 @@ class WarmUp:
 
     @classmethod
     def none(cls) -> WarmUp:
-        """For what has no beginning: every frame as it is."""
+        """Before anything was learned: every frame as it is."""
         return cls(torch.ones(1))
 
     @classmethod
