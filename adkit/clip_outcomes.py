@@ -1,7 +1,8 @@
 """What a run says of clips of known truth: clip by clip, event by event, and by what its threshold counts.
 
-A found event is what `adkit.events` makes of the scores, as `adkit score` does. The promise of a threshold counts whole
-clips, or pieces of a certain length where long ones were cut to set it: so normal footage is counted here, too.
+A found event is what `adkit.watching.events` makes of the scores, as `adkit score` does. The promise of a threshold
+counts whole clips, or pieces of a certain length where long ones were cut to set it: so normal footage is counted here,
+too.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.clips import piece_numbers
-from adkit.events import EventFinder, EventRules, Moment, release_level
 from adkit.interfaces import Evidence
 from adkit.outcomes import Outcomes, Rate
 from adkit.video import clock
+from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,11 +9,11 @@ from pathlib import Path
 from adkit.calibration import Unit, counted
 from adkit.clips import cut_into, thinned
 from adkit.errors import AdkitError, DatasetError
-from adkit.footage import Footage, meant_by
 from adkit.interfaces import Progress
 from adkit.runs import Predictions, RunRecord
 from adkit.sources import UNREADABLE, content_hashes
 from adkit.types import Sample
+from adkit.watching.footage import Footage, meant_by
 from adkit.workflows import Judge, predict_all
 
 

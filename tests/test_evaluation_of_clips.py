@@ -11,13 +11,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adkit.evaluation import Evaluation, evaluate
-from adkit.footage import Footage
 from adkit.frames import read_image
 from adkit.pictures import worth_seeing
 from adkit.reconstructions import reconstructed
 from adkit.registry import Registry
 from adkit.runs import Run
-from adkit.watching import Settings, Watch
+from adkit.watching.footage import Footage
+from adkit.watching.watch import Settings, Watch
 from adkit.workflows import open_judge
 from tests.press import PRESS, fit_films, write_films
 

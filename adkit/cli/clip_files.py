@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
-    from adkit.footage import Footage
+    from adkit.watching.footage import Footage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Outputs:
 
     def require(self, clips: Sequence[Footage]) -> None:
         """Raises AdkitError for a file that cannot be meant: a wrong suffix, an input, or the same file twice."""
-        from adkit.annotated_video import require_video_file
-        from adkit.event_files import require_event_file
+        from adkit.watching.annotated_video import require_video_file
+        from adkit.watching.event_files import require_event_file
 
         if self.events:
             require_event_file(self.events, len(clips))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from adkit.events import Event
-    from adkit.watching import Watch, Watched
+    from adkit.watching.events import Event
+    from adkit.watching.watch import Watch, Watched
     from adkit.workflows import Judge
 
 
@@ -36,7 +36,7 @@ def frame_row(clip: str, threshold: float, result: Watched) -> dict[str, Any]:
 
 def clip_summary(watch: Watch) -> dict[str, Any]:
     """One watched clip, for programs."""
-    from adkit.event_files import event_row
+    from adkit.watching.event_files import event_row
 
     return {
         "clip": watch.footage.name,

@@ -12,10 +12,10 @@ from adkit.cli.calibration import warn_of_mixture
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
-    from adkit.footage import Footage
     from adkit.registry import Registry
     from adkit.runs import Run
     from adkit.spans import Span
+    from adkit.watching.footage import Footage
 
 
 def fit_spans(

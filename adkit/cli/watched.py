@@ -17,9 +17,9 @@ from adkit.cli.options import Format
 from adkit.errors import AdkitError, FrameError
 
 if TYPE_CHECKING:
-    from adkit.events import Event
-    from adkit.footage import Footage
-    from adkit.watching import Settings, Watch
+    from adkit.watching.events import Event
+    from adkit.watching.footage import Footage
+    from adkit.watching.watch import Settings, Watch
     from adkit.workflows import Judge
 
 AddRow = Callable[[Mapping[str, Any]], None]
@@ -64,7 +64,7 @@ class ClipScorer:
             raise typer.Exit(SOME_UNREADABLE)
 
     def _watch(self, clip: Footage, clips: int, stop: threading.Event, add: AddRow) -> None:
-        from adkit.watching import Watch
+        from adkit.watching.watch import Watch
 
         settings = replace(self.settings, annotate=self.outputs.annotated(clip, clips))
         try:
@@ -79,7 +79,7 @@ class ClipScorer:
         """Watches one clip to its end, and writes what is written of a clip."""
         from adkit.cli.terminal import terminal_progress
         from adkit.spans import Span
-        from adkit.timeline import Trace, write_timeline
+        from adkit.watching.timeline import Trace, write_timeline
 
         clip, trace = watch.footage, Trace()
         announcer = Announcer(watch, clip.name if clips > 1 else "") if clip.live else None
@@ -114,7 +114,7 @@ class ClipScorer:
             write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.settings.learned, gaps=gaps)
 
     def _write_events(self) -> None:
-        from adkit.event_files import write_events
+        from adkit.watching.event_files import write_events
 
         if self.outputs.events:
             write_events(self.outputs.events, self._events)

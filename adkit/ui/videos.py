@@ -20,7 +20,7 @@ from adkit.ui.scoring import Judges, Ready, Upload
 from adkit.video import clock
 
 if TYPE_CHECKING:
-    from adkit.events import Event
+    from adkit.watching.events import Event
 
 MOST_POINTS = 1200
 """Of the timeline; of the scores between two points the highest is shown."""
@@ -46,8 +46,8 @@ class Seen:
 
 def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: Progress | None = None) -> Seen:
     """Looks at a whole video and writes the annotated one into `folder`; raises AdkitError for what cannot be read."""
-    from adkit.footage import Footage
-    from adkit.watching import Settings, Watch
+    from adkit.watching.footage import Footage
+    from adkit.watching.watch import Settings, Watch
 
     limits = judges.settings.limits
     try:

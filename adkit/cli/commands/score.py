@@ -112,12 +112,12 @@ def score(
     from adkit.cli.span_fits import fit_spans
     from adkit.cli.stills import score_stills
     from adkit.cli.watched import ClipScorer
-    from adkit.events import JOIN_S, LEAST_S
-    from adkit.footage import Footage, meant_by
-    from adkit.live import PATIENCE_S
     from adkit.runs import default_runs_root, find_run
     from adkit.spans import parse_spans
-    from adkit.watching import Settings
+    from adkit.watching.events import JOIN_S, LEAST_S
+    from adkit.watching.footage import Footage, meant_by
+    from adkit.watching.live import PATIENCE_S
+    from adkit.watching.watch import Settings
     from adkit.workflows import open_judge
 
     chosen_format, runs_root = format_of(format_, output), runs or default_runs_root()

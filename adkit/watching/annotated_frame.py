@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adkit.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, rebuilt
-from adkit.score_strip import ScoreScale, ScoreStrip
 from adkit.video import clock
+from adkit.watching.score_strip import ScoreScale, ScoreStrip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.events import Event, EventFinder, EventRules, Moment, events_of, release_level
-from adkit.places import Place
+from adkit.watching.events import Event, EventFinder, EventRules, Moment, events_of, release_level
+from adkit.watching.places import Place
 
 STEP_S = 0.125  # no sum of such times is rounded
 RULES = EventRules(threshold=1.0, release=0.5, least_s=0.25, join_s=0.375)

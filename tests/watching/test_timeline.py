@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from adkit.events import Event, EventRules
 from adkit.spans import Span
-from adkit.timeline import MOST_POINTS, Trace, write_timeline
+from adkit.watching.events import Event, EventRules
+from adkit.watching.timeline import MOST_POINTS, Trace, write_timeline
 
 RULES = EventRules(1.0, 0.5)
 

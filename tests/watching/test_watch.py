@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.annotated_video import AnnotatedVideo
 from adkit.errors import FrameError, StorageError
-from adkit.footage import Footage
 from adkit.registry import Registry
 from adkit.runs import Run
 from adkit.spans import Span
 from adkit.video import Video, video_times
-from adkit.watching import Settings, Watch, Watched
+from adkit.watching.annotated_video import AnnotatedVideo
+from adkit.watching.footage import Footage
+from adkit.watching.watch import Settings, Watch, Watched
 from adkit.workflows import Judge, open_judge
 from tests.videos import write_video
 from tests.watched import RATE, film, film_registry, fit_film, picture

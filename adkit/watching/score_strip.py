@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adkit.events import Event
 from adkit.overlay import FAINT, INK, RED, letters
 from adkit.video import clock
+from adkit.watching.events import Event
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

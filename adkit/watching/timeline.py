@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adkit.events import Event, EventRules
 from adkit.spans import Span
 from adkit.storage import write_whole
 from adkit.video import clock
+from adkit.watching.events import Event, EventRules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from adkit.errors import FrameError
-from adkit.footage import Footage
 from adkit.frames import read_image, resize
-from adkit.live import LiveFeed
 from adkit.types import USUAL_RATE, FrameRef
 from adkit.video import Video, VideoFrame, clock
+from adkit.watching.footage import Footage
+from adkit.watching.live import LiveFeed
 
 if TYPE_CHECKING:
     import numpy as np

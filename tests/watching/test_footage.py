@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import DatasetError, OptionError
-from adkit.footage import Footage, in_numeric_order, meant_by
 from adkit.types import Sample
+from adkit.watching.footage import Footage, in_numeric_order, meant_by
 from tests.greys import paint
 from tests.videos import write_greys
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adkit.errors import OptionError
-from adkit.events import Event
 from adkit.storage import refuse_folder, write_whole
+from adkit.watching.events import Event
 
 Clips = Mapping[str, Sequence[Event]]
 """The events of each clip by its name."""

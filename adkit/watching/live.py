@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adkit.errors import FrameError
-from adkit.footage import Footage
 from adkit.video import Video, VideoFrame, clock
+from adkit.watching.footage import Footage
 
 STALLED_S = 5.0
 """A source that sends nothing for so long is taken to be lost."""

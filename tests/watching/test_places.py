@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adkit.places import place_of
+from adkit.watching.places import place_of
 
 SHAPE = (120, 240)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adkit.places import Place
+from adkit.watching.places import Place
 
 LEAST_S = 0.2
 """Shorter events are dropped when nobody says: a glitch of a few frames."""

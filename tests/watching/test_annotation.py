@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adkit.annotated_frame import ONE_PANEL, PANEL, Sheet, Sight, panel_size
-from adkit.events import Event
 from adkit.overlay import Scale
-from adkit.score_strip import SHOWN_S, ScoreScale, ScoreStrip
+from adkit.watching.annotated_frame import ONE_PANEL, PANEL, Sheet, Sight, panel_size
+from adkit.watching.events import Event
+from adkit.watching.score_strip import SHOWN_S, ScoreScale, ScoreStrip
 
 SCORES = ScoreScale(threshold=2.0, usual=1.0)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import FrameError
-from adkit.footage import Footage
-from adkit.live import LiveFeed
 from adkit.types import Batch, Prediction
 from adkit.video import video_times
-from adkit.watching import Settings, Watch
+from adkit.watching.footage import Footage
+from adkit.watching.live import LiveFeed
+from adkit.watching.watch import Settings, Watch
 from adkit.workflows import open_judge
 from tests.watched import film, film_registry, fit_film
 

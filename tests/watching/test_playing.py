@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adkit.footage import Footage
-from adkit.watching import Settings, Watch
+from adkit.watching.footage import Footage
+from adkit.watching.watch import Settings, Watch
 from adkit.workflows import open_judge
 from tests.browser import played
 from tests.watched import film, film_registry, fit_film

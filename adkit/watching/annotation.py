@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from adkit.annotated_frame import Sheet, Sight, panel_size
-from adkit.annotated_video import AnnotatedVideo, require_video_file
-from adkit.events import Event
 from adkit.overlay import Scale
-from adkit.score_strip import ScoreScale
+from adkit.watching.annotated_frame import Sheet, Sight, panel_size
+from adkit.watching.annotated_video import AnnotatedVideo, require_video_file
+from adkit.watching.events import Event
+from adkit.watching.score_strip import ScoreScale
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.ahead import ahead
-from adkit.annotation import Annotator
-from adkit.arrivals import Arrival, Source
 from adkit.batches import batch_of
 from adkit.calibration import p_values
 from adkit.errors import AdkitError, FrameError, StorageError
-from adkit.events import JOIN_S, LEAST_S, Event, EventFinder, EventRules, Moment, Settled, release_level
-from adkit.footage import Footage
 from adkit.interfaces import Stream
-from adkit.live import PATIENCE_S, Gap, LiveFeed
 from adkit.overlay import Scale
-from adkit.places import Place, place_of
-from adkit.score_strip import ScoreScale
 from adkit.smoothing import Smoother
 from adkit.spans import Span
+from adkit.watching.annotation import Annotator
+from adkit.watching.arrivals import Arrival, Source
+from adkit.watching.events import JOIN_S, LEAST_S, Event, EventFinder, EventRules, Moment, Settled, release_level
+from adkit.watching.footage import Footage
+from adkit.watching.live import PATIENCE_S, Gap, LiveFeed
+from adkit.watching.places import Place, place_of
+from adkit.watching.score_strip import ScoreScale
 from adkit.workflows import Judge, pixels_of, raw_scores, sample_scores, to_predictions
 
 if TYPE_CHECKING:
