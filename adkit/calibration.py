@@ -79,7 +79,7 @@ class Rule:
             return f"percentile {100 * (1 - self.level):g} of the normal scores"
         words = f"at most {100 * self.level:g}% false alarms"
         endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
-        return words + endings.get(self.kind, " on average, or as few as the normal images support")
+        return words + endings.get(self.kind, " on average, or as few as the normal samples support")
 
     @property
     def scores_needed(self) -> int:

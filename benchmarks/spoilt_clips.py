@@ -3,8 +3,9 @@
 python benchmarks/spoilt_clips.py [--dataset ipad:ped2] [--methods convlstm "patchknn size=256x384 motion=1" …]
 
 Every fourth training clip is kept from the method, then judged as it is, and spoilt: with every third frame only
-(fast), backwards, its frames shuffled, with a patch of another clip moving across (patch), and with a part of the
-picture played three times too fast (part). Frame AUROC of spoilt against plain, smoothed as a run does it.
+(fast), backwards, its frames shuffled, with a part of the picture played three times too fast (part), with a patch of
+another clip moving across (patch), with a thing of another colour and texture moving across (thing), and with the light
+turned warmer or colder (tint). Frame AUROC of spoilt against plain, smoothed as a run does it, and its mean.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from _setting import data_root, heading
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -33,6 +35,7 @@ from adkit.workflows import FitRequest, fit, open_judge, open_scorer, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
 KEPT_EVERY = 4
+TINT = (1.1, 1.0, 0.9)
 PATCH_SHARES = (0.1, 0.25)  # of the frame's height: the least and the largest side of a moving patch
 SPEEDS = (0.005, 0.02)  # of the frame's width, in each frame
 
@@ -77,17 +80,42 @@ def shuffled(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
 
 def patch(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
     """A patch of another clip moves across, and comes back at the border."""
+    tall, wide = _side_lengths(clip, rng)
     height, width = clip.shape[-2:]
-    tall, wide = (int(height * rng.uniform(*PATCH_SHARES)) for _ in range(2))
     top, left = int(rng.integers(height - tall)), int(rng.integers(width - wide))
-    pasted = other[int(rng.integers(len(other))), :, top : top + tall, left : left + wide]
-    speed, angle = width * rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
-    y, x = rng.uniform(0, height - tall), rng.uniform(0, width - wide)
+    return _moving(clip, other[int(rng.integers(len(other))), :, top : top + tall, left : left + wide], rng)
+
+
+def thing(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """Something blotchy, of a colour by chance, moves across, and comes back at the border."""
+    tall, wide = _side_lengths(clip, rng)
+    blotches = torch.from_numpy(rng.normal(0, 0.15, (1, 3, 4, 4)).astype(np.float32))
+    texture = F.interpolate(blotches, (tall, wide), mode="bicubic")[0]
+    colour = torch.from_numpy(rng.random((3, 1, 1), dtype=np.float32))
+    return _moving(clip, (colour + texture).clamp(0, 1), rng)
+
+
+def tint(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
+    """Red and blue by a tenth brighter and darker, or the other way round."""
+    factors = torch.tensor(TINT if rng.random() < 0.5 else TINT[::-1])
+    return (clip * factors[:, None, None]).clamp(0, 1)
+
+
+def _side_lengths(clip: Tensor, rng: np.random.Generator) -> tuple[int, int]:
+    tall, wide = (int(clip.shape[-2] * rng.uniform(*PATCH_SHARES)) for _ in range(2))
+    return tall, wide
+
+
+def _moving(clip: Tensor, pasted: Tensor, rng: np.random.Generator) -> Tensor:
+    """The clip with a picture (3, h, w) that moves across it."""
+    height, width = clip.shape[-2] - pasted.shape[-2], clip.shape[-1] - pasted.shape[-1]
+    speed, angle = clip.shape[-1] * rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
+    y, x = rng.uniform(0, height), rng.uniform(0, width)
     found = clip.clone()
     for number, frame in enumerate(found):
-        row = _there_and_back(y + number * speed * np.sin(angle), height - tall)
-        column = _there_and_back(x + number * speed * np.cos(angle), width - wide)
-        frame[:, row : row + tall, column : column + wide] = pasted
+        row = _there_and_back(y + number * speed * np.sin(angle), height)
+        column = _there_and_back(x + number * speed * np.cos(angle), width)
+        frame[:, row : row + pasted.shape[-2], column : column + pasted.shape[-1]] = pasted
     return found
 
 
@@ -102,7 +130,8 @@ def part(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
     return found
 
 
-SPOILT: dict[str, Spoil] = {"fast": fast, "backwards": backwards, "shuffled": shuffled, "patch": patch, "part": part}
+KINDS: tuple[Spoil, ...] = (fast, backwards, shuffled, part, patch, thing, tint)
+SPOILT = {kind.__name__: kind for kind in KINDS}
 
 
 def main() -> None:
@@ -117,8 +146,8 @@ def main() -> None:
     (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
     fewer = Fewer(dataset)
     heading(f"spoilt clips of {dataset.spec}")
-    print(f"| method | scorer | {' | '.join(SPOILT)} |")
-    print(f"|---|---|{'---|' * len(SPOILT)}")
+    print(f"| method | scorer | {' | '.join(SPOILT)} | mean |")
+    print(f"|---|---|{'---|' * len(SPOILT)}---|")
     for spec in arguments.methods:
         name, *assignments = spec.split()
         options = split_assignments(assignments, example="convlstm code=16")
@@ -136,7 +165,10 @@ def main() -> None:
         for scorer in arguments.scorers.split(","):
             normal = _scores(plain, scorer, registry)
             aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry)) for kind in SPOILT]
-            print(f"| {spec} | {scorer} | {' | '.join(f'{auroc:.3f}' for auroc in aurocs)} |", flush=True)
+            print(
+                f"| {spec} | {scorer} | {' | '.join(f'{auroc:.3f}' for auroc in [*aurocs, np.mean(aurocs)])} |",
+                flush=True,
+            )
 
 
 def _there_and_back(place: float, last: int) -> int:

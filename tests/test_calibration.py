@@ -478,7 +478,7 @@ def test_a_percentile_beyond_the_scores_cannot_be_made(level: float) -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (Rule(), "at most 1% false alarms on average, or as few as the normal images support"),
+        (Rule(), "at most 1% false alarms on average, or as few as the normal samples support"),
         (Rule("expected", 0.005), "at most 0.5% false alarms on average"),
         (Rule("certain", 0.05), "at most 5% false alarms with 95% certainty"),
         (Rule("percentile", 1 - 0.975), "percentile 97.5 of the normal scores"),

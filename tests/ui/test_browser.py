@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,22 @@ def start(folder: Path, *options: str) -> Server:
     raise AssertionError("the server does not start")
 
 
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    """A server, of which nothing is left however the test ends."""
+    server = start(folder, *options)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait(30)
+        end_jobs(server.runs)
+
+
 def stop(server: Server) -> None:
-    """Ends the server as Ctrl-C does, and whatever trainings would outlive it."""
+    """Ends the server as Ctrl-C does."""
     server.process.send_signal(signal.SIGINT)
     server.process.wait(30)
-    end_jobs(server.runs)
     # The page's library tells of files that it refused in its own way.
     assert server.log().count("Traceback") == server.log().count("InvalidPathError:"), server.log()
 
@@ -90,9 +102,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with synthetic washers to learn from."""
     folder = tmp_path_factory.mktemp("server")
     write_parts(folder / "data" / "mvtec" / "washer", "washer", seed=1, train=12, good=2, each_grade=1)
-    started = start(folder)
-    yield started
-    stop(started)
+    with serving(folder) as started:
+        yield started
+        stop(started)
 
 
 @pytest.fixture(scope="module")
@@ -366,38 +378,38 @@ def test_the_pages_library_takes_uploads_only(page: Any, server: Server) -> None
 
 def test_a_server_that_is_killed_leaves_a_training_that_the_next_one_finds(chromium: Any, tmp_path: Path) -> None:
     write_parts(tmp_path / "data" / "mvtec" / "washer", "washer", seed=1, train=12, good=2, each_grade=1)
-    first = start(tmp_path)
-    context, page, _ = open_page(chromium, first)
-    begin_training(page, 3)
-    job(page, "running").locator(".ak-progress").wait_for()
-    os.kill(first.process.pid, signal.SIGKILL)
-    first.process.wait(30)
-    context.close()
-    assert "Traceback" not in first.log()
-    second = start(tmp_path)
-    context, page, troubles = open_page(chromium, second)
-    page.get_by_role("tab", name="Train").click()
-    job(page, "done").wait_for()
-    ((_, record),) = list_runs(tmp_path / "runs")
-    assert not isinstance(record, Exception)
-    context.close()
-    stop(second)
-    assert troubles == []
+    with serving(tmp_path) as first:
+        context, page, _ = open_page(chromium, first)
+        begin_training(page, 3)
+        job(page, "running").locator(".ak-progress").wait_for()
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait(30)
+        context.close()
+        assert "Traceback" not in first.log()
+        with serving(tmp_path) as second:
+            context, page, troubles = open_page(chromium, second)
+            page.get_by_role("tab", name="Train").click()
+            job(page, "done").wait_for()
+            ((_, record),) = list_runs(tmp_path / "runs")
+            assert not isinstance(record, Exception)
+            context.close()
+            stop(second)
+            assert troubles == []
 
 
 def test_a_token_opens_the_page(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADKIT_TOKEN", "a token for tests")
-    guarded = start(tmp_path, "--host", "0.0.0.0")
-    address = guarded.address.replace("0.0.0.0", "127.0.0.1")
-    context = chromium.new_context()
-    page = context.new_page()
-    page.set_default_timeout(LONG_MS)
-    page.goto(address)
-    page.get_by_label("Token or password").fill("wrong")
-    page.get_by_role("button", name="Enter").click()
-    page.get_by_text("That is not the token").wait_for()
-    page.get_by_label("Token or password").fill("a token for tests")
-    page.get_by_role("button", name="Enter").click()
-    page.get_by_role("tab", name="Train").wait_for()
-    context.close()
-    stop(guarded)
+    with serving(tmp_path, "--host", "0.0.0.0") as guarded:
+        address = guarded.address.replace("0.0.0.0", "127.0.0.1")
+        context = chromium.new_context()
+        page = context.new_page()
+        page.set_default_timeout(LONG_MS)
+        page.goto(address)
+        page.get_by_label("Token or password").fill("wrong")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("That is not the token").wait_for()
+        page.get_by_label("Token or password").fill("a token for tests")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_role("tab", name="Train").wait_for()
+        context.close()
+        stop(guarded)

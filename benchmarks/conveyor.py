@@ -1,0 +1,108 @@
+"""What is found on the synthetic conveyor at one false alarm in ten minutes, and whether that promise holds.
+
+python benchmarks/conveyor.py [--methods convlstm "patchknn size=128" …] [--train 24] [--calibrate 99] [--normal 150]
+
+Each method learns from clips of 12 s, as `demo:conveyor` has them. Its threshold is then set from further normal clips
+that it has not seen (`adkit calibrate --normal`), for at most one flagged clip in 50: ten minutes. New normal clips
+tell how many false alarms there are in truth, new clips of each kind what is found. No clip is one of `demo:conveyor`,
+which was looked at while defaults were chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from _setting import heading
+from scipy.stats import chi2
+
+from adkit.calibration import CERTAINTY, Rule
+from adkit.cli.terminal import terminal_progress
+from adkit.evaluation import Evaluation, evaluate
+from adkit.options import split_assignments
+from adkit.recalibration import recalibrate
+from adkit.registry import Registry, load_registry
+from adkit.sources import open_datasets
+from adkit.testing.conveyor import KINDS, SECONDS, write_conveyor
+from adkit.workflows import FitRequest, fit
+
+METHODS = ("convlstm", "patchknn size=128")
+MINUTES = 10
+"""In which there is to be one false alarm at most."""
+
+
+def main() -> None:
+    """Draws the clips once, then prints a Markdown table for each method."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD")
+    parser.add_argument("--train", type=int, default=24, help="clips to learn from")
+    parser.add_argument("--calibrate", type=int, default=99, help="further normal clips that set the threshold")
+    parser.add_argument("--normal", type=int, default=150, help="new normal clips")
+    parser.add_argument("--each", type=int, default=10, help="new clips of each kind")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    heading(
+        f"conveyor: {arguments.train} clips to learn from, {arguments.calibrate} to calibrate, "
+        f"{arguments.normal} normal ones and {arguments.each} of each kind to test with"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        counts = {"train": arguments.train, "good": arguments.normal, "each_kind": arguments.each}
+        write_conveyor(root / "clips", seed=arguments.seed, **counts)
+        write_conveyor(root / "more", seed=arguments.seed + 1, train=arguments.calibrate, good=0, each_kind=0)
+        registry = load_registry()
+        for spec in arguments.methods:
+            _print(spec, *_judged(spec, root, registry))
+
+
+def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, float]:
+    """The method's answers for the test clips at the new threshold, and the minutes that its fit took."""
+    name, *assignments = spec.split()
+    (dataset,) = open_datasets(f"clips:{root / 'clips'}", None, registry)
+    options = split_assignments(assignments, example="convlstm code=16")
+    started = time.perf_counter()
+    run = fit(FitRequest(name, dataset, root / "runs", options), registry, terminal_progress())
+    minutes = (time.perf_counter() - started) / 60
+    rule = Rule("expected", SECONDS / 60 / MINUTES)
+    calibrated = recalibrate(
+        run, registry, [str(root / "more" / "train" / "normal")], rule=rule, progress=terminal_progress()
+    )
+    return evaluate(calibrated.run, registry, progress=terminal_progress()), minutes
+
+
+def _print(spec: str, found: Evaluation, minutes: float) -> None:
+    of_clips = found.clips
+    assert of_clips is not None
+    normal = [row for row in of_clips.rows if not row.anomalous_frames]
+    watched = len(normal) * SECONDS / 60
+    alarms = sum(row.false_alarms for row in normal)
+    low, high = _poisson_interval(alarms)
+    print(f"### {spec}\n\nlearned in {minutes:.1f} min; {found.threshold.count} clips set the threshold. ", end="")
+    print(f"Normal clips flagged: {sum(row.called_anomalous for row in normal)} of {len(normal)}. ", end="")
+    print(f"False alarms in {watched:.0f} normal minutes: {alarms}, one in ", end="")
+    print(f"{watched / max(alarms, 1):.0f} min ({watched / high:.0f} to {_span(watched, low)} min)\n")
+    print("| kind | events found | AUROC of frames, mean of its clips |")
+    print("|---|---|---|")
+    for kind in KINDS:
+        rows = [row for row in of_clips.rows if row.clip.split("/")[-2] == kind]
+        aurocs = [row.auroc for row in rows if row.auroc is not None]
+        events = sum(row.events for row in rows)
+        print(f"| {kind} | {sum(row.events_caught for row in rows)} of {events} | {sum(aurocs) / len(aurocs):.3f} |")
+    print(flush=True)
+
+
+def _poisson_interval(count: int) -> tuple[float, float]:
+    """Where the mean of a Poisson count lies, exact, with 95 % certainty (Garwood, 1936)."""
+    rest = (1 - CERTAINTY) / 2
+    low = float(chi2.ppf(rest, 2 * count)) / 2 if count else 0.0
+    return low, float(chi2.ppf(1 - rest, 2 * count + 2)) / 2
+
+
+def _span(minutes: float, low: float) -> str:
+    return f"{minutes / low:.0f}" if low else "any number of"
+
+
+if __name__ == "__main__":
+    main()
