@@ -26,7 +26,7 @@ from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides
 from adkit.nn.training import Trained, TrainingRows, train
 from adkit.nn.training_options import TrainingOptions
 from adkit.types import Batch, Prediction
-from adkit_convlstm.network import PixelNetwork, RecurrentNetwork, feature_network, pixel_network
+from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
@@ -59,7 +59,11 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
         "sees smaller anomalies, and is slower",
     )
     levels: Strides = Field(default=(16,), description="strides in px of the feature levels, finest first")
-    directions: int = Field(default=64, ge=2, description="main directions of the features that are rebuilt")
+    directions: int = Field(
+        default=64,
+        ge=2,
+        description="main directions of the features that are rebuilt; the others are expected at their mean",
+    )
     width: int = Field(default=32, ge=4, le=256, description="channels of the first block, in pixels")
     code: int = Field(
         default=0, ge=0, le=1024, description="channels that reach the memory; 0: 8 in features, 128 in pixels"
@@ -232,7 +236,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
             return pixel_network(
                 options.size, options.width, options.code or 128, options.hidden or 128, options.layers or 2
             )
-        return feature_network(
+        return FeatureNetwork(
             options.directions, options.code or 8, options.hidden or options.directions, options.layers or 1
         )
 

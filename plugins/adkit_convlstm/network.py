@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 CellMemory = tuple[Tensor, Tensor]
@@ -70,9 +71,19 @@ class RecurrentNetwork(nn.Module):
         return told.float().reshape(frames.shape), tuple(after)
 
 
-def feature_network(features: int, code: int, hidden: int, layers: int) -> RecurrentNetwork:
-    """For maps of `features` channels: each position goes through a code, and is rebuilt from what is remembered."""
-    return RecurrentNetwork(nn.Conv2d(features, code, 1), _layers(code, hidden, layers), nn.Conv2d(hidden, features, 1))
+class FeatureNetwork(RecurrentNetwork):
+    """For features along their main directions: the first are rebuilt; for the others it gives zero, their mean."""
+
+    def __init__(self, rebuilt: int, code: int, hidden: int, layers: int) -> None:
+        encode, decode = nn.Conv2d(rebuilt, code, 1), nn.Conv2d(hidden, rebuilt, 1)
+        super().__init__(encode, _layers(code, hidden, layers), decode)
+        self.rebuilt = rebuilt
+
+    def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """(B, T, D, h, w) and what was before -> the same rebuilt, and what is remembered then."""
+        told, memory = super().forward(frames[:, :, : self.rebuilt], memory)
+        others = frames.shape[2] - self.rebuilt
+        return F.pad(told, (0, 0, 0, 0, 0, others)), memory
 
 
 class PixelNetwork(RecurrentNetwork):

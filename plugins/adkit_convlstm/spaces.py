@@ -13,6 +13,8 @@ from adkit.nn.features import PatchFeatures
 
 LEARNED_FROM = 200_000
 """Patches, at most, that say what the main directions of the features are."""
+FLOOR = 0.1
+"""Of the directions' mean squared error: added to each one's own, so that none counts without bound."""
 _AT_ONCE = 256  # frames
 
 
@@ -28,7 +30,7 @@ class Space(ABC):
 
     @abstractmethod
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """All that was kept (N, ...) as the network sees it; learns from the rows `training` (int64) alone."""
+        """All that was kept (N, ...) as the network sees it, in its place; learns from the rows `training` (int64)."""
 
     @abstractmethod
     def see(self, frames: Tensor) -> Tensor:
@@ -84,28 +86,31 @@ class PixelSpace(Space):
 
 
 class FeatureSpace(Space):
-    """The main directions of a frozen network's features, each divided by its spread (whitened), in half precision.
+    """A frozen network's features along their main directions, in half precision; zero is their mean.
 
+    The first of them, so many as the network rebuilds, are each divided by their spread (whitened). The others vary
+    least while all is normal, and so tell best what looks like nothing normal (SubspaceAD, CVPR 2026); no network is
+    needed to say that they stay at their mean. They are divided by the spread that they have in common.
     The map is the root of the mean squared error, each direction's in what is usual for it.
     """
 
-    def __init__(self, features: PatchFeatures, directions: int) -> None:
+    def __init__(self, features: PatchFeatures, rebuilt: int) -> None:
         self._features = features
         self.stride = float(features.strides[0])
-        self._directions = directions
+        self._rebuilt = rebuilt
         self._mean = torch.zeros(1)  # (D,)
-        self._projection = torch.zeros(1, 1)  # (D, C)
-        self._spread = torch.ones(1)  # (C,), of the error in held-out frames
+        self._projection = torch.zeros(1, 1)  # (D, D)
+        self._spread = torch.ones(1)  # (D,), of the error in held-out frames
 
     def look(self, frames: Tensor) -> Tensor:
         """All features, (B, D, h, w) in half precision."""
         return self._features(frames).permute(0, 3, 1, 2).to("cpu", torch.float16)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """Learns the main directions, and gives (N, C, h, w) in half precision; raises OptionError for too many."""
-        if self._directions > kept.shape[1]:
+        """Learns the directions, and turns what was kept into them; raises OptionError for more than there are."""
+        if self._rebuilt > kept.shape[1]:
             raise OptionError(
-                f"directions={self._directions}, but the features have only {kept.shape[1]} channels",
+                f"directions={self._rebuilt}, but the features have only {kept.shape[1]} channels",
                 hint=f"at most --set directions={kept.shape[1]}, or more levels",
             )
         generator = torch.Generator().manual_seed(seed)
@@ -114,23 +119,25 @@ class FeatureSpace(Space):
         patches = kept[rows].permute(0, 2, 3, 1).flatten(0, 2).to(torch.float64)
         mean = patches.mean(dim=0)
         spectrum, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-        spectrum, directions = spectrum.flip(0)[: self._directions], directions.flip(1)[:, : self._directions]
+        variances, directions = spectrum.flip(0), directions.flip(1)
+        variances[self._rebuilt :] = variances[self._rebuilt :].mean()
         # Where all frames are alike, there is no spread to divide by.
         floor = (1e-6 * spectrum.max()).clamp_min(1e-12)
         self._mean = mean.float()
-        self._projection = (directions / spectrum.clamp_min(floor).sqrt()).float()
+        self._projection = (directions / variances.clamp_min(floor).sqrt()).float()
         self._spread = torch.ones(self._projection.shape[1])
-        parts = [self._projected(part.float()).half() for part in torch.split(kept, _AT_ONCE)]
-        return torch.cat(parts)
+        for part in torch.split(kept, _AT_ONCE):
+            part.copy_(self._projected(part.float()))  # in place: clips take much memory
+        return kept
 
     def see(self, frames: Tensor) -> Tensor:
-        """(B, C, h, w)."""
+        """(B, D, h, w)."""
         return self._projected(self._features(frames).permute(0, 3, 1, 2))
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
         """How far each direction usually is off."""
-        squares = torch.cat([residual.square().mean(dim=(2, 3)).cpu() for residual in residuals])
-        self._spread = squares.mean(dim=0).sqrt().clamp_min(1e-6)
+        squares = torch.cat([residual.square().mean(dim=(2, 3)).cpu() for residual in residuals]).mean(dim=0)
+        self._spread = (squares + FLOOR * squares.mean()).clamp_min(1e-12).sqrt()
 
     def maps(self, residual: Tensor) -> Tensor:
         """Root of the mean squared error of all directions, in their spreads."""
@@ -148,7 +155,7 @@ class FeatureSpace(Space):
         self._spread = state["error_spread"]
 
     def _projected(self, features: Tensor) -> Tensor:
-        """(B, D, h, w) -> (B, C, h, w)."""
+        """Features as they are -> along the directions, (B, D, h, w) both."""
         mean, projection = self._mean.to(features.device), self._projection.to(features.device)
         centred = features - mean[:, None, None]
         return torch.einsum("bdhw,dc->bchw", centred, projection)

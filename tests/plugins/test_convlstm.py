@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from adkit_convlstm.method import ConvLstmMethod, ConvLstmOptions
-from adkit_convlstm.network import ConvLstm, feature_network, pixel_network
+from adkit_convlstm.network import ConvLstm, FeatureNetwork, pixel_network
 from adkit_convlstm.objective import Rebuild
 from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
@@ -149,13 +149,24 @@ def test_a_layer_by_hand() -> None:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_frames_in_parts_give_what_they_give_at_once(layers: int) -> None:
-    network = feature_network(5, 3, 4, layers).eval()
+    network = FeatureNetwork(5, 3, 4, layers).eval()
     frames = torch.rand(2, 7, 5, 6, 8)
     whole, memory = network(frames)
     first, between = network(frames[:, :3])
     second, after = network(frames[:, 3:], between)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     torch.testing.assert_close(after, memory)
+
+
+def test_directions_that_are_not_rebuilt_are_not_seen_and_given_as_their_mean() -> None:
+    network = FeatureNetwork(3, 2, 4, 1).eval()
+    frames = torch.rand(1, 4, 5, 6, 8)
+    told, _ = network(frames)
+    assert told.shape == frames.shape
+    assert told[:, :, :3].abs().min() > 0
+    assert told[:, :, 3:].abs().max() == 0
+    frames[:, :, 3:] = 9
+    torch.testing.assert_close(network(frames)[0], told)
 
 
 def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() -> None:
@@ -278,17 +289,34 @@ def test_directions_are_whitened_by_the_training_frames_alone() -> None:
     kept[30:] *= 5
     space = FeatureSpace(PatchFeatures(strides=(16,)), 4)
     seen = space.learn(kept.half(), torch.arange(30), 0)
-    assert seen.shape == (40, 4, 8, 8)
+    assert seen.shape == (40, 6, 8, 8)
     patches = seen[:30].float().permute(0, 2, 3, 1).flatten(0, 2)
-    torch.testing.assert_close(patches.T.cov(), torch.eye(4), atol=0.02, rtol=0)
+    torch.testing.assert_close(patches.mean(dim=0), torch.zeros(6), atol=0.01, rtol=0)
+    spreads = patches.T.cov()
+    torch.testing.assert_close(spreads[:4, :4], torch.eye(4), atol=0.02, rtol=0)
+    # Those that are not rebuilt have their spread in common: their lengths stay what they are to each other.
+    assert float(spreads[4, 4] + spreads[5, 5]) == pytest.approx(2, abs=0.02)
+    assert float(spreads[4, 4]) > 1.05 * float(spreads[5, 5])
 
 
 def test_errors_are_measured_in_what_is_usual_for_each_direction() -> None:
     space = FeatureSpace(PatchFeatures(strides=(16,)), 2)
-    residual = torch.stack([torch.full((5, 3, 3), 2.0), torch.full((5, 3, 3), 0.5)], dim=1)
+    usual = torch.tensor([4.0, 0.25])  # squared
+    residual = usual.sqrt()[None, :, None, None].expand(5, 2, 3, 3)
     space.learn_spread([residual, -residual])
-    torch.testing.assert_close(space.maps(residual), torch.ones(5, 3, 3))
+    # A tenth of the mean squared error stands beside each one's own.
+    expected = (usual / (usual + 0.1 * usual.mean())).mean().sqrt()
+    torch.testing.assert_close(space.maps(residual), expected.expand(5, 3, 3))
     torch.testing.assert_close(PixelSpace().maps(residual), torch.full((5, 3, 3), (4 + 0.25) / 2))
+
+
+def test_what_no_direction_ever_showed_stands_out_without_a_network(clips: FrameBatches) -> None:
+    method = made(epochs=1, directions=8)
+    method.fit(clips, Silent())
+    frames = clips.frames[:CLIP_FRAMES].clone()
+    plain = streamed(method, frames)
+    tinted = streamed(method, frames * torch.tensor([1.0, 0.7, 0.4]).reshape(3, 1, 1))
+    assert float(top5(tinted).min()) > float(top5(plain).max())
 
 
 def test_more_directions_than_channels_are_refused(clips: FrameBatches) -> None:
