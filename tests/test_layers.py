@@ -22,7 +22,7 @@ LAYERS = (
     ("types",),
     ("interfaces", "hookspecs"),
     ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
-    ("frames", "spans"),
+    ("frames", "spans", "locations"),
     (
         "batches",
         "runs",
@@ -47,7 +47,19 @@ LAYERS = (
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "cache", "storage", "options", "frames", "video", "nn"}
+FOR_PLUGINS = {
+    "adkit",
+    "errors",
+    "types",
+    "interfaces",
+    "cache",
+    "storage",
+    "options",
+    "frames",
+    "locations",
+    "video",
+    "nn",
+}
 DRAWN = {"adkit.testing.parts", "adkit.testing.conveyor"}  # the data of `demo`
 HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi")
 

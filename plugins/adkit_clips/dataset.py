@@ -14,7 +14,6 @@ in test/ itself has no kind: without labels its truth is unknown.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ import numpy as np
 from adkit.errors import DatasetError, FrameError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
-from adkit.storage import is_folder
+from adkit.locations import named_folder
 from adkit.types import USUAL_RATE, FrameRef, Sample, Split
 from adkit.video import is_video, video_times
 from adkit_clips.labels import labels_beside, read_labels
@@ -74,12 +73,8 @@ class Clips(Dataset):
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """The folder at that path, below `root`, the current folder or $ADKIT_DATA."""
-        bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
-        for base in bases:
-            if is_folder(place := base / Path(selection).expanduser()):
-                return [cls(place, f"clips:{selection}", base.resolve())]
-        tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
-        raise DatasetError(f"there is no such folder: tried {tried}", hint="name a folder of videos after clips:")
+        place, base = named_folder(selection, root, hint="name a folder of videos after clips:")
+        return [cls(place, f"clips:{selection}", base)]
 
     def samples(self, split: Split) -> list[Sample]:
         """The frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""

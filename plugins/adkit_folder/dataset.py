@@ -12,7 +12,6 @@ a hash of their names: at random with respect to time of day or camera, yet the 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from typing import Literal
 from adkit.errors import DatasetError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
-from adkit.storage import is_folder
+from adkit.locations import named_folder
 from adkit.types import Sample, Split
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok"})
@@ -65,12 +64,8 @@ class Folder(Dataset):
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """The folder at that path, below `root`, the current folder or $ADKIT_DATA."""
-        bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
-        for base in bases:
-            if is_folder(place := base / Path(selection).expanduser()):
-                return [cls(place, f"folder:{selection}", base.resolve())]
-        tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
-        raise DatasetError(f"there is no such folder: tried {tried}", hint="check the path after folder:")
+        place, base = named_folder(selection, root, hint="check the path after folder:")
+        return [cls(place, f"folder:{selection}", base)]
 
     def samples(self, split: Split) -> list[Sample]:
         """The images of one split."""

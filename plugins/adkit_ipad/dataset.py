@@ -8,7 +8,6 @@ throughout.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.format import read_array
 
-from adkit.errors import DatasetError, nearest
+from adkit.errors import DatasetError
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
+from adkit.locations import chosen_folders
 from adkit.types import FrameRef, Sample, Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GOOD, ANOMALY = "good", "anomaly"
+_PLACES = ("ipad", "IPAD", "IPAD_dataset", "")
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}
 _LAYOUT = "expected <root>/ipad/<device>/{training,testing}/frames/<clip>/<k>.jpg; set --root or $ADKIT_DATA"
 
@@ -40,22 +41,8 @@ class Ipad(Dataset):
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """Devices by name, comma-separated, or "all" of those that are there."""
-        places = _places(root)
-        known = {
-            folder.name: folder
-            for place in reversed(places)
-            if place.is_dir()
-            for folder in sorted(place.iterdir())
-            if (folder / "training" / "frames").is_dir()
-        }
-        if not known:
-            tried = ", ".join(str(place) for place in places)
-            raise DatasetError(f"no device of IPAD was found in any of: {tried}", hint=_LAYOUT)
-        names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
-        for name in names:
-            if name not in known:
-                raise DatasetError(f"IPAD has no device {name!r} here", hint=nearest(name, known))
-        return [cls(known[name]) for name in dict.fromkeys(names)]
+        folders = chosen_folders(selection, root, _PLACES, _is_device, owner="IPAD", thing="device", hint=_LAYOUT)
+        return [cls(folder) for folder in folders]
 
     def samples(self, split: Split) -> list[Sample]:
         """The frames of training/ or testing/, clip by clip; `kind` is "good" or "anomaly"."""
@@ -116,11 +103,8 @@ class Ipad(Dataset):
         return labels.astype(bool), ""
 
 
-def _places(root: Path | None) -> list[Path]:
-    """The folders that may hold devices, the most likely first."""
-    bases = [root] if root else [Path(os.environ["ADKIT_DATA"])] if os.environ.get("ADKIT_DATA") else []
-    bases = bases or [Path("data"), Path()]
-    return [place for base in bases for place in (base / "ipad", base / "IPAD", base / "IPAD_dataset", base)]
+def _is_device(folder: Path) -> bool:
+    return (folder / "training" / "frames").is_dir()
 
 
 def _numbered(clip: Path) -> list[tuple[int, Path]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
-from adkit.errors import DatasetError, nearest
 from adkit.frames import is_image
 from adkit.interfaces import Dataset
+from adkit.locations import chosen_folders
 from adkit.types import Sample, Split
 
 GOOD = "good"
+_PLACES = ("mvtec", "", "mvtec_anomaly_detection")
 _LAYOUT = "expected <root>/mvtec/<category>/{train/good, test/<kind>, ground_truth/<kind>}; set --root or $ADKIT_DATA"
 
 
@@ -26,22 +26,8 @@ class MVTec(Dataset):
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """Categories by name, comma-separated, or "all" of those that are there."""
-        places = _places(root)
-        known = {
-            folder.name: folder
-            for place in reversed(places)
-            if place.is_dir()
-            for folder in sorted(place.iterdir())
-            if (folder / "train").is_dir()
-        }
-        if not known:
-            tried = ", ".join(str(place) for place in places)
-            raise DatasetError(f"no MVTec category was found in any of: {tried}", hint=_LAYOUT)
-        names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
-        for name in names:
-            if name not in known:
-                raise DatasetError(f"MVTec has no category {name!r} here", hint=nearest(name, known))
-        return [cls(known[name]) for name in dict.fromkeys(names)]
+        folders = chosen_folders(selection, root, _PLACES, _is_category, owner="MVTec", thing="category", hint=_LAYOUT)
+        return [cls(folder) for folder in folders]
 
     def samples(self, split: Split) -> list[Sample]:
         """The images of train/ or test/; the folder's name is the kind."""
@@ -64,11 +50,8 @@ class MVTec(Dataset):
         return found
 
 
-def _places(root: Path | None) -> list[Path]:
-    """The folders that may hold categories, the most likely first."""
-    bases = [root] if root else [Path(os.environ["ADKIT_DATA"])] if os.environ.get("ADKIT_DATA") else []
-    bases = bases or [Path("data"), Path()]
-    return [place for base in bases for place in (base / "mvtec", base, base / "mvtec_anomaly_detection")]
+def _is_category(folder: Path) -> bool:
+    return (folder / "train").is_dir()
 
 
 def _masks(folder: Path) -> dict[str, Path]:

@@ -161,7 +161,7 @@ def test_other_training_data_is_refused_and_named(stopped: Path, tmp_path: Path)
 def test_data_that_is_gone_is_refused_and_costs_no_training(stopped: Path, tmp_path: Path) -> None:
     (tmp_path / "data").rename(tmp_path / "moved")
     error, _ = refused("fit", "--resume", "latest", "--runs", stopped)
-    assert "no MVTec category was found" in error
+    assert "no category of MVTec was found" in error
     unfinished_id(stopped)
 
 

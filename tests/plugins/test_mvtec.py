@@ -64,7 +64,7 @@ def test_the_root_comes_from_the_environment(root: Path, monkeypatch: pytest.Mon
     category(root / "mvtec" / "bottle")
     monkeypatch.setenv("ADKIT_DATA", str(root))
     assert specs("bottle", None) == ["mvtec:bottle"]
-    with pytest.raises(DatasetError, match="no MVTec category was found"):
+    with pytest.raises(DatasetError, match="no category of MVTec was found"):
         MVTec.select("bottle", root / "elsewhere")
 
 

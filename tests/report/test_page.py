@@ -208,9 +208,9 @@ def test_a_dataset_that_is_gone_is_no_obstacle(greys: Registry, fit_grey: Fitted
     shutil.rmtree(tmp_path / "mvtec")
     written = write_report(run, greys, device="cpu")
     (note,) = written.notes
-    assert "no MVTec category was found" in note
+    assert "no category of MVTec was found" in note
     page = Page(written.path.read_text(encoding="utf-8"))
-    assert "no MVTec category was found" in page.text
+    assert "no category of MVTec was found" in page.text
     assert page.pictures() == []
 
 
