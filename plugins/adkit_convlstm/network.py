@@ -52,6 +52,9 @@ class ConvLstm(nn.Module):
 class RecurrentNetwork(nn.Module):
     """Encodes each frame, remembers, and decodes what it remembers after each frame."""
 
+    rebuilt: int | None = None
+    """So many of the first channels are rebuilt; None: all."""
+
     def __init__(self, encode: nn.Module, layers: list[ConvLstm], decode: nn.Module) -> None:
         super().__init__()
         self.encode = encode
@@ -82,7 +85,7 @@ class FeatureNetwork(RecurrentNetwork):
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """(B, T, D, h, w) and what was before -> the same rebuilt, and what is remembered then."""
         told, memory = super().forward(frames[:, :, : self.rebuilt], memory)
-        others = frames.shape[2] - self.rebuilt
+        others = frames.shape[2] - told.shape[2]
         return F.pad(told, (0, 0, 0, 0, 0, others)), memory
 
 

@@ -51,30 +51,34 @@ class Rebuild(Objective):
         return rebuilt, (memory, told[:, -1:])
 
     def forward(self, batch: Tensor, draw: int) -> Tensor:
-        """(B, T, C, h, w) -> (B,) mean squared errors."""
+        """(B, T, C, h, w) -> (B,) mean squared errors of what the network is to rebuild."""
         generator = torch.Generator().manual_seed(draw)
         chances, step = torch.rand(len(batch), generator=generator), self._step(generator)
         too_fast = (chances < SKIPPING_SHARE).to(batch.device)
         if self.pseudo == "none" or batch.shape[1] <= step or not too_fast.any():
-            return _loss(self.rebuild(batch)[0], batch)
+            return self._loss(self.rebuild(batch)[0], batch)
         losses = torch.empty(len(batch), device=batch.device)
         if not too_fast.all():
-            losses[~too_fast] = _loss(self.rebuild(batch[~too_fast])[0], batch[~too_fast])
+            losses[~too_fast] = self._loss(self.rebuild(batch[~too_fast])[0], batch[~too_fast])
         given = batch[too_fast, ::step]
         # What the frame would be, had only one passed since the one before.
         wanted = batch[too_fast, 1 : 1 + step * (given.shape[1] - 1) : step]
-        losses[too_fast] = _loss(self.rebuild(given)[0][:, 1:], wanted)
+        losses[too_fast] = self._loss(self.rebuild(given)[0][:, 1:], wanted)
         return losses
 
     def scores(self, batch: Tensor) -> Tensor:
         """The mean of each frame's worst errors, mean over the second half of the sequence."""
-        errors = (self.rebuild(batch)[0] - batch).square().mean(dim=2).sqrt()[:, batch.shape[1] // 2 :].flatten(2)
+        errors = self._squares(self.rebuild(batch)[0], batch).mean(dim=2).sqrt()[:, batch.shape[1] // 2 :].flatten(2)
         return errors.topk(max(1, round(WORST_SHARE * errors.shape[2])), dim=2).values.mean(dim=(1, 2))
+
+    def _loss(self, rebuilt: Tensor, wanted: Tensor) -> Tensor:
+        return self._squares(rebuilt, wanted).mean(dim=(1, 2, 3, 4))
+
+    def _squares(self, rebuilt: Tensor, wanted: Tensor) -> Tensor:
+        """(B, T, C, h, w) both -> squared errors of the channels that the network rebuilds."""
+        channels = self.network.rebuilt
+        return (rebuilt[:, :, :channels] - wanted[:, :, :channels]).square()
 
     @staticmethod
     def _step(generator: torch.Generator) -> int:
         return int(torch.randint(2, MOST_SKIPPED + 1, (1,), generator=generator))
-
-
-def _loss(rebuilt: Tensor, wanted: Tensor) -> Tensor:
-    return (rebuilt - wanted).square().mean(dim=(1, 2, 3, 4))

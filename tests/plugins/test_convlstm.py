@@ -167,6 +167,12 @@ def test_directions_that_are_not_rebuilt_are_not_seen_and_given_as_their_mean() 
     assert told[:, :, 3:].abs().max() == 0
     frames[:, :, 3:] = 9
     torch.testing.assert_close(network(frames)[0], told)
+    # And they count in no loss: nobody can mend it.
+    objective = Rebuild(network, "reconstruct", "none").eval()
+    torch.testing.assert_close(objective(frames, 0), (told - frames)[:, :, :3].square().mean().reshape(1))
+    before = objective.scores(frames)
+    frames[:, :, 3:] = -5
+    torch.testing.assert_close(objective.scores(frames), before)
 
 
 def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() -> None:
@@ -194,6 +200,8 @@ def test_pixels_are_seen_against_the_background() -> None:
 
 class Copies(torch.nn.Module):
     """A network that gives what it saw."""
+
+    rebuilt = None
 
     def forward(self, frames: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         return frames, ()
