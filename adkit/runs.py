@@ -107,7 +107,7 @@ class RunRecord(BaseModel):
     few: int | None = None  # so many images (clips) were drawn by the seed to learn from; None: all that could be
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
-    copies: list[str] = Field(default_factory=list)  # training files left out because others are the same
+    copies: list[str] = Field(default_factory=list)  # training images and clips left out: others are the same
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,7 +37,7 @@ class TrainingData:
     held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
-    copies: list[str]  # files left out because others are the same
+    copies: list[str]  # images and clips left out because others are the same
     stills: bool  # each sample is a clip of its own
     every: int  # of each clip's frames, one in so many was taken
     piece_s: float | None  # long clips were cut into pieces of about so many seconds
@@ -83,7 +82,7 @@ def training_data(
     twice = [spec for spec in specs if specs.count(spec) > 1]
     if twice:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
-    taken: set[str] = set()
+    taken: set[tuple[str, ...]] = set()
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
@@ -185,23 +184,25 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
 
 
 def _without_copies(
-    samples: list[Sample], hashes: Mapping[str, str], taken: set[str]
+    samples: list[Sample], hashes: Mapping[str, str], taken: set[tuple[str, ...]]
 ) -> tuple[list[Sample], list[str]]:
-    """Each still image once, and the paths of the copies that were left out; contents are added to `taken`.
+    """Each clip (a still image is one) once, and the copies that were left out; contents are added to `taken`.
 
     A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
     """
-    frames = Counter(sample.clip for sample in samples)
+    clips: dict[str, list[Sample]] = {}
+    for sample in samples:
+        clips.setdefault(sample.clip, []).append(sample)
     kept: list[Sample] = []
     copies: list[str] = []
-    for sample in samples:
-        content = hashes[sample.id]
-        if frames[sample.clip] == 1 and content in taken:
-            copies.append(str(sample.frame))
+    for clip, frames in clips.items():
+        contents = tuple(hashes[sample.id] for sample in frames)
+        if contents in taken:
+            copies.append(str(frames[0].frame) if len(frames) == 1 else clip)
             continue
-        if content != UNREADABLE:
-            taken.add(content)
-        kept.append(sample)
+        if UNREADABLE not in contents:
+            taken.add(contents)
+        kept += frames
     return kept, copies
 
 

@@ -305,6 +305,15 @@ def test_frames_of_one_clip_may_be_the_same(registry: Registry, pictures: list[P
     assert fit_greys(registry, clips, tmp_path / "runs").record.copies == []
 
 
+def test_a_clip_that_is_there_twice_counts_once(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    names = [f"clip {number // 4}" for number in range(20)]
+    clips = Greys([*pictures[:20], *pictures[4:8]], [*names, *["the second again"] * 4])
+    record = fit_greys(registry, clips, tmp_path / "runs").record
+    assert record.copies == ["the second again"]
+    assert record.threshold.unit == "clip"
+    assert record.train_count + 4 * record.threshold.count == 20
+
+
 def test_files_that_cannot_be_read_are_no_copies_of_each_other(
     registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:

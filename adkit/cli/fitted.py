@@ -67,7 +67,7 @@ def print_fitted(run: Run) -> None:
         files = counted(len(record.skipped), "file")
         typer.echo(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
     if record.copies:
-        copies = counted(len(record.copies), "image")
+        copies = counted(len(record.copies), record.threshold.unit)
         typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
     for name, value in record.facts.items():
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
