@@ -21,7 +21,10 @@ from adkit.nn.options import Choice
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
 LEAST_MAPS = 20
-"""With "auto", fewer maps than this are too few to estimate a mean and a spread per position."""
+"""With "auto", so many still images, or clips, are needed at least to estimate a mean and a spread per position.
+
+Frames of one clip are much alike at each position: more of them say little more.
+"""
 
 LEAST_MAPS_ON = 3
 """With "on", fewer maps than this are refused: of two, the other one alone would have no spread."""
@@ -87,21 +90,21 @@ def require_maps(count: int, choice: Choice) -> None:
         )
 
 
-def position_matters(maps: Tensor, choice: Choice) -> bool:
-    """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples.
+def position_matters(maps: Tensor, clips: Tensor, choice: Choice) -> bool:
+    """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples, and the number (N,) of each's clip.
 
     Raises OptionError for "on" with too few maps: their spread would be chance.
     """
     require_maps(len(maps), choice)
     if choice != "auto":
         return choice == "on"
-    return len(maps) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE
+    return len(torch.unique(clips)) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE
 
 
-def decide(maps: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
-    """What out-of-sample maps (N, h, w) of normal samples say: the normalisation, or None where position matters
-    little; and how it was decided, for the run."""
-    matters = position_matters(maps, choice)
+def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
+    """What out-of-sample maps (N, h, w) of normal samples say, and the number (N,) of each one's clip: the
+    normalisation, or None where position matters little; and how it was decided, for the run."""
+    matters = position_matters(maps, clips, choice)
     facts = {"explained_by_position": round(explained_by_position(maps), 4), "position_normalised": matters}
     return PositionNormalisation.learn(maps) if matters else None, facts
 

@@ -132,6 +132,6 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
 
     def _normalise(self, maps: Tensor, clips: Tensor) -> Tensor:
         """Out-of-sample maps (N, h, w) as they calibrate, after deciding by them whether position matters."""
-        self._normalisation, found = decide(maps, self.options.position_normalisation)
+        self._normalisation, found = decide(maps, clips, self.options.position_normalisation)
         self._facts |= found
         return normalised_out_of_sample(maps, clips) if self._normalisation else maps

@@ -204,7 +204,7 @@ class Reconstruction(Method[OptionsType]):
             "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
             **self._trained.facts(),
         }
-        self._normalisation, found = decide(maps, self.options.position_normalisation)
+        self._normalisation, found = decide(maps, held_out.clips, self.options.position_normalisation)
         self._facts |= found
 
     def predict(self, batch: Batch) -> Prediction:

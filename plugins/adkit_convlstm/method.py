@@ -162,7 +162,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         self._space.learn_spread(residual for _, residual in self._residuals(judged))
         self._warm_up = WarmUp.learn(self._clip_starts(watched))
         maps = torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)])
-        self._normalisation, found = decide(maps, options.position_normalisation)
+        self._normalisation, found = decide(maps, judged.runs, options.position_normalisation)
         self._facts |= {**self._warm_up.facts(), **found}
 
     def predict(self, batch: Batch) -> Prediction:

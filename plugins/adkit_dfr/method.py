@@ -136,7 +136,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
             "code": self._autoencoder.code,
             **self._trained.facts(),
         }
-        self._normalisation, found = decide(self._maps(whole), self.options.position_normalisation)
+        self._normalisation, found = decide(self._maps(whole), clips[held_out], self.options.position_normalisation)
         self._facts |= found
 
     def predict(self, batch: Batch) -> Prediction:

@@ -86,24 +86,28 @@ def test_explained_by_position() -> None:
 
 
 def test_auto_decides_by_the_maps() -> None:
-    assert position_matters(aligned_maps(40), "auto")
-    assert not position_matters(free_maps(40), "auto")
-    assert not position_matters(noise(40), "auto")
+    stills = torch.arange(40)
+    assert position_matters(aligned_maps(40), stills, "auto")
+    assert not position_matters(free_maps(40), stills, "auto")
+    assert not position_matters(noise(40), stills, "auto")
 
 
-def test_auto_needs_enough_maps() -> None:
-    assert position_matters(aligned_maps(LEAST_MAPS), "auto")
-    assert not position_matters(aligned_maps(LEAST_MAPS - 1), "auto")
+def test_auto_needs_enough_stills_or_clips() -> None:
+    stills = torch.arange(2 * LEAST_MAPS)
+    assert position_matters(aligned_maps(LEAST_MAPS), stills[:LEAST_MAPS], "auto")
+    assert not position_matters(aligned_maps(LEAST_MAPS - 1), stills[: LEAST_MAPS - 1], "auto")
+    assert position_matters(aligned_maps(2 * LEAST_MAPS), stills // 2, "auto")
+    assert not position_matters(aligned_maps(2 * LEAST_MAPS), stills // 3, "auto")
 
 
 def test_the_user_may_decide() -> None:
-    assert position_matters(free_maps(3), "on")
-    assert not position_matters(aligned_maps(40), "off")
+    assert position_matters(free_maps(3), torch.zeros(3), "on")
+    assert not position_matters(aligned_maps(40), torch.arange(40), "off")
 
 
 def test_on_is_refused_where_the_spread_would_be_chance() -> None:
     with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 2"):
-        position_matters(free_maps(2), "on")
+        position_matters(free_maps(2), torch.arange(2), "on")
 
 
 def test_state_round_trip() -> None:
