@@ -40,6 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         runs = Path(folder) / "runs"
         fitted(runs, "connector", "ae", epochs=4, size="64")
+        fitted(runs, "conveyor", "subspace", size="128")
         fitted(runs, "washer")
         write_report(find_run(runs), load_registry(), progress=terminal_progress())
         parts = _parts()
@@ -55,6 +56,8 @@ def main() -> None:
                     _keep(page, arguments.output / "web-train-dark.jpg")
                 _cancel(page)
                 if theme == "light":
+                    _watch(page)
+                    _keep(page, arguments.output / "web-video-light.jpg")
                     _results(page)
                     _keep(page, arguments.output / "web-results-light.jpg")
                     page.get_by_role("tab", name="Help").click()
@@ -92,6 +95,17 @@ def _inspect(page: Page, parts: list[Path]) -> None:
     page.set_input_files("#ak-files input[type=file]", [str(path) for path in parts])
     page.locator("adkit-viewer[data-drawn]").wait_for()
     page.wait_for_timeout(1000)
+
+
+def _watch(page: Page) -> None:
+    """A clip in which something foreign rides by, at that time."""
+    (dataset,) = open_datasets("demo:conveyor", None, load_registry())
+    film = next(sample.frame.path for sample in dataset.samples("test") if sample.kind == "foreign_object")
+    page.get_by_role("tab", name="Inspect").click()
+    _choose(page, "Run", "demo:conveyor")
+    page.set_input_files("#ak-files input[type=file]", str(film))
+    page.locator(".ak-watched [data-seek]").first.click()
+    page.wait_for_timeout(2000)
 
 
 def _train(page: Page, theme: str) -> None:
