@@ -42,16 +42,25 @@ class Threshold:
     expected_rate: float  # mean of the false-alarm rate over draws of the normal data
     certain_rate: float  # with 95 % certainty the false-alarm rate is at most this
     unit: Unit = "image"  # what a false alarm is counted by
+    unit_s: float | None = None  # how long a clip lasts, on average of those that set it
+
+    @property
+    def alarm_every_s(self) -> float | None:
+        """Seconds of normal operation in which to expect one flagged clip; None for images."""
+        return None if self.unit_s is None else self.unit_s / self.expected_rate
 
     def promise(self) -> str:
         """The threshold in words."""
         rate = self.expected_rate
         often = f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
         return (
-            f"flags about {often} normal {self.unit}s ({rate_text(rate)}), "
+            f"flags about {often} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
             f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
             f"from {counted(self.count, 'out-of-sample normal score')}"
         )
+
+    def _in_time(self) -> str:
+        return "" if self.alarm_every_s is None else f", one in {duration_text(self.alarm_every_s)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +71,23 @@ class Rule:
     "certain": it is at most `level` with 95 % certainty.
     "usual": as "expected", or the strictest that the scores support: for when nobody asked for a rate.
     "percentile": `level` of the normal scores at hand lie above the threshold; a habit, not a promise.
+
+    `level` is a share of images or clips. With `hourly`, for clips only, it is false alarms in an hour of normal
+    operation, which `in_units` turns into a share.
     """
 
     kind: Literal["usual", "expected", "certain", "percentile"] = "usual"
-    level: float = USUAL_RATE  # a share, 0..1
+    level: float = USUAL_RATE
+    hourly: bool = False
 
     def __post_init__(self) -> None:
-        if not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
+        if self.hourly:
+            if not (math.isfinite(self.level) and self.level > 0):
+                raise PromiseError(
+                    f"{self.level:g} false alarms an hour were asked for; a promise needs more than none",
+                    hint="for example 6/h, one in ten minutes",
+                )
+        elif not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
             raise PromiseError(
                 f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either",
                 hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%",
@@ -77,13 +96,36 @@ class Rule:
     def __str__(self) -> str:
         if self.kind == "percentile":
             return f"percentile {100 * (1 - self.level):g} of the normal scores"
-        words = f"at most {100 * self.level:g}% false alarms"
+        rate = f"{self.level:g} false alarms an hour" if self.hourly else f"{100 * self.level:.3g}% false alarms"
+        words = f"at most {rate}"
         endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
         return words + endings.get(self.kind, " on average, or as few as the normal samples support")
 
+    def in_units(self, unit_s: float | None) -> Rule:
+        """The rule as a share of clips that last `unit_s` on average; None: of images, of which no hour is known.
+
+        Raises PromiseError for an hourly rate of images, or of more than one false alarm in each clip.
+        """
+        if not self.hourly:
+            return self
+        if unit_s is None:
+            raise PromiseError(
+                f"a rate of {self.level:g}/h counts hours of video, and these are still images",
+                hint="ask for a share of the images, such as 1%",
+            )
+        share = self.level * unit_s / 3600
+        if share >= 1:
+            raise PromiseError(
+                f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}",
+                hint="ask for fewer, or cut the clips",
+            )
+        return Rule(self.kind, share)
+
     @property
     def scores_needed(self) -> int:
-        """The least number of normal scores that supports it."""
+        """The least number of normal scores that supports it; its level must be a share."""
+        if self.hourly:
+            raise ValueError("how many scores an hourly rate needs depends on how long clips last")
         if self.kind == "expected":
             return math.ceil(1 / self.level - 1 - _SLACK)
         if self.kind == "certain":
@@ -106,8 +148,7 @@ class Rule:
         if count < self.scores_needed:
             raise PromiseError(
                 f"a promise of {self} needs at least {self.scores_needed:,} normal samples; there are {count:,}",
-                hint=f"add {counted(self.scores_needed - count, 'image')} of good parts, "
-                f"or ask for {self.supported(count)}",
+                hint=f"add {self.scores_needed - count:,} more, or ask for {self.supported(count)}",
             )
         if self.kind == "percentile":
             return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
@@ -115,6 +156,21 @@ class Rule:
             ranks = np.arange(1, count + 1)
             return int((_beta_quantile(ranks, count + 1 - ranks) <= self.level + _SLACK).sum())
         return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
+
+
+def parse_rule(text: str, *, certain: bool = False) -> Rule:
+    """A promise from "1%", "0.01" or, for clips, "6/h"; raises PromiseError for what is neither."""
+    kind: Literal["expected", "certain"] = "certain" if certain else "expected"
+    number, slash, unit = text.strip().partition("/")
+    if not slash:
+        return Rule(kind, parse_rate(text))
+    try:
+        level = float(number)
+    except ValueError:
+        level = math.nan
+    if unit.strip() not in ("h", "hour") or math.isnan(level):
+        raise PromiseError(f"{text!r} is not a rate", hint="write it as 1%, or for clips as 6/h")
+    return Rule(kind, level, hourly=True)
 
 
 def parse_rate(text: str) -> float:
@@ -146,6 +202,14 @@ def bound_text(rate: float) -> str:
     return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
 
 
+def duration_text(seconds: float) -> str:
+    """A length of time with about two digits: "12 s", "2.5 min", "10 min", "3.0 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    value, unit = (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")
+    return f"{value:.{0 if value >= 9.95 else 1}f} {unit}"
+
+
 def _two_digits(value: float) -> int:
     """The decimals that show two significant digits of the value."""
     return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
@@ -156,8 +220,10 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def threshold_from(normal_scores: ArrayLike, rule: Rule, unit: Unit = "image") -> Threshold:
-    """The threshold that the rule takes from out-of-sample scores of normal units.
+def threshold_from(
+    normal_scores: ArrayLike, rule: Rule, unit: Unit = "image", unit_s: float | None = None
+) -> Threshold:
+    """The threshold that the rule takes from out-of-sample scores of normal units; clips last `unit_s` on average.
 
     Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
@@ -173,7 +239,21 @@ def threshold_from(normal_scores: ArrayLike, rule: Rule, unit: Unit = "image") -
         expected_rate=rank / (count + 1),
         certain_rate=float(_beta_quantile(rank, count + 1 - rank)),
         unit=unit,
+        unit_s=unit_s,
     )
+
+
+def mean_length_s(clips: Sequence[str], times_s: ArrayLike) -> float | None:
+    """How long a clip lasts, on average, from each frame's clip and time; None for stills, which last no time."""
+    names, numbers = np.unique(np.asarray(clips), return_inverse=True)
+    if len(names) == len(numbers):
+        return None
+    times, counts = np.asarray(times_s, dtype=np.float64), np.bincount(numbers)
+    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(first, numbers, times)
+    np.maximum.at(last, numbers, times)
+    # The last frame is shown as long as those before it.
+    return float(np.mean((last - first) * counts / np.maximum(counts - 1, 1)))
 
 
 def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], Unit]:

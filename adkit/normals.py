@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adkit.calibration import Unit, counted
+from adkit.calibration import Unit, counted, mean_length_s
 from adkit.clips import cut_into, thinned
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
@@ -33,6 +33,11 @@ class FreshNormals:
     def count(self) -> int:
         """How many images or clips there are."""
         return len({sample.clip for sample in self.samples})
+
+    @property
+    def unit_s(self) -> float | None:
+        """How long the clips last, on average; None for images."""
+        return mean_length_s([one.clip for one in self.samples], [one.time_s for one in self.samples])
 
     def notes(self) -> list[str]:
         """What was left out and why, in sentences."""

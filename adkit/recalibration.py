@@ -75,6 +75,7 @@ def recalibrate(
     if keep and not normal:
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     if not normal:
+        rule = rule.in_units(record.threshold.unit_s)
         predictions, seen = run.calibration(), run.seen()
         source, data, fingerprint = (
             record.calibration.source,
@@ -87,6 +88,7 @@ def recalibrate(
         avoided = {*seen.training.values(), *(seen.calibration.values() if keep else ())}
         fresh = fresh_normals(normal, avoided, record)
         kept = run.calibration() if keep else None
+        rule = rule.in_units(fresh.unit_s)
         rule.rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
         judge = open_judge(run, registry, device=device)
         predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())

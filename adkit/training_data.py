@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adkit.batches import FrameBatches
-from adkit.calibration import Rule, counted
+from adkit.calibration import Rule, counted, mean_length_s
 from adkit.clips import are_stills, cut, spacing, thinned
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress
@@ -41,6 +41,7 @@ class TrainingData:
     stills: bool  # each sample is a clip of its own
     every: int  # of each clip's frames, one in so many was taken
     piece_s: float | None  # long clips were cut into pieces of about so many seconds
+    rule: Rule  # for the threshold, as a share of stills or clips
 
     @property
     def fingerprint(self) -> str:
@@ -93,14 +94,15 @@ def training_data(
         samples, copies = _without_copies(samples, hashes, taken)
         _require_enough(samples, skipped, copies, dataset, method, method_class, few)
         try:
+            own = rule.in_units(mean_length_s([one.clip for one in samples], [one.time_s for one in samples]))
             if few is None:
-                learned, held_out = _split(samples, method, method_class, rule, seed)
+                learned, held_out = _split(samples, method, method_class, own, seed)
             else:
-                learned, held_out = _split_few(samples, rule, seed, few)
+                learned, held_out = _split_few(samples, own, seed, few)
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, piece_s))
+        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, piece_s, own))
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from adkit import __version__
 from adkit.batches import FrameBatches, OnBad
-from adkit.calibration import Rule, Threshold, p_values, threshold_from, unit_scores
+from adkit.calibration import Rule, Threshold, mean_length_s, p_values, threshold_from, unit_scores
 from adkit.clips import are_stills
 from adkit.errors import AdkitError, OptionError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
@@ -190,7 +190,7 @@ def _learn(
         calibration_record(
             answers,
             scorer,
-            request.rule,
+            one.rule,
             smoothing_s=request.smoothing_s,
             source=one.calibration_source,
             leave_one_out=not one.held_out,
@@ -301,7 +301,8 @@ def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.f
     """The run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
     predictions = run.calibration()
     scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
-    return scores, threshold_from(scores, run.record.calibration.rule, unit)
+    length_s = _unit_length_s(predictions)
+    return scores, threshold_from(scores, run.record.calibration.rule, unit, length_s)
 
 
 def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -328,11 +329,12 @@ def calibration_record(
     one highest pixel: a single pixel's noise would else decide how much of every defect is outlined.
     """
     scores, unit = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
+    length_s = _unit_length_s(predictions)
     pixel_threshold = None
     if predictions.maps is not None:
         pixels = predictions.maps.reshape(len(predictions.maps), -1)
         highest, unit = unit_scores(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), predictions.clips)
-        pixel_threshold = threshold_from(highest, rule, unit)
+        pixel_threshold = threshold_from(highest, rule, unit, length_s)
     return CalibrationRecord(
         created=datetime.now(UTC),
         source=source,
@@ -340,7 +342,7 @@ def calibration_record(
         data=data,
         data_hash=fingerprint,
         rule=rule,
-        threshold=threshold_from(scores, rule, unit),
+        threshold=threshold_from(scores, rule, unit, length_s),
         pixel_threshold=pixel_threshold,
     )
 
@@ -453,6 +455,11 @@ def predict_all(
             parts.append(to_predictions(batch.ids, batch.clips, stream(batch), times))
             advance(len(batch))
     return join_predictions(parts)
+
+
+def _unit_length_s(predictions: Predictions) -> float | None:
+    """How long the clips last; None for stills."""
+    return None if predictions.times_s is None else mean_length_s(predictions.clips, predictions.times_s)
 
 
 def _times_s(samples: Sequence[Sample]) -> NDArray[np.float64] | None:

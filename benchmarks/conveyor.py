@@ -65,7 +65,7 @@ def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, floa
     started = time.perf_counter()
     run = fit(FitRequest(name, dataset, root / "runs", options), registry, terminal_progress())
     minutes = (time.perf_counter() - started) / 60
-    rule = Rule("expected", SECONDS / 60 / MINUTES)
+    rule = Rule("expected", 60 / MINUTES, hourly=True)
     calibrated = recalibrate(
         run, registry, [str(root / "more" / "train" / "normal")], rule=rule, progress=terminal_progress()
     )

@@ -18,8 +18,11 @@ from adkit.calibration import (
     Threshold,
     bound_text,
     counted,
+    duration_text,
+    mean_length_s,
     p_values,
     parse_rate,
+    parse_rule,
     rate_text,
     threshold_from,
     unit_scores,
@@ -174,7 +177,7 @@ def test_one_is_no_plural() -> None:
     assert found == ["0 images", "1 image", "2 images", "1,200 images"]
     with pytest.raises(PromiseError) as caught:
         Rule("expected", 0.01).rank(98)
-    assert caught.value.hint == "add 1 image of good parts, or ask for 1.1%"
+    assert caught.value.hint == "add 1 more, or ask for 1.1%"
 
 
 def test_without_scores_there_is_no_threshold() -> None:
@@ -454,10 +457,10 @@ def test_a_refusal_names_what_is_needed_and_what_there_is() -> None:
     assert caught.value.message == (
         "a promise of at most 1% false alarms on average needs at least 99 normal samples; there are 93"
     )
-    assert caught.value.hint == "add 6 images of good parts, or ask for 1.1%"
+    assert caught.value.hint == "add 6 more, or ask for 1.1%"
     with pytest.raises(PromiseError, match="with 95% certainty needs at least 299 normal samples; there are 59") as why:
         threshold_from(np.arange(59), Rule("certain", 0.01))
-    assert why.value.hint == "add 240 images of good parts, or ask for 5%"
+    assert why.value.hint == "add 240 more, or ask for 5%"
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.01, 1.5, math.nan, math.inf, 1e-320])
@@ -558,4 +561,69 @@ def test_stills_are_units_as_they_are() -> None:
 
 
 def test_the_promise_names_the_unit() -> None:
-    assert "normal clips (50.00%)" in threshold_from([1.0], Rule(), "clip").promise()
+    assert "normal clips (50.00%), with" in threshold_from([1.0], Rule(), "clip").promise()
+
+
+# Hours of video.
+
+
+def test_a_clip_lasts_until_its_last_frame_ends() -> None:
+    # Two frames a second for two seconds; four a second for one; a single frame says nothing.
+    clips = ["a"] * 4 + ["b"] * 4 + ["c"]
+    times_s = [0, 0.5, 1, 1.5, 10, 10.25, 10.5, 10.75, 0]
+    assert mean_length_s(clips, times_s) == pytest.approx((2 + 1 + 0) / 3)
+    assert mean_length_s(["a", "b"], [0, 0]) is None
+
+
+def test_the_promise_of_clips_is_told_in_time() -> None:
+    threshold = threshold_from(np.arange(49.0), Rule(), "clip", 12.0)
+    assert threshold.alarm_every_s == pytest.approx(600)
+    assert "flags about 1 in 50 normal clips (2.00%), one in 10 min, with" in threshold.promise()
+    assert threshold_from(np.arange(49.0), Rule()).alarm_every_s is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "3 s"), (89.4, "89 s"), (90, "1.5 min"), (594, "9.9 min"), (600, "10 min"), (5400, "1.5 h"), (36000, "10 h")],
+)
+def test_a_length_of_time_in_words(seconds: float, words: str) -> None:
+    assert duration_text(seconds) == words
+
+
+def test_an_hourly_rate_is_a_share_of_clips() -> None:
+    rule = parse_rule("6/h")
+    assert rule == Rule("expected", 6, hourly=True)
+    assert rule.in_units(12.0) == Rule("expected", 0.02)
+    assert rule.in_units(12.0).rank(49) == 1
+    assert parse_rule(" 0.5 / hour ", certain=True) == Rule("certain", 0.5, hourly=True)
+    assert str(rule) == "at most 6 false alarms an hour on average"
+    assert parse_rule("1%") == Rule("expected", 0.01)
+    assert Rule("certain", 0.05).in_units(None) == Rule("certain", 0.05)
+
+
+def test_an_hourly_rate_of_still_images_is_refused() -> None:
+    with pytest.raises(PromiseError, match="6/h counts hours of video, and these are still images"):
+        parse_rule("6/h").in_units(None)
+
+
+def test_more_than_one_false_alarm_in_each_clip_is_refused() -> None:
+    with pytest.raises(PromiseError, match="300/h is at least one false alarm in each clip, which last 12 s"):
+        parse_rule("300/h").in_units(12.0)
+
+
+@pytest.mark.parametrize("text", ["6/min", "x/h", "/h", "6/", "nan/h"])
+def test_what_is_no_hourly_rate_is_refused(text: str) -> None:
+    with pytest.raises(PromiseError, match="is not a rate") as caught:
+        parse_rule(text)
+    assert "6/h" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["0/h", "-1/h", "inf/h"])
+def test_no_false_alarm_in_any_hour_cannot_be_promised(text: str) -> None:
+    with pytest.raises(PromiseError, match="false alarms an hour were asked for"):
+        parse_rule(text)
+
+
+def test_an_hourly_rule_must_be_turned_into_a_share_first() -> None:
+    with pytest.raises(ValueError, match="how long clips last"):
+        parse_rule("6/h").rank(99)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from adkit.audit import audit
-from adkit.errors import DatasetError
+from adkit.calibration import parse_rule
+from adkit.errors import DatasetError, PromiseError
 from adkit.normals import fresh_normals
 from adkit.recalibration import recalibrate
 from adkit.registry import Registry
@@ -69,6 +70,19 @@ def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path
     changed = recalibrate(run, registry, [str(later)], device="cpu")
     assert (changed.run.record.threshold.count, changed.run.record.threshold.unit) == (20, "clip")
     assert changed.run.record.calibration.source == "20 further normal clips"
+
+
+def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry: Registry, tmp_path: Path) -> None:
+    assert run.record.threshold.unit_s == pytest.approx(1.0, abs=0.05)
+    later = str(film(tmp_path / "later.mp4", 300))
+    with pytest.raises(
+        PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal samples"
+    ):
+        recalibrate(run, registry, [later], rule=parse_rule("60/h"))
+    found = recalibrate(run, registry, [later], rule=parse_rule("600/h"))
+    assert not found.run.record.calibration.rule.hourly
+    assert found.run.record.threshold.rank == 1
+    assert "one in" in found.run.record.threshold.promise()
 
 
 def test_streams_and_images_are_refused(run: Run, tmp_path: Path) -> None:

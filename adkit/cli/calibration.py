@@ -24,16 +24,15 @@ def print_threshold(record: RunRecord) -> None:
     calibration, threshold = record.calibration, record.threshold
     typer.echo(f"  threshold {threshold.value:.4f}: {threshold.promise()}")
     typer.echo(f"  set for {calibration.rule} by {calibration.source}")
-    if threshold.expected_rate > MANY_FALSE_ALARMS:
+    if threshold.expected_rate > MANY_FALSE_ALARMS and threshold.unit == "image":
         typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
     wanted = Rule().scores_wanted
     if calibration.rule.kind == "usual" and threshold.count < wanted:
-        advice = (
-            "adkit calibrate RUN --normal DIR --keep adds them"
-            if threshold.unit == "image"
-            else "fit again with more clips"
+        typer.secho(
+            f"  a promise of {Rule().level:.0%} needs {wanted} such scores: "
+            "adkit calibrate RUN --normal DIR --keep adds them",
+            fg="yellow",
         )
-        typer.secho(f"  a promise of {Rule().level:.0%} needs {wanted} such scores: {advice}", fg="yellow")
 
 
 def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:

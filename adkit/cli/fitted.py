@@ -91,6 +91,7 @@ def _row(run: Run) -> dict[str, object]:
         "threshold": record.threshold.value,
         "expected_false_alarm_rate": record.threshold.expected_rate,
         "certain_false_alarm_rate": record.threshold.certain_rate,
+        "seconds_to_a_false_alarm": record.threshold.alarm_every_s,
         "fit_s": record.timings_s["fit"],
         "calibrate_s": record.timings_s["calibrate"],
     }

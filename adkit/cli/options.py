@@ -54,7 +54,8 @@ MaxFalseAlarmsOption = Annotated[
     typer.Option(
         "--max-false-alarms",
         metavar="RATE",
-        help="The share of good parts that may be flagged, such as 1%; refused where the good images are too few.",
+        help="The share of good parts that may be flagged, such as 1%; for videos also how often, such as 6/h. Refused "
+        "where the good images or clips are too few.",
         show_default="1%, or as few as the images support; calibrate: the rule that the run has",
     ),
 ]
@@ -86,7 +87,7 @@ HeatmapsOption = Annotated[
 
 def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float | None) -> Rule | None:
     """The rule that the options ask for, None when they ask for none; raises AdkitError for contradictions."""
-    from adkit.calibration import Rule, parse_rate
+    from adkit.calibration import Rule, parse_rule
     from adkit.errors import OptionError
 
     if percentile is not None:
@@ -102,4 +103,4 @@ def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float |
         if certain:
             raise OptionError("--certain says nothing without a rate", hint="add --max-false-alarms 5%")
         return None
-    return Rule("certain" if certain else "expected", parse_rate(max_false_alarms))
+    return parse_rule(max_false_alarms, certain=certain)

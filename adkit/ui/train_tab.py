@@ -81,7 +81,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> TrainTab:
                 rate = gr.Textbox(
                     label="False alarms that are allowed",
                     placeholder="1%",
-                    info="of good parts; empty: 1%, or as few as the images support",
+                    info="of good parts; of videos also 6/h; empty: 1%, or as few as the images support",
                     scale=3,
                 )
                 certain = gr.Checkbox(label="with 95 % certainty", info="needs more images", scale=2)
@@ -153,7 +153,7 @@ def _begin(
     values: Sequence[object],
 ) -> None:
     """Queues a training after everything that can be refused was looked at."""
-    from adkit.calibration import parse_rate
+    from adkit.calibration import parse_rule
     from adkit.workflows import check_settings
 
     settings, registry = judges.settings, judges.registry
@@ -164,7 +164,7 @@ def _begin(
     check_settings(method, options, None, settings.device, registry)
     rate = rate.strip()
     if rate:
-        parse_rate(rate)
+        parse_rule(rate)
     elif certain:
         raise OptionError("certainty says nothing without a rate", hint="fill in the false alarms: 5%")
     if seed < 0:

@@ -115,7 +115,7 @@ def test_fit_keeps_the_promise_that_was_asked_for(options: list[str], rule: Rule
     ("method", "options", "needed", "hint"),
     [
         ("grey", ["0.1%"], "needs 999 normal samples held out", "take 1998 images of good parts, or ask for 3.9%"),
-        ("grey_without_one", ["0.1%"], "needs at least 999 normal samples; there are 50", "add 949 images"),
+        ("grey_without_one", ["0.1%"], "needs at least 999 normal samples; there are 50", "add 949 more"),
         ("grey_without_one", ["5%", "--certain"], "needs at least 59 normal samples; there are 50", "or ask for 5.9%"),
     ],
 )
@@ -293,7 +293,7 @@ def test_calibrate_refuses_contradictions_in_two_lines(
         (["--keep"], "calibrate was given neither images nor a rate", "add --normal DIR"),
         (["-n", "{more}", "--max-false-alarms", "0.1%"], "needs at least 999 normal samples; there are 120", "add 879"),
         (["-n", "{more}", "--max-false-alarms", "1%", "--certain"], "needs at least 299 normal samples", "2.5%"),
-        (["--max-false-alarms", "1%"], "needs at least 99 normal samples; there are 10", "add 89 images"),
+        (["--max-false-alarms", "1%"], "needs at least 99 normal samples; there are 10", "add 89 more"),
         (["-n", "{learned}/*.png", "--keep"], "the run has seen all 50 images", "taken later"),
         (["-n", "{more}/nothing"], "there is no file", "give images"),
         (["-n", "{more}", "--device", "tpu"], "no device 'tpu'", "cpu"),

@@ -85,6 +85,7 @@ def _row(result: Recalibration) -> dict[str, object]:
         "threshold_before": result.before.value,
         "expected_false_alarm_rate": record.threshold.expected_rate,
         "certain_false_alarm_rate": record.threshold.certain_rate,
+        "seconds_to_a_false_alarm": record.threshold.alarm_every_s,
         "normal_scores": record.threshold.count,
         "unit": record.threshold.unit,
         "rule": str(record.calibration.rule),
