@@ -102,22 +102,23 @@ class Rule:
         return words + endings.get(self.kind, " on average, or as few as the normal samples support")
 
     def in_units(self, unit_s: float | None) -> Rule:
-        """The rule as a share of clips that last `unit_s` on average; None: of images, of which no hour is known.
+        """The rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
 
-        Raises PromiseError for an hourly rate of images, or of more than one false alarm in each clip.
+        Raises PromiseError for an hourly rate where that is not known, or of more than one false alarm in each clip.
         """
         if not self.hourly:
             return self
         if unit_s is None:
             raise PromiseError(
-                f"a rate of {self.level:g}/h counts hours of video, and these are still images",
-                hint="ask for a share of the images, such as 1%",
+                f"a rate of {self.level:g}/h counts hours, and how long these last is not known: "
+                "they are still images, or frames without times",
+                hint="ask for a share of them, such as 1%",
             )
         share = self.level * unit_s / 3600
         if share >= 1:
             raise PromiseError(
                 f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}",
-                hint="ask for fewer, or cut the clips",
+                hint="ask for fewer",
             )
         return Rule(self.kind, share)
 
@@ -225,13 +226,14 @@ def threshold_from(
 ) -> Threshold:
     """The threshold that the rule takes from out-of-sample scores of normal units; clips last `unit_s` on average.
 
+    Of clips a false alarm is a flagged one, however many alarms there are in it.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
     scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
     count = len(scores)
     if count == 0:
         raise ValueError("a threshold needs at least one normal score")
-    rank = rule.rank(count)
+    rank = rule.in_units(unit_s).rank(count)
     return Threshold(
         value=float(scores[rank - 1]),
         rank=rank,
@@ -243,17 +245,22 @@ def threshold_from(
     )
 
 
-def mean_length_s(clips: Sequence[str], times_s: ArrayLike) -> float | None:
-    """How long a clip lasts, on average, from each frame's clip and time; None for stills, which last no time."""
-    names, numbers = np.unique(np.asarray(clips), return_inverse=True)
-    if len(names) == len(numbers):
-        return None
-    times, counts = np.asarray(times_s, dtype=np.float64), np.bincount(numbers)
-    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    np.minimum.at(first, numbers, times)
-    np.maximum.at(last, numbers, times)
-    # The last frame is shown as long as those before it.
-    return float(np.mean((last - first) * counts / np.maximum(counts - 1, 1)))
+def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
+    """How long a clip lasts, on average, from each frame's clip and time.
+
+    None where that is not known: for stills, and where a frame of a clip has no time.
+    """
+    members: dict[str, list[float | None]] = {}
+    for clip, time_s in zip(clips, times_s, strict=True):
+        members.setdefault(clip, []).append(time_s)
+    lengths = []
+    for times in members.values():
+        known = [time_s for time_s in times if time_s is not None]
+        if len(known) < len(times):
+            return None
+        if len(known) > 1:  # the last frame is shown as long as those before it
+            lengths.append((max(known) - min(known)) * len(known) / (len(known) - 1))
+    return float(np.mean(lengths)) if lengths and max(lengths) > 0 else None
 
 
 def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], Unit]:

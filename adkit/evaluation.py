@@ -146,7 +146,11 @@ class Evaluation:
             "method": record.method,
             "dataset": record.dataset,
             "scorer": self.scorer,
-            "threshold": {**asdict(self.threshold), "promise": self.threshold.promise()},
+            "threshold": {
+                **asdict(self.threshold),
+                "seconds_to_a_false_alarm": self.threshold.alarm_every_s,
+                "promise": self.threshold.promise(),
+            },
             "samples": len(self.samples),
             "unreadable": self.unreadable,
             "seen": self.seen,

@@ -36,8 +36,8 @@ class FreshNormals:
 
     @property
     def unit_s(self) -> float | None:
-        """How long the clips last, on average; None for images."""
-        return mean_length_s([one.clip for one in self.samples], [one.time_s for one in self.samples])
+        """How long the clips last, on average; None for images, or where it is not known."""
+        return mean_length_s([one.clip for one in self.samples], [one.timestamp_s for one in self.samples])
 
     def notes(self) -> list[str]:
         """What was left out and why, in sentences."""

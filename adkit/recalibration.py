@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from adkit.answers import join_predictions
 from adkit.audit import LEVEL
 from adkit.calibration import Rule, Threshold, counted, unit_scores
 from adkit.errors import OptionError, PromiseError
@@ -18,7 +19,6 @@ from adkit.statistics import Drift, drift_test
 from adkit.workflows import (
     calibrating_scores,
     calibration_record,
-    join_predictions,
     open_judge,
     open_scorer,
     sample_scores,
@@ -75,8 +75,7 @@ def recalibrate(
     if keep and not normal:
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     if not normal:
-        rule = rule.in_units(record.threshold.unit_s)
-        predictions, seen = run.calibration(), run.seen()
+        predictions, seen, unit_s = run.calibration(), run.seen(), record.threshold.unit_s
         source, data, fingerprint = (
             record.calibration.source,
             record.calibration.data,
@@ -88,8 +87,8 @@ def recalibrate(
         avoided = {*seen.training.values(), *(seen.calibration.values() if keep else ())}
         fresh = fresh_normals(normal, avoided, record)
         kept = run.calibration() if keep else None
-        rule = rule.in_units(fresh.unit_s)
-        rule.rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
+        unit_s = _mean_of_both(fresh, record.threshold) if keep else fresh.unit_s
+        rule.in_units(unit_s).rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
         judge = open_judge(run, registry, device=device)
         predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
         new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer, record.smoothing_s), predictions.clips)
@@ -118,6 +117,7 @@ def recalibrate(
         predictions,
         scorer,
         rule,
+        unit_s=unit_s,
         smoothing_s=record.smoothing_s,
         source=source,
         leave_one_out=record.calibration.leave_one_out and (keep or not normal),
@@ -126,6 +126,13 @@ def recalibrate(
     )
     changed = recalibrated(run, described, predictions, seen)
     return Recalibration(changed, record.threshold, fresh, *calibrating_scores(changed, registry), drift)
+
+
+def _mean_of_both(fresh: FreshNormals, before: Threshold) -> float | None:
+    """How long clips last, on average of the new ones and of those that set the threshold before."""
+    if fresh.unit_s is None or before.unit_s is None:
+        return None
+    return (fresh.unit_s * fresh.count + before.unit_s * before.count) / (fresh.count + before.count)
 
 
 def _moved(drift: Drift, leave_one_out: bool) -> str:

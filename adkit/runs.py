@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 5
+FORMAT = 6
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"

@@ -41,7 +41,7 @@ class TrainingData:
     stills: bool  # each sample is a clip of its own
     every: int  # of each clip's frames, one in so many was taken
     piece_s: float | None  # long clips were cut into pieces of about so many seconds
-    rule: Rule  # for the threshold, as a share of stills or clips
+    unit_s: float | None  # how long the clips last on average, as far as that is known
 
     @property
     def fingerprint(self) -> str:
@@ -88,13 +88,15 @@ def training_data(
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
         stills, step = are_stills(samples), every or spacing(samples, temporal=method_class.temporal)
-        samples, piece_s = cut(thinned(samples, step))
+        samples = thinned(samples, step)
         samples, skipped = _readable(samples, progress) if skip_bad else (samples, [])
         hashes = content_hashes(samples)
         samples, copies = _without_copies(samples, hashes, taken)
+        samples, piece_s = cut(samples)
+        unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
         _require_enough(samples, skipped, copies, dataset, method, method_class, few)
         try:
-            own = rule.in_units(mean_length_s([one.clip for one in samples], [one.time_s for one in samples]))
+            own = rule.in_units(unit_s)
             if few is None:
                 learned, held_out = _split(samples, method, method_class, own, seed)
             else:
@@ -102,7 +104,7 @@ def training_data(
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, piece_s, own))
+        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, piece_s, unit_s))
     return found
 
 
@@ -204,6 +206,7 @@ def _without_copies(
             continue
         if UNREADABLE not in contents:
             taken.add(contents)
+        taken.update((content,) for content in contents if content != UNREADABLE)  # a still may copy a clip's frame
         kept += frames
     return kept, copies
 
@@ -254,7 +257,7 @@ def _split(samples: list[Sample], method: str, method_class: type[Method[Any]], 
         raise PromiseError(
             f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
             f"{method} can spare {most} of {len(clips)}",
-            hint=f"take {total} images of good parts, or ask for {rule.supported(most)}",
+            hint=f"take {total:,} in all, or ask for {rule.supported(most)}",
         )
     count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
     if rule.scores_wanted > most:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit import __version__
+from adkit.answers import Answers, to_predictions
 from adkit.batches import FrameBatches, OnBad
-from adkit.calibration import Rule, Threshold, mean_length_s, p_values, threshold_from, unit_scores
+from adkit.calibration import Rule, Threshold, p_values, threshold_from, unit_scores
 from adkit.clips import are_stills
 from adkit.errors import AdkitError, OptionError, RunError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
@@ -190,7 +191,8 @@ def _learn(
         calibration_record(
             answers,
             scorer,
-            one.rule,
+            request.rule,
+            unit_s=one.unit_s,
             smoothing_s=request.smoothing_s,
             source=one.calibration_source,
             leave_one_out=not one.held_out,
@@ -301,8 +303,7 @@ def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.f
     """The run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
     predictions = run.calibration()
     scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
-    length_s = _unit_length_s(predictions)
-    return scores, threshold_from(scores, run.record.calibration.rule, unit, length_s)
+    return scores, threshold_from(scores, run.record.calibration.rule, unit, run.record.threshold.unit_s)
 
 
 def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -316,6 +317,7 @@ def calibration_record(
     scorer: Scorer[Any] | None,
     rule: Rule,
     *,
+    unit_s: float | None,
     smoothing_s: float,
     source: str,
     leave_one_out: bool,
@@ -324,17 +326,18 @@ def calibration_record(
 ) -> CalibrationRecord:
     """The thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
 
+    `unit_s` is how long their clips last on average, None where that is not known.
+
     The pixel threshold is the map value that more than a thousandth of a picture exceeds in that share of normal
     *pictures* only. The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the
     one highest pixel: a single pixel's noise would else decide how much of every defect is outlined.
     """
     scores, unit = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
-    length_s = _unit_length_s(predictions)
     pixel_threshold = None
     if predictions.maps is not None:
         pixels = predictions.maps.reshape(len(predictions.maps), -1)
         highest, unit = unit_scores(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), predictions.clips)
-        pixel_threshold = threshold_from(highest, rule, unit, length_s)
+        pixel_threshold = threshold_from(highest, rule, unit, unit_s)
     return CalibrationRecord(
         created=datetime.now(UTC),
         source=source,
@@ -342,7 +345,7 @@ def calibration_record(
         data=data,
         data_hash=fingerprint,
         rule=rule,
-        threshold=threshold_from(scores, rule, unit, length_s),
+        threshold=threshold_from(scores, rule, unit, unit_s),
         pixel_threshold=pixel_threshold,
     )
 
@@ -381,45 +384,6 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
     return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
-def to_predictions(
-    ids: tuple[str, ...],
-    clips: tuple[str, ...],
-    prediction: Prediction,
-    times_s: NDArray[np.float64] | None = None,
-) -> Predictions:
-    """A method's answer for the samples of these ids, clips and times, as it is stored.
-
-    Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
-    """
-    if len(prediction) != len(ids):
-        raise ValueError(f"the method answered for {len(prediction)} of {len(ids)} samples")
-
-    def checked(name: str, tensor: Tensor | None) -> NDArray[np.float32] | None:
-        if tensor is None:
-            return None
-        values = tensor.detach().cpu().numpy()
-        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-        if not finite.all():
-            raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
-        return values
-
-    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores), times_s)
-
-
-def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of several parts as one; raises ValueError when only some of them have maps, scores or times."""
-
-    def join(name: str) -> NDArray[Any] | None:
-        found = [values for part in parts if (values := getattr(part, name)) is not None]
-        if found and len(found) < len(parts):
-            raise ValueError(f"the method gave {name} for some batches only")
-        return np.concatenate(found) if found else None
-
-    ids = tuple(sample_id for part in parts for sample_id in part.ids)
-    clips = tuple(clip for part in parts for clip in part.clips)
-    return Predictions(ids, clips, join("maps"), join("scores"), join("times_s"))
-
-
 def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: Progress) -> list[Predictions]:
     """For each category, results on normal data as if the method had not learned from it."""
     if data[0].held_out:
@@ -447,19 +411,14 @@ def predict_all(
     on_bad: Callable[[Sample, AdkitError], None] | None = None,
 ) -> Predictions:
     """The method's answers for all samples that can be read, in their order."""
-    parts, stream = [], method.stream()
+    answers, stream = Answers(len(samples)), method.stream()
     times_s = None if are_stills(samples) else {sample.id: sample.time_s for sample in samples}
     with progress.task(label, len(samples)) as advance:
         for batch in FrameBatches(samples, method.frame_size, window=method.window, on_bad=on_bad):
             times = None if times_s is None else np.array([times_s[sample_id] for sample_id in batch.ids])
-            parts.append(to_predictions(batch.ids, batch.clips, stream(batch), times))
+            answers.add(to_predictions(batch.ids, batch.clips, stream(batch), times))
             advance(len(batch))
-    return join_predictions(parts)
-
-
-def _unit_length_s(predictions: Predictions) -> float | None:
-    """How long the clips last; None for stills."""
-    return None if predictions.times_s is None else mean_length_s(predictions.clips, predictions.times_s)
+    return answers.together()
 
 
 def _times_s(samples: Sequence[Sample]) -> NDArray[np.float64] | None:

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from _setting import heading
-from scipy.stats import chi2
+from scipy.stats import binomtest
 
-from adkit.calibration import CERTAINTY, Rule
+from adkit.calibration import CERTAINTY, Rule, duration_text
 from adkit.cli.terminal import terminal_progress
 from adkit.evaluation import Evaluation, evaluate
 from adkit.options import split_assignments
@@ -76,13 +76,15 @@ def _print(spec: str, found: Evaluation, minutes: float) -> None:
     of_clips = found.clips
     assert of_clips is not None
     normal = [row for row in of_clips.rows if not row.anomalous_frames]
-    watched = len(normal) * SECONDS / 60
-    alarms = sum(row.false_alarms for row in normal)
-    low, high = _poisson_interval(alarms)
-    print(f"### {spec}\n\nlearned in {minutes:.1f} min; {found.threshold.count} clips set the threshold. ", end="")
-    print(f"Normal clips flagged: {sum(row.called_anomalous for row in normal)} of {len(normal)}. ", end="")
-    print(f"False alarms in {watched:.0f} normal minutes: {alarms}, one in ", end="")
-    print(f"{watched / max(alarms, 1):.0f} min ({watched / high:.0f} to {_span(watched, low)} min)\n")
+    minutes_watched = len(normal) * SECONDS / 60
+    flagged = sum(row.called_anomalous for row in normal)
+    rates = binomtest(flagged, len(normal)).proportion_ci(CERTAINTY, method="exact")
+    print(f"### {spec}\n\nlearned in {minutes:.1f} min; {found.threshold.count} clips set the threshold: ", end="")
+    print(
+        f"{found.threshold.promise()}. Of {len(normal)} new normal clips ({minutes_watched:.0f} min) {flagged} ", end=""
+    )
+    print(f"were flagged: {_often(flagged / len(normal))} ({_often(rates.high)} to {_often(rates.low)}); ", end="")
+    print(f"alarms in them: {sum(row.false_alarms for row in normal)}\n")
     print("| kind | events found | AUROC of frames, mean of its clips |")
     print("|---|---|---|")
     for kind in KINDS:
@@ -93,15 +95,9 @@ def _print(spec: str, found: Evaluation, minutes: float) -> None:
     print(flush=True)
 
 
-def _poisson_interval(count: int) -> tuple[float, float]:
-    """Where the mean of a Poisson count lies, exact, with 95 % certainty (Garwood, 1936)."""
-    rest = (1 - CERTAINTY) / 2
-    low = float(chi2.ppf(rest, 2 * count)) / 2 if count else 0.0
-    return low, float(chi2.ppf(1 - rest, 2 * count + 2)) / 2
-
-
-def _span(minutes: float, low: float) -> str:
-    return f"{minutes / low:.0f}" if low else "any number of"
+def _often(share: float) -> str:
+    """How often that share of the clips is, in time."""
+    return f"one in {duration_text(SECONDS / share)}" if share else "none"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from _setting import data_root, heading
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from adkit.answers import to_predictions
 from adkit.batches import FrameBatches
 from adkit.cli.terminal import terminal_progress
 from adkit.interfaces import Dataset, Method
@@ -31,7 +32,7 @@ from adkit.registry import load_registry
 from adkit.smoothing import SMOOTHING_S, smoothed
 from adkit.sources import open_datasets
 from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
-from adkit.workflows import FitRequest, fit, open_judge, open_scorer, raw_scores, to_predictions
+from adkit.workflows import FitRequest, fit, open_judge, open_scorer, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
 KEPT_EVERY = 4

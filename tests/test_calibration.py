@@ -571,8 +571,16 @@ def test_a_clip_lasts_until_its_last_frame_ends() -> None:
     # Two frames a second for two seconds; four a second for one; a single frame says nothing.
     clips = ["a"] * 4 + ["b"] * 4 + ["c"]
     times_s = [0, 0.5, 1, 1.5, 10, 10.25, 10.5, 10.75, 0]
-    assert mean_length_s(clips, times_s) == pytest.approx((2 + 1 + 0) / 3)
-    assert mean_length_s(["a", "b"], [0, 0]) is None
+    assert mean_length_s(clips, times_s) == pytest.approx((2 + 1) / 2)
+
+
+@pytest.mark.parametrize(
+    ("clips", "times_s"),
+    [("ab", [0, 0]), ("aabb", [0, 1, None, None]), ("aabb", [3, 3, 4, 4]), ("", [])],
+    ids=["stills", "frames without times", "times that stand still", "nothing"],
+)
+def test_how_long_clips_last_may_be_unknown(clips: str, times_s: list[float | None]) -> None:
+    assert mean_length_s(list(clips), times_s) is None
 
 
 def test_the_promise_of_clips_is_told_in_time() -> None:
@@ -602,7 +610,7 @@ def test_an_hourly_rate_is_a_share_of_clips() -> None:
 
 
 def test_an_hourly_rate_of_still_images_is_refused() -> None:
-    with pytest.raises(PromiseError, match="6/h counts hours of video, and these are still images"):
+    with pytest.raises(PromiseError, match="how long these last is not known: they are still images"):
         parse_rule("6/h").in_units(None)
 
 

@@ -35,7 +35,7 @@ LAYERS = (
         "overlay",
         "truth",
     ),
-    ("clips", "resampling"),
+    ("clips", "resampling", "answers"),
     ("training_data", "unfinished", "contact_sheet"),
     ("workflows",),
     ("watching",),

@@ -13,7 +13,9 @@ from adkit.errors import DatasetError, PromiseError
 from adkit.normals import fresh_normals
 from adkit.recalibration import recalibrate
 from adkit.registry import Registry
-from adkit.runs import Run
+from adkit.runs import Run, open_run
+from adkit.spans import VideoSpans, parse_spans
+from adkit.workflows import FitRequest, fit
 from tests.greys import paint
 from tests.watched import film, film_registry, fit_film
 
@@ -73,16 +75,36 @@ def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path
 
 
 def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry: Registry, tmp_path: Path) -> None:
-    assert run.record.threshold.unit_s == pytest.approx(1.0, abs=0.05)
+    assert run.record.threshold.unit_s == pytest.approx(1.0, abs=0.1)
     later = str(film(tmp_path / "later.mp4", 300))
     with pytest.raises(
         PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal samples"
     ):
         recalibrate(run, registry, [later], rule=parse_rule("60/h"))
     found = recalibrate(run, registry, [later], rule=parse_rule("600/h"))
-    assert not found.run.record.calibration.rule.hourly
-    assert found.run.record.threshold.rank == 1
-    assert "one in" in found.run.record.threshold.promise()
+    record = found.run.record
+    assert record.calibration.rule == parse_rule("600/h")  # as it was asked for: clips of another length keep the hour
+    assert record.threshold.rank == 1
+    assert record.threshold.unit_s is not None
+    assert ", one in 11 s, with" in record.threshold.promise()
+    # A single clip of half a second beside the ten of one.
+    again = recalibrate(found.run, registry, [str(film(tmp_path / "short.mp4", 5))], keep=True)
+    assert again.run.record.calibration.rule.hourly
+    assert again.run.record.threshold.unit_s == pytest.approx((10 * record.threshold.unit_s + 0.5) / 11, abs=0.01)
+
+
+def test_learning_takes_a_rate_by_the_hour(registry: Registry, normal: Path, tmp_path: Path) -> None:
+    def fitted(rate: str) -> Run:
+        dataset = VideoSpans(normal, parse_spans(["0:00-0:20"]))
+        return fit(FitRequest("grey_memory", dataset, tmp_path / "runs", device="cpu", rule=parse_rule(rate)), registry)
+
+    with pytest.raises(PromiseError, match="held out from learning"):
+        fitted("60/h")
+    record = fitted("900/h").record
+    assert record.calibration.rule == parse_rule("900/h")
+    assert record.threshold.alarm_every_s is not None
+    assert record.threshold.alarm_every_s >= 4
+    assert open_run(tmp_path / "runs" / record.id).record.threshold == record.threshold
 
 
 def test_streams_and_images_are_refused(run: Run, tmp_path: Path) -> None:

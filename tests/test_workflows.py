@@ -98,7 +98,7 @@ def test_a_promise_out_of_reach_is_refused_before_anything_is_fitted(
         fit_greys(registry, Greys(pictures[:count]), tmp_path / "runs", method=method, rule=rule)
     assert Grey.fits == 0
     assert not (tmp_path / "runs").exists()
-    assert re.search("(take [0-9]+ images? of good parts|add [0-9]+ more), or ask for [0-9.]+%$", caught.value.hint)
+    assert re.search("(take [0-9,]+ in all|add [0-9]+ more), or ask for [0-9.]+%$", caught.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_both_ways_out_that_a_refusal_names_are_open(
 ) -> None:
     with pytest.raises(PromiseError) as caught:
         fit_greys(registry, Greys(pictures[:count]), tmp_path, method=method, rule=rule)
-    found = re.match("(take|add) ([0-9]+) (?:images? of good parts|more), or ask for ([0-9.]+)%", caught.value.hint)
+    found = re.match("(take|add) ([0-9]+) (?:in all|more), or ask for ([0-9.]+)%", caught.value.hint)
     assert found
     total = int(found[2]) + (count if found[1] == "add" else 0)
     enough = fit_greys(registry, Greys(pictures[:total]), tmp_path, method=method, rule=rule)
@@ -242,7 +242,8 @@ def stored(scores: list[float], clips: list[str], maps: np.ndarray | None = None
     return Predictions(ids, tuple(clips), maps, np.array(scores, np.float32))
 
 
-NOWHERE: dict[str, Any] = {"smoothing_s": 0.0, "source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
+NOWHERE: dict[str, Any] = {"source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
+NOWHERE |= {"smoothing_s": 0.0, "unit_s": None}
 
 
 def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
@@ -251,6 +252,7 @@ def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
         predictions,
         None,
         Rule("expected", 0.5),
+        unit_s=None,
         smoothing_s=0.0,
         source="by hand",
         leave_one_out=False,
@@ -312,6 +314,15 @@ def test_a_clip_that_is_there_twice_counts_once(registry: Registry, pictures: li
     assert record.copies == ["the second again"]
     assert record.threshold.unit == "clip"
     assert record.train_count + 4 * record.threshold.count == 20
+
+
+def test_a_still_that_copies_a_frame_of_a_clip_is_left_out(
+    registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    still = tmp_path / "copy.png"
+    still.write_bytes(pictures[3].read_bytes())
+    clips = Greys([*pictures[:20], still], [*(f"clip {number // 2}" for number in range(20)), "still"])
+    assert fit_greys(registry, clips, tmp_path / "runs").record.copies == [str(still)]
 
 
 def test_files_that_cannot_be_read_are_no_copies_of_each_other(

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from adkit.answers import to_predictions
 from adkit.batches import FrameBatches
 from adkit.clips import are_stills
 from adkit.types import Sample
-from adkit.workflows import Judge, to_predictions
+from adkit.workflows import Judge
 
 TIMED_IMAGES = 16
 _INTERVAL_S = 0.05

@@ -21,9 +21,10 @@ from adkit.nn.options import Choice
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
 LEAST_MAPS = 20
-"""With "auto", so many still images, or clips, are needed at least to estimate a mean and a spread per position.
+"""With "auto", so many still images or clips must have out-of-sample maps: of fewer, a mean and a spread are chance.
 
-Frames of one clip are much alike at each position: more of them say little more.
+Frames of one clip are much alike at each position: more of them say little more. Pieces that long clips were cut into
+count as clips, as they do for the threshold.
 """
 
 LEAST_MAPS_ON = 3

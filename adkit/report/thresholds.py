@@ -51,7 +51,7 @@ def threshold_steps(
     steps = []
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
-        threshold = threshold_from(scores, Rule("expected", parse_rate(rate)), own.unit)
+        threshold = threshold_from(scores, Rule("expected", parse_rate(rate)), own.unit, own.unit_s)
         alarms = misses = found = None
         if evaluation is not None:
             alarms, misses, found = _decided(evaluation, threshold.value)

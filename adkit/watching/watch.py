@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.ahead import ahead
+from adkit.answers import to_predictions
 from adkit.batches import batch_of
 from adkit.calibration import p_values
 from adkit.errors import AdkitError, FrameError, StorageError
@@ -30,7 +31,7 @@ from adkit.watching.footage import Footage
 from adkit.watching.live import PATIENCE_S, Gap, LiveFeed
 from adkit.watching.places import Place, place_of
 from adkit.watching.score_strip import ScoreScale
-from adkit.workflows import Judge, pixels_of, raw_scores, sample_scores, to_predictions
+from adkit.workflows import Judge, pixels_of, raw_scores, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,8 +2,8 @@
 
 ConvLSTM autoencoders for video are Luo et al. (2017, "Remembering history with convolutional LSTM for anomaly
 detection"). Where this differs: what is rebuilt is not pixels but, unless `space=pixels`, the whitened features of a
-frozen network, through a narrow code; one step for each frame, whose memory lasts as long as the clip; errors are
-measured in what is usual for each feature in held-out normal clips.
+frozen network, through a narrow code; what varies least in them is expected at its mean; one step for each frame, whose
+memory lasts as long as the clip; errors are measured in what is usual for each feature in held-out normal clips.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class ConvLstm(nn.Module):
 class RecurrentNetwork(nn.Module):
     """Encodes each frame, remembers, and decodes what it remembers after each frame."""
 
-    rebuilt: int | None = None
+    rebuilt_channels: int | None = None
     """So many of the first channels are rebuilt; None: all."""
 
     def __init__(self, encode: nn.Module, layers: list[ConvLstm], decode: nn.Module) -> None:
@@ -77,14 +77,14 @@ class RecurrentNetwork(nn.Module):
 class FeatureNetwork(RecurrentNetwork):
     """For features along their main directions: the first are rebuilt; for the others it gives zero, their mean."""
 
-    def __init__(self, rebuilt: int, code: int, hidden: int, layers: int) -> None:
-        encode, decode = nn.Conv2d(rebuilt, code, 1), nn.Conv2d(hidden, rebuilt, 1)
+    def __init__(self, rebuilt_channels: int, code: int, hidden: int, layers: int) -> None:
+        encode, decode = nn.Conv2d(rebuilt_channels, code, 1), nn.Conv2d(hidden, rebuilt_channels, 1)
         super().__init__(encode, _layers(code, hidden, layers), decode)
-        self.rebuilt = rebuilt
+        self.rebuilt_channels = rebuilt_channels
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """(B, T, D, h, w) and what was before -> the same rebuilt, and what is remembered then."""
-        told, memory = super().forward(frames[:, :, : self.rebuilt], memory)
+        told, memory = super().forward(frames[:, :, : self.rebuilt_channels], memory)
         others = frames.shape[2] - told.shape[2]
         return F.pad(told, (0, 0, 0, 0, 0, others)), memory
 

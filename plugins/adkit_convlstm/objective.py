@@ -76,7 +76,7 @@ class Rebuild(Objective):
 
     def _squares(self, rebuilt: Tensor, wanted: Tensor) -> Tensor:
         """(B, T, C, h, w) both -> squared errors of the channels that the network rebuilds."""
-        channels = self.network.rebuilt
+        channels = self.network.rebuilt_channels
         return (rebuilt[:, :, :channels] - wanted[:, :, :channels]).square()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What the network sees of a frame and rebuilds: the features of a frozen network, or the pixels."""
+"""What of a frame is rebuilt and compared: the features of a frozen network, or the pixels."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ LEARNED_FROM = 200_000
 FLOOR = 0.1
 """Of the directions' mean squared error: added to each one's own, so that none counts without bound."""
 _AT_ONCE = 256  # frames
+_LARGEST = 6e4  # of half precision, nearly
 
 
 class Space(ABC):
@@ -30,11 +31,11 @@ class Space(ABC):
 
     @abstractmethod
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """All that was kept (N, ...) as the network sees it, in its place; learns from the rows `training` (int64)."""
+        """All that was kept (N, ...) as `see` gives it, in the same memory; learns from the rows `training` (int64)."""
 
     @abstractmethod
     def see(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as the network sees it."""
+        """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as it is rebuilt and compared."""
 
     @abstractmethod
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
@@ -94,10 +95,10 @@ class FeatureSpace(Space):
     The map is the root of the mean squared error, each direction's in what is usual for it.
     """
 
-    def __init__(self, features: PatchFeatures, rebuilt: int) -> None:
+    def __init__(self, features: PatchFeatures, rebuilt_directions: int) -> None:
         self._features = features
         self.stride = float(features.strides[0])
-        self._rebuilt = rebuilt
+        self._rebuilt = rebuilt_directions
         self._mean = torch.zeros(1)  # (D,)
         self._projection = torch.zeros(1, 1)  # (D, D)
         self._spread = torch.ones(1)  # (D,), of the error in held-out frames
@@ -127,7 +128,8 @@ class FeatureSpace(Space):
         self._projection = (directions / variances.clamp_min(floor).sqrt()).float()
         self._spread = torch.ones(self._projection.shape[1])
         for part in torch.split(kept, _AT_ONCE):
-            part.copy_(self._projected(part.float()))  # in place: clips take much memory
+            # In place: clips take much memory. Held-out frames may lie where half precision ends.
+            part.copy_(self._projected(part.float()).clamp(-_LARGEST, _LARGEST))
         return kept
 
     def see(self, frames: Tensor) -> Tensor:

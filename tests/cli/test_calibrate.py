@@ -114,7 +114,7 @@ def test_fit_keeps_the_promise_that_was_asked_for(options: list[str], rule: Rule
 @pytest.mark.parametrize(
     ("method", "options", "needed", "hint"),
     [
-        ("grey", ["0.1%"], "needs 999 normal samples held out", "take 1998 images of good parts, or ask for 3.9%"),
+        ("grey", ["0.1%"], "needs 999 normal samples held out", "take 1,998 in all, or ask for 3.9%"),
         ("grey_without_one", ["0.1%"], "needs at least 999 normal samples; there are 50", "add 949 more"),
         ("grey_without_one", ["5%", "--certain"], "needs at least 59 normal samples; there are 50", "or ask for 5.9%"),
     ],

@@ -201,7 +201,7 @@ def test_pixels_are_seen_against_the_background() -> None:
 class Copies(torch.nn.Module):
     """A network that gives what it saw."""
 
-    rebuilt = None
+    rebuilt_channels = None
 
     def forward(self, frames: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         return frames, ()

@@ -61,11 +61,12 @@ def start(folder: Path, *options: str) -> Server:
     command += ["--runs", str(folder / "runs"), "--root", str(folder / "data")]
     process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
     log.close()
-    for _ in range(600):
+    for _ in range(1200):
         if found := re.search(r"adkit ui: (http://\S+)", (folder / "server.log").read_text()):
             return Server(process, found[1], folder / "runs", folder / "data")
         assert process.poll() is None, (folder / "server.log").read_text()
         time.sleep(0.05)
+    process.kill()
     raise AssertionError("the server does not start")
 
 
