@@ -92,13 +92,16 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
             return
         clips: dict[str, int] = {}
         numbers: list[int] = []
-        maps: list[Tensor] = []
+        maps = torch.empty(0)
         with progress.task("leave one out", len(batches)) as advance:
             for clip, distances in left_out:
-                maps.append(self._smoothed(distances))
-                numbers += [clips.setdefault(clip, len(clips))] * len(distances)
-                advance(len(distances))
-        self._calibration = self._normalise(torch.cat(maps), torch.tensor(numbers))
+                smoothed, first = self._smoothed(distances), len(numbers)
+                if not numbers:  # in one piece of memory, as `Answers` are
+                    maps = smoothed.new_empty((len(batches), *smoothed.shape[1:]))
+                numbers += [clips.setdefault(clip, len(clips))] * len(smoothed)
+                maps[first : len(numbers)] = smoothed
+                advance(len(smoothed))
+        self._calibration = self._normalise(maps[: len(numbers)], torch.tensor(numbers))
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid: distances, or spreads above the usual where position matters."""

@@ -50,15 +50,18 @@ class Knn(Method[KnnOptions]):
 
     def fit(self, batches: Batches, progress: Progress) -> None:
         """One pass; every training image is then scored as if its clip had not been seen."""
-        parts: list[Tensor] = []
+        vectors = torch.empty(0)
         numbers: list[int] = []
         clips: dict[str, int] = {}
         with progress.task("features", len(batches)) as advance:
             for batch in batches:
+                pooled, first = self._pooled(batch.frames[:, -1]).cpu(), len(numbers)
+                if not numbers:  # in one piece: small parts would keep the memory of the batches between them apart
+                    vectors = pooled.new_empty((len(batches), pooled.shape[1]))
                 numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
-                parts.append(self._pooled(batch.frames[:, -1]).cpu())
+                vectors[first : len(numbers)] = pooled
                 advance(len(batch))
-        vectors, groups = torch.cat(parts), self._features.lengths * 2
+        vectors, groups = vectors[: len(numbers)], self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
         self._calibration = None
         if len(clips) > 1:
