@@ -97,6 +97,17 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
     assert "held out 0.4000" in text
 
 
+def test_the_threads_of_a_job_do_not_look_on_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import json, os; print(json.dumps({'run': os.environ['GOMP_SPINCOUNT']}))"
+    jobs = Jobs(tmp_path / "runs", (sys.executable, "-c", program))
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    first = jobs.submit("fit", "ae on washers", [])
+    assert until(jobs, first.id, ended).outcome.result == {"run": jobs_module.SPINS}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    second = jobs.submit("fit", "ae on washers", [])
+    assert until(jobs, second.id, ended).outcome.result == {"run": "7"}
+
+
 def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     job = jobs.submit("fit", "long", ["long"])
     status = until(jobs, job.id, told)
