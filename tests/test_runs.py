@@ -18,6 +18,7 @@ from adkit.errors import RunError, StorageError
 from adkit.runs import (
     CALIBRATION,
     DATA,
+    FORMAT,
     MODEL,
     RECORD,
     CalibrationRecord,
@@ -269,16 +270,16 @@ def test_a_record_may_be_laid_out_anew(tmp_path: Path) -> None:
     assert open_run(folder).record.id == "one"
 
 
-@pytest.mark.parametrize("found", [4, 6])
+@pytest.mark.parametrize("found", [FORMAT - 1, FORMAT + 1])
 def test_a_record_of_another_format_is_refused(tmp_path: Path, found: int) -> None:
     folder = saved(tmp_path)
     edit(folder, lambda body: body.update(format=found))
-    with pytest.raises(RunError, match=rf"run\.json has format {found}, expected 5") as caught:
+    with pytest.raises(RunError, match=rf"run\.json has format {found}, expected {FORMAT}") as caught:
         open_run(folder)
     assert caught.value.hint == "fit again with this adkit"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 5', b"\xff\xfe", b"[]", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 6', b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path)
     (folder / RECORD).write_bytes(content)
