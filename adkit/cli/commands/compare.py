@@ -183,8 +183,9 @@ def _print(result: Comparison) -> None:
                 for metric, figure in figures.items()
             }
             means.append({"category": row, "candidate": candidate.name, **shown})
-    undefined = {figure.why_undefined for figure in result.figures.values() if figure.why_undefined}
-    print_table("means over seeds", means, caption="; ".join([legend(result), *sorted(undefined)]))
+    undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
+    lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
+    print_table("means over seeds", means, caption=legend(result) + lacking)
     metric = headline(result)
     rows = []
     for row in result.rows:
