@@ -187,7 +187,7 @@ class Scorer(ABC, Generic[OptionsType]):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LabelledResults:
     """What a metric judges: N samples whose truth is known.
 
     Pixels are read one sample at a time, so memory does not grow with N. `pixels()` yields, for each
@@ -249,10 +249,10 @@ class Metric(ABC):
     """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
 
     @abstractmethod
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The figure, or the reason why there is none."""
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """The metric in each of R resamples, for intervals: `weights` (R, N) says how often each sample is drawn.
 
         Clips are drawn whole: then all frames of a clip have the same weight. (R,) values, nan where undefined. None
@@ -309,7 +309,7 @@ __all__: Sequence[str] = [
     "Dataset",
     "DatasetEntry",
     "Entry",
-    "Evidence",
+    "LabelledResults",
     "Method",
     "MethodEntry",
     "Metric",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.cli.terminal import terminal_progress
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 
 @dataclass(frozen=True)

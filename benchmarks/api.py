@@ -18,8 +18,8 @@ import psutil
 from _server import fitted, serving
 from _setting import heading
 
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 
 PART = "washer"
 MOST_SECONDS = 60

@@ -19,13 +19,13 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from adkit.cli.terminal import terminal_progress
-from adkit.evaluation import evaluate
-from adkit.frames import read_image
+from adkit.data.datasets import open_datasets
+from adkit.data.images import read_image
+from adkit.evaluation.evaluate import evaluate
 from adkit.interfaces import Dataset
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 
 def main() -> None:

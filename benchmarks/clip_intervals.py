@@ -15,8 +15,8 @@ from _setting import heading
 from adkit_metrics.frames import FrameAuroc
 from numpy.typing import NDArray
 
-from adkit.interfaces import Evidence
-from adkit.resampling import interval_of, resampled
+from adkit.interfaces import LabelledResults
+from adkit.stats.bootstrap import interval_of, resampled
 
 CLIPS, FRAMES, EVENT = 24, 60, 20  # half of the clips have an event of so many frames
 CLIP_SPREAD, SHIFT = 1.0, 1.5  # against a frame's noise of 1
@@ -31,10 +31,10 @@ def simulated(random: np.random.Generator, clips: int) -> tuple[NDArray[np.float
     return levels + shift + random.normal(0, 1, truth.shape), truth
 
 
-def evidence_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_apart: bool) -> Evidence:
+def evidence_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_apart: bool) -> LabelledResults:
     """As clips; or with pairs of frames for clips, as if nearly each frame were drawn by itself."""
     size = 2 if frames_apart else FRAMES
-    return Evidence(
+    return LabelledResults(
         scores=scores.ravel(),
         anomalous=truth.ravel(),
         kinds=("any",) * scores.size,

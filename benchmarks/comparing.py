@@ -22,8 +22,8 @@ from adkit.cli.terminal import terminal_progress
 from adkit.comparison import cells
 from adkit.comparison.compare import compare
 from adkit.comparison.grid import Candidate, candidates_of
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 
 
 def main() -> None:

@@ -18,15 +18,15 @@ from pathlib import Path
 from _setting import heading
 from scipy.stats import binomtest
 
-from adkit.calibration import CERTAINTY, Rule, duration_text
 from adkit.cli.terminal import terminal_progress
-from adkit.evaluation import Evaluation, evaluate
+from adkit.data.datasets import open_datasets
+from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.options import split_assignments
-from adkit.recalibration import recalibrate
 from adkit.registry import Registry, load_registry
-from adkit.sources import open_datasets
-from adkit.testing.conveyor import KINDS, SECONDS, write_conveyor
-from adkit.workflows import FitRequest, fit
+from adkit.stats.calibration import CERTAINTY, ThresholdRule, duration_text
+from adkit.synthetic.conveyor import KINDS, SECONDS, write_conveyor
+from adkit.workflows.calibrate import recalibrate
+from adkit.workflows.fit import FitRequest, fit
 
 METHODS = ("convlstm", "patchknn size=128")
 MINUTES = 10
@@ -65,7 +65,7 @@ def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, floa
     started = time.perf_counter()
     run = fit(FitRequest(name, dataset, root / "runs", options), registry, terminal_progress())
     minutes = (time.perf_counter() - started) / 60
-    rule = Rule("expected", 60 / MINUTES, hourly=True)
+    rule = ThresholdRule("expected", 60 / MINUTES, hourly=True)
     calibrated = recalibrate(
         run, registry, [str(root / "more" / "train" / "normal")], rule=rule, progress=terminal_progress()
     )

@@ -14,12 +14,12 @@ import time
 import torch
 from _setting import heading
 
-from adkit.batches import FrameBatches
+from adkit.data.batches import FrameBatches
+from adkit.data.datasets import open_datasets
 from adkit.errors import DatasetError
-from adkit.nn.coreset import greedy_coreset
-from adkit.nn.features import PatchFeatures
+from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.patches import PatchFeatures
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 
 LENGTH = 128
 

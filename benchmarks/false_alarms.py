@@ -18,13 +18,14 @@ from _setting import heading
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from adkit.calibration import CERTAINTY, threshold_from
 from adkit.cli.terminal import terminal_progress
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
-from adkit.testing.parts import PART_NAMES, write_parts
+from adkit.stats.calibration import CERTAINTY, threshold_from
+from adkit.synthetic.parts import PART_NAMES, write_parts
 from adkit.types import Sample
-from adkit.workflows import FitRequest, Judge, fit, open_judge
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.score import FittedModel, open_model
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
             write_parts(place, part, seed=arguments.seed, train=arguments.train, good=arguments.new, each_grade=0)
         for dataset in open_datasets(f"mvtec:{','.join(PART_NAMES)}", root, registry):
             run = fit(FitRequest("patchknn", dataset, root / "runs"), registry, terminal_progress())
-            judge = open_judge(run, registry)
+            judge = open_model(run, registry)
             new = _scores(judge, dataset.samples("test"))
             in_sample = _scores(judge, dataset.samples("train"))
             naive = threshold_from(in_sample, run.record.requested_false_alarm_rate)
@@ -60,7 +61,7 @@ def main() -> None:
             )
 
 
-def _scores(judge: Judge, samples: list[Sample]) -> NDArray[np.float64]:
+def _scores(judge: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
     return np.array([result.score for result in judge.score(samples, progress=terminal_progress())])
 
 

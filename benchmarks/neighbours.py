@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from _setting import heading, in_turns
 
-from adkit.nn.neighbours import NearestNeighbour
+from adkit.nn.features.neighbours import NearestNeighbour
 
 QUERIES, LENGTH, ROUNDS = 2304, 152, 15
 

@@ -19,8 +19,8 @@ from _setting import heading
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 
 PART = "washer"
 

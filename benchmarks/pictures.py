@@ -12,11 +12,11 @@ from pathlib import Path
 from PIL import Image
 
 from adkit.cli.terminal import terminal_progress
-from adkit.evaluation import evaluate
-from adkit.pictures import write_pictures
+from adkit.data.datasets import open_datasets
+from adkit.evaluation.evaluate import evaluate
+from adkit.evaluation.pictures import write_pictures
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 PART, KIND = "demo:connector", "scratch"
 WIDTH_PX = 900

@@ -19,12 +19,12 @@ from _setting import data_root, heading
 from numpy.typing import NDArray
 from scipy import stats
 
-from adkit.calibration import CERTAINTY, Rule, parse_rate, threshold_from, unit_scores
 from adkit.cli.terminal import terminal_progress
-from adkit.evaluation import evaluate
+from adkit.data.datasets import open_datasets
+from adkit.evaluation.evaluate import evaluate
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit
+from adkit.stats.calibration import CERTAINTY, ThresholdRule, parse_rate, threshold_from, unit_scores
+from adkit.workflows.fit import FitRequest, fit
 
 IMAGES = 100
 COPIES = 10
@@ -39,13 +39,13 @@ def main() -> None:
     parser.add_argument("--rate", default="1%")
     parser.add_argument("--resamples", type=int, default=1000)
     arguments = parser.parse_args()
-    rule = Rule("expected", parse_rate(arguments.rate))
+    rule = ThresholdRule("expected", parse_rate(arguments.rate))
     heading(f"promise: {arguments.method} on {arguments.dataset}, {rule}, {arguments.resamples} resamples")
     _real(arguments, rule)
     _simulated(arguments.resamples)
 
 
-def _real(arguments: argparse.Namespace, rule: Rule) -> None:
+def _real(arguments: argparse.Namespace, rule: ThresholdRule) -> None:
     registry = load_registry()
     print("| category | threshold | new good images flagged | bound holds in resamples | mean rate in resamples |")
     print("|---|---|---|---|---|")
@@ -62,7 +62,7 @@ def _real(arguments: argparse.Namespace, rule: Rule) -> None:
         )
 
 
-def _resampled(scores: NDArray[np.float64], rule: Rule, resamples: int) -> tuple[NDArray[np.float64], str]:
+def _resampled(scores: NDArray[np.float64], rule: ThresholdRule, resamples: int) -> tuple[NDArray[np.float64], str]:
     """Rates of thresholds from draws of a continuous distribution that runs through the run's normal scores."""
     generator = np.random.default_rng(0)
     ordered = np.sort(scores)
@@ -78,7 +78,7 @@ def _resampled(scores: NDArray[np.float64], rule: Rule, resamples: int) -> tuple
 
 def _simulated(resamples: int) -> None:
     """Thresholds for 5 % from sets of normal scores that were had in good and in bad ways."""
-    rule = Rule(level=0.05)
+    rule = ThresholdRule(level=0.05)
     ways: dict[str, Callable[[np.random.Generator], tuple[NDArray[np.float64], Callable[[float], float]]]] = {
         f"{IMAGES} new good images": _fresh,
         f"{IMAGES} images that the memory has learned from (scores a fifth lower)": _learned,

@@ -13,10 +13,10 @@ from pathlib import Path
 from _setting import heading
 
 from adkit.cli.terminal import terminal_progress
-from adkit.evaluation import evaluate
+from adkit.data.datasets import open_datasets
+from adkit.evaluation.evaluate import evaluate
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 SCORERS = ("max", "top1", "quantile:q=0.99", "mean")
 

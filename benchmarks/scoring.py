@@ -16,14 +16,15 @@ from unittest import mock
 import torch
 from _setting import data_root, heading, in_turns, median_ratio
 
-from adkit.batches import FrameBatches
 from adkit.cli.terminal import terminal_progress
-from adkit.nn.backbones import Backbone
-from adkit.nn.onnx_session import OnnxSession, exported_model
+from adkit.data.batches import FrameBatches
+from adkit.data.datasets import open_datasets
+from adkit.nn.features.backbones import Backbone
+from adkit.nn.features.onnx_session import OnnxSession, exported_model
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 from adkit.types import Batch
-from adkit.workflows import FitRequest, fit, open_judge
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.score import open_model
 
 ROUNDS = 40
 
@@ -49,7 +50,7 @@ def main() -> None:
     (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
     with tempfile.TemporaryDirectory() as folder:
         run = fit(FitRequest("patchknn", dataset, Path(folder)), registry, terminal_progress())
-        judge = open_judge(run, registry)
+        judge = open_model(run, registry)
         size = judge.method.frame_size
         with mock.patch.dict(os.environ, ADKIT_CACHE=folder):  # only adkit's own exports belong in the user's cache
             model = exported_model("bare-backbone", _JoinedLevels, size, dict)

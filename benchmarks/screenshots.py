@@ -17,10 +17,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from adkit.cli.terminal import terminal_progress
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
 from adkit.report.page import write_report
-from adkit.runs import find_run
-from adkit.sources import open_datasets
+from adkit.runs.store import find_run
 
 WIDE = {"width": 1440, "height": 1160}
 PHONE = {"width": 390, "height": 844}

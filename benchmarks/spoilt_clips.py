@@ -23,16 +23,17 @@ from _setting import data_root, heading
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from adkit.answers import to_predictions
-from adkit.batches import FrameBatches
 from adkit.cli.terminal import terminal_progress
+from adkit.data.batches import FrameBatches
+from adkit.data.datasets import open_datasets
 from adkit.interfaces import Dataset, Method
 from adkit.options import split_assignments
 from adkit.registry import load_registry
-from adkit.smoothing import SMOOTHING_S, smoothed
-from adkit.sources import open_datasets
+from adkit.runs.predictions import to_predictions
+from adkit.stats.smoothing import SMOOTHING_S, smoothed
 from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
-from adkit.workflows import FitRequest, fit, open_judge, open_scorer, raw_scores
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.score import open_model, open_scorer, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
 KEPT_EVERY = 4
@@ -154,14 +155,14 @@ def main() -> None:
         options = split_assignments(assignments, example="convlstm code=16")
         with tempfile.TemporaryDirectory() as folder:
             request = FitRequest(name, fewer, Path(folder), options, every=arguments.every)
-            method = open_judge(fit(request, registry, terminal_progress()), registry).method
+            method = open_model(fit(request, registry, terminal_progress()), registry).method
         clips = [_decoded(samples, method) for samples in fewer.kept]
         plain = [_maps(method, clip) for clip in clips]
         others = clips[1:] + clips[:1]
         rng = np.random.default_rng(0)
         spoilt = {
-            kind: [_maps(method, spoil(clip, other, rng)) for clip, other in zip(clips, others, strict=True)]
-            for kind, spoil in SPOILT.items()
+            kind: [_maps(method, corrupt(clip, other, rng)) for clip, other in zip(clips, others, strict=True)]
+            for kind, corrupt in SPOILT.items()
         }
         for scorer in arguments.scorers.split(","):
             normal = _scores(plain, scorer, registry)

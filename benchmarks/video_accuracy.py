@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adkit.cli.terminal import terminal_progress
-from adkit.clips import thinned
+from adkit.data.clips import thinned
+from adkit.data.datasets import open_datasets
 from adkit.interfaces import Dataset
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
-from adkit.runs import Predictions
-from adkit.smoothing import SMOOTHING_S, smoothed
-from adkit.sources import open_datasets
-from adkit.workflows import FitRequest, fit, open_judge, open_scorer, predict_all, raw_scores
+from adkit.runs.predictions import Predictions
+from adkit.stats.smoothing import SMOOTHING_S, smoothed
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.score import open_model, open_scorer, predict_all, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384")
 RESAMPLES = 500
@@ -60,7 +61,7 @@ def _judge(spec: str, dataset: Dataset, registry: Registry, arguments: argparse.
         busy_s = time.process_time() - started
         samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         started = time.perf_counter()
-        method = open_judge(run, registry).method
+        method = open_model(run, registry).method
         if method.window > 1:  # frames before are those that were taken, as in learning
             samples = thinned(samples, run.record.every)
         found = predict_all(method, samples, terminal_progress(), "scoring")

@@ -26,9 +26,9 @@ from _setting import heading
 
 from adkit.cli import app
 from adkit.cli.terminal import terminal_progress
+from adkit.data.spans import VideoSpans, parse_spans
 from adkit.registry import load_registry
-from adkit.spans import VideoSpans, parse_spans
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 RATE = 25
 SLOW = 5

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 from adkit.registry import Registry, load_registry
-from adkit.runs import Run
-from adkit.testing.parts import write_parts
+from adkit.runs.store import Run
+from adkit.synthetic.parts import write_parts
 from tests.press import KINDS, PRESS, film_registry, fit_films, write_films
 
 # How long an example takes is the machine's affair.

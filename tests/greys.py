@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adkit.calibration import Rule
 from adkit.errors import DatasetError
 from adkit.interfaces import Batches, Dataset, Method, MethodEntry, Progress
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
-from adkit.runs import Run
+from adkit.runs.store import Run
+from adkit.stats.calibration import ThresholdRule
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 SIDE = 8
 USUAL, SPREAD = 120.0, 5.0
@@ -136,10 +136,16 @@ class Greys(Dataset):
 
 
 def fit_greys(
-    registry: Registry, dataset: Dataset, runs: Path, *, method: str = "grey", rule: Rule | None = None, seed: int = 0
+    registry: Registry,
+    dataset: Dataset,
+    runs: Path,
+    *,
+    method: str = "grey",
+    rule: ThresholdRule | None = None,
+    seed: int = 0,
 ) -> Run:
     """A run of a method of this module."""
-    request = FitRequest(method, dataset, runs, rule=rule or Rule(), seed=seed, device="cpu", smoothing_s=0.0)
+    request = FitRequest(method, dataset, runs, rule=rule or ThresholdRule(), seed=seed, device="cpu", smoothing_s=0.0)
     return fit(request, registry)
 
 

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from adkit.data.datasets import open_datasets
+from adkit.data.video import video_times
 from adkit.errors import DatasetError
 from adkit.interfaces import Batches, Dataset, DatasetEntry, Method, Progress, Stream
 from adkit.registry import Plugin, Registry
-from adkit.runs import Run
-from adkit.sources import open_datasets
+from adkit.runs.store import Run
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.video import video_times
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 from tests.greys import METHODS, SPREAD, USUAL, Grey, GreyMaps, with_methods
 from tests.videos import write_greys
 

@@ -1,4 +1,4 @@
-"""The order of layers: a module imports from its own line and the lines above it."""
+"""The order of layers: a folder imports from its own line and the lines above it."""
 
 from __future__ import annotations
 
@@ -17,73 +17,43 @@ ROOT = Path(adkit.__file__).resolve().parent
 PLUGINS = ROOT.parent / "plugins"
 
 LAYERS = (
-    ("adkit",),  # the version and the hook marker
-    ("errors",),
-    ("types",),
-    ("interfaces", "hookspecs"),
-    ("cache", "storage", "lock", "registry", "options", "ahead", "video"),
-    ("frames", "spans", "locations"),
-    (
-        "batches",
-        "runs",
-        "calibration",
-        "smoothing",
-        "statistics",
-        "outcomes",
-        "sources",
-        "nn",
-        "overlay",
-        "truth",
-    ),
-    ("clips", "resampling", "answers"),
-    ("training_data", "unfinished", "contact_sheet"),
+    ("errors", "types", "adkit", "synthetic"),
+    ("files", "interfaces"),
+    ("hookspecs", "options"),
+    ("registry", "nn"),
+    ("data", "stats"),
+    ("drawing", "runs"),
     ("workflows",),
-    ("watching",),
-    ("normals", "clip_outcomes", "inspection", "reconstructions"),
-    ("evaluation",),
-    ("recalibration", "audit", "pictures", "comparison", "report", "testing"),
-    ("ui",),
-    ("cli", "__main__"),
+    ("testing", "watching"),
+    ("evaluation", "ui"),
+    ("comparison",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
 )
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+"""The lowest first. The page in docs/design.md that draws them is made from this list."""
 
-FOR_PLUGINS = {
-    "adkit",
-    "errors",
-    "types",
-    "interfaces",
-    "cache",
-    "storage",
-    "options",
-    "frames",
-    "locations",
-    "video",
-    "nn",
-}
-DRAWN = {"adkit.testing.parts", "adkit.testing.conveyor"}  # the data of `demo`
+FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "options", "files", "data", "nn", "synthetic"}
+FLAT = 10
+"""Files that may lie flat in adkit/."""
 HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi")
 
 
 def module_name(path: Path, root: Path) -> str:
-    """The dotted name of a file below `root`: `adkit.nn.coreset`."""
+    """The dotted name of a file below `root`: `adkit.nn.options`."""
     parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 SOURCES = {module_name(path, ROOT.parent): path for path in sorted(ROOT.rglob("*.py"))}
 PLUGIN_SOURCES = {module_name(path, PLUGINS): path for path in sorted(PLUGINS.rglob("*.py"))}
-
-
-def is_for_types_only(node: ast.AST) -> bool:
-    """Whether this is `if TYPE_CHECKING:`."""
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
     """Every node that runs, inside functions too; what only type checkers see is left out."""
     for child in ast.iter_child_nodes(node):
-        if is_for_types_only(child):
-            assert isinstance(child, ast.If)
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             for other in child.orelse:
                 yield other
                 yield from statements(other)
@@ -108,58 +78,53 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def of_adkit(names: set[str]) -> set[str]:
-    """Those of the names that are modules of adkit."""
-    return {name for name in names if name.split(".")[0] == "adkit"}
+GRAPH = {module: imports(path) for module, path in (SOURCES | PLUGIN_SOURCES).items()}
 
 
-def part_of(module: str) -> str:
-    """The part of adkit to which a module belongs: `nn` for `adkit.nn.coreset`."""
+def room_of(module: str) -> str:
+    """The part of adkit to which a module belongs: `nn` for `adkit.nn.options`."""
     return [*module.split("."), module][1]
 
 
-def test_there_is_something_to_check() -> None:
-    assert {"adkit", "adkit.errors", "adkit.nn.coreset", "adkit.cli.commands.fit"} <= SOURCES.keys()
-    assert "adkit.errors" in imports(SOURCES["adkit.frames"])
-    assert "adkit.workflows" in imports(SOURCES["adkit.cli.commands.fit"])  # although inside a function
-    assert "adkit.types" not in imports(SOURCES["adkit.interfaces"])  # for types only
+def of_adkit(module: str) -> set[str]:
+    """The modules of adkit that a module imports."""
+    return {name for name in GRAPH[module] if name.split(".")[0] == "adkit"}
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_a_module_imports_from_its_own_line_and_those_above(module: str) -> None:
-    part = part_of(module)
-    assert part in RANKS, f"{part} has no place in the order of layers"
-    below = {name for name in of_adkit(imports(SOURCES[module])) if RANKS[part_of(name)] > RANKS[part]}
-    assert not below, f"{module} stands above {sorted(below)}"
+def test_every_import_is_of_the_same_line_or_one_above() -> None:
+    unplaced = {room_of(module) for module in SOURCES} - RANKS.keys()
+    assert not unplaced, "they have no place in the order of layers"
+    wrong = [
+        (module, name)
+        for module in SOURCES
+        for name in of_adkit(module)
+        if RANKS[room_of(name)] > RANKS[room_of(module)]
+    ]
+    assert not wrong
+    assert "adkit.workflows.fit" in GRAPH["adkit.cli.commands.fit"], "imports inside functions count"
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if part_of(module) in ("cli", "ui")])
-def test_the_page_and_the_command_line_stand_beside_each_other(module: str) -> None:
-    found = {name for name in of_adkit(imports(SOURCES[module])) if part_of(name) in ("cli", "ui")}
-    if part_of(module) == "ui":
-        assert not {name for name in found if part_of(name) == "cli"}
-    elif module != "adkit.cli.commands.ui":
-        assert not {name for name in found if part_of(name) == "ui"}
+def test_no_modules_and_no_rooms_import_each_other_in_a_circle() -> None:
+    modules = {module: of_adkit(module) - {module} for module in SOURCES}
+    list(TopologicalSorter(modules).static_order())  # raises CycleError, which names the circle
+    rooms: dict[str, set[str]] = {}
+    for module, found in modules.items():
+        rooms.setdefault(room_of(module), set()).update(room_of(name) for name in found)
+    list(TopologicalSorter({room: found - {room} for room, found in rooms.items()}).static_order())
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {module: of_adkit(imports(path)) - {module} for module, path in SOURCES.items()}
-    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
-    assert order.index("adkit.errors") < order.index("adkit.workflows")
+def test_the_core_knows_no_plugin_and_a_plugin_only_what_is_offered_to_it() -> None:
+    assert not [(module, name) for module in SOURCES for name in GRAPH[module] if name.startswith("adkit_")]
+    for module in PLUGIN_SOURCES:
+        own = module.split(".")[0]
+        others = {name for name in GRAPH[module] if name.startswith("adkit_") and name.split(".")[0] != own}
+        assert not others, f"{module} imports another plugin"
+        inner = {name for name in of_adkit(module) if room_of(name) not in FOR_PLUGINS}
+        assert not inner, f"{module} imports from inside adkit"
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_adkit_knows_no_plugin(module: str) -> None:
-    assert not {name for name in imports(SOURCES[module]) if name.startswith("adkit_")}
-
-
-@pytest.mark.parametrize("module", PLUGIN_SOURCES)
-def test_a_plugin_imports_only_what_is_offered_to_plugins(module: str) -> None:
-    found = imports(PLUGIN_SOURCES[module])
-    others = {name for name in found if name.startswith("adkit_") and name.split(".")[0] != module.split(".")[0]}
-    assert not others, f"{module} imports another plugin"
-    inner = {name for name in of_adkit(found) if part_of(name) not in FOR_PLUGINS and name not in DRAWN}
-    assert not inner, f"{module} imports from inside adkit"
+def test_few_files_lie_flat() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= FLAT
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"], ["list", "methods"]])

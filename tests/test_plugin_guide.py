@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from adkit.interfaces import Method
-from adkit.nn.checkpoints import Checkpoint, Checkpoints
-from adkit.runs import MODEL
+from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
+from adkit.runs.record import MODEL
+from adkit.runs.unfinished import find_unfinished
 from adkit.testing.conformance import check_method
-from adkit.unfinished import find_unfinished
-from adkit.workflows import FitRequest, fit, fit_joint
+from adkit.workflows.fit import FitRequest, fit, fit_joint
 from tests.greys import Greys, paint, usual_levels, with_methods
 
 GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, tensor
 
+from adkit.data.spans import VideoSpans, parse_spans
 from adkit.interfaces import Stream
 from adkit.registry import Registry
-from adkit.runs import Run
-from adkit.spans import VideoSpans, parse_spans
+from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 from tests.greys import METHODS, Grey, GreyMaps, with_methods
 from tests.videos import SIZE, write_video
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from adkit.runs import RunRecord
+    from adkit.runs.record import RunRecord
 
 MANY_FALSE_ALARMS = 0.05
 MOST_NAMED = 8
@@ -19,17 +19,17 @@ MOST_NAMED = 8
 
 def print_threshold(record: RunRecord) -> None:
     """The threshold, what it promises, what set it, and what that means where it promises much."""
-    from adkit.calibration import Rule
+    from adkit.stats.calibration import ThresholdRule
 
     calibration, threshold = record.calibration, record.threshold
     typer.echo(f"  threshold {threshold.value:.4f}: {threshold.promise()}")
     typer.echo(f"  set for {calibration.rule} by {calibration.source}")
     if threshold.expected_rate > MANY_FALSE_ALARMS and threshold.unit == "image":
         typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
-    wanted = Rule().scores_wanted
+    wanted = ThresholdRule().scores_wanted
     if calibration.rule.kind == "usual" and threshold.count < wanted:
         typer.secho(
-            f"  a promise of {Rule().level:.0%} needs {wanted} such scores: "
+            f"  a promise of {ThresholdRule().level:.0%} needs {wanted} such scores: "
             "adkit calibrate RUN --normal DIR --keep adds them",
             fg="yellow",
         )
@@ -37,7 +37,7 @@ def print_threshold(record: RunRecord) -> None:
 
 def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:
     """Some lines on stderr when a few of the scores lie apart, as those of anomalous parts would."""
-    from adkit.statistics import looks_mixed
+    from adkit.stats.significance import looks_mixed
 
     apart = looks_mixed(scores)
     if apart is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
-    from adkit.watching.footage import Footage
+    from adkit.data.inputs import VideoInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Outputs:
     timeline: Path | None
     rows: Path | None
 
-    def require(self, clips: Sequence[Footage]) -> None:
+    def require(self, clips: Sequence[VideoInput]) -> None:
         """Raises AdkitError for a file that cannot be meant: a wrong suffix, an input, or the same file twice."""
-        from adkit.watching.annotated_video import require_video_file
+        from adkit.data.video_writer import require_video_file
         from adkit.watching.event_files import require_event_file
 
         if self.events:
@@ -42,11 +42,11 @@ class Outputs:
         _claim(self.events, "--events", inputs, taken)
         _claim(self.rows, "--output", inputs, taken)
 
-    def annotated(self, clip: Footage, clips: int) -> Path | None:
+    def annotated(self, clip: VideoInput, clips: int) -> Path | None:
         """Where the clip's annotated video goes."""
         return _for_clip(self.annotate, clip, clips, ".mp4")
 
-    def timeline_of(self, clip: Footage, clips: int) -> Path | None:
+    def timeline_of(self, clip: VideoInput, clips: int) -> Path | None:
         """Where the clip's timeline goes."""
         path = _for_clip(self.timeline, clip, clips, ".png")
         if path and path.suffix.lower() != ".png":
@@ -54,8 +54,8 @@ class Outputs:
         return path
 
 
-def _for_clip(path: Path | None, clip: Footage, clips: int, suffix: str) -> Path | None:
-    from adkit.storage import is_folder
+def _for_clip(path: Path | None, clip: VideoInput, clips: int, suffix: str) -> Path | None:
+    from adkit.files.atomic import is_folder
 
     if path is None or (clips == 1 and path.suffix and not is_folder(path)):
         return path

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from adkit.watching.events import Event
     from adkit.watching.watch import Watch, Watched
-    from adkit.workflows import Judge
+    from adkit.workflows.score import FittedModel
 
 
 def frame_row(clip: str, threshold: float, result: Watched) -> dict[str, Any]:
@@ -55,11 +55,13 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
     }
 
 
-def print_clips(judge: Judge, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]) -> None:
+def print_clips(
+    judge: FittedModel, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]
+) -> None:
     """A table of the clips, and one of their events."""
-    from adkit.calibration import counted
     from adkit.cli.output import print_table
-    from adkit.video import clock
+    from adkit.data.video import clock
+    from adkit.stats.calibration import counted
 
     rows = []
     for one in summaries:

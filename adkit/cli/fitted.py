@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from adkit.registry import Registry
-    from adkit.runs import Run
+    from adkit.runs.store import Run
 
 
 class FittedRuns:
@@ -31,7 +31,7 @@ class FittedRuns:
     def add(self, run: Run, registry: Registry) -> None:
         """A run that was made."""
         from adkit.cli.output import emit
-        from adkit.workflows import calibrating_scores
+        from adkit.workflows.score import calibrating_scores
 
         self._rows.append(_row(run))
         warn_of_mixture(*calibrating_scores(run, registry))
@@ -49,7 +49,7 @@ class FittedRuns:
 
 def print_fitted(run: Run) -> None:
     """What was learned, what it promises, and what to do next."""
-    from adkit.calibration import counted
+    from adkit.stats.calibration import counted
 
     record = run.record
     typer.secho(f"run {record.id}", bold=True)

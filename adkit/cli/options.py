@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from adkit.calibration import Rule
+    from adkit.stats.calibration import ThresholdRule
 
 
 class Format(StrEnum):
@@ -85,10 +85,10 @@ HeatmapsOption = Annotated[
 ]
 
 
-def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float | None) -> Rule | None:
+def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float | None) -> ThresholdRule | None:
     """The rule that the options ask for, None when they ask for none; raises AdkitError for contradictions."""
-    from adkit.calibration import Rule, parse_rule
     from adkit.errors import OptionError
+    from adkit.stats.calibration import ThresholdRule, parse_rule
 
     if percentile is not None:
         if max_false_alarms is not None or certain:
@@ -98,7 +98,7 @@ def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float |
             )
         if not 0 < percentile <= 100:
             raise OptionError(f"--percentile {percentile:g} is not above 0 and at most 100", hint="for example 99")
-        return Rule("percentile", 1 - percentile / 100)
+        return ThresholdRule("percentile", 1 - percentile / 100)
     if max_false_alarms is None:
         if certain:
             raise OptionError("--certain says nothing without a rate", hint="add --max-false-alarms 5%")

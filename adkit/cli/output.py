@@ -17,7 +17,7 @@ from rich.table import Table
 
 from adkit.cli.options import Format
 from adkit.errors import OptionError
-from adkit.storage import write_whole
+from adkit.files.atomic import write_whole
 
 Rows = Sequence[Mapping[str, Any]]
 

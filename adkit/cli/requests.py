@@ -12,8 +12,8 @@ from adkit.errors import OptionError
 
 if TYPE_CHECKING:
     from adkit.registry import Registry
-    from adkit.unfinished import Unfinished
-    from adkit.workflows import FitRequest
+    from adkit.runs.unfinished import Unfinished
+    from adkit.workflows.fit import FitRequest
 
 _FREE = {"resume", "runs", "device", "format_"}
 """Options that do not change what is learned."""
@@ -49,9 +49,9 @@ def resumed(
     Raises AdkitError when it or its data is not there, when it still runs, and when the command line says again what
     it has settled already.
     """
-    from adkit.sources import open_datasets
-    from adkit.unfinished import find_unfinished
-    from adkit.workflows import FitRequest
+    from adkit.data.datasets import open_datasets
+    from adkit.runs.unfinished import find_unfinished
+    from adkit.workflows.fit import FitRequest
 
     given = {option for option in context.params if _is_given(context, option)}
     if again := [option for option in context.params if option in given - _FREE]:

@@ -12,7 +12,7 @@ import typer
 from adkit.cli.options import Format
 from adkit.cli.output import csv_text, json_text
 from adkit.errors import OptionError
-from adkit.storage import refuse_folder, storage_faults, whole_file
+from adkit.files.atomic import refuse_folder, storage_faults, whole_file
 
 
 class RowWriter:

@@ -12,14 +12,14 @@ from adkit.cli.calibration import warn_of_mixture
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
+    from adkit.data.inputs import VideoInput
+    from adkit.data.spans import Span
     from adkit.registry import Registry
-    from adkit.runs import Run
-    from adkit.spans import Span
-    from adkit.watching.footage import Footage
+    from adkit.runs.store import Run
 
 
 def fit_spans(
-    clips: Sequence[Footage],
+    clips: Sequence[VideoInput],
     spans: Sequence[Span],
     method: str | None,
     settings: Sequence[str],
@@ -33,15 +33,16 @@ def fit_spans(
 ) -> Run:
     """A run that learned from the spans of the one video; said on stderr. Raises AdkitError where that cannot be."""
     from adkit.cli.terminal import terminal_progress
+    from adkit.data.spans import VideoSpans
     from adkit.options import split_assignments
-    from adkit.spans import VideoSpans
-    from adkit.workflows import FitRequest, calibrating_scores, check_settings, fit
+    from adkit.workflows.fit import FitRequest, check_settings, fit
+    from adkit.workflows.score import calibrating_scores
 
     if method is None:
-        raise OptionError("--normal says what to learn from, not how", hint="add --method; see: adkit list methods")
+        raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
     if len(clips) != 1 or clips[0].video is None:
         named = f"{len(clips)} clips" if len(clips) > 1 else clips[0].name
-        raise OptionError(f"--normal names parts of one video file, and {named} was given", hint="name one file")
+        raise OptionError(f"--learn names parts of one video file, and {named} was given", hint="name one file")
     values = split_assignments(settings, example="--set coreset_ratio=0.05")
     check_settings(method, values, scorer, device, registry)
     dataset = VideoSpans(clips[0].video, spans)

@@ -13,11 +13,11 @@ from adkit.cli.faults import SOME_UNREADABLE
 if TYPE_CHECKING:
     from adkit.errors import AdkitError
     from adkit.types import Sample
-    from adkit.workflows import Judge
+    from adkit.workflows.score import FittedModel
 
 
 def score_stills(
-    judge: Judge,
+    judge: FittedModel,
     samples: list[Sample],
     heatmaps: Path | None,
     chosen_format: o.Format,
@@ -43,9 +43,11 @@ def score_stills(
             raise typer.Exit(SOME_UNREADABLE)
 
 
-def _score_rows(judge: Judge, samples: list[Sample], heatmaps: Path | None, progress: Any) -> list[dict[str, Any]]:
+def _score_rows(
+    judge: FittedModel, samples: list[Sample], heatmaps: Path | None, progress: Any
+) -> list[dict[str, Any]]:
     """A row per sample in the samples' order; pictures are drawn on the way."""
-    from adkit.pictures import PictureWriter
+    from adkit.evaluation.pictures import PictureWriter
 
     failed: dict[str, str] = {}
 
@@ -77,7 +79,7 @@ def _score_rows(judge: Judge, samples: list[Sample], heatmaps: Path | None, prog
     ]
 
 
-def _print_rows(judge: Judge, rows: list[dict[str, Any]]) -> None:
+def _print_rows(judge: FittedModel, rows: list[dict[str, Any]]) -> None:
     from adkit.cli.output import MOST_ROWS, print_table
 
     readable = [row for row in rows if row["score"] is not None]

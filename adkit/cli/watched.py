@@ -17,10 +17,10 @@ from adkit.cli.options import Format
 from adkit.errors import AdkitError, FrameError
 
 if TYPE_CHECKING:
+    from adkit.data.inputs import VideoInput
     from adkit.watching.events import Event
-    from adkit.watching.footage import Footage
     from adkit.watching.watch import Settings, Watch
-    from adkit.workflows import Judge
+    from adkit.workflows.score import FittedModel
 
 AddRow = Callable[[Mapping[str, Any]], None]
 
@@ -28,7 +28,7 @@ AddRow = Callable[[Mapping[str, Any]], None]
 class ClipScorer:
     """Watches clips one after another; what goes wrong with one does not keep the next from being watched."""
 
-    def __init__(self, judge: Judge, settings: Settings, outputs: Outputs, chosen: Format, shown: Format) -> None:
+    def __init__(self, judge: FittedModel, settings: Settings, outputs: Outputs, chosen: Format, shown: Format) -> None:
         self.judge, self.settings, self.outputs = judge, settings, outputs
         self._format, self._shown = chosen, shown
         self._events: dict[str, list[Event]] = {}
@@ -36,7 +36,7 @@ class ClipScorer:
         self._unreadable: list[AdkitError] = []
         self._unwritten: list[AdkitError] = []
 
-    def score(self, clips: Sequence[Footage], *, skip_bad: bool) -> None:
+    def score(self, clips: Sequence[VideoInput], *, skip_bad: bool) -> None:
         """Watches all; raises Exit where not all went well."""
         from adkit.cli.rows import written_rows
         from adkit.cli.stopping import stopping
@@ -63,7 +63,7 @@ class ClipScorer:
         if self._unreadable and not skip_bad:
             raise typer.Exit(SOME_UNREADABLE)
 
-    def _watch(self, clip: Footage, clips: int, stop: threading.Event, add: AddRow) -> None:
+    def _watch(self, clip: VideoInput, clips: int, stop: threading.Event, add: AddRow) -> None:
         from adkit.watching.watch import Watch
 
         settings = replace(self.settings, annotate=self.outputs.annotated(clip, clips))
@@ -78,7 +78,7 @@ class ClipScorer:
     def _walk(self, watch: Watch, clips: int, add: AddRow) -> None:
         """Watches one clip to its end, and writes what is written of a clip."""
         from adkit.cli.terminal import terminal_progress
-        from adkit.spans import Span
+        from adkit.data.spans import Span
         from adkit.watching.timeline import Trace, write_timeline
 
         clip, trace = watch.footage, Trace()
@@ -150,7 +150,7 @@ class Announcer:
 
     def tell(self) -> None:
         """What is new."""
-        from adkit.video import clock
+        from adkit.data.video import clock
 
         watch = self._watch
         for gap in watch.gaps[self._gaps :]:
@@ -166,7 +166,7 @@ class Announcer:
             self._begin(watch.under_way)
 
     def _begin(self, event: Event) -> None:
-        from adkit.video import clock
+        from adkit.data.video import clock
 
         where = f", {event.place.words}" if event.place else ""
         self._say(f"{clock(event.start_s)} event {event.number}: score {event.peak:.3g}{where}", "red")

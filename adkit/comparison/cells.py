@@ -22,20 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.calibration import Rule
 from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
+from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError
-from adkit.evaluation import Evaluation, evaluate
+from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.files.atomic import checksum, whole_folder
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
-from adkit.resampling import RESAMPLES, metrics_with_value, resampled, resampling_seed
-from adkit.runs import LONGEST_CATEGORY, Run
-from adkit.sources import content_hashes, data_hash
-from adkit.storage import checksum, whole_folder
+from adkit.runs.store import LONGEST_CATEGORY, Run
+from adkit.stats.bootstrap import RESAMPLES, metrics_with_value, resampled, resampling_seed
+from adkit.stats.calibration import ThresholdRule
 from adkit.types import Sample
-from adkit.workflows import FitRequest, fit, open_judge, open_scorer
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.score import open_model, open_scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +105,9 @@ class Cell:
     clips: ClipCounts | None = None  # None: still images
 
 
-def cell_key(candidate: Candidate, category: Category, seed: int, rule: Rule, registry: Registry) -> dict[str, Any]:
+def cell_key(
+    candidate: Candidate, category: Category, seed: int, rule: ThresholdRule, registry: Registry
+) -> dict[str, Any]:
     """Everything that a cell's result depends on; raises AdkitError for settings that do not exist."""
     method_class = registry.methods.get(candidate.method).load()
     options = parse_options(options_of(method_class), candidate.options, candidate.method)
@@ -178,7 +181,7 @@ def compute_cell(
     candidate: Candidate,
     category: Category,
     seed: int,
-    rule: Rule,
+    rule: ThresholdRule,
     registry: Registry,
     root: Path,
     *,
@@ -206,7 +209,7 @@ def compute_cell(
         )
         with PeakMemory() as memory:
             run = fit(request, registry, progress)
-            judge = open_judge(run, registry, device=device)
+            judge = open_model(run, registry, device=device)
             evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
         decode_ms, predict_ms = time_images(judge, evaluation.samples)
         _write(temporary, key, evaluation, _cost(run, decode_ms, predict_ms, memory.bytes), registry)
@@ -220,7 +223,7 @@ def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Regi
 
     Its cost is what the run remembers of it, and the time that an image takes now.
     """
-    judge = open_judge(run, registry, device=device)
+    judge = open_model(run, registry, device=device)
     decode_ms, predict_ms = time_images(judge, evaluation.samples)
     return Cell(
         candidate,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from adkit.calibration import Rule
 from adkit.comparison.cells import (
     Category,
     Cell,
@@ -21,12 +20,13 @@ from adkit.comparison.cells import (
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
-from adkit.evaluation import evaluate
+from adkit.evaluation.evaluate import evaluate
+from adkit.files.atomic import storage_faults
 from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
-from adkit.runs import Run
-from adkit.storage import storage_faults
-from adkit.workflows import check_settings
+from adkit.runs.store import Run
+from adkit.stats.calibration import ThresholdRule
+from adkit.workflows.fit import check_settings
 
 Note = Callable[[str], None]
 
@@ -38,7 +38,7 @@ def compare(
     output: Path,
     registry: Registry,
     *,
-    rule: Rule | None = None,
+    rule: ThresholdRule | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     note: Note = lambda _: None,
@@ -50,7 +50,7 @@ def compare(
     finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
     settings and data that the user can mend, before anything is fitted.
     """
-    progress, rule = progress or Silent(), rule or Rule()
+    progress, rule = progress or Silent(), rule or ThresholdRule()
     for candidate in candidates:
         check_settings(candidate.method, candidate.options, candidate.scorer, device, registry, few=candidate.few)
     specs = [dataset.spec for dataset in datasets]

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from adkit.answers import to_predictions
-from adkit.batches import FrameBatches
-from adkit.clips import are_stills
+from adkit.data.batches import FrameBatches
+from adkit.data.clips import are_stills
+from adkit.runs.predictions import to_predictions
 from adkit.types import Sample
-from adkit.workflows import Judge
+from adkit.workflows.score import FittedModel
 
 TIMED_IMAGES = 16
 _INTERVAL_S = 0.05
@@ -62,7 +62,7 @@ class PeakMemory:
         self.bytes = max(self.bytes, int(self._process.memory_info().rss))
 
 
-def time_images(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
+def time_images(judge: FittedModel, samples: Sequence[Sample]) -> tuple[float, float]:
     """(decode, predict) in ms an image or frame, over a few samples; the first only warms up.
 
     Of still images these are medians, one at a time. Of clips they are of consecutive frames, as a stream takes them:
@@ -82,7 +82,7 @@ def time_images(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
     return 1000 * statistics.median(decoding[1:]), 1000 * statistics.median(predicting[1:])
 
 
-def _time_frames(judge: Judge, clip: Sequence[Sample]) -> tuple[float, float]:
+def _time_frames(judge: FittedModel, clip: Sequence[Sample]) -> tuple[float, float]:
     window, size, stream = judge.method.window, judge.method.frame_size, judge.method.stream()
     frames = clip[: TIMED_IMAGES + 1]
     started = time.perf_counter()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adkit.comparison.cells import Cell
-from adkit.outcomes import Rate
+from adkit.stats.rates import Rate
 
 
 @dataclass(frozen=True, slots=True)

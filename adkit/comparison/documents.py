@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from adkit.calibration import CERTAINTY
 from adkit.comparison.decisions import Decisions
 from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Figure
-from adkit.outcomes import Rate
-from adkit.statistics import Interval
+from adkit.stats.calibration import CERTAINTY
+from adkit.stats.rates import Rate
+from adkit.stats.significance import Interval
 
 HEADLINES = ("image_auroc", "frame_auroc")
 

@@ -19,8 +19,8 @@ from adkit.comparison.cells import Cell
 from adkit.comparison.decisions import Decisions, Expense, decisions_of, expense_of
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
-from adkit.resampling import interval_of
-from adkit.statistics import (
+from adkit.stats.bootstrap import interval_of
+from adkit.stats.significance import (
     Delong,
     Friedman,
     Interval,

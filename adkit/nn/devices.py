@@ -62,7 +62,7 @@ def new_fabric(device: str, precision: Precision = "auto", processes: int = 1) -
     """
     from lightning_fabric import Fabric  # takes a second to import
 
-    from adkit.nn.mixed_precision import FullInputs
+    from adkit.nn.training.mixed_precision import FullInputs
 
     kind, _, index = device.partition(":")
     if kind == "cuda" and processes > torch.cuda.device_count():

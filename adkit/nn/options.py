@@ -8,8 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from adkit.nn.backbone_names import EMBEDDED
+from adkit.nn.devices import Precision
 from adkit.options import Options
+
+EMBEDDED = "efficientnet_lite0"
+"""The backbone whose weights arrive with pip."""
+
 
 LEAST_PX, MOST_PX = 32, 4096
 
@@ -96,7 +100,7 @@ class FeatureOptions(Options):
 
 
 class PatchMapOptions(FeatureOptions):
-    """How features become maps: `adkit.nn.patch_maps` does what these say."""
+    """How features become maps: `adkit.nn.features.patch_maps` does what these say."""
 
     neighbourhood: int = Field(
         default=3, ge=1, le=15, description="each patch takes the mean over this many positions a side"
@@ -108,3 +112,18 @@ class PatchMapOptions(FeatureOptions):
         default="auto",
         description="judge each position by what is usual there: auto lets the normal images decide",
     )
+
+
+class TrainingOptions(Options):
+    """How long, how fast and how carefully a network learns."""
+
+    epochs: int = Field(default=60, ge=1, description="at most; early stopping may end it before")
+    batch_size: int = Field(default=16, ge=1, description="rows per step; lower it when memory runs out")
+    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam; halved when held-out normals get no better")
+    weight_decay: float = Field(default=1e-5, ge=0, description="of Adam")
+    patience: int = Field(default=12, ge=1, description="epochs without a better held-out loss before it stops")
+    clip_norm: float = Field(default=1.0, gt=0, description="longer gradients are cut to this length")
+    precision: Precision = Field(
+        default="auto", description="bf16 is several times faster where the processor has it; auto finds out"
+    )
+    processes: int = Field(default=1, ge=1, description="train in several processes, one for each GPU")

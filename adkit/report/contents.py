@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adkit.audit import LEVEL
-from adkit.calibration import Threshold, bound_text, counted, rate_text
-from adkit.evaluation import Evaluation
-from adkit.outcomes import Outcomes, Rate
+from adkit.evaluation.evaluate import Evaluation
 from adkit.registry import Registry
 from adkit.report import words
 from adkit.report.svg import plain
 from adkit.report.thresholds import Step
-from adkit.runs import MODEL, RunRecord
-from adkit.statistics import Interval, alarms_p_value, noticeable_rate
+from adkit.runs.record import MODEL, RunRecord
+from adkit.stats.calibration import Threshold, bound_text, counted, rate_text
+from adkit.stats.rates import Outcomes, Rate
+from adkit.stats.significance import Interval, alarms_p_value, noticeable_rate
+from adkit.workflows.audit import LEVEL
 
 Rows = list[tuple[str, str]]
 
@@ -230,8 +230,8 @@ def _clip_rows(record: RunRecord) -> Rows:
     if _sample(record) == "image":
         return []
     pieces = "no: the threshold counts whole clips"
-    if record.piece_s is not None:
-        pieces = f"into pieces of about {record.piece_s:g} s, which the threshold counts"
+    if record.segment_s is not None:
+        pieces = f"into pieces of about {record.segment_s:g} s, which the threshold counts"
     smoothing = f"over the past, time constant {record.smoothing_s:g} s" if record.smoothing_s else "no"
     every = "all" if record.every == 1 else f"one in {record.every}"
     return [("frames of a clip that are judged", every), ("scores are smoothed", smoothing), ("clips are cut", pieces)]
@@ -262,7 +262,7 @@ def split_rows(record: RunRecord, evaluation: Evaluation | None) -> list[tuple[s
         ),
         (
             f"{calibration.source}, of {calibration.data}",
-            counted(threshold.count, "piece" if record.piece_s else threshold.unit),
+            counted(threshold.count, "piece" if record.segment_s else threshold.unit),
             "set the threshold, and nothing else did",
         ),
     ]

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adkit.data.datasets import open_datasets
+from adkit.data.fingerprints import content_hashes
+from adkit.drawing.overlay import Scale
 from adkit.errors import DatasetError, PluginError
-from adkit.evaluation import MOST_MISTAKES, Evaluation
+from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
+from adkit.evaluation.reconstructions import reconstructed
 from adkit.interfaces import Progress
-from adkit.overlay import Scale
-from adkit.reconstructions import reconstructed
 from adkit.registry import Registry
 from adkit.report.gallery import Gallery, Picture, Shown
-from adkit.runs import Run
-from adkit.sources import content_hashes, open_datasets
+from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows import open_scorer, sample_scores
+from adkit.workflows.score import open_scorer, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from adkit.batches import FrameBatches
+from adkit.data.batches import FrameBatches
+from adkit.data.images import frame_shape
+from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
-from adkit.frames import frame_shape
-from adkit.overlay import fitted
 from adkit.types import Sample
-from adkit.workflows import pixels_of
+from adkit.workflows.score import pixels_of
 
 SIDE_PX = 320
 """Longer side of each video."""

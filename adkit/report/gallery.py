@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from adkit.frames import read_image, read_mask
-from adkit.overlay import Scale, colours, fitted, heat, rebuilt, truth
+from adkit.data.images import read_image, read_mask
+from adkit.drawing.overlay import Scale, colours, fitted, heat, rebuilt, truth
 from adkit.types import Sample
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import jinja2
 from markupsafe import Markup
 
 from adkit import __version__
-from adkit.calibration import Rule, Threshold, bound_text, counted, rate_text
+from adkit.data.video import clock
 from adkit.errors import DatasetError, PluginError
-from adkit.evaluation import Evaluation, evaluate
+from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.files.atomic import refuse_folder, write_whole
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.report import contents, plots, words
@@ -26,12 +27,13 @@ from adkit.report.svg import plain
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import clips_of
 from adkit.report.training import training_of
-from adkit.runs import REPORT, Run
-from adkit.smoothing import SMOOTHING_S
-from adkit.statistics import looks_mixed
-from adkit.storage import refuse_folder, write_whole
-from adkit.video import clock
-from adkit.workflows import PIXEL_SHARE, calibrating_scores
+from adkit.runs.record import REPORT
+from adkit.runs.store import Run
+from adkit.stats.calibration import Threshold, ThresholdRule, bound_text, counted, rate_text
+from adkit.stats.significance import looks_mixed
+from adkit.stats.smoothing import SMOOTHING_S
+from adkit.workflows.fit import PIXEL_SHARE
+from adkit.workflows.score import calibrating_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +194,7 @@ def _apart(names: tuple[str, ...], scores: NDArray[np.float64]) -> dict[str, Any
     return {"names": [names[position] for position in found.positions], "from": found.gap_from, "to": found.gap_to}
 
 
-def _wanted(rule: Rule, threshold: Threshold) -> int | None:
+def _wanted(rule: ThresholdRule, threshold: Threshold) -> int | None:
     """How many normal scores the usual rule wants, when there are fewer."""
     return rule.scores_wanted if rule.kind == "usual" and threshold.count < rule.scores_wanted else None
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.calibration import Threshold, counted
-from adkit.clip_outcomes import ClipOutcomes
-from adkit.evaluation import Evaluation
-from adkit.outcomes import outcomes, precision_recall_curve, roc_curve
+from adkit.evaluation.clip_results import ClipResults
+from adkit.evaluation.evaluate import Evaluation
 from adkit.report.charts import (
     IntervalRow,
     Line,
@@ -25,7 +23,9 @@ from adkit.report.charts import (
 from adkit.report.gallery import kind_of
 from adkit.report.svg import Ink
 from adkit.report.words import Things
-from adkit.statistics import Interval
+from adkit.stats.calibration import Threshold, counted
+from adkit.stats.rates import outcomes, precision_recall_curve, roc_curve
+from adkit.stats.significance import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def distributions(
     }
 
 
-def _strips_of_clips(clips: ClipOutcomes, threshold: Threshold) -> list[Strip]:
+def _strips_of_clips(clips: ClipResults, threshold: Threshold) -> list[Strip]:
     strips = []
     if clips.normal:
         flagged = sum(part.score > threshold.value for part in clips.normal)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.calibration import Rule, Threshold, parse_rate, threshold_from
+from adkit.stats.calibration import Threshold, ThresholdRule, parse_rate, threshold_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from adkit.evaluation import Evaluation
+    from adkit.evaluation.evaluate import Evaluation
 
 MOST_STEPS = 120
 """The slider has no more steps than about this; with more ranks, the further ones are sampled ever more coarsely."""
@@ -51,7 +51,7 @@ def threshold_steps(
     steps = []
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
-        threshold = threshold_from(scores, Rule("expected", parse_rate(rate)), own.unit, own.unit_s)
+        threshold = threshold_from(scores, ThresholdRule("expected", parse_rate(rate)), own.unit, own.unit_s)
         alarms = misses = found = None
         if evaluation is not None:
             alarms, misses, found = _decided(evaluation, threshold.value)
@@ -97,6 +97,6 @@ def rate_for(rank: int, count: int) -> str:
     for digits in range(2, 12):
         scale = 10**digits
         text = f"{math.ceil(exact * scale - 1e-9) / scale:.{digits}f}".rstrip("0").rstrip(".") + "%"
-        if float(text[:-1]) < 100 and Rule("expected", parse_rate(text)).rank(count) == rank:
+        if float(text[:-1]) < 100 and ThresholdRule("expected", parse_rate(text)).rank(count) == rank:
             return text
     raise AssertionError(f"no rate gives rank {rank} of {count}")

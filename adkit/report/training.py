@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from adkit.calibration import counted
 from adkit.report.charts import Trace, epoch_chart
 from adkit.report.plots import WIDTHS
 from adkit.report.svg import Ink
-from adkit.runs import RunRecord
+from adkit.runs.record import RunRecord
+from adkit.stats.calibration import counted
 
 _TITLES = {"loss": "on training images", "held_out_loss": "on held-out normal images"}
 _SMALL = {"separation": "separation (AUROC)"}

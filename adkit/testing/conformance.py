@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.errors import DatasetError
-from adkit.interfaces import Dataset, Evidence, Method, Metric, Scorer, Silent
+from adkit.interfaces import Dataset, LabelledResults, Method, Metric, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
-from adkit.runs import Run
-from adkit.testing.parts import GOOD, draw_part
+from adkit.runs.store import Run
+from adkit.synthetic.parts import GOOD, draw_part
 from adkit.testing.sameness import check_same, joined
 from adkit.testing.streams import check_stream
 from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, FrameBatches, moving_frames, synthetic_frames
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 
 TRAINING_FRAMES = 8
 RESAMPLING_TOLERANCE = 2e-2
@@ -167,7 +167,7 @@ def check_metric(metric_class: type[Metric]) -> None:
     assert any(defined), f"a plain case is undefined: {metric(_of_images([True] * 6)).why_undefined}"
 
 
-def _check_judging(metric: Metric, evidence: Callable[..., Evidence]) -> bool:
+def _check_judging(metric: Metric, evidence: Callable[..., LabelledResults]) -> bool:
     """Whether the metric is defined for this sort of evidence; if so, all that must hold then."""
     perfect, wrong = metric(evidence([True] * 6)), metric(evidence([False] * 6))
     all_good = metric(evidence([True] * 6, anomalous=False))
@@ -186,7 +186,7 @@ def _check_judging(metric: Metric, evidence: Callable[..., Evidence]) -> bool:
     return True
 
 
-def _check_resampled(metric: Metric, evidence: Evidence) -> None:
+def _check_resampled(metric: Metric, evidence: LabelledResults) -> None:
     clips = list(dict.fromkeys(evidence.clips))
     clip_of = [clips.index(clip) for clip in evidence.clips]
     count = len(clips)
@@ -319,14 +319,14 @@ def _check_calibration(method: Method[Any], count: int) -> None:
     _check_answer(calibration, count, type(method))  # images may be missing: nobody looks at them
 
 
-def _of_images(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+def _of_images(right: Sequence[bool], *, anomalous: bool = True) -> LabelledResults:
     """Six images, the last three anomalous; those that are not judged right have all upside down."""
     labels = np.array([False, False, False, anomalous, anomalous, anomalous])
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
     return _evidence(labels, scores, np.array(right), [f"image {number}" for number in range(6)])
 
 
-def _of_clips(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
+def _of_clips(right: Sequence[bool], *, anomalous: bool = True) -> LabelledResults:
     """Six clips of five frames, two of them with an event and one with two; those not judged right are upside down."""
     patterns = np.array([[0, 0, 0, 0, 0]] * 3 + [[0, 1, 1, 0, 0], [1, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
     labels = (patterns & anomalous).ravel()
@@ -336,7 +336,7 @@ def _of_clips(right: Sequence[bool], *, anomalous: bool = True) -> Evidence:
 
 def _evidence(
     labels: NDArray[np.bool_], scores: NDArray[np.float64], kept: NDArray[np.bool_], clips: Sequence[str]
-) -> Evidence:
+) -> LabelledResults:
     masks = np.zeros((len(labels), 8, 8), bool)
     masks[labels, 2:5, 2:6] = True
     maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
@@ -346,7 +346,7 @@ def _evidence(
             yield index, maps[index], masks[index]
 
     found = np.where(kept, scores, 1 - scores)
-    return Evidence(
+    return LabelledResults(
         scores=found,
         anomalous=labels,
         kinds=tuple("crack" if label else "good" for label in labels),
@@ -361,7 +361,7 @@ def _evidence(
     )
 
 
-def _drawn(evidence: Evidence, times: NDArray[np.int64], clip_of: Sequence[int]) -> Evidence:
+def _drawn(evidence: LabelledResults, times: NDArray[np.int64], clip_of: Sequence[int]) -> LabelledResults:
     """The evidence in which each clip is there as often as it was drawn, each time by a name of its own."""
     members = [np.flatnonzero(np.array(clip_of) == clip) for clip in range(len(times))]
     copies = [members[clip] for clip, count in enumerate(times) for _ in range(count)]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adkit.frames import resize
-from adkit.testing.parts import draw_part
+from adkit.data.images import resize
+from adkit.synthetic.parts import draw_part
 from adkit.types import Batch
 
 CLIPS, CLIP_FRAMES = 6, 12

@@ -21,7 +21,8 @@ from starlette.exceptions import HTTPException
 
 from adkit import __version__
 from adkit.errors import AdkitError, FrameError, RunError
-from adkit.runs import RunRecord, list_runs
+from adkit.runs.record import RunRecord
+from adkit.runs.store import list_runs
 from adkit.ui.safety import two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Stopwatch, Upload, unpacked
 
@@ -194,8 +195,8 @@ def map_picture(ready: Ready, finding: Finding, kind: MapKind) -> bytes:
     import cv2
     from PIL import Image
 
-    from adkit.frames import read_image
-    from adkit.overlay import heat
+    from adkit.data.images import read_image
+    from adkit.drawing.overlay import heat
     from adkit.types import FrameRef
 
     if finding.map_png is None or ready.scale is None:

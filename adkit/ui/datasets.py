@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from adkit.data.datasets import open_datasets
+from adkit.data.images import is_image
+from adkit.data.video import is_video
 from adkit.errors import AdkitError
-from adkit.frames import is_image
 from adkit.registry import Registry
-from adkit.sources import open_datasets
 from adkit.ui.settings import Settings
-from adkit.video import is_video
 
 MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large

@@ -32,7 +32,7 @@ POLICY = (
 """Pages load nothing from other hosts, whatever they contain."""
 
 
-class Gate:
+class AccessMiddleware:
     """Lets a request through, or answers it itself: 400, 401, 403, 413.
 
     Without a token, only names of this machine are answered as the host: a page elsewhere could else reach the

@@ -12,16 +12,17 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from adkit.data.images import is_image
+from adkit.data.video import is_video
 from adkit.errors import AdkitError, OptionError
-from adkit.frames import is_image
-from adkit.runs import RunRecord, list_runs
+from adkit.runs.record import RunRecord
+from adkit.runs.store import list_runs
 from adkit.ui import videos
 from adkit.ui.faults import PageProgress, told
 from adkit.ui.markup import SENDING, empty, facts, fault, moment, promise
 from adkit.ui.safety import two_lines
 from adkit.ui.scoring import Finding, Judges, Upload
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
-from adkit.video import is_video
 
 NO_RUN = empty("There is no run yet", "Learn from good parts first: open Train.")
 
@@ -146,7 +147,7 @@ def run_choices(judges: Judges) -> list[tuple[str, str]]:
 
 def about_run(judges: Judges, run_id: str | None) -> str:
     """The run's promise and what it learned from; reads its record only."""
-    from adkit.runs import find_run
+    from adkit.runs.store import find_run
     from adkit.ui.safety import run_folder
 
     if not run_id:

@@ -29,8 +29,8 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.errors import OptionError, RunError
-from adkit.lock import Taken, lock
-from adkit.storage import storage_faults, write_whole
+from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.lock import LockHeld, lock
 from adkit.ui.following import Outcome, Steps, outcome_of, read_steps
 from adkit.ui.safety import is_name
 
@@ -120,7 +120,7 @@ class Jobs:
 
     def advance(self) -> None:
         """Starts the job that has waited longest if none runs, ends one that does not stop, forgets old ones."""
-        with self._changing, suppress(Taken), storage_faults(self.folder):
+        with self._changing, suppress(LockHeld), storage_faults(self.folder):
             if not self.folder.is_dir():
                 return
             with lock(self.folder / "lock"):

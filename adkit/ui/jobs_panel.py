@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from adkit.runs.unfinished import Unfinished, list_unfinished
 from adkit.ui.jobs import Jobs, Kind, Status
 from adkit.ui.markup import button, duration, empty, fault, moment, sparkline
-from adkit.unfinished import Unfinished, list_unfinished
 
 _CHIPS = {
     "waiting": ("", "waiting"),

@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from adkit.calibration import Threshold
+from adkit.stats.calibration import Threshold
 
 SENDING = """
 element.addEventListener("click", (event) => {

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from adkit.overlay import colours
+from adkit.drawing.overlay import colours
 from adkit.ui.faults import told
 from adkit.ui.help_tab import help_tab
 from adkit.ui.inspect_tab import about_run, inspect_tab, run_choices

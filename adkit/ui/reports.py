@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from adkit.errors import RunError
-from adkit.runs import REPORT
+from adkit.runs.record import REPORT
 from adkit.ui.safety import comparison_folder, inside, run_folder
 from adkit.ui.settings import Settings
 

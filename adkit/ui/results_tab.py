@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from adkit.calibration import rate_text
 from adkit.errors import AdkitError, OptionError
-from adkit.runs import EVALUATION, RECORD, REPORT, RunRecord, list_runs
+from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
+from adkit.runs.store import list_runs
+from adkit.stats.calibration import rate_text
 from adkit.ui.datasets import listed
 from adkit.ui.faults import told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments

@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from adkit.cache import cache_root
+from adkit.data.datasets import open_datasets
+from adkit.data.images import pixel_count
+from adkit.data.video import is_video
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
-from adkit.frames import pixel_count
+from adkit.files.atomic import storage_faults, whole_folder
+from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
-from adkit.runs import RECORD, Run, find_run, open_run
-from adkit.sources import open_datasets
-from adkit.storage import storage_faults, whole_folder
+from adkit.runs.record import RECORD
+from adkit.runs.store import Run, find_run, open_run
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, Settings
-from adkit.video import is_video
 
 _NAME = re.compile(r"[\w][\w.\- ]{0,79}")
 
@@ -149,7 +150,7 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
 
 def require_video(path: Path, name: str, limits: Limits) -> int:
     """About how many frames there are, as the file says; raises FrameError for what is no video or too large."""
-    from adkit.video import Video
+    from adkit.data.video import Video
 
     with Video(path) as video:
         height, width = video.coded_shape

@@ -16,7 +16,7 @@ import numpy as np
 from adkit.errors import AdkitError
 from adkit.interfaces import Progress
 from adkit.registry import Registry, load_registry
-from adkit.runs import RECORD, RunRecord
+from adkit.runs.record import RECORD, RunRecord
 from adkit.types import Sample
 from adkit.ui.safety import open_named_run, require_image
 from adkit.ui.settings import Settings
@@ -24,8 +24,8 @@ from adkit.ui.settings import Settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from adkit.overlay import Scale
-    from adkit.workflows import Judge, Scored
+    from adkit.drawing.overlay import Scale
+    from adkit.workflows.score import FittedModel, Scored
 
 MOST_OPEN = 2
 """Runs that are kept ready; a run that is asked for again later is read anew."""
@@ -35,7 +35,7 @@ MOST_OPEN = 2
 class Ready:
     """A run that can score: its judge, its maps' scale, and the state of its folder when it was opened."""
 
-    judge: Judge
+    judge: FittedModel
     scale: Scale | None  # None: it gives no maps
     stamp: int
 
@@ -105,15 +105,15 @@ class Judges:
 
         A run that was deleted or calibrated anew in the meantime is not answered from memory.
         """
-        from adkit.overlay import Scale
-        from adkit.workflows import open_judge
+        from adkit.drawing.overlay import Scale
+        from adkit.workflows.score import open_model
 
         with self._opening:
             run = open_named_run(self.settings, run_id)
             stamp = (run.folder / RECORD).stat().st_mtime_ns
             known = self._ready.get(run.record.id)
             if known is None or known.stamp != stamp:
-                judge = open_judge(run, self.registry, device=self.settings.device)
+                judge = open_model(run, self.registry, device=self.settings.device)
                 threshold = run.record.pixel_threshold
                 maps = run.calibration().maps
                 scale = None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
@@ -124,11 +124,11 @@ class Judges:
                 self._ready.popitem(last=False)
             return known
 
-    def judge_of_its_own(self, ready: Ready) -> Judge:
+    def judge_of_its_own(self, ready: Ready) -> FittedModel:
         """The run opened once more: a video takes minutes, and others would else wait for it."""
-        from adkit.workflows import open_judge
+        from adkit.workflows.score import open_model
 
-        return open_judge(ready.judge.run, self.registry, device=self.settings.device)
+        return open_model(ready.judge.run, self.registry, device=self.settings.device)
 
     def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
         """A finding for each upload, in their order; a file that cannot be read is a finding too."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from adkit.errors import OptionError
 from adkit.ui.api import create_api
-from adkit.ui.gate import App, Gate, Receive, Scope, Send
+from adkit.ui.gate import AccessMiddleware, App, Receive, Scope, Send
 from adkit.ui.jobs import Jobs
 from adkit.ui.reports import add_reports
 from adkit.ui.scoring import Judges
@@ -82,7 +82,7 @@ class Server:
         api = create_api(self.judges)
         add_reports(api, settings)
         self.front = Front(api)
-        self.app = Gate(self.front, settings)
+        self.app = AccessMiddleware(self.front, settings)
         self._seen = threading.Event()
         self._ended = threading.Event()
 

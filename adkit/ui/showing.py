@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.calibration import counted
 from adkit.errors import FrameError
+from adkit.stats.calibration import counted
 from adkit.ui.markup import data_uri, empty, fault, send
 from adkit.ui.scoring import Finding, Ready, unpacked
 
@@ -137,7 +137,7 @@ def _thumbnail(ready: Ready, finding: Finding) -> str:
     if finding.map_png is not None and ready.scale is not None:
         import cv2
 
-        from adkit.overlay import heat
+        from adkit.drawing.overlay import heat
 
         values = cv2.resize(unpacked(finding.map_png, finding.map_range), (image.shape[1], image.shape[0]))
         image = heat(image, np.asarray(values, np.float32), ready.scale)
@@ -156,14 +156,14 @@ def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
 
 
 def _image(finding: Finding) -> NDArray[np.uint8]:
-    from adkit.frames import read_image
+    from adkit.data.images import read_image
     from adkit.types import FrameRef
 
     return read_image(FrameRef(finding.path))
 
 
 def _shrunk(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    from adkit.frames import resize
+    from adkit.data.images import resize
 
     factor = longest / max(image.shape[:2])
     if factor >= 1:

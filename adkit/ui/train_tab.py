@@ -12,10 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from adkit.calibration import counted
-from adkit.clips import are_stills
+from adkit.data.clips import are_stills
 from adkit.errors import FrameError, OptionError
 from adkit.options import options_of
+from adkit.runs.unfinished import discard_unfinished, find_unfinished
+from adkit.stats.calibration import counted
 from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import told
@@ -25,7 +26,6 @@ from adkit.ui.markup import SENDING, data_uri, facts
 from adkit.ui.options_form import Entry, changed, entries_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
-from adkit.unfinished import discard_unfinished, find_unfinished
 
 PREFERRED = ("patchknn",)
 """The method that a form begins with, where it is installed."""
@@ -153,8 +153,8 @@ def _begin(
     values: Sequence[object],
 ) -> None:
     """Queues a training after everything that can be refused was looked at."""
-    from adkit.calibration import parse_rule
-    from adkit.workflows import check_settings
+    from adkit.stats.calibration import parse_rule
+    from adkit.workflows.fit import check_settings
 
     settings, registry = judges.settings, judges.registry
     if not spec or not method:
@@ -224,8 +224,8 @@ def _preview(judges: Judges, spec: str | None) -> str:
 
 def _examples(samples: Sequence[Sample]) -> str:
     """Examples of each kind as a picture; "" when there are none to see."""
-    from adkit.contact_sheet import ContactSheet
-    from adkit.frames import read_image
+    from adkit.data.images import read_image
+    from adkit.drawing.contact_sheet import ContactSheet
 
     sheet = ContactSheet(samples)
     for sample in samples:

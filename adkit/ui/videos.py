@@ -11,13 +11,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adkit.calibration import counted
+from adkit.data.video import clock
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.interfaces import Progress, Silent
+from adkit.stats.calibration import counted
 from adkit.ui.markup import fault
 from adkit.ui.safety import require_video, too_long
 from adkit.ui.scoring import Judges, Ready, Upload
-from adkit.video import clock
 
 if TYPE_CHECKING:
     from adkit.watching.events import Event
@@ -46,7 +46,7 @@ class Seen:
 
 def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: Progress | None = None) -> Seen:
     """Looks at a whole video and writes the annotated one into `folder`; raises AdkitError for what cannot be read."""
-    from adkit.watching.footage import Footage
+    from adkit.data.inputs import VideoInput
     from adkit.watching.watch import Settings, Watch
 
     limits = judges.settings.limits
@@ -57,7 +57,7 @@ def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: 
         scores: list[float] = []
         with judges.watching, (progress or Silent()).task("watching", max(1, expected)) as advance:
             judge = judges.judge_of_its_own(ready)
-            watching = Watch(judge, Footage(upload.name, video=upload.path), Settings(annotate=annotated))
+            watching = Watch(judge, VideoInput(upload.name, video=upload.path), Settings(annotate=annotated))
             results = iter(watching)
             for result in results:
                 times.append(result.time_s)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from adkit.overlay import Scale
+from adkit.data.video_writer import AnnotatedVideo, require_video_file
+from adkit.drawing.overlay import Scale
 from adkit.watching.annotated_frame import Sheet, Sight, panel_size
-from adkit.watching.annotated_video import AnnotatedVideo, require_video_file
 from adkit.watching.events import Event
 from adkit.watching.score_strip import ScoreScale
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adkit.errors import OptionError
-from adkit.storage import refuse_folder, write_whole
+from adkit.files.atomic import refuse_folder, write_whole
 from adkit.watching.events import Event
 
 Clips = Mapping[str, Sequence[Event]]

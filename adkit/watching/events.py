@@ -2,7 +2,8 @@
 
 An event starts with a score above the threshold and ends with the first score below a lower one, the release level:
 a score that wavers about the threshold is one event. Events with little time between them are joined, then those that
-are short are dropped. All of that is settled within `join_s` + `least_s` seconds, and never changed afterwards.
+are short are dropped. All of that is settled within `merge_gap_s` + `min_duration_s` seconds, and never
+changed afterwards.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adkit.watching.places import Place
+from adkit.watching.regions import Place
 
-LEAST_S = 0.2
+MIN_DURATION_S = 0.2
 """Shorter events are dropped when nobody says: a glitch of a few frames."""
-JOIN_S = 1.0
+MERGE_GAP_S = 1.0
 """Events with less time between them are joined when nobody says."""
 _USUAL_SHARE = 0.9
 
@@ -28,11 +29,11 @@ class EventRules:
 
     threshold: float  # a score above it starts an event
     release: float  # a score below it ends the event; not above the threshold
-    least_s: float = LEAST_S  # an event that is shorter is dropped
-    join_s: float = JOIN_S  # events with less time than this between them are joined
+    min_duration_s: float = MIN_DURATION_S  # an event that is shorter is dropped
+    merge_gap_s: float = MERGE_GAP_S  # events with less time than this between them are joined
 
     def __post_init__(self) -> None:
-        if not (self.release <= self.threshold and self.least_s >= 0 and self.join_s >= 0):
+        if not (self.release <= self.threshold and self.min_duration_s >= 0 and self.merge_gap_s >= 0):
             raise ValueError(f"not rules for events: {self}")
 
 
@@ -112,7 +113,7 @@ class EventFinder:
         current = self._open
         if current is not None and current.end_s is not None:
             gap_s = moment.time_s - current.end_s
-            if gap_s >= self.rules.join_s:
+            if gap_s >= self.rules.merge_gap_s:
                 settled += self._end()
                 current = None
             elif above:
@@ -157,7 +158,7 @@ class EventFinder:
         assert current is not None
         assert self._last_s is not None
         known_s = self._last_s if current.end_s is None else current.end_s
-        if current.number is None and known_s - current.start.time_s >= self.rules.least_s:
+        if current.number is None and known_s - current.start.time_s >= self.rules.min_duration_s:
             self.count += 1
             current.number = self.count
         if current.number is None:

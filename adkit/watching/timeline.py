@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adkit.spans import Span
-from adkit.storage import write_whole
-from adkit.video import clock
+from adkit.data.spans import Span
+from adkit.data.video import clock
+from adkit.files.atomic import write_whole
 from adkit.watching.events import Event, EventRules
 
 if TYPE_CHECKING:

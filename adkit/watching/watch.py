@@ -15,23 +15,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.ahead import ahead
-from adkit.answers import to_predictions
-from adkit.batches import batch_of
-from adkit.calibration import p_values
+from adkit.data.batches import batch_of
+from adkit.data.frame_source import Arrival, Source
+from adkit.data.inputs import VideoInput
+from adkit.data.live import PATIENCE_S, Gap, LiveFeed
+from adkit.data.prefetch import ahead
+from adkit.data.spans import Span
+from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.interfaces import Stream
-from adkit.overlay import Scale
-from adkit.smoothing import Smoother
-from adkit.spans import Span
+from adkit.runs.predictions import to_predictions
+from adkit.stats.calibration import p_values
+from adkit.stats.smoothing import Smoother
 from adkit.watching.annotation import Annotator
-from adkit.watching.arrivals import Arrival, Source
-from adkit.watching.events import JOIN_S, LEAST_S, Event, EventFinder, EventRules, Moment, Settled, release_level
-from adkit.watching.footage import Footage
-from adkit.watching.live import PATIENCE_S, Gap, LiveFeed
-from adkit.watching.places import Place, place_of
+from adkit.watching.events import (
+    MERGE_GAP_S,
+    MIN_DURATION_S,
+    Event,
+    EventFinder,
+    EventRules,
+    Moment,
+    Settled,
+    release_level,
+)
+from adkit.watching.regions import Place, place_of
 from adkit.watching.score_strip import ScoreScale
-from adkit.workflows import Judge, pixels_of, raw_scores, sample_scores
+from adkit.workflows.score import FittedModel, pixels_of, raw_scores, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +56,8 @@ class Settings:
     """How to watch."""
 
     every: int | None = None  # judge one in so many frames; None: as the run's threshold was set
-    least_s: float = LEAST_S  # of events
-    join_s: float = JOIN_S
+    min_duration_s: float = MIN_DURATION_S  # of events
+    merge_gap_s: float = MERGE_GAP_S
     annotate: Path | None = None  # write an annotated video there
     overlay: bool = False  # one panel with the heat map over the input, not panels side by side
     learned: tuple[Span, ...] = ()  # what the run has learned from: no alarm is raised there
@@ -86,7 +95,9 @@ class Watch:
     what is known now. When `stop` is set, the walk ends soon, and all is whole: so is a video whose walk is broken off.
     """
 
-    def __init__(self, judge: Judge, footage: Footage, settings: Settings, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, judge: FittedModel, footage: VideoInput, settings: Settings, stop: threading.Event | None = None
+    ) -> None:
         """Looks at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
         self.judge, self.footage, self.settings = judge, footage, settings
         stop = stop or threading.Event()
@@ -96,7 +107,9 @@ class Watch:
         normal = judge.run.calibration()
         normal_scores = sample_scores(normal, judge.scorer, judge.run.record.smoothing_s)
         threshold = judge.threshold.value
-        self.rules = EventRules(threshold, release_level(threshold, normal_scores), settings.least_s, settings.join_s)
+        self.rules = EventRules(
+            threshold, release_level(threshold, normal_scores), settings.min_duration_s, settings.merge_gap_s
+        )
         pixel_threshold = judge.run.record.pixel_threshold
         self._pixel_threshold = pixel_threshold.value if pixel_threshold else None
         self.events: list[Event] = []  # that have ended

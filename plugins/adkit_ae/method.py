@@ -1,7 +1,7 @@
 """A convolutional autoencoder that repairs: it sees spoilt pictures of good parts and learns to give the clean ones.
 
 Four blocks halve the frame and double the channels, four mirror them (1.4 million parameters at width 32). See
-`adkit.nn.reconstruction` for what it is trained on and how its error becomes a map.
+`adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from adkit.nn.reconstruction import Reconstruction, ReconstructionOptions
+from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptions
 
 
 class AutoencoderOptions(ReconstructionOptions):

@@ -23,12 +23,12 @@ from typing import Literal
 
 import numpy as np
 
+from adkit.data.images import is_image
+from adkit.data.locations import named_folder
+from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError
-from adkit.frames import is_image
 from adkit.interfaces import Dataset
-from adkit.locations import named_folder
 from adkit.types import USUAL_RATE, FrameRef, Sample, Split
-from adkit.video import is_video, video_times
 from adkit_clips.labels import labels_beside, read_labels
 
 GOOD, ANOMALY = "good", "anomaly"

@@ -19,12 +19,11 @@ from torch import Tensor
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress
-from adkit.nn.features import PatchFeatures
-from adkit.nn.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
-from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides
-from adkit.nn.training import Trained, TrainingRows, train
-from adkit.nn.training_options import TrainingOptions
+from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides, TrainingOptions
+from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.training.loop import Trained, TrainingRows, train
 from adkit.types import Batch, Prediction
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task

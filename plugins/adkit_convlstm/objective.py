@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from adkit.nn.training import Objective
+from adkit.nn.training.loop import Objective
 from adkit_convlstm.network import Memory, RecurrentNetwork
 
 Task = Literal["predict", "reconstruct"]

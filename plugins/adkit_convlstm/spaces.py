@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adkit.errors import OptionError
-from adkit.nn.features import PatchFeatures
+from adkit.nn.features.patches import PatchFeatures
 
 LEARNED_FROM = 200_000
 """Patches, at most, that say what the main directions of the features are."""

@@ -16,13 +16,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit.interfaces import Batches, Method, Progress
-from adkit.nn.corruption import spoil
-from adkit.nn.features import PatchFeatures, level_weights_of
-from adkit.nn.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.features.patches import PatchFeatures, level_weights_of
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
-from adkit.nn.options import PatchMapOptions
-from adkit.nn.training import Objective, Trained, TrainingRows, train
-from adkit.nn.training_options import TrainingOptions
+from adkit.nn.options import PatchMapOptions, TrainingOptions
+from adkit.nn.training.corruption import corrupt
+from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
+from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
 from adkit.types import Batch, Prediction
 
 LEAST_CODE = 2
@@ -198,7 +197,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
                 for frame in torch.split(batch.frames[:, -1], 1):
                     if row in wanted:
                         whole.append(self._features(frame).cpu())
-                        corrupted.append(self._features(spoil(frame, ("stain", "paste"), rng, clean_share=0)).cpu())
+                        corrupted.append(self._features(corrupt(frame, ("stain", "paste"), rng, clean_share=0)).cpu())
                         advance(1)
                     row += 1
         return torch.cat(whole), torch.cat(corrupted)

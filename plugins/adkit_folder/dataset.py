@@ -16,10 +16,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+from adkit.data.images import is_image
+from adkit.data.locations import named_folder
 from adkit.errors import DatasetError
-from adkit.frames import is_image
 from adkit.interfaces import Dataset
-from adkit.locations import named_folder
 from adkit.types import Sample, Split
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok"})

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.format import read_array
 
+from adkit.data.images import is_image
+from adkit.data.locations import chosen_folders
 from adkit.errors import DatasetError
-from adkit.frames import is_image
 from adkit.interfaces import Dataset
-from adkit.locations import chosen_folders
 from adkit.types import FrameRef, Sample, Split
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit.interfaces import Batches, Method, Progress
-from adkit.nn.features import PatchFeatures
+from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.types import Batch, Prediction
 from adkit_knn.space import NormalSpace, left_out_scores

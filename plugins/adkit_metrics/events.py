@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit_metrics.curves import share
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class EventRecall(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The recall, and that of each kind; an event is of the kind of its first frame."""
         if not evidence.of_clips:
             return MetricValue(None, NO_CLIPS)
@@ -35,7 +35,7 @@ class EventRecall(Metric):
         details = {str(kind): float(caught[kinds == kind].mean()) for kind in sorted(set(kinds))}
         return MetricValue(float(caught.mean()), details=details)
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The recall in each resample of clips."""
         if not evidence.of_clips:
             return np.full(len(weights), np.nan)
@@ -50,7 +50,7 @@ class FalseAlarmsPerHour(Metric):
     higher_is_better: ClassVar[bool] = False
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The rate; details: how many there are, and in how many hours."""
         if not evidence.of_clips:
             return MetricValue(None, NO_CLIPS)
@@ -59,7 +59,7 @@ class FalseAlarmsPerHour(Metric):
             return MetricValue(None, "the test split has no normal frame that lasts for any time")
         return MetricValue(false / hours, details={"false_alarms": float(false), "normal_hours": hours})
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The rate in each resample of clips."""
         if not evidence.of_clips:
             return np.full(len(weights), np.nan)
@@ -67,19 +67,19 @@ class FalseAlarmsPerHour(Metric):
         return share(false, weights @ _normal_hours(evidence))
 
 
-def _caught(evidence: Evidence) -> tuple[list[range], NDArray[np.bool_]]:
+def _caught(evidence: LabelledResults) -> tuple[list[range], NDArray[np.bool_]]:
     """The events in truth, and which of them were found."""
     events = evidence.spans(evidence.anomalous)
     return events, np.array([evidence.alarms[event.start : event.stop].any() for event in events], bool)
 
 
-def _false(evidence: Evidence) -> list[range]:
+def _false(evidence: LabelledResults) -> list[range]:
     return [
         event for event in evidence.spans(evidence.alarms) if not evidence.anomalous[event.start : event.stop].any()
     ]
 
 
-def _normal_hours(evidence: Evidence) -> NDArray[np.float64]:
+def _normal_hours(evidence: LabelledResults) -> NDArray[np.float64]:
     """(N,): how long each normal frame lasts, 0 for anomalous ones; a clip's last frame lasts like the one before."""
     lasting = np.zeros(len(evidence.scores))
     for clip in evidence.spans(np.ones(len(evidence.scores), bool)):

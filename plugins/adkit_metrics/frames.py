@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit_metrics.curves import average_precision, roc_area
 from adkit_metrics.ranking import lacking_class, resampled
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def why_not_frames(evidence: Evidence, instead: str) -> str | None:
+def why_not_frames(evidence: LabelledResults, instead: str) -> str | None:
     """Why there are no frames to tell apart; `instead` is the metric for still images."""
     if not evidence.of_clips:
         return f"the test split has still images, no clips; for them there is {instead}"
@@ -30,7 +30,7 @@ class FrameAuroc(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The AUROC over all frames, ties half.
 
         Details: each clip's own where it has both sorts of frames, by its name; "macro", their mean; and "kind …", each
@@ -57,7 +57,7 @@ class FrameAuroc(Metric):
             details[f"kind {kind}"] = auroc(~anomalous | (anomalous & (kinds == kind)))
         return MetricValue(auroc(np.ones(len(clips), bool)), details=details)
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The AUROC over all frames in each resample."""
         if not evidence.of_clips:
             return np.full(len(weights), np.nan)
@@ -69,7 +69,7 @@ class FrameAveragePrecision(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The average precision."""
         from sklearn.metrics import average_precision_score
 
@@ -77,7 +77,7 @@ class FrameAveragePrecision(Metric):
             return MetricValue(None, why)
         return MetricValue(float(average_precision_score(evidence.anomalous, evidence.scores)))
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The average precision in each resample."""
         if not evidence.of_clips:
             return np.full(len(weights), np.nan)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit_metrics.curves import average_precision, best_f1, roc_area
 from adkit_metrics.ranking import lacking_class, resampled
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _why_not_images(evidence: Evidence, instead: str) -> str | None:
+def _why_not_images(evidence: LabelledResults, instead: str) -> str | None:
     """Why there are no images to tell apart; `instead` is what there is for frames of clips."""
     if evidence.of_clips:
         return f"the test split has clips, whose frames are no images of their own; for them there is {instead}"
@@ -26,7 +26,7 @@ class ImageAuroc(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The AUROC over all images, and for each kind of defect against the good images."""
         from sklearn.metrics import roc_auc_score
 
@@ -39,7 +39,7 @@ class ImageAuroc(Metric):
             details[str(kind)] = float(roc_auc_score(evidence.anomalous[chosen], evidence.scores[chosen]))
         return MetricValue(float(roc_auc_score(evidence.anomalous, evidence.scores)), details=details)
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The AUROC over all images in each resample."""
         if evidence.of_clips:
             return np.full(len(weights), np.nan)
@@ -51,7 +51,7 @@ class AveragePrecision(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The average precision."""
         from sklearn.metrics import average_precision_score
 
@@ -59,7 +59,7 @@ class AveragePrecision(Metric):
             return MetricValue(None, why)
         return MetricValue(float(average_precision_score(evidence.anomalous, evidence.scores)))
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The average precision in each resample."""
         if evidence.of_clips:
             return np.full(len(weights), np.nan)
@@ -71,7 +71,7 @@ class OracleF1(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The best F1, with the threshold that reaches it."""
         from sklearn.metrics import precision_recall_curve
 
@@ -83,7 +83,7 @@ class OracleF1(Metric):
         best = int(f1.argmax())
         return MetricValue(float(f1[best]), details={"oracle_threshold": float(thresholds[best])})
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The best F1 in each resample, at that resample's own best threshold."""
         if evidence.of_clips:
             return np.full(len(weights), np.nan)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from adkit.interfaces import Evidence, Metric, MetricValue
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit_metrics.curves import in_chunks, overlap_area, roc_area, share
 from adkit_metrics.levels import Levels
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from adkit_metrics.curves import Values
 
 
-def _lacking_pixels(evidence: Evidence) -> str | None:
+def _lacking_pixels(evidence: LabelledResults) -> str | None:
     if evidence.maps is None:
         return "the method gives no maps"
     if not evidence.has_masks:
@@ -48,7 +48,7 @@ class _Curve(Metric):
         """More figures, from the anomalous pixels' histogram."""
         return {}
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The figure over all pixels together, at 2^20 levels."""
         maps, why = evidence.maps, _lacking_pixels(evidence)
         if maps is None or why:
@@ -63,7 +63,7 @@ class _Curve(Metric):
             return MetricValue(None, "the masks leave no good or no anomalous pixel")
         return MetricValue(value, details=self.details(anomalous))
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The figure in each resample, at 4096 levels at most.
 
         With every sample drawn once, that moved the figures of MVTec AD's bottle and screw by less than 0.000001;
@@ -84,7 +84,7 @@ class _Curve(Metric):
 
         return in_chunks(weights, levels.count, of_rows)
 
-    def _histograms(self, evidence: Evidence, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
+    def _histograms(self, evidence: LabelledResults, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
         for index, values, mask in evidence.pixels():
             if self.defective_only and not mask.any():
                 continue
@@ -135,7 +135,7 @@ class Aupro(_Curve):
 class PixelIoU(Metric):
     """Intersection over union of "above the run's pixel threshold" and the masks."""
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         """The IoU over all defective images pooled, and for each kind of defect."""
         if why := _lacking_pixels(evidence):
             return MetricValue(None, why)
@@ -150,14 +150,14 @@ class PixelIoU(Metric):
             details[kind] = float(intersections[chosen].sum() / unions[chosen].sum())
         return MetricValue(float(intersections.sum() / unions.sum()), details=details)
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The pooled IoU in each resample; exact."""
         if _lacking_pixels(evidence) or evidence.pixel_threshold is None:
             return np.full(len(weights), np.nan)
         intersections, unions = self._areas(evidence, evidence.pixel_threshold)
         return share(weights @ intersections, weights @ unions)
 
-    def _areas(self, evidence: Evidence, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _areas(self, evidence: LabelledResults, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) intersection and (N,) union of each image in px; both 0 where it has no known defect."""
         intersections, unions = np.zeros((2, len(evidence.scores)), np.int64)
         for index, values, mask in evidence.pixels():

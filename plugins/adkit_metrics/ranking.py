@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.interfaces import Evidence
+from adkit.interfaces import LabelledResults
 from adkit_metrics.curves import in_chunks
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adkit_metrics.curves import Figure
 
 
-def lacking_class(evidence: Evidence, thing: str) -> str | None:
+def lacking_class(evidence: LabelledResults, thing: str) -> str | None:
     """Why nothing can be told apart; None where there are both sorts of `thing`s."""
     if not evidence.anomalous.any():
         return f"the test split has no anomalous {thing}"
@@ -24,7 +24,7 @@ def lacking_class(evidence: Evidence, thing: str) -> str | None:
     return None
 
 
-def resampled(evidence: Evidence, weights: NDArray[np.int64], figure: Figure) -> NDArray[np.float64]:
+def resampled(evidence: LabelledResults, weights: NDArray[np.int64], figure: Figure) -> NDArray[np.float64]:
     """The figure of the distinct scores' histograms in each resample: (R, N) weights -> (R,)."""
     order = np.argsort(evidence.scores)
     _, starts = np.unique(evidence.scores[order], return_index=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adkit.nn.features import level_weights_of
+from adkit.nn.features.patches import level_weights_of
 
 _POSITIONS = 128  # factorised at a time
 _GRAM = 4_000_000  # elements of the Gram matrices that are held at a time

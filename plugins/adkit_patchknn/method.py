@@ -16,12 +16,12 @@ from torch import Tensor
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
-from adkit.nn.coreset import greedy_coreset
-from adkit.nn.features import level_weights
-from adkit.nn.leave_one_out import LeaveOneOutBanks
-from adkit.nn.neighbours import NearestNeighbour
+from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.leave_one_out import LeaveOneOutBanks
+from adkit.nn.features.neighbours import NearestNeighbour
+from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchMapOptions
-from adkit.nn.patch_maps import LeftOut, PatchMapMethod
 
 
 class PatchKnnOptions(PatchMapOptions):
@@ -64,7 +64,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Fills the bank; left out, an image is scored against the bank without its own patches.
 
-        See `adkit.nn.leave_one_out` for how the bank is completed without the image.
+        See `adkit.nn.features.leave_one_out` for how the bank is completed without the image.
         """
         patches, sources, clips = self._collect(batches, progress)
         if self.options.motion and len(clips) == len(batches):

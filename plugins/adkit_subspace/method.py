@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit.interfaces import Batches, Progress
-from adkit.nn.features import level_weights_of
+from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.features.patches import level_weights_of
 from adkit.nn.options import PatchMapOptions
-from adkit.nn.patch_maps import LeftOut, PatchMapMethod
 from adkit_subspace.moments import Moments, Residual
 
 

@@ -1,7 +1,7 @@
 """A U-Net that repairs. With its skip connections (an option) detail stays sharp, and defects pass more easily too.
 
-Without them it is an autoencoder whose blocks are twice as deep as those of `ae`. See `adkit.nn.reconstruction` for
-what it is trained on and how its error becomes a map.
+Without them it is an autoencoder whose blocks are twice as deep as those of `ae`. See
+`adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adkit.nn.reconstruction import Reconstruction, ReconstructionOptions
-from adkit.nn.reconstruction_error import ErrorMap
+from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptions
+from adkit.nn.training.reconstruction_error import ErrorMap
 
 LEVELS = 4
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from adkit.registry import Registry
-from adkit.runs import open_run
-from adkit.testing.parts import draw_part
+from adkit.runs.store import open_run
+from adkit.synthetic.parts import draw_part
 from tests.cli.invoking import ok, refused, run
 from tests.greys import METHODS, SPREAD, USUAL, bytes_below, paint, usual_levels, with_methods
 

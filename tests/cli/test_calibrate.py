@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from adkit.calibration import Rule
 from adkit.registry import Registry
-from adkit.runs import MODEL, open_run
+from adkit.runs.record import MODEL
+from adkit.runs.store import open_run
+from adkit.stats.calibration import ThresholdRule
 from tests.cli.invoking import ok, refused, run
 from tests.greys import METHODS, SPREAD, USUAL, Grey, bytes_below, paint, usual_levels, with_methods
 
@@ -92,15 +93,17 @@ def test_fit_at_a_percentile_prints_the_consequence(parts: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ([], Rule()),
-        (["--max-false-alarms", "5%"], Rule("expected", 0.05)),
-        (["--max-false-alarms", "0.05"], Rule("expected", 0.05)),
-        (["--max-false-alarms", "20 %", "--certain"], Rule("certain", 0.2)),
-        (["--percentile", "100"], Rule("percentile", 0.0)),
+        ([], ThresholdRule()),
+        (["--max-false-alarms", "5%"], ThresholdRule("expected", 0.05)),
+        (["--max-false-alarms", "0.05"], ThresholdRule("expected", 0.05)),
+        (["--max-false-alarms", "20 %", "--certain"], ThresholdRule("certain", 0.2)),
+        (["--percentile", "100"], ThresholdRule("percentile", 0.0)),
     ],
     ids=str,
 )
-def test_fit_keeps_the_promise_that_was_asked_for(options: list[str], rule: Rule, parts: Path, tmp_path: Path) -> None:
+def test_fit_keeps_the_promise_that_was_asked_for(
+    options: list[str], rule: ThresholdRule, parts: Path, tmp_path: Path
+) -> None:
     fitted = json.loads(ok(*fit_arguments(parts, tmp_path), *options, "-f", "json").stdout)
     record = open_run(Path(fitted["folder"])).record
     assert record.calibration.rule == rule
@@ -211,7 +214,7 @@ def test_a_new_rate_needs_no_images(folder: Path) -> None:
     result = ok("calibrate", folder, "--percentile", 50)
     record = open_run(folder).record
     assert record.threshold.count == 10
-    assert record.calibration.rule == Rule("percentile", 0.5)
+    assert record.calibration.rule == ThresholdRule("percentile", 0.5)
     assert f"of 1,000 good parts it flags about {1000 * record.threshold.expected_rate:.0f}" in result.stdout
     assert len(record.earlier_calibrations) == 1
 
@@ -321,7 +324,7 @@ def test_an_interrupted_calibration_changes_nothing(folder: Path, more: Path, mo
         raise KeyboardInterrupt
 
     before = bytes_below(folder.parent)
-    monkeypatch.setattr("adkit.recalibration.recalibrated", interrupt)
+    monkeypatch.setattr("adkit.workflows.calibrate.recalibrated", interrupt)
     result = run("calibrate", folder, "-n", more)
     assert result.exit_code == 130
     assert result.stderr.splitlines() == ["interrupted: nothing was left half-written"]
@@ -363,7 +366,7 @@ def test_eval_goes_on_where_the_run_cannot_be_written(folder: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("adkit.storage.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
     result = ok("eval", "--run", folder)
     assert "good parts flagged: " in result.stdout
     assert "pictures: " not in result.stdout

@@ -20,8 +20,8 @@ from PIL import Image
 from adkit.cli.output import print_table
 from adkit.interfaces import Method, MethodEntry
 from adkit.registry import Plugin, load_registry
-from adkit.runs import open_run
-from adkit.testing.parts import write_parts
+from adkit.runs.store import open_run
+from adkit.synthetic.parts import write_parts
 from tests.cli.invoking import fault, ok, run
 from tests.greys import Grey
 from tests.videos import write_greys
@@ -205,7 +205,7 @@ def test_another_scorer_is_judged_without_the_model(runs: Path, monkeypatch: pyt
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.evaluation.open_judge", fail)
+    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", fail)
     after = json.loads(ok("eval", "--runs", runs, "--scorer", "mean", "-f", "json").stdout)
     assert after["scorer"] == "mean"
     assert after["threshold"]["value"] != before["threshold"]["value"]

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from adkit.calibration import Rule
 from adkit.cli import app
 from adkit.comparison import cells
+from adkit.data.datasets import open_datasets
 from adkit.errors import FrameError
 from adkit.registry import Registry
-from adkit.runs import open_run
-from adkit.sources import open_datasets
-from adkit.testing.parts import PART_NAMES
-from adkit.workflows import FitRequest, fit
+from adkit.runs.store import open_run
+from adkit.stats.calibration import ThresholdRule
+from adkit.synthetic.parts import PART_NAMES
+from adkit.workflows.fit import FitRequest, fit
 from tests.comparison.fakes import FITTED, Level, fake_registry, part_of_category
 
 FILES = ("comparison.csv", "comparison.html", "comparison.json", "comparison.md")
@@ -132,14 +132,14 @@ def test_a_grid_names_everything_and_the_command_line_overrides_it(washers: list
     assert document["seeds"] == [2, 4]
     assert {seed for _, seed in FITTED} == {2, 4}
     folder = Path("comparison", document["runs"][2]["folders"][0])
-    assert open_run(folder).record.calibration.rule == Rule("expected", 0.2)
+    assert open_run(folder).record.calibration.rule == ThresholdRule("expected", 0.2)
     text = Path("comparison/comparison.md").read_text(encoding="utf-8")
     assert "| strong \\| odd/name strength=2.5 |" in text
     FITTED.clear()
     other = json.loads(ok(*arguments, "--seeds", "1", "--max-false-alarms", "50%", "-o", "other").stdout)
     assert other["seeds"] == [0]
     folder = Path("other", other["runs"][2]["folders"][0])
-    assert open_run(folder).record.calibration.rule == Rule("expected", 0.5)
+    assert open_run(folder).record.calibration.rule == ThresholdRule("expected", 0.5)
 
 
 def test_three_seeds_are_the_default(washers: list[str | Path]) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from adkit.cli.commands.evaluate import clip_table, print_evaluation, sample_rows
 from adkit.cli.output import csv_text
-from adkit.evaluation import Evaluation, evaluate
+from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.registry import Registry
-from adkit.runs import Run
+from adkit.runs.store import Run
 from tests.press import PRESS, fit_films, write_films
 
 

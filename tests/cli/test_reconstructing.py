@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.overlay import PANEL_PX
+from adkit.drawing.overlay import PANEL_PX
 from tests.cli.invoking import ok
 
 WIDTH_BY_PANELS = {count: 14 + count * (PANEL_PX + 14) + 126 for count in (2, 3, 4)}

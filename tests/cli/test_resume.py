@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from adkit.nn.checkpoints import FILE
-from adkit.runs import CALIBRATION, MODEL, open_run
-from adkit.testing.parts import write_parts
-from adkit.unfinished import FOLDER
+from adkit.nn.training.checkpoints import FILE
+from adkit.runs.record import CALIBRATION, MODEL
+from adkit.runs.store import open_run
+from adkit.runs.unfinished import FOLDER
+from adkit.synthetic.parts import write_parts
 from tests.cli.invoking import ok, refused, run
 
 SMALL = ["--set", "size=32", "--set", "width=4", "--set", "epochs=4", "--set", "precision=32", "--device", "cpu"]
@@ -35,7 +36,7 @@ def sorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Ctrl-C once the checkpoint of the second epoch is written; `undo` ends that."""
-    from adkit.nn.checkpoints import Checkpoint, Checkpoints
+    from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
 
     write = Checkpoints.write
 
@@ -179,7 +180,7 @@ def test_unknown_names_are_refused(stopped: Path, tmp_path: Path) -> None:
 def test_a_bug_before_the_first_checkpoint_leaves_nothing(
     sorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adkit.nn.training._separation", lambda *_: 1 / 0)
+    monkeypatch.setattr("adkit.nn.training.loop._separation", lambda *_: 1 / 0)
     failed = run(*FIT, "-d", "mvtec:washer", "--root", sorts, "--runs", tmp_path / "runs")
     assert isinstance(failed.exception, ZeroDivisionError)
     assert list((tmp_path / "runs").iterdir()) == []

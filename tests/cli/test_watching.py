@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from adkit.runs import open_run
-from adkit.video import video_times
+from adkit.data.video import video_times
+from adkit.runs.store import open_run
 from tests.cli.invoking import ok, refused, run
 from tests.watched import film, picture
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that is normal for 12 s and wrong from 14 to 16 of 20, and a run that learned from its start."""
     root = tmp_path_factory.mktemp("watching")
     film(root / "line.mp4", 200, [range(140, 160)])
-    ok("score", root / "line.mp4", "-m", "patchknn", "--normal", "0:00-0:12", "--runs", root / "runs", *SMALL)
+    ok("score", root / "line.mp4", "-m", "patchknn", "--learn", "0:00-0:12", "--runs", root / "runs", *SMALL)
     return root
 
 
@@ -118,11 +118,11 @@ def test_a_damaged_video_is_scored_as_far_as_it_goes_and_the_others_too(folder: 
 
 
 def test_normal_needs_one_video_and_a_method(folder: Path, video: Path, tmp_path: Path) -> None:
-    base = ["score", video, "--normal", "0:00-0:05", "--runs", tmp_path]
+    base = ["score", video, "--learn", "0:00-0:05", "--runs", tmp_path]
     assert "not how" in refused(*base)[0]
     assert "--run names a run" in refused(*base, "-m", "patchknn", "--run", "latest")[0]
     assert "2 clips" in refused("score", video, film(tmp_path / "b.mp4", 5), *base[2:], "-m", "patchknn")[0]
-    late = refused("score", video, "-m", "patchknn", "--normal", "0:00-0:30", "--runs", tmp_path)[0]
+    late = refused("score", video, "-m", "patchknn", "--learn", "0:00-0:30", "--runs", tmp_path)[0]
     assert late.endswith("ends at 0:19.9")
     assert not list(tmp_path.glob("*patchknn*"))
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from adkit.comparison import cells
+from adkit.data.datasets import open_datasets
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
-from adkit.sources import open_datasets
-from adkit.testing.parts import write_parts
+from adkit.synthetic.parts import write_parts
 from tests.comparison.fakes import FITTED, fake_registry
 
 

@@ -21,7 +21,7 @@ from adkit.comparison.grid import Candidate
 from adkit.interfaces import (
     Advance,
     Batches,
-    Evidence,
+    LabelledResults,
     Method,
     MethodEntry,
     Metric,
@@ -31,7 +31,7 @@ from adkit.interfaces import (
 )
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
-from adkit.statistics import bootstrap_weights, delong
+from adkit.stats.significance import bootstrap_weights, delong
 from adkit.types import Batch, Prediction
 
 FITTED: list[tuple[str, int]] = []
@@ -123,7 +123,7 @@ class Hungry(Level):
 class Margin(Metric):
     """How far the mean anomalous score lies above the mean normal one; nobody resamples it."""
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         if not evidence.anomalous.any() or evidence.anomalous.all():
             return MetricValue(None, "one sort is missing")
         scores, anomalous = evidence.scores, evidence.anomalous
@@ -133,19 +133,19 @@ class Margin(Metric):
 class Highest(Metric):
     """The mean of the anomalous samples' highest map values."""
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         if evidence.maps is None:
             return MetricValue(None, "the method gives no maps")
         if not evidence.anomalous.any():
             return MetricValue(None, "nothing is anomalous")
         return MetricValue(float(self._highest(evidence)[evidence.anomalous].mean()))
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         chosen = weights[:, evidence.anomalous]
         return np.asarray(chosen @ self._highest(evidence)[evidence.anomalous] / chosen.sum(axis=1))
 
     @staticmethod
-    def _highest(evidence: Evidence) -> NDArray[np.float64]:
+    def _highest(evidence: LabelledResults) -> NDArray[np.float64]:
         assert evidence.maps is not None
         return np.asarray(evidence.maps.max(axis=(1, 2)), dtype=np.float64)
 

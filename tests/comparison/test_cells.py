@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from adkit.calibration import Rule
 from adkit.comparison import cells
 from adkit.comparison.cells import (
     CELLS,
@@ -29,14 +28,16 @@ from adkit.comparison.cells import (
     load_cell,
 )
 from adkit.comparison.grid import Candidate
+from adkit.data.datasets import open_datasets
+from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError, OptionError, PluginError
-from adkit.evaluation import evaluate
-from adkit.interfaces import Dataset, Evidence, Metric, MetricValue, Silent
+from adkit.evaluation.evaluate import evaluate
+from adkit.files.atomic import checksum
+from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
 from adkit.registry import Plugin, Registry
-from adkit.runs import find_run, open_run
-from adkit.sources import content_hashes, data_hash, open_datasets
-from adkit.statistics import bootstrap_weights
-from adkit.storage import checksum
+from adkit.runs.store import find_run, open_run
+from adkit.stats.calibration import ThresholdRule
+from adkit.stats.significance import bootstrap_weights
 from tests.comparison.fakes import FITTED, Level, Shade, fake_registry, part_of_category, resampled_auroc, same_cell
 
 LEVEL = Candidate("plain level", "level")
@@ -44,11 +45,11 @@ SHADE = Candidate("shade", "shade")
 
 
 def computed(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Cell:
-    return compute_cell(candidate, category, seed, Rule(), registry, root, device="cpu", progress=Silent())
+    return compute_cell(candidate, category, seed, ThresholdRule(), registry, root, device="cpu", progress=Silent())
 
 
 def folder_of(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Path:
-    return cell_folder(root, cell_key(candidate, category, seed, Rule(), registry))
+    return cell_folder(root, cell_key(candidate, category, seed, ThresholdRule(), registry))
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +176,8 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
         {"candidate": replace(SHADE, method="level")},
         {"seed": 1},
         {"candidate": replace(SHADE, few=4)},
-        {"rule": Rule("expected", 0.2)},
-        {"rule": Rule("certain", 0.2)},
+        {"rule": ThresholdRule("expected", 0.2)},
+        {"rule": ThresholdRule("certain", 0.2)},
         {"registry": {"methods": "1.1"}},
         {"registry": {"scorers": "9.9"}},
         {"registry": {"metrics": "9.9"}},
@@ -186,7 +187,13 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
 def test_whatever_changes_the_result_gives_another_cell(
     changed: dict[str, Any], washer: Category, fakes: Registry, tmp_path: Path
 ) -> None:
-    usual: dict[str, Any] = {"candidate": SHADE, "category": washer, "seed": 0, "rule": Rule(), "registry": fakes}
+    usual: dict[str, Any] = {
+        "candidate": SHADE,
+        "category": washer,
+        "seed": 0,
+        "rule": ThresholdRule(),
+        "registry": fakes,
+    }
     if "registry" in changed:
         changed = {"registry": fake_registry(**changed["registry"])}
     assert cell_folder(tmp_path, cell_key(**{**usual, **changed})) != cell_folder(tmp_path, cell_key(**usual))
@@ -228,7 +235,7 @@ def test_a_candidate_that_does_not_exist_has_no_key(
     candidate: Candidate, fault: type[Exception], washer: Category, fakes: Registry
 ) -> None:
     with pytest.raises(fault, match=r"there is no|has no option"):
-        cell_key(candidate, washer, 0, Rule(), fakes)
+        cell_key(candidate, washer, 0, ThresholdRule(), fakes)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "train only"])
@@ -368,18 +375,18 @@ def test_a_cell_that_fails_leaves_the_older_one_as_it_was(
 class Shifted(Metric):
     """An AUROC whose resamples are coarser than its value: they lie 0.25 too low."""
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         values = resampled_auroc(evidence.scores, evidence.anomalous, np.ones((1, len(evidence.scores)), np.int64))
         return MetricValue(float(values[0]))
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         return resampled_auroc(evidence.scores, evidence.anomalous, weights) - 0.25
 
 
 class Patchy(Shifted):
     """Undefined in every other resample."""
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         values = super().resampled(evidence, weights)
         values[1::2] = np.nan
         return values
@@ -388,7 +395,7 @@ class Patchy(Shifted):
 class Undefined(Shifted):
     """Undefined in every resample, the split itself included."""
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.full(len(weights), np.nan)
 
 

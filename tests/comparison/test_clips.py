@@ -12,11 +12,11 @@ from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import as_json, as_markdown, headline
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
+from adkit.data.datasets import open_datasets
 from adkit.errors import RunError
-from adkit.evaluation import evaluate
+from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
-from adkit.sources import open_datasets
 from tests.comparison.fakes import compared, made_cell
 from tests.press import fit_films
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.calibration import Rule
 from adkit.cli.output import csv_text
 from adkit.comparison import cells as cell_module
 from adkit.comparison import compare as compare_module
@@ -21,14 +20,15 @@ from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import metric_rows
 from adkit.comparison.figures import ALL, Comparison
 from adkit.comparison.grid import Candidate
+from adkit.data.datasets import open_datasets
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
-from adkit.runs import Run, open_run
-from adkit.sources import open_datasets
-from adkit.statistics import Interval
+from adkit.runs.store import Run, open_run
+from adkit.stats.calibration import ThresholdRule
+from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 from tests.comparison.fakes import FITTED, Level, Shade, Told, fake_registry, part_of_category
 
 LEVEL = Candidate("level", "level")
@@ -317,7 +317,7 @@ def test_a_category_without_a_test_split_is_refused_before_anything_is_fitted(
 def test_a_rule_that_the_images_cannot_support_is_a_failure_of_the_cell(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    result = compare(BOTH, datasets, [0], tmp_path, fakes, rule=Rule("expected", 0.1), device="cpu")
+    result = compare(BOTH, datasets, [0], tmp_path, fakes, rule=ThresholdRule("expected", 0.1), device="cpu")
     assert set(result.failures) == {
         ("mvtec:washer", "level", 0),
         ("mvtec:washer", "shade", 0),

@@ -29,8 +29,8 @@ from adkit.comparison.documents import (
 )
 from adkit.comparison.figures import ALL, AcrossCategories, Comparison, Figure, compare_cells
 from adkit.comparison.grid import Candidate
-from adkit.outcomes import Rate
-from adkit.statistics import Interval
+from adkit.stats.rates import Rate
+from adkit.stats.significance import Interval
 from tests.comparison.fakes import compared, made_cell, valued
 
 TRUTH = [False] * 20 + [True] * 20

@@ -13,8 +13,8 @@ from scipy import stats
 from adkit.comparison.cost import Cost
 from adkit.comparison.figures import ALL, Comparison, Figure
 from adkit.errors import RunError
-from adkit.outcomes import Rate
-from adkit.statistics import (
+from adkit.stats.rates import Rate
+from adkit.stats.significance import (
     Interval,
     auroc_interval,
     delong,

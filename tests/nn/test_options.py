@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import OptionError
-from adkit.nn.backbone_names import EMBEDDED
-from adkit.nn.options import FeatureOptions
+from adkit.nn.options import EMBEDDED, FeatureOptions
 from adkit.options import option_rows, parse_options
 
 

@@ -7,7 +7,7 @@ import torch
 from adkit_ae.method import Autoencoder, AutoencoderOptions
 from adkit_unet.method import UNet, UNetNetwork, UNetOptions
 
-from adkit.nn.reconstruction import Reconstruction
+from adkit.nn.training.reconstruction import Reconstruction
 from adkit.testing.conformance import check_method
 
 SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
-from adkit.nn.features import PatchFeatures
+from adkit.nn.features.patches import PatchFeatures
 from adkit.options import parse_options
 from adkit.registry import Registry
 from adkit.testing.conformance import check_method, check_no_leak
@@ -91,7 +91,7 @@ def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path)
     part.workspace = rest.workspace = tmp_path
     part.fit(clips, Silent())
     # The checkpoint says that it ended: what a kill in the second epoch leaves does not.
-    from adkit.nn.checkpoints import Checkpoint, Checkpoints
+    from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
 
     found = Checkpoints(tmp_path).read()
     assert found is not None

@@ -8,8 +8,8 @@ from adkit_demo import dataset as demo
 from adkit_demo.dataset import Demo
 
 from adkit.errors import DatasetError
-from adkit.testing import conveyor
-from adkit.testing.parts import DEFECTS, GRADES, PART_NAMES
+from adkit.synthetic import conveyor
+from adkit.synthetic.parts import DEFECTS, GRADES, PART_NAMES
 
 
 @pytest.fixture

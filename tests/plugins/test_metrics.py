@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from adkit.interfaces import Evidence, Metric, MetricValue
-from adkit.truth import enlarge
+from adkit.data.masks import enlarge
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Values = NDArray[np.float64]
@@ -38,8 +38,8 @@ def stills(count: int) -> dict[str, Any]:
     }
 
 
-def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence[str] | None = None) -> Evidence:
-    return Evidence(
+def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence[str] | None = None) -> LabelledResults:
+    return LabelledResults(
         scores=np.array([*good, *anomalous], np.float64),
         anomalous=np.array([False] * len(good) + [True] * len(anomalous)),
         kinds=("good",) * len(good) + tuple(kinds or ["crack"] * len(anomalous)),
@@ -52,14 +52,14 @@ def of_scores(good: Sequence[float], anomalous: Sequence[float], kinds: Sequence
     )
 
 
-def of_pixels(pixels: Pixels, *, kinds: Sequence[str] | None = None, threshold: float | None = 0.5) -> Evidence:
+def of_pixels(pixels: Pixels, *, kinds: Sequence[str] | None = None, threshold: float | None = 0.5) -> LabelledResults:
     def walk() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
         for index, (values, mask) in enumerate(pixels):
             yield index, values.astype(np.float32), mask
 
     anomalous = np.array([bool(mask.any()) for _, mask in pixels])
     height, width = np.max([mask.shape for _, mask in pixels], axis=0)
-    return Evidence(
+    return LabelledResults(
         scores=np.array([float(values.max()) for values, _ in pixels]),
         anomalous=anomalous,
         kinds=tuple(kinds or ["crack" if label else "good" for label in anomalous]),
@@ -80,13 +80,15 @@ def mask_of(rows: list[list[int]]) -> NDArray[np.bool_]:
     return np.array(rows, bool)
 
 
-def value(metric: Metric, evidence: Evidence) -> float:
+def value(metric: Metric, evidence: LabelledResults) -> float:
     result = metric(evidence)
     assert result.value is not None, result.why_undefined
     return result.value
 
 
-def resampled(metric: Metric, evidence: Evidence, weights: Sequence[Sequence[int]] | NDArray[np.int64]) -> Values:
+def resampled(
+    metric: Metric, evidence: LabelledResults, weights: Sequence[Sequence[int]] | NDArray[np.int64]
+) -> Values:
     values = metric.resampled(evidence, np.array(weights, np.int64))
     assert values is not None
     assert values.shape == (len(weights),)
@@ -301,13 +303,13 @@ def test_masks_that_are_all_empty_are_explained(metric: Metric) -> None:
 # Resamples
 
 
-def drawn_scores(evidence: Evidence, weights: NDArray[np.int64]) -> Evidence:
+def drawn_scores(evidence: LabelledResults, weights: NDArray[np.int64]) -> LabelledResults:
     rows = np.repeat(np.arange(len(weights)), weights)
     kinds = tuple(evidence.kinds[row] for row in rows)
     return replace(evidence, scores=evidence.scores[rows], anomalous=evidence.anomalous[rows], kinds=kinds)
 
 
-def drawn_pixels(pixels: Pixels, weights: NDArray[np.int64]) -> Evidence:
+def drawn_pixels(pixels: Pixels, weights: NDArray[np.int64]) -> LabelledResults:
     return of_pixels([pixels[row] for row in np.repeat(np.arange(len(weights)), weights)])
 
 
@@ -459,12 +461,12 @@ def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) 
 
 def of_clips(
     clips: Mapping[str, tuple[Sequence[float], str]], *, threshold: float = 0.5, kinds: Mapping[str, str] | None = None
-) -> Evidence:
+) -> LabelledResults:
     """Clips by name: their scores, and their frames in letters, "." for a good one; one frame a second."""
     letters = "".join(frames for _, frames in clips.values())
     scores = np.array([score for values, _ in clips.values() for score in values], np.float64)
     assert len(scores) == len(letters)
-    return Evidence(
+    return LabelledResults(
         scores=scores,
         anomalous=np.array([letter != "." for letter in letters]),
         kinds=tuple("good" if letter == "." else (kinds or {}).get(letter, "stop") for letter in letters),

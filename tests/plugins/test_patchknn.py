@@ -10,8 +10,8 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
-from adkit.nn.coreset import greedy_coreset
-from adkit.nn.leave_one_out import LeaveOneOutBanks
+from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
-from adkit.nn.features import level_weights
+from adkit.nn.features.patches import level_weights
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames

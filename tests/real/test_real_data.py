@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from adkit.cli import app
+from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.sources import open_datasets
 from adkit.testing import conformance
 
 pytestmark = pytest.mark.real_data

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adkit.video import video_times
+from adkit.data.video import video_times
 from tests.browser import played
 from tests.cli.invoking import ok
 
@@ -21,7 +21,7 @@ def test_the_rest_of_a_real_video_is_watched_and_plays(real_data: Path, tmp_path
     out = tmp_path / "annotated.mp4"
     # A small picture and every third frame: the test is about the way from end to end.
     result = ok(
-        *("score", video, "--method", "patchknn", "--normal", "0:00-0:10", "--every", 3, "--set", "size=128"),
+        *("score", video, "--method", "patchknn", "--learn", "0:00-0:10", "--every", 3, "--set", "size=128"),
         *("--runs", tmp_path / "runs", "--annotate", out, "--events", tmp_path / "events.vtt"),
         *("--timeline", tmp_path / "timeline.png", "--format", "json"),
     )

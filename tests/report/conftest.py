@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.data.datasets import open_datasets
 from adkit.registry import Registry
-from adkit.runs import Run
-from adkit.sources import open_datasets
+from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
-from adkit.workflows import FitRequest, fit
+from adkit.workflows.fit import FitRequest, fit
 from tests.greys import SIDE, Grey, GreyMaps, paint, usual_levels, with_methods
 
 TRAINING = 30

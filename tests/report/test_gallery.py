@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from adkit.drawing.overlay import Scale
 from adkit.errors import FrameError
-from adkit.overlay import Scale
 from adkit.report import gallery
 from adkit.report.gallery import PANEL_PX, Gallery, Picture, Shown, colour_ramp, jpeg_uri, kind_of
 from adkit.types import Sample

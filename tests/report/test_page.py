@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.calibration import Rule, bound_text
-from adkit.evaluation import evaluate
-from adkit.recalibration import recalibrate
+from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.page import render, write_report
-from adkit.runs import Run, open_run
+from adkit.runs.store import Run, open_run
+from adkit.stats.calibration import ThresholdRule, bound_text
+from adkit.workflows.calibrate import recalibrate
 from tests.greys import usual_levels
 from tests.report.conftest import Fitted, Page
 
@@ -151,7 +151,7 @@ def test_the_slider_steps_are_those_that_calibrate_would_set(greys: Registry, fi
         copy = open_run(shutil.copytree(run.folder, tmp_path / "copies" / step["rank"]))
         command = step["command"].split()
         assert command[:3] == ["adkit", "calibrate", str(run.folder.resolve())]
-        rule = Rule("expected", float(command[-1].rstrip("%")) / 100)
+        rule = ThresholdRule("expected", float(command[-1].rstrip("%")) / 100)
         threshold = recalibrate(copy, greys, rule=rule, device="cpu").run.record.threshold
         assert step["threshold"] == f"{threshold.value:#.4g}"
         assert step["rank"] == f"{threshold.rank} of {threshold.count}"
@@ -260,7 +260,7 @@ def test_a_method_that_reconstructs_shows_it(greys: Registry, fit_grey: Fitted) 
 
 def test_a_recalibrated_run_tells_its_history(greys: Registry, fit_grey: Fitted) -> None:
     run = fit_grey({"good": GOOD, "bright": BRIGHT})
-    changed = recalibrate(run, greys, rule=Rule("percentile", 0.5), device="cpu").run
+    changed = recalibrate(run, greys, rule=ThresholdRule("percentile", 0.5), device="cpu").run
     page, _ = page_of(changed, greys)
     assert "Earlier calibrations" in page.text
     assert f"The rule was: {changed.record.calibration.rule}." in page.text
@@ -326,7 +326,7 @@ def test_a_run_that_cannot_be_written_has_a_page_elsewhere(
     def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("adkit.storage.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
     written = write_report(run, greys, tmp_path / "page.html", device="cpu")
     (note,) = written.notes
     assert note.startswith("the result is not stored in the run: cannot write ")

@@ -16,16 +16,16 @@ import av
 import numpy as np
 import pytest
 
-from adkit.evaluation import Evaluation, evaluate
+from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.registry import Registry
 from adkit.report import films, timelines
 from adkit.report.films import film
 from adkit.report.page import write_report
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import HEIGHT, WIDTH, clips_of
-from adkit.runs import Run
+from adkit.runs.store import Run
 from adkit.types import FrameRef, Sample
-from adkit.workflows import calibrating_scores
+from adkit.workflows.score import calibrating_scores
 from tests.press import PRESS
 from tests.report.conftest import Page
 from tests.videos import write_greys

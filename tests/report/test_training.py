@@ -11,7 +11,8 @@ import pytest
 from adkit.registry import Registry
 from adkit.report.page import render_run
 from adkit.report.training import training_of
-from adkit.runs import Run, RunRecord
+from adkit.runs.record import RunRecord
+from adkit.runs.store import Run
 from tests.report.conftest import Fitted, Page
 
 CURVES = {

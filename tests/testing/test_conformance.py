@@ -17,7 +17,17 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit.errors import DatasetError
-from adkit.interfaces import Batches, Dataset, Evidence, Method, MethodEntry, Metric, MetricValue, Progress, Scorer
+from adkit.interfaces import (
+    Batches,
+    Dataset,
+    LabelledResults,
+    Method,
+    MethodEntry,
+    Metric,
+    MetricValue,
+    Progress,
+    Scorer,
+)
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
@@ -386,7 +396,8 @@ def test_a_method_that_learns_by_chance_is_caught_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["the threshold", "what is held out"])
 def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if adkit itself looked at the labels of the test split."""
-    from adkit import training_data, workflows
+    from adkit import workflows
+    from adkit.workflows import training_data
 
     def labels() -> list[int]:
         return [int(bool(sample.anomalous)) for sample in dataset_in_use().samples("test")]
@@ -476,7 +487,7 @@ def test_broken_scorers_are_caught(broken: Any) -> None:
 class SoundMetric(Metric):
     """The share of anomalous samples above the threshold."""
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         if not evidence.anomalous.any():
             return MetricValue(None, "nothing is anomalous")
         return MetricValue(float((evidence.scores > evidence.threshold)[evidence.anomalous].mean()))
@@ -485,7 +496,7 @@ class SoundMetric(Metric):
 class UpsideDownMetric(SoundMetric):
     complaint = "a perfect result gives -1.0, a wrong one -0.0"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         value = super().__call__(evidence)
         return MetricValue(None if value.value is None else -value.value, value.why_undefined)
 
@@ -493,28 +504,28 @@ class UpsideDownMetric(SoundMetric):
 class Blind(SoundMetric):
     complaint = "a perfect result gives 0.5, a wrong one 0.5"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         return MetricValue(0.5)
 
 
 class NeverSays(SoundMetric):
     complaint = "a plain case is undefined"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         return MetricValue(None, "I do not know")
 
 
 class Wordless(SoundMetric):
     complaint = "an undefined value must say why"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         return MetricValue(super().__call__(evidence).value)
 
 
 class DividesByZero(SoundMetric):
     complaint = "without anomalies: nan"
 
-    def __call__(self, evidence: Evidence) -> MetricValue:
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
         return super().__call__(evidence) if evidence.anomalous.any() else MetricValue(float("nan"))
 
 
@@ -531,7 +542,7 @@ def test_broken_metrics_are_caught(broken: Any) -> None:
 class Resampling(SoundMetric):
     """Gives resamples as well."""
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         found = evidence.anomalous & (evidence.scores > evidence.threshold)
         drawn = weights @ evidence.anomalous
         values = np.full(len(weights), np.nan)
@@ -541,7 +552,7 @@ class Resampling(SoundMetric):
 class IgnoresWeights(Resampling):
     complaint = r"samples drawn \[.*\] times give 0.66\d* resampled, but"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         return super().resampled(evidence, np.ones_like(weights))
 
 
@@ -550,14 +561,14 @@ class DrawsOnce(Resampling):
 
     complaint = "as evidence of their own"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         return super().resampled(evidence, np.minimum(weights, 1))
 
 
 class Shifted(Resampling):
     complaint = r"drawn \[1, 1, 1, 1, 1, 1\] times give 0.69\d* resampled, but 0.66\d* as evidence"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         values = super().resampled(evidence, weights)
         return None if values is None else values + 0.03
 
@@ -565,7 +576,7 @@ class Shifted(Resampling):
 class NeverUndefined(Resampling):
     complaint = r"give 0\.0 resampled, but nan"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         values = super().resampled(evidence, weights)
         return None if values is None else np.nan_to_num(values)
 
@@ -573,14 +584,14 @@ class NeverUndefined(Resampling):
 class SingleResample(Resampling):
     complaint = r"28 resamples gave values of shape \(1,\)"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         return super().resampled(evidence, weights[:1])
 
 
 class SinglePrecision(Resampling):
     complaint = "resampled values are float32, expected float64"
 
-    def resampled(self, evidence: Evidence, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         values = super().resampled(evidence, weights)
         return None if values is None else values.astype(np.float32)  # type: ignore[return-value]
 
@@ -601,7 +612,7 @@ def test_a_metric_of_pixels_is_told_upside_down() -> None:
     class Pixels(Metric):
         sign: ClassVar[float] = 1.0
 
-        def __call__(self, evidence: Evidence) -> MetricValue:
+        def __call__(self, evidence: LabelledResults) -> MetricValue:
             if not evidence.has_masks:
                 return MetricValue(None, "no masks")
             inside = [float(values[mask].mean()) for _, values, mask in evidence.pixels() if mask.any()]

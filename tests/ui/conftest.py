@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adkit.registry import Registry
-from adkit.runs import Run
+from adkit.runs.store import Run
 from tests.greys import METHODS, Greys, fit_greys, paint, usual_levels, with_methods
 
 pytest.importorskip("fastapi", reason="the extra ui is not installed")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.runs import Run
+from adkit.runs.store import Run
 from adkit.ui.api import create_api
-from adkit.ui.gate import Gate
+from adkit.ui.gate import AccessMiddleware
 from adkit.ui.reports import add_reports
 from adkit.ui.safety import delete_run
 from adkit.ui.scoring import Judges, packed, unpacked
@@ -37,7 +37,7 @@ def client_of(judges: Judges) -> Any:
     api = create_api(judges)
     add_reports(api, judges.settings)
     address = "http://127.0.0.1:7860"
-    return TestClient(Gate(api, judges.settings), base_url=address, raise_server_exceptions=False)  # type: ignore[arg-type]
+    return TestClient(AccessMiddleware(api, judges.settings), base_url=address, raise_server_exceptions=False)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -262,11 +262,11 @@ def test_what_a_gate_refuses_reaches_nobody(settings: Settings) -> None:
     for headers in ([(b"host", b"evil")], [(b"host", b"localhost"), (b"content-length", b"12x")]):
         sent.clear()
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-        asyncio.run(Gate(never, settings)(scope, receive, send))
+        asyncio.run(AccessMiddleware(never, settings)(scope, receive, send))
         assert sent[0]["status"] in (400, 403)
     sent.clear()
     scope = {"type": "websocket", "path": "/", "headers": [(b"host", b"evil")]}
-    asyncio.run(Gate(never, settings)(scope, receive, send))
+    asyncio.run(AccessMiddleware(never, settings)(scope, receive, send))
 
 
 def test_a_map_survives_its_way_to_the_browser() -> None:

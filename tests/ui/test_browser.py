@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from adkit.nn.checkpoints import FILE
-from adkit.runs import list_runs
-from adkit.testing.parts import write_parts
+from adkit.nn.training.checkpoints import FILE
+from adkit.runs.store import list_runs
+from adkit.runs.unfinished import FOLDER as UNFINISHED
+from adkit.synthetic.parts import write_parts
 from adkit.ui.jobs import Jobs
-from adkit.unfinished import FOLDER as UNFINISHED
 from tests.ui.test_safety import png_that_claims
 from tests.videos import grey, write_video
 

@@ -13,11 +13,12 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
+from adkit.data.video import is_video
 from adkit.errors import FrameError
 from adkit.interfaces import Advance, Progress, Silent
 from adkit.options import Options, parse_options
 from adkit.registry import Registry
-from adkit.runs import Run
+from adkit.runs.store import Run
 from adkit.ui.datasets import listed
 from adkit.ui.following import figures_of, read_steps
 from adkit.ui.markup import duration, promise, sortable_table, sparkline
@@ -28,7 +29,6 @@ from adkit.ui.settings import Limits, Settings
 from adkit.ui.showing import as_csv, gallery, verdict, viewer
 from adkit.ui.videos import panel, watch
 from adkit.ui.videos import verdict as verdict_of_video
-from adkit.video import is_video
 from tests.greys import paint
 from tests.videos import write_greys
 
@@ -231,7 +231,7 @@ def test_a_video_that_lies_about_its_length(judges: Judges, run: Run, tmp_path: 
     judges.settings = replace(judges.settings, limits=Limits(video_s=2))
     # What the header says of its length is made less than it is.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adkit.video.Video.expected_frames", 1)
+        patch.setattr("adkit.data.video.Video.expected_frames", 1)
         with pytest.raises(FrameError, match="longer than"):
             watch(judges, judges.ready("latest"), Upload("line.mp4", path), tmp_path)
     assert not (tmp_path / "annotated.mp4").exists()

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
 from adkit.registry import Registry
-from adkit.runs import Run
+from adkit.runs.store import Run
 from adkit.ui.safety import (
     confined_options,
     delete_run,

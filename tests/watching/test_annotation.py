@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adkit.overlay import Scale
+from adkit.drawing.overlay import Scale
 from adkit.watching.annotated_frame import ONE_PANEL, PANEL, Sheet, Sight, panel_size
 from adkit.watching.events import Event
 from adkit.watching.score_strip import SHOWN_S, ScoreScale, ScoreStrip

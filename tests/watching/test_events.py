@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adkit.watching.events import Event, EventFinder, EventRules, Moment, events_of, release_level
-from adkit.watching.places import Place
+from adkit.watching.regions import Place
 
 STEP_S = 0.125  # no sum of such times is rounded
-RULES = EventRules(threshold=1.0, release=0.5, least_s=0.25, join_s=0.375)
-PLAIN = replace(RULES, least_s=0, join_s=0)
+RULES = EventRules(threshold=1.0, release=0.5, min_duration_s=0.25, merge_gap_s=0.375)
+PLAIN = replace(RULES, min_duration_s=0, merge_gap_s=0)
 
 SCORES = st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.2, 2.0]), min_size=2, max_size=60)
 TIMES = st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0])
@@ -55,11 +55,11 @@ def by_looking_back(scores: list[float], rules: EventRules) -> list[tuple[int, i
             inside = False
     joined: list[list[int]] = []
     for run in runs:
-        if joined and run[0] * STEP_S - (joined[-1][1] + 1) * STEP_S < rules.join_s:
+        if joined and run[0] * STEP_S - (joined[-1][1] + 1) * STEP_S < rules.merge_gap_s:
             joined[-1][1] = run[1]
         else:
             joined.append(run)
-    return [(first, last) for first, last in joined if (last + 1) * STEP_S - first * STEP_S >= rules.least_s]
+    return [(first, last) for first, last in joined if (last + 1) * STEP_S - first * STEP_S >= rules.min_duration_s]
 
 
 def test_a_score_that_wavers_about_the_threshold_is_one_event() -> None:
@@ -133,13 +133,13 @@ def test_events_are_in_order_apart_and_long_enough(scores: list[float], rules: E
     events = found(scores, rules)
     assert [event.number for event in events] == list(range(1, len(events) + 1))
     for event in events:
-        assert event.duration_s >= rules.least_s
+        assert event.duration_s >= rules.min_duration_s
         inside = scores[event.start_frame : event.end_frame + 1]
         assert event.peak == max(inside) > rules.threshold
         assert event.mean == pytest.approx(np.mean(inside))
     for earlier, later in pairwise(events):
         assert earlier.end_frame < later.start_frame
-        assert later.start_s - earlier.end_s >= rules.join_s
+        assert later.start_s - earlier.end_s >= rules.merge_gap_s
 
 
 @given(SCORES, ANY_RULES)
@@ -158,7 +158,7 @@ def test_no_frame_waits_longer_than_the_rules_times(scores: list[float], rules: 
     for moment in moments(scores):
         settled += len(finder.add(moment))
         waiting_s = (moment.frame - settled) * STEP_S
-        assert waiting_s <= rules.least_s + rules.join_s + STEP_S
+        assert waiting_s <= rules.min_duration_s + rules.merge_gap_s + STEP_S
 
 
 def test_the_release_level_is_half_way_to_the_usual_score_but_above_most_normal_frames() -> None:

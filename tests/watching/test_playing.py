@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adkit.watching.footage import Footage
+from adkit.data.inputs import VideoInput
 from adkit.watching.watch import Settings, Watch
-from adkit.workflows import open_judge
+from adkit.workflows.score import open_model
 from tests.browser import played
 from tests.watched import film, film_registry, fit_film
 
@@ -19,7 +19,7 @@ def test_a_browser_plays_an_annotated_video(tmp_path: Path) -> None:
     run = fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs", "grey_rebuilt")
     wrong = film(tmp_path / "wrong.mp4", 80, [range(30, 50)])
     out = tmp_path / "out" / "annotated.mp4"
-    list(Watch(open_judge(run, registry, device="cpu"), Footage("x", video=wrong), Settings(annotate=out)))
+    list(Watch(open_model(run, registry, device="cpu"), VideoInput("x", video=wrong), Settings(annotate=out)))
     found = played(out)
     assert found.duration == pytest.approx(8.0, abs=0.05)
     assert found.drawn >= 5

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from adkit.spans import Span
+from adkit.data.spans import Span
 from adkit.watching.events import Event, EventRules
 from adkit.watching.timeline import MOST_POINTS, Trace, write_timeline
 

@@ -11,7 +11,7 @@ from adkit.cli.calibration import warn_of_mixture
 from adkit.cli.faults import PROMISE_BROKEN, loaded_registry
 
 if TYPE_CHECKING:
-    from adkit.audit import Audit
+    from adkit.workflows.audit import Audit
 
 
 def audit(
@@ -29,12 +29,12 @@ def audit(
 
     Example: [bold]adkit audit latest --normal fresh_good_images/[/bold]
     """
-    from adkit.audit import audit as hold_against
     from adkit.cli.output import emit, format_of
     from adkit.cli.terminal import terminal_progress
     from adkit.errors import OptionError
-    from adkit.runs import default_runs_root, find_run
-    from adkit.storage import refuse_folder
+    from adkit.files.atomic import refuse_folder
+    from adkit.runs.store import default_runs_root, find_run
+    from adkit.workflows.audit import audit as hold_against
 
     if not normal:
         raise OptionError("audit was given no images of good parts", hint="add --normal DIR")

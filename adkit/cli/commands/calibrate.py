@@ -11,7 +11,7 @@ from adkit.cli.calibration import print_threshold, warn_of_mixture
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
-    from adkit.recalibration import Recalibration
+    from adkit.workflows.calibrate import Recalibration
 
 
 def calibrate(
@@ -38,8 +38,8 @@ def calibrate(
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
     from adkit.errors import OptionError
-    from adkit.recalibration import recalibrate
-    from adkit.runs import default_runs_root, find_run
+    from adkit.runs.store import default_runs_root, find_run
+    from adkit.workflows.calibrate import recalibrate
 
     rule = o.chosen_rule(max_false_alarms, certain, percentile)
     if not normal and rule is None:

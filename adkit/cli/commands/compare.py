@@ -67,7 +67,7 @@ def compare(
     from adkit.comparison.compare import compare as compare_candidates
     from adkit.comparison.compare import compare_runs
     from adkit.comparison.documents import as_json, metric_rows
-    from adkit.runs import default_runs_root, find_run
+    from adkit.runs.store import default_runs_root, find_run
 
     registry = loaded_registry()
     progress = terminal_progress()
@@ -132,8 +132,8 @@ def _seeds(count: int | None, plan: Plan) -> tuple[int, ...]:
 
 def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, registry: Registry) -> list[Dataset]:
     """The categories that are named, or those of the first default that is at hand, said aloud."""
+    from adkit.data.datasets import open_datasets
     from adkit.errors import DatasetError
-    from adkit.sources import open_datasets
 
     if specs:
         return [dataset for spec in specs for dataset in open_datasets(spec, root, registry)]
@@ -156,8 +156,8 @@ def write_comparison(result: Comparison, folder: Path) -> None:
 
     from adkit.cli.output import csv_text
     from adkit.comparison.documents import as_json, as_markdown, metric_rows
+    from adkit.files.atomic import write_whole
     from adkit.report.comparison_page import render_comparison
-    from adkit.storage import write_whole
 
     # The bytes of file names that are not UTF-8 stay as they are on disk.
     write_whole(folder / "comparison.csv", csv_text(metric_rows(result)).encode(errors="surrogateescape"))

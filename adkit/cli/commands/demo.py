@@ -24,12 +24,12 @@ def demo(
     Example: [bold]adkit demo --part connector[/bold]
     """
     from adkit.cli.terminal import terminal_progress
-    from adkit.evaluation import evaluate
-    from adkit.pictures import redraw, worth_seeing
+    from adkit.data.datasets import open_datasets
+    from adkit.evaluation.evaluate import evaluate
+    from adkit.evaluation.pictures import redraw, worth_seeing
     from adkit.report.page import write_report
-    from adkit.runs import default_runs_root
-    from adkit.sources import open_datasets
-    from adkit.workflows import FitRequest, fit
+    from adkit.runs.store import default_runs_root
+    from adkit.workflows.fit import FitRequest, fit
 
     registry = loaded_registry()
     root = runs or default_runs_root()

@@ -11,7 +11,7 @@ from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
-    from adkit.evaluation import Evaluation
+    from adkit.evaluation.evaluate import Evaluation
 
 
 def evaluate(
@@ -31,19 +31,19 @@ def evaluate(
 
     Example: [bold]adkit eval --run latest --format json[/bold]
     """
-    from adkit import evaluation as judging
     from adkit.cli.output import emit, format_of
     from adkit.cli.terminal import terminal_progress
-    from adkit.pictures import redraw, write_pictures
-    from adkit.runs import default_runs_root, find_run
-    from adkit.storage import refuse_folder
+    from adkit.evaluation.evaluate import evaluate as evaluate_run
+    from adkit.evaluation.pictures import redraw, write_pictures
+    from adkit.files.atomic import refuse_folder
+    from adkit.runs.store import default_runs_root, find_run
 
     chosen_format = format_of(format_, output)
     refuse_folder(output)
     registry = loaded_registry()
     progress = terminal_progress()
     opened = find_run(runs or default_runs_root(), run)
-    result = judging.evaluate(
+    result = evaluate_run(
         opened,
         registry,
         scorer=scorer,
@@ -90,7 +90,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
 def print_evaluation(result: Evaluation) -> None:
     """Metrics, then the tables by kind of defect and by clip."""
     from adkit.cli.output import print_table
-    from adkit.resampling import RESAMPLES
+    from adkit.stats.bootstrap import RESAMPLES
 
     record = result.run.record
     rows: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ def _kinds_of_clips(result: Evaluation) -> list[dict[str, Any]]:
 
 def clip_table(result: Evaluation) -> list[dict[str, Any]]:
     """A row per test clip."""
-    from adkit.video import clock
+    from adkit.data.video import clock
 
     assert result.clips is not None
     return [
@@ -174,7 +174,7 @@ def clip_table(result: Evaluation) -> list[dict[str, Any]]:
 
 
 def _clips(result: Evaluation) -> str:
-    from adkit.calibration import counted
+    from adkit.stats.calibration import counted
 
     return counted(len(result.clips.rows), "clip") if result.clips else ""
 

@@ -104,14 +104,14 @@ def fit(
 
     After a training was broken off: [bold]adkit fit --resume latest[/bold]
     """
-    from adkit.calibration import Rule
     from adkit.cli.requests import grouped, require_named, resumed
     from adkit.cli.terminal import terminal_progress
+    from adkit.data.datasets import open_datasets
     from adkit.options import split_assignments
-    from adkit.runs import default_runs_root
-    from adkit.smoothing import SMOOTHING_S
-    from adkit.sources import open_datasets
-    from adkit.workflows import FitRequest, check_settings, fit_joint
+    from adkit.runs.store import default_runs_root
+    from adkit.stats.calibration import ThresholdRule
+    from adkit.stats.smoothing import SMOOTHING_S
+    from adkit.workflows.fit import FitRequest, check_settings, fit_joint
 
     registry, runs_root = loaded_registry(), runs or default_runs_root()
     begun = None
@@ -120,7 +120,7 @@ def fit(
         groups = [requests]
     else:
         wanted, specs = require_named(method, dataset)
-        rule = o.chosen_rule(max_false_alarms, certain, percentile) or Rule()
+        rule = o.chosen_rule(max_false_alarms, certain, percentile) or ThresholdRule()
         smoothing_s = SMOOTHING_S if smoothing is None else smoothing
         values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
         check_settings(wanted, values, scorer, device, registry, few=few)

@@ -12,7 +12,7 @@ from adkit.cli import options as o
 from adkit.cli.faults import loaded_registry
 
 if TYPE_CHECKING:
-    from adkit.inspection import Inspection
+    from adkit.workflows.inspect import Inspection
 
 
 def inspect(
@@ -30,10 +30,10 @@ def inspect(
     """
     from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
+    from adkit.data.datasets import open_datasets
     from adkit.errors import OptionError
-    from adkit.inspection import inspect_dataset
-    from adkit.sources import open_datasets
-    from adkit.storage import write_whole
+    from adkit.files.atomic import write_whole
+    from adkit.workflows.inspect import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
@@ -90,7 +90,7 @@ def _document(found: Inspection) -> dict[str, Any]:
 
 def _print(found: Inspection, path: Path) -> None:
     from adkit.cli.output import print_table
-    from adkit.video import clock
+    from adkit.data.video import clock
 
     print_table(found.spec, _document(found)["counts"])
     for note in found.notes:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from adkit.registry import Registry
-    from adkit.runs import RunRecord
-    from adkit.unfinished import Unfinished
+    from adkit.runs.record import RunRecord
+    from adkit.runs.unfinished import Unfinished
 
 _FAR_PAST = datetime.min.replace(tzinfo=UTC)
 
@@ -48,7 +48,7 @@ def list_(
     from adkit.cli.output import emit, print_table
 
     if what is Listable.runs:
-        from adkit.runs import default_runs_root
+        from adkit.runs.store import default_runs_root
 
         rows = _run_rows(runs or default_runs_root())
     elif what is Listable.plugins:
@@ -149,8 +149,8 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
 
 def _run_rows(root: Path) -> list[dict[str, Any]]:
     """Runs and unfinished fits, the newest last; those that cannot be read come first."""
-    from adkit.runs import list_runs
-    from adkit.unfinished import list_unfinished
+    from adkit.runs.store import list_runs
+    from adkit.runs.unfinished import list_unfinished
 
     dated: list[tuple[datetime, dict[str, Any]]] = []
     for folder, record in list_runs(root):
@@ -184,8 +184,8 @@ def _run_row(
 
 def _run_record(name: str, runs: Path | None) -> RunRecord | None:
     """The record of that run, None where there is no folder of that name; a damaged run raises its RunError."""
-    from adkit.runs import default_runs_root, find_run
-    from adkit.storage import is_folder
+    from adkit.files.atomic import is_folder
+    from adkit.runs.store import default_runs_root, find_run
 
     root = runs or default_runs_root()
     if name != "latest" and not any(is_folder(place) for place in (root / name, Path(name))):

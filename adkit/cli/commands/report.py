@@ -30,7 +30,7 @@ def report(
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.report.page import write_report
-    from adkit.runs import default_runs_root, find_run
+    from adkit.runs.store import default_runs_root, find_run
 
     opened = find_run(runs or default_runs_root(), run)
     page = write_report(

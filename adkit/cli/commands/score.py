@@ -12,8 +12,19 @@ from adkit.cli.faults import loaded_registry
 
 _OF_CLIPS = {
     name: f"--{name.replace('_', '-')}"
-    for name in ("annotate", "overlay", "events", "timeline", "normal", "every", "least", "join", "give_up")
-} | {"limit": "--for"}
+    for name in (
+        "annotate",
+        "overlay",
+        "events",
+        "timeline",
+        "learn",
+        "every",
+        "min_duration",
+        "merge_gap",
+        "duration",
+        "reconnect_timeout",
+    )
+}
 """The parameters that say something of clips only, and their options."""
 
 
@@ -47,10 +58,10 @@ def score(
         Path | None,
         typer.Option("--timeline", help="Videos: draw score and events over time as a .png; for several, a folder."),
     ] = None,
-    normal: Annotated[
+    learn: Annotated[
         list[str] | None,
         typer.Option(
-            "--normal",
+            "--learn",
             metavar="START-END",
             help="Learn from this part of the video with --method, and watch the rest: 0:00-2:00, 90s-2:30. May be "
             "given several times.",
@@ -58,32 +69,38 @@ def score(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="With --normal: an option of the method."),
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="With --learn: an option of the method."),
     ] = None,
     every: Annotated[
         int | None,
         typer.Option("--every", metavar="K", min=1, help="Videos: judge one in K frames.", show_default="the run's"),
     ] = None,
-    least: Annotated[
-        float | None,
-        typer.Option("--least", metavar="SECONDS", min=0, help="Drop events that are shorter.", show_default="0.2"),
-    ] = None,
-    join: Annotated[
+    min_duration: Annotated[
         float | None,
         typer.Option(
-            "--join", metavar="SECONDS", min=0, help="Join events with less time between them.", show_default="1"
+            "--min-duration", metavar="SECONDS", min=0, help="Drop events that are shorter.", show_default="0.2"
         ),
     ] = None,
-    limit: Annotated[
+    merge_gap: Annotated[
         float | None,
         typer.Option(
-            "--for", metavar="SECONDS", min=0, help="Stop a live source after so long.", show_default="until Ctrl-C"
+            "--merge-gap", metavar="SECONDS", min=0, help="Join events with less time between them.", show_default="1"
         ),
     ] = None,
-    give_up: Annotated[
+    duration: Annotated[
         float | None,
         typer.Option(
-            "--give-up",
+            "--duration",
+            metavar="SECONDS",
+            min=0,
+            help="Stop a live source after so long.",
+            show_default="until Ctrl-C",
+        ),
+    ] = None,
+    reconnect_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--reconnect-timeout",
             metavar="SECONDS",
             min=0,
             help="Give a live source up when it does not come back within this time.",
@@ -104,7 +121,7 @@ def score(
 
     A video: [bold]adkit score line.mp4 --annotate out.mp4 --events events.vtt --timeline timeline.png[/bold]
 
-    Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --normal 0:00-2:00[/bold]
+    Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --learn 0:00-2:00[/bold]
     """
     from adkit.cli.clip_files import Outputs
     from adkit.cli.output import format_of
@@ -112,25 +129,25 @@ def score(
     from adkit.cli.span_fits import fit_spans
     from adkit.cli.stills import score_stills
     from adkit.cli.watched import ClipScorer
-    from adkit.runs import default_runs_root, find_run
-    from adkit.spans import parse_spans
-    from adkit.watching.events import JOIN_S, LEAST_S
-    from adkit.watching.footage import Footage, meant_by
-    from adkit.watching.live import PATIENCE_S
+    from adkit.data.inputs import VideoInput, meant_by
+    from adkit.data.live import PATIENCE_S
+    from adkit.data.spans import parse_spans
+    from adkit.runs.store import default_runs_root, find_run
+    from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S
     from adkit.watching.watch import Settings
-    from adkit.workflows import open_judge
+    from adkit.workflows.score import open_model
 
     chosen_format, runs_root = format_of(format_, output), runs or default_runs_root()
-    spans = parse_spans(normal or [])
+    spans = parse_spans(learn or [])
     if spans:
-        refuse_given(context, {"run": "--run"}, "names a run, and --normal makes one")
+        refuse_given(context, {"run": "--run"}, "names a run, and --learn makes one")
         found = meant_by(files, of_clips=True)
     else:
-        refuse_given(context, {"settings": "--set"}, "is for learning, with --normal")
+        refuse_given(context, {"settings": "--set"}, "is for learning, with --learn")
         opened = find_run(runs_root, run, method=method)
         found = meant_by(files, of_clips=opened.record.threshold.unit == "clip")
-    clips = [one for one in found if isinstance(one, Footage)]
-    stills = [one for one in found if not isinstance(one, Footage)]
+    clips = [one for one in found if isinstance(one, VideoInput)]
+    stills = [one for one in found if not isinstance(one, VideoInput)]
     if stills:
         refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
@@ -142,17 +159,17 @@ def score(
         opened = fit_spans(
             clips, spans, method, settings or [], every, scorer, device, runs_root, registry, skip_bad=skip_bad
         )
-    judge = open_judge(opened, registry, scorer=scorer, device=device)
+    judge = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         score_stills(judge, stills, heatmaps, chosen_format, format_, output, skip_bad)
         return
     wanted = Settings(
         every=every,
-        least_s=LEAST_S if least is None else least,
-        join_s=JOIN_S if join is None else join,
+        min_duration_s=MIN_DURATION_S if min_duration is None else min_duration,
+        merge_gap_s=MERGE_GAP_S if merge_gap is None else merge_gap,
         overlay=overlay,
         learned=spans,
-        limit_s=limit,
-        patience_s=PATIENCE_S if give_up is None else give_up,
+        limit_s=duration,
+        patience_s=PATIENCE_S if reconnect_timeout is None else reconnect_timeout,
     )
     ClipScorer(judge, wanted, outputs, chosen_format, format_).score(clips, skip_bad=skip_bad)

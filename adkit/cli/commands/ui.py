@@ -52,7 +52,7 @@ def ui(
     For others: [bold]ADKIT_TOKEN=… adkit ui --host 0.0.0.0 --no-browser[/bold]
     """
     from adkit.errors import OptionError
-    from adkit.runs import default_runs_root
+    from adkit.runs.store import default_runs_root
 
     missing = [name for name in (_NEEDED[:3] if api_only else _NEEDED) if find_spec(name) is None]
     if missing:

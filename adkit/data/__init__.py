@@ -1,0 +1,1 @@
+"""Finds, opens and decodes images, videos and streams."""

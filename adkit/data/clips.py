@@ -1,0 +1,79 @@
+"""Clips as training data: thinned where there are more frames than are needed, cut where there are few clips.
+
+Frames of one clip are alike, so that a threshold counts clips. Somebody who has three films of ten minutes would get
+one from three scores: cut into pieces, they give as many as are needed. Pieces of one film are more alike than films
+are; docs/thresholds.md says what that means for the promise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adkit.data.video import clock
+from adkit.types import Sample
+
+PIECES = 20
+"""With fewer clips than this, long ones are cut."""
+LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
+MOST_FRAMES = 1000
+"""A method that looks at single frames learns from no more than about this many of clips, unless it is told to."""
+
+
+def are_stills(samples: Sequence[Sample]) -> bool:
+    """Whether each sample is a clip of its own."""
+    return len({sample.clip for sample in samples}) == len(samples)
+
+
+def spacing(samples: Sequence[Sample], *, temporal: bool) -> int:
+    """One in how many frames is taken when nobody says; 1 for stills and for methods that look at motion."""
+    return 1 if temporal or are_stills(samples) else max(1, math.ceil(len(samples) / MOST_FRAMES))
+
+
+def thinned(samples: Sequence[Sample], every: int) -> list[Sample]:
+    """One in `every` frames of each clip, beginning with its first."""
+    first: dict[str, int] = {}
+    return [sample for sample in samples if (sample.index - first.setdefault(sample.clip, sample.index)) % every == 0]
+
+
+def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
+    """The samples with long clips cut into clips, and about how long a piece is; None where nothing was cut.
+
+    So that there are about 20 pieces, of 1 to 20 seconds each.
+    """
+    clips, lengths_s = _by_clip(samples)
+    segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
+    if len(clips) >= PIECES or max((int(length_s / segment_s) for length_s in lengths_s.values()), default=0) < 2:
+        return list(samples), None
+    return cut_into(samples, segment_s), round(segment_s, 3)
+
+
+def cut_into(samples: Sequence[Sample], segment_s: float) -> list[Sample]:
+    """The samples with clips cut into clips of about so many seconds; shorter ones stay whole."""
+    clips, lengths_s = _by_clip(samples)
+    counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}
+    found = []
+    for clip, members in clips.items():
+        start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
+        for sample, piece in zip(members, piece_numbers([one.time_s for one in members], segment_s), strict=True):
+            name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
+            found.append(replace(sample, clip=name))
+    return found
+
+
+def _by_clip(samples: Sequence[Sample]) -> tuple[dict[str, list[Sample]], dict[str, float]]:
+    """The samples of each clip, and the seconds from its first to its last."""
+    clips: dict[str, list[Sample]] = {}
+    for sample in samples:
+        clips.setdefault(sample.clip, []).append(sample)
+    return clips, {clip: members[-1].time_s - members[0].time_s for clip, members in clips.items()}
+
+
+def piece_numbers(times_s: Sequence[float], segment_s: float) -> list[int]:
+    """Which piece each frame of a clip is in, from 0: the clip is cut evenly, no piece is shorter than `segment_s`."""
+    length_s = times_s[-1] - times_s[0]
+    count = max(1, int(length_s / segment_s))
+    if count == 1:
+        return [0] * len(times_s)
+    return [min(int((time_s - times_s[0]) / (length_s / count)), count - 1) for time_s in times_s]

@@ -1,0 +1,99 @@
+"""Streams and cameras: frames as they come, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from adkit.data.inputs import VideoInput
+from adkit.data.video import Video, VideoFrame, clock
+from adkit.errors import FrameError
+
+STALLED_S = 5.0
+"""A source that sends nothing for so long is taken to be lost."""
+PATIENCE_S = 60.0
+"""A source that does not come back within this time is given up, when nobody says."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nothing came, in seconds from the first frame, and why."""
+
+    start_s: float  # the last frame before
+    end_s: float | None  # the first frame after; None: it did not come back
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """One decoded frame of a live source; numbers and times go on over all connections."""
+
+    number: int
+    time_s: float
+    connection: int  # how often the source had to be opened anew before
+    decoded: VideoFrame
+
+
+@dataclass
+class LiveFeed:
+    """The frames of a live source until `stop` is set, `limit_s` have passed, or it is lost for `patience_s`.
+
+    Times follow the source's own clock; after a gap they go on at the time that has passed by this machine's.
+    Raises FrameError when it cannot be opened in the first place, and when it was given up.
+    """
+
+    footage: VideoInput
+    stop: threading.Event = field(default_factory=threading.Event)
+    limit_s: float | None = None
+    patience_s: float = PATIENCE_S
+    stalled_s: float = STALLED_S
+    gaps: list[Gap] = field(default_factory=list, init=False)
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        number, connection, last_s = 0, 0, 0.0
+        began = 0.0  # on this machine's clock
+        lost: FrameError | None = None
+        lost_at, pause_s = 0.0, _FIRST_PAUSE_S
+        while not self.stop.is_set():
+            offset_s: float | None = None
+            try:
+                with self._opened() as video:
+                    for decoded in video:
+                        if offset_s is None:
+                            offset_s, pause_s = 0.0, _FIRST_PAUSE_S
+                            if number == 0:
+                                began = time.monotonic()
+                            else:
+                                offset_s = max(last_s + 1 / video.rate, time.monotonic() - began)
+                                connection += 1
+                                self.gaps.append(Gap(last_s, offset_s, lost.message if lost else "it ended"))
+                            lost = None
+                        last_s = offset_s + decoded.time_s
+                        yield LiveFrame(number, last_s, connection, decoded)
+                        number += 1
+                        if self.stop.is_set() or (self.limit_s is not None and last_s >= self.limit_s):
+                            return
+                    raise FrameError(f"{self.footage.name} ended", hint="")
+            except FrameError as error:
+                if number == 0:
+                    raise
+                if lost is None:
+                    lost_at = time.monotonic()
+                    lost = error
+            if time.monotonic() - lost_at + pause_s > self.patience_s:
+                self.gaps.append(Gap(last_s, None, lost.message))
+                raise FrameError(
+                    f"{self.footage.name} was lost after {clock(last_s)} and did not come back "
+                    f"within {self.patience_s:g} s: {lost.message}",
+                    hint="check the source and the network; --reconnect-timeout SECONDS waits longer",
+                )
+            self.stop.wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _opened(self) -> Video:
+        assert self.footage.address is not None
+        options = {"rtsp_transport": "tcp"} if self.footage.address.startswith("rtsp") else {}
+        return Video(self.footage.address, format=self.footage.format, options=options, timeout_s=self.stalled_s)

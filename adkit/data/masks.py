@@ -1,0 +1,100 @@
+"""The truth of pixels: masks beside the maps that are judged by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.data.images import frame_shape, read_mask
+from adkit.errors import FrameError
+from adkit.interfaces import Progress
+from adkit.types import FrameRef, Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MOST_KEPT_BYTES = 200_000_000
+
+
+class MapsBesideMasks:
+    """Maps at the masks' resolution, each beside its mask; walked once for each metric that looks at pixels.
+
+    Masks are decoded once and kept as bits, as long as they take little memory.
+    """
+
+    def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None) -> None:
+        self._samples = samples
+        self._maps = maps
+        self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
+        self._kept_bytes = 0
+        self._shapes: dict[Path, tuple[int, int]] = {}  # of videos
+
+    def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        """Each sample's index, its map and its mask, as `Evidence.pixels` has them."""
+        for index, sample in enumerate(self._samples):
+            if self._maps is None or (sample.anomalous and sample.mask is None):
+                continue
+            mask = self._mask(index, sample)
+            yield index, enlarge(self._maps[index], (mask.shape[0], mask.shape[1])), mask
+
+    def _mask(self, index: int, sample: Sample) -> NDArray[np.bool_]:
+        if index in self._kept:
+            shape, bits = self._kept[index]
+            if bits is None:
+                return np.zeros(shape, bool)
+            return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)
+        shape = self._shape(sample.frame)
+        marked = sample.mask is not None and bool(sample.anomalous)
+        mask = read_mask(sample.mask, shape) if sample.mask and marked else np.zeros(shape, bool)
+        bits = np.packbits(mask) if marked else None
+        if self._kept_bytes + (0 if bits is None else bits.nbytes) <= _MOST_KEPT_BYTES:
+            self._kept[index] = (shape, bits)
+            self._kept_bytes += 0 if bits is None else bits.nbytes
+        return mask
+
+    def _shape(self, frame: FrameRef) -> tuple[int, int]:
+        """Of a video it is asked once: for each frame, the file would be opened anew."""
+        if frame.number is None:
+            return frame_shape(frame)
+        if frame.path not in self._shapes:
+            self._shapes[frame.path] = frame_shape(frame)
+        return self._shapes[frame.path]
+
+
+def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A map (h, w) at the picture's resolution (H, W), bilinearly."""
+    import cv2
+
+    return np.asarray(cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def with_sound_masks(
+    samples: Sequence[Sample], skip_bad: bool, unreadable: list[str], progress: Progress
+) -> list[Sample]:
+    """The samples, after every mask was read once: before anything is scored, as scoring takes long.
+
+    Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
+    the mask is added to `unreadable`. A picture that cannot be read itself is left to the scoring.
+    """
+    sound = []
+    with progress.task("checking masks", len(samples)) as advance:
+        for sample in samples:
+            try:
+                shape = frame_shape(sample.frame) if sample.mask else None
+            except FrameError:
+                shape = None
+            try:
+                if sample.mask and shape:
+                    read_mask(sample.mask, shape)
+            except FrameError:
+                if not skip_bad:
+                    raise
+                unreadable.append(str(sample.mask))
+                sample = replace(sample, mask=None)
+            sound.append(sample)
+            advance(1)
+    return sound

@@ -1,0 +1,1 @@
+"""Draws heat maps and contact sheets."""

@@ -1,0 +1,89 @@
+"""A picture with example pictures of each kind in a dataset, masks outlined."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from adkit.data.clips import are_stills
+from adkit.data.images import read_mask
+from adkit.data.video import clock
+from adkit.errors import FrameError
+from adkit.types import Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLUMNS = 6
+_TILE_PX = 180
+_GAP_PX = 8
+_TITLE_PX = 22
+_LONGEST_CAPTION = 26  # letters that fit below a tile
+
+
+class ContactSheet:
+    """Chooses examples of each kind; takes their pixels as they come by, so that no file is read for it alone."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._of_clips = not are_stills(samples)
+        by_kind: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            by_kind[sample.kind or "unknown"].append(sample)
+        self._titles: list[str] = []
+        self._places: dict[str, tuple[int, int, str]] = {}  # by sample id: row, column, caption
+        for row, (kind, members) in enumerate(sorted(by_kind.items(), key=lambda item: (item[0] != "good", item[0]))):
+            clips = len({sample.clip for sample in members})
+            count = f"{len(members)} frames of {clips} clips" if self._of_clips else f"{len(members)}"
+            self._titles.append(f"{kind} ({count})")
+            step = max(1, len(members) // COLUMNS)
+            for column, sample in enumerate(members[::step][:COLUMNS]):
+                self._places[sample.id] = row, column, _caption(sample) if self._of_clips else ""
+        self._tiles: dict[str, Image.Image] = {}
+
+    def wants(self, sample: Sample) -> bool:
+        """Whether the sample is one of the examples."""
+        return sample.id in self._places
+
+    def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
+        """Keeps the picture of an example, small; one whose mask cannot be used stays away."""
+        factor = _TILE_PX / max(image.shape[:2])
+        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        if sample.mask is not None:
+            try:
+                mask = read_mask(sample.mask, (image.shape[0], image.shape[1])).astype(np.uint8)
+            except FrameError:
+                return
+            mask_small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+            contours, _ = cv2.findContours(mask_small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            cv2.drawContours(small, contours, -1, (0, 200, 120), 2, cv2.LINE_AA)
+        self._tiles[sample.id] = Image.fromarray(small)
+
+    def draw(self) -> Image.Image | None:
+        """A row for each kind; None when no picture came by."""
+        if not self._tiles:
+            return None
+        # Films are wide: rows are as high as the highest picture, and what is told below needs room.
+        tile_px = max(tile.height for tile in self._tiles.values()) + (16 if self._of_clips else 0)
+        row_px = _TITLE_PX + tile_px + _GAP_PX
+        size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)
+        sheet = Image.new("RGB", size, "white")
+        pen, font, small_font = ImageDraw.Draw(sheet), ImageFont.load_default(15), ImageFont.load_default(11)
+        for row, title in enumerate(self._titles):
+            pen.text((_GAP_PX, row * row_px + _GAP_PX), title, fill=(32, 36, 40), font=font)
+        for sample_id, tile in self._tiles.items():
+            row, column, caption = self._places[sample_id]
+            left, top = column * (_TILE_PX + _GAP_PX) + _GAP_PX, row * row_px + _GAP_PX + _TITLE_PX
+            sheet.paste(tile, (left, top))
+            pen.text((left, top + tile.height + 1), caption, fill=(96, 100, 104), font=small_font)
+        return sheet
+
+
+def _caption(sample: Sample) -> str:
+    name = sample.clip if len(sample.clip) <= _LONGEST_CAPTION else f"…{sample.clip[1 - _LONGEST_CAPTION :]}"
+    return f"{name}  {clock(sample.time_s)}"

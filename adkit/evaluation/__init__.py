@@ -1,0 +1,1 @@
+"""Judges a run on its test split."""

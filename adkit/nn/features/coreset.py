@@ -1,0 +1,151 @@
+"""Greedy k-centre selection: the patches that cover all others best, exactly as the plain loop finds them.
+
+The textbook loop (PatchCore, arXiv 2106.08265, algorithm 1; Sener & Savarese, arXiv 1708.00489) makes one
+pass over all N patches per chosen one. This makes one per block of many:
+
+  1. Take the L patches that lie farthest from the selection. No other patch is farther than the nearest of
+     these, its distance is the *floor*; and distances only shrink as the selection grows.
+  2. Run the greedy loop among the L alone, on their own distance matrix, for as long as the farthest of them
+     stays above the floor: so long, the loop over all patches would have chosen the same.
+  3. Bring all distances up to date with one matrix product; start again.
+
+Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is
+not clear by more than the rounding, the candidates' distances are computed anew, directly and in float64;
+where float32 cannot tell many apart (tight clusters, flat backgrounds), all goes on in float64. Equal
+distances go to the lowest index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adkit.interfaces import Progress, Silent
+from adkit.nn.features.neighbours import NearestNeighbour
+
+BLOCK = 4096
+_ROWS = 32_768  # patches per matrix product: bounds the memory that a pass takes beside the patches
+_MANY = 64  # candidates that are worth looking at one by one
+
+
+def greedy_coreset(
+    patches: Tensor, count: int, *, start: int = 0, block: int = BLOCK, progress: Progress | None = None
+) -> Tensor:
+    """The indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
+
+    `start` is chosen first, then always the patch farthest from all chosen ones. Fewer than `count` are
+    returned when all others are copies of chosen ones, up to the rounding of float64. Beside the
+    patches it holds about (L + 32,768) · L floats. Raises ValueError for a count or start that the patches do
+    not have.
+    """
+    total = len(patches)
+    if not 0 <= start < total or not 1 <= count <= total:
+        raise ValueError(f"count={count} and start={start} do not fit {total} patches")
+    selection = _Selection(patches)
+    selection.add([start])
+    with (progress or Silent()).task("coreset", count) as advance:
+        advance(1)
+        while len(selection.indices) < count:
+            chosen = selection.choose(min(block, total), count - len(selection.indices))
+            if not chosen:
+                break
+            selection.add(chosen)
+            advance(len(chosen))
+    return torch.tensor(selection.indices, dtype=torch.int64)
+
+
+class _Selection:
+    """The patches chosen so far, and every patch's squared distance to the nearest of them."""
+
+    def __init__(self, patches: Tensor) -> None:
+        self.patches = patches
+        self.indices: list[int] = []
+        self._use(torch.float32)
+
+    def _use(self, dtype: torch.dtype) -> None:
+        """Starts to compute in `dtype`; distances are brought up to date."""
+        if dtype == torch.float64 and self.patches.device.type == "mps":
+            self.patches = self.patches.cpu()  # MPS has no float64
+        self.dtype = dtype
+        longest = max(float(part.to(dtype).square().sum(dim=1).max()) for part in torch.split(self.patches, _ROWS))
+        # The error of |a|² + |b|² - 2ab, with a margin. BLAS adds the D terms in blocks, so that the error
+        # grows far slower than D.
+        self.rounding = 32 * torch.finfo(dtype).eps * longest
+        self.distances = torch.full((len(self.patches),), torch.inf, dtype=dtype, device=self.patches.device)
+        chosen, self.indices = self.indices, []
+        if chosen:
+            self.add(chosen)
+
+    def _squared(self, rows: Tensor, centres: Tensor) -> Tensor:
+        """(R, D) and (C, D) -> (R, C) squared distances."""
+        left, right = rows.to(self.dtype), centres.to(self.dtype)
+        products = torch.addmm(right.square().sum(dim=1)[None], left, right.T, alpha=-2)
+        return products.add_(left.square().sum(dim=1)[:, None]).clamp_min_(0)
+
+    def _nearest_to(self, centres: Tensor) -> Callable[[Tensor], Tensor]:
+        """A function from patches to their squared distances to the nearest of the centres."""
+        if self.dtype == torch.float32:
+            return NearestNeighbour(self.patches[centres]).squared
+        return lambda rows: self._squared(rows, self.patches[centres]).amin(dim=1)
+
+    def add(self, chosen: list[int]) -> None:
+        """Adds patches and brings all distances up to date in one pass."""
+        self.indices += chosen
+        for centres in torch.split(torch.tensor(chosen, dtype=torch.int64, device=self.patches.device), BLOCK):
+            nearest_to = self._nearest_to(centres)
+            step = _ROWS if self.dtype == torch.float32 else _ROWS // 8
+            for first in range(0, len(self.patches), step):
+                rows = slice(first, first + step)
+                nearest = nearest_to(self.patches[rows])
+                torch.minimum(self.distances[rows], nearest, out=self.distances[rows])
+        self.distances[chosen] = 0
+
+    def choose(self, block: int, count: int) -> list[int]:
+        """The next patches that the plain loop would choose: at least one, unless only copies are left."""
+        farthest = torch.topk(self.distances, block)
+        floor = float(farthest.values[-1]) if block < len(self.patches) else -np.inf
+        members = farthest.indices.sort().values
+        patches = self.patches[members]
+        among = self._squared(patches, patches).cpu().numpy()
+        distances = self.distances[members].cpu().numpy()
+        index_of = members.cpu().numpy()
+        chosen: list[int] = []
+        while len(chosen) < count:
+            top = float(distances.max())
+            close = np.flatnonzero(distances >= top - 2 * self.rounding)
+            if top - floor <= 2 * self.rounding or len(close) > _MANY or top <= 2 * self.rounding:
+                # A patch outside may be as far, or too many inside are: look again at all of them.
+                return chosen or self._choose_among_equals(top)
+            pick = int(close[0]) if len(close) == 1 else self._exact_farthest(close, index_of, chosen)
+            chosen.append(int(index_of[pick]))
+            np.minimum(distances, among[pick], out=distances)
+            distances[pick] = 0
+        return chosen
+
+    def _choose_among_equals(self, top: float) -> list[int]:
+        """One patch, when many are the farthest up to the rounding; none, when only copies are left."""
+        close = np.flatnonzero((self.distances >= top - 2 * self.rounding).cpu().numpy())
+        if self.dtype == torch.float64 and top <= 2 * self.rounding:
+            return []
+        if self.dtype == torch.float32 and (len(close) > _MANY or top <= 2 * self.rounding):
+            self._use(torch.float64)
+            return self._choose_among_equals(float(self.distances.max()))
+        # Copies, as of a flat background, need one look; np.unique gives the first index of each.
+        rows = self.patches[torch.from_numpy(close).to(self.patches.device)].cpu().numpy()
+        first = np.sort(np.unique(rows, axis=0, return_index=True)[1])
+        return [int(close[first][self._exact_farthest(np.arange(len(first)), close[first], [])])]
+
+    def _exact_farthest(self, positions: NDArray[np.int64], index_of: NDArray[np.int64], chosen: list[int]) -> int:
+        """The position whose patch is farthest from the selection in float64; the first among equals."""
+        bank = self.patches[self.indices + chosen].cpu().to(torch.float64)
+        best, best_distance = int(positions[0]), -1.0
+        for position in positions:
+            patch = self.patches[int(index_of[position])].cpu().to(torch.float64)
+            distance = float((bank - patch).square_().sum(dim=1).min())
+            if distance > best_distance:
+                best, best_distance = int(position), distance
+        return best

@@ -1,0 +1,103 @@
+"""A torch network in onnxruntime: exported once per input size, checked against torch, cached on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from adkit.errors import StorageError
+from adkit.files.atomic import write_whole
+from adkit.files.cache import cache_root
+
+RELATIVE_TOLERANCE = 1e-3
+"""The exported network may differ from torch by this share of the largest feature, not more."""
+
+_FACTS = "adkit"
+_log = logging.getLogger(__name__)
+
+
+class OnnxSession:
+    """An ONNX model that runs in onnxruntime on the CPU."""
+
+    def __init__(self, model: bytes) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3  # errors only
+        # Threads that wait by spinning take the cores from those that decode the next images.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+
+    def __call__(self, **inputs: Tensor) -> list[Tensor]:
+        """The model's outputs for CPU tensors by name."""
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
+        return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
+
+
+def facts_of(model: bytes) -> dict[str, Any]:
+    """What was stored with an exported model; raises an exception of onnx's or KeyError for anything else."""
+    properties = {entry.key: entry.value for entry in onnx.load_from_string(model).metadata_props}
+    facts: dict[str, Any] = json.loads(properties[_FACTS])
+    return facts
+
+
+def exported_model(
+    key: str, network: Callable[[], nn.Module], size: tuple[int, int], facts: Callable[[], dict[str, Any]]
+) -> bytes | None:
+    """The network, from `frames` (B, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
+
+    `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. None when
+    onnxruntime's results differ from torch's: the caller then stays with torch.
+    """
+    path = cache_root() / "onnx" / f"{key}.onnx"
+    if path.is_file():
+        model = path.read_bytes()
+        try:
+            facts_of(model)
+        # Whatever a damaged file makes the parser raise means the same: export again.
+        except Exception as error:
+            _log.warning("the cached network %s cannot be used (%s); exporting it again", path, error)
+        else:
+            return model
+    example = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    model = _export(network(), example, facts)
+    if not _agrees(OnnxSession(model), network(), example):
+        _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", key)
+        return None
+    try:
+        write_whole(path, model)
+    except StorageError as error:
+        _log.warning("%s: the network will be exported again next time", error)
+    return model
+
+
+def _export(network: nn.Module, example: Tensor, facts: Callable[[], dict[str, Any]]) -> bytes:
+    # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["frames"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
+    return bytes(model.SerializeToString())
+
+
+def _agrees(session: OnnxSession, network: nn.Module, example: Tensor) -> bool:
+    with torch.inference_mode():
+        expected = network(example)
+    difference = float((session(frames=example)[0] - expected).abs().max())
+    return difference <= RELATIVE_TOLERANCE * float(expected.abs().max())

@@ -1,0 +1,197 @@
+"""Patch features: what a frozen network sees around each position of the picture, and how far that is from a bank.
+
+On the CPU all of it runs in onnxruntime, up to the distances in one graph, so that no second library's threads
+compete for the cores; elsewhere it runs in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adkit.errors import BackboneError
+from adkit.nn.features.backbones import Backbone, weights_fingerprint
+from adkit.nn.features.neighbours import NearestNeighbour, append_distances
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
+from adkit.nn.options import EMBEDDED
+
+if TYPE_CHECKING:
+    from adkit.nn.options import PatchMapOptions
+
+FORMAT = 1
+"""Goes up when the features change: networks exported by an older adkit are then exported anew."""
+
+
+class PatchFeatures:
+    """Features of all patches of a frame, on the grid of the first stride.
+
+    Coarser levels are enlarged bilinearly; then each position takes the mean over `neighbourhood`² positions.
+    PatchCore (arXiv 2106.08265, section 3.1) averages each level on its own grid instead, which blurs the
+    coarse level over an area four times as large; on one grid, all levels describe the same area.
+
+    Raises BackboneError, when first called, for a network or weights that are not to be had.
+    """
+
+    def __init__(
+        self,
+        backbone: str = EMBEDDED,
+        *,
+        strides: Sequence[int] = (8, 16),
+        weights: Path | None = None,
+        neighbourhood: int = 3,
+        device: str = "cpu",
+    ) -> None:
+        self.backbone = backbone
+        self.strides = tuple(strides)
+        self.weights = weights
+        self.neighbourhood = neighbourhood
+        self.device = device
+        self.lengths: tuple[int, ...] = ()
+        """How many of the D features come from each level; known after the first call."""
+        self._models: dict[tuple[int, int], bytes | None] = {}
+        self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
+
+    @classmethod
+    def from_options(cls, options: PatchMapOptions, device: str) -> PatchFeatures:
+        """As the options of a method say."""
+        return cls(
+            options.backbone,
+            strides=options.levels,
+            weights=options.weights,
+            neighbourhood=options.neighbourhood,
+            device=device,
+        )
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""
+        session = self._session(frames, distances=False)
+        if session is None:
+            return self._in_torch(frames)
+        return torch.cat([session(frames=frame)[0] for frame in torch.split(frames, 1)])
+
+    def distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
+        """float32 (B, 3, H, W) -> (B, h, w) distances of the frames' patches to the bank's nearest rows."""
+        session = self._session(frames, distances=True)
+        if session is None:
+            features = self._in_torch(frames)
+            return bank.distances(features.flatten(0, 2)).reshape(features.shape[:3])
+        # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
+        inputs = {"columns": bank.columns, "weights": bank.weights}
+        return torch.cat([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Makes ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
+        self._session(torch.empty(1, 3, *size), distances=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""
+        return {"backbone_fingerprint": torch.tensor(list(bytes.fromhex(self.fingerprint)), dtype=torch.uint8)}
+
+    def check(self, state: Mapping[str, Tensor]) -> None:
+        """Raises BackboneError when the weights are no longer those that `state` was made with."""
+        expected = bytes(state["backbone_fingerprint"].tolist()).hex()
+        if self.fingerprint != expected:
+            raise BackboneError(
+                f"the weights of {self.backbone} changed since fitting: found {self.fingerprint}, expected {expected}",
+                hint="put the weights of that time back, or fit again",
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that identify the network's weights."""
+        return weights_fingerprint(self.backbone, self.weights)
+
+    @cached_property
+    def _network(self) -> _FeatureNetwork:
+        # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
+        network = _FeatureNetwork(Backbone(self.backbone, self.strides, self.weights), self.neighbourhood)
+        self.lengths = network.backbone.channels
+        return network.to(self.device).eval()
+
+    def _in_torch(self, frames: Tensor) -> Tensor:
+        size = _size_of(frames)
+        if size not in self._models:
+            self._network.backbone.require(size)
+            self._models[size] = None
+        with torch.inference_mode():
+            features: Tensor = self._network(frames.to(self.device))
+        return features.to(torch.float32)
+
+    def _session(self, frames: Tensor, *, distances: bool) -> OnnxSession | None:
+        """The session for features or for distances at this input size; None where torch is used."""
+        if self.device != "cpu":
+            return None
+        size = _size_of(frames)
+        if size not in self._models:
+            self._models[size] = self._export(size)
+        model = self._models[size]
+        if model is None:
+            return None
+        key = (*size, distances)
+        if key not in self._sessions:
+            self._sessions[key] = OnnxSession(append_distances(model) if distances else model)
+        return self._sessions[key]
+
+    def _export(self, size: tuple[int, int]) -> bytes | None:
+        def network() -> nn.Module:
+            self._network.backbone.require(size)
+            return self._network
+
+        strides = "_".join(map(str, self.strides))
+        libraries = f"torch{version('torch')}-timm{version('timm')}"
+        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}-{size[0]}x{size[1]}-{self.fingerprint}"
+        model = exported_model(f"{key}-{libraries}-{FORMAT}", network, size, lambda: {"lengths": list(self.lengths)})
+        if model is not None:
+            self.lengths = tuple(facts_of(model)["lengths"])
+        return model
+
+
+def _size_of(frames: Tensor) -> tuple[int, int]:
+    return int(frames.shape[-2]), int(frames.shape[-1])
+
+
+class _FeatureNetwork(nn.Module):
+    def __init__(self, backbone: Backbone, neighbourhood: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neighbourhood = neighbourhood
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return patch_features(self.backbone(frames), self.neighbourhood)
+
+
+def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
+    """(B, C_i, h_i, w_i) per level -> (B, h, w, D), D = sum of C_i, on the first level's grid."""
+    height, width = levels[0].shape[-2:]
+    aligned = [levels[0]]
+    aligned += [F.interpolate(level, (height, width), mode="bilinear", align_corners=False) for level in levels[1:]]
+    joined = torch.cat(aligned, dim=1)
+    if neighbourhood > 1:
+        # Zeros outside the picture do not count, or the border would look anomalous.
+        joined = F.avg_pool2d(joined, neighbourhood, 1, neighbourhood // 2, count_include_pad=False)
+    return joined.permute(0, 2, 3, 1).contiguous()
+
+
+def level_weights(patches: Tensor, lengths: Sequence[int]) -> Tensor:
+    """(N, D) patches whose D features come in levels of these lengths -> (D,) weights that balance them.
+
+    Each level is divided by the square root of its total variance over the normal patches, so that a level
+    of many channels, or of large activations, does not drown the others in a distance.
+    """
+    return level_weights_of(patches.var(dim=0, correction=0), lengths)
+
+
+def level_weights_of(variances: Tensor, lengths: Sequence[int]) -> Tensor:
+    """As `level_weights`, from the variances (D,) of the features: then each level's sum to one."""
+    weights = [
+        torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=variances.device)
+        for part in torch.split(variances, list(lengths))
+    ]
+    return torch.cat(weights)

@@ -1,0 +1,1 @@
+"""What trained methods share: the loop, its checkpoints, corruption, reconstruction."""

@@ -1,0 +1,91 @@
+"""Where a training stands, on disk: as tensors and JSON in one safetensors file, without pickle."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from adkit.errors import RunError
+from adkit.files.atomic import write_whole
+
+FILE = "training.safetensors"
+EVERY_S = 10.0
+"""Between two checkpoints at least: what a kill may cost, besides the epoch that runs."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training after an epoch: tensors by group ("network", "best", "optimizer") and numbers."""
+
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    numbers: Mapping[str, Any]  # what JSON can say
+
+
+class Checkpoints:
+    """The one file in `folder` that always holds a whole checkpoint; None: nothing is kept."""
+
+    def __init__(self, folder: Path | None, every_s: float = EVERY_S) -> None:
+        self._path = None if folder is None else folder / FILE
+        self._every_s = every_s
+        self._written = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return self._path is not None and time.monotonic() - self._written >= self._every_s
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Replaces the one before."""
+        if self._path is None:
+            return
+        flat = {
+            f"{group}/{name}": tensor.detach().cpu().contiguous()
+            for group, tensors in checkpoint.tensors.items()
+            for name, tensor in tensors.items()
+        }
+        write_whole(self._path, save(flat, metadata={"numbers": json.dumps(checkpoint.numbers)}))
+        self._written = time.monotonic()
+
+    def read(self) -> Checkpoint | None:
+        """The last one, None where there is none; raises RunError for one that is damaged."""
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                numbers = json.loads((file.metadata() or {})["numbers"])
+                groups: dict[str, dict[str, Tensor]] = {}
+                for name in file.keys():  # noqa: SIM118 (not a dict)
+                    group, _, rest = name.partition("/")
+                    groups.setdefault(group, {})[rest] = file.get_tensor(name)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise RunError(f"cannot read {self._path}: {error}", hint="fit anew, without --resume") from None
+        return Checkpoint(groups, numbers)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each parameter, as tensors named "3.exp_avg"."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], learning_rate: float) -> None:
+    """Puts back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    for group in groups:
+        group["lr"] = learning_rate
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,102 @@
+"""Pictures of good parts, spoilt: what a reconstruction learns to repair, so that it cannot just copy.
+
+Stains as in Collin and De Vleeschouwer (arXiv 2008.12977), patches pasted from elsewhere with some opacity, and
+Gaussian noise over the whole picture. A part of the pictures stays clean: those must come out as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Corruption = Literal["stain", "paste", "noise"]
+
+CLEAN_SHARE = 0.1
+"""Of the pictures stay as they are."""
+MOST_BLOBS = 3
+"""Stains or patches on one picture, at most."""
+SMALLEST, LARGEST = 0.02, 0.2
+"""Radius of a stain or patch, as a share of the picture's shorter side; drawn uniformly in its logarithm."""
+MOST_NOISE = 0.06
+"""Standard deviation of the noise, at most, in a range of 0..1."""
+
+_CORNERS = 24  # of a blob's outline
+
+
+def corrupt(
+    frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
+) -> Tensor:
+    """float32 (B, 3, H, W), RGB in 0..1 -> the same pictures spoilt, on the same device.
+
+    Each gets up to three stains or pasted patches, where `kinds` names them, and noise over all; about that share
+    of them stays as it is.
+    """
+    if not kinds:
+        return frames
+    pictures = frames.permute(0, 2, 3, 1).cpu().numpy().copy()
+    for row, picture in enumerate(pictures):
+        if rng.random() < clean_share:
+            continue
+        blobs = [_BLOBS[kind] for kind in kinds if kind in _BLOBS]
+        for _ in range(int(rng.integers(1, MOST_BLOBS + 1)) if blobs else 0):
+            donor = pictures[int(rng.integers(len(pictures)))]
+            blobs[int(rng.integers(len(blobs)))](picture, donor, rng)
+        if "noise" in kinds:
+            noise = rng.standard_normal(picture.shape, dtype=np.float32) * (MOST_NOISE * rng.random())
+            pictures[row] = np.clip(picture + noise, 0, 1)
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).to(frames.device)
+
+
+def _stain(picture: NDArray[np.float32], _: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """A blob of one colour."""
+    opacity = _opacity(_outline(picture.shape[:2], rng), rng)
+    colour = rng.random(3, dtype=np.float32)
+    if rng.random() < 0.5:
+        colour[:] = colour.mean()  # dirt, wear and holes are mostly grey
+    picture += opacity[:, :, None] * (colour - picture)
+
+
+def _paste(picture: NDArray[np.float32], donor: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """A patch of a picture of the batch, turned by quarters and moved."""
+    height, width = picture.shape[:2]
+    turned = donor[::-1, ::-1] if rng.random() < 0.5 else donor
+    if height == width and rng.random() < 0.5:
+        turned = turned.transpose(1, 0, 2)
+    moved = np.roll(turned, (int(rng.integers(height)), int(rng.integers(width))), axis=(0, 1))
+    opacity = _opacity(_outline((height, width), rng), rng)
+    picture += opacity[:, :, None] * (moved - picture)
+
+
+_BLOBS: dict[str, Callable[[NDArray[np.float32], NDArray[np.float32], np.random.Generator], None]] = {
+    "stain": _stain,
+    "paste": _paste,
+}
+
+
+def _outline(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """float32 (H, W), 1 inside a blob with an irregular edge: now roundish, now long like a scratch."""
+    height, width = shape
+    radius = min(shape) * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
+    stretch = np.exp(rng.uniform(0, np.log(4)))
+    angles = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)
+    wobble = 1 + 0.35 * rng.standard_normal(_CORNERS)
+    along, across = radius * stretch**0.5 * wobble * np.cos(angles), radius / stretch**0.5 * wobble * np.sin(angles)
+    turn = rng.uniform(0, np.pi)
+    x = rng.uniform(0, width) + along * np.cos(turn) - across * np.sin(turn)
+    y = rng.uniform(0, height) + along * np.sin(turn) + across * np.cos(turn)
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.stack([x, y], axis=1).round().astype(np.int32)], 1)
+    return mask.astype(np.float32)
+
+
+def _opacity(inside: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The blob's opacity: 0.1 to 1 inside, with an edge that is soft half of the time."""
+    if rng.random() < 0.5:
+        inside = np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), dtype=np.float32)
+    return inside * np.float32(rng.uniform(0.1, 1))

@@ -1,0 +1,99 @@
+"""Frames that a training walks through again and again: decoded once, kept as bytes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adkit.files.atomic import storage_faults
+from adkit.interfaces import Batches, Progress
+
+MOST_BYTES_IN_MEMORY = 2_000_000_000
+"""More than this goes to a temporary file, which the system pages in as it is needed."""
+
+STOPPING_SHARE = 0.2
+"""Of what a method gets to learn from, it holds out to know when to stop, and what is usual at each position.
+
+The images that set the threshold are held out before: no method sees them.
+"""
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """N frames as bytes; `store[rows]` gives them as float32 (len(rows), 3, H, W), RGB in 0..1."""
+
+    pixels: Tensor  # uint8 (M, 3, H, W)
+    places: Tensor  # int64 (N,), where in `pixels` each frame lies
+    clips: Tensor  # int64 (N,), the number of each frame's clip, from 0
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self.pixels[self.places[rows]].to(torch.float32).div_(255)
+
+    def parts(self, size: int) -> Iterator[Tensor]:
+        """All frames in their order, so many at a time."""
+        return (self[rows] for rows in torch.split(torch.arange(len(self)), size))
+
+    def changed(self, change: Callable[[Tensor, int], Tensor], at_once: int = 32) -> FrameStore:
+        """What `change` makes of the frames, a part at a time: it gets float32 (B, 3, H, W) and the part's number."""
+        pixels = torch.cat([_as_bytes(change(part, number)) for number, part in enumerate(self.parts(at_once))])
+        return FrameStore(pixels, torch.arange(len(pixels)), self.clips)
+
+    def take(self, rows: Tensor) -> FrameStore:
+        """These frames as a store of their own, over the same bytes."""
+        return FrameStore(self.pixels, self.places[rows], self.clips[rows])
+
+    @classmethod
+    def collect(
+        cls, batches: Batches, size: tuple[int, int], progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY
+    ) -> FrameStore:
+        """Every sample's own frame, decoded; `size` is (height, width) px."""
+        shape = (len(batches), 3, *size)
+        pixels = _room(shape, most_bytes)
+        clips: dict[str, int] = {}
+        numbers: list[int] = []
+        with progress.task("reading", len(batches)) as advance:
+            for batch in batches:
+                first = len(numbers)
+                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
+                pixels[first : len(numbers)] = _as_bytes(batch.frames[:, -1])
+                advance(len(batch))
+        return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64))
+
+
+def _as_bytes(frames: Tensor) -> Tensor:
+    return (frames * 255).round_().to(torch.uint8)
+
+
+def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
+    if int(np.prod(shape)) <= most_bytes:
+        return torch.empty(shape, dtype=torch.uint8)
+    # Where the system allows it, the file has no name from the start: nothing is left of it, however this ends.
+    with storage_faults(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
+        file.truncate(int(np.prod(shape)))
+        if hasattr(os, "posix_fallocate"):  # or a full disk would be noticed only by a crash on writing
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
+        return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
+
+
+def hold_out(clips: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """The rows to learn from and those to hold out: this share of the clips, at least one, in whole clips.
+
+    `clips` (N,) numbers the clip of each row. With a single clip both are all rows: there is nothing to hold out.
+    """
+    names = torch.unique(clips)
+    if len(names) < 2:
+        return torch.arange(len(clips)), torch.arange(len(clips))
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    held_out = torch.isin(clips, names[order[:count]])
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()

@@ -1,0 +1,277 @@
+"""Methods that learn to reconstruct normal pictures, and find anomalous what they cannot reconstruct.
+
+What `ae` and `unet` share; they differ in their networks only.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from torch import Tensor, nn
+
+from adkit.errors import OptionError
+from adkit.interfaces import Batches, Method, Progress
+from adkit.nn.normalisation import (
+    PositionNormalisation,
+    decide,
+    require_maps,
+    smooth,
+)
+from adkit.nn.options import Choice, FrameSize, TrainingOptions
+from adkit.nn.training.corruption import Corruption, corrupt
+from adkit.nn.training.frame_store import STOPPING_SHARE, FrameStore, hold_out
+from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
+from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
+from adkit.nn.training.registration import Registration, decide_registration
+from adkit.types import Batch, Prediction
+
+MARGIN = 16
+"""px that are mirrored around a frame before the network sees it, and cut off what it gives.
+
+Convolutions continue a picture with zeros. What they make of that at the border can never be reconstructed: without
+the margin its error hides everything else, grows with the picture's brightness, and makes position seem to matter.
+"""
+
+_AT_ONCE = 32  # frames per forward pass outside the training
+_TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and bytes of them: more changes nothing
+
+
+def _parse_kinds(value: Any) -> Any:
+    """ "stain,noise" -> ("stain", "noise"); "none" -> ()."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip() not in ("", "none"))
+    return value
+
+
+def _show_kinds(kinds: tuple[str, ...]) -> str:
+    return ",".join(kinds) or "none"
+
+
+def _each_once(kinds: tuple[Corruption, ...]) -> tuple[Corruption, ...]:
+    return tuple(dict.fromkeys(kinds))
+
+
+Corruptions = Annotated[
+    tuple[Corruption, ...],
+    BeforeValidator(_parse_kinds, json_schema_input_type=str),
+    AfterValidator(_each_once),
+    PlainSerializer(_show_kinds),
+]
+"""Written as "stain,paste,noise" or "none"."""
+
+
+class ReconstructionOptions(TrainingOptions):
+    """What is reconstructed, from what, and how its error is measured."""
+
+    # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
+    batch_size: int = Field(default=4, ge=1, description="frames per step: small ones take more steps, a little longer")
+    size: FrameSize = Field(
+        default=(128, 128),
+        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096, a multiple of 16: larger sees "
+        "smaller defects, and learns slower",
+    )
+    width: int = Field(
+        default=32, ge=4, le=256, description="channels of the first block; they double from block to block"
+    )
+    loss: Loss = Field(default="l1+ssim", description="what the network learns to make small")
+    # On the synthetic parts, gradients tell most; no real test label was used.
+    error: ErrorMap = Field(default="msgms", description="what the map shows of the difference to the input")
+    corruption: Corruptions = Field(
+        default=("stain", "paste", "noise"),
+        description="what is done to the pictures that it learns to repair: stain, paste and noise, or none",
+    )
+    smoothing: float = Field(
+        default=2.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
+    )
+    registration: Choice = Field(
+        default="auto",
+        description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
+    )
+    position_normalisation: Choice = Field(
+        default="auto",
+        description="judge each position by what is usual there: auto lets the normal images decide",
+    )
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).round().to(torch.int64)
+
+
+OptionsType = TypeVar("OptionsType", bound=ReconstructionOptions)
+
+
+class Denoising(Objective):
+    """Spoils pictures and learns to give back the clean ones."""
+
+    def __init__(self, network: nn.Module, loss: Loss, error: ErrorMap, corruption: Sequence[Corruption]) -> None:
+        super().__init__()
+        # Convolutions are faster with the channels last.
+        self.network = network.to(memory_format=torch.channels_last)
+        self.loss = loss
+        self.error = error
+        self.corruption = tuple(corruption)
+
+    def forward(self, batch: Tensor, draw: int) -> Tensor:
+        """(B, 3, H, W), RGB in 0..1 -> (B,)."""
+        given = corrupt(batch, self.corruption, np.random.default_rng(draw))
+        found = self.reconstruct(given)
+        # Similarities are differences of squares, for which half precision is not enough.
+        with torch.autocast(batch.device.type, enabled=False):
+            return loss_of(self.loss, found, batch)
+
+    def reconstruct(self, frames: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, H, W), RGB in 0..1, float32 whatever the precision inside."""
+        wide = F.pad(frames, [MARGIN] * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
+        found: Tensor = self.network(wide)
+        return torch.sigmoid(found[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float())
+
+    def scores(self, batch: Tensor) -> Tensor:
+        """The mean of the highest 1 % of each error map."""
+        errors = error_map(self.error, self.reconstruct(batch), batch).flatten(1)
+        return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
+
+
+class Reconstruction(Method[OptionsType]):
+    """Learns to reconstruct normal pictures; the map is the error of the reconstruction."""
+
+    default_scorer = "top1"
+    reconstructs = True
+    resumable = True
+
+    def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        if any(side % 16 for side in options.size):
+            height, width = options.size
+            raise OptionError(
+                f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
+                hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
+            )
+        if "ms_ssim" in options.loss and min(options.size) < MS_SSIM_LEAST_PX:
+            raise OptionError(
+                f"loss={options.loss} at {min(options.size)} px: MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
+                hint="choose loss=l1+ssim, or a larger size",
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # modules draw their first weights from the global generator
+            network = self.network(options)
+        self._objective = Denoising(network, options.loss, options.error, options.corruption).eval()
+        self._registration: Registration | None = None
+        self._normalisation: PositionNormalisation | None = None
+        self._trained: Trained | None = None
+        self._facts: dict[str, str | int | float | bool] = {}
+
+    @classmethod
+    @abstractmethod
+    def network(cls, options: OptionsType) -> nn.Module:
+        """A new network: (B, 3, H, W), RGB in 0..1 -> (B, 3, H, W), the logits of the reconstruction."""
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """As the options say; twice that where a part may be cut out, which then gets all the pixels."""
+        times = 1 if self.options.registration == "off" else 2
+        return (times * self.options.size[0], times * self.options.size[1])
+
+    def fit(self, batches: Batches, progress: Progress) -> None:
+        """Decides how parts lie, trains, then learns from the held-out pictures whether and how to normalise each
+        position."""
+        store = FrameStore.collect(batches, self.frame_size, progress)
+        places = hold_out(store.clips, STOPPING_SHARE, self.seed)
+        require_maps(len(places[1]), self.options.position_normalisation)
+        registered = self._learn_to_lay(store.take(places[0]))
+        laid = store.changed(lambda part, _: self._laid(part)[0])
+        training, held_out = (laid.take(rows) for rows in places)
+        data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
+        self._trained = train(
+            self._objective,
+            data,
+            self.options,
+            seed=self.seed,
+            device=self.device,
+            progress=progress,
+            folder=self.workspace,
+        )
+        maps = torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)])
+        self._facts = {
+            **registered,
+            "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
+            **self._trained.facts(),
+        }
+        self._normalisation, found = decide(maps, held_out.clips, self.options.position_normalisation)
+        self._facts |= found
+
+    def predict(self, batch: Batch) -> Prediction:
+        """Maps, and the reconstruction; what lies around a part that was cut out is as its least odd position."""
+        laid, matrices = self._laid(batch.frames[:, -1])
+        maps, images = self._errors(laid)
+        if self._normalisation:
+            maps = self._normalisation(maps)
+        if self._registration:
+            maps = self._registration.restore_maps(maps, matrices, self.frame_size)
+            images = self._registration.restore_pictures(images, matrices, self.frame_size)
+        return Prediction(maps=maps, images=images)
+
+    def state(self) -> dict[str, Tensor]:
+        """The network's weights, and the normalisation where there is one."""
+        weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
+        learned = (self._registration, self._normalisation)
+        return {**weights, **{name: value for part in learned if part for name, value in part.state().items()}}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+        weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
+        self._objective.network.load_state_dict(weights)
+        self._registration = Registration.from_state(state)
+        self._normalisation = PositionNormalisation.from_state(state)
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """How the training went, and whether position mattered."""
+        return self._facts
+
+    def curves(self) -> dict[str, list[float]]:
+        """Of the training."""
+        return self._trained.curves.by_name() if self._trained else {}
+
+    def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
+        height, width = self.frame_size
+        least, most, most_bytes = _TO_REGISTER_BY
+        some = store.take(_spread(len(store), max(least, min(most, most_bytes // (12 * height * width)))))
+        frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
+        area = self.options.size[0] * self.options.size[1]
+        self._registration, facts = decide_registration(frames, self.options.registration, area)
+        self._require_scales()
+        return facts
+
+    def _require_scales(self) -> None:
+        if self._registration and "ms_ssim" in self.options.loss:
+            height, width = self._registration.usual.shape
+            if min(height, width) < MS_SSIM_LEAST_PX:
+                raise OptionError(
+                    f"loss={self.options.loss} at {height}x{width} px, where parts are cut out of the pictures: "
+                    f"MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
+                    hint="choose loss=l1+ssim, a larger size, or registration=off",
+                )
+
+    def _laid(self, frames: Tensor) -> tuple[Tensor, list[Any]]:
+        """Frames as decoded -> as the network gets them, and the matrices of the registration, if there is one."""
+        if self._registration:
+            return self._registration(frames)
+        return (frames if self.options.registration == "off" else F.avg_pool2d(frames, 2)), []
+
+    def _spoilt(self, frames: Tensor, part: int) -> Tensor:
+        return corrupt(frames, ("stain", "paste"), np.random.default_rng([self.seed, part]), clean_share=0)
+
+    @torch.inference_mode()
+    def _errors(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 (B, 3, H, W) -> smoothed error maps (B, H, W) and reconstructions, on the CPU."""
+        self._objective.to(self.device).eval()
+        given = frames.to(self.device)
+        found = self._objective.reconstruct(given)
+        maps = error_map(self.options.error, found, given).cpu()
+        return smooth(maps, self.options.smoothing), found.cpu().contiguous()

@@ -1,0 +1,128 @@
+"""What a method said of samples, batch by batch, as it is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adkit.errors import RunError
+from adkit.runs.record import UNTRUSTED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from adkit.types import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a method said of N samples, as it is stored: native maps, own scores, or both."""
+
+    ids: tuple[str, ...]
+    clips: tuple[str, ...]  # whose frames they are; a still image is a clip of its own
+    maps: NDArray[np.float32] | None  # (N, h, w)
+    scores: NDArray[np.float32] | None  # (N,)
+    times_s: NDArray[np.float64] | None = None  # (N,) since the start of their clips; None: they are stills
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
+        from safetensors.numpy import save
+
+        parts = {"maps": self.maps, "scores": self.scores, "times_s": self.times_s}
+        # safetensors takes an array's memory as it lies, whatever its strides.
+        tensors = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
+        # As one entry: safetensors writes several in an order that changes from time to time.
+        return save(tensors, metadata={"samples": json.dumps({"ids": self.ids, "clips": self.clips})})
+
+    @classmethod
+    def from_file(cls, path: Path) -> Predictions:
+        """Reads what `to_bytes` wrote; raises RunError for anything else."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                samples = json.loads((file.metadata() or {})["samples"])
+                ids, clips = tuple(samples["ids"]), tuple(samples["clips"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}", hint=UNTRUSTED) from None
+        return cls(ids, clips, tensors.get("maps"), tensors.get("scores"), tensors.get("times_s"))
+
+
+_KINDS = ("maps", "scores", "times_s")
+
+
+def to_predictions(
+    ids: tuple[str, ...],
+    clips: tuple[str, ...],
+    prediction: Prediction,
+    times_s: NDArray[np.float64] | None = None,
+) -> Predictions:
+    """A method's answer for the samples of these ids, clips and times, as it is stored.
+
+    Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
+    """
+    if len(prediction) != len(ids):
+        raise ValueError(f"the method answered for {len(prediction)} of {len(ids)} samples")
+
+    def checked(name: str, tensor: Tensor | None) -> NDArray[np.float32] | None:
+        if tensor is None:
+            return None
+        values = tensor.detach().cpu().numpy()
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if not finite.all():
+            raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
+        return values
+
+    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores), times_s)
+
+
+class Answers:
+    """Gathers the predictions of up to `most` samples, each kind in one piece of memory that is there from the start.
+
+    Small results that were kept between the large batches of frames they come from would hold the freed memory of
+    those batches apart, so that a process grew by nearly every frame that it has seen.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._ids: list[str] = []
+        self._clips: list[str] = []
+        self._kinds: dict[str, NDArray[Any]] | None = None
+
+    def add(self, part: Predictions) -> None:
+        """Copies the next ones; raises ValueError when only some of the parts have maps, scores or times."""
+        given = {name: values for name in _KINDS if (values := getattr(part, name)) is not None}
+        if self._kinds is None:
+            self._kinds = {
+                name: np.empty((self._most, *values.shape[1:]), values.dtype) for name, values in given.items()
+            }
+        if given.keys() != self._kinds.keys():
+            name = min(given.keys() ^ self._kinds.keys())
+            raise ValueError(f"the method gave {name} for some batches only")
+        first, last = len(self._ids), len(self._ids) + len(part.ids)
+        for name, values in given.items():
+            self._kinds[name][first:last] = values
+        self._ids += part.ids
+        self._clips += part.clips
+
+    def together(self) -> Predictions:
+        """All of them, in their order."""
+        kinds = {name: values[: len(self._ids)] for name, values in (self._kinds or {}).items()}
+        return Predictions(
+            tuple(self._ids), tuple(self._clips), kinds.get("maps"), kinds.get("scores"), kinds.get("times_s")
+        )
+
+
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several parts as one; raises ValueError when only some of them have maps, scores or times."""
+    answers = Answers(sum(len(part.ids) for part in parts))
+    for part in parts:
+        answers.add(part)
+    return answers.together()

@@ -1,0 +1,274 @@
+"""Run folders: everything that was learned and how, as JSON and safetensors, written whole or not at all.
+
+    runs/20261121-233012-patchknn-bottle/
+        run.json                  what was fitted on what, with which options, threshold and promise
+        model.safetensors         the method's state
+        calibration.safetensors   out-of-sample results on normal data
+        data.json                 checksums of the images that were learned from and calibrated with
+        evaluation/               results on the test split and metrics (after `adkit eval`)
+        pictures/                 the clearest and the worst of them
+        report.html               after `adkit report`
+
+Checksums of the files stand in run.json, and run.json carries its own: a truncated or edited run is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from adkit.errors import RunError
+from adkit.files.atomic import checksum, is_folder, whole_folder
+from adkit.runs.predictions import Predictions
+from adkit.runs.record import (
+    CALIBRATION,
+    DATA,
+    FORMAT,
+    MODEL,
+    PICTURES,
+    RECORD,
+    REPORT,
+    UNTRUSTED,
+    CalibrationRecord,
+    FileRecord,
+    RunRecord,
+    SeenData,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An opened run whose files were checked."""
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def argument(self) -> str:
+        """What a command takes to mean this run: its id where runs usually are, else the path of its folder."""
+        folder = self.folder.resolve()
+        return self.record.id if folder == (default_runs_root() / self.record.id).resolve() else str(folder)
+
+    def state(self) -> dict[str, Tensor]:
+        """The method's state."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / MODEL)
+
+    def calibration(self) -> Predictions:
+        """The out-of-sample results on normal data."""
+        return Predictions.from_file(self.folder / CALIBRATION)
+
+    def seen(self) -> SeenData:
+        """What the run learned from and was calibrated with."""
+        return SeenData(**json.loads((self.folder / DATA).read_text(encoding="utf-8")))
+
+
+def save_run(
+    root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions, seen: SeenData
+) -> Run:
+    """Writes a new run below `root` and returns it; nothing remains if that fails.
+
+    A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
+    """
+    from safetensors.torch import save
+
+    contents = {
+        MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
+        CALIBRATION: calibration.to_bytes(),
+        DATA: seen.to_bytes(),
+    }
+    while True:
+        named = record.model_copy(update={"files": _described(contents), "id": _free_name(root, record.id)})
+        folder = root / named.id
+        try:
+            with whole_folder(folder, replace=False) as temporary:
+                for name, content in contents.items():
+                    (temporary / name).write_bytes(content)
+                (temporary / RECORD).write_text(_signed(named), encoding="utf-8")
+        except FileExistsError:
+            continue  # another fit took the name in the meantime
+        return Run(folder, named)
+
+
+def save_runs(
+    root: Path, state: Mapping[str, Tensor], parts: Sequence[tuple[RunRecord, Predictions, SeenData]]
+) -> list[Run]:
+    """Writes a new run for each part, all of one model, in their order; none remains if one fails."""
+    runs: list[Run] = []
+    try:
+        for record, calibration, seen in parts:
+            runs.append(save_run(root, record, state, calibration, seen))
+    except BaseException:
+        for run in runs:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return runs
+
+
+def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:
+    """The run with another calibration, in the same folder; the model is not touched.
+
+    The folder is replaced as a whole: when that fails, the run is what it was. What an evaluation stored stays:
+    `adkit eval` judges the same answers at the new threshold. Pictures and report show the old one, and go.
+    """
+    record = run.record
+    contents = {CALIBRATION: predictions.to_bytes(), DATA: seen.to_bytes()}
+    changed = record.model_copy(
+        update={
+            "calibration": calibration,
+            "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
+            "files": {**record.files, **_described(contents)},
+        }
+    )
+    folder = run.folder.resolve()  # a link to it, or ".", cannot be given another folder's place
+    with whole_folder(folder) as temporary:
+        shutil.copytree(folder, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(PICTURES, REPORT))
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        (temporary / RECORD).write_text(_signed(changed), encoding="utf-8")
+    return Run(folder, changed)
+
+
+def _described(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    return {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
+
+
+def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
+    """A name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
+    now = now or datetime.now(UTC)
+    plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
+    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain[:LONGEST_CATEGORY] or 'data'}")
+
+
+def open_run(folder: Path) -> Run:
+    """Opens a run folder and checks every file; raises RunError naming the first one that is wrong."""
+    record = _read_record(folder)
+    for name, expected in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise RunError(f"the run lacks {name}: {folder}", hint=UNTRUSTED)
+        size = path.stat().st_size
+        if size != expected.bytes:
+            raise RunError(f"{path} has {size} bytes, expected {expected.bytes}", hint=UNTRUSTED)
+        if checksum(path.read_bytes()) != expected.sha256:
+            raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)
+    return Run(folder, record)
+
+
+def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
+    """The run folders below `root`, oldest first, each with its record or with what is wrong with it."""
+    found: list[tuple[Path, RunRecord | RunError]] = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        try:
+            found.append((folder, _read_record(folder)))
+        except RunError as error:
+            found.append((folder, error))
+    far_past = datetime.min.replace(tzinfo=UTC)
+    return sorted(found, key=lambda item: item[1].created if isinstance(item[1], RunRecord) else far_past)
+
+
+def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> Run:
+    """Opens the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
+
+    Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
+    """
+    if name != "latest":
+        folders = [folder for folder in (root / name, Path(name)) if is_folder(folder)]
+        if folders:
+            # With "." or "" for a name, the first of them is the root itself.
+            run = open_run(next((folder for folder in folders if (folder / RECORD).exists()), folders[-1]))
+            if method not in (None, run.record.method):
+                raise RunError(
+                    f"the run {name} is of {run.record.method}, not of {method}",
+                    hint=f"leave --method out, or name a run of {method}",
+                )
+            return run
+        ids = [folder.name for folder, _ in list_runs(root)]
+        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
+    runs = list_runs(root)
+    fitting = [folder for folder, record in runs if isinstance(record, RunRecord) and method in (None, record.method)]
+    # Names begin with the time and tell the method. To take an older run because the newest is damaged would be
+    # a silent surprise.
+    damaged = [
+        error
+        for folder, error in runs
+        if isinstance(error, RunError)
+        and (folder / RECORD).exists()
+        and (method is None or f"-{method}-" in folder.name)
+        and (not fitting or folder.name > fitting[-1].name)
+    ]
+    if damaged:
+        raise damaged[-1]
+    if not fitting:
+        wanted = f"a run of {method}" if method else "a run"
+        example = f"adkit fit --method {method or 'patchknn'} --dataset folder:good_parts/"
+        raise RunError(f"there is no {wanted.removeprefix('a ')} in {root.resolve()}", hint=f"make one: {example}")
+    return open_run(fitting[-1])
+
+
+def _nearest_id(name: str, ids: list[str]) -> str:
+    """A hint that compares with all ids, and lists the newest only."""
+    close = difflib.get_close_matches(name, ids, n=1)
+    listed = ", ".join(ids[-3:]) or "none"
+    return f"did you mean {close[0]}?" if close else f"the newest: {listed}"
+
+
+def default_runs_root() -> Path:
+    """Where runs are kept: $ADKIT_RUNS, or ./runs."""
+    return Path(os.environ.get("ADKIT_RUNS") or "runs")
+
+
+def _free_name(root: Path, stem: str) -> str:
+    name, number = stem, 1
+    while (root / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _signed(record: RunRecord) -> str:
+    # As ASCII: a file name need not be UTF-8, and only as an escape do its odd bytes survive.
+    body = record.model_dump(mode="json")
+    return json.dumps({**body, "checksum": _own_checksum(body)}, indent=2) + "\n"
+
+
+def _own_checksum(body: Mapping[str, Any]) -> str:
+    return checksum(json.dumps(body, sort_keys=True).encode())
+
+
+def _read_record(folder: Path) -> RunRecord:
+    path = folder / RECORD
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"{folder} is not a run: it has no {RECORD}", hint="list them: adkit list runs") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}", hint=UNTRUSTED) from None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        found = body.get("format") if isinstance(body, dict) else type(body).__name__
+        raise RunError(f"{path} has format {found!r}, expected {FORMAT}", hint="fit again with this adkit")
+    if body.pop("checksum", None) != _own_checksum(body):
+        raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)
+    try:
+        return RunRecord.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path} is not valid: {where}: {first['msg']}", hint=UNTRUSTED) from None

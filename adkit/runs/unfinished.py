@@ -1,0 +1,223 @@
+"""Fits that were broken off: what was asked for, and where the training stood, so that `fit --resume` goes on.
+
+    runs/.unfinished/20261121-233012-ae-bottle/
+        request.json            what was asked for, and of which data
+        lock                    held by the process that learns
+        …                       what the method keeps there, such as its last checkpoint
+
+The folder is there while a method that can go on learns, and is deleted when its run is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adkit.errors import AdkitError, RunError, StorageError, TrainingError, nearest
+from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.lock import LockHeld, is_locked, lock
+from adkit.runs.store import default_runs_root
+from adkit.stats.calibration import ThresholdRule
+
+FOLDER = ".unfinished"
+REQUEST = "request.json"
+LOCK = "lock"
+
+
+class BegunCategory(BaseModel):
+    """One category that is learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str  # of the run that comes of it
+    dataset: str  # spec
+    root: str | None
+    images: int
+    data_hash: str  # of the training split's ids and their files' contents
+
+
+class Unfinished(BaseModel):
+    """A fit that has begun."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    created: datetime
+    method: str
+    origin: str
+    options: dict[str, Any]
+    scorer: str | None
+    seed: int
+    device: str
+    rule: ThresholdRule
+    few: int | None
+    every: int | None
+    smoothing_s: float
+    skip_bad: bool
+    categories: list[BegunCategory]
+
+    @property
+    def id(self) -> str:
+        """The name to resume it by: that of its first run."""
+        return self.categories[0].id
+
+    def command(self, runs_root: Path) -> str:
+        """What a user types to go on with it."""
+        words = ["adkit", "fit", "--resume", self.id]
+        return shlex.join(words if _same(runs_root, default_runs_root()) else [*words, "--runs", str(runs_root)])
+
+    def is_running(self, runs_root: Path) -> bool:
+        """Whether a process still learns."""
+        return is_locked(runs_root / FOLDER / self.id / LOCK)
+
+    def require_same(self, now: Unfinished) -> None:
+        """Raises RunError naming the first thing in which `now`, asked for to go on with this fit, differs."""
+        for then, found in zip(self.categories, now.categories, strict=True):
+            if then.images != found.images:
+                self._refuse(f"{then.dataset} had {then.images} training images, and has {found.images}")
+            if then.data_hash != found.data_hash:
+                self._refuse(f"training images of {then.dataset} were changed or renamed since")
+        for name in ("origin", "scorer", "seed", "rule", "few", "every", "smoothing_s", "skip_bad"):
+            self._require_same(name, getattr(self, name), getattr(now, name))
+        for name in {**self.options, **now.options}:
+            self._require_same(f"option {name}", self.options.get(name), now.options.get(name))
+
+    def _require_same(self, name: str, then: object, found: object) -> None:
+        if then != found:
+            self._refuse(f"{name} was {then}, and is {found}")
+
+    def _refuse(self, what: str) -> None:
+        raise RunError(f"{self.id} cannot go on: {what}", hint="put it back as it was, or fit anew without --resume")
+
+
+@contextmanager
+def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> Iterator[Path]:
+    """A folder for a method to keep what it needs to go on; it lasts when the block is broken off.
+
+    The exception that breaks it off then says in a note how to go on. The folder is deleted when the block ends well,
+    when a fault of the user's ends it (going on would only repeat it, but for a full disk or memory), and when
+    nothing was kept in it. A new fit gets a folder of its own; with `resume` it is the one that the fit left, and
+    RunError is raised when another process is in it.
+    """
+    with ExitStack() as held:
+        if resume:
+            folder = runs_root / FOLDER / begun.id
+            _enter(folder, begun, held)
+        else:
+            begun, folder = _reserved(runs_root, begun)
+            held.enter_context(lock(folder / LOCK))
+        try:
+            if not resume:
+                write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
+            yield folder
+        except BaseException as error:
+            repeats = isinstance(error, AdkitError) and not isinstance(error, StorageError | TrainingError)
+            if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
+                _delete(folder, held)
+            else:
+                error.add_note(f"the training is kept; to go on: {begun.command(runs_root)}")
+            raise
+        _delete(folder, held)
+
+
+def find_unfinished(runs_root: Path, name: str) -> Unfinished:
+    """The fit of that id, or for "latest" the one that began last of those that do not run.
+
+    Raises RunError when there is none, and when it still runs.
+    """
+    found = {one.id: one for one in list_unfinished(runs_root)}
+    if name == "latest" and found:
+        broken_off = [one for one in found.values() if not one.is_running(runs_root)]
+        name = (broken_off or list(found.values()))[-1].id
+    if name in found:
+        if found[name].is_running(runs_root):
+            raise _running(name)
+        return found[name]
+    if not found:
+        raise RunError(
+            f"there is no unfinished fit in {runs_root.resolve()}",
+            hint="only a method that trains a network can go on, once it has trained for some seconds",
+        )
+    raise RunError(f"there is no unfinished fit {name!r} in {runs_root}", hint=nearest(name, found))
+
+
+def list_unfinished(runs_root: Path) -> list[Unfinished]:
+    """The fits that began and did not end, the oldest first; what cannot be read is none."""
+    found = []
+    for path in (runs_root / FOLDER).glob(f"*/{REQUEST}"):
+        try:
+            found.append(Unfinished.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return sorted(found, key=lambda one: (one.created, one.id))
+
+
+def discard_unfinished(runs_root: Path, name: str) -> None:
+    """Deletes what is kept of the fit of that id; raises RunError when there is none, and when it runs."""
+    begun = find_unfinished(runs_root, name)
+    folder = runs_root / FOLDER / begun.id
+    with ExitStack() as held:
+        _enter(folder, begun, held)
+        _delete(folder, held)
+
+
+def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
+    """The fit under an id that no other unfinished one has, and the empty folder of that name.
+
+    Two fits that begin in the same second would else write each other's checkpoints.
+    """
+    first = begun.categories[0]
+    for number in itertools.count(1):
+        name = first.id if number == 1 else f"{first.id}-{number}"
+        folder = runs_root / FOLDER / name
+        with storage_faults(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+        categories = [first.model_copy(update={"id": name}), *begun.categories[1:]]
+        return begun.model_copy(update={"categories": categories}), folder
+    raise AssertionError("there are always further numbers")
+
+
+def _enter(folder: Path, begun: Unfinished, held: ExitStack) -> None:
+    try:
+        held.enter_context(lock(folder / LOCK))
+    except LockHeld:
+        raise _running(begun.id) from None
+    except FileNotFoundError:
+        raise _gone(begun.id) from None
+    if not (folder / REQUEST).exists():  # it ended between our look and the lock
+        _delete(folder, held)
+        raise _gone(begun.id)
+
+
+def _running(name: str) -> RunError:
+    return RunError(f"{name} is still learning, in another process", hint="wait until it ends, or end it there")
+
+
+def _gone(name: str) -> RunError:
+    return RunError(f"{name} is no longer unfinished: another process went on with it", hint="see: adkit list runs")
+
+
+def _delete(folder: Path, held: ExitStack) -> None:
+    # Without the request first: whoever waits for the lock must not find a fit that has ended.
+    (folder / REQUEST).unlink(missing_ok=True)
+    held.close()  # Windows deletes no file that is open
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.rmdir()  # only when it was the last
+    except OSError:
+        return
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()

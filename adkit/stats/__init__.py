@@ -1,0 +1,1 @@
+"""Thresholds, rates and their uncertainty: numbers in, numbers out."""

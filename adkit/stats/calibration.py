@@ -1,0 +1,291 @@
+"""Thresholds and p-values from the scores of normal data only, with what they promise.
+
+The threshold is the k-th largest of n out-of-sample normal scores, and a sample is called anomalous when its
+score lies above it. For exchangeable continuous scores, the false-alarm rate of that rule on new normal data
+follows Beta(k, n + 1 - k), whatever the scores' distribution (order statistics; the split-conformal argument
+of Vovk et al. 2005, and Bates et al. 2023, arXiv 2104.08279, for outliers).
+
+The unit is the image, or for video the clip: frames of one clip are alike, and alike is not exchangeable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from adkit.errors import PromiseError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+CERTAINTY = 0.95
+USUAL_RATE = 0.01
+"""The false-alarm rate that is aimed at when the user asks for none."""
+
+# The slack keeps 0.05 * 20 from falling below 1 by rounding.
+_SLACK = 1e-9
+
+Unit = Literal["image", "clip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The score above which a sample is called anomalous, and the false-alarm rate to expect of it."""
+
+    value: float
+    rank: int  # it is the rank-th largest …
+    count: int  # … of this many normal scores
+    expected_rate: float  # mean of the false-alarm rate over draws of the normal data
+    certain_rate: float  # with 95 % certainty the false-alarm rate is at most this
+    unit: Unit = "image"  # what a false alarm is counted by
+    unit_s: float | None = None  # how long a clip lasts, on average of those that set it
+
+    @property
+    def alarm_every_s(self) -> float | None:
+        """Seconds of normal operation in which to expect one flagged clip; None where clips have no known length."""
+        return None if self.unit_s is None else self.unit_s / self.expected_rate
+
+    def promise(self) -> str:
+        """The threshold in words."""
+        rate = self.expected_rate
+        often = f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
+        return (
+            f"flags about {often} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
+            f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
+            f"from {counted(self.count, 'out-of-sample normal score')}"
+        )
+
+    def _in_time(self) -> str:
+        return "" if self.alarm_every_s is None else f", one in {duration_text(self.alarm_every_s)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """How the threshold's rank follows from the number of normal scores.
+
+    "expected": the false-alarm rate is at most `level` on average over draws of the normal data.
+    "certain": it is at most `level` with 95 % certainty.
+    "usual": as "expected", or the strictest that the scores support: for when nobody asked for a rate.
+    "percentile": `level` of the normal scores at hand lie above the threshold; a habit, not a promise.
+
+    `level` is a share of images or clips. With `hourly`, for clips only, it is false alarms in an hour of normal
+    operation, which `in_units` turns into a share.
+    """
+
+    kind: Literal["usual", "expected", "certain", "percentile"] = "usual"
+    level: float = USUAL_RATE
+    hourly: bool = False
+
+    def __post_init__(self) -> None:
+        if self.hourly:
+            if not (math.isfinite(self.level) and self.level > 0):
+                raise PromiseError(
+                    f"{self.level:g} false alarms an hour were asked for; a promise needs more than none",
+                    hint="for example 6/h, one in ten minutes",
+                )
+        elif not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
+            raise PromiseError(
+                f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either",
+                hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%",
+            )
+
+    def __str__(self) -> str:
+        if self.kind == "percentile":
+            return f"percentile {100 * (1 - self.level):g} of the normal scores"
+        rate = f"{self.level:g} false alarms an hour" if self.hourly else f"{100 * self.level:.3g}% false alarms"
+        words = f"at most {rate}"
+        endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
+        return words + endings.get(self.kind, " on average, or as few as the normal samples support")
+
+    def in_units(self, unit_s: float | None) -> ThresholdRule:
+        """The rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
+
+        Raises PromiseError for an hourly rate where that is not known, or of more than one false alarm in each clip.
+        """
+        if not self.hourly:
+            return self
+        if unit_s is None:
+            raise PromiseError(
+                f"a rate of {self.level:g}/h counts hours, and how long these last is not known: "
+                "they are still images, or frames without times",
+                hint="ask for a share of them, such as 1%",
+            )
+        share = self.level * unit_s / 3600
+        if share >= 1:
+            raise PromiseError(
+                f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}",
+                hint="ask for fewer",
+            )
+        return ThresholdRule(self.kind, share)
+
+    @property
+    def scores_needed(self) -> int:
+        """The least number of normal scores that supports it; its level must be a share."""
+        if self.hourly:
+            raise ValueError("how many scores an hourly rate needs depends on how long clips last")
+        if self.kind == "expected":
+            return math.ceil(1 / self.level - 1 - _SLACK)
+        if self.kind == "certain":
+            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - _SLACK)
+        return 1
+
+    @property
+    def scores_wanted(self) -> int:
+        """The least number of normal scores with which it does what it aims at."""
+        return ThresholdRule("expected", self.level).scores_needed if self.kind == "usual" else self.scores_needed
+
+    def supported(self, count: int) -> str:
+        """The lowest rate of its kind that `count` scores support, rounded up to two digits, in percent."""
+        certain = self.kind == "certain" and count > 0
+        rate = float(_beta_quantile(1, count)) if certain else 1 / (count + 1)
+        return f"{float(bound_text(rate).removesuffix('%')):g}%"
+
+    def rank(self, count: int) -> int:
+        """Which of `count` scores, from the largest (1) down; raises PromiseError where they do not suffice."""
+        if count < self.scores_needed:
+            raise PromiseError(
+                f"a promise of {self} needs at least {self.scores_needed:,} normal samples; there are {count:,}",
+                hint=f"add {self.scores_needed - count:,} more, or ask for {self.supported(count)}",
+            )
+        if self.kind == "percentile":
+            return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
+        if self.kind == "certain":
+            ranks = np.arange(1, count + 1)
+            return int((_beta_quantile(ranks, count + 1 - ranks) <= self.level + _SLACK).sum())
+        return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
+
+
+def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
+    """A promise from "1%", "0.01" or, for clips, "6/h"; raises PromiseError for what is neither."""
+    kind: Literal["expected", "certain"] = "certain" if certain else "expected"
+    number, slash, unit = text.strip().partition("/")
+    if not slash:
+        return ThresholdRule(kind, parse_rate(text))
+    try:
+        level = float(number)
+    except ValueError:
+        level = math.nan
+    if unit.strip() not in ("h", "hour") or math.isnan(level):
+        raise PromiseError(f"{text!r} is not a rate", hint="write it as 1%, or for clips as 6/h")
+    return ThresholdRule(kind, level, hourly=True)
+
+
+def parse_rate(text: str) -> float:
+    """The share that "1%", "0.5 %" or "0.005" means; raises PromiseError for anything not between 0 and 1."""
+    number, percent = text.strip().removesuffix("%").strip(), text.strip().endswith("%")
+    try:
+        value = float(number)
+    except ValueError:
+        raise PromiseError(f"{text!r} is not a rate", hint="write it as 1% or 0.01") from None
+    rate = value / 100 if percent else value
+    if not _SLACK <= rate < 1:
+        hint = "no finite number of images supports 0%, and 100% needs no threshold; try 1%"
+        if rate >= 1 and not percent and value < 100:
+            hint = f"write {value:g}% if you mean percent"
+        raise PromiseError(f"a rate of {text} was asked for; it lies between 0% and 100%, without either", hint=hint)
+    return rate
+
+
+def rate_text(rate: float) -> str:
+    """An expected rate in percent, with two decimals, or two significant digits where those are more: "0.93%"."""
+    percent = 100 * rate
+    return f"{percent:.{max(2, _two_digits(percent))}f}%"
+
+
+def bound_text(rate: float) -> str:
+    """A bound in percent with two significant digits, rounded up: 0.0235 -> "2.4%", 0.000123 -> "0.013%"."""
+    percent = 100 * rate
+    decimals = _two_digits(percent)
+    return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time with about two digits: "12 s", "2.5 min", "10 min", "3.0 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    value, unit = (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")
+    return f"{value:.{0 if value >= 9.95 else 1}f} {unit}"
+
+
+def _two_digits(value: float) -> int:
+    """The decimals that show two significant digits of the value."""
+    return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
+
+
+def counted(number: int, thing: str) -> str:
+    """ "1 image", "12 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def threshold_from(
+    normal_scores: ArrayLike, rule: ThresholdRule, unit: Unit = "image", unit_s: float | None = None
+) -> Threshold:
+    """The threshold that the rule takes from out-of-sample scores of normal units; clips last `unit_s` on average.
+
+    Of clips a false alarm is a flagged one, however many alarms there are in it.
+    Raises PromiseError where there are too few for the rule, ValueError without scores.
+    """
+    scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
+    count = len(scores)
+    if count == 0:
+        raise ValueError("a threshold needs at least one normal score")
+    rank = rule.in_units(unit_s).rank(count)
+    return Threshold(
+        value=float(scores[rank - 1]),
+        rank=rank,
+        count=count,
+        expected_rate=rank / (count + 1),
+        certain_rate=float(_beta_quantile(rank, count + 1 - rank)),
+        unit=unit,
+        unit_s=unit_s,
+    )
+
+
+def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
+    """How long a clip lasts, on average, from each frame's clip and time.
+
+    None where that is not known: for stills, and where a frame of a clip has no time.
+    """
+    members: dict[str, list[float | None]] = {}
+    for clip, time_s in zip(clips, times_s, strict=True):
+        members.setdefault(clip, []).append(time_s)
+    lengths = []
+    for times in members.values():
+        known = [time_s for time_s in times if time_s is not None]
+        if len(known) < len(times):
+            return None
+        if len(known) > 1:  # the last frame is shown as long as those before it
+            lengths.append((max(known) - min(known)) * len(known) / (len(known) - 1))
+    return float(np.mean(lengths)) if lengths and max(lengths) > 0 else None
+
+
+def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], Unit]:
+    """The highest score of each clip, in the order in which clips begin; stills are clips of one image."""
+    values = np.asarray(scores, dtype=np.float64)
+    order = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
+    if len(order) == len(values):
+        return values, "image"
+    highest = np.full(len(order), -np.inf)
+    np.maximum.at(highest, [order[clip] for clip in clips], values)
+    return highest, "clip"
+
+
+def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]:
+    """(1 + #{normal ≥ score}) / (n + 1) for each score: the share of normal samples at least as high.
+
+    For a new normal sample it is at most p with probability at most p.
+    """
+    normals = np.sort(np.asarray(normal_scores, dtype=np.float64))
+    below = np.searchsorted(normals, np.asarray(scores, dtype=np.float64), side="left")
+    return np.asarray((1 + len(normals) - below) / (len(normals) + 1), dtype=np.float64)
+
+
+def _beta_quantile(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """The value below which Beta(a, b) lies with 95 % certainty."""
+    from scipy.stats import beta  # takes half a second to import
+
+    return np.asarray(beta.ppf(CERTAINTY, a, b), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Draws made-up pictures and films, for the demo and for tests."""

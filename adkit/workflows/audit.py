@@ -1,0 +1,132 @@
+"""Whether a run's promise is kept on fresh normal images, and whether their scores have drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from adkit.interfaces import Progress, Silent
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.stats.calibration import CERTAINTY, Threshold, unit_scores
+from adkit.stats.significance import Drift, Interval, alarms_p_value, drift_test, noticeable_rate, proportion_interval
+from adkit.workflows.fresh_data import FreshNormals, fresh_normals, predict_normals
+from adkit.workflows.score import open_model, sample_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEVEL = 0.01
+"""Each of the two tests cries wolf in one audit of a hundred."""
+
+Verdict = Literal["kept", "broken", "drifted"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What fresh normal images say of a run's promise."""
+
+    run: Run
+    threshold: Threshold
+    fresh: FreshNormals
+    names: tuple[str, ...]  # of the units (images, or clips) in the order of `scores`
+    scores: NDArray[np.float64]
+    alarms: int
+    interval: Interval  # of the false-alarm rate, 95 %
+    alarms_p_value: float  # how often so many alarms come of a promise that is kept
+    noticeable_rate: float | None  # a true rate from which this many images would break the verdict; None: no rate
+    drift: Drift
+
+    @property
+    def verdict(self) -> Verdict:
+        """Broken: more alarms than the promise allows. Drifted: the scores are not those of the calibration.
+
+        Leave-one-out scores err a little on the high side: against them only a drift upwards is a sign of a change.
+        """
+        if self.alarms_p_value < LEVEL:
+            return "broken"
+        return "drifted" if self.drift.p_value < LEVEL else "kept"
+
+    def sentences(self) -> list[str]:
+        """The result in words, the verdict first."""
+        count, unit, promised = len(self.scores), self.threshold.unit, self.threshold
+        observed = f"{self.alarms} of {count} normal {unit}s were flagged"
+        bounds = f"{self.interval.low:.2%} to {self.interval.high:.2%}"
+        rates = f"{self.alarms / count:.2%}, with {CERTAINTY:.0%} certainty {bounds}"
+        upwards = " upwards" if self.run.record.calibration.leave_one_out else ""
+        direction = "higher" if self.drift.shift > 0.5 else "lower"
+        headings = {
+            "broken": "the promise is broken: more false alarms than chance allows",
+            "drifted": f"the promise is in doubt: scores are {direction} than those it was made from",
+            "kept": "nothing speaks against the promise",
+        }
+        sentences = [
+            headings[self.verdict],
+            f"{observed} ({rates}); promised: {promised.expected_rate:.2%}, at most {promised.certain_rate:.1%}",
+            f"so many or more come of a kept promise with p = {self.alarms_p_value:.3g}",
+            f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
+            f"in {self.drift.shift:.0%} of pairs",
+        ]
+        if self.noticeable_rate is None:
+            sentences.append(f"{count} {unit}s are too few to notice any broken promise")
+        elif self.verdict == "kept":
+            rate = f"{self.noticeable_rate:.1%}"
+            sentences.append(f"{count} {unit}s would tell, four times in five, a false-alarm rate of {rate} or more")
+        return sentences
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "run": self.run.record.id,
+            "verdict": self.verdict,
+            "normal": self.fresh.named,
+            "units": len(self.scores),
+            "alarms": self.alarms,
+            "rate": self.alarms / len(self.scores),
+            "interval": asdict(self.interval),
+            "threshold": asdict(self.threshold),
+            "alarms_p_value": self.alarms_p_value,
+            "noticeable_rate": self.noticeable_rate,
+            "drift": asdict(self.drift),
+            "left_out": {"seen": self.fresh.seen, "copies": self.fresh.copies, "unreadable": self.fresh.unreadable},
+            "sentences": self.sentences(),
+        }
+
+
+def audit(
+    run: Run,
+    registry: Registry,
+    normal: Sequence[str],
+    *,
+    device: str = "auto",
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Audit:
+    """Scores fresh images of good parts and holds the result against the run's promise; writes nothing.
+
+    Images that the run learned from or was calibrated with are left out. Raises AdkitError for what the user can
+    mend.
+    """
+    seen = run.seen()
+    fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
+    judge = open_model(run, registry, device=device)
+    predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
+    smoothing_s = run.record.smoothing_s
+    scores, _ = unit_scores(sample_scores(predictions, judge.scorer, smoothing_s), predictions.clips)
+    threshold = judge.threshold
+    alarms = int((scores > threshold.value).sum())
+    return Audit(
+        run,
+        threshold,
+        fresh,
+        tuple(dict.fromkeys(predictions.clips)),
+        scores,
+        alarms,
+        proportion_interval(alarms, len(scores)),
+        alarms_p_value(alarms, len(scores), threshold.rank, threshold.count),
+        noticeable_rate(len(scores), threshold.rank, threshold.count, LEVEL),
+        drift_test(judge.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out),
+    )

@@ -1,0 +1,133 @@
+"""Further images or clips of what is normal, for calibrating and auditing a run: only those that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adkit.data.clips import cut_into, thinned
+from adkit.data.fingerprints import UNREADABLE, content_hashes
+from adkit.data.inputs import VideoInput, meant_by
+from adkit.errors import AdkitError, DatasetError
+from adkit.interfaces import Progress
+from adkit.runs.predictions import Predictions
+from adkit.runs.record import RunRecord
+from adkit.stats.calibration import Unit, counted, mean_length_s
+from adkit.types import Sample
+from adkit.workflows.score import FittedModel, predict_all
+
+
+@dataclass
+class FreshNormals:
+    """Images or clips that are said to be normal, each once, and what was left out of them."""
+
+    named: str  # as the user named them
+    samples: list[Sample]
+    hashes: dict[str, str]  # checksum of each sample's file, by sample id
+    unit: Unit = "image"  # of what the run's threshold counts
+    seen: list[str] = field(default_factory=list)  # left out: the run has seen these very files, or frames of them
+    copies: list[str] = field(default_factory=list)  # left out: the same file under another name
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many images or clips there are."""
+        return len({sample.clip for sample in self.samples})
+
+    @property
+    def unit_s(self) -> float | None:
+        """How long the clips last, on average; None for images, or where it is not known."""
+        return mean_length_s([one.clip for one in self.samples], [one.timestamp_s for one in self.samples])
+
+    def notes(self) -> list[str]:
+        """What was left out and why, in sentences."""
+        reasons = (
+            (self.seen, "that the run has seen: such scores say nothing of new parts"),
+            (self.copies, "of which there are copies: each counts once"),
+            (self.unreadable, "that cannot be read"),
+        )
+        return [
+            f"left out {counted(len(names), self.unit)} {why} (the first: {names[0]})"
+            for names, why in reasons
+            if names
+        ]
+
+
+def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRecord) -> FreshNormals:
+    """What paths, folders and patterns name, without what has a checksum among `seen`.
+
+    Images, for a run whose threshold counts those. For one that counts clips they are videos and folders of frames,
+    thinned and cut into pieces as the run's own were. Scores of files that took part in fitting are lower than
+    those of new parts, and a copy is no further evidence: both would break the promise. Raises DatasetError when
+    nothing is left, or for images where clips are counted and the other way round.
+    """
+    named = " ".join(str(Path(argument)) for argument in arguments)
+    unit = record.threshold.unit
+    samples = _clips(arguments, named, record) if unit == "clip" else _stills(arguments, named)
+    hashes = content_hashes(samples)
+    fresh = FreshNormals(named, [], {}, unit)
+    taken: set[tuple[str, ...]] = set()
+    members: dict[str, list[Sample]] = {}
+    for sample in samples:
+        members.setdefault(sample.clip, []).append(sample)
+    for clip, frames in members.items():
+        contents = tuple(hashes[sample.id] for sample in frames)
+        name = str(frames[0].frame) if unit == "image" else clip
+        if any(content in seen for content in contents):
+            fresh.seen.append(name)
+        elif contents in taken:
+            fresh.copies.append(name)
+        else:
+            fresh.samples += frames
+            fresh.hashes |= {sample.id: hashes[sample.id] for sample in frames}
+            if UNREADABLE not in contents:
+                taken.add(contents)
+    if not fresh.samples:
+        all_of_them = f"the one {unit}" if len(members) == 1 else f"all {len(members)} {unit}s"
+        raise DatasetError(
+            f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts",
+            hint=f"name {unit}s of good parts that were taken later",
+        )
+    return fresh
+
+
+def _stills(arguments: Sequence[str], named: str) -> list[Sample]:
+    found = meant_by(arguments, of_clips=False)
+    samples = [one for one in found if isinstance(one, Sample)]
+    if len(samples) < len(found):
+        raise DatasetError(
+            f"the promise of this run counts images, and {named} names videos",
+            hint="name images of good parts, or fit on clips",
+        )
+    return samples
+
+
+def _clips(arguments: Sequence[str], named: str, record: RunRecord) -> list[Sample]:
+    found = meant_by(arguments, of_clips=True)
+    clips = [one for one in found if isinstance(one, VideoInput) and not one.live]
+    if len(clips) < len(found):
+        # Single images say nothing of a clip's highest score, and a stream is another one tomorrow.
+        other = "a stream" if isinstance(found[0], VideoInput) else "still images"
+        raise DatasetError(
+            f"the promise of this run counts clips, and {named} names {other}",
+            hint="name video files of normal operation, or folders of their frames",
+        )
+    samples = thinned([sample for clip in clips for sample in clip.samples()], record.every)
+    return samples if record.segment_s is None else cut_into(samples, record.segment_s)
+
+
+def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
+    """The method's answers for what is fresh; with `skip_bad`, what cannot be read is left out and noted.
+
+    Raises FrameError for the first that cannot be read otherwise, DatasetError when none can.
+    """
+
+    def note(sample: Sample, _: AdkitError) -> None:
+        if (name := str(sample.frame.path)) not in fresh.unreadable:
+            fresh.unreadable.append(name)
+
+    predictions = predict_all(judge.method, fresh.samples, progress, "scoring", note if skip_bad else None)
+    if not predictions.ids:
+        raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
+    return predictions

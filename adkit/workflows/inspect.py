@@ -1,0 +1,202 @@
+"""A look at a dataset before anything is learned from it: counts, sizes, a contact sheet, what looks wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adkit.data.clips import are_stills
+from adkit.data.fingerprints import UNREADABLE, content_hashes
+from adkit.data.images import pixel_format, read_image, read_mask
+from adkit.data.video import Video, clock
+from adkit.drawing.contact_sheet import ContactSheet
+from adkit.errors import FrameError
+from adkit.interfaces import Advance, Dataset, Progress, Silent
+from adkit.types import Sample, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+_SPLITS: tuple[Split, ...] = ("train", "test")
+_TINY_PX = 32
+_EXAMPLES = 3  # names of files per finding
+_DARK_16_BIT = (4095 + 128) // 257  # the most that a 12-bit camera's images in a 16-bit file reach, read as 8 bit
+_GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
+
+_Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
+
+
+@dataclass
+class Inspection:
+    """What was found in one dataset; where it holds clips, an image is one frame of one."""
+
+    spec: str
+    notes: list[str]
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (split, kind) -> images
+    clips: dict[tuple[str, str], int] = field(default_factory=dict)  # (split, kind) -> clips that show it
+    lengths_s: dict[str, float] = field(default_factory=dict)  # clip -> seconds; empty where all are still images
+    masks: dict[str, int] = field(default_factory=dict)  # kind -> masks
+    sizes: Counter[str] = field(default_factory=Counter)  # "900×900" -> images
+    formats: Counter[str] = field(default_factory=Counter)  # "RGB" -> images
+    findings: list[str] = field(default_factory=list)  # what looks wrong, in sentences
+    sheet: Image.Image | None = None
+
+
+def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspection:
+    """Reads every image, video and mask of the dataset, each once; a bad file is a finding, and raises nothing."""
+    samples = [(split, sample) for split in _SPLITS for sample in dataset.samples(split)]
+    every = [sample for _, sample in samples]
+    look = _Look(Inspection(dataset.spec, dataset.notes()), ContactSheet(every))
+    result, trouble = look.result, look.trouble
+    _count(samples, result)
+    with (progress or Silent()).task("inspecting", len(samples)) as advance:
+        for film, members in groupby(
+            every, key=lambda sample: None if sample.frame.number is None else sample.frame.path
+        ):
+            if film is not None:
+                look.at_film(film, list(members), advance)
+                continue
+            for sample in members:
+                look.at_image(sample)
+                advance(1)
+    for same in _copies(samples, look.sizes):
+        across = len({split for split, _ in same}) > 1
+        heading = "are in both splits: the test would know its answers" if across else "have identical copies"
+        trouble[heading].append(tuple(name for _, name in same))
+    if len(result.sizes) > 1:
+        ((common, _),) = result.sizes.most_common(1)
+        trouble["have another size than the most common one"] += [
+            (f"{clip} ({size})",) for clip, sizes in look.sizes.items() for size in sizes if size != common
+        ]
+    wrong = [(sample.id,) for split, sample in samples if split == "train" and sample.anomalous]
+    if wrong:
+        trouble["are marked anomalous, yet stand in the training split"] += wrong
+    result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
+    if not any(split == "test" for split, _ in samples):
+        result.findings.append("there is no test split: eval cannot judge a run")
+    result.sheet = look.sheet.draw()
+    return result
+
+
+@dataclass
+class _Look:
+    """Goes through files and notes what it sees."""
+
+    result: Inspection
+    sheet: ContactSheet
+    trouble: _Trouble = field(default_factory=lambda: defaultdict(list))
+    sizes: dict[str, list[str]] = field(default_factory=dict)  # by clip, those that could be read: "900×900", …
+
+    def at_image(self, sample: Sample) -> None:
+        """Reads an image and its mask."""
+        try:
+            image = read_image(sample.frame)
+            mode = pixel_format(sample.frame)
+        except FrameError as error:
+            self.trouble["cannot be read"].append((error.message,))
+            return
+        self._note(sample, (image.shape[0], image.shape[1]), mode)
+        if int(image.max()) == int(image.min()):
+            self.trouble["show one colour only"].append((sample.id,))
+        elif mode.startswith("I") and int(image.max()) <= _DARK_16_BIT:
+            self.trouble["are 16-bit files that use 12 bits or fewer: they are read as very dark"].append((sample.id,))
+        self._look_at_mask(sample, image)
+        if self.sheet.wants(sample):
+            self.sheet.add(sample, image)
+
+    def at_film(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
+        """Walks a video once, from its first frame to its last."""
+        expected = {sample.frame.number: sample for sample in samples}
+        blank: list[Sample] = []
+        try:
+            with Video(path) as video:
+                for frame in video:
+                    if (sample := expected.pop(frame.number, None)) is None:
+                        continue
+                    height, width = frame.shape
+                    self._note(sample, (height, width), "video")
+                    glance = frame.pixels((min(height, _GLANCE_PX), min(width, _GLANCE_PX)))
+                    if int(glance.max()) == int(glance.min()):
+                        blank.append(sample)
+                    if sample.mask is not None or self.sheet.wants(sample):
+                        pixels = frame.pixels()
+                        self._look_at_mask(sample, pixels)
+                        self.sheet.add(sample, pixels)
+                    advance(1)
+        except FrameError as error:
+            self.trouble["cannot be read"].append((error.message,))
+        else:
+            if expected:
+                self.trouble["have fewer frames than they say"].append((f"{path} (lacks {len(expected)})",))
+        if blank:
+            of = "1 frame" if len(blank) == 1 else f"{len(blank)} frames"
+            told = f"{blank[0].clip} ({of}, the first at {clock(blank[0].time_s)})"
+            self.trouble["have frames of one colour only"].append((told,))
+        advance(len(expected))
+
+    def _note(self, sample: Sample, shape: tuple[int, int], mode: str) -> None:
+        size = f"{shape[1]}×{shape[0]}"
+        known = self.sizes.setdefault(sample.clip, [])
+        if size not in known:
+            known.append(size)
+            if min(shape) < _TINY_PX:
+                self.trouble[f"are smaller than {_TINY_PX} px"].append((sample.clip,))
+        self.result.sizes[size] += 1
+        self.result.formats[mode] += 1
+
+    def _look_at_mask(self, sample: Sample, image: NDArray[np.uint8]) -> None:
+        if sample.mask is None:
+            # Of clips, frames are judged, not pixels.
+            if sample.anomalous and not self.result.lengths_s:
+                self.trouble["are anomalous but have no mask: pixel metrics leave them out"].append((sample.id,))
+            return
+        kind = sample.kind or "unknown"
+        try:
+            if not read_mask(sample.mask, (image.shape[0], image.shape[1])).any():
+                self.trouble["have a mask that marks nothing"].append((sample.id,))
+            self.result.masks[kind] = self.result.masks.get(kind, 0) + 1
+        except FrameError as error:
+            self.trouble["have a mask that cannot be used"].append((error.message,))
+
+
+def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
+    """Notes how many images and clips there are of each kind, and how long the clips are."""
+    clips: dict[tuple[str, str], set[str]] = defaultdict(set)
+    times_s: dict[str, list[float]] = defaultdict(list)
+    for split, sample in samples:
+        key = split, sample.kind or "unknown"
+        result.counts[key] = result.counts.get(key, 0) + 1
+        clips[key].add(sample.clip)
+        times_s[sample.clip].append(sample.time_s)
+    result.clips = {key: len(names) for key, names in clips.items()}
+    if not are_stills([sample for _, sample in samples]):
+        # The last frame is shown as long as the others are on average.
+        result.lengths_s = {
+            clip: (times[-1] - times[0]) * len(times) / max(1, len(times) - 1) for clip, times in times_s.items()
+        }
+
+
+def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[str]]) -> list[list[tuple[Split, str]]]:
+    """Clips (still images are clips of one) whose files hold the same; only those that could be read."""
+    hashes = content_hashes([sample for _, sample in samples])
+    contents: dict[str, list[tuple[Split, str]]] = defaultdict(list)
+    for (split, clip), members in groupby(samples, key=lambda item: (item[0], item[1].clip)):
+        found = [hashes[sample.id] for _, sample in members]
+        if clip in readable and UNREADABLE not in found:
+            contents[hashlib.sha256("\n".join(found).encode()).hexdigest()].append((split, clip))
+    return [same for same in contents.values() if len(same) > 1]
+
+
+def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
+    """How many images, what is wrong with them, and some by name."""
+    count = sum(map(len, groups))
+    shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
+    left = count - sum(map(len, shown))
+    return f"{count} {what}: {', '.join(map(' = '.join, shown))}" + (f" and {left} more" if left else "")

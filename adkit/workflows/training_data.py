@@ -1,0 +1,286 @@
+"""What a method learns from and what is held out to set its threshold, in one category or in several together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from adkit.data.batches import FrameBatches
+from adkit.data.clips import are_stills, cut, spacing, thinned
+from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
+from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
+from adkit.interfaces import Dataset, Method, Progress
+from adkit.runs.record import SeenData
+from adkit.stats.calibration import ThresholdRule, counted, mean_length_s
+from adkit.types import Sample
+
+HELD_OUT_SHARE = 0.2
+"""Of the training data, at least, for methods that cannot calibrate themselves."""
+HELD_OUT_MOST = 1 / 3
+"""Of the training data: what the usual rule may take to do what it aims at."""
+HELD_OUT_MOST_ON_DEMAND = 1 / 2
+"""Of the training data: what a promise that the user asked for may take."""
+
+_Parts = tuple[list[Sample], list[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One category's training split in two parts; what cannot be read and what is a copy is in neither."""
+
+    dataset: Dataset
+    learned: list[Sample]
+    held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
+    hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
+    skipped: list[str]  # files that cannot be read
+    copies: list[str]  # images and clips left out because others are the same
+    stills: bool  # each sample is a clip of its own
+    every: int  # of each clip's frames, one in so many was taken
+    segment_s: float | None  # long clips were cut into pieces of about so many seconds
+    unit_s: float | None  # how long the clips last on average, as far as that is known
+
+    @property
+    def fingerprint(self) -> str:
+        """Of both parts' ids and files."""
+        return data_hash(self.hashes)
+
+    @property
+    def calibration_source(self) -> str:
+        """In words, how out-of-sample results are had."""
+        samples = [*self.learned, *self.held_out]
+        unit = "images" if self.stills else "clips" if self.segment_s is None else f"pieces of {self.segment_s:.0f} s"
+        if not self.held_out:
+            return f"leave-one-out on the training {unit}"
+        return f"{_clips(self.held_out)} of {_clips(samples)} training {unit}, held out from fitting"
+
+    def hashes_of(self, samples: Sequence[Sample]) -> dict[str, str]:
+        """The checksums of some of the samples, by their id."""
+        return {sample.id: self.hashes[sample.id] for sample in samples}
+
+
+def training_data(
+    datasets: Sequence[Dataset],
+    method: str,
+    method_class: type[Method[Any]],
+    rule: ThresholdRule,
+    *,
+    seed: int,
+    few: int | None,
+    every: int | None,
+    skip_bad: bool,
+    progress: Progress,
+) -> list[TrainingData]:
+    """The training splits of all datasets, each parted by itself; a copy is left out also of another dataset's image.
+
+    Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
+    """
+    require_few(few, method, method_class)
+    specs = [dataset.spec for dataset in datasets]
+    twice = [spec for spec in specs if specs.count(spec) > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
+    taken: set[tuple[str, ...]] = set()
+    found = []
+    for dataset in datasets:
+        samples = _normal_samples(dataset, method, method_class)
+        stills, step = are_stills(samples), every or spacing(samples, temporal=method_class.temporal)
+        samples = thinned(samples, step)
+        samples, skipped = _readable(samples, progress) if skip_bad else (samples, [])
+        hashes = content_hashes(samples)
+        samples, copies = _without_copies(samples, hashes, taken)
+        samples, segment_s = cut(samples)
+        unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
+        _require_enough(samples, skipped, copies, dataset, method, method_class, few)
+        try:
+            own = rule.in_units(unit_s)
+            if few is None:
+                learned, held_out = _split(samples, method, method_class, own, seed)
+            else:
+                learned, held_out = _split_few(samples, own, seed, few)
+        except PromiseError as error:
+            raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
+        hashes = {sample.id: hashes[sample.id] for sample in samples}
+        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, segment_s, unit_s))
+    return found
+
+
+def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:
+    """Raises OptionError when the method cannot learn from so few images; None stands for no wish."""
+    least = max(1, method_class.least_samples)
+    if few is not None and few < least:
+        raise OptionError(
+            f"{method} was to learn from {counted(few, 'image')} only, and needs at least {least}",
+            hint=f"ask for {least} or more",
+        )
+
+
+def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
+    """All that a method learns from, category after category; ids and clips have the category's spec before them."""
+    return [
+        replace(sample, id=_in_union(one, sample.id), clip=_in_union(one, sample.clip))
+        for one in data
+        for sample in one.learned
+    ]
+
+
+def seen_by(own: TrainingData, data: Sequence[TrainingData]) -> SeenData:
+    """What the run of a category has seen: its own samples by their ids, and those of the others learned from with it.
+
+    The others' stand for no sample of the run's dataset, and have their spec before their ids.
+    """
+    training = own.hashes_of(own.learned)
+    for other in data:
+        if other is not own:
+            training |= {_in_union(other, sample.id): other.hashes[sample.id] for sample in other.learned}
+    return SeenData(training, own.hashes_of(own.held_out))
+
+
+def _in_union(data: TrainingData, name: str) -> str:
+    return f"{data.dataset.spec} {name}"
+
+
+def _clips(samples: Sequence[Sample]) -> int:
+    return len({sample.clip for sample in samples})
+
+
+def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any]]) -> list[Sample]:
+    """The training samples; raises DatasetError when there are none, or not only normal ones, or no clips to learn
+    motion from."""
+    samples = dataset.samples("train")
+    if not samples:
+        raise DatasetError(
+            f"{dataset.spec} has no training image",
+            hint="adkit inspect shows how the folder was read",
+        )
+    anomalous = [sample for sample in samples if sample.anomalous]
+    if anomalous:
+        raise DatasetError(
+            f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
+            hint="learning takes good parts only: move the others to the test split",
+        )
+    if method_class.temporal and are_stills(samples):
+        raise DatasetError(
+            f"{method} learns from motion, and {dataset.spec} has still images only",
+            hint="name a dataset of clips, such as clips:FOLDER, or a method for stills: adkit list methods",
+        )
+    return samples
+
+
+def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], list[str]]:
+    """The samples that can be decoded, and the paths of those that cannot."""
+    bad: list[str] = []
+
+    def note(sample: Sample, _: AdkitError) -> None:
+        bad.append(str(sample.frame))
+
+    readable: list[Sample] = []
+    by_id = {sample.id: sample for sample in samples}
+    with progress.task("checking files", len(samples)) as advance:
+        # Tiny frames: only whether each can be decoded matters here.
+        for batch in FrameBatches(samples, (1, 1), on_bad=note):
+            readable += [by_id[sample_id] for sample_id in batch.ids]
+            advance(len(batch))
+    return readable, bad
+
+
+def _without_copies(
+    samples: list[Sample], hashes: Mapping[str, str], taken: set[tuple[str, ...]]
+) -> tuple[list[Sample], list[str]]:
+    """Each clip (a still image is one) once, and the copies that were left out; contents are added to `taken`.
+
+    A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
+    """
+    clips: dict[str, list[Sample]] = {}
+    for sample in samples:
+        clips.setdefault(sample.clip, []).append(sample)
+    kept: list[Sample] = []
+    copies: list[str] = []
+    for clip, frames in clips.items():
+        contents = tuple(hashes[sample.id] for sample in frames)
+        if contents in taken:
+            copies.append(str(frames[0].frame) if len(frames) == 1 else clip)
+            continue
+        if UNREADABLE not in contents:
+            taken.add(contents)
+        taken.update((content,) for content in contents if content != UNREADABLE)  # a still may copy a clip's frame
+        kept += frames
+    return kept, copies
+
+
+def _require_enough(
+    samples: list[Sample],
+    skipped: list[str],
+    copies: list[str],
+    dataset: Dataset,
+    method: str,
+    method_class: type[Method[Any]],
+    few: int | None,
+) -> None:
+    """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
+    clips = _clips(samples)
+    if few is None:
+        least = method_class.least_samples
+        # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.
+        needed = max(2, least) if method_class.calibrates_itself() else least + 1
+        needs, hint = f"{method} needs at least {needed}", "add more images of good parts"
+    else:
+        needed = few + 1
+        needs = f"learning from {few} needs at least {needed}, for the others set the threshold"
+        hint = "learn from fewer, or add more images of good parts"
+    if clips < needed:
+        count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
+        unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
+        copied = f" besides {len(copies)} of which there are copies" if copies else ""
+        raise DatasetError(f"{dataset.spec} has {count}{unreadable}{copied}; {needs}", hint=hint)
+
+
+def _split(
+    samples: list[Sample], method: str, method_class: type[Method[Any]], rule: ThresholdRule, seed: int
+) -> _Parts:
+    """What to learn from, and what to hold out because the method cannot calibrate itself.
+
+    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
+    Raises PromiseError when the rule needs more than there may be.
+    """
+    clips = sorted({sample.clip for sample in samples})
+    if method_class.calibrates_itself():
+        rule.rank(len(clips))  # raises PromiseError now rather than after the fit
+        return samples, []
+    share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
+    most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
+    if rule.scores_needed > most:
+        total = rule.scores_needed + max(
+            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
+        )
+        raise PromiseError(
+            f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
+            f"{method} can spare {most} of {len(clips)}",
+            hint=f"take {total:,} in all, or ask for {rule.supported(most)}",
+        )
+    count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
+    if rule.scores_wanted > most:
+        count = min(max(1, round(HELD_OUT_SHARE * len(clips))), most)  # out of reach: keep more to learn from
+    return _parted(samples, set(np.random.default_rng(seed).choice(clips, size=count, replace=False)))
+
+
+def _split_few(samples: list[Sample], rule: ThresholdRule, seed: int, few: int) -> _Parts:
+    """So few clips, drawn by the seed, to learn from, and all others to hold out.
+
+    With one seed, the clips of a smaller number are among those of a larger one: steps of `few` are comparable.
+    Raises PromiseError where the others do not suffice for the rule.
+    """
+    clips = sorted({sample.clip for sample in samples})
+    rule.rank(len(clips) - few)
+    return _parted(samples, set(np.random.default_rng(seed).permutation(clips)[few:]))
+
+
+def _parted(samples: list[Sample], held_out: set[str]) -> _Parts:
+    """The samples in their order without those of the held-out clips, and those."""
+    return (
+        [sample for sample in samples if sample.clip not in held_out],
+        [sample for sample in samples if sample.clip in held_out],
+    )

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adkit.data.clips import MOST_FRAMES, are_stills, cut, spacing, thinned
+from adkit.types import FrameRef, Sample
+
+
+def clip(name: str, frames: int, rate: float = 10.0) -> list[Sample]:
+    path = Path(f"{name}.mp4")
+    return [
+        Sample(f"{name}/{number}", FrameRef(path, number), name, number, timestamp_s=number / rate)
+        for number in range(frames)
+    ]
+
+
+def lengths(samples: list[Sample]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for sample in samples:
+        found[sample.clip] = found.get(sample.clip, 0) + 1
+    return found
+
+
+def test_stills_are_clips_of_their_own() -> None:
+    assert are_stills([Sample.still("a", Path("a.png")), Sample.still("b", Path("b.png"))])
+    assert not are_stills(clip("a", 2))
+
+
+def test_one_in_so_many_frames_of_each_clip_is_taken() -> None:
+    found = thinned([*clip("a", 7), *clip("b", 4)], 3)
+    assert [sample.id for sample in found] == ["a/0", "a/3", "a/6", "b/0", "b/3"]
+
+
+@given(st.integers(1, 5 * MOST_FRAMES))
+def test_methods_of_single_frames_learn_from_so_many_at_most(frames: int) -> None:
+    samples = [Sample("x", FrameRef(Path("a")), "a")] * frames
+    assert frames / spacing(samples, temporal=False) <= MOST_FRAMES
+    assert spacing(samples, temporal=True) == 1
+
+
+def test_one_long_film_is_cut_into_twenty_pieces() -> None:
+    found, segment_s = cut(clip("a", 1201))  # two minutes
+    assert segment_s == 6.0
+    assert len(lengths(found)) == 20
+    assert max(lengths(found).values()) - min(lengths(found).values()) <= 2
+    assert next(iter(lengths(found))) == "a 0:00.0"
+    assert [sample.id for sample in found] == [sample.id for sample in clip("a", 1201)]
+
+
+@pytest.mark.parametrize(("frames", "pieces"), [(101, 10), (15, 1), (36001, 180)])
+def test_a_piece_has_between_one_and_twenty_seconds(frames: int, pieces: int) -> None:
+    assert len(lengths(cut(clip("a", frames))[0])) == pieces
+
+
+def test_many_clips_are_left_as_they_are() -> None:
+    samples = [sample for number in range(20) for sample in clip(f"{number:02d}", 600)]
+    assert cut(samples) == (samples, None)
+
+
+def test_short_clips_beside_a_long_one_stay_whole() -> None:
+    found, _ = cut([*clip("long", 600), *clip("short", 5)])
+    assert lengths(found)["short"] == 5
+    assert len(lengths(found)) > 10
+
+
+def test_stills_are_never_cut() -> None:
+    samples = [Sample.still(str(number), Path(f"{number}.png")) for number in range(5)]
+    assert cut(samples) == (samples, None)

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from adkit.data.images import (
+    MAX_PIXELS,
+    frame_shape,
+    is_image,
+    pixel_count,
+    pixel_format,
+    read_image,
+    read_mask,
+    resize,
+)
+from adkit.errors import FrameError
+from adkit.types import FrameRef
+from tests import videos
+
+NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+def saved(path: Path, picture: Image.Image | NDArray[np.generic], **settings: Any) -> FrameRef:
+    """Writes the picture and names it."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(path, **settings)
+    return FrameRef(path)
+
+
+def palette(transparency: int | bytes | None, path: Path) -> FrameRef:
+    """A 4 × 4 palette picture whose pixels are all (200, 100, 50)."""
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    return saved(path, image, **({} if transparency is None else {"transparency": transparency}))
+
+
+def png_of_size(path: Path, width: int, height: int) -> FrameRef:
+    """A PNG file whose header declares that size, with hardly any data behind it."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    return FrameRef(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tif"])
+def test_colours_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+    image = read_image(saved(tmp_path / f"a.{suffix}", NOISE))
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, NOISE)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "suffix", "expected"),
+    [
+        ("L", 77, "png", (77, 77, 77)),
+        ("1", 1, "png", (255, 255, 255)),
+        ("LA", (10, 0), "png", (10, 10, 10)),
+        ("RGBA", (10, 20, 30, 0), "png", (10, 20, 30)),
+        ("CMYK", (0, 255, 255, 0), "tif", (255, 0, 0)),
+        ("RGB", (1, 2, 3), "gif", (1, 2, 3)),
+    ],
+)
+def test_every_pixel_format_becomes_rgb(
+    tmp_path: Path, mode: str, value: float | tuple[int, ...], suffix: str, expected: tuple[int, int, int]
+) -> None:
+    image = read_image(saved(tmp_path / f"a.{suffix}", Image.new(mode, (4, 3), value)))
+    assert image.shape == (3, 4, 3)
+    assert (image == expected).all()
+
+
+def test_a_cmyk_jpeg_is_not_inverted(tmp_path: Path) -> None:
+    image = read_image(saved(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0))))
+    assert image.shape == (16, 16, 3)
+    assert np.abs(image.astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80"])
+def test_a_palette_gives_its_colours_transparent_or_not(tmp_path: Path, transparency: int | bytes | None) -> None:
+    assert (read_image(palette(transparency, tmp_path / "a.png")) == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_keep_their_full_range(tmp_path: Path, suffix: str) -> None:
+    wide = np.array([[0, 128, 129], [257 * 100, 65535, 65534]], np.uint16)
+    image = read_image(saved(tmp_path / f"a.{suffix}", wide))
+    assert image[:, :, 0].tolist() == [[0, 0, 1], [100, 255, 255]]
+    assert (image == image[:, :, :1]).all()
+
+
+def test_the_smallest_image(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.png", Image.new("RGB", (1, 1), (1, 2, 3)))
+    assert read_image(ref).tolist() == [[[1, 2, 3]]]
+    assert frame_shape(ref) == (1, 1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(tmp_path: Path, suffix: str, orientation: int) -> None:
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:16, :16] = 255  # one corner is white
+    turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 1, 7: 3, 8: 3}[orientation]
+    # What the camera stores, so that the tag's instruction makes it upright again.
+    stored = np.rot90(upright if orientation in (1, 3, 6, 8) else upright[:, ::-1], turns)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    ref = saved(tmp_path / f"a.{suffix}", np.ascontiguousarray(stored), exif=exif)
+    image = read_image(ref)
+    assert image.shape == (*frame_shape(ref), 3) == (32, 64, 3)
+    assert image[4, 4].min() > 200
+    assert max(image[-4, 4].max(), image[4, -4].max(), image[-4, -4].max()) < 50
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [("png", 0.5), ("png", 0.01), ("jpg", 0.5), ("bmp", 0.5), ("tif", 0.5)])
+def test_a_truncated_file_is_refused_by_name(tmp_path: Path, suffix: str, kept: float) -> None:
+    ref = saved(tmp_path / f"a.{suffix}", NOISE)
+    content = ref.path.read_bytes()
+    ref.path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(FrameError, match=f"a.{suffix}") as caught:
+        read_image(ref)
+    assert "--skip-bad" in caught.value.hint
+
+
+def test_damaged_pixels_are_refused(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.png", NOISE)
+    content = bytearray(ref.path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    ref.path.write_bytes(content)
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.png"):
+        read_image(ref)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_the_shape_of_a_truncated_file_is_known_or_refused(tmp_path: Path, suffix: str) -> None:
+    ref = saved(tmp_path / f"a.{suffix}", NOISE)
+    content = ref.path.read_bytes()
+    ref.path.write_bytes(content[: len(content) // 2])
+    try:
+        assert frame_shape(ref) == (48, 64)
+    except FrameError as error:
+        assert f"a.{suffix}" in error.message  # noqa: PT017 (either is right)
+
+
+@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format, pixel_count])
+def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: object) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("this is no picture", encoding="utf-8")
+    (tmp_path / "folder.png").mkdir()
+    assert callable(reader)
+    for name, message in (
+        ("empty.png", r"the file is empty \(0 bytes\)"),
+        ("text.png", "is not an image"),
+        ("folder.png", "is a folder, an image was expected"),
+        ("absent.png", "there is no file"),
+        ("text.png/inner.png", "cannot open"),
+        ("x" * 300 + ".png", "cannot open"),
+    ):
+        with pytest.raises(FrameError, match=message) as caught:
+            reader(FrameRef(tmp_path / name))
+        assert str(tmp_path / name) in caught.value.message
+
+
+@pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format, pixel_count])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, reader: object) -> None:
+    assert callable(reader)
+    with pytest.raises(FrameError, match="20000×20000 px is above the limit of 178 megapixels"):
+        reader(png_of_size(tmp_path / "bomb.png", 20_000, 20_000))
+
+
+def test_the_limit_itself_passes(tmp_path: Path) -> None:
+    assert pixel_format(png_of_size(tmp_path / "wide.png", MAX_PIXELS, 1)) == "RGB"
+    with pytest.raises(FrameError, match="above the limit"):
+        pixel_format(png_of_size(tmp_path / "wider.png", MAX_PIXELS + 1, 1))
+
+
+def test_pixels_that_have_no_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="floating-point pixels; 8 or 16 bits were expected"):
+        read_image(saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)))
+    with pytest.raises(FrameError, match="32-bit pixels; 8 or 16 bits were expected"):
+        read_image(saved(tmp_path / "long.tif", np.full((4, 4), 70_000, np.int32)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("high", [1, 255])
+def test_masks_of_either_range_read_the_same(tmp_path: Path, high: int, dtype: type[np.generic]) -> None:
+    truth = np.zeros((5, 7), bool)
+    truth[1:3, 2:6] = True
+    mask = read_mask(saved(tmp_path / "m.png", truth.astype(dtype) * dtype(high)), (5, 7))
+    assert mask.dtype == np.bool_
+    assert np.array_equal(mask, truth)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, False), (1, True), (255, True)])
+def test_a_mask_of_one_value(tmp_path: Path, value: int, expected: bool) -> None:
+    assert (read_mask(saved(tmp_path / "m.png", np.full((4, 4), value, np.uint8)), (4, 4)) == expected).all()
+
+
+def test_a_mask_of_one_bit(tmp_path: Path) -> None:
+    truth = np.eye(6, dtype=bool)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", truth), (6, 6)), truth)
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "m.png", np.zeros((900, 90), np.uint8))
+    with pytest.raises(FrameError, match=r"mask is 90×900 but the image is 100×1024: .*m\.png"):
+        read_mask(ref, (1024, 100))
+
+
+def test_a_truncated_mask_is_refused(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "m.png", NOISE)
+    ref.path.write_bytes(ref.path.read_bytes()[:3000])
+    with pytest.raises(FrameError, match=r"cannot decode .*m\.png"):
+        read_mask(ref, (48, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.png", True), ("A.JPG", True), ("a.tiff", True), (".a.png", False), ("a.txt", False), ("png", False)],
+)
+def test_images_are_told_by_their_suffix(name: str, expected: bool) -> None:
+    assert is_image(Path(name)) is expected
+
+
+def test_pixel_formats_have_pillows_names(tmp_path: Path) -> None:
+    assert pixel_format(saved(tmp_path / "rgb.png", NOISE)) == "RGB"
+    assert pixel_format(saved(tmp_path / "grey.png", NOISE[:, :, 0])) == "L"
+    assert pixel_format(saved(tmp_path / "wide.png", NOISE[:, :, 0].astype(np.uint16))) == "I;16"
+
+
+def test_a_thin_line_survives_shrinking() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    image[:, 201] = 255
+    small = resize(image, (50, 40))
+    assert small.shape == (50, 40, 3)
+    assert (small.max(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("size", [(48, 64), (1, 1), (96, 128), (96, 10), (10, 128)])
+def test_resizing_gives_the_size_that_was_asked_for(size: tuple[int, int]) -> None:
+    resized = resize(NOISE, size)
+    assert resized.shape == (*size, 3)
+    assert resized.dtype == np.uint8
+
+
+def test_an_image_of_that_size_stays_as_it_is() -> None:
+    assert np.array_equal(resize(NOISE, (48, 64)), NOISE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("labels", [[0, 1, 3], [0, 1, 2, 3, 4, 5], [0, 7, 32], [2, 1, 3]])
+def test_every_label_of_a_mask_is_anomalous(tmp_path: Path, labels: list[int], dtype: type[np.generic]) -> None:
+    values = np.array([labels, labels[::-1]]).astype(dtype)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", values), values.shape), values > 0)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 40], [0, 100, 255], list(range(33))])
+def test_what_is_no_label_mask_is_cut_at_half_of_its_maximum(tmp_path: Path, values: list[int]) -> None:
+    grey = np.array([values], np.uint8)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", grey), grey.shape), grey > max(values) / 2)
+
+
+def test_a_frame_of_a_video_is_read_like_an_image(tmp_path: Path) -> None:
+    ref = FrameRef(videos.write_greys(tmp_path / "film.mp4", [40, 80, 120]), 2)
+    assert float(read_image(ref).mean()) == pytest.approx(120, abs=2)
+    assert frame_shape(ref) == videos.SIZE
+    assert pixel_format(ref) == "video"
+
+
+def photo(path: Path, before: bytes, after: bytes) -> FrameRef:
+    """A JPEG whose EXIF block was damaged: these bytes of it stand in place of those."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Acme"
+    ref = saved(path, NOISE, exif=exif)
+    content = ref.path.read_bytes()
+    assert content.count(before) == 1
+    ref.path.write_bytes(content.replace(before, after))
+    return ref
+
+
+def test_a_damaged_exif_block_is_refused_by_name(tmp_path: Path) -> None:
+    # The maker's name stands where the white point is expected: Pillow raises TypeError.
+    ref = photo(tmp_path / "a.jpg", b"\x01\x0f\x00\x02", b"\x01\x3e\x00\x02")
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.jpg"):
+        read_image(ref)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("odd"), KeyError("tag"), struct.error("short")])
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    ref = saved(tmp_path / "a.png", NOISE)
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("PIL.Image.Image.convert", fail)
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.png"):
+        read_image(ref)
+    monkeypatch.setattr("PIL.Image.open", fail)
+    with pytest.raises(FrameError, match=r"cannot open .*a\.png"):
+        read_image(ref)
+
+
+def test_lack_of_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    ref = saved(tmp_path / "a.png", NOISE)
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(MemoryError):
+        read_image(ref)
+
+
+def test_pillows_warnings_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    """In a process of its own: pytest has warning filters of its own."""
+    ref = photo(tmp_path / "a.jpg", b"\x00\x00\x00\x05", b"\x7f\x00\x00\x05")  # the maker's name, far too long
+    code = "import sys; from pathlib import Path; from adkit.data.images import *; from adkit.types import FrameRef\n"
+    code += "print(read_image(FrameRef(Path(sys.argv[1]))).shape)"
+    command = [sys.executable, "-W", "default", "-c", code, str(ref.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # Which entries of a damaged block survive, and so which way up it is, differs between Pillow's versions.
+    assert done.stdout.strip() in ("(64, 48, 3)", "(48, 64, 3)")
+    assert "UserWarning" not in done.stderr
+
+
+def test_pixels_are_counted_from_the_header_alone(tmp_path: Path) -> None:
+    assert pixel_count(saved(tmp_path / "a.png", NOISE)) == 48 * 64
+    assert pixel_count(png_of_size(tmp_path / "b.png", 10_000, 9_000)) == 90_000_000

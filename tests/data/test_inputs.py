@@ -1,0 +1,112 @@
+"""What arguments mean: stills or clips, never both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adkit.data.inputs import VideoInput, in_numeric_order, meant_by
+from adkit.errors import DatasetError, OptionError
+from adkit.types import Sample
+from tests.greys import paint
+from tests.videos import write_greys
+
+
+def stills(found: list[Sample] | list[VideoInput]) -> list[str]:
+    assert all(isinstance(one, Sample) for one in found)
+    return [one.frame.path.name for one in found if isinstance(one, Sample)]
+
+
+def clips(found: list[Sample] | list[VideoInput]) -> list[VideoInput]:
+    assert all(isinstance(one, VideoInput) for one in found)
+    return [one for one in found if isinstance(one, VideoInput)]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Two folders of frames whose numbers have no leading zeros."""
+    for clip, count in (("a", 12), ("b", 3)):
+        for number, path in enumerate(paint(tmp_path / "frames" / clip, [100] * count)):
+            path.rename(path.with_name(f"{number}.png"))
+    return tmp_path / "frames"
+
+
+def test_images_are_stills_however_they_are_named(frames: Path) -> None:
+    assert stills(meant_by([str(frames / "b")], of_clips=False)) == ["0.png", "1.png", "2.png"]
+    assert stills(meant_by([str(frames / "b" / "1.png")], of_clips=True)) == ["1.png"]
+    assert len(stills(meant_by([str(frames / "*" / "*.png")], of_clips=True))) == 15
+
+
+def test_folders_of_images_are_clips_for_a_run_that_learned_from_clips(frames: Path) -> None:
+    first, second = clips(meant_by([str(frames)], of_clips=True))
+    assert (first.name, second.name) == (str(frames / "a"), str(frames / "b"))
+    assert [path.name for path in first.frames][:4] == ["0.png", "1.png", "2.png", "3.png"]
+    assert [path.name for path in first.frames][-1] == "11.png"
+    samples = second.samples()
+    assert [(one.clip, one.index, one.time_s) for one in samples] == [(second.name, n, n / 25) for n in range(3)]
+
+
+def test_videos_are_clips(tmp_path: Path) -> None:
+    for name in ("take10.mp4", "take2.mp4"):
+        write_greys(tmp_path / name, [100] * 3)
+    found = clips(meant_by([str(tmp_path), str(tmp_path / "take2.mp4")], of_clips=False))
+    assert [Path(one.name).name for one in found] == ["take2.mp4", "take10.mp4"]
+    assert not found[0].live
+    samples = found[0].samples()
+    assert [str(one.frame).rpartition("#")[2] for one in samples] == ["0", "1", "2"]
+    assert [one.time_s for one in samples] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_an_animation_is_a_clip_to_those_who_learned_from_clips(tmp_path: Path) -> None:
+    (tmp_path / "turn.gif").write_bytes(b"GIF")
+    assert stills(meant_by([str(tmp_path / "turn.gif")], of_clips=False)) == ["turn.gif"]
+    (clip,) = clips(meant_by([str(tmp_path / "turn.gif")], of_clips=True))
+    assert clip.video == tmp_path / "turn.gif"
+
+
+@pytest.mark.parametrize("address", ["rtsp://camera/1", "http://x/live.ts", "tcp://127.0.0.1:9", "udp://@:1234"])
+def test_streams_are_known_by_their_scheme(address: str) -> None:
+    (clip,) = clips(meant_by([address], of_clips=False))
+    assert (clip.name, clip.address, clip.live) == (address, address, True)
+
+
+def test_a_number_is_a_camera_unless_a_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(DatasetError, match=r"no camera 97: /dev/video97 is missing"):
+        meant_by(["97"], of_clips=False)
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(DatasetError, match="on Linux only"):
+        meant_by(["97"], of_clips=False)
+    Path("97").write_bytes(b"")
+    assert stills(meant_by(["97"], of_clips=False)) == ["97"]
+
+
+def test_stills_and_clips_together_are_refused(frames: Path, tmp_path: Path) -> None:
+    video = write_greys(tmp_path / "line.mp4", [100])
+    with pytest.raises(OptionError, match=r"is a still image and .*line.mp4 a clip") as caught:
+        meant_by([str(video), str(frames / "a" / "0.png")], of_clips=False)
+    assert "two commands" in caught.value.hint
+    with pytest.raises(OptionError, match=r"holds videos \(line.mp4\) and images"):
+        meant_by([str(tmp_path)], of_clips=True)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("nothing.mp4", "there is no file"), ("gopher://x", "not a stream"), ("*.mp4", "there is no file")],
+)
+def test_what_is_not_there_is_told(
+    argument: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        meant_by([argument], of_clips=False)
+    Path("empty").mkdir()
+    with pytest.raises(DatasetError, match="there is no image in the folder"):
+        meant_by(["empty"], of_clips=True)
+
+
+def test_files_are_numbered_as_people_do() -> None:
+    names = ["10/1.jpg", "2/10.jpg", "2/9.jpg", "2/a.jpg"]
+    assert [str(path) for path in in_numeric_order(map(Path, names))] == ["2/9.jpg", "2/10.jpg", "2/a.jpg", "10/1.jpg"]

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adkit.data.video import Video, VideoFrame, clock, is_video, video_frame, video_shape, video_times
+from adkit.errors import FrameError
+from tests.videos import SIZE, grey, write_greys, write_video
+
+VALUES = list(range(20, 220, 10))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_greys(tmp_path_factory.mktemp("film") / "film.mp4", VALUES)
+
+
+def greys(video: Video, size: tuple[int, int] | None = None) -> list[int]:
+    return [round(float(frame.pixels(size).mean())) for frame in video]
+
+
+def test_every_frame_comes_once_in_order_with_its_time(film: Path) -> None:
+    with Video(film) as video:
+        frames = [(frame.number, frame.time_s, frame.shape, round(float(frame.pixels().mean()))) for frame in video]
+    assert [number for number, *_ in frames] == list(range(len(VALUES)))
+    assert [time for _, time, *_ in frames] == pytest.approx([number / 10 for number in range(len(VALUES))])
+    assert {shape for _, _, shape, _ in frames} == {SIZE}
+    assert [value for *_, value in frames] == pytest.approx(VALUES, abs=2)
+
+
+def test_pixels_are_resized_as_they_are_decoded(film: Path) -> None:
+    with Video(film) as video:
+        frame = next(iter(video))
+        assert frame.pixels((10, 31)).shape == (10, 31, 3)
+        assert frame.pixels((100, 131)).shape == (100, 131, 3)
+        assert frame.pixels().dtype == np.uint8
+
+
+def test_times_are_read_without_decoding(film: Path) -> None:
+    assert video_times(film).tolist() == pytest.approx([number / 10 for number in range(len(VALUES))])
+
+
+def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
+    stamps = [0, 5, 60, 61, 200]
+    path = write_greys(tmp_path / "variable.mkv", [50] * 5, stamps=stamps)
+    expected = [stamp / 100 for stamp in stamps]
+    assert video_times(path).tolist() == pytest.approx(expected, abs=0.002)
+    with Video(path) as video:
+        assert [frame.time_s for frame in video] == pytest.approx(expected, abs=0.002)
+
+
+@pytest.mark.parametrize("number", [0, 7, 19])
+def test_one_frame_is_found_by_its_number(film: Path, number: int) -> None:
+    assert float(video_frame(film, number).mean()) == pytest.approx(VALUES[number], abs=2)
+
+
+def test_a_frame_that_is_not_there_is_an_error(film: Path) -> None:
+    with pytest.raises(FrameError, match=r"has 20 frames; number 20 \(from 0\)"):
+        video_frame(film, 20)
+
+
+def test_the_shape_is_read_from_the_first_frame(film: Path) -> None:
+    assert video_shape(film) == SIZE
+
+
+def test_odd_sizes_are_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "odd.avi", [grey(90, (47, 63))] * 3, codec="ffv1")
+    with Video(path) as video:
+        assert [frame.pixels().shape for frame in video] == [(47, 63, 3)] * 3
+
+
+def test_a_turned_film_is_shown_upright() -> None:
+    @dataclass
+    class Turned:
+        """What PyAV gives for a telephone's film: the sensor's picture, and by how much to turn it."""
+
+        height: int = 2
+        width: int = 3
+        rotation: int = -90
+
+        def reformat(self, width: int, height: int, **_: object) -> Turned:
+            assert (height, width) == (2, 3)
+            return self
+
+        def to_ndarray(self) -> object:
+            return np.arange(6, dtype=np.uint8).reshape(2, 3, 1).repeat(3, axis=2)
+
+    frame = VideoFrame(0, 0.0, Turned())  # type: ignore[arg-type]
+    assert frame.shape == (3, 2)
+    assert frame.pixels()[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]  # clockwise
+
+
+def test_a_film_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
+    whole = write_video(tmp_path / "whole.mp4", list(noise), options={"movflags": "faststart"})
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    seen = []
+    with (
+        Video(cut) as video,
+        pytest.raises(FrameError, match=r"of 60 frames, up to 0:0\d\.\d can be decoded") as caught,
+    ):
+        seen.extend(frame.number for frame in video)
+    assert seen == list(range(len(seen)))
+    assert 20 <= len(seen) <= 40
+    assert str(cut) in caught.value.message
+
+
+def test_a_half_written_film_is_no_video(tmp_path: Path, film: Path) -> None:
+    path = tmp_path / "half.mp4"
+    path.write_bytes(film.read_bytes()[:300])
+    with pytest.raises(FrameError, match=r"half\.mp4 cannot be read as a video: \w+"):
+        Video(path)
+
+
+def test_sound_alone_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\0\0" * 800)
+    with pytest.raises(FrameError, match="has no video stream"):
+        Video(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", r"is empty \(0 bytes\)"), (b"no video at all" * 50, "cannot be read as a video")]
+)
+def test_what_is_no_video_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(FrameError, match=message):
+        Video(path)
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="there is no file"):
+        Video(tmp_path / "none.mp4")
+    with pytest.raises(FrameError, match="is a folder"):
+        Video(tmp_path)
+
+
+def test_videos_are_known_by_their_names() -> None:
+    assert is_video(Path("line.MP4"))
+    assert not is_video(Path(".line.mp4"))
+    assert not is_video(Path("part.png"))
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"), [(0, "0:00.0"), (7.26, "0:07.3"), (59.96, "1:00.0"), (720, "12:00.0"), (3723.5, "1:02:03.5")]
+)
+def test_times_are_shown_as_on_a_clock(time_s: float, text: str) -> None:
+    assert clock(time_s) == text

@@ -1,0 +1,240 @@
+"""Judging a run on its test split: decisions, mistakes, curves, and answers that are used again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adkit.data.datasets import open_datasets
+from adkit.errors import DatasetError, FrameError, PluginError
+from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, evaluate
+from adkit.registry import Registry, load_registry
+from adkit.runs.record import EVALUATION
+from adkit.runs.store import Run, open_run
+from adkit.stats.calibration import ThresholdRule
+from adkit.stats.rates import outcomes, precision_recall_curve, roc_curve
+from adkit.workflows.calibrate import recalibrate
+from tests.greys import METHODS, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
+
+LOO = "grey_without_one"
+
+Judged = Callable[[list[float], list[float]], Evaluation]
+"""Evaluates test parts of these brightnesses, good ones and anomalous ones, in spreads from the usual."""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return with_methods(METHODS)
+
+
+def make_run(folder: Path, registry: Registry, good: list[float], bright: list[float], method: str = LOO) -> Run:
+    """A run on a folder of forty good parts, with test parts of these brightnesses."""
+    paint(folder / "parts" / "train" / "good", usual_levels(40, 1))
+    for number, (kind, levels) in enumerate([("good", good), ("bright", bright)]):
+        if levels:
+            paint(folder / "parts" / "test" / kind, [USUAL + SPREAD * level for level in levels], seed=100 + number)
+    (dataset,) = open_datasets(f"folder:{folder / 'parts'}", None, registry)
+    return fit_greys(registry, dataset, folder / "runs", method=method)
+
+
+@pytest.fixture
+def judged(tmp_path: Path, registry: Registry) -> Judged:
+    return lambda good, bright: evaluate(make_run(tmp_path, registry, good, bright), registry, device="cpu")
+
+
+GOOD, BRIGHT = [-1.0, 0.0, 0.5, 1.0, 6.0, 9.0], [0.2, 4.0, 8.0, 12.0]
+
+
+def test_outcomes_are_those_at_the_runs_threshold(judged: Judged) -> None:
+    found = judged(GOOD, BRIGHT)
+    assert found.threshold == found.run.record.threshold
+    assert found.outcomes == outcomes(found.scores, found.anomalous, found.threshold.value)
+    assert (found.outcomes.false_alarms.count, found.outcomes.false_alarms.total) == (2, 6)
+    assert (found.outcomes.misses.count, found.outcomes.misses.total) == (1, 4)
+    assert [row.passing.count for row in found.outcomes.oracle_passing] == [2, 2]
+
+
+def test_mistakes_are_the_samples_judged_wrong_the_worst_first(judged: Judged) -> None:
+    found = judged(GOOD, BRIGHT)
+    names = [found.samples[position].id for position in found.mistakes()]
+    # Flagged far above the threshold; flagged less far above; missed a little below.
+    assert names == ["test/good/005.png", "test/good/004.png", "test/bright/000.png"]
+    assert found.as_json()["worst_mistakes"] == names
+
+
+def test_only_the_worst_mistakes_are_written_down(judged: Judged) -> None:
+    found = judged([0.0], [0.1 * number for number in range(-5, 5)])
+    assert len(found.mistakes()) == 10
+    worst = found.as_json()["worst_mistakes"]
+    assert worst == [f"test/bright/{number:03d}.png" for number in range(MOST_MISTAKES)]
+
+
+def test_without_mistakes_there_are_none(judged: Judged) -> None:
+    found = judged([0.0, 0.5], [10.0, 11.0])
+    assert found.mistakes() == []
+    assert found.as_json()["worst_mistakes"] == []
+
+
+def test_the_document_holds_outcomes_and_curves(judged: Judged) -> None:
+    found = judged(GOOD, BRIGHT)
+    document = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    told = document["outcomes"]
+    assert (told["false_alarms"]["count"], told["false_alarms"]["total"]) == (2, 6)
+    interval = found.outcomes.misses.interval
+    assert told["misses"] == {"count": 1, "total": 4, "interval": {"low": interval.low, "high": interval.high}}
+    assert told["mean_normal"] == pytest.approx(float(found.scores[~found.anomalous].mean()))
+    assert told["separation_ratio"] == pytest.approx(told["mean_anomalous"] / told["mean_normal"])
+    assert [row["recall"] for row in told["oracle_passing"]] == [1.0, 0.99]
+    roc, precision_recall = (
+        roc_curve(found.scores, found.anomalous),
+        precision_recall_curve(found.scores, found.anomalous),
+    )
+    assert roc is not None
+    assert precision_recall is not None
+    assert document["curves"] == {
+        "roc": {"x": list(roc.x), "y": list(roc.y)},
+        "precision_recall": {"x": list(precision_recall.x), "y": list(precision_recall.y)},
+    }
+    assert document["threshold"]["promise"] == found.threshold.promise()
+    stored = json.loads((found.run.folder / EVALUATION / "evaluation.json").read_text(encoding="utf-8"))
+    assert stored.items() >= document.items()
+
+
+@pytest.mark.parametrize(("good", "bright"), [(GOOD, []), ([], BRIGHT)], ids=["all normal", "all anomalous"])
+def test_a_test_split_of_one_sort_is_judged_as_far_as_it_goes(
+    good: list[float], bright: list[float], judged: Judged
+) -> None:
+    found = judged(good, bright)
+    document = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert document["curves"] == {"roc": None, "precision_recall": None}
+    assert document["outcomes"]["oracle_passing"] == []
+    assert document["outcomes"]["separation_ratio"] is None
+    assert document["outcomes"]["mean_anomalous" if good else "mean_normal"] is None
+    assert found.metrics["image_auroc"].value is None
+    assert found.metrics["image_auroc"].why_undefined
+    assert {row.kind for row in found.kinds} == ({"good"} if good else {"bright"})
+
+
+def test_p_values_and_decisions_agree(judged: Judged) -> None:
+    found = judged(GOOD, BRIGHT)
+    assert (found.called == (found.p_values <= found.threshold.expected_rate)).all()
+    assert len(found.normal_scores) == found.threshold.count == 40
+
+
+def no_model(*_: Any, **__: Any) -> None:
+    raise AssertionError("the model was loaded")
+
+
+def test_a_new_threshold_judges_the_stored_answers(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    before = evaluate(run, registry, device="cpu")
+    recalibrate(run, registry, rule=ThresholdRule("percentile", 0.5))
+    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", no_model)
+    after = evaluate(open_run(run.folder), registry, device="cpu")
+    assert after.scores.tolist() == before.scores.tolist()
+    assert after.threshold.value < before.threshold.value
+    assert after.outcomes.false_alarms.count > before.outcomes.false_alarms.count
+    assert after.outcomes.oracle_passing == before.outcomes.oracle_passing
+    assert after.as_json()["curves"] == before.as_json()["curves"]
+
+
+def test_a_test_image_that_changed_is_scored_anew(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    before = evaluate(run, registry, device="cpu")
+    paint(tmp_path / "parts" / "test" / "bright", [USUAL + 30 * SPREAD], seed=200)
+    after = evaluate(run, registry, device="cpu")
+    (changed,) = np.flatnonzero(after.scores != before.scores)
+    assert after.samples[changed].id == "test/bright/000.png"
+    assert after.outcomes.misses.count == before.outcomes.misses.count - 1
+
+
+def test_a_damaged_store_is_made_again(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT, method="grey_maps")
+    before = evaluate(run, registry, device="cpu")
+    path = run.folder / EVALUATION / "predictions.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-4])
+    after = evaluate(run, registry, device="cpu")
+    assert after.scores.tolist() == before.scores.tolist()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("method", [LOO, "grey_maps"])
+def test_an_evaluation_writes_the_same_bytes_each_time(method: str, tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT, method=method)
+    contents = []
+    for _ in range(2):
+        evaluate(run, registry, device="cpu")
+        contents.append([path.read_bytes() for path in sorted((run.folder / EVALUATION).iterdir())])
+        (run.folder / EVALUATION / "evaluation.json").unlink()  # so that it is scored again
+    assert contents[0] == contents[1]
+
+
+def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    bad = tmp_path / "parts" / "test" / "good" / "002.png"
+    bad.write_bytes(b"")
+    with pytest.raises(FrameError, match=r"002\.png"):
+        evaluate(run, registry, device="cpu")
+    found = evaluate(run, registry, skip_bad=True, device="cpu")
+    assert found.unreadable == [str(bad)]
+    assert len(found.scores) == 9
+    assert found.outcomes.false_alarms.total == 5
+
+
+def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, [], [])
+    with pytest.raises(DatasetError, match="has no test images of known truth"):
+        evaluate(run, registry, device="cpu")
+
+
+def test_a_run_that_cannot_be_written_is_judged_all_the_same(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    stored = evaluate(run, registry, device="cpu")
+    assert stored.not_stored is None
+    shutil.rmtree(run.folder / EVALUATION)
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
+    found = evaluate(run, registry, device="cpu")
+    assert found.not_stored == f"cannot write {run.folder / EVALUATION}: the disk is read-only"
+    assert found.as_json() == stored.as_json()
+    assert not (run.folder / EVALUATION).exists()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_without_the_method_there_is_no_judging(stored: bool, tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    if stored:
+        evaluate(run, registry, device="cpu")
+    with pytest.raises(PluginError, match="there is no method named 'grey_without_one'"):
+        evaluate(run, load_registry(), device="cpu")
+
+
+def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    before = evaluate(run, registry, device="cpu")
+    assert (before.seen, before.flattery) == ([], None)
+    good = tmp_path / "parts" / "test" / "good"
+    changed = recalibrate(run, registry, [str(good)], keep=True, device="cpu").run
+    found = evaluate(changed, registry, device="cpu")
+    assert sorted(found.seen) == sorted(str(path) for path in good.iterdir())
+    assert found.as_json()["seen"] == found.seen
+    told = "among those that the run learned from or was calibrated with, and"
+    assert found.flattery == f"6 test images are {told} flatter it"
+    assert replace(found, seen=found.seen[:1]).flattery == f"1 test image is {told} flatters it"

@@ -1,0 +1,156 @@
+"""Judging a run on clips: events, clips and frames; what is stored, what is worth seeing, what is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from adkit.data.images import read_image
+from adkit.data.inputs import VideoInput
+from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.evaluation.pictures import worth_seeing
+from adkit.evaluation.reconstructions import reconstructed
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.watching.watch import Settings, Watch
+from adkit.workflows.score import open_model
+from tests.press import PRESS, fit_films, write_films
+
+FRAMES = sum(len(frames) for frames, _ in PRESS.values())
+
+
+@pytest.fixture(scope="module")
+def judged(press_run: Run, film_methods: Registry) -> Evaluation:
+    return evaluate(press_run, film_methods, device="cpu")
+
+
+def test_frames_are_pooled_as_they_are(judged: Evaluation) -> None:
+    assert len(judged.samples) == FRAMES
+    frame_auroc = judged.metrics["frame_auroc"]
+    assert frame_auroc.value == pytest.approx(roc_auc_score(judged.anomalous, judged.scores))
+    assert {"test/stopped", "test/jerking", "test/hardly", "macro"} <= set(frame_auroc.details)
+    interval = judged.intervals["frame_auroc"]
+    assert frame_auroc.value is not None
+    assert interval.low < frame_auroc.value < interval.high
+
+
+def test_metrics_of_images_are_told_to_be_for_images(judged: Evaluation) -> None:
+    assert "frame_auroc" in judged.apt
+    assert "image_auroc" not in judged.apt
+    assert "frame_auroc" in str(judged.metrics["image_auroc"].why_undefined)
+    assert judged.metrics["pixel_auroc"].why_undefined == "no anomalous sample of the test split has a mask"
+
+
+def test_kinds_are_counted_in_frames_clips_and_events(judged: Evaluation) -> None:
+    rows = {row.kind: row for row in judged.kinds}
+    assert [row.kind for row in judged.kinds] == ["good", "jerk", "stop"]
+    assert (rows["good"].clips, rows["good"].events) == (5, None)
+    assert (rows["jerk"].count, rows["jerk"].clips, rows["jerk"].events) == (17, 2, 3)
+    assert (rows["stop"].events, rows["stop"].events_caught) == (1, 1)
+
+
+def test_the_verdict_counts_normal_clips_and_events(judged: Evaluation) -> None:
+    found, clips = judged.outcomes, judged.clips
+    assert clips is not None
+    assert (found.false_alarms.total, found.misses.total) == (2, 4)
+    recall = judged.metrics["event_recall"].value
+    assert recall == pytest.approx(1 - found.misses.count / 4)
+    assert [row.clip for row in clips.rows] == [f"test/{name}" for name in sorted(PRESS)]
+    document = json.loads(json.dumps(judged.as_json(), allow_nan=False))
+    assert document["outcomes"]["misses"]["total"] == 4
+    assert [row["clip"] for row in document["clips"]["clips"]] == [f"test/{name}" for name in sorted(PRESS)]
+    assert document["metrics"]["frame_auroc"]["interval"]["low"] == judged.intervals["frame_auroc"].low
+
+
+def test_a_frame_stands_for_each_mistake_and_for_each_end_of_a_kind(judged: Evaluation) -> None:
+    clips = judged.clips
+    assert clips is not None
+    assert len(judged.mistakes()) == len(clips.missed) + len(clips.false)
+    for position in judged.mistakes():
+        (span,) = [part for part in [*clips.missed, *clips.false] if part.peak == position]
+        assert judged.scores[position] == judged.scores[span.frames.start : span.frames.stop].max()
+    seen = worth_seeing(judged)
+    assert set(judged.mistakes()) <= set(seen)
+    assert {judged.evidence.kinds[position] for position in seen} == {"good", "jerk", "stop"}
+    assert len(seen) <= 6 + len(judged.mistakes())
+
+
+def test_answers_are_used_again(judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", refuse)
+    again = evaluate(judged.run, film_methods, device="cpu")
+    assert again.as_json() == judged.as_json()
+
+
+def test_where_every_clip_has_an_event_a_normal_frame_is_shown_all_the_same(
+    tmp_path: Path, film_methods: Registry
+) -> None:
+    films = write_films(tmp_path / "films", {"a": ("....ss..", 14), "b": ("..ss....", 14)}, train=(8,) * 6)
+    found = evaluate(fit_films(film_methods, films, tmp_path / "runs", "grey"), film_methods, device="cpu")
+    assert found.outcomes.false_alarms.total == 0
+    assert "good" in {found.evidence.kinds[position] for position in found.telling()}
+
+
+def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Path, film_methods: Registry) -> None:
+    films = write_films(tmp_path / "films", {"long": ("." * 60 + "s" * 10 + "." * 30, 14)}, train=(300,))
+    run = fit_films(film_methods, films, tmp_path / "runs", "grey_maps")
+    assert run.record.segment_s is not None
+    found = evaluate(run, film_methods, device="cpu")
+    assert found.clips is not None
+    assert found.clips.unit.endswith("s piece")
+    assert 3 <= found.outcomes.false_alarms.total <= 6
+    # One clip cannot tell how much another would differ.
+    assert "frame_auroc" not in found.intervals
+
+
+def seen_means(run: Run, registry: Registry, judged: Evaluation, positions: list[int]) -> Iterator[float]:
+    samples = [judged.samples[position] for position in positions]
+    for image in reconstructed(run, registry, samples, footage=judged.samples, device="cpu"):
+        assert image is not None
+        yield float(image.mean())
+
+
+def test_reconstructions_know_what_the_clip_showed_before(
+    judged: Evaluation, press_run: Run, film_methods: Registry
+) -> None:
+    # In any order, from two clips: each is the mean brightness of its clip so far.
+    calm, jerking = (judged.evidence.clips.index(f"test/{name}") for name in ("calm", "jerking"))
+    positions = [jerking + 20, calm + 3, jerking + 2]
+    for position, first, mean in zip(
+        positions, [jerking, calm, jerking], seen_means(press_run, film_methods, judged, positions), strict=True
+    ):
+        shown = [read_image(sample.frame).mean() for sample in judged.samples[first : position + 1]]
+        assert mean == pytest.approx(np.mean(shown), abs=3)
+
+
+def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_out(
+    judged: Evaluation, press_run: Run, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = judged.samples[2], judged.samples[25]
+    assert [*reconstructed(press_run, film_methods, [near], device="cpu")] == [None]
+    monkeypatch.setattr("adkit.evaluation.reconstructions.MOST_FRAMES", 10)
+    first, second = reconstructed(press_run, film_methods, [far, near], footage=judged.samples, device="cpu")
+    assert first is None
+    assert second is not None
+
+
+def test_events_found_are_those_that_watching_the_clip_reports(
+    judged: Evaluation, press_run: Run, film_methods: Registry
+) -> None:
+    judge = open_model(press_run, film_methods, device="cpu")
+    for first in [judged.evidence.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
+        path = judged.samples[first].frame.path
+        watch = Watch(judge, VideoInput(str(path), video=path), Settings())
+        results = list(watch)
+        last = first + len(results)
+        assert [result.score for result in results] == pytest.approx(judged.scores[first:last].tolist())
+        found = [span for span in judged.evidence.spans(judged.evidence.alarms) if first <= span.start < last]
+        expected = [(span.start - first, span.stop - 1 - first) for span in found]
+        assert [(event.start_frame, event.end_frame) for event in watch.events] == expected

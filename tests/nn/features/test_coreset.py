@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from adkit.interfaces import Advance, Progress
+from adkit.nn.features import coreset
+from adkit.nn.features.coreset import greedy_coreset
+
+
+def plain_loop(patches: Tensor, count: int, start: int = 0) -> list[int]:
+    """One pass over all patches per chosen one, in float64; ties go to the lowest index."""
+    rows = patches.to(torch.float64).numpy()
+    chosen = [start]
+    distances = np.square(rows - rows[start]).sum(axis=1)
+    while len(chosen) < count and distances.max() > 0:
+        chosen.append(int(distances.argmax()))
+        distances = np.minimum(distances, np.square(rows - rows[chosen[-1]]).sum(axis=1))
+    return chosen
+
+
+def random_patches(count: int, length: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, length, generator=torch.Generator().manual_seed(seed))
+
+
+def clustered_patches(count: int, *, offset: float, spread: float, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    centres = offset * (1 + torch.randn(6, 8, generator=generator))
+    return centres[torch.arange(count) % 6] + spread * torch.randn(count, 8, generator=generator)
+
+
+@st.composite
+def quantised_patches(draw: st.DrawFn) -> Tensor:
+    """Multiples of a power of two, few values or many: distances are exact in float64, ties are real."""
+    count, length = draw(st.integers(1, 60)), draw(st.integers(1, 6))
+    values = draw(st.sampled_from([1, 2, 5, 1000]))
+    offset = draw(st.sampled_from([0, 1 << 10, 1 << 16]))
+    step = draw(st.sampled_from([1.0, 1 / 16, 64.0]))
+    seed = draw(st.integers(0, 2**20))
+    numbers = np.random.default_rng(seed).integers(0, values + 1, (count, length)) + offset
+    return torch.from_numpy(numbers.astype(np.float32) * np.float32(step))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(patches=quantised_patches(), data=st.data())
+def test_equals_the_plain_loop(patches: Tensor, data: st.DataObject) -> None:
+    total = len(patches)
+    count = data.draw(st.integers(1, total))
+    start = data.draw(st.integers(0, total - 1))
+    block = data.draw(st.sampled_from([1, 2, 7, total, 4096]))
+    assert greedy_coreset(patches, count, start=start, block=block).tolist() == plain_loop(patches, count, start)
+
+
+@pytest.mark.parametrize("block", [16, 300, 3000, 4096])
+def test_equals_the_plain_loop_on_random_data(block: int) -> None:
+    patches = random_patches(3000, 24)
+    assert greedy_coreset(patches, 150, start=7, block=block).tolist() == plain_loop(patches, 150, start=7)
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(10.0, 0.1), (100.0, 0.01), (1000.0, 0.05), (0.001, 0.0001)])
+@pytest.mark.parametrize("block", [64, 4096])
+def test_equals_the_plain_loop_on_tight_clusters_far_from_the_origin(offset: float, spread: float, block: int) -> None:
+    patches = clustered_patches(1200, offset=offset, spread=spread)
+    assert greedy_coreset(patches, 120, block=block).tolist() == plain_loop(patches, 120)
+
+
+@pytest.mark.parametrize("block", [32, 512, 4096])
+def test_equals_the_plain_loop_on_a_grid_full_of_ties(block: int) -> None:
+    side = torch.arange(10, dtype=torch.float32)
+    patches = torch.cartesian_prod(side, side, side)
+    assert greedy_coreset(patches, 60, block=block).tolist() == plain_loop(patches, 60)
+
+
+@pytest.mark.parametrize("block", [50, 4096])
+def test_equals_the_plain_loop_on_a_flat_background(block: int) -> None:
+    background = random_patches(3, 12, seed=1)[torch.arange(1800) % 3]
+    patches = torch.cat([background, random_patches(200, 12, seed=2)])[
+        torch.randperm(2000, generator=torch.Generator().manual_seed(3))
+    ]
+    # More than the 203 different rows are asked for.
+    chosen = greedy_coreset(patches, 400, block=block).tolist()
+    assert chosen == plain_loop(patches, 400)
+    assert len(chosen) == 203
+
+
+def test_equals_the_plain_loop_with_features_that_are_never_negative() -> None:
+    patches = torch.cat([random_patches(1500, 32).relu(), torch.zeros(500, 32)])
+    assert greedy_coreset(patches, 200, start=1999, block=128).tolist() == plain_loop(patches, 200, start=1999)
+
+
+def test_more_chosen_than_a_pass_takes_centres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coreset, "BLOCK", 16)
+    monkeypatch.setattr(coreset, "_ROWS", 100)
+    patches = random_patches(750, 4)
+    assert greedy_coreset(patches, 700, block=750).tolist() == plain_loop(patches, 700)
+
+
+def test_the_choice_does_not_depend_on_the_count() -> None:
+    patches = random_patches(500, 8)
+    assert greedy_coreset(patches, 30).tolist() == greedy_coreset(patches, 90).tolist()[:30]
+
+
+def test_all_patches_can_be_chosen() -> None:
+    patches = random_patches(200, 3)
+    assert sorted(greedy_coreset(patches, 200, block=20).tolist()) == list(range(200))
+
+
+def test_one_patch() -> None:
+    chosen = greedy_coreset(torch.ones(1, 5), 1)
+    assert chosen.tolist() == [0]
+    assert chosen.dtype == torch.int64
+
+
+@pytest.mark.parametrize(("count", "start"), [(0, 0), (6, 0), (1, 5), (1, -1)])
+def test_count_and_start_must_fit(count: int, start: int) -> None:
+    with pytest.raises(ValueError, match=f"count={count} and start={start} do not fit 5 patches"):
+        greedy_coreset(torch.ones(5, 2), count, start=start)
+
+
+def test_patches_stay_as_they_are() -> None:
+    patches = clustered_patches(300, offset=100.0, spread=0.01)
+    before = patches.clone()
+    greedy_coreset(patches, 50)
+    assert torch.equal(patches, before)
+
+
+class Recorder(Progress):
+    """Remembers the steps that were reported."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.steps: list[int] = []
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Advance]:
+        self.total = total
+        yield self.steps.append
+
+
+def test_progress_reaches_its_total_in_few_steps() -> None:
+    recorder = Recorder()
+    greedy_coreset(random_patches(2000, 8), 100, progress=recorder)
+    assert recorder.total == sum(recorder.steps) == 100
+    assert 1 < len(recorder.steps) < 50
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many patches were compared with a bank, each time."""
+    counts: list[int] = []
+    squared = coreset.NearestNeighbour.squared
+
+    def counting(self: coreset.NearestNeighbour, queries: Tensor) -> Tensor:
+        counts.append(len(queries))
+        return squared(self, queries)
+
+    monkeypatch.setattr(coreset.NearestNeighbour, "squared", counting)
+    return counts
+
+
+@pytest.mark.parametrize("block", [2048, 4096])
+def test_passes_over_all_patches_are_far_fewer_than_chosen_patches(compared: list[int], block: int) -> None:
+    patches = random_patches(20_000, 16)
+    chosen = greedy_coreset(patches, 400, block=block)
+    passes = sum(compared) / len(patches)
+    assert passes == int(passes), "a pass leaves no patch out"
+    assert passes < 40, "the plain loop would make 400"
+    assert chosen.tolist() == plain_loop(patches, 400)
+
+
+@pytest.mark.parametrize("count", [2, 500])
+@pytest.mark.parametrize("value", [0.0, 0.3, 1e6])
+def test_identical_rows_end_the_selection_at_once(compared: list[int], value: float, count: int) -> None:
+    chosen = greedy_coreset(torch.full((50_000, 16), value), count, start=123)
+    assert chosen.tolist() == [123]
+    assert sum(compared) <= 2 * 50_000
+
+
+def test_few_different_rows_end_the_selection(compared: list[int]) -> None:
+    different = random_patches(10, 16)
+    patches = different[torch.randint(10, (50_000,), generator=torch.Generator().manual_seed(0))]
+    chosen = greedy_coreset(patches, 100)
+    assert sum(compared) <= 12 * 50_000
+    assert chosen.tolist() == plain_loop(patches, 100)
+    assert len(chosen) == 10
+
+
+def test_many_ties_take_few_passes(compared: list[int]) -> None:
+    patches = torch.randint(2, (2000, 12), generator=torch.Generator().manual_seed(0)).float()
+    chosen = greedy_coreset(patches, 20)
+    assert sum(compared) <= 20 * 2000
+    assert chosen.tolist() == plain_loop(patches, 20)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor
+
+from adkit.nn.features import neighbours
+from adkit.nn.features.neighbours import NearestNeighbour, append_distances
+from adkit.nn.features.onnx_session import OnnxSession
+
+
+def random_rows(count: int, length: int, seed: int) -> Tensor:
+    return torch.randn(count, length, generator=torch.Generator().manual_seed(seed))
+
+
+def brute_force(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances (Q,) and indices (Q,) of the nearest rows, in float64."""
+    every = torch.cdist(queries.double(), bank.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return every.amin(dim=1), every.argmin(dim=1)
+
+
+@pytest.mark.parametrize(("rows", "length", "queries"), [(1, 1, 1), (1, 5, 40), (700, 32, 300), (33, 3, 1)])
+def test_equals_brute_force(rows: int, length: int, queries: int) -> None:
+    bank, asked = random_rows(rows, length, 0), random_rows(queries, length, 1)
+    expected, expected_index = brute_force(asked, bank)
+    squared, index = NearestNeighbour(bank).nearest(asked)
+    torch.testing.assert_close(NearestNeighbour(bank).distances(asked).double(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(squared.double(), expected.square(), rtol=1e-4, atol=1e-4)
+    assert torch.equal(index, expected_index)
+
+
+def test_queries_of_several_blocks() -> None:
+    asked = random_rows(2 * neighbours._ROWS + 5, 4, 1)
+    bank = random_rows(50, 4, 0)
+    distances = NearestNeighbour(bank).distances(asked)
+    assert distances.shape == (len(asked),)
+    torch.testing.assert_close(distances.double(), brute_force(asked, bank)[0], rtol=1e-4, atol=1e-4)
+    squared, index = NearestNeighbour(bank).nearest(asked)
+    assert torch.equal(index, brute_force(asked, bank)[1])
+    assert torch.equal(squared, NearestNeighbour(bank).squared(asked))
+
+
+def test_queries_are_weighted_and_the_bank_is_not() -> None:
+    weights = torch.tensor([2.0, 0.5, 0.0])
+    bank = random_rows(20, 3, 0)
+    asked = random_rows(30, 3, 1)
+    distances = NearestNeighbour(bank, weights).distances(asked)
+    torch.testing.assert_close(distances.double(), brute_force(asked * weights, bank)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_of_equal_rows_the_first_counts() -> None:
+    bank = torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]])
+    squared, index = NearestNeighbour(bank).nearest(torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
+    assert index.tolist() == [1, 1, 1]
+    assert squared.tolist() == [1, 0, 1]
+
+
+def test_a_row_of_the_bank_is_at_distance_zero() -> None:
+    bank = 10 * random_rows(64, 16, 0)
+    squared, index = NearestNeighbour(bank).nearest(bank)
+    assert index.tolist() == list(range(64))
+    assert float(squared.min()) >= 0, "never negative by rounding: the root must exist"
+    # |q|² is about 1600: what float32 loses of it remains.
+    assert float(squared.max()) < 0.01
+    assert bool(torch.isfinite(NearestNeighbour(bank).distances(bank)).all())
+
+
+def test_the_torch_path_gives_the_same() -> None:
+    """Other devices have no onnxruntime; the formula is tried on the CPU's tensors here."""
+    bank, asked, weights = random_rows(100, 8, 0), random_rows(50, 8, 1), torch.rand(8)
+    nearest = NearestNeighbour(bank, weights)
+
+    class Elsewhere(Tensor):
+        @property
+        def device(self) -> torch.device:  # type: ignore[override]
+            return torch.device("meta")
+
+    squared, index = nearest._block(asked.as_subclass(Elsewhere), indices=True)
+    expected, expected_index = nearest.nearest(asked)
+    torch.testing.assert_close(squared.as_subclass(Tensor), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(index.as_subclass(Tensor), expected_index)
+
+
+def test_append_distances_equals_features_and_distances() -> None:
+    doubled = helper.make_node("Mul", ["frames", "two"], ["features"])
+    graph = helper.make_graph(
+        [doubled],
+        "features",
+        [helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["b", "h", "w", "d"])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["b", "h", "w", "d"])],
+        [helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    frames = random_rows(2 * 3 * 5, 7, 0).reshape(2, 3, 5, 7)
+    nearest = NearestNeighbour(random_rows(40, 7, 1), torch.rand(7))
+    (features,) = OnnxSession(model)(frames=frames)
+    extended = append_distances(model)
+    (distances,) = OnnxSession(extended)(frames=frames, columns=nearest.columns, weights=nearest.weights)
+    onnx.checker.check_model(onnx.load_from_string(extended))
+    assert torch.equal(features, 2 * frames)
+    assert distances.shape == (2, 3, 5)
+    torch.testing.assert_close(distances.flatten(), nearest.distances(features.flatten(0, 2)), rtol=1e-4, atol=1e-4)

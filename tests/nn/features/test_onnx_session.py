@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from adkit.nn.features import onnx_session
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
+
+SIZE = (8, 12)
+FACTS: dict[str, Any] = {"lengths": [4], "note": "héllo"}
+
+
+class Doubling(nn.Module):
+    """A network of one layer whose result is easy to foretell."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return 2 * frames + 1
+
+
+class Calls:
+    """Gives the network and the facts, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def network(self) -> nn.Module:
+        self.count += 1
+        return Doubling().eval()
+
+    def model(self, key: str = "doubling") -> bytes | None:
+        return exported_model(key, self.network, SIZE, lambda: FACTS)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ADKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "onnx" / "doubling.onnx"
+
+
+def assert_doubles(model: bytes | None) -> None:
+    assert model is not None
+    frames = torch.rand(5, 3, *SIZE)
+    (found,) = OnnxSession(model)(frames=frames)
+    torch.testing.assert_close(found, 2 * frames + 1)
+
+
+def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    calls = Calls()
+    model = calls.model()
+    assert_doubles(model)
+    assert model == cache.read_bytes()
+    assert facts_of(cache.read_bytes()) == FACTS
+    asked = calls.count
+    assert calls.model() == model
+    assert calls.count == asked, "the cached one is taken"
+    assert [path.name for path in cache.parent.iterdir()] == ["doubling.onnx"]
+    assert capfd.readouterr().out == "", "the exporter's chatter must not reach a command's output"
+
+
+def test_inputs_need_not_be_contiguous() -> None:
+    model = Calls()
+    session = OnnxSession(onnx_session._export(model.network(), torch.rand(2, 3, *SIZE), lambda: FACTS))
+    frames = torch.rand(12, 8, 3, 2).permute(3, 2, 1, 0)
+    torch.testing.assert_close(session(frames=frames)[0], 2 * frames + 1)
+
+
+@pytest.mark.parametrize("content", ["empty", "text", "cut", "without facts"])
+def test_a_damaged_cached_file_is_exported_again(
+    cache: Path, caplog: pytest.LogCaptureFixture, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = onnx_session._export(Doubling().eval(), torch.rand(2, 3, *SIZE), lambda: FACTS)
+    monkeypatch.setattr(onnx_session, "_export", lambda *_: good)
+    bare = good.replace(b"adkit", b"other")
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes({"empty": b"", "text": b"hello", "cut": good[:40], "without facts": bare}[content])
+    with caplog.at_level(logging.WARNING):
+        model = Calls().model()
+    assert_doubles(model)
+    assert cache.read_bytes() == good
+    assert "cannot be used" in caplog.text
+    assert str(cache) in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file stands here")
+    monkeypatch.setenv("ADKIT_CACHE", str(blocked))
+    with caplog.at_level(logging.WARNING):
+        assert_doubles(Calls().model())
+    assert "will be exported again next time" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_without_permission_costs_only_time(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.parent.chmod(0o500)
+    try:
+        with caplog.at_level(logging.WARNING):
+            assert_doubles(Calls().model())
+    finally:
+        cache.parent.chmod(0o700)
+    assert "no permission to write" in caplog.text
+
+
+def test_results_that_differ_from_torch_are_not_used(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Fickle(Calls):
+        def network(self) -> nn.Module:
+            self.count += 1
+            # What is exported first is not what torch computes when both are compared.
+            return Doubling() if self.count == 1 else nn.Sequential(Doubling(), nn.Softplus())
+
+    with caplog.at_level(logging.WARNING):
+        assert Fickle().model() is None
+    assert "results differ from torch's" in caplog.text
+    assert not cache.exists()
+
+
+def test_results_that_are_not_finite_are_not_used(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(nn.Module):
+        def forward(self, frames: Tensor) -> Tensor:
+            return (frames - 2).log()
+
+    with caplog.at_level(logging.WARNING):
+        assert exported_model("doubling", lambda: Broken().eval(), SIZE, lambda: FACTS) is None
+    assert not cache.exists()

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from adkit.errors import BackboneError, OptionError
+from adkit.interfaces import Batches, Progress, Silent
+from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation, normalised_out_of_sample, smooth
+from adkit.nn.options import PatchMapOptions
+from adkit.options import parse_options
+from adkit.testing.conformance import FrameBatches
+from adkit.types import Batch
+
+
+class Brightness(PatchMapMethod[PatchMapOptions]):
+    """How bright each cell of 8 px is; left out, one more; no network is asked for anything."""
+
+    Options = PatchMapOptions
+    offset = torch.zeros(())
+
+    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+        self.offset = torch.tensor(0.25)
+        self._facts |= {"images": len(batches)}
+        if len({clip for batch in batches for clip in batch.clips}) < 2:
+            return None
+        return (
+            (clip, self.distances(frame) + 1)
+            for batch in batches
+            for clip, frame in zip(batch.clips, torch.split(batch.frames[:, -1], 1), strict=True)
+        )
+
+    def distances(self, frames: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(frames, 8).mean(dim=1) + self.offset
+
+    def learned(self) -> dict[str, Tensor]:
+        return {"offset": self.offset}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.offset = state["offset"]
+
+
+class OneClip(FrameBatches):
+    def batch(self, rows: range) -> Batch:
+        batch = super().batch(rows)
+        return Batch(batch.frames, batch.ids, ("clip",) * len(batch))
+
+
+def made(**options: object) -> Brightness:
+    return Brightness(parse_options(PatchMapOptions, {"size": 64} | options, "brightness"))
+
+
+def aligned_frames(count: int) -> Tensor:
+    """The same places are bright in every frame."""
+    pattern = torch.linspace(0, 1, 64).repeat(64, 1)
+    noise = torch.rand(count, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    return (pattern + 0.1 * noise) / 1.1
+
+
+def calibration_of(method: Brightness) -> Tensor:
+    calibration = method.calibration()
+    assert calibration is not None
+    assert calibration.maps is not None
+    return calibration.maps
+
+
+def maps_of(method: Brightness, frames: Tensor) -> Tensor:
+    maps = method.predict(next(iter(FrameBatches(frames, batch_size=len(frames))))).maps
+    assert maps is not None
+    return maps
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 6.0])
+def test_maps_and_calibration_are_smoothed_distances(smoothing: float) -> None:
+    frames = aligned_frames(4)
+    method = made(smoothing=smoothing, position_normalisation="off")
+    method.fit(FrameBatches(frames), Silent())
+    expected = smooth(method.distances(frames[:, -1]), smoothing / 8)
+    torch.testing.assert_close(maps_of(method, frames), expected)
+    torch.testing.assert_close(calibration_of(method), expected + 1)
+    assert method.facts()["images"] == 4
+    assert method.facts()["position_normalised"] is False
+
+
+def test_where_position_matters_maps_and_calibration_are_normalised() -> None:
+    frames = aligned_frames(LEAST_MAPS)
+    plain, method = made(position_normalisation="off"), made()
+    plain.fit(FrameBatches(frames), Silent())
+    method.fit(FrameBatches(frames), Silent())
+    assert method.facts()["position_normalised"] is True
+    assert float(method.facts()["explained_by_position"]) > 0.9
+    left_out = calibration_of(plain)
+    torch.testing.assert_close(calibration_of(method), normalised_out_of_sample(left_out, torch.arange(LEAST_MAPS)))
+    torch.testing.assert_close(maps_of(method, frames), PositionNormalisation.learn(left_out)(maps_of(plain, frames)))
+
+
+def test_a_restored_method_gives_the_same_maps() -> None:
+    frames = aligned_frames(LEAST_MAPS)
+    method, restored = made(), made()
+    method.fit(FrameBatches(frames), Silent())
+    restored.load_state(method.state())
+    assert torch.equal(maps_of(restored, frames), maps_of(method, frames))
+    assert restored.calibration() is None
+
+
+def test_other_weights_of_the_backbone_are_refused() -> None:
+    method = made()
+    method.fit(FrameBatches(aligned_frames(2)), Silent())
+    state = method.state()
+    state["backbone_fingerprint"] = state["backbone_fingerprint"] + 1
+    with pytest.raises(BackboneError, match="changed since fitting"):
+        made().load_state(state)
+
+
+def test_one_clip_gives_no_calibration() -> None:
+    frames = aligned_frames(LEAST_MAPS)
+    method = made()
+    method.fit(OneClip(frames), Silent())
+    assert method.calibration() is None
+    torch.testing.assert_close(maps_of(method, frames), smooth(method.distances(frames[:, -1]), 4 / 8))
+    with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 1"):
+        made(position_normalisation="on").fit(OneClip(frames), Silent())

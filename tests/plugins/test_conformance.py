@@ -1,0 +1,87 @@
+"""Every installed plugin, built-in or not, passes the checks that adkit offers to plugin authors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adkit.data.datasets import open_datasets
+from adkit.options import options_of
+from adkit.registry import load_registry
+from adkit.testing import conformance
+from tests.videos import write_greys
+
+REGISTRY = load_registry()
+
+
+def test_every_plugin_loads() -> None:
+    assert REGISTRY.broken == []
+
+
+def quick(name: str) -> dict[str, str]:
+    """Options of the method that make its fit short."""
+    known = options_of(REGISTRY.methods.get(name).load()).model_fields
+    return {
+        key: value
+        for key, value in {"size": "64", "epochs": "1", "batch_size": "16", "width": "8"}.items()
+        if key in known
+    }
+
+
+@pytest.mark.parametrize("name", REGISTRY.methods.names())
+def test_method(name: str) -> None:
+    conformance.check_method(REGISTRY.methods.get(name).load(), quick(name))
+
+
+@pytest.mark.parametrize("name", REGISTRY.methods.names())
+def test_a_method_learns_nothing_from_the_test_split(name: str, tmp_path: Path) -> None:
+    conformance.check_no_leak(name, REGISTRY, tmp_path, quick(name))
+
+
+@pytest.mark.parametrize("name", REGISTRY.scorers.names())
+def test_scorer(name: str) -> None:
+    conformance.check_scorer(REGISTRY.scorers.get(name).load())
+
+
+@pytest.mark.parametrize("name", REGISTRY.metrics.names())
+def test_metric(name: str) -> None:
+    conformance.check_metric(REGISTRY.metrics.get(name).load())
+
+
+def test_mvtec(parts_root: Path) -> None:
+    (dataset,) = open_datasets("mvtec:washer", parts_root, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_folder(parts_root: Path) -> None:
+    (dataset,) = open_datasets(f"folder:{parts_root / 'mvtec' / 'washer'}", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_demo() -> None:
+    (dataset,) = open_datasets("demo:washer", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_demo_conveyor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 1, "each kind": 0})
+    (dataset,) = open_datasets("demo:conveyor", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_clips(tmp_path: Path) -> None:
+    for name in ("train/a.mp4", "train/b.mp4", "test/normal/c.mp4", "test/stop/d.mp4"):
+        write_greys(tmp_path / name, range(50, 120, 10))
+    (dataset,) = open_datasets(f"clips:{tmp_path}", None, REGISTRY)
+    conformance.check_dataset(dataset)
+
+
+def test_ipad(tmp_path: Path) -> None:
+    for clip in ("training/frames/01", "testing/frames/01"):
+        (tmp_path / "R01" / clip).mkdir(parents=True)
+        for number in range(12):
+            (tmp_path / "R01" / clip / f"{number}.jpg").write_bytes(b"never decoded")
+    (dataset,) = open_datasets("ipad:R01", tmp_path, REGISTRY)
+    conformance.check_dataset(dataset)

@@ -1,0 +1,100 @@
+"""Resamples of a test split: whole clips, and metrics in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit.stats import bootstrap as resampling
+from adkit.stats.bootstrap import clip_weights, resampled
+from adkit.stats.significance import bootstrap_weights
+
+CLIPS = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=7)
+
+
+def evidence_of(clips: Sequence[Sequence[bool]], scores: Sequence[float] | None = None) -> LabelledResults:
+    """Clips of these truths, frame by frame."""
+    truth = np.array([one for clip in clips for one in clip], bool)
+    return LabelledResults(
+        scores=np.arange(len(truth), dtype=np.float64) if scores is None else np.array(scores),
+        anomalous=truth,
+        kinds=("any",) * len(truth),
+        threshold=0.5,
+        pixel_threshold=None,
+        maps=None,
+        has_masks=False,
+        pixels=lambda: iter(()),
+        clips=tuple(f"clip {number}" for number, clip in enumerate(clips) for _ in clip),
+        times_s=np.zeros(len(truth)),
+        alarms=np.zeros(len(truth), bool),
+    )
+
+
+class Mean(Metric):
+    """The mean score; its resamples lie a tenth too high."""
+
+    calls = 0
+
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
+        return MetricValue(float(evidence.scores.mean()))
+
+    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        Mean.calls += 1
+        return np.asarray(weights @ evidence.scores / weights.sum(axis=1) + 0.1)
+
+
+class Shy(Metric):
+    """Cannot be resampled."""
+
+    def __call__(self, evidence: LabelledResults) -> MetricValue:
+        return MetricValue(1.0)
+
+
+@given(CLIPS, st.integers(0, 3))
+def test_clips_are_drawn_whole_and_each_sort_as_often_as_there_are_clips_of_it(
+    clips: list[list[bool]], seed: int
+) -> None:
+    evidence = evidence_of(clips)
+    (weights,) = clip_weights(evidence, 20, seed)
+    assert weights.shape == (21, len(evidence.clips))
+    assert (weights[0] == 1).all()
+    firsts = [evidence.clips.index(name) for name in dict.fromkeys(evidence.clips)]
+    of_clips = weights[:, firsts]
+    for name, drawn in zip(dict.fromkeys(evidence.clips), of_clips.T, strict=True):
+        members = np.array(evidence.clips) == name
+        assert (weights[:, members] == drawn[:, None]).all()
+    with_anomaly = np.array([any(clip) for clip in clips])
+    for sort in (with_anomaly, ~with_anomaly):
+        assert (of_clips[:, sort].sum(axis=1) == sort.sum()).all()
+
+
+def test_still_images_get_the_weights_of_the_bootstrap() -> None:
+    evidence = evidence_of([[False]] * 5 + [[True]] * 4)
+    (weights,) = clip_weights(evidence, 50, 3)
+    assert (weights[1:] == bootstrap_weights(evidence.anomalous, 50, 3)).all()
+
+
+def test_a_long_film_is_weighed_part_by_part_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of([[False] * 9, [True] * 3, [False, True], [False]])
+    mean = {"mean": (Mean(), float(evidence.scores.mean())), "shy": (Shy(), 1.0)}
+    Mean.calls = 0
+    whole = resampled(evidence, mean, resamples=40, seed=1)
+    assert Mean.calls == 1
+    monkeypatch.setattr(resampling, "MOST_WEIGHTS", 100)
+    parts = resampled(evidence, mean, resamples=40, seed=1)
+    assert Mean.calls == 1 + 7  # six rows of 15 frames at a time
+    assert whole.keys() == parts.keys() == {"mean"}
+    assert np.array_equal(whole["mean"], parts["mean"])
+    assert whole["mean"].shape == (40,)
+
+
+def test_resamples_are_shifted_to_agree_with_the_value() -> None:
+    evidence = evidence_of([[False] * 3] * 30)
+    found = resampled(evidence, {"mean": (Mean(), float(evidence.scores.mean()))}, resamples=500, seed=0)["mean"]
+    assert found.mean() == pytest.approx(evidence.scores.mean(), abs=1)

@@ -1,0 +1,159 @@
+"""Learning from a few images: which ones, and that all others set the threshold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adkit.data.fingerprints import content_hashes, data_hash
+from adkit.errors import DatasetError, OptionError, PromiseError
+from adkit.interfaces import Dataset
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.stats.calibration import ThresholdRule, threshold_from
+from adkit.workflows.fit import FitRequest, check_settings, fit, fit_joint
+from adkit.workflows.score import open_model
+from tests.greys import METHODS, Grey, Greys, paint, usual_levels, with_methods
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return with_methods(METHODS)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return paint(tmp_path_factory.mktemp("pictures"), usual_levels(120, 0))
+
+
+def request(
+    dataset: Dataset,
+    runs: Path,
+    few: int | None,
+    *,
+    method: str = "grey",
+    seed: int = 0,
+    rule: ThresholdRule | None = None,
+) -> FitRequest:
+    return FitRequest(method, dataset, runs, few=few, seed=seed, rule=rule or ThresholdRule(), device="cpu")
+
+
+def learned(run: Run) -> set[str]:
+    return set(run.seen().training)
+
+
+@pytest.mark.parametrize("method", ["grey", "grey_without_one", "grey_maps"])
+def test_so_few_are_learned_from_and_all_others_set_the_threshold(
+    method: str, registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    dataset = Greys(pictures)
+    run = fit(request(dataset, tmp_path, 4, method=method), registry)
+    record, seen, samples = run.record, run.seen(), dataset.samples("train")
+    assert (record.few, record.train_count, record.threshold.count) == (4, 4, 116)
+    assert record.calibration.source == "116 of 120 training images, held out from fitting"
+    assert not record.calibration.leave_one_out
+    assert (len(seen.training), len(seen.calibration)) == (4, 116)
+    assert {**seen.training, **seen.calibration} == content_hashes(samples)
+    assert record.data_hash == record.calibration.data_hash == data_hash(content_hashes(samples))
+    assert list(run.calibration().ids) == [sample.id for sample in samples if sample.id not in seen.training]
+    judge = open_model(run, registry, device="cpu")
+    scores = [one.score for one in judge.score([sample for sample in samples if sample.id in seen.calibration])]
+    assert judge.normal_scores == pytest.approx(scores)
+    assert record.threshold == threshold_from(judge.normal_scores, ThresholdRule())
+
+
+def test_all_is_learned_from_without_the_wish(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    record = fit(request(Greys(pictures), tmp_path, None, method="grey_without_one"), registry).record
+    assert (record.few, record.train_count) == (None, 120)
+
+
+def test_the_seed_draws_and_a_smaller_number_draws_from_a_larger_one(
+    registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    dataset = Greys(pictures)
+    first, again = (fit(request(dataset, tmp_path, 8, seed=3), registry) for _ in range(2))
+    assert first.record.files == again.record.files
+    assert first.record.threshold == again.record.threshold
+    other, fewer = (fit(request(dataset, tmp_path, few, seed=seed), registry) for few, seed in ((8, 4), (3, 3)))
+    assert len(learned(other)) == 8
+    assert learned(other) != learned(first)
+    assert learned(fewer) < learned(first)
+
+
+def test_every_image_is_drawn_by_some_seed(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    dataset = Greys(pictures[:6])
+    drawn = [learned(fit(request(dataset, tmp_path, 2, seed=seed), registry)) for seed in range(12)]
+    assert set.union(*drawn) == {sample.id for sample in dataset.samples("train")}
+
+
+def test_of_films_whole_clips_are_drawn(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    dataset = Greys(pictures, [f"clip {number % 12:02d}" for number in range(120)])
+    run = fit(request(dataset, tmp_path, 3), registry)
+    of_clip = {sample.id: sample.clip for sample in dataset.samples("train")}
+    assert len({of_clip[sample_id] for sample_id in learned(run)}) == 3
+    assert run.record.train_count == 30
+    assert (run.record.threshold.count, run.record.threshold.unit) == (9, "clip")
+
+
+@pytest.mark.parametrize("method", ["grey", "grey_without_one"])
+def test_an_image_must_be_left_to_set_the_threshold(
+    method: str, registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    fits = Grey.fits
+    for few in (10, 11):
+        expected = f"greys:all has 10 training images; learning from {few} needs at least {few + 1}"
+        with pytest.raises(DatasetError, match=expected) as caught:
+            fit(request(Greys(pictures[:10]), tmp_path / "runs", few, method=method), registry)
+        assert "fewer" in caught.value.hint
+    assert Grey.fits == fits
+    assert not (tmp_path / "runs").exists()
+    run = fit(request(Greys(pictures[:10]), tmp_path / "runs", 9, method=method), registry)
+    assert (run.record.train_count, run.record.threshold.count) == (9, 1)
+
+
+@pytest.mark.parametrize(("method", "few", "least"), [("grey", 1, 2), ("grey", 0, 2), ("grey_demanding", 49, 50)])
+def test_fewer_than_the_method_can_learn_from_are_refused(
+    method: str, few: int, least: int, registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    expected = rf"{method} was to learn from {few} images? only, and needs at least {least}"
+    with pytest.raises(OptionError, match=expected) as caught:
+        fit(request(Greys(pictures), tmp_path / "runs", few, method=method), registry)
+    assert caught.value.hint == f"ask for {least} or more"
+    with pytest.raises(OptionError, match=expected):
+        check_settings(method, {}, None, "cpu", registry, few=few)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_promise_that_the_others_cannot_support_is_refused_before_anything_is_fitted(
+    registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    fits, rule = Grey.fits, ThresholdRule("expected", 0.01)
+    with pytest.raises(PromiseError, match="needs at least 99 normal samples; there are 98") as caught:
+        fit(request(Greys(pictures), tmp_path / "runs", 22, rule=rule), registry)
+    assert Grey.fits == fits
+    assert not (tmp_path / "runs").exists()
+    supported = re.search("ask for ([0-9.]+)%$", caught.value.hint)
+    assert supported
+    lower = ThresholdRule("expected", float(supported[1]) / 100)
+    for few, enough in ((21, rule), (22, lower)):
+        assert fit(request(Greys(pictures), tmp_path, few, rule=enough), registry).record.threshold.rank == 1
+
+
+class Dark(Greys):
+    """Other pictures under the same names."""
+
+    spec = "greys:dark"
+
+
+def test_jointly_as_few_of_each_category(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+    dark = Dark(paint(tmp_path / "dark", np.random.default_rng(1).normal(40, 5, 30), seed=7))
+    asked = [request(dataset, tmp_path / "runs", 4, method="grey_without_one") for dataset in (Greys(pictures), dark)]
+    runs = fit_joint(asked, registry)
+    assert [(run.record.train_count, run.record.threshold.count) for run in runs] == [(4, 116), (4, 26)]
+    assert [run.record.learned_with for run in runs] == [{"greys:dark": 4}, {"greys:all": 4}]
+    assert runs[0].record.threshold.value - runs[1].record.threshold.value > 50
+    assert all(len(run.seen().training) == 8 for run in runs)
+    assert all(run.record.few == 4 for run in runs)

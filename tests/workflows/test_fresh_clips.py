@@ -1,0 +1,123 @@
+"""Further normal clips for runs whose threshold counts clips: cut as the run's own, each once, none seen before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adkit.data.spans import VideoSpans, parse_spans
+from adkit.errors import DatasetError, PromiseError
+from adkit.registry import Registry
+from adkit.runs.store import Run, open_run
+from adkit.stats.calibration import parse_rule
+from adkit.workflows.audit import audit
+from adkit.workflows.calibrate import recalibrate
+from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fresh_data import fresh_normals
+from tests.greys import paint
+from tests.watched import film, film_registry, fit_film
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return film_registry()
+
+
+@pytest.fixture(scope="module")
+def normal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "normal.mp4", 300)
+
+
+@pytest.fixture
+def run(registry: Registry, normal: Path, tmp_path: Path) -> Run:
+    run = fit_film(registry, normal, tmp_path / "runs")
+    assert run.record.segment_s == pytest.approx(1.0, abs=0.01)
+    return run
+
+
+def test_a_video_is_cut_into_pieces_like_the_runs(run: Run, tmp_path: Path) -> None:
+    fresh = fresh_normals([str(film(tmp_path / "later.mp4", 51))], set(), run.record)
+    assert (fresh.unit, fresh.count, len(fresh.samples)) == ("clip", 5, 51)
+
+
+def test_what_was_learned_from_is_left_out_piece_by_piece(run: Run, normal: Path) -> None:
+    seen = run.seen()
+    fresh = fresh_normals([str(normal)], {*seen.training.values(), *seen.calibration.values()}, run.record)
+    assert {sample.index for sample in fresh.samples} <= set(range(190, 300))
+    assert fresh.count == 9
+    assert fresh.notes()[0].startswith("left out 20 clips that the run has seen")
+
+
+def test_a_copied_video_counts_once(run: Run, tmp_path: Path) -> None:
+    later = film(tmp_path / "later.mp4", 51)
+    shutil.copy(later, tmp_path / "later too.mp4")
+    fresh = fresh_normals([str(tmp_path / "*.mp4")], set(), run.record)
+    assert (fresh.count, len(fresh.copies)) == (5, 5)
+
+
+def test_folders_of_frames_are_clips(run: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        paint(tmp_path / "frames" / name, [120.0] * 20, seed=ord(name))
+    fresh = fresh_normals([str(tmp_path / "frames")], set(), run.record)
+    assert (fresh.count, len(fresh.samples)) == (2, 40)
+
+
+def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path: Path) -> None:
+    later = film(tmp_path / "later.mp4", 201)
+    result = audit(run, registry, [str(later)], device="cpu")
+    assert len(result.scores) == 20
+    assert "normal clips were flagged" in " ".join(result.sentences())
+    changed = recalibrate(run, registry, [str(later)], device="cpu")
+    assert (changed.run.record.threshold.count, changed.run.record.threshold.unit) == (20, "clip")
+    assert changed.run.record.calibration.source == "20 further normal clips"
+
+
+def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry: Registry, tmp_path: Path) -> None:
+    assert run.record.threshold.unit_s == pytest.approx(1.0, abs=0.1)
+    later = str(film(tmp_path / "later.mp4", 300))
+    with pytest.raises(
+        PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal samples"
+    ):
+        recalibrate(run, registry, [later], rule=parse_rule("60/h"))
+    found = recalibrate(run, registry, [later], rule=parse_rule("600/h"))
+    record = found.run.record
+    assert record.calibration.rule == parse_rule("600/h")  # as it was asked for: clips of another length keep the hour
+    assert record.threshold.rank == 1
+    assert record.threshold.unit_s is not None
+    assert ", one in 11 s, with" in record.threshold.promise()
+    # A single clip of half a second beside the ten of one.
+    again = recalibrate(found.run, registry, [str(film(tmp_path / "short.mp4", 5))], keep=True)
+    assert again.run.record.calibration.rule.hourly
+    assert again.run.record.threshold.unit_s == pytest.approx((10 * record.threshold.unit_s + 0.5) / 11, abs=0.01)
+
+
+def test_learning_takes_a_rate_by_the_hour(registry: Registry, normal: Path, tmp_path: Path) -> None:
+    def fitted(rate: str) -> Run:
+        dataset = VideoSpans(normal, parse_spans(["0:00-0:20"]))
+        return fit(FitRequest("grey_memory", dataset, tmp_path / "runs", device="cpu", rule=parse_rule(rate)), registry)
+
+    with pytest.raises(PromiseError, match="held out from learning"):
+        fitted("60/h")
+    record = fitted("900/h").record
+    assert record.calibration.rule == parse_rule("900/h")
+    assert record.threshold.alarm_every_s is not None
+    assert record.threshold.alarm_every_s >= 4
+    assert open_run(tmp_path / "runs" / record.id).record.threshold == record.threshold
+
+
+def test_streams_and_images_are_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="names a stream"):
+        fresh_normals(["rtsp://127.0.0.1/x"], set(), run.record)
+    (image,) = paint(tmp_path, [120.0])
+    with pytest.raises(DatasetError, match="names still images"):
+        fresh_normals([str(image)], set(), run.record)
+
+
+def test_videos_are_refused_where_images_are_counted(run: Run, normal: Path) -> None:
+    threshold = run.record.threshold.__class__(1.0, 1, 9, 0.1, 0.3)
+    calibration = run.record.calibration.model_copy(update={"threshold": threshold})
+    record = run.record.model_copy(update={"calibration": calibration})
+    with pytest.raises(DatasetError, match=r"counts images, and .* names videos"):
+        fresh_normals([str(normal)], set(), record)

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from adkit.data.video import Video, video_times
+from adkit.interfaces import Advance, Dataset, Progress
+from adkit.types import FrameRef, Sample, Split
+from adkit.workflows import inspect as inspection
+from adkit.workflows.inspect import inspect_dataset
+from tests.videos import SIZE, grey, write_video
+
+
+class Pile(Dataset):
+    """The samples that a test puts into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec = "pile:all"
+        self.found: dict[Split, list[Sample]] = {"train": [], "test": []}
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        return []
+
+    def samples(self, split: Split) -> list[Sample]:
+        return self.found[split]
+
+    def put(
+        self, name: str, picture: NDArray[np.generic] | bytes, split: Split = "train", mask: Path | None = None
+    ) -> Path:
+        path = self.folder / name
+        if isinstance(picture, bytes):
+            path.write_bytes(picture)
+        else:
+            Image.fromarray(picture).save(path)
+        bad = split == "test"
+        self.found[split].append(Sample.still(name, path, anomalous=bad, kind="crack" if bad else "good", mask=mask))
+        return path
+
+    def findings(self) -> list[str]:
+        return [line for line in inspect_dataset(self).findings if not line.startswith("there is no test split")]
+
+
+def noise(seed: int, height: int = 40, width: int = 40) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def pile(tmp_path: Path) -> Pile:
+    return Pile(tmp_path)
+
+
+def test_nothing_is_wrong_with_good_images(pile: Pile) -> None:
+    for number in range(3):
+        pile.put(f"{number}.png", noise(number))
+    found = inspect_dataset(pile)
+    assert found.counts == {("train", "good"): 3}
+    assert found.findings == ["there is no test split: eval cannot judge a run"]
+    assert found.sheet is not None
+
+
+@pytest.mark.parametrize(("highest", "dark"), [(4095, True), (2000, True), (4500, False), (65535, False)])
+def test_12_bits_in_a_16_bit_file_are_noticed(pile: Pile, highest: int, dark: bool) -> None:
+    pile.put("a.png", np.linspace(0, highest, 1600).reshape(40, 40).astype(np.uint16))
+    assert pile.findings() == ["1 are 16-bit files that use 12 bits or fewer: they are read as very dark: a.png"] * dark
+
+
+def test_images_of_another_size_are_counted(pile: Pile) -> None:
+    for number, size in enumerate([(40, 40)] * 5 + [(50, 40)] * 4 + [(60, 70)]):
+        pile.put(f"{number}.png", noise(number, *size))
+    (finding,) = pile.findings()
+    assert finding == (
+        "5 have another size than the most common one: 5.png (40×50), 6.png (40×50), 7.png (40×50) and 2 more"
+    )
+
+
+def test_copies_are_counted(pile: Pile) -> None:
+    for number in range(5):
+        pile.put(f"a{number}.png", noise(1))
+    for number in range(2):
+        pile.put(f"b{number}.png", noise(2))
+    assert pile.findings() == ["7 have identical copies: a0.png = a1.png = a2.png, b0.png = b1.png and 2 more"]
+
+
+def test_images_in_both_splits_are_counted(pile: Pile) -> None:
+    mask = pile.folder / "mask.png"
+    Image.fromarray(np.full((40, 40), 255, np.uint8)).save(mask)
+    pile.put("a.png", noise(1))
+    pile.put("b.png", noise(1), "test", mask)
+    pile.put("c.png", noise(2), "test", mask)
+    (finding,) = pile.findings()
+    assert finding == "2 are in both splits: the test would know its answers: a.png = b.png"
+    assert inspect_dataset(pile).masks == {"crack": 2}
+
+
+def test_a_bad_file_is_a_finding(pile: Pile) -> None:
+    pile.put("a.png", b"no picture")
+    pile.put("b.png", b"")
+    pile.put("c.png", noise(1))
+    (finding,) = pile.findings()
+    assert finding.startswith("2 cannot be read: ")
+    assert "is not an image" in finding
+    assert "b.png" in finding
+
+
+class Films(Pile):
+    """Films, each a clip; frames of one colour are what a test asks for."""
+
+    def film(self, name: str, frames: list[NDArray[np.uint8]], split: Split = "train", kind: str = "good") -> Path:
+        path = write_video(self.folder / name, frames)
+        self.found[split] += [
+            Sample(
+                f"{name}/{number}",
+                FrameRef(path, number),
+                name,
+                number,
+                anomalous=kind != "good",
+                kind=kind,
+                timestamp_s=float(time_s),
+            )
+            for number, time_s in enumerate(video_times(path))
+        ]
+        return path
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Films:
+    return Films(tmp_path)
+
+
+def moving(seed: int, count: int = 10, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
+    return [noise(seed * 100 + number, *size) for number in range(count)]
+
+
+def test_clips_and_their_lengths_are_counted(films: Films) -> None:
+    films.film("a.mp4", moving(1))
+    films.film("b.mp4", moving(2, 20))
+    films.film("c.mp4", moving(3), "test", "stop")
+    found = inspect_dataset(films)
+    assert found.counts == {("train", "good"): 30, ("test", "stop"): 10}
+    assert found.clips == {("train", "good"): 2, ("test", "stop"): 1}
+    assert found.lengths_s == pytest.approx({"a.mp4": 1.0, "b.mp4": 2.0, "c.mp4": 1.0})
+    assert found.sizes == {"64×48": 40}
+    assert found.formats == {"video": 40}
+    assert found.findings == [], "nobody expects masks of films"
+
+
+def test_still_images_have_no_length(pile: Pile) -> None:
+    pile.put("a.png", noise(1))
+    assert inspect_dataset(pile).lengths_s == {}
+
+
+def test_each_film_is_walked_once_and_never_searched(films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [films.film("a.mp4", moving(1)), films.film("b.mp4", moving(2), "test", "stop")]
+    opened: list[Path] = []
+
+    class Counted(Video):
+        def __init__(self, source: Path) -> None:
+            opened.append(source)
+            super().__init__(source)
+
+    monkeypatch.setattr(inspection, "Video", Counted)
+    monkeypatch.setattr(Video, "at", lambda *_: pytest.fail("searched"))
+    found = inspect_dataset(films)
+    assert opened == paths
+    assert found.sheet is not None
+
+
+def test_the_sheet_shows_frames_of_each_kind(films: Films) -> None:
+    films.film("a.mp4", [grey(40)] * 10)
+    films.film("b.mp4", [grey(200)] * 10, "test", "stop")
+    sheet = inspect_dataset(films).sheet
+    assert sheet is not None
+    rows = np.asarray(sheet)
+    middle = rows[:, 60].astype(int).mean(axis=1)
+    assert (np.abs(middle - 40) < 4).sum() > 100
+    assert (np.abs(middle - 200) < 4).sum() > 100
+    assert np.argmax(np.abs(middle - 40) < 4) < np.argmax(np.abs(middle - 200) < 4), "good ones first"
+
+
+def test_copies_of_films_are_found_by_file(films: Films) -> None:
+    films.film("a.mp4", [noise(1, *SIZE)] * 10)  # frames that do not move are no copies
+    original = films.film("b.mp4", moving(2))
+    films.film("c.mp4", moving(2), "test", "stop").write_bytes(original.read_bytes())
+    (finding,) = films.findings()
+    assert finding == "2 are in both splits: the test would know its answers: b.mp4 = c.mp4"
+
+
+def test_copies_of_folders_of_frames_are_found_by_all_their_frames(pile: Pile) -> None:
+    for clip, seeds in (("a", (1, 2, 2)), ("b", (1, 2, 2)), ("c", (1, 2, 3))):
+        for index, seed in enumerate(seeds):
+            path = pile.folder / f"{clip}{index}.png"
+            Image.fromarray(noise(seed)).save(path)
+            pile.found["train"].append(Sample(path.name, FrameRef(path), clip, index, anomalous=False, kind="good"))
+    assert pile.findings() == ["2 have identical copies: a = b"]
+
+
+def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None:
+    for number in range(3):
+        films.film(f"{number}.mp4", moving(number))
+    films.film("large.mp4", moving(4, size=(96, 128)))
+    films.film("tiny.mp4", moving(5, size=(24, 24)))
+    films.film("dark.mp4", [*moving(6, 4), *[grey(0)] * 3, *moving(7, 4)])
+    films.film("black.mp4", [grey(0)])
+    assert sorted(films.findings()) == [
+        "1 are smaller than 32 px: tiny.mp4",
+        "2 have another size than the most common one: large.mp4 (128×96), tiny.mp4 (24×24)",
+        "2 have frames of one colour only: dark.mp4 (3 frames, the first at 0:00.4), "
+        "black.mp4 (1 frame, the first at 0:00.0)",
+    ]
+
+
+def test_a_damaged_film_is_a_finding(films: Films) -> None:
+    films.film("a.mp4", moving(1))
+    broken = films.film("b.mkv", moving(2, 30))
+    gone = films.film("c.mp4", moving(3))
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    gone.unlink()
+    found = inspect_dataset(films)
+    findings = " | ".join(found.findings)
+    assert "b.mkv" in findings
+    assert "there is no file" in findings
+    assert found.counts == {("train", "good"): 50}
+    assert 10 < found.sizes["64×48"] < 40, "what can be read is counted"
+
+
+def test_progress_reaches_its_end(films: Films) -> None:
+    steps: list[int] = []
+
+    class Counting(Progress):
+        @contextmanager
+        def task(self, label: str, total: int) -> Iterator[Advance]:
+            yield steps.append
+            assert sum(steps) == total == 41
+
+    films.film("a.mp4", moving(1))
+    broken = films.film("b.mkv", moving(2, 30))
+    films.put("c.png", noise(1))
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    inspect_dataset(films, Counting())
+    assert steps
