@@ -23,7 +23,8 @@ from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
-from adkit.stats.calibration import CERTAINTY, ThresholdRule, duration_text
+from adkit.stats.calibration import CERTAINTY, ThresholdRule
+from adkit.stats.formatting import duration_text
 from adkit.synthetic.conveyor import KINDS, SECONDS, write_conveyor
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import FitRequest, fit

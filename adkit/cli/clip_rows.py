@@ -60,8 +60,7 @@ def print_clips(
 ) -> None:
     """A table of the clips, and one of their events."""
     from adkit.cli.output import print_table
-    from adkit.data.video import clock
-    from adkit.stats.calibration import counted
+    from adkit.stats.formatting import clock, counted
 
     rows = []
     for one in summaries:

@@ -49,7 +49,7 @@ class FittedRuns:
 
 def print_fitted(run: Run) -> None:
     """What was learned, what it promises, and what to do next."""
-    from adkit.stats.calibration import counted
+    from adkit.stats.formatting import counted
 
     record = run.record
     typer.secho(f"run {record.id}", bold=True)

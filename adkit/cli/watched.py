@@ -150,7 +150,7 @@ class Announcer:
 
     def tell(self) -> None:
         """What is new."""
-        from adkit.data.video import clock
+        from adkit.stats.formatting import clock
 
         watch = self._watch
         for gap in watch.gaps[self._gaps :]:
@@ -166,7 +166,7 @@ class Announcer:
             self._begin(watch.under_way)
 
     def _begin(self, event: Event) -> None:
-        from adkit.data.video import clock
+        from adkit.stats.formatting import clock
 
         where = f", {event.place.words}" if event.place else ""
         self._say(f"{clock(event.start_s)} event {event.number}: score {event.peak:.3g}{where}", "red")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adkit.data.video import clock
+from adkit.stats.formatting import clock
 from adkit.types import Sample
 
 PIECES = 20

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from adkit.data.images import read_image, resize
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
-from adkit.data.video import Video, VideoFrame, clock
+from adkit.data.video import Video, VideoFrame
 from adkit.errors import FrameError
+from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE, FrameRef
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adkit.data.inputs import VideoInput
-from adkit.data.video import Video, VideoFrame, clock
+from adkit.data.video import Video, VideoFrame
 from adkit.errors import FrameError
+from adkit.stats.formatting import clock
 
 STALLED_S = 5.0
 """A source that sends nothing for so long is taken to be lost."""

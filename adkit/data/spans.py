@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
-from adkit.data.video import clock, video_times
+from adkit.data.video import video_times
 from adkit.errors import DatasetError, OptionError
 from adkit.interfaces import Dataset
+from adkit.stats.formatting import clock
 from adkit.types import FrameRef, Sample, Split
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.errors import FrameError
+from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
 if TYPE_CHECKING:
@@ -215,15 +216,6 @@ def video_shape(path: Path) -> tuple[int, int]:
     """(height, width) in px of a video file's first frame, upright."""
     with Video(path) as video:
         return next(iter(video)).shape
-
-
-def clock(time_s: float) -> str:
-    """A time as people read it: "0:07.3", "12:00.0", "1:02:03.5"."""
-    tenths = round(time_s * 10)
-    hours, rest = divmod(tenths, 36_000)
-    minutes, rest = divmod(rest, 600)
-    seconds = f"{rest // 10:02d}.{rest % 10}"
-    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
 @contextmanager

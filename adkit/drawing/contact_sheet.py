@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from adkit.data.clips import are_stills
 from adkit.data.images import read_mask
-from adkit.data.video import clock
 from adkit.errors import FrameError
+from adkit.stats.formatting import clock
 from adkit.types import Sample
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.data.clips import piece_numbers
-from adkit.data.video import clock
 from adkit.interfaces import LabelledResults
+from adkit.stats.formatting import clock
 from adkit.stats.rates import Outcomes, Rate
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 

@@ -27,7 +27,8 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
 from adkit.stats.bootstrap import RESAMPLES, interval_of, metrics_with_value, resampled, resampling_seed
-from adkit.stats.calibration import Threshold, counted, p_values
+from adkit.stats.calibration import Threshold, p_values
+from adkit.stats.formatting import counted
 from adkit.stats.rates import Outcomes, outcomes, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.types import Sample

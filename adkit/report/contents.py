@@ -11,7 +11,8 @@ from adkit.report import words
 from adkit.report.svg import plain
 from adkit.report.thresholds import Step
 from adkit.runs.record import MODEL, RunRecord
-from adkit.stats.calibration import Threshold, bound_text, counted, rate_text
+from adkit.stats.calibration import Threshold
+from adkit.stats.formatting import bound_text, counted, rate_text
 from adkit.stats.rates import Outcomes, Rate
 from adkit.stats.significance import Interval, alarms_p_value, noticeable_rate
 from adkit.workflows.audit import LEVEL

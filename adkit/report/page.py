@@ -14,7 +14,6 @@ import jinja2
 from markupsafe import Markup
 
 from adkit import __version__
-from adkit.data.video import clock
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.files.atomic import refuse_folder, write_whole
@@ -29,7 +28,8 @@ from adkit.report.timelines import clips_of
 from adkit.report.training import training_of
 from adkit.runs.record import REPORT
 from adkit.runs.store import Run
-from adkit.stats.calibration import Threshold, ThresholdRule, bound_text, counted, rate_text
+from adkit.stats.calibration import Threshold, ThresholdRule
+from adkit.stats.formatting import bound_text, clock, counted, rate_text
 from adkit.stats.significance import looks_mixed
 from adkit.stats.smoothing import SMOOTHING_S
 from adkit.workflows.fit import PIXEL_SHARE

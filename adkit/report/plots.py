@@ -23,7 +23,8 @@ from adkit.report.charts import (
 from adkit.report.gallery import kind_of
 from adkit.report.svg import Ink
 from adkit.report.words import Things
-from adkit.stats.calibration import Threshold, counted
+from adkit.stats.calibration import Threshold
+from adkit.stats.formatting import counted
 from adkit.stats.rates import outcomes, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 

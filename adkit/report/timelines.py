@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.data.video import clock
 from adkit.evaluation.clip_results import ClipRow
 from adkit.evaluation.evaluate import Evaluation
 from adkit.report import words
 from adkit.report.films import Film, film
 from adkit.report.svg import plain
 from adkit.report.thresholds import Step
+from adkit.stats.formatting import clock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from adkit.report.charts import Trace, epoch_chart
 from adkit.report.plots import WIDTHS
 from adkit.report.svg import Ink
 from adkit.runs.record import RunRecord
-from adkit.stats.calibration import counted
+from adkit.stats.formatting import counted
 
 _TITLES = {"loss": "on training images", "held_out_loss": "on held-out normal images"}
 _SMALL = {"separation": "separation (AUROC)"}

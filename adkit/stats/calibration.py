@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from adkit.errors import PromiseError
+from adkit.stats.formatting import bound_text, counted, duration_text, often_text, rate_text
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,9 +53,8 @@ class Threshold:
     def promise(self) -> str:
         """The threshold in words."""
         rate = self.expected_rate
-        often = f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
         return (
-            f"flags about {often} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
+            f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
             f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
             f"from {counted(self.count, 'out-of-sample normal score')}"
         )
@@ -188,37 +188,6 @@ def parse_rate(text: str) -> float:
             hint = f"write {value:g}% if you mean percent"
         raise PromiseError(f"a rate of {text} was asked for; it lies between 0% and 100%, without either", hint=hint)
     return rate
-
-
-def rate_text(rate: float) -> str:
-    """An expected rate in percent, with two decimals, or two significant digits where those are more: "0.93%"."""
-    percent = 100 * rate
-    return f"{percent:.{max(2, _two_digits(percent))}f}%"
-
-
-def bound_text(rate: float) -> str:
-    """A bound in percent with two significant digits, rounded up: 0.0235 -> "2.4%", 0.000123 -> "0.013%"."""
-    percent = 100 * rate
-    decimals = _two_digits(percent)
-    return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time with about two digits: "12 s", "2.5 min", "10 min", "3.0 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    value, unit = (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")
-    return f"{value:.{0 if value >= 9.95 else 1}f} {unit}"
-
-
-def _two_digits(value: float) -> int:
-    """The decimals that show two significant digits of the value."""
-    return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
-
-
-def counted(number: int, thing: str) -> str:
-    """ "1 image", "12 images"."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def threshold_from(

@@ -15,7 +15,7 @@ import gradio as gr
 from adkit.errors import AdkitError, OptionError
 from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
 from adkit.runs.store import list_runs
-from adkit.stats.calibration import rate_text
+from adkit.stats.formatting import rate_text
 from adkit.ui.datasets import listed
 from adkit.ui.faults import told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments

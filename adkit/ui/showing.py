@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.errors import FrameError
-from adkit.stats.calibration import counted
+from adkit.stats.formatting import counted
 from adkit.ui.markup import data_uri, empty, fault, send
 from adkit.ui.scoring import Finding, Ready, unpacked
 

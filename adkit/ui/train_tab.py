@@ -16,7 +16,7 @@ from adkit.data.clips import are_stills
 from adkit.errors import FrameError, OptionError
 from adkit.options import options_of
 from adkit.runs.unfinished import discard_unfinished, find_unfinished
-from adkit.stats.calibration import counted
+from adkit.stats.formatting import counted
 from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import told

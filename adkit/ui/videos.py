@@ -11,10 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adkit.data.video import clock
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.interfaces import Progress, Silent
-from adkit.stats.calibration import counted
+from adkit.stats.formatting import clock, counted
 from adkit.ui.markup import fault
 from adkit.ui.safety import require_video, too_long
 from adkit.ui.scoring import Judges, Ready, Upload

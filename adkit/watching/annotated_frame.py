@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adkit.data.video import clock
 from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, rebuilt
+from adkit.stats.formatting import clock
 from adkit.watching.score_strip import ScoreScale, ScoreStrip
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adkit.data.video import clock
 from adkit.drawing.overlay import FAINT, INK, RED, letters
+from adkit.stats.formatting import clock
 from adkit.watching.events import Event
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adkit.data.spans import Span
-from adkit.data.video import clock
 from adkit.files.atomic import write_whole
+from adkit.stats.formatting import clock
 from adkit.watching.events import Event, EventRules
 
 if TYPE_CHECKING:

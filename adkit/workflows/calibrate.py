@@ -13,7 +13,8 @@ from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import SeenData
 from adkit.runs.store import Run, recalibrated
-from adkit.stats.calibration import Threshold, ThresholdRule, counted, unit_scores
+from adkit.stats.calibration import Threshold, ThresholdRule, unit_scores
+from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift, drift_test
 from adkit.workflows.audit import LEVEL
 from adkit.workflows.fit import calibration_record

@@ -13,7 +13,8 @@ from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
-from adkit.stats.calibration import Unit, counted, mean_length_s
+from adkit.stats.calibration import Unit, mean_length_s
+from adkit.stats.formatting import counted
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, predict_all
 

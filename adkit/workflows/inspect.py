@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import pixel_format, read_image, read_mask
-from adkit.data.video import Video, clock
+from adkit.data.video import Video
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import Advance, Dataset, Progress, Silent
+from adkit.stats.formatting import clock
 from adkit.types import Sample, Split
 
 if TYPE_CHECKING:

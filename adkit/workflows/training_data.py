@@ -15,7 +15,8 @@ from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress
 from adkit.runs.record import SeenData
-from adkit.stats.calibration import ThresholdRule, counted, mean_length_s
+from adkit.stats.calibration import ThresholdRule, mean_length_s
+from adkit.stats.formatting import counted
 from adkit.types import Sample
 
 HELD_OUT_SHARE = 0.2

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adkit.data.datasets import open_datasets
 from adkit.data.spans import Span, VideoSpans, parse_spans, parse_time
-from adkit.data.video import clock
 from adkit.errors import DatasetError, OptionError
 from adkit.registry import load_registry
+from adkit.stats.formatting import clock
 from tests.watched import film
 
 

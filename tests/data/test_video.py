@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adkit.data.video import Video, VideoFrame, clock, is_video, video_frame, video_shape, video_times
+from adkit.data.video import Video, VideoFrame, is_video, video_frame, video_shape, video_times
 from adkit.errors import FrameError
 from tests.videos import SIZE, grey, write_greys, write_video
 
@@ -149,10 +149,3 @@ def test_videos_are_known_by_their_names() -> None:
     assert is_video(Path("line.MP4"))
     assert not is_video(Path(".line.mp4"))
     assert not is_video(Path("part.png"))
-
-
-@pytest.mark.parametrize(
-    ("time_s", "text"), [(0, "0:00.0"), (7.26, "0:07.3"), (59.96, "1:00.0"), (720, "12:00.0"), (3723.5, "1:02:03.5")]
-)
-def test_times_are_shown_as_on_a_clock(time_s: float, text: str) -> None:
-    assert clock(time_s) == text

@@ -21,7 +21,8 @@ from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.page import render, write_report
 from adkit.runs.store import Run, open_run
-from adkit.stats.calibration import ThresholdRule, bound_text
+from adkit.stats.calibration import ThresholdRule
+from adkit.stats.formatting import bound_text
 from adkit.workflows.calibrate import recalibrate
 from tests.greys import usual_levels
 from tests.report.conftest import Fitted, Page

@@ -154,7 +154,7 @@ def _kinds_of_clips(result: Evaluation) -> list[dict[str, Any]]:
 
 def clip_table(result: Evaluation) -> list[dict[str, Any]]:
     """A row per test clip."""
-    from adkit.data.video import clock
+    from adkit.stats.formatting import clock
 
     assert result.clips is not None
     return [
@@ -174,7 +174,7 @@ def clip_table(result: Evaluation) -> list[dict[str, Any]]:
 
 
 def _clips(result: Evaluation) -> str:
-    from adkit.stats.calibration import counted
+    from adkit.stats.formatting import counted
 
     return counted(len(result.clips.rows), "clip") if result.clips else ""
 

@@ -90,7 +90,7 @@ def _document(found: Inspection) -> dict[str, Any]:
 
 def _print(found: Inspection, path: Path) -> None:
     from adkit.cli.output import print_table
-    from adkit.data.video import clock
+    from adkit.stats.formatting import clock
 
     print_table(found.spec, _document(found)["counts"])
     for note in found.notes:

@@ -1,0 +1,91 @@
+"""Numbers, times and lengths as people read them: one way to write each, for terminal, report and page."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+NOTHING = "–"
+"""What stands where there is no number."""
+
+_SLACK = 1e-9  # keeps what is a little above a round number from being rounded up to the next
+
+
+def counted(number: int, thing: str) -> str:
+    """Write a number with its noun: "1 image", "1,200 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def clock(time_s: float) -> str:
+    """Write a time as on a clock: "0:07.3", "12:00.0", "1:02:03.5"."""
+    tenths = round(time_s * 10)
+    hours, rest = divmod(tenths, 36_000)
+    minutes, rest = divmod(rest, 600)
+    seconds = f"{rest // 10:02d}.{rest % 10}"
+    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a length of time with about two digits: "0.4 s", "12 s", "2.5 min", "10 min", "3 h"."""
+    value, unit = seconds, "s"
+    if seconds >= 90:
+        value, unit = (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")
+    return f"{value:.2g} {unit}" if 0.01 <= value < 9.95 else f"{value:.0f} {unit}"
+
+
+def moment_text(when: datetime, *, local: bool = False) -> str:
+    """Write a date with its time: "2026-11-22 02:45 UTC", or without the zone as this machine's clock shows it."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}" if local else f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def size_text(size_bytes: int) -> str:
+    """Write a number of bytes in the unit that suits it: "812 bytes", "1.8 MB"."""
+    value, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{size_bytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def percent_text(share: float | None, digits: int = 1) -> str:
+    """Write a share in percent: 0.0093 -> "0.9%"; a dash for None."""
+    return NOTHING if share is None else f"{share:.{digits}%}"
+
+
+def rate_text(rate: float) -> str:
+    """Write an expected rate in percent, with two decimals, or two digits where those are more: "0.93%"."""
+    percent = 100 * rate
+    return f"{percent:.{max(2, _two_digits(percent))}f}%"
+
+
+def bound_text(rate: float) -> str:
+    """Write a bound in percent with two digits, rounded up: 0.0235 -> "2.4%", 0.000123 -> "0.013%"."""
+    percent = 100 * rate
+    decimals = _two_digits(percent)
+    return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
+
+
+def often_text(rate: float) -> str:
+    """Write a rate above 0 as how often something happens: 0.0106 -> "1 in 94", 0.6 -> "60 of 100"."""
+    return f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
+
+
+def score_text(value: float | None) -> str:
+    """Write a score or threshold with four significant digits: 0.5 -> "0.5000"; a dash for None."""
+    return NOTHING if value is None else f"{value:#.4g}".rstrip(".")
+
+
+def metric_text(value: float | None) -> str:
+    """Write a metric with four decimals: "0.9731"; a dash for None."""
+    return NOTHING if value is None else f"{value:.4f}"
+
+
+def p_value_text(p_value: float) -> str:
+    """Write a p-value with four decimals, or as a power of ten where those would be zero: "0.0012", "3.1e-07"."""
+    return f"{p_value:.4f}" if p_value >= 0.0001 else f"{p_value:.1e}"
+
+
+def _two_digits(value: float) -> int:
+    """Return the decimals that show two significant digits of the value."""
+    return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
