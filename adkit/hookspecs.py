@@ -7,7 +7,7 @@ A plugin is a module that an entry point of the group `adkit` names. It implemen
 
     @hookimpl
     def adkit_methods():
-        return [MethodEntry("brightness", "how bright the part is", load)]
+        return [MethodEntry("brightness", "how bright the part is", target="adkit_brightness.method:Brightness")]
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """What a plugin writes: a Method, a Dataset, a Scorer or a Metric, and the entry that announces it.
 
-Entries are cheap: they carry names and a function that imports the heavy part when it is needed,
-so that listing methods loads no torch.
+Entries are cheap: they name the class, which is imported when it is needed, so that listing methods loads no torch.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from adkit.errors import PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -261,46 +263,78 @@ class Metric(ABC):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """How a plugin announces something: its name, one line about it, and where to load it from."""
+Announced = TypeVar("Announced")
 
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[Announced]):
+    """How a plugin announces something: its name, one line about it, and its class.
+
+    `target` is "package.module:Class", which is imported when it is needed, or the class itself where that costs
+    nothing. `origin` is filled in by the registry: the plugin and the distribution that it came with.
+    """
+
+    kind: ClassVar[type]
     name: str
     summary: str
+    target: str | type[Announced]
+    origin: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.target, str | type):
+            raise TypeError(f'{self.name} must name its class, target="package.module:Class", got {self.target!r}')
+
+    def load(self) -> type[Announced]:
+        """Import the class; raise PluginError, which names plugin and target, when that fails."""
+        try:
+            found: Any = pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+            fits = isinstance(found, type) and issubclass(found, self.kind)
+            if not fits:
+                raise TypeError(f"it is no {self.kind.__name__}")
+        # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"cannot load {self.name!r} ({self.target}) of {self.origin or 'a plugin'}: "
+                f"{type(error).__name__}: {error}",
+                hint="mend or uninstall that plugin; every other name still works",
+            ) from error
+        return found  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
-class MethodEntry(Entry):
-    """Announces a method; `load` imports the class when it is needed.
+class MethodEntry(Entry[Method[Any]]):
+    """Announces a method.
 
     `cost` is a line of what to expect, measured and with its conditions: how long it learns, how long an image takes,
     how large the model is. "" says nothing.
     """
 
-    load: Callable[[], type[Method[Any]]]
+    kind = Method
     cost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetEntry(Entry):
+class DatasetEntry(Entry[Dataset]):
     """Announces a dataset; `example` is a spec that a user can copy."""
 
-    load: Callable[[], type[Dataset]]
+    kind = Dataset
     example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ScorerEntry(Entry):
+class ScorerEntry(Entry[Scorer[Any]]):
     """Announces a scorer."""
 
-    load: Callable[[], type[Scorer[Any]]]
+    kind = Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class MetricEntry(Entry):
+class MetricEntry(Entry[Metric]):
     """Announces a metric."""
 
-    load: Callable[[], type[Metric]]
+    kind = Metric
 
 
 __all__: Sequence[str] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, Scor
 
 GROUP = "adkit"
 
-EntryType = TypeVar("EntryType", bound=Entry)
+EntryType = TypeVar("EntryType", bound=Entry[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Catalogue(Generic[EntryType]):
 
     def add(self, entry: EntryType, plugin: Plugin) -> None:
         """Takes an entry; a second one of the same name is only remembered."""
-        self.entries.setdefault(entry.name, entry)
+        self.entries.setdefault(entry.name, replace(entry, origin=plugin.origin))
         self.claims.setdefault(entry.name, []).append(plugin)
 
     def names(self) -> list[str]:
@@ -113,13 +113,13 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     # A manager per plugin: pluggy's checks then speak of this plugin only, and nothing needs undoing.
     manager = pluggy.PluginManager("adkit")
     manager.add_hookspecs(hookspecs)
-    catalogues: tuple[tuple[pluggy.HookCaller, type[Entry], Catalogue[Any]], ...] = (
+    catalogues: tuple[tuple[pluggy.HookCaller, type[Entry[Any]], Catalogue[Any]], ...] = (
         (manager.hook.adkit_methods, MethodEntry, registry.methods),
         (manager.hook.adkit_datasets, DatasetEntry, registry.datasets),
         (manager.hook.adkit_scorers, ScorerEntry, registry.scorers),
         (manager.hook.adkit_metrics, MetricEntry, registry.metrics),
     )
-    accepted: list[tuple[Catalogue[Any], Entry]] = []
+    accepted: list[tuple[Catalogue[Any], Entry[Any]]] = []
     try:
         module = importlib.import_module(point.value)
         manager.register(module, point.name)
@@ -138,7 +138,10 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        problem = textwrap.shorten(f"{type(error).__name__}: {error}", width=400)  # in one line
+        problem = f"{type(error).__name__}: {error}"
+        if "argument 'load'" in problem:  # how entries were written before they named their class
+            problem += '; replace load=FUNCTION by target="package.module:Class"'
+        problem = textwrap.shorten(problem, width=400)  # in one line
         return Plugin(plugin.name, plugin.module, plugin.distribution, plugin.version, problem)
     for catalogue, entry in accepted:
         catalogue.add(entry, plugin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,13 +84,10 @@ METHODS: dict[str, type[Grey]] = {
 def with_methods(methods: Mapping[str, type[Method[Any]]]) -> Registry:
     """The installed plugins, and one that brings these methods."""
 
-    def loading(found: type[Method[Any]]) -> Callable[[], type[Method[Any]]]:
-        return lambda: found
-
     registry = load_registry()
     plugin = Plugin("greys", "tests.greys", "adkit-tests", "1")
     for name, method in methods.items():
-        registry.methods.add(MethodEntry(name, "a method for tests", loading(method)), plugin)
+        registry.methods.add(MethodEntry(name, "a method for tests", method), plugin)
     return registry
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -102,9 +102,8 @@ class GreyMemory(GreyMaps):
 def film_registry(more: Mapping[str, type[Method[Any]]] | None = None) -> Registry:
     """The installed plugins, the grey methods, one with a memory, and the films."""
     registry = with_methods({**METHODS, "grey_memory": GreyMemory, **(more or {})})
-    load: Callable[[], type[Dataset]] = lambda: Films  # noqa: E731
     registry.datasets.add(
-        DatasetEntry("films", "films for tests", load, "films:PATH"), Plugin("films", "", "tests", "1")
+        DatasetEntry("films", "films for tests", Films, "films:PATH"), Plugin("films", "", "tests", "1")
     )
     return registry
 

@@ -14,16 +14,13 @@ GOOD = """
 from adkit import hookimpl
 from adkit.interfaces import MethodEntry, ScorerEntry
 
-def load():
-    raise AssertionError("listing must not load")
-
 @hookimpl
 def adkit_methods():
-    return [MethodEntry("brightness", "how bright the part is", load)]
+    return [MethodEntry("brightness", "how bright the part is", target="a_module_that_is_nowhere:Brightness")]
 
 @hookimpl
 def adkit_scorers():
-    yield ScorerEntry("median", "the median pixel", load)
+    yield ScorerEntry("median", "the median pixel", target="json:JSONDecoder")
 """
 
 BROKEN = {
@@ -62,6 +59,16 @@ BROKEN = {
         "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
         "@hookimpl\ndef adkit_methods():\n    return [MethodEntry(['x'], 'x', int)]",
         "got MethodEntry(name=['x']",
+    ),
+    "function_that_loads": (
+        "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
+        "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', lambda: int)]",
+        'TypeError: old must name its class, target="package.module:Class", got <function',
+    ),
+    "load_by_name": (
+        "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
+        "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', load=lambda: int)]",
+        'replace load=FUNCTION by target="package.module:Class"',
     ),
     "half_good": (
         "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
@@ -176,3 +183,27 @@ def test_an_unknown_name_gets_a_hint(install: Install, question: str) -> None:
     with pytest.raises(PluginError, match="there is no method named 'brightnes'") as caught:
         getattr(registry.methods, question)("brightnes")
     assert caught.value.hint == "did you mean brightness? Known: brightness"
+
+
+@pytest.mark.parametrize(
+    ("sort", "name", "problem"),
+    [
+        ("methods", "brightness", "ModuleNotFoundError: No module named 'a_module_that_is_nowhere'"),
+        ("scorers", "median", "TypeError: it is no Scorer"),
+    ],
+)
+def test_a_class_that_cannot_be_had_names_plugin_and_target(
+    install: Install, sort: str, name: str, problem: str
+) -> None:
+    registry = load_registry([of("acme", install("bright", GOOD))])
+    entry = getattr(registry, sort).get(name)
+    with pytest.raises(PluginError) as caught:
+        entry.load()
+    assert caught.value.message == f"cannot load {name!r} ({entry.target}) of bright of acme 1.2: {problem}"
+
+
+def test_a_module_that_exits_while_it_is_loaded_is_a_fault_of_its_plugin(install: Install) -> None:
+    module = install("exits", "import sys; sys.exit(0)").value
+    registry = load_registry([of("acme", install("bright", GOOD.replace("a_module_that_is_nowhere", module)))])
+    with pytest.raises(PluginError, match=r"bright of acme 1.2: SystemExit: 0"):
+        registry.methods.get("brightness").load()

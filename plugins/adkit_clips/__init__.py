@@ -3,16 +3,15 @@
 from collections.abc import Iterable
 
 from adkit import hookimpl
-from adkit.interfaces import Dataset, DatasetEntry
-
-
-def _load() -> type[Dataset]:
-    from adkit_clips.dataset import Clips
-
-    return Clips
+from adkit.interfaces import DatasetEntry
 
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announces `clips`."""
-    return [DatasetEntry("clips", "your own videos, or folders of frames", _load, "clips:./press_line")]
+    """Announce `clips`."""
+    yield DatasetEntry(
+        "clips",
+        "your own videos, or folders of frames",
+        target="adkit_clips.dataset:Clips",
+        example="clips:./press_line",
+    )

@@ -1,21 +1,13 @@
 """Synthetic parts with drawn defects and clips of a conveyor belt, made by code."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from adkit import hookimpl
-from adkit.interfaces import Dataset, DatasetEntry
-
-
-def _load() -> type[Dataset]:
-    from adkit_demo.dataset import Demo
-
-    return Demo
+from adkit.interfaces import DatasetEntry
 
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announces `demo`."""
+    """Announce `demo`."""
     summary = "synthetic parts with drawn defects, and clips of a conveyor belt, made by adkit itself"
-    return [DatasetEntry("demo", summary, _load, "demo:washer")]
+    yield DatasetEntry("demo", summary, target="adkit_demo.dataset:Demo", example="demo:washer")

@@ -3,16 +3,15 @@
 from collections.abc import Iterable
 
 from adkit import hookimpl
-from adkit.interfaces import Dataset, DatasetEntry
-
-
-def _load() -> type[Dataset]:
-    from adkit_folder.dataset import Folder
-
-    return Folder
+from adkit.interfaces import DatasetEntry
 
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announces `folder`."""
-    return [DatasetEntry("folder", "a folder of your own images, in any of three layouts", _load, "folder:./parts")]
+    """Announce `folder`."""
+    yield DatasetEntry(
+        "folder",
+        "a folder of your own images, in any of three layouts",
+        target="adkit_folder.dataset:Folder",
+        example="folder:./parts",
+    )

@@ -3,16 +3,12 @@
 from collections.abc import Iterable
 
 from adkit import hookimpl
-from adkit.interfaces import Dataset, DatasetEntry
-
-
-def _load() -> type[Dataset]:
-    from adkit_ipad.dataset import Ipad
-
-    return Ipad
+from adkit.interfaces import DatasetEntry
 
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announces `ipad`."""
-    return [DatasetEntry("ipad", "IPAD's videos of devices, or any in its layout", _load, "ipad:R01")]
+    """Announce `ipad`."""
+    yield DatasetEntry(
+        "ipad", "IPAD's videos of devices, or any in its layout", target="adkit_ipad.dataset:Ipad", example="ipad:R01"
+    )

@@ -3,16 +3,12 @@
 from collections.abc import Iterable
 
 from adkit import hookimpl
-from adkit.interfaces import Dataset, DatasetEntry
-
-
-def _load() -> type[Dataset]:
-    from adkit_mvtec.dataset import MVTec
-
-    return MVTec
+from adkit.interfaces import DatasetEntry
 
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announces `mvtec`."""
-    return [DatasetEntry("mvtec", "MVTec AD, or any folder in its layout", _load, "mvtec:bottle")]
+    """Announce `mvtec`."""
+    yield DatasetEntry(
+        "mvtec", "MVTec AD, or any folder in its layout", target="adkit_mvtec.dataset:MVTec", example="mvtec:bottle"
+    )

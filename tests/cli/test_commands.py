@@ -470,7 +470,7 @@ def test_show_says_what_a_method_costs(method: type[Method[Any]], monkeypatch: p
     registry = load_registry()
     plugin = Plugin("costs", "tests.costs", "adkit-tests", "1")
     for name, cost in (("measured", COST), ("unknown", "")):
-        registry.methods.add(MethodEntry(name, "a method for tests", lambda: method, cost), plugin)
+        registry.methods.add(MethodEntry(name, "a method for tests", method, cost), plugin)
     monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
     first, second = ok("show", "measured").stdout.splitlines()[:2]
     assert first.startswith("method measured: a method for tests (")

@@ -163,21 +163,17 @@ def fake_registry(
     registry.methods, registry.metrics = Catalogue("method"), Catalogue("metric")
     ours = Plugin("fakes", "tests.comparison.fakes", "adkit-fakes", methods)
     for name, method in {"level": Level, "shade": Shade, "hungry": Hungry}.items():
-        registry.methods.add(MethodEntry(name, "a fake", _giving(method)), ours)
+        registry.methods.add(MethodEntry(name, "a fake", method), ours)
     theirs = installed.origin("image_auroc")
     plugin = Plugin(theirs.name, theirs.module, theirs.distribution, metrics or theirs.version)
     for name in ("image_auroc", "average_precision"):
         registry.metrics.add(installed.get(name), plugin)
     for name, metric in {"margin": Margin, "highest": Highest, **(more or {})}.items():
-        registry.metrics.add(MetricEntry(name, "a fake", _giving(metric)), Plugin("fakes", "", "adkit-fakes", "1.0"))
+        registry.metrics.add(MetricEntry(name, "a fake", metric), Plugin("fakes", "", "adkit-fakes", "1.0"))
     if scorers:
         for claims in registry.scorers.claims.values():
             claims[:] = [Plugin(claim.name, claim.module, claim.distribution, scorers) for claim in claims]
     return registry
-
-
-def _giving(value: Any) -> Callable[[], Any]:
-    return lambda: value
 
 
 class Told(Progress):

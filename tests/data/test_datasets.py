@@ -34,9 +34,7 @@ class Shelf(Dataset):
 def shelves() -> Registry:
     """A registry with the dataset `shelf` alone."""
     registry = Registry()
-    registry.datasets.add(
-        DatasetEntry("shelf", "a shelf", lambda: Shelf, "shelf:top"), Plugin("shelf", "shelf", "acme", "1.0")
-    )
+    registry.datasets.add(DatasetEntry("shelf", "a shelf", Shelf, "shelf:top"), Plugin("shelf", "shelf", "acme", "1.0"))
     return registry
 
 

@@ -282,7 +282,7 @@ def test_broken_methods_are_caught(broken: Any) -> None:
 def with_method(method: type[Method[Any]]) -> Registry:
     """The installed plugins, and a method named `candidate`."""
     registry = load_registry()
-    registry.methods.add(MethodEntry("candidate", "", lambda: method), Plugin("candidate", "here", "tests", "1"))
+    registry.methods.add(MethodEntry("candidate", "", method), Plugin("candidate", "here", "tests", "1"))
     return registry
 
 
