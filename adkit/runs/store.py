@@ -202,6 +202,14 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
             return run
         ids = [folder.name for folder, _ in list_runs(root)]
         raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
+    return open_run(newest_folder(root, method))
+
+
+def newest_folder(root: Path, method: str | None = None) -> Path:
+    """Return the folder of the newest run (of `method`, when given); its files are not looked at.
+
+    Raises RunError when there is none, and when the newest is damaged.
+    """
     runs = list_runs(root)
     fitting = [folder for folder, record in runs if isinstance(record, RunRecord) and method in (None, record.method)]
     # Names begin with the time and tell the method. To take an older run because the newest is damaged would be
@@ -220,7 +228,7 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
         wanted = f"a run of {method}" if method else "a run"
         example = f"adkit fit --method {method or 'patchknn'} --dataset folder:good_parts/"
         raise RunError(f"there is no {wanted.removeprefix('a ')} in {root.resolve()}", hint=f"make one: {example}")
-    return open_run(fitting[-1])
+    return fitting[-1]
 
 
 def _nearest_id(name: str, ids: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The REST interface: an image in, a decision out. `/api/openapi.json` describes it for programs."""
+"""The REST interface: an image in, a decision out; and the reports. `/api/openapi.json` describes it for programs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ import numpy as np
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from adkit import __version__
 from adkit.errors import AdkitError, FrameError, RunError
-from adkit.runs.record import RunRecord
+from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
-from adkit.ui.safety import two_lines
+from adkit.ui.access import fault_response
+from adkit.ui.safety import comparison_folder, inside, run_folder, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Stopwatch, Upload, unpacked
+from adkit.ui.settings import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("adkit.ui")
 
 MapKind = Literal["none", "grey", "heat"]
+
+COMPARISON = "comparison.html"
+
+_REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""A report may run its own script and nothing else."""
 
 
 class RunInfo(BaseModel):
@@ -50,7 +60,7 @@ class RunInfo(BaseModel):
 
     @classmethod
     def of(cls, record: RunRecord) -> RunInfo:
-        """From the run's record."""
+        """Tell of the run with this record."""
         threshold = record.threshold
         return cls(
             run=record.id,
@@ -94,7 +104,7 @@ class Fault(BaseModel):
 
 
 def create_api(judges: Judges) -> FastAPI:
-    """The application with the routes below /api."""
+    """Make the application with the routes below /api and /reports."""
     settings = judges.settings
     app = FastAPI(
         title="adkit",
@@ -110,7 +120,7 @@ def create_api(judges: Judges) -> FastAPI:
 
     @app.get("/api/runs", response_model=list[RunInfo])
     def runs() -> list[RunInfo]:
-        """The runs that can score, the newest first."""
+        """List the runs that can score, the newest first."""
         records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
         return [RunInfo.of(record) for record in reversed(records)]
 
@@ -120,10 +130,10 @@ def create_api(judges: Judges) -> FastAPI:
         run: Annotated[str, Form(description="the id of a run, or latest")] = "latest",
         kind: Annotated[MapKind, Form(alias="map", description="whether to show where, and how")] = "none",
     ) -> Any:
-        """Decides about one image. Requests are answered one after the other."""
+        """Decide about one image. Requests are answered one after the other."""
         nonlocal waiting
         if waiting >= settings.limits.waiting:
-            return _fault(503, "the server has too many images to look at", "send the image again in a second")
+            return fault_response(503, "the server has too many images to look at", "send the image again in a second")
         waiting += 1
         stopwatch = Stopwatch()
         try:
@@ -132,33 +142,50 @@ def create_api(judges: Judges) -> FastAPI:
         finally:
             waiting -= 1
 
+    @app.get("/reports/runs/{name}", include_in_schema=False)
+    def run_report(name: str) -> HTMLResponse:
+        return _report(run_folder(settings, name), REPORT)
+
+    @app.get("/reports/comparisons/{name}", include_in_schema=False)
+    def comparison_report(name: str) -> HTMLResponse:
+        return _report(comparison_folder(settings, name), COMPARISON)
+
+    _tell_faults(app, settings)
+    return app
+
+
+def _tell_faults(app: FastAPI, settings: Settings) -> None:
+    """Let every fault be told in two lines."""
+
     @app.exception_handler(AdkitError)
-    async def tell_fault(request: Request, error: Exception) -> JSONResponse:
+    async def tellfault_response(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, AdkitError)
-        return _fault(404 if isinstance(error, RunError) else 422, *two_lines(error, settings))
+        return fault_response(404 if isinstance(error, RunError) else 422, *two_lines(error, settings))
 
     @app.exception_handler(RequestValidationError)
     async def tell_missing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return _fault(422, f"{where}: {first['msg']}", "see /api/openapi.json")
+        return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
 
     @app.exception_handler(HTTPException)
     async def tell_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return _fault(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
+        return fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
 
     @app.exception_handler(Exception)
     async def tell_bug(request: Request, error: Exception) -> JSONResponse:
-        return _fault(500, "something failed inside adkit", "the server's log says where")
-
-    return app
+        return fault_response(500, "something failed inside adkit", "the server's log says where")
 
 
-def _fault(status: int, message: str, hint: str) -> JSONResponse:
-    headers = {"retry-after": "1"} if status == 503 else None
-    return JSONResponse({"error": message, "hint": hint}, status, headers)
+def _report(folder: Path, name: str) -> HTMLResponse:
+    path = inside(folder, folder / name)
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise RunError(f"{folder.name} has no report yet", hint="make it on the page, under Results") from None
+    return HTMLResponse(content, headers={"content-security-policy": _REPORT_POLICY})
 
 
 def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, stopwatch: Stopwatch) -> Answer:
@@ -191,7 +218,7 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, stopwatc
 
 
 def map_picture(ready: Ready, finding: Finding, kind: MapKind) -> bytes:
-    """The map of a finding as a PNG in the image's shape; raises FrameError where the method gives none."""
+    """Return the map of a finding as a PNG in the image's shape; raises FrameError where the method gives none."""
     import cv2
     from PIL import Image
 

@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
+from importlib.resources import files
 from typing import Any
+
+import jinja2
 
 from adkit.stats.calibration import Threshold
 
@@ -24,6 +27,25 @@ watch("value", () => {
 });
 """
 """For a gr.HTML whose elements with data-send raise its click event; the focus stays when its value is made anew."""
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("adkit.ui", "assets"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+def text_of(name: str) -> str:
+    """Return the file of that name in `adkit/ui/assets` as it is."""
+    return (files("adkit.ui") / "assets" / name).read_text(encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template in `adkit/ui/assets` filled in; all values are escaped."""
+    return _TEMPLATES.get_template(template).render(values)
 
 
 def send(what: Mapping[str, Any]) -> str:

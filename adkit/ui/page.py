@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.blocks import Block
 
 from adkit.drawing.overlay import colours
 from adkit.ui.faults import told
-from adkit.ui.help_tab import help_tab
 from adkit.ui.inspect_tab import about_run, inspect_tab, run_choices
 from adkit.ui.jobs import Jobs
 from adkit.ui.jobs_panel import panel
+from adkit.ui.markup import text_of
 from adkit.ui.results_tab import frame, results_tab
 from adkit.ui.scoring import Judges
-from adkit.ui.texts import text_of
 from adkit.ui.train_tab import act, train_tab
 
 TICK_S = 1.0
@@ -38,7 +38,8 @@ def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
             inspecting = inspect_tab(judges)
             training = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
-            help_tab()
+            with gr.Tab("Help", id="help"):
+                gr.HTML(text_of("help.html"), js_on_load=None)
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
@@ -93,6 +94,26 @@ def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
         )
     built: gr.Blocks = page
     return built
+
+
+def confine(page: gr.Blocks) -> None:
+    """Let an upload be nothing but a file that was uploaded; a browser could else name any file, or an address.
+
+    The library looks at what is named only once it has launched a page itself, and does not think of one that is
+    part of another application as launched.
+    """
+    page.has_launched = True
+    Block.async_move_resource_to_block_cache = _uploaded  # type: ignore[method-assign, assignment]
+
+
+_original: Any = Block.async_move_resource_to_block_cache
+
+
+async def _uploaded(block: Block, named: str | None) -> str | None:
+    if named is not None and "://" in str(named)[:12]:
+        raise gr.Error("only files that are uploaded are read", print_exception=False)
+    kept: str | None = await _original(block, named)
+    return kept
 
 
 def theme() -> gr.themes.Base:

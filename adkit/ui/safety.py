@@ -17,7 +17,7 @@ from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs.record import RECORD
-from adkit.runs.store import Run, find_run, open_run
+from adkit.runs.store import Run, newest_folder, open_run
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, Settings
 
@@ -51,11 +51,14 @@ def run_folder(settings: Settings, run_id: str) -> Path:
     raise RunError(f"there is no run {run_id[:80]!r}", hint="it may have been deleted; reload the list of runs")
 
 
+def named_folder(settings: Settings, run_id: str) -> Path:
+    """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
+    return newest_folder(settings.runs_root) if run_id == "latest" else run_folder(settings, run_id)
+
+
 def open_named_run(settings: Settings, run_id: str) -> Run:
-    """The run of that id, or the newest for "latest"; raises RunError when there is none or it is damaged."""
-    if run_id == "latest":
-        return find_run(settings.runs_root)
-    return open_run(run_folder(settings, run_id))
+    """Open the run of that id, or the newest for "latest"; raises RunError when there is none or it is damaged."""
+    return open_run(named_folder(settings, run_id))
 
 
 def delete_run(settings: Settings, run_id: str) -> None:

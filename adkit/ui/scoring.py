@@ -17,8 +17,9 @@ from adkit.errors import AdkitError
 from adkit.interfaces import Progress
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import RECORD, RunRecord
+from adkit.runs.store import open_run
 from adkit.types import Sample
-from adkit.ui.safety import open_named_run, require_image
+from adkit.ui.safety import named_folder, require_image
 from adkit.ui.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Ready:
 
     judge: FittedModel
     scale: Scale | None  # None: it gives no maps
-    stamp: int
+    stamp: tuple[int, int]  # when its record was written, and its size
 
     @property
     def record(self) -> RunRecord:
@@ -109,17 +110,19 @@ class Judges:
         from adkit.workflows.score import open_model
 
         with self._opening:
-            run = open_named_run(self.settings, run_id)
-            stamp = (run.folder / RECORD).stat().st_mtime_ns
-            known = self._ready.get(run.record.id)
+            folder = named_folder(self.settings, run_id)
+            record = (folder / RECORD).stat()
+            stamp = (record.st_mtime_ns, record.st_size)
+            known = self._ready.get(folder.name)
             if known is None or known.stamp != stamp:
+                run = open_run(folder)
                 judge = open_model(run, self.registry, device=self.settings.device)
                 threshold = run.record.pixel_threshold
                 maps = run.calibration().maps
                 scale = None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
                 known = Ready(judge, scale, stamp)
-            self._ready[run.record.id] = known
-            self._ready.move_to_end(run.record.id)
+            self._ready[folder.name] = known
+            self._ready.move_to_end(folder.name)
             while len(self._ready) > MOST_OPEN:
                 self._ready.popitem(last=False)
             return known

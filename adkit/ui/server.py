@@ -15,14 +15,16 @@ import webbrowser
 from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from adkit.errors import OptionError
+from adkit.ui.access import AccessMiddleware, fault_response
 from adkit.ui.api import create_api
-from adkit.ui.gate import AccessMiddleware, App, Receive, Scope, Send
 from adkit.ui.jobs import Jobs
-from adkit.ui.reports import add_reports
+from adkit.ui.markup import text_of
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import Settings, require_token
-from adkit.ui.texts import text_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -36,39 +38,25 @@ WARM_UP_AFTER_S = 10.0
 class Front:
     """Sends each request to the REST interface or to the page; shows a splash until the page is there."""
 
-    def __init__(self, api: App) -> None:
+    def __init__(self, api: ASGIApp) -> None:
         self.api = api
-        self.page: App | None = None
+        self.page: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        from starlette.responses import HTMLResponse, PlainTextResponse, Response
-
+        """Answer one request."""
         path = scope["path"]
+        answer: ASGIApp
         if path.startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
-            await self.api(scope, receive, send)
+            answer = self.api
         elif path == "/ready":
-            await Response(status_code=503 if self.page is None else 204)(scope, receive, send)
+            answer = Response(status_code=503 if self.page is None else 204)
         elif self.page is not None:
-            await self.page(scope, receive, send)
+            answer = self.page
         elif path == "/":
-            await HTMLResponse(text_of("splash.html"))(scope, receive, send)
+            answer = HTMLResponse(text_of("splash.html"))
         else:
-            await PlainTextResponse("not ready yet", 503)(scope, receive, send)
-
-
-class NoPage:
-    """Says that there is no page, where only programs are served."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        from starlette.responses import JSONResponse
-
-        fault = {
-            "error": "there is no page here",
-            "hint": "ask /api/openapi.json, or start adkit ui without --api-only",
-        }
-        await JSONResponse(fault, 404)(scope, receive, send)
+            answer = PlainTextResponse("not ready yet", 503)
+        await answer(scope, receive, send)
 
 
 class Server:
@@ -79,20 +67,17 @@ class Server:
         self.settings = settings
         self.judges = Judges(settings)
         self.jobs = Jobs(settings.runs_root)
-        api = create_api(self.judges)
-        add_reports(api, settings)
-        self.front = Front(api)
+        self.front = Front(create_api(self.judges))
         self.app = AccessMiddleware(self.front, settings)
         self._seen = threading.Event()
         self._ended = threading.Event()
 
     def page(self) -> FastAPI:
-        """The page as an application; loads its library."""
+        """Build the page as an application; loads its library."""
         import gradio as gr
         from fastapi import FastAPI
 
-        from adkit.ui.library import confine
-        from adkit.ui.page import build_page, head, style, theme
+        from adkit.ui.page import build_page, confine, head, style, theme
 
         blocks = build_page(self.judges, self.jobs, self._seen.set)
         blocks.queue(default_concurrency_limit=4, api_open=False)
@@ -115,7 +100,7 @@ class Server:
         return page
 
     async def serve(self, listening: socket.socket, started: Any) -> None:
-        """Serves until it is interrupted; `started` is called as soon as it answers."""
+        """Serve until interrupted; `started` is called as soon as it answers."""
         import uvicorn
 
         class Quiet(uvicorn.Server):
@@ -133,7 +118,8 @@ class Server:
                     await asyncio.sleep(0.01)
                 started()
                 if self.settings.api_only:
-                    self.front.page = NoPage()
+                    hint = "ask /api/openapi.json, or start adkit ui without --api-only"
+                    self.front.page = fault_response(404, "there is no page here", hint)
                     self._seen.set()
                 else:
                     page = await asyncio.to_thread(self.page)
@@ -144,7 +130,7 @@ class Server:
             self._ended.set()
 
     def _look_after(self) -> None:
-        """Starts jobs that wait; loads torch once, when a browser has the page before it."""
+        """Start jobs that wait; load torch once, when a browser has the page before it."""
         warm, began = False, time.monotonic()
         while not self._ended.wait(1.0):
             try:
@@ -157,7 +143,7 @@ class Server:
 
 
 def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
-    """Serves until Ctrl-C; `told` gets the page's address when it answers. Raises OptionError for a taken port."""
+    """Serve until Ctrl-C; `told` gets the page's address when it answers. Raises OptionError for a taken port."""
     server = Server(settings)
     listening = listen(settings.host, settings.port)
     # Before the library is loaded: it reads them once.
@@ -181,7 +167,7 @@ def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; raises OptionError where that is not possible."""
+    """Return a socket that listens there; raises OptionError where that is not possible."""
     with ExitStack() as held:
         try:
             family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

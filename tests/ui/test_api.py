@@ -16,9 +16,8 @@ import pytest
 from PIL import Image
 
 from adkit.runs.store import Run
+from adkit.ui.access import AccessMiddleware
 from adkit.ui.api import create_api
-from adkit.ui.gate import AccessMiddleware
-from adkit.ui.reports import add_reports
 from adkit.ui.safety import delete_run
 from adkit.ui.scoring import Judges, packed, unpacked
 from adkit.ui.settings import Settings
@@ -34,10 +33,8 @@ def client_of(judges: Judges) -> Any:
     """A program that asks the server."""
     from fastapi.testclient import TestClient
 
-    api = create_api(judges)
-    add_reports(api, judges.settings)
-    address = "http://127.0.0.1:7860"
-    return TestClient(AccessMiddleware(api, judges.settings), base_url=address, raise_server_exceptions=False)  # type: ignore[arg-type]
+    app = AccessMiddleware(create_api(judges), judges.settings)
+    return TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -247,11 +244,13 @@ def test_a_browser_logs_in(guarded: Any) -> None:
     assert guarded.get("/api/runs").status_code == 200
 
 
-def test_what_a_gate_refuses_reaches_nobody(settings: Settings) -> None:
-    async def never(*_: Any) -> None:
-        raise AssertionError("it was let through")
-
+def asked(settings: Settings, scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """What the application behind the middleware got, and what was sent by the middleware itself."""
+    reached: list[Any] = []
     sent: list[Any] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        reached.append(scope)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -259,14 +258,43 @@ def test_what_a_gate_refuses_reaches_nobody(settings: Settings) -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    for headers in ([(b"host", b"evil")], [(b"host", b"localhost"), (b"content-length", b"12x")]):
-        sent.clear()
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-        asyncio.run(AccessMiddleware(never, settings)(scope, receive, send))
-        assert sent[0]["status"] in (400, 403)
-    sent.clear()
-    scope = {"type": "websocket", "path": "/", "headers": [(b"host", b"evil")]}
-    asyncio.run(AccessMiddleware(never, settings)(scope, receive, send))
+    asyncio.run(AccessMiddleware(app, settings)({"path": "/", **scope}, receive, send))
+    return reached, sent
+
+
+@pytest.mark.parametrize("headers", [[(b"host", b"evil")], [(b"host", b"localhost"), (b"content-length", b"12x")]])
+def test_what_is_refused_reaches_nobody(settings: Settings, headers: list[tuple[bytes, bytes]]) -> None:
+    reached, sent = asked(settings, {"type": "http", "method": "POST", "headers": headers})
+    assert reached == []
+    assert sent[0]["status"] in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "let_through"),
+    [
+        (b"evil", None, False),
+        (b"127.0.0.1:7860", b"http://evil.example", False),
+        (b"127.0.0.1:7860", b"null", False),
+        (b"127.0.0.1:7860", b"http://127.0.0.1:9999", False),
+        (b"127.0.0.1:7860", b"http://127.0.0.1:7860", True),
+        (b"127.0.0.1:7860", None, True),
+    ],
+)
+def test_another_sites_page_opens_no_websocket(
+    settings: Settings, host: bytes, origin: bytes | None, let_through: bool
+) -> None:
+    headers = [(b"host", host)] + ([] if origin is None else [(b"origin", origin)])
+    reached, sent = asked(settings, {"type": "websocket", "headers": headers})
+    assert bool(reached) == let_through
+    assert [message["type"] for message in sent] == ([] if let_through else ["websocket.close"])
+
+
+def test_a_websocket_needs_the_token_as_well(settings: Settings) -> None:
+    settings = replace(settings, token=TOKEN)
+    host = (b"host", b"factory.example")
+    assert asked(settings, {"type": "websocket", "headers": [host]})[0] == []
+    bearer = (b"authorization", b"Bearer " + TOKEN.encode())
+    assert asked(settings, {"type": "websocket", "headers": [host, bearer]})[0] != []
 
 
 def test_a_map_survives_its_way_to_the_browser() -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from adkit.data.video import is_video
 from adkit.errors import FrameError
+from adkit.files.atomic import checksum
 from adkit.interfaces import Advance, Progress, Silent
 from adkit.options import Options, parse_options
 from adkit.registry import Registry
@@ -138,6 +139,15 @@ def test_a_run_is_read_once_until_it_changes(judges: Judges, run: Run) -> None:
     assert judges.ready(run.record.id) is first
     (run.folder / "run.json").touch()
     assert judges.ready("latest") is not first
+
+
+def test_a_run_that_is_ready_is_not_hashed_again(judges: Judges, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    judges.ready("latest")
+    hashed: list[int] = []
+    monkeypatch.setattr("adkit.runs.store.checksum", lambda content: hashed.append(len(content)) or checksum(content))
+    for name in ("latest", run.record.id):
+        judges.ready(name)
+    assert max(hashed, default=0) < (run.folder / "calibration.safetensors").stat().st_size
 
 
 def test_promises_are_sentences(run: Run) -> None:
