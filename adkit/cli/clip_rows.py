@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def frame_row(clip: str, threshold: float, result: Watched) -> dict[str, Any]:
     """One judged frame; the box is in px of the clip."""
-    place = result.place
+    from adkit.watching.regions import region_columns
+
     return {
         "clip": clip,
         "frame": result.frame,
@@ -26,11 +27,7 @@ def frame_row(clip: str, threshold: float, result: Watched) -> dict[str, Any]:
         "p_value": result.p_value,
         "decision": "learned" if result.learned else "anomalous" if result.anomalous else "normal",
         "event": result.event,
-        "where": place.words if place else None,
-        "left": place.left if place else None,
-        "top": place.top if place else None,
-        "width": place.width if place else None,
-        "height": place.height if place else None,
+        **region_columns(result.region),
     }
 
 
@@ -87,7 +84,7 @@ def print_clips(
             "seconds": f"{event.duration_s:.1f}",
             "peak": event.peak,
             "peak at": clock(event.peak_s),
-            "where": event.place.words if event.place else None,
+            "where": event.region.words if event.region else None,
         }
         for clip, all_of_it in events.items()
         for event in all_of_it

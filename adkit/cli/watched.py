@@ -168,7 +168,7 @@ class Announcer:
     def _begin(self, event: Event) -> None:
         from adkit.stats.formatting import clock
 
-        where = f", {event.place.words}" if event.place else ""
+        where = f", {event.region.words}" if event.region else ""
         self._say(f"{clock(event.start_s)} event {event.number}: score {event.peak:.3g}{where}", "red")
         self._begun = event.number
 

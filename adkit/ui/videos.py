@@ -101,7 +101,7 @@ def _table(seen: Seen) -> str:
     rows = "".join(
         f'<tr><td><button type="button" class="ak-link" data-seek="{event.start_s:.3f}">{clock(event.start_s)}</button>'
         f'</td><td class="ak-number">{event.duration_s:.1f} s</td><td class="ak-number">{event.peak:.4f}</td>'
-        f"<td>{escape(event.place.words) if event.place else '–'}</td></tr>"
+        f"<td>{escape(event.region.words) if event.region else '–'}</td></tr>"
         for event in seen.events
     )
     heads = "".join(f'<th scope="col">{title}</th>' for title in ("Event at", "Lasts", "Highest score", "Where"))

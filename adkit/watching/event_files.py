@@ -12,14 +12,14 @@ from typing import Any
 from adkit.errors import OptionError
 from adkit.files.atomic import refuse_folder, write_whole
 from adkit.watching.events import Event
+from adkit.watching.regions import region_columns
 
 Clips = Mapping[str, Sequence[Event]]
 """The events of each clip by its name."""
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """An event as plain values by name; times in seconds, the box in px of the video."""
-    place = event.place
+    """Return an event as plain values by name; times in seconds, the box in px of the video."""
     return {
         "event": event.number,
         "start_s": round(event.start_s, 3),
@@ -30,11 +30,7 @@ def event_row(event: Event) -> dict[str, Any]:
         "peak_s": round(event.peak_s, 3),
         "peak_frame": event.peak_frame,
         "mean": event.mean,
-        "where": place.words if place else None,
-        "left": place.left if place else None,
-        "top": place.top if place else None,
-        "width": place.width if place else None,
-        "height": place.height if place else None,
+        **region_columns(event.region),
     }
 
 
@@ -42,7 +38,7 @@ COLUMNS = ("clip", *event_row(Event(0, 0, 0, 0, 0, 0, 0, 0, 0, None)))
 
 
 def require_event_file(path: Path, clips: int) -> None:
-    """Raises AdkitError for a suffix that names no format, or for subtitles of several clips."""
+    """Raise AdkitError for a suffix that names no format, or for subtitles of several clips."""
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise OptionError(
@@ -57,7 +53,7 @@ def require_event_file(path: Path, clips: int) -> None:
 
 
 def write_events(path: Path, clips: Clips) -> None:
-    """Writes all events of all clips into one file, which is whole or not there."""
+    """Write all events of all clips into one file, which is whole or not there."""
     require_event_file(path, len(clips))
     # A file name that is not UTF-8 leaves as the bytes that it has on disk.
     write_whole(path, _FORMATS[path.suffix.lower()](clips).encode(errors="surrogateescape"))
@@ -82,13 +78,13 @@ def _webvtt(clips: Clips) -> str:
 
 
 def _cue(event: Event) -> str:
-    where = f", {event.place.words}" if event.place else ""
+    where = f", {event.region.words}" if event.region else ""
     span = f"{_stamp(event.start_s)} --> {_stamp(max(event.end_s, event.start_s + 0.001))}"
     return f"{event.number}\n{span}\nevent {event.number}: score {event.peak:.3g}{where}"
 
 
 def _stamp(time_s: float) -> str:
-    """ "01:02:03.500", as WebVTT wants it."""
+    """Format a time as WebVTT wants it: "01:02:03.500"."""
     minutes, thousandths = divmod(round(time_s * 1000), 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"
 

@@ -1,4 +1,4 @@
-"""From scores to events: when something was wrong, from when to when, and where; in one pass, in constant memory.
+"""Turn scores into events: from when to when something was wrong, and where; in one pass, in constant memory.
 
 An event starts with a score above the threshold and ends with the first score below a lower one, the release level:
 a score that wavers about the threshold is one event. Events with little time between them are joined, then those that
@@ -8,13 +8,12 @@ changed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adkit.watching.regions import Place
+from adkit.watching.regions import Region
 
 MIN_DURATION_S = 0.2
 """Shorter events are dropped when nobody says: a glitch of a few frames."""
@@ -38,7 +37,7 @@ class EventRules:
 
 
 def release_level(threshold: float, normal_scores: ArrayLike) -> float:
-    """The score below which an event ends, from the threshold and the scores of normal frames.
+    """Return the score below which an event ends, from the threshold and the scores of normal frames.
 
     Half-way from the usual score (their median) to the threshold; or higher, so that nine normal frames in ten lie
     below it and normal operation soon ends an event.
@@ -55,7 +54,7 @@ class Moment:
     frame: int
     time_s: float
     score: float
-    place: Place | None = None  # where the frame is most anomalous, if that is known
+    region: Region | None = None  # where the frame is most anomalous, if that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,11 @@ class Event:
     peak_s: float
     peak_frame: int
     mean: float  # of the scores of its frames
-    place: Place | None  # at its peak
+    region: Region | None  # at its peak
 
     @property
     def duration_s(self) -> float:
-        """Its length in seconds."""
+        """Return its length in seconds."""
         return self.end_s - self.start_s
 
 
@@ -97,14 +96,14 @@ class EventFinder:
 
     @property
     def under_way(self) -> Event | None:
-        """The event that has not ended, as far as it is known; None while it may yet turn out to be too short."""
+        """Return the event that has not ended, as far as it is known; None while it may turn out to be too short."""
         current = self._open
         if current is None or current.number is None or self._last_s is None:
             return None
         return current.event(current.number, self._last_s if current.end_s is None else current.end_s)
 
     def add(self, moment: Moment) -> list[Settled]:
-        """The next frame; returns the frames whose event, or that they have none, is now certain."""
+        """Take the next frame; return the frames of which it is now certain to which event, if any, they belong."""
         if self._last_s is not None:
             self._step_s = moment.time_s - self._last_s
         self._last_s = moment.time_s
@@ -133,7 +132,7 @@ class EventFinder:
         return settled + self._confirm()
 
     def finish(self, end_s: float | None = None) -> list[Settled]:
-        """The clip, or what can be watched of it, is over; returns the frames that were not settled.
+        """End the clip, or what can be watched of it; return the frames that were not settled.
 
         `end_s`: until when the last frame is shown; None: for as long as the one before.
         """
@@ -148,12 +147,12 @@ class EventFinder:
         return settled
 
     def take_finished(self) -> list[Event]:
-        """The events that ended since this was last asked."""
+        """Return the events that ended since this was last asked."""
         finished, self._finished = self._finished, []
         return finished
 
     def _confirm(self) -> list[Settled]:
-        """Numbers the open event once it lasts long enough, and settles the frames that are surely part of it."""
+        """Number the open event once it lasts long enough, and settle the frames that are surely part of it."""
         current = self._open
         assert current is not None
         assert self._last_s is not None
@@ -196,7 +195,7 @@ class _Open:
             self.peak = moment
 
     def resume(self) -> None:
-        """The score rose again in time: what lay between belongs to the event."""
+        """Go on with the event, as the score rose again in time: what lay between belongs to it."""
         for moment in self.gap:
             self.take(moment)
         self.end_s, self.gap = None, []
@@ -212,15 +211,5 @@ class _Open:
             self.peak.time_s,
             self.peak.frame,
             self.total / self.frames,
-            self.peak.place,
+            self.peak.region,
         )
-
-
-def events_of(moments: Iterable[Moment], rules: EventRules) -> Iterator[Event]:
-    """The events of one clip whose frames are all there."""
-    finder = EventFinder(rules)
-    for moment in moments:
-        finder.add(moment)
-        yield from finder.take_finished()
-    finder.finish()
-    yield from finder.take_finished()

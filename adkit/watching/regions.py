@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Region:
     """A box in px of the picture, and in words where that is ("upper left")."""
 
     left: int
@@ -26,8 +26,14 @@ class Place:
     words: str
 
 
-def place_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]) -> Place:
-    """Where a map (h, w) is highest, in a picture of shape (height, width) px.
+def region_columns(region: Region | None) -> dict[str, Any]:
+    """Return the cells of a table that say where something is; all are empty for None."""
+    sides = {name: getattr(region, name, None) for name in ("left", "top", "width", "height")}
+    return {"where": region.words if region else None, **sides}
+
+
+def region_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]) -> Region:
+    """Find where a map (h, w) is highest, in a picture of shape (height, width) px.
 
     The box is around the region above the threshold that holds the highest value; other regions are left out. Where
     no value is above the threshold, or there is none, it is around the highest value's cell alone.
@@ -43,11 +49,11 @@ def place_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: t
     rows, columns = np.nonzero(labels == labels[peak])
     top, bottom = _scaled(rows, anomaly_map.shape[0], shape[0])
     left, right = _scaled(columns, anomaly_map.shape[1], shape[1])
-    return Place(left, top, right - left, bottom - top, _words(left, top, right, bottom, shape))
+    return Region(left, top, right - left, bottom - top, _words(left, top, right, bottom, shape))
 
 
 def _scaled(cells: NDArray[np.int64], count: int, length: int) -> tuple[int, int]:
-    """From the first to after the last of the cells, where `count` of them cover `length` px."""
+    """Return the px from the first to after the last of the cells, where `count` of them cover `length` px."""
     return int(cells.min()) * length // count, -(-(int(cells.max()) + 1) * length // count)
 
 

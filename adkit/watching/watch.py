@@ -38,7 +38,7 @@ from adkit.watching.events import (
     Settled,
     release_level,
 )
-from adkit.watching.regions import Place, place_of
+from adkit.watching.regions import Region, region_of
 from adkit.watching.score_strip import ScoreScale
 from adkit.workflows.score import FittedModel, pixels_of, raw_scores, sample_scores
 
@@ -77,7 +77,7 @@ class Watched:
     anomalous: bool  # the score is above the threshold
     learned: bool  # the run has learned from it: its score says nothing, and it is part of no event
     event: int | None  # the number of the event that it is part of
-    place: Place | None  # where, for a score above the threshold
+    region: Region | None  # where, for a score above the threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ class Watch:
             result = self._scored(one, one.score)
             self.judged += 1
             self._unsettled.append(result)
-            moment = Moment(result.frame, result.time_s, result.score, result.place)
+            moment = Moment(result.frame, result.time_s, result.score, result.region)
             settled += [*self._finder.finish(), (moment, None)] if result.learned else self._finder.add(moment)
             event = self.under_way
             inside = event is not None and event.end_frame == result.frame  # not only waiting to be joined with more
@@ -241,12 +241,12 @@ class Watch:
         arrival, time_s = one.arrival, one.arrival.time_s
         score = self._smoother(str(arrival.connection), time_s, raw)
         anomalous = score > self.rules.threshold
-        place = None
+        region = None
         if anomalous and one.map is not None:
-            place = place_of(one.map, self._pixel_threshold, arrival.shape)
+            region = region_of(one.map, self._pixel_threshold, arrival.shape)
         chance = float(p_values([score], self.judge.normal_scores)[0])
         learned = any(time_s in span for span in self.settings.learned)
-        return Watched(arrival.number, time_s, raw, score, chance, anomalous, learned, None, place)
+        return Watched(arrival.number, time_s, raw, score, chance, anomalous, learned, None, region)
 
     def _settled(self, settled: list[Settled]) -> Iterator[Watched]:
         self.events += self._finder.take_finished()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.watching.events import Event, EventFinder, EventRules, Moment, events_of, release_level
-from adkit.watching.regions import Place
+from adkit.watching.events import Event, EventFinder, EventRules, Moment, release_level
+from adkit.watching.regions import Region
 
 STEP_S = 0.125  # no sum of such times is rounded
 RULES = EventRules(threshold=1.0, release=0.5, min_duration_s=0.25, merge_gap_s=0.375)
@@ -26,8 +26,17 @@ def moments(scores: list[float]) -> list[Moment]:
     return [Moment(number, number * STEP_S, score) for number, score in enumerate(scores)]
 
 
+def events_of(frames: list[Moment], rules: EventRules) -> list[Event]:
+    """The events of a clip of these frames."""
+    finder = EventFinder(rules)
+    for moment in frames:
+        finder.add(moment)
+    finder.finish()
+    return finder.take_finished()
+
+
 def found(scores: list[float], rules: EventRules = RULES) -> list[Event]:
-    return list(events_of(moments(scores), rules))
+    return events_of(moments(scores), rules)
 
 
 def spans(events: list[Event]) -> list[tuple[int, int]]:
@@ -93,11 +102,11 @@ def test_an_event_at_the_clips_end_lasts_as_long_as_its_last_frame() -> None:
     assert event.end_s == pytest.approx(0.5)
 
 
-def test_the_place_is_that_of_the_peak() -> None:
-    here, there = Place(0, 0, 1, 1, "upper left"), Place(5, 5, 1, 1, "centre")
+def test_the_region_is_that_of_the_peak() -> None:
+    here, there = Region(0, 0, 1, 1, "upper left"), Region(5, 5, 1, 1, "centre")
     frames = [Moment(0, 0, 2, here), Moment(1, 0.2, 3, there), Moment(2, 0.3, 2, here), Moment(3, 0.4, 0)]
     (event,) = events_of(frames, RULES)
-    assert event.place == there
+    assert event.region == there
 
 
 def test_an_event_under_way_is_told_once_it_is_long_enough() -> None:

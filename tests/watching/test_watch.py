@@ -69,9 +69,9 @@ def test_it_says_when_and_where(judge: FittedModel, wrong: Path) -> None:
     assert event.start_frame == 30
     assert event.start_s == pytest.approx(3.0)
     assert 5.0 <= event.end_s < 7.5  # the smoothed score falls slowly
-    assert event.place is not None
-    assert event.place.words == "upper left"
-    assert (event.place.left, event.place.top) == (0, 0)
+    assert event.region is not None
+    assert event.region.words == "upper left"
+    assert (event.region.left, event.region.top) == (0, 0)
     assert {result.frame for result in results if result.event == 1} == set(
         range(event.start_frame, event.end_frame + 1)
     )
