@@ -31,7 +31,7 @@ def simulated(random: np.random.Generator, clips: int) -> tuple[NDArray[np.float
     return levels + shift + random.normal(0, 1, truth.shape), truth
 
 
-def evidence_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_apart: bool) -> LabelledResults:
+def results_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_apart: bool) -> LabelledResults:
     """As clips; or with pairs of frames for clips, as if nearly each frame were drawn by itself."""
     size = 2 if frames_apart else FRAMES
     return LabelledResults(
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=400)
     settings = parser.parse_args()
     metric, random = FrameAuroc(), np.random.default_rng(0)
-    expected = metric(evidence_of(*simulated(random, 4000), frames_apart=False)).value
+    expected = metric(results_of(*simulated(random, 4000), frames_apart=False)).value
     heading("clip_intervals: 95 % intervals by clip and by frame")
     print(f"true AUROC {expected:.4f}; {CLIPS} clips of {FRAMES} frames, {settings.repetitions} repetitions")
     print("| drawn | interval holds the true AUROC | its mean width |\n|---|---|---|")
@@ -64,9 +64,9 @@ def main() -> None:
     for title, frames_apart in (("clips", False), ("frames", True)):
         held, widths = [], []
         for number, (scores, truth) in enumerate(drawn):
-            evidence = evidence_of(scores, truth, frames_apart=frames_apart)
-            value = metric(evidence).value or 0.0
-            found = resampled(evidence, {"auroc": (metric, value)}, resamples=settings.resamples, seed=number)
+            results = results_of(scores, truth, frames_apart=frames_apart)
+            value = metric(results).value or 0.0
+            found = resampled(results, {"auroc": (metric, value)}, resamples=settings.resamples, seed=number)
             interval = interval_of(found["auroc"])
             assert interval is not None
             held.append(interval.low <= (expected or 0.0) <= interval.high)

@@ -56,7 +56,7 @@ def _real(arguments: argparse.Namespace, rule: ThresholdRule) -> None:
             evaluation = evaluate(run, registry, progress=terminal_progress())
         rates, threshold = _resampled(evaluation.normal_scores, rule, arguments.resamples)
         print(
-            f"| {dataset.spec} | {threshold} | {evaluation.outcomes.false_alarms} "
+            f"| {dataset.spec} | {threshold} | {evaluation.rates.false_alarms} "
             f"| {np.mean(rates <= evaluation.threshold.certain_rate):.1%} | {rates.mean():.2%} |\n",
             flush=True,
         )

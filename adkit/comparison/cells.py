@@ -274,7 +274,7 @@ def _figures(evaluation: Evaluation) -> tuple[dict[str, float | None], dict[str,
 
 
 def _counts(evaluation: Evaluation) -> ClipCounts | None:
-    clips, found = evaluation.clips, evaluation.outcomes
+    clips, found = evaluation.clips, evaluation.rates
     if clips is None:
         return None
     return ClipCounts(
@@ -294,8 +294,8 @@ def _counts_from(record: Mapping[str, Any] | None) -> ClipCounts | None:
 def _replicates(evaluation: Evaluation, registry: Registry) -> dict[str, NDArray[np.float64]]:
     """Each defined metric in 2,000 resamples of the test split; the same resamples for every candidate."""
     metrics = metrics_with_value(evaluation.metrics, registry)
-    seed = resampling_seed(evaluation.evidence, evaluation.test_hash)
-    return resampled(evaluation.evidence, metrics, resamples=RESAMPLES, seed=seed)
+    seed = resampling_seed(evaluation.results, evaluation.test_hash)
+    return resampled(evaluation.results, metrics, resamples=RESAMPLES, seed=seed)
 
 
 def _cost(run: Run, decode_ms: float, predict_ms: float, peak_memory_bytes: int) -> Cost:

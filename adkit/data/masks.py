@@ -34,7 +34,7 @@ class MapsBesideMasks:
         self._shapes: dict[Path, tuple[int, int]] = {}  # of videos
 
     def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        """Each sample's index, its map and its mask, as `Evidence.pixels` has them."""
+        """Each sample's index, its map and its mask, as `LabelledResults.pixels` has them."""
         for index, sample in enumerate(self._samples):
             if self._maps is None or (sample.anomalous and sample.mask is None):
                 continue

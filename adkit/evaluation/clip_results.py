@@ -16,7 +16,7 @@ import numpy as np
 from adkit.data.clips import piece_numbers
 from adkit.interfaces import LabelledResults
 from adkit.stats.formatting import clock
-from adkit.stats.rates import Outcomes, Rate
+from adkit.stats.rates import DecisionRates, Rate
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ClipPart:
 
     name: str  # of the clip, with the time where it is a part of one
     kind: str
-    frames: range  # positions in the evidence
+    frames: range  # positions in the results
     peak: int  # likewise
     score: float  # at the peak
 
@@ -77,11 +77,11 @@ class ClipResults:
         """The found events that touch no anomalous frame."""
         return [event for event in self.found if not _any(self.anomalous, event)]
 
-    def outcomes(self, scores: NDArray[np.float64], threshold: float) -> Outcomes:
+    def rates(self, scores: NDArray[np.float64], threshold: float) -> DecisionRates:
         """Normal clips (or pieces) that are flagged, and true events that are missed; means are of frames."""
         normals, defects = scores[~self.anomalous], scores[self.anomalous]
         missed = set(self.missed)
-        return Outcomes(
+        return DecisionRates(
             false_alarms=Rate.of(np.array([part.score > threshold for part in self.normal], bool)),
             misses=Rate.of(np.array([event in missed for event in self.events], bool)),
             mean_normal=float(normals.mean()) if len(normals) else None,
@@ -124,62 +124,62 @@ def alarms_at(
     return alarms
 
 
-def clip_results(evidence: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
-    """The outcomes of clips; `aurocs` are those of single clips by their name, `segment_s` is the run's."""
-    everything = np.ones(len(evidence.scores), bool)
-    normal = [part for clip in evidence.spans(everything) for part in _normal_parts(evidence, clip, segment_s)]
-    events = [_part(evidence, span) for span in evidence.spans(evidence.anomalous)]
-    found = [_part(evidence, span) for span in evidence.spans(evidence.alarms)]
-    rows = [_row(evidence, clip, events, found, aurocs) for clip in evidence.spans(everything)]
-    return ClipResults(rows, normal, events, found, evidence.alarms, evidence.anomalous, segment_s)
+def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
+    """What a threshold does to clips; `aurocs` are those of single clips by their name, `segment_s` is the run's."""
+    everything = np.ones(len(results.scores), bool)
+    normal = [part for clip in results.spans(everything) for part in _normal_parts(results, clip, segment_s)]
+    events = [_part(results, span) for span in results.spans(results.anomalous)]
+    found = [_part(results, span) for span in results.spans(results.alarms)]
+    rows = [_row(results, clip, events, found, aurocs) for clip in results.spans(everything)]
+    return ClipResults(rows, normal, events, found, results.alarms, results.anomalous, segment_s)
 
 
 def _row(
-    evidence: LabelledResults,
+    results: LabelledResults,
     clip: range,
     events: Sequence[ClipPart],
     found: Sequence[ClipPart],
     aurocs: Mapping[str, float | None],
 ) -> ClipRow:
-    name, peak = evidence.clips[clip.start], _peak(evidence, clip)
+    name, peak = results.clips[clip.start], _peak(results, clip)
     own = [event for event in events if event.frames.start in clip]
     return ClipRow(
         name,
         len(clip),
-        int(evidence.anomalous[clip.start : clip.stop].sum()),
-        float(evidence.scores[peak]),
-        float(evidence.times_s[peak]),
+        int(results.anomalous[clip.start : clip.stop].sum()),
+        float(results.scores[peak]),
+        float(results.times_s[peak]),
         aurocs.get(name),
         len(own),
-        sum(_any(evidence.alarms, event) for event in own),
-        sum(event.frames.start in clip and not _any(evidence.anomalous, event) for event in found),
-        bool(evidence.scores[peak] > evidence.threshold),
+        sum(_any(results.alarms, event) for event in own),
+        sum(event.frames.start in clip and not _any(results.anomalous, event) for event in found),
+        bool(results.scores[peak] > results.threshold),
     )
 
 
-def _normal_parts(evidence: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
+def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
     """The clip, or its pieces, as far as nothing in them is anomalous."""
     numbers = [0] * len(clip)
     if segment_s is not None:
-        numbers = piece_numbers(evidence.times_s[clip.start : clip.stop].tolist(), segment_s)
+        numbers = piece_numbers(results.times_s[clip.start : clip.stop].tolist(), segment_s)
     bounds = [clip.start + row for row in range(1, len(clip)) if numbers[row] != numbers[row - 1]]
     parts = [range(first, last) for first, last in zip([clip.start, *bounds], [*bounds, clip.stop], strict=True)]
     return [
-        _part(evidence, part, whole=len(parts) == 1)
+        _part(results, part, whole=len(parts) == 1)
         for part in parts
-        if not evidence.anomalous[part.start : part.stop].any()
+        if not results.anomalous[part.start : part.stop].any()
     ]
 
 
-def _part(evidence: LabelledResults, frames: range, *, whole: bool = False) -> ClipPart:
-    peak = _peak(evidence, frames)
-    clip = evidence.clips[frames.start]
-    name = clip if whole else f"{clip} {clock(evidence.times_s[frames.start])}"
-    return ClipPart(name, evidence.kinds[frames.start], frames, peak, float(evidence.scores[peak]))
+def _part(results: LabelledResults, frames: range, *, whole: bool = False) -> ClipPart:
+    peak = _peak(results, frames)
+    clip = results.clips[frames.start]
+    name = clip if whole else f"{clip} {clock(results.times_s[frames.start])}"
+    return ClipPart(name, results.kinds[frames.start], frames, peak, float(results.scores[peak]))
 
 
-def _peak(evidence: LabelledResults, frames: range) -> int:
-    return frames.start + int(evidence.scores[frames.start : frames.stop].argmax())
+def _peak(results: LabelledResults, frames: range) -> int:
+    return frames.start + int(results.scores[frames.start : frames.stop].argmax())
 
 
 def _any(flags: NDArray[np.bool_], part: ClipPart) -> bool:

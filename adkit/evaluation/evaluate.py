@@ -29,7 +29,7 @@ from adkit.runs.store import Run
 from adkit.stats.bootstrap import RESAMPLES, interval_of, metrics_with_value, resampled, resampling_seed
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import counted
-from adkit.stats.rates import Outcomes, outcomes, precision_recall_curve, roc_curve
+from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, predict_all, sample_scores
@@ -68,7 +68,7 @@ class Evaluation:
     samples: list[Sample]
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
-    evidence: LabelledResults  # what the metrics judged
+    results: LabelledResults  # what the metrics judged
     metrics: dict[str, MetricValue]
     apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
@@ -96,7 +96,7 @@ class Evaluation:
     @property
     def maps(self) -> NDArray[np.float32] | None:
         """(N, h, w) anomaly maps at the method's own resolution."""
-        return self.evidence.maps
+        return self.results.maps
 
     @property
     def called(self) -> NDArray[np.bool_]:
@@ -106,14 +106,14 @@ class Evaluation:
     @property
     def anomalous(self) -> NDArray[np.bool_]:
         """Which samples are anomalous in truth."""
-        return self.evidence.anomalous
+        return self.results.anomalous
 
     @property
-    def outcomes(self) -> Outcomes:
+    def rates(self) -> DecisionRates:
         """What the run's threshold does to the test split: to images, or to normal clips and to events."""
         if self.clips:
-            return self.clips.outcomes(self.scores, self.threshold.value)
-        return outcomes(self.scores, self.anomalous, self.threshold.value)
+            return self.clips.rates(self.scores, self.threshold.value)
+        return decision_rates(self.scores, self.anomalous, self.threshold.value)
 
     def mistakes(self) -> list[int]:
         """Positions of the samples that are judged wrong, the worst first.
@@ -138,12 +138,12 @@ class Evaluation:
 
     def alarms_at(self, threshold: float) -> NDArray[np.bool_]:
         """(N,) of clips, which frames belong to an event that this threshold would find."""
-        evidence = self.evidence
-        return alarms_at(threshold, self.normal_frame_scores, evidence.clips, evidence.times_s, self.scores)
+        results = self.results
+        return alarms_at(threshold, self.normal_frame_scores, results.clips, results.times_s, self.scores)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but maps and samples, for `--format json` and the run folder."""
-        record, found = self.run.record, self.outcomes
+        record, found = self.run.record, self.rates
         roc, precision_recall = (curve(self.scores, self.anomalous) for curve in (roc_curve, precision_recall_curve))
         return {
             "run": record.id,
@@ -223,12 +223,12 @@ def evaluate(
     normal_scores, threshold = normal_scores_of(run, chosen)
     normal_frame_scores = sample_scores(run.calibration(), chosen, run.record.smoothing_s)
     scores = sample_scores(predictions, chosen, run.record.smoothing_s)
-    evidence = _evidence(kept, scores, threshold, predictions.maps, run, normal_frame_scores)
-    metrics, apt = _judge(evidence, registry, progress)
+    results = _labelled(kept, scores, threshold, predictions.maps, run, normal_frame_scores)
+    metrics, apt = _judge(results, registry, progress)
     of_clips = None
-    if evidence.of_clips:
+    if results.of_clips:
         aurocs = metrics["frame_auroc"].details if "frame_auroc" in metrics else {}
-        of_clips = clip_results(evidence, run.record.segment_s, aurocs)
+        of_clips = clip_results(results, run.record.segment_s, aurocs)
     evaluation = Evaluation(
         run,
         spec,
@@ -238,13 +238,13 @@ def evaluate(
         kept,
         scores,
         p_values(scores, normal_scores),
-        evidence,
+        results,
         metrics,
         apt,
-        _by_kind(evidence, of_clips),
+        _by_kind(results, of_clips),
         test_hash,
         of_clips,
-        _intervals(evidence, metrics, registry, test_hash) if of_clips else {},
+        _intervals(results, metrics, registry, test_hash) if of_clips else {},
         _seen(run, kept, hashes),
         unreadable,
     )
@@ -310,7 +310,7 @@ def _save(evaluation: Evaluation, origin: str, predictions: Predictions) -> None
         (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _evidence(
+def _labelled(
     samples: Sequence[Sample],
     scores: NDArray[np.float64],
     threshold: Threshold,
@@ -346,17 +346,17 @@ def _kind(sample: Sample, *, stills: bool) -> str:
 
 
 def _judge(
-    evidence: LabelledResults, registry: Registry, progress: Progress
+    results: LabelledResults, registry: Registry, progress: Progress
 ) -> tuple[dict[str, MetricValue], tuple[str, ...]]:
-    """The value of every installed metric, and the names of those that are meant for such evidence."""
+    """The value of every installed metric, and the names of those that are meant for such results."""
     names = registry.metrics.names()
     values, apt = {}, []
     with progress.task("judging", len(names)) as advance:
         for name in names:
             try:
                 metric = registry.metrics.get(name).load()()
-                values[name] = metric(evidence)
-                if metric.judges != ("images" if evidence.of_clips else "clips"):
+                values[name] = metric(results)
+                if metric.judges != ("images" if results.of_clips else "clips"):
                     apt.append(name)
             except PluginError as error:  # two plugins claim this name: the other metrics are not harmed
                 values[name] = MetricValue(None, error.message)
@@ -366,30 +366,30 @@ def _judge(
 
 
 def _intervals(
-    evidence: LabelledResults, values: Mapping[str, MetricValue], registry: Registry, test_hash: str
+    results: LabelledResults, values: Mapping[str, MetricValue], registry: Registry, test_hash: str
 ) -> dict[str, Interval]:
     metrics = metrics_with_value(values, registry)
-    found = resampled(evidence, metrics, resamples=RESAMPLES, seed=resampling_seed(evidence, test_hash))
+    found = resampled(results, metrics, resamples=RESAMPLES, seed=resampling_seed(results, test_hash))
     intervals = {name: interval_of(replicates) for name, replicates in found.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
-def _by_kind(evidence: LabelledResults, of_clips: ClipResults | None) -> list[KindRow]:
-    kinds = np.array(evidence.kinds)
+def _by_kind(results: LabelledResults, of_clips: ClipResults | None) -> list[KindRow]:
+    kinds = np.array(results.kinds)
     rows = []
-    for kind in sorted(set(evidence.kinds), key=lambda kind: (kind != "good", kind)):
+    for kind in sorted(set(results.kinds), key=lambda kind: (kind != "good", kind)):
         chosen = kinds == kind
-        scores = evidence.scores[chosen]
+        scores = results.scores[chosen]
         row = KindRow(
             kind,
             len(scores),
             float(scores.mean()),
-            int((scores > evidence.threshold).sum()),
+            int((scores > results.threshold).sum()),
             tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist()),
         )
         if of_clips:
-            row = replace(row, clips=len({evidence.clips[position] for position in np.flatnonzero(chosen)}))
-            if evidence.anomalous[chosen].any():
+            row = replace(row, clips=len({results.clips[position] for position in np.flatnonzero(chosen)}))
+            if results.anomalous[chosen].any():
                 missed = sum(event.kind == kind for event in of_clips.missed)
                 count = sum(event.kind == kind for event in of_clips.events)
                 row = replace(row, events=count, events_caught=count - missed)

@@ -141,7 +141,7 @@ def redraw(
 def worth_seeing(evaluation: Evaluation) -> list[int]:
     """The clearest and the least clear sample of each kind, and the worst mistakes."""
     chosen: list[int] = []
-    kinds = evaluation.evidence.kinds
+    kinds = evaluation.results.kinds
     by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
     for kind in dict.fromkeys(kinds):
         members = [position for position in by_score if kinds[position] == kind]

@@ -13,7 +13,7 @@ from adkit.report.thresholds import Step
 from adkit.runs.record import MODEL, RunRecord
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import bound_text, counted, rate_text
-from adkit.stats.rates import Outcomes, Rate
+from adkit.stats.rates import DecisionRates, Rate
 from adkit.stats.significance import Interval, alarms_p_value, noticeable_rate
 from adkit.workflows.audit import LEVEL
 
@@ -69,7 +69,7 @@ def things_of(threshold: Threshold, evaluation: Evaluation | None) -> words.Thin
 
 def tiles(evaluation: Evaluation, things: words.Things) -> list[Tile]:
     """False alarms, misses, and how well the scores separate."""
-    found = evaluation.outcomes
+    found = evaluation.rates
     missed = _certain(found.misses.interval)
     if evaluation.clips:  # events of one clip are alike: their interval is by clip
         recall = evaluation.intervals.get("event_recall")
@@ -106,7 +106,7 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def headline(found: Outcomes, things: words.Things = words.PARTS) -> str:
+def headline(found: DecisionRates, things: words.Things = words.PARTS) -> str:
     """What the run did to the test split, in a sentence."""
     parts = []
     misses, alarms = found.misses, found.false_alarms
@@ -127,7 +127,7 @@ def headline(found: Outcomes, things: words.Things = words.PARTS) -> str:
 
 def promise_kept(evaluation: Evaluation, things: words.Things = words.PARTS) -> str | None:
     """Whether the false alarms of the test split speak against the promise; None where that cannot be told."""
-    alarms, threshold = evaluation.outcomes.false_alarms, evaluation.threshold
+    alarms, threshold = evaluation.rates.false_alarms, evaluation.threshold
     if not alarms.total or evaluation.seen:
         return None
     chance = alarms_p_value(alarms.count, alarms.total, threshold.rank, threshold.count)
@@ -177,7 +177,7 @@ def oracle_rows(evaluation: Evaluation) -> Rows:
     """Figures of thresholds that know the test labels."""
     rows = [
         (f"good parts that pass when {row.recall:.0%} of the defects are caught", str(row.passing))
-        for row in evaluation.outcomes.oracle_passing
+        for row in evaluation.rates.oracle_passing
     ]
     best = evaluation.metrics.get("oracle_f1")
     if best and best.value is not None and evaluation.clips is None:
@@ -280,7 +280,7 @@ def step_texts(steps: list[Step], command: str, evaluation: Evaluation | None) -
 
     `command` calibrates the run once it is given a rate.
     """
-    found = None if evaluation is None else evaluation.outcomes
+    found = None if evaluation is None else evaluation.rates
     texts = []
     for step in steps:
         threshold = step.threshold

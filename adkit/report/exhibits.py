@@ -84,7 +84,7 @@ def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
     by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
     ends = {}
     for kind in (row.kind for row in evaluation.kinds):
-        members = [position for position in by_score if evaluation.evidence.kinds[position] == kind]
+        members = [position for position in by_score if evaluation.results.kinds[position] == kind]
         if not members:  # of clips: frames that are the peak of nothing
             continue
         anomalous = evaluation.anomalous[members[-1]]

@@ -125,8 +125,8 @@ def render_run(
     }
     if evaluation is not None:
         context |= {
-            "headline": contents.headline(evaluation.outcomes, things),
-            "outcomes": evaluation.outcomes,
+            "headline": contents.headline(evaluation.rates, things),
+            "outcomes": evaluation.rates,
             "tiles": contents.tiles(evaluation, things),
             "promise_kept": contents.promise_kept(evaluation, things),
             "rates": _markup(plots.rates(threshold, evaluation, things)),

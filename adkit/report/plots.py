@@ -25,7 +25,7 @@ from adkit.report.svg import Ink
 from adkit.report.words import Things
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
-from adkit.stats.rates import outcomes, precision_recall_curve, roc_curve
+from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Histogram:
 
 def rates(threshold: Threshold, evaluation: Evaluation, things: Things) -> dict[str, str]:
     """The promise beside what was seen, as intervals, in both widths."""
-    found = evaluation.outcomes
+    found = evaluation.rates
     rows = [
         IntervalRow(f"promised: {things.good}s flagged", threshold.expected_rate, 0, threshold.certain_rate, Ink.normal)
     ]
@@ -86,7 +86,7 @@ def roc(evaluation: Evaluation) -> str | None:
     if curve is None:
         return None
     # Of clips, the curves are of frames, as frame_auroc is.
-    found = outcomes(evaluation.scores, evaluation.anomalous, evaluation.threshold.value)
+    found = decision_rates(evaluation.scores, evaluation.anomalous, evaluation.threshold.value)
     good, defects = ("normal frames", "anomalous frames") if evaluation.clips else ("good parts", "defects")
     marks = (
         []

@@ -91,7 +91,7 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     def height(value: float) -> float:
         return round(HEIGHT * (1 - (min(value, high) - low) / (high - low)), 2)
 
-    spans = evaluation.evidence.spans(np.ones(len(scores), bool))
+    spans = evaluation.results.spans(np.ones(len(scores), bool))
     chosen = _worth_seeing(evaluation, spans)
     shown = [number for number in range(len(spans)) if number in chosen]
     films = _films(evaluation, spans, chosen)
@@ -146,9 +146,9 @@ def _films(evaluation: Evaluation, spans: Sequence[range], chosen: dict[int, int
 def _timeline(
     evaluation: Evaluation, span: range, number: int, steps: Sequence[Step], height: Any, made: Film | None
 ) -> Timeline:
-    clips, evidence = evaluation.clips, evaluation.evidence
+    clips, results = evaluation.clips, evaluation.results
     assert clips is not None
-    times_s = evidence.times_s[span.start : span.stop]
+    times_s = results.times_s[span.start : span.stop]
     last_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
     start_s, length_s = float(times_s[0]), float(times_s[-1] - times_s[0]) + last_s or 1.0
 
@@ -164,7 +164,7 @@ def _timeline(
     def blocks(alarms: NDArray[np.bool_]) -> list[Block]:
         own = np.zeros(len(alarms), bool)
         own[span.start : span.stop] = alarms[span.start : span.stop]
-        return [block(frames) for frames in evidence.spans(own)]
+        return [block(frames) for frames in results.spans(own)]
 
     missed = set(clips.missed)
     own = [event for event in clips.events if event.frames.start in span]
@@ -178,7 +178,7 @@ def _timeline(
         length_s,
         _curve(times_s, evaluation.scores[span.start : span.stop], x, height),
         [Truth(block(event.frames), event.kind, event not in missed) for event in own],
-        blocks(evidence.alarms),
+        blocks(results.alarms),
         [blocks(step.alarms) for step in steps if step.alarms is not None],
         _ticks(length_s),
         label,

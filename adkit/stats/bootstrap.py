@@ -25,17 +25,17 @@ MOST_WEIGHTS = 2**24
 
 
 def resampled(
-    evidence: LabelledResults, metrics: Mapping[str, tuple[Metric, float]], *, resamples: int, seed: int
+    results: LabelledResults, metrics: Mapping[str, tuple[Metric, float]], *, resamples: int, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """(R,) values of each metric that can be resampled, given with its value for the evidence as it is.
+    """(R,) values of each metric that can be resampled, given with its value for the results as it is.
 
     The same seed and truth give the same resamples, so that differences of candidates are paired. A metric may compute
     its resamples more coarsely than its value: they are shifted so that both agree.
     """
     parts: dict[str, list[NDArray[np.float64]]] = {}
-    for weights in clip_weights(evidence, resamples, seed):
+    for weights in clip_weights(results, resamples, seed):
         for name, (metric, _) in metrics.items():
-            values = metric.resampled(evidence, weights)
+            values = metric.resampled(results, weights)
             if values is not None:
                 parts.setdefault(name, []).append(values)
     found = {}
@@ -58,15 +58,15 @@ def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
     return found if found.low < found.high else None
 
 
-def clip_weights(evidence: LabelledResults, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def clip_weights(results: LabelledResults, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """(r, N) parts of the weights of all samples, one after another; before the first resample, everything once.
 
     All-normal clips are drawn among themselves, and clips with an anomaly among themselves.
     """
     numbers: dict[str, int] = {}
-    clip_of = np.array([numbers.setdefault(clip, len(numbers)) for clip in evidence.clips], dtype=np.int64)
+    clip_of = np.array([numbers.setdefault(clip, len(numbers)) for clip in results.clips], dtype=np.int64)
     with_anomaly = np.zeros(len(numbers), bool)
-    with_anomaly[clip_of[evidence.anomalous]] = True
+    with_anomaly[clip_of[results.anomalous]] = True
     drawn = bootstrap_weights(with_anomaly, resamples, seed)
     drawn = np.concatenate([np.ones((1, len(numbers)), np.int64), drawn])
     rows = max(1, MOST_WEIGHTS // max(1, len(clip_of)))
@@ -86,10 +86,10 @@ def metrics_with_value(values: Mapping[str, MetricValue], registry: Registry) ->
     return found
 
 
-def resampling_seed(evidence: LabelledResults, test_hash: str) -> int:
+def resampling_seed(results: LabelledResults, test_hash: str) -> int:
     """The seed comes of the data: resamples are paired within a category, and independent between categories.
 
     Of clips it comes of their names: candidates may judge one frame in many, each in another many.
     """
-    names = "\n".join(dict.fromkeys(evidence.clips)).encode(errors="surrogateescape")
-    return int((checksum(names) if evidence.of_clips else test_hash)[:8], 16)
+    names = "\n".join(dict.fromkeys(results.clips)).encode(errors="surrogateescape")
+    return int((checksum(names) if results.of_clips else test_hash)[:8], 16)

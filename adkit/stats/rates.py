@@ -57,7 +57,7 @@ class OraclePassing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
+class DecisionRates:
     """Decisions at a threshold against the truth."""
 
     false_alarms: Rate  # good samples that are flagged
@@ -82,10 +82,10 @@ class Curve:
     y: tuple[float, ...]
 
 
-def outcomes(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> Outcomes:
+def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> DecisionRates:
     """What calling scores above the threshold anomalous does to N samples of known truth."""
     normals, defects = scores[~anomalous], scores[anomalous]
-    return Outcomes(
+    return DecisionRates(
         false_alarms=Rate.of(normals > threshold),
         misses=Rate.of(defects <= threshold),
         mean_normal=float(normals.mean()) if len(normals) else None,

@@ -60,7 +60,7 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
 
     Images, for a run whose threshold counts those. For one that counts clips they are videos and folders of frames,
     thinned and cut into pieces as the run's own were. Scores of files that took part in fitting are lower than
-    those of new parts, and a copy is no further evidence: both would break the promise. Raises DatasetError when
+    those of new parts, and a copy adds nothing: both would break the promise. Raises DatasetError when
     nothing is left, or for images where clips are counted and the other way round.
     """
     named = " ".join(str(Path(argument)) for argument in arguments)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def why_not_frames(evidence: LabelledResults, instead: str) -> str | None:
+def why_not_frames(results: LabelledResults, instead: str) -> str | None:
     """Why there are no frames to tell apart; `instead` is the metric for still images."""
-    if not evidence.of_clips:
+    if not results.of_clips:
         return f"the test split has still images, no clips; for them there is {instead}"
-    return lacking_class(evidence, "frame")
+    return lacking_class(results, "frame")
 
 
 class FrameAuroc(Metric):
@@ -30,7 +30,7 @@ class FrameAuroc(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The AUROC over all frames, ties half.
 
         Details: each clip's own where it has both sorts of frames, by its name; "macro", their mean; and "kind …", each
@@ -38,15 +38,15 @@ class FrameAuroc(Metric):
         """
         from sklearn.metrics import roc_auc_score
 
-        if why := why_not_frames(evidence, "image_auroc"):
+        if why := why_not_frames(results, "image_auroc"):
             return MetricValue(None, why)
-        clips, kinds, anomalous = np.array(evidence.clips), np.array(evidence.kinds), evidence.anomalous
+        clips, kinds, anomalous = np.array(results.clips), np.array(results.kinds), results.anomalous
 
         def auroc(chosen: NDArray[np.bool_]) -> float:
-            return float(roc_auc_score(anomalous[chosen], evidence.scores[chosen]))
+            return float(roc_auc_score(anomalous[chosen], results.scores[chosen]))
 
         of_clips = {}
-        for clip in dict.fromkeys(evidence.clips):
+        for clip in dict.fromkeys(results.clips):
             members = clips == clip
             if anomalous[members].any() and not anomalous[members].all():
                 of_clips[clip] = auroc(members)
@@ -57,11 +57,11 @@ class FrameAuroc(Metric):
             details[f"kind {kind}"] = auroc(~anomalous | (anomalous & (kinds == kind)))
         return MetricValue(auroc(np.ones(len(clips), bool)), details=details)
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The AUROC over all frames in each resample."""
-        if not evidence.of_clips:
+        if not results.of_clips:
             return np.full(len(weights), np.nan)
-        return resampled(evidence, weights, roc_area)
+        return resampled(results, weights, roc_area)
 
 
 class FrameAveragePrecision(Metric):
@@ -69,16 +69,16 @@ class FrameAveragePrecision(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The average precision."""
         from sklearn.metrics import average_precision_score
 
-        if why := why_not_frames(evidence, "average_precision"):
+        if why := why_not_frames(results, "average_precision"):
             return MetricValue(None, why)
-        return MetricValue(float(average_precision_score(evidence.anomalous, evidence.scores)))
+        return MetricValue(float(average_precision_score(results.anomalous, results.scores)))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The average precision in each resample."""
-        if not evidence.of_clips:
+        if not results.of_clips:
             return np.full(len(weights), np.nan)
-        return resampled(evidence, weights, average_precision)
+        return resampled(results, weights, average_precision)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _why_not_images(evidence: LabelledResults, instead: str) -> str | None:
+def _why_not_images(results: LabelledResults, instead: str) -> str | None:
     """Why there are no images to tell apart; `instead` is what there is for frames of clips."""
-    if evidence.of_clips:
+    if results.of_clips:
         return f"the test split has clips, whose frames are no images of their own; for them there is {instead}"
-    return lacking_class(evidence, "image")
+    return lacking_class(results, "image")
 
 
 class ImageAuroc(Metric):
@@ -26,24 +26,24 @@ class ImageAuroc(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The AUROC over all images, and for each kind of defect against the good images."""
         from sklearn.metrics import roc_auc_score
 
-        if why := _why_not_images(evidence, "frame_auroc"):
+        if why := _why_not_images(results, "frame_auroc"):
             return MetricValue(None, why)
-        kinds = np.array(evidence.kinds)
+        kinds = np.array(results.kinds)
         details = {}
-        for kind in sorted(set(kinds[evidence.anomalous])):
-            chosen = ~evidence.anomalous | (kinds == kind)
-            details[str(kind)] = float(roc_auc_score(evidence.anomalous[chosen], evidence.scores[chosen]))
-        return MetricValue(float(roc_auc_score(evidence.anomalous, evidence.scores)), details=details)
+        for kind in sorted(set(kinds[results.anomalous])):
+            chosen = ~results.anomalous | (kinds == kind)
+            details[str(kind)] = float(roc_auc_score(results.anomalous[chosen], results.scores[chosen]))
+        return MetricValue(float(roc_auc_score(results.anomalous, results.scores)), details=details)
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The AUROC over all images in each resample."""
-        if evidence.of_clips:
+        if results.of_clips:
             return np.full(len(weights), np.nan)
-        return resampled(evidence, weights, roc_area)
+        return resampled(results, weights, roc_area)
 
 
 class AveragePrecision(Metric):
@@ -51,19 +51,19 @@ class AveragePrecision(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The average precision."""
         from sklearn.metrics import average_precision_score
 
-        if why := _why_not_images(evidence, "frame_average_precision"):
+        if why := _why_not_images(results, "frame_average_precision"):
             return MetricValue(None, why)
-        return MetricValue(float(average_precision_score(evidence.anomalous, evidence.scores)))
+        return MetricValue(float(average_precision_score(results.anomalous, results.scores)))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The average precision in each resample."""
-        if evidence.of_clips:
+        if results.of_clips:
             return np.full(len(weights), np.nan)
-        return resampled(evidence, weights, average_precision)
+        return resampled(results, weights, average_precision)
 
 
 class OracleF1(Metric):
@@ -71,20 +71,20 @@ class OracleF1(Metric):
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The best F1, with the threshold that reaches it."""
         from sklearn.metrics import precision_recall_curve
 
-        if why := _why_not_images(evidence, "event_recall at the run's threshold"):
+        if why := _why_not_images(results, "event_recall at the run's threshold"):
             return MetricValue(None, why)
-        precision, recall, thresholds = precision_recall_curve(evidence.anomalous, evidence.scores)
+        precision, recall, thresholds = precision_recall_curve(results.anomalous, results.scores)
         total = precision + recall
         f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)[:-1]
         best = int(f1.argmax())
         return MetricValue(float(f1[best]), details={"oracle_threshold": float(thresholds[best])})
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The best F1 in each resample, at that resample's own best threshold."""
-        if evidence.of_clips:
+        if results.of_clips:
             return np.full(len(weights), np.nan)
-        return resampled(evidence, weights, best_f1)
+        return resampled(results, weights, best_f1)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from adkit_metrics.curves import Values
 
 
-def _lacking_pixels(evidence: LabelledResults) -> str | None:
-    if evidence.maps is None:
+def _lacking_pixels(results: LabelledResults) -> str | None:
+    if results.maps is None:
         return "the method gives no maps"
-    if not evidence.has_masks:
+    if not results.has_masks:
         return "no anomalous sample of the test split has a mask"
     return None
 
@@ -48,14 +48,14 @@ class _Curve(Metric):
         """More figures, from the anomalous pixels' histogram."""
         return {}
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The figure over all pixels together, at 2^20 levels."""
-        maps, why = evidence.maps, _lacking_pixels(evidence)
+        maps, why = results.maps, _lacking_pixels(results)
         if maps is None or why:
             return MetricValue(None, why)
         levels = Levels.fine(maps)
         good, anomalous = np.zeros(levels.count, np.int64), np.zeros(levels.count)
-        for _, of_good, of_anomalous in self._histograms(evidence, levels):
+        for _, of_good, of_anomalous in self._histograms(results, levels):
             good += of_good
             anomalous += of_anomalous
         value = float(self.figure(good.astype(np.float64), anomalous))
@@ -63,19 +63,19 @@ class _Curve(Metric):
             return MetricValue(None, "the masks leave no good or no anomalous pixel")
         return MetricValue(value, details=self.details(anomalous))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The figure in each resample, at 4096 levels at most.
 
         With every sample drawn once, that moved the figures of MVTec AD's bottle and screw by less than 0.000001;
         screw's 95 % intervals are 0.004 (pixel AUROC) and 0.017 (AUPRO) wide.
         """
-        maps = evidence.maps
-        if maps is None or _lacking_pixels(evidence):
+        maps = results.maps
+        if maps is None or _lacking_pixels(results):
             return np.full(len(weights), np.nan)
         levels = Levels.coarse(maps)
         # float32 halves the memory; what its rounding does to a share is far below the levels' own error.
         good, anomalous = np.zeros((2, len(maps), levels.count), np.float32)
-        for index, of_good, of_anomalous in self._histograms(evidence, levels):
+        for index, of_good, of_anomalous in self._histograms(results, levels):
             good[index], anomalous[index] = of_good, of_anomalous
 
         def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -84,8 +84,8 @@ class _Curve(Metric):
 
         return in_chunks(weights, levels.count, of_rows)
 
-    def _histograms(self, evidence: LabelledResults, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
-        for index, values, mask in evidence.pixels():
+    def _histograms(self, results: LabelledResults, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
+        for index, values, mask in results.pixels():
             if self.defective_only and not mask.any():
                 continue
             found = levels.of(values)
@@ -135,32 +135,32 @@ class Aupro(_Curve):
 class PixelIoU(Metric):
     """Intersection over union of "above the run's pixel threshold" and the masks."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """The IoU over all defective images pooled, and for each kind of defect."""
-        if why := _lacking_pixels(evidence):
+        if why := _lacking_pixels(results):
             return MetricValue(None, why)
-        if evidence.pixel_threshold is None:
+        if results.pixel_threshold is None:
             return MetricValue(None, "the run has no pixel threshold")
-        intersections, unions = self._areas(evidence, evidence.pixel_threshold)
+        intersections, unions = self._areas(results, results.pixel_threshold)
         if not unions.any():
             return MetricValue(None, "the masks leave no anomalous pixel")
         details = {}
-        for kind in sorted({evidence.kinds[index] for index in np.flatnonzero(unions)}):
-            chosen = np.array(evidence.kinds) == kind
+        for kind in sorted({results.kinds[index] for index in np.flatnonzero(unions)}):
+            chosen = np.array(results.kinds) == kind
             details[kind] = float(intersections[chosen].sum() / unions[chosen].sum())
         return MetricValue(float(intersections.sum() / unions.sum()), details=details)
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """The pooled IoU in each resample; exact."""
-        if _lacking_pixels(evidence) or evidence.pixel_threshold is None:
+        if _lacking_pixels(results) or results.pixel_threshold is None:
             return np.full(len(weights), np.nan)
-        intersections, unions = self._areas(evidence, evidence.pixel_threshold)
+        intersections, unions = self._areas(results, results.pixel_threshold)
         return share(weights @ intersections, weights @ unions)
 
-    def _areas(self, evidence: LabelledResults, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _areas(self, results: LabelledResults, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) intersection and (N,) union of each image in px; both 0 where it has no known defect."""
-        intersections, unions = np.zeros((2, len(evidence.scores)), np.int64)
-        for index, values, mask in evidence.pixels():
+        intersections, unions = np.zeros((2, len(results.scores)), np.int64)
+        for index, values, mask in results.pixels():
             if mask.any():
                 found = values > threshold
                 intersections[index], unions[index] = (found & mask).sum(), (found | mask).sum()

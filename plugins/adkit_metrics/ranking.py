@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from adkit_metrics.curves import Figure
 
 
-def lacking_class(evidence: LabelledResults, thing: str) -> str | None:
+def lacking_class(results: LabelledResults, thing: str) -> str | None:
     """Why nothing can be told apart; None where there are both sorts of `thing`s."""
-    if not evidence.anomalous.any():
+    if not results.anomalous.any():
         return f"the test split has no anomalous {thing}"
-    if evidence.anomalous.all():
+    if results.anomalous.all():
         return f"the test split has no good {thing}"
     return None
 
 
-def resampled(evidence: LabelledResults, weights: NDArray[np.int64], figure: Figure) -> NDArray[np.float64]:
+def resampled(results: LabelledResults, weights: NDArray[np.int64], figure: Figure) -> NDArray[np.float64]:
     """The figure of the distinct scores' histograms in each resample: (R, N) weights -> (R,)."""
-    order = np.argsort(evidence.scores)
-    _, starts = np.unique(evidence.scores[order], return_index=True)
-    anomalous = evidence.anomalous[order]
+    order = np.argsort(results.scores)
+    _, starts = np.unique(results.scores[order], return_index=True)
+    anomalous = results.anomalous[order]
 
     def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         drawn = rows[:, order].astype(np.float64)
         good = np.add.reduceat(drawn * ~anomalous, starts, axis=1)
         return figure(good, np.add.reduceat(drawn * anomalous, starts, axis=1))
 
-    return in_chunks(weights, len(evidence.scores), of_rows)
+    return in_chunks(weights, len(results.scores), of_rows)

@@ -28,7 +28,7 @@ def test_metrics_have_intervals_by_clip_and_those_of_images_are_not_there(
     interval = judged.intervals["frame_auroc"]
     assert f"{interval.low:.4f} to {interval.high:.4f}" in text
     assert "image_auroc" not in text
-    found = judged.outcomes
+    found = judged.rates
     assert f"normal clips flagged: {found.false_alarms}" in text
     assert f"events missed: {found.misses.count} of 4\n" in text
     assert "alarms that touch no event: " in text
@@ -51,7 +51,7 @@ def test_rows_for_programs_tell_clip_time_and_event(judged: Evaluation) -> None:
     rows = sample_rows(judged)
     assert rows[3]["clip"] == "test/calm"
     assert rows[3]["time_s"] == pytest.approx(0.3)
-    assert [row["in_event"] for row in rows] == judged.evidence.alarms.tolist()
+    assert [row["in_event"] for row in rows] == judged.results.alarms.tolist()
     assert csv_text(rows).splitlines()[0].endswith("decision,clip,time_s,in_event")
 
 

@@ -123,31 +123,31 @@ class Hungry(Level):
 class Margin(Metric):
     """How far the mean anomalous score lies above the mean normal one; nobody resamples it."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        if not evidence.anomalous.any() or evidence.anomalous.all():
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        if not results.anomalous.any() or results.anomalous.all():
             return MetricValue(None, "one sort is missing")
-        scores, anomalous = evidence.scores, evidence.anomalous
+        scores, anomalous = results.scores, results.anomalous
         return MetricValue(float(scores[anomalous].mean() - scores[~anomalous].mean()))
 
 
 class Highest(Metric):
     """The mean of the anomalous samples' highest map values."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        if evidence.maps is None:
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        if results.maps is None:
             return MetricValue(None, "the method gives no maps")
-        if not evidence.anomalous.any():
+        if not results.anomalous.any():
             return MetricValue(None, "nothing is anomalous")
-        return MetricValue(float(self._highest(evidence)[evidence.anomalous].mean()))
+        return MetricValue(float(self._highest(results)[results.anomalous].mean()))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        chosen = weights[:, evidence.anomalous]
-        return np.asarray(chosen @ self._highest(evidence)[evidence.anomalous] / chosen.sum(axis=1))
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        chosen = weights[:, results.anomalous]
+        return np.asarray(chosen @ self._highest(results)[results.anomalous] / chosen.sum(axis=1))
 
     @staticmethod
-    def _highest(evidence: LabelledResults) -> NDArray[np.float64]:
-        assert evidence.maps is not None
-        return np.asarray(evidence.maps.max(axis=(1, 2)), dtype=np.float64)
+    def _highest(results: LabelledResults) -> NDArray[np.float64]:
+        assert results.maps is not None
+        return np.asarray(results.maps.max(axis=(1, 2)), dtype=np.float64)
 
 
 def fake_registry(

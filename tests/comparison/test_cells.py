@@ -375,19 +375,19 @@ def test_a_cell_that_fails_leaves_the_older_one_as_it_was(
 class Shifted(Metric):
     """An AUROC whose resamples are coarser than its value: they lie 0.25 too low."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        values = resampled_auroc(evidence.scores, evidence.anomalous, np.ones((1, len(evidence.scores)), np.int64))
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        values = resampled_auroc(results.scores, results.anomalous, np.ones((1, len(results.scores)), np.int64))
         return MetricValue(float(values[0]))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        return resampled_auroc(evidence.scores, evidence.anomalous, weights) - 0.25
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        return resampled_auroc(results.scores, results.anomalous, weights) - 0.25
 
 
 class Patchy(Shifted):
     """Undefined in every other resample."""
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        values = super().resampled(evidence, weights)
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        values = super().resampled(results, weights)
         values[1::2] = np.nan
         return values
 
@@ -395,7 +395,7 @@ class Patchy(Shifted):
 class Undefined(Shifted):
     """Undefined in every resample, the split itself included."""
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.full(len(weights), np.nan)
 
 

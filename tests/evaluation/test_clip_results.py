@@ -1,4 +1,4 @@
-"""Clips at a threshold: rows, events and what the promise counts, on evidence made by hand."""
+"""Clips at a threshold: rows, events and what the promise counts, on results made by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLIPS: Clips = {
 }
 
 
-def evidence_of(clips: Clips, step_s: float = 1.0) -> LabelledResults:
+def results_of(clips: Clips, step_s: float = 1.0) -> LabelledResults:
     scores = np.array([score for values, _ in clips.values() for score in values])
     letters = "".join(frames for _, frames in clips.values())
     names = tuple(name for name, (values, _) in clips.items() for _ in values)
@@ -42,7 +42,7 @@ def evidence_of(clips: Clips, step_s: float = 1.0) -> LabelledResults:
 
 
 def outcomes_of(clips: Clips, segment_s: float | None = None) -> ClipResults:
-    return clip_results(evidence_of(clips), segment_s, {"both": 0.9})
+    return clip_results(results_of(clips), segment_s, {"both": 0.9})
 
 
 def test_each_clip_has_a_row() -> None:
@@ -54,7 +54,7 @@ def test_each_clip_has_a_row() -> None:
 
 def test_outcomes_are_of_normal_clips_and_of_events() -> None:
     clips = outcomes_of(CLIPS)
-    found = clips.outcomes(evidence_of(CLIPS).scores, THRESHOLD)
+    found = clips.rates(results_of(CLIPS).scores, THRESHOLD)
     assert (found.false_alarms.count, found.false_alarms.total) == (1, 2)
     assert (found.misses.count, found.misses.total) == (1, 2)
     assert found.mean_anomalous == pytest.approx((0.9 + 0.8 + 0.3) / 3)

@@ -21,7 +21,7 @@ from adkit.registry import Registry, load_registry
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule
-from adkit.stats.rates import outcomes, precision_recall_curve, roc_curve
+from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
 from adkit.workflows.calibrate import recalibrate
 from tests.greys import METHODS, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
 
@@ -57,10 +57,10 @@ GOOD, BRIGHT = [-1.0, 0.0, 0.5, 1.0, 6.0, 9.0], [0.2, 4.0, 8.0, 12.0]
 def test_outcomes_are_those_at_the_runs_threshold(judged: Judged) -> None:
     found = judged(GOOD, BRIGHT)
     assert found.threshold == found.run.record.threshold
-    assert found.outcomes == outcomes(found.scores, found.anomalous, found.threshold.value)
-    assert (found.outcomes.false_alarms.count, found.outcomes.false_alarms.total) == (2, 6)
-    assert (found.outcomes.misses.count, found.outcomes.misses.total) == (1, 4)
-    assert [row.passing.count for row in found.outcomes.oracle_passing] == [2, 2]
+    assert found.rates == decision_rates(found.scores, found.anomalous, found.threshold.value)
+    assert (found.rates.false_alarms.count, found.rates.false_alarms.total) == (2, 6)
+    assert (found.rates.misses.count, found.rates.misses.total) == (1, 4)
+    assert [row.passing.count for row in found.rates.oracle_passing] == [2, 2]
 
 
 def test_mistakes_are_the_samples_judged_wrong_the_worst_first(judged: Judged) -> None:
@@ -89,7 +89,7 @@ def test_the_document_holds_outcomes_and_curves(judged: Judged) -> None:
     document = json.loads(json.dumps(found.as_json(), allow_nan=False))
     told = document["outcomes"]
     assert (told["false_alarms"]["count"], told["false_alarms"]["total"]) == (2, 6)
-    interval = found.outcomes.misses.interval
+    interval = found.rates.misses.interval
     assert told["misses"] == {"count": 1, "total": 4, "interval": {"low": interval.low, "high": interval.high}}
     assert told["mean_normal"] == pytest.approx(float(found.scores[~found.anomalous].mean()))
     assert told["separation_ratio"] == pytest.approx(told["mean_anomalous"] / told["mean_normal"])
@@ -144,8 +144,8 @@ def test_a_new_threshold_judges_the_stored_answers(
     after = evaluate(open_run(run.folder), registry, device="cpu")
     assert after.scores.tolist() == before.scores.tolist()
     assert after.threshold.value < before.threshold.value
-    assert after.outcomes.false_alarms.count > before.outcomes.false_alarms.count
-    assert after.outcomes.oracle_passing == before.outcomes.oracle_passing
+    assert after.rates.false_alarms.count > before.rates.false_alarms.count
+    assert after.rates.oracle_passing == before.rates.oracle_passing
     assert after.as_json()["curves"] == before.as_json()["curves"]
 
 
@@ -156,7 +156,7 @@ def test_a_test_image_that_changed_is_scored_anew(tmp_path: Path, registry: Regi
     after = evaluate(run, registry, device="cpu")
     (changed,) = np.flatnonzero(after.scores != before.scores)
     assert after.samples[changed].id == "test/bright/000.png"
-    assert after.outcomes.misses.count == before.outcomes.misses.count - 1
+    assert after.rates.misses.count == before.rates.misses.count - 1
 
 
 def test_a_damaged_store_is_made_again(tmp_path: Path, registry: Registry) -> None:
@@ -190,7 +190,7 @@ def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry
     found = evaluate(run, registry, skip_bad=True, device="cpu")
     assert found.unreadable == [str(bad)]
     assert len(found.scores) == 9
-    assert found.outcomes.false_alarms.total == 5
+    assert found.rates.false_alarms.total == 5
 
 
 def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Registry) -> None:

@@ -55,7 +55,7 @@ def test_kinds_are_counted_in_frames_clips_and_events(judged: Evaluation) -> Non
 
 
 def test_the_verdict_counts_normal_clips_and_events(judged: Evaluation) -> None:
-    found, clips = judged.outcomes, judged.clips
+    found, clips = judged.rates, judged.clips
     assert clips is not None
     assert (found.false_alarms.total, found.misses.total) == (2, 4)
     recall = judged.metrics["event_recall"].value
@@ -76,7 +76,7 @@ def test_a_frame_stands_for_each_mistake_and_for_each_end_of_a_kind(judged: Eval
         assert judged.scores[position] == judged.scores[span.frames.start : span.frames.stop].max()
     seen = worth_seeing(judged)
     assert set(judged.mistakes()) <= set(seen)
-    assert {judged.evidence.kinds[position] for position in seen} == {"good", "jerk", "stop"}
+    assert {judged.results.kinds[position] for position in seen} == {"good", "jerk", "stop"}
     assert len(seen) <= 6 + len(judged.mistakes())
 
 
@@ -94,8 +94,8 @@ def test_where_every_clip_has_an_event_a_normal_frame_is_shown_all_the_same(
 ) -> None:
     films = write_films(tmp_path / "films", {"a": ("....ss..", 14), "b": ("..ss....", 14)}, train=(8,) * 6)
     found = evaluate(fit_films(film_methods, films, tmp_path / "runs", "grey"), film_methods, device="cpu")
-    assert found.outcomes.false_alarms.total == 0
-    assert "good" in {found.evidence.kinds[position] for position in found.telling()}
+    assert found.rates.false_alarms.total == 0
+    assert "good" in {found.results.kinds[position] for position in found.telling()}
 
 
 def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Path, film_methods: Registry) -> None:
@@ -105,7 +105,7 @@ def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Pat
     found = evaluate(run, film_methods, device="cpu")
     assert found.clips is not None
     assert found.clips.unit.endswith("s piece")
-    assert 3 <= found.outcomes.false_alarms.total <= 6
+    assert 3 <= found.rates.false_alarms.total <= 6
     # One clip cannot tell how much another would differ.
     assert "frame_auroc" not in found.intervals
 
@@ -121,7 +121,7 @@ def test_reconstructions_know_what_the_clip_showed_before(
     judged: Evaluation, press_run: Run, film_methods: Registry
 ) -> None:
     # In any order, from two clips: each is the mean brightness of its clip so far.
-    calm, jerking = (judged.evidence.clips.index(f"test/{name}") for name in ("calm", "jerking"))
+    calm, jerking = (judged.results.clips.index(f"test/{name}") for name in ("calm", "jerking"))
     positions = [jerking + 20, calm + 3, jerking + 2]
     for position, first, mean in zip(
         positions, [jerking, calm, jerking], seen_means(press_run, film_methods, judged, positions), strict=True
@@ -145,12 +145,12 @@ def test_events_found_are_those_that_watching_the_clip_reports(
     judged: Evaluation, press_run: Run, film_methods: Registry
 ) -> None:
     judge = open_model(press_run, film_methods, device="cpu")
-    for first in [judged.evidence.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
+    for first in [judged.results.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
         path = judged.samples[first].frame.path
         watch = Watch(judge, VideoInput(str(path), video=path), Settings())
         results = list(watch)
         last = first + len(results)
         assert [result.score for result in results] == pytest.approx(judged.scores[first:last].tolist())
-        found = [span for span in judged.evidence.spans(judged.evidence.alarms) if first <= span.start < last]
+        found = [span for span in judged.results.spans(judged.results.alarms) if first <= span.start < last]
         expected = [(span.start - first, span.stop - 1 - first) for span in found]
         assert [(event.start_frame, event.end_frame) for event in watch.events] == expected

@@ -80,16 +80,14 @@ def mask_of(rows: list[list[int]]) -> NDArray[np.bool_]:
     return np.array(rows, bool)
 
 
-def value(metric: Metric, evidence: LabelledResults) -> float:
-    result = metric(evidence)
+def value(metric: Metric, results: LabelledResults) -> float:
+    result = metric(results)
     assert result.value is not None, result.why_undefined
     return result.value
 
 
-def resampled(
-    metric: Metric, evidence: LabelledResults, weights: Sequence[Sequence[int]] | NDArray[np.int64]
-) -> Values:
-    values = metric.resampled(evidence, np.array(weights, np.int64))
+def resampled(metric: Metric, results: LabelledResults, weights: Sequence[Sequence[int]] | NDArray[np.int64]) -> Values:
+    values = metric.resampled(results, np.array(weights, np.int64))
     assert values is not None
     assert values.shape == (len(weights),)
     return values
@@ -147,11 +145,11 @@ def test_image_metrics_agree_with_sklearn(seed: int) -> None:
     rng = np.random.default_rng(seed)
     good, anomalous = np.round(rng.normal(size=20), 1), np.round(rng.normal(1, 1, size=15), 1)
     labels, scores = [0] * 20 + [1] * 15, np.concatenate([good, anomalous])
-    evidence = of_scores(good.tolist(), anomalous.tolist())
-    assert value(ImageAuroc(), evidence) == pytest.approx(roc_auc_score(labels, scores))
-    assert value(AveragePrecision(), evidence) == pytest.approx(average_precision_score(labels, scores))
+    results = of_scores(good.tolist(), anomalous.tolist())
+    assert value(ImageAuroc(), results) == pytest.approx(roc_auc_score(labels, scores))
+    assert value(AveragePrecision(), results) == pytest.approx(average_precision_score(labels, scores))
     best = max(f1_score(labels, scores >= threshold) for threshold in scores)
-    assert value(OracleF1(), evidence) == pytest.approx(best)
+    assert value(OracleF1(), results) == pytest.approx(best)
 
 
 @pytest.mark.parametrize("metric", IMAGE_METRICS)
@@ -266,8 +264,8 @@ def test_pixel_iou_by_hand() -> None:
     dent = (values, mask_of([[1, 1, 0], [0, 0, 0]]))  # 2 common of 2
     other_dent = (values, mask_of([[0, 0, 1], [0, 0, 1]]))  # 0 common of 4
     good = (grid([[1.0, 1.0]]), mask_of([[0, 0]]))  # false alarms on good images do not count here
-    evidence = of_pixels([crack, dent, other_dent, good], kinds=["crack", "dent", "dent", "good"])
-    result = PixelIoU()(evidence)
+    results = of_pixels([crack, dent, other_dent, good], kinds=["crack", "dent", "dent", "good"])
+    result = PixelIoU()(results)
     assert result.value == pytest.approx((1 + 2 + 0) / (3 + 2 + 4))
     assert result.details == {"crack": pytest.approx(1 / 3), "dent": pytest.approx(2 / 6)}
 
@@ -293,20 +291,20 @@ def test_curves_need_good_pixels(metric: Metric) -> None:
 def test_masks_that_are_all_empty_are_explained(metric: Metric) -> None:
     """A mask file is there, but marks nothing."""
     pixels = of_pixels([(grid([[1.0, 2.0]]), mask_of([[0, 0]]))])
-    evidence = replace(pixels, anomalous=np.array([True]), kinds=("crack",), has_masks=True)
-    result = metric(evidence)
+    results = replace(pixels, anomalous=np.array([True]), kinds=("crack",), has_masks=True)
+    result = metric(results)
     assert result.value is None
     assert result.why_undefined
-    assert np.isnan(resampled(metric, evidence, [[1], [2]])).all()
+    assert np.isnan(resampled(metric, results, [[1], [2]])).all()
 
 
 # Resamples
 
 
-def drawn_scores(evidence: LabelledResults, weights: NDArray[np.int64]) -> LabelledResults:
+def drawn_scores(results: LabelledResults, weights: NDArray[np.int64]) -> LabelledResults:
     rows = np.repeat(np.arange(len(weights)), weights)
-    kinds = tuple(evidence.kinds[row] for row in rows)
-    return replace(evidence, scores=evidence.scores[rows], anomalous=evidence.anomalous[rows], kinds=kinds)
+    kinds = tuple(results.kinds[row] for row in rows)
+    return replace(results, scores=results.scores[rows], anomalous=results.anomalous[rows], kinds=kinds)
 
 
 def drawn_pixels(pixels: Pixels, weights: NDArray[np.int64]) -> LabelledResults:
@@ -334,20 +332,20 @@ def weights_by_chance(count: int, resamples: int, seed: int = 0) -> NDArray[np.i
 def test_image_resamples_are_the_metric_of_the_drawn_images(samples: list[tuple[int, bool, int]]) -> None:
     """Few distinct scores: most are ties. Some draws lack a class, and some draw nothing."""
     scores, anomalous, weights = (np.array(column) for column in zip(*samples, strict=True))
-    evidence = replace(of_scores(scores.tolist(), []), anomalous=anomalous, kinds=("any",) * len(samples))
+    results = replace(of_scores(scores.tolist(), []), anomalous=anomalous, kinds=("any",) * len(samples))
     once = np.ones_like(weights)
     for metric in IMAGE_METRICS:
-        expected = [value_or_nan(metric(drawn_scores(evidence, row))) for row in (weights, once)]
-        assert resampled(metric, evidence, [weights, once]) == pytest.approx(expected, nan_ok=True)
+        expected = [value_or_nan(metric(drawn_scores(results, row))) for row in (weights, once)]
+        assert resampled(metric, results, [weights, once]) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("metric", IMAGE_METRICS)
 def test_image_resamples_of_many_images(metric: Metric) -> None:
     rng = np.random.default_rng(5)
-    evidence = of_scores(rng.normal(size=40).tolist(), np.round(rng.normal(1, 1, 60), 1).tolist())
+    results = of_scores(rng.normal(size=40).tolist(), np.round(rng.normal(1, 1, 60), 1).tolist())
     weights = weights_by_chance(100, 30)
-    expected = [value(metric, drawn_scores(evidence, row)) for row in weights]
-    assert resampled(metric, evidence, weights) == pytest.approx(expected)
+    expected = [value(metric, drawn_scores(results, row)) for row in weights]
+    assert resampled(metric, results, weights) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -364,26 +362,26 @@ def test_pixel_resamples_are_the_metric_of_the_drawn_images(metric: Metric, ties
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
 def test_pixel_resamples_of_enlarged_maps(metric: Metric, seed: int) -> None:
     pixels, maps = enlarged_pixels(seed)
-    evidence = replace(of_pixels(pixels), maps=maps)
+    results = replace(of_pixels(pixels), maps=maps)
     weights = np.vstack([np.ones(7, np.int64), weights_by_chance(7, 10, seed)])
     expected = [value(metric, drawn_pixels(pixels, row)) for row in weights]
-    found = resampled(metric, evidence, weights)
-    assert value(metric, evidence) == pytest.approx(expected[0], abs=1e-5)  # native levels and pixel levels
+    found = resampled(metric, results, weights)
+    assert value(metric, results) == pytest.approx(expected[0], abs=1e-5)  # native levels and pixel levels
     assert found == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
 def test_pixels_are_walked_once(metric: Metric) -> None:
-    evidence = of_pixels(random_pixels(0))
+    results = of_pixels(random_pixels(0))
     walks = []
 
     def counted() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
         walks.append(1)
-        return evidence.pixels()
+        return results.pixels()
 
-    value(metric, replace(evidence, pixels=counted))
+    value(metric, replace(results, pixels=counted))
     assert len(walks) == 1
-    resampled(metric, replace(evidence, pixels=counted), weights_by_chance(6, 50))
+    resampled(metric, replace(results, pixels=counted), weights_by_chance(6, 50))
     assert len(walks) == 2
 
 
@@ -398,20 +396,20 @@ def test_a_defect_without_a_mask_counts_for_nothing_however_often_it_is_drawn(me
 
 @pytest.mark.parametrize("metric", [*IMAGE_METRICS, *PIXEL_METRICS])
 def test_chunks_of_resamples_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
-    evidence, weights = of_pixels(random_pixels(4)), weights_by_chance(6, 23)
-    together = resampled(metric, evidence, weights)
-    assert resampled(metric, evidence, weights[:0]).shape == (0,)
+    results, weights = of_pixels(random_pixels(4)), weights_by_chance(6, 23)
+    together = resampled(metric, results, weights)
+    assert resampled(metric, results, weights[:0]).shape == (0,)
     monkeypatch.setattr(curves, "VALUES_AT_ONCE", 5 * COARSE)
-    assert resampled(metric, evidence, weights) == pytest.approx(together, nan_ok=True)
+    assert resampled(metric, results, weights) == pytest.approx(together, nan_ok=True)
     monkeypatch.setattr(curves, "VALUES_AT_ONCE", 1)
-    assert resampled(metric, evidence, weights) == pytest.approx(together, nan_ok=True)
+    assert resampled(metric, results, weights) == pytest.approx(together, nan_ok=True)
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
 def test_pixel_resamples_are_undefined_where_the_metric_is(metric: Metric) -> None:
     good = of_pixels([(grid([[1.0]]), mask_of([[0]]))])
-    for evidence in (of_scores([1], []), good):
-        assert np.isnan(resampled(metric, evidence, [[1], [2]])).all()
+    for results in (of_scores([1], []), good):
+        assert np.isnan(resampled(metric, results, [[1], [2]])).all()
     without_threshold = of_pixels(random_pixels(0), threshold=None)
     assert np.isnan(resampled(PixelIoU(), without_threshold, [[1] * 6])).all()
 
@@ -491,16 +489,16 @@ KINDS = {"s": "stop", "j": "jerk"}
 
 
 def test_frame_auroc_pools_all_frames_and_tells_each_clips_own() -> None:
-    evidence = of_clips(PRESS, kinds=KINDS)
-    result = FrameAuroc()(evidence)
-    assert result.value == pytest.approx(roc_auc_score(evidence.anomalous, evidence.scores))
+    results = of_clips(PRESS, kinds=KINDS)
+    result = FrameAuroc()(results)
+    assert result.value == pytest.approx(roc_auc_score(results.anomalous, results.scores))
     # c has no anomalous frame and d no good one. In b 0.3 and 0.4 each beat 0.2 alone, of three.
     assert result.details["a"] == 1.0
     assert result.details["b"] == pytest.approx(1 / 3)
     assert result.details["macro"] == pytest.approx(2 / 3)
     assert set(result.details) == {"a", "b", "macro", "kind jerk", "kind stop"}
-    stop = (np.array(evidence.kinds) == "stop") | ~evidence.anomalous
-    expected = roc_auc_score(evidence.anomalous[stop], evidence.scores[stop])
+    stop = (np.array(results.kinds) == "stop") | ~results.anomalous
+    expected = roc_auc_score(results.anomalous[stop], results.scores[stop])
     assert result.details["kind stop"] == pytest.approx(expected)
 
 
@@ -509,30 +507,30 @@ FRAMES = st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.booleans(
 
 @given(st.lists(FRAMES, min_size=1, max_size=5))
 def test_frame_metrics_agree_with_sklearn(clips: list[list[tuple[float, bool]]]) -> None:
-    evidence = of_clips(
+    results = of_clips(
         {
             str(number): ([score for score, _ in frames], "".join("s" if odd else "." for _, odd in frames))
             for number, frames in enumerate(clips)
         }
     )
-    found, precision = FrameAuroc()(evidence), FrameAveragePrecision()(evidence)
-    if evidence.anomalous.all() or not evidence.anomalous.any():
+    found, precision = FrameAuroc()(results), FrameAveragePrecision()(results)
+    if results.anomalous.all() or not results.anomalous.any():
         assert found.value is None
         assert found.why_undefined == precision.why_undefined
         assert str(found.why_undefined).endswith("frame")
         return
-    assert found.value == pytest.approx(roc_auc_score(evidence.anomalous, evidence.scores))
-    assert precision.value == pytest.approx(average_precision_score(evidence.anomalous, evidence.scores))
+    assert found.value == pytest.approx(roc_auc_score(results.anomalous, results.scores))
+    assert precision.value == pytest.approx(average_precision_score(results.anomalous, results.scores))
 
 
 def test_events_are_counted_by_hand() -> None:
-    evidence = of_clips(PRESS, kinds=KINDS)
-    assert [list(event) for event in evidence.spans(evidence.anomalous)] == [[1, 2], [6, 7], [13, 14]]
-    recall = EventRecall()(evidence)
+    results = of_clips(PRESS, kinds=KINDS)
+    assert [list(event) for event in results.spans(results.anomalous)] == [[1, 2], [6, 7], [13, 14]]
+    recall = EventRecall()(results)
     # a's is found, b's lies between two alarms, d's is found in its second frame.
     assert recall.value == pytest.approx(2 / 3)
     assert recall.details == {"stop": 0.5, "jerk": 1.0}
-    alarms = FalseAlarmsPerHour()(evidence)
+    alarms = FalseAlarmsPerHour()(results)
     # b's two and c's one; the normal frames of a, b and c last 2, 3 and 4 seconds.
     assert alarms.details == {"false_alarms": 3.0, "normal_hours": pytest.approx(9 / 3600)}
     assert alarms.value == pytest.approx(3 / 9 * 3600)
@@ -548,28 +546,28 @@ def test_an_alarm_that_outlasts_its_event_is_not_false_and_one_that_ends_before_
 
 
 def test_an_event_does_not_run_on_into_the_next_clip() -> None:
-    evidence = of_clips({"x": ([0.1, 0.9], ".s"), "y": ([0.1, 0.9], "s.")})
-    assert value(EventRecall(), evidence) == 0.5
+    results = of_clips({"x": ([0.1, 0.9], ".s"), "y": ([0.1, 0.9], "s.")})
+    assert value(EventRecall(), results) == 0.5
     # x's last frame and y's last one are two alarms.
-    assert FalseAlarmsPerHour()(evidence).details["false_alarms"] == 1
+    assert FalseAlarmsPerHour()(results).details["false_alarms"] == 1
 
 
 @pytest.mark.parametrize("metric", CLIP_METRICS, ids=lambda metric: type(metric).__name__)
 def test_metrics_of_clips_are_undefined_for_stills_and_say_so(metric: Metric) -> None:
-    evidence = of_scores([0.1, 0.2], [0.9])
-    result = metric(evidence)
+    results = of_scores([0.1, 0.2], [0.9])
+    result = metric(results)
     assert result.value is None
     assert "still images, no clips" in str(result.why_undefined)
-    assert np.isnan(resampled(metric, evidence, [[1, 1, 1]])).all()
+    assert np.isnan(resampled(metric, results, [[1, 1, 1]])).all()
 
 
 @pytest.mark.parametrize("metric", IMAGE_METRICS, ids=lambda metric: type(metric).__name__)
 def test_metrics_of_images_are_undefined_for_clips_and_name_what_there_is(metric: Metric) -> None:
-    evidence = of_clips(PRESS)
-    result = metric(evidence)
+    results = of_clips(PRESS)
+    result = metric(results)
     assert result.value is None
     assert "for them there is" in str(result.why_undefined)
-    assert np.isnan(resampled(metric, evidence, np.ones((1, 15), np.int64))).all()
+    assert np.isnan(resampled(metric, results, np.ones((1, 15), np.int64))).all()
 
 
 def test_clips_without_one_sort_are_undefined_with_the_reason() -> None:

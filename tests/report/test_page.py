@@ -108,13 +108,13 @@ def test_the_numbers_are_those_of_the_evaluation(
         for value, name in zip(values[7:], ("image_auroc", "pixel_iou"), strict=True):
             expected = found.metrics[name].details.get(row.kind)
             assert value == ("–" if expected is None else f"{expected:.4f}")
-    outcomes = found.outcomes
-    for rate in (outcomes.false_alarms, outcomes.misses):
+    rates = found.rates
+    for rate in (rates.false_alarms, rates.misses):
         assert f"{rate.count} of {rate.total} {rate.share:.1%}; with 95% certainty {rate.interval.low:.1%}" in page.text
     assert washers.record.threshold.promise() in page.text
     assert str(washers.record.calibration.rule) in page.text
-    assert f"{outcomes.separation_ratio:.2f} times as high" in page.text
-    for passing in outcomes.oracle_passing:
+    assert f"{rates.separation_ratio:.2f} times as high" in page.text
+    for passing in rates.oracle_passing:
         assert str(passing.passing) in page.text
     for mistake in found.mistakes()[:6]:
         assert found.samples[mistake].id in page.text

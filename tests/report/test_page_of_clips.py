@@ -70,8 +70,8 @@ def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
         pytest.approx((WIDTH * 26 / 35, WIDTH * 6 / 35), abs=0.1),
     ]
     assert [event.kind for event in one.truth] == ["jerk", "jerk"]
-    first = judged.evidence.clips.index("test/jerking")
-    alarms = judged.evidence.spans(judged.evidence.alarms)
+    first = judged.results.clips.index("test/jerking")
+    alarms = judged.results.spans(judged.results.alarms)
     own = [span for span in alarms if first <= span.start < first + 35]
     assert [block[0] for block in one.found] == pytest.approx([WIDTH * (s.start - first) / 35 for s in own], abs=0.1)
     assert one.ticks == [(0.0, "0:00"), (28.57, "0:01"), (57.14, "0:02"), (85.71, "0:03")]
@@ -170,7 +170,7 @@ def test_a_film_that_is_gone_is_left_out(tmp_path: Path) -> None:
 
 
 def test_the_page_speaks_of_clips_frames_and_events(page: Page, judged: Evaluation) -> None:
-    found = judged.outcomes
+    found = judged.rates
     caught = found.misses.total - found.misses.count
     assert f"It caught {caught} of 4 events, missed {found.misses.count}, and flagged" in page.text
     assert "of 2 normal clips" in page.text

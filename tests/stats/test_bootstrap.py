@@ -18,7 +18,7 @@ from adkit.stats.significance import bootstrap_weights
 CLIPS = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=7)
 
 
-def evidence_of(clips: Sequence[Sequence[bool]], scores: Sequence[float] | None = None) -> LabelledResults:
+def results_of(clips: Sequence[Sequence[bool]], scores: Sequence[float] | None = None) -> LabelledResults:
     """Clips of these truths, frame by frame."""
     truth = np.array([one for clip in clips for one in clip], bool)
     return LabelledResults(
@@ -41,18 +41,18 @@ class Mean(Metric):
 
     calls = 0
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        return MetricValue(float(evidence.scores.mean()))
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        return MetricValue(float(results.scores.mean()))
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         Mean.calls += 1
-        return np.asarray(weights @ evidence.scores / weights.sum(axis=1) + 0.1)
+        return np.asarray(weights @ results.scores / weights.sum(axis=1) + 0.1)
 
 
 class Shy(Metric):
     """Cannot be resampled."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         return MetricValue(1.0)
 
 
@@ -60,14 +60,14 @@ class Shy(Metric):
 def test_clips_are_drawn_whole_and_each_sort_as_often_as_there_are_clips_of_it(
     clips: list[list[bool]], seed: int
 ) -> None:
-    evidence = evidence_of(clips)
-    (weights,) = clip_weights(evidence, 20, seed)
-    assert weights.shape == (21, len(evidence.clips))
+    results = results_of(clips)
+    (weights,) = clip_weights(results, 20, seed)
+    assert weights.shape == (21, len(results.clips))
     assert (weights[0] == 1).all()
-    firsts = [evidence.clips.index(name) for name in dict.fromkeys(evidence.clips)]
+    firsts = [results.clips.index(name) for name in dict.fromkeys(results.clips)]
     of_clips = weights[:, firsts]
-    for name, drawn in zip(dict.fromkeys(evidence.clips), of_clips.T, strict=True):
-        members = np.array(evidence.clips) == name
+    for name, drawn in zip(dict.fromkeys(results.clips), of_clips.T, strict=True):
+        members = np.array(results.clips) == name
         assert (weights[:, members] == drawn[:, None]).all()
     with_anomaly = np.array([any(clip) for clip in clips])
     for sort in (with_anomaly, ~with_anomaly):
@@ -75,19 +75,19 @@ def test_clips_are_drawn_whole_and_each_sort_as_often_as_there_are_clips_of_it(
 
 
 def test_still_images_get_the_weights_of_the_bootstrap() -> None:
-    evidence = evidence_of([[False]] * 5 + [[True]] * 4)
-    (weights,) = clip_weights(evidence, 50, 3)
-    assert (weights[1:] == bootstrap_weights(evidence.anomalous, 50, 3)).all()
+    results = results_of([[False]] * 5 + [[True]] * 4)
+    (weights,) = clip_weights(results, 50, 3)
+    assert (weights[1:] == bootstrap_weights(results.anomalous, 50, 3)).all()
 
 
 def test_a_long_film_is_weighed_part_by_part_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    evidence = evidence_of([[False] * 9, [True] * 3, [False, True], [False]])
-    mean = {"mean": (Mean(), float(evidence.scores.mean())), "shy": (Shy(), 1.0)}
+    results = results_of([[False] * 9, [True] * 3, [False, True], [False]])
+    mean = {"mean": (Mean(), float(results.scores.mean())), "shy": (Shy(), 1.0)}
     Mean.calls = 0
-    whole = resampled(evidence, mean, resamples=40, seed=1)
+    whole = resampled(results, mean, resamples=40, seed=1)
     assert Mean.calls == 1
     monkeypatch.setattr(resampling, "MOST_WEIGHTS", 100)
-    parts = resampled(evidence, mean, resamples=40, seed=1)
+    parts = resampled(results, mean, resamples=40, seed=1)
     assert Mean.calls == 1 + 7  # six rows of 15 frames at a time
     assert whole.keys() == parts.keys() == {"mean"}
     assert np.array_equal(whole["mean"], parts["mean"])
@@ -95,6 +95,6 @@ def test_a_long_film_is_weighed_part_by_part_with_the_same_result(monkeypatch: p
 
 
 def test_resamples_are_shifted_to_agree_with_the_value() -> None:
-    evidence = evidence_of([[False] * 3] * 30)
-    found = resampled(evidence, {"mean": (Mean(), float(evidence.scores.mean()))}, resamples=500, seed=0)["mean"]
-    assert found.mean() == pytest.approx(evidence.scores.mean(), abs=1)
+    results = results_of([[False] * 3] * 30)
+    found = resampled(results, {"mean": (Mean(), float(results.scores.mean()))}, resamples=500, seed=0)["mean"]
+    assert found.mean() == pytest.approx(results.scores.mean(), abs=1)

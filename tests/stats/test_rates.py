@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from adkit.stats.rates import ORACLE_RECALLS, Rate, outcomes, precision_recall_curve, roc_curve
+from adkit.stats.rates import ORACLE_RECALLS, Rate, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import proportion_interval
 
 UNHURRIED = settings(deadline=None)
@@ -27,7 +27,7 @@ def arrays(samples: list[tuple[float, bool]]) -> tuple[NDArray[np.float64], NDAr
 @UNHURRIED
 @given(SAMPLES, FINITE | TIED)
 def test_rates_count_what_is_flagged_and_what_is_not(samples: list[tuple[float, bool]], threshold: float) -> None:
-    found = outcomes(*arrays(samples), threshold)
+    found = decision_rates(*arrays(samples), threshold)
     good = [score for score, anomalous in samples if not anomalous]
     bad = [score for score, anomalous in samples if anomalous]
     flagged, missed = sum(score > threshold for score in good), sum(score <= threshold for score in bad)
@@ -53,7 +53,7 @@ def test_a_rate_of_nothing_says_so() -> None:
 
 
 def test_a_score_at_the_threshold_is_not_flagged() -> None:
-    found = outcomes(np.array([1.0, 1.0]), np.array([False, True]), 1.0)
+    found = decision_rates(np.array([1.0, 1.0]), np.array([False, True]), 1.0)
     assert (found.false_alarms.count, found.misses.count) == (0, 1)
 
 
@@ -68,7 +68,7 @@ def test_a_score_at_the_threshold_is_not_flagged() -> None:
     ],
 )
 def test_the_separation_ratio_is_of_the_means(scores: list[float], ratio: float | None) -> None:
-    found = outcomes(np.array(scores), np.array([False, False, True]), 0.0)
+    found = decision_rates(np.array(scores), np.array([False, False, True]), 0.0)
     assert found.separation_ratio == ratio
     assert (found.mean_normal, found.mean_anomalous) == (sum(scores[:2]) / 2, scores[2])
 
@@ -77,7 +77,7 @@ def test_the_separation_ratio_is_of_the_means(scores: list[float], ratio: float 
 @given(SAMPLES)
 def test_the_oracle_is_the_best_of_all_thresholds(samples: list[tuple[float, bool]]) -> None:
     scores, anomalous = arrays(samples)
-    rows = outcomes(scores, anomalous, 0.0).oracle_passing
+    rows = decision_rates(scores, anomalous, 0.0).oracle_passing
     if anomalous.all() or not anomalous.any():
         assert rows == ()
         return
@@ -96,14 +96,14 @@ def test_the_oracle_may_let_one_defect_in_a_hundred_go() -> None:
     scores = np.concatenate([np.arange(50.0), np.arange(100.0, 200.0)])
     scores[50] = -5.0  # one defect looks better than all good parts
     anomalous = np.arange(150) >= 50
-    every, nearly = outcomes(scores, anomalous, 0.0).oracle_passing
+    every, nearly = decision_rates(scores, anomalous, 0.0).oracle_passing
     assert (every.passing.count, nearly.passing.count) == (0, 50)
 
 
 @pytest.mark.parametrize("anomalous", [False, True])
 def test_one_sort_of_samples_alone_is_no_trouble(anomalous: bool) -> None:
     scores, truth = np.array([1.0, 2.0, 3.0]), np.full(3, anomalous)
-    found = outcomes(scores, truth, 2.0)
+    found = decision_rates(scores, truth, 2.0)
     assert found.separation_ratio is None
     assert found.oracle_passing == ()
     assert (found.mean_normal is None) is anomalous
@@ -115,7 +115,7 @@ def test_one_sort_of_samples_alone_is_no_trouble(anomalous: bool) -> None:
 
 
 def test_no_samples_are_no_trouble() -> None:
-    found = outcomes(np.zeros(0), np.zeros(0, bool), 1.0)
+    found = decision_rates(np.zeros(0), np.zeros(0, bool), 1.0)
     assert (found.mean_normal, found.mean_anomalous, found.oracle_passing) == (None, None, ())
     assert roc_curve(np.zeros(0), np.zeros(0, bool)) is None
 

@@ -82,7 +82,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
             **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
         }
         for sample, score, p_value, called, alarm in zip(
-            result.samples, result.scores, result.p_values, result.called, result.evidence.alarms, strict=True
+            result.samples, result.scores, result.p_values, result.called, result.results.alarms, strict=True
         )
     ]
 
@@ -181,7 +181,7 @@ def _clips(result: Evaluation) -> str:
 
 def _print_outcomes(result: Evaluation) -> None:
     """What the threshold does, and what thresholds would do that know the labels."""
-    found = result.outcomes
+    found = result.rates
     typer.echo(f"threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if result.clips:
         typer.echo(f"  normal {result.clips.unit}s flagged: {found.false_alarms}")
