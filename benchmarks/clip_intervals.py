@@ -12,7 +12,7 @@ import argparse
 
 import numpy as np
 from _setting import heading
-from adkit_metrics.frames import FrameAuroc
+from adkit_metrics.ranking import FrameAuroc
 from numpy.typing import NDArray
 
 from adkit.interfaces import LabelledResults

@@ -5,24 +5,24 @@ from collections.abc import Iterable
 from adkit import hookimpl
 from adkit.interfaces import MetricEntry
 
-IMAGES, PIXELS, FRAMES, EVENTS = (f"adkit_metrics.{module}" for module in ("images", "pixels", "frames", "events"))
+RANKING, PIXELS, EVENTS = (f"adkit_metrics.{module}" for module in ("ranking", "pixels", "events"))
 
 
 @hookimpl
 def adkit_metrics() -> Iterable[MetricEntry]:
     """Announce the ten metrics."""
     return [
-        MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{IMAGES}:ImageAuroc"),
-        MetricEntry("average_precision", "area under precision over recall, per image", f"{IMAGES}:AveragePrecision"),
-        MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{IMAGES}:OracleF1"),
+        MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc"),
+        MetricEntry("average_precision", "area under precision over recall, per image", f"{RANKING}:AveragePrecision"),
+        MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1"),
         MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", f"{PIXELS}:PixelAuroc"),
         MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro"),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
         MetricEntry(
-            "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{FRAMES}:FrameAuroc"
+            "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"
         ),
         MetricEntry(
-            "frame_average_precision", "area under precision over recall, per frame", f"{FRAMES}:FrameAveragePrecision"
+            "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
         ),
         MetricEntry(
             "event_recall", "share of the events in clips that the run's threshold finds", f"{EVENTS}:EventRecall"

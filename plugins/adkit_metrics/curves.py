@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Values = NDArray[np.float64]
-    Figure = Callable[[Values, Values], Values]
 
 FPR_LIMIT = 0.3
 VALUES_AT_ONCE = 2**20
@@ -23,20 +22,20 @@ VALUES_AT_ONCE = 2**20
 
 
 def share(part: NDArray[Any], whole: NDArray[Any], *, of_nothing: float = np.nan) -> Values:
-    """part / whole, and `of_nothing` where the whole is not above 0."""
+    """Return part / whole, and `of_nothing` where the whole is not above 0."""
     shares = np.full(np.shape(part), of_nothing, np.float64)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
 
 
 def roc_area(good: Values, anomalous: Values) -> Values:
-    """The chance that something anomalous lies above something good, ties half."""
+    """Return the chance that something anomalous lies above something good, ties half."""
     wins = anomalous * (np.cumsum(good, axis=-1) - good / 2)
     return share(wins.sum(axis=-1), anomalous.sum(axis=-1) * good.sum(axis=-1))
 
 
 def average_precision(good: Values, anomalous: Values) -> Values:
-    """Mean precision over the levels at which something anomalous is found."""
+    """Return the mean precision over the levels at which something anomalous is found."""
     found, false = _from_highest(anomalous), _from_highest(good)
     precision = share(found, found + false, of_nothing=0)
     total = (anomalous[..., ::-1] * precision).sum(axis=-1)
@@ -44,14 +43,14 @@ def average_precision(good: Values, anomalous: Values) -> Values:
 
 
 def best_f1(good: Values, anomalous: Values) -> Values:
-    """The best F1 of "at this level or above" over all levels."""
+    """Return the best F1 of "at this level or above" over all levels."""
     found, false = _from_highest(anomalous), _from_highest(good)
     best = share(2 * found, found + false + found[..., -1:], of_nothing=0).max(axis=-1)
     return np.where((found[..., -1] > 0) & (false[..., -1] > 0), best, np.nan)
 
 
 def overlap_area(good: Values, anomalous: Values) -> Values:
-    """Mean share of the anomalous that is caught, over false-positive rates up to FPR_LIMIT; 1 is perfect.
+    """Return the mean share of the anomalous that is caught, over false-positive rates up to FPR_LIMIT; 1 is perfect.
 
     Points of the curve are joined by lines; that which crosses the limit counts up to it.
     """
@@ -63,7 +62,7 @@ def overlap_area(good: Values, anomalous: Values) -> Values:
 
 
 def in_chunks(weights: NDArray[np.int64], levels: int, figure: Callable[[NDArray[np.int64]], Values]) -> Values:
-    """figure(weights) of (R, N) weights -> (R,), as many rows at a time as keep (rows, levels) arrays small."""
+    """Return figure(weights) of (R, N) weights -> (R,), as many rows at a time as keep (rows, levels) arrays small."""
     rows = max(1, VALUES_AT_ONCE // levels)
     values = np.empty(len(weights))
     for first in range(0, len(weights), rows):

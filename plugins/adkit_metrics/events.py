@@ -6,11 +6,12 @@ for. They agree where they share a frame: when a machine stopped matters more th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit.interfaces import LabelledResults, MetricValue
+from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import share
 
 if TYPE_CHECKING:
@@ -19,56 +20,57 @@ if TYPE_CHECKING:
 NO_CLIPS = "the test split has still images, no clips: nothing happens in them"
 
 
-class EventRecall(Metric):
+class EventRecall(ConditionalMetric):
     """The share of true events that a found one touches."""
 
-    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
+    judges = "clips"
 
-    def __call__(self, results: LabelledResults) -> MetricValue:
-        """The recall, and that of each kind; an event is of the kind of its first frame."""
+    def why_undefined(self, results: LabelledResults) -> str | None:
+        """Say whether clips or events are lacking."""
         if not results.of_clips:
-            return MetricValue(None, NO_CLIPS)
+            return NO_CLIPS
+        return None if results.anomalous.any() else "the test split has no anomalous frame"
+
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the recall, and that of each kind; an event is of the kind of its first frame."""
         events, caught = _caught(results)
-        if not events:
-            return MetricValue(None, "the test split has no anomalous frame")
         kinds = np.array([results.kinds[event.start] for event in events])
         details = {str(kind): float(caught[kinds == kind].mean()) for kind in sorted(set(kinds))}
         return MetricValue(float(caught.mean()), details=details)
 
-    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The recall in each resample of clips."""
-        if not results.of_clips:
-            return np.full(len(weights), np.nan)
+    def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the recall in each resample of clips."""
         events, caught = _caught(results)
         drawn = weights[:, [event.start for event in events]]
         return share(drawn @ caught.astype(np.int64), drawn.sum(axis=1))
 
 
-class FalseAlarmsPerHour(Metric):
+class FalseAlarmsPerHour(ConditionalMetric):
     """Found events that touch no anomalous frame, for each hour of normal frames."""
 
-    higher_is_better: ClassVar[bool] = False
-    judges: ClassVar[Literal["images", "clips", "both"]] = "clips"
+    higher_is_better = False
+    judges = "clips"
 
-    def __call__(self, results: LabelledResults) -> MetricValue:
-        """The rate; details: how many there are, and in how many hours."""
+    def why_undefined(self, results: LabelledResults) -> str | None:
+        """Say whether clips or the time of normal frames are lacking."""
         if not results.of_clips:
-            return MetricValue(None, NO_CLIPS)
-        false, hours = len(_false(results)), float(_normal_hours(results).sum())
-        if not hours:
-            return MetricValue(None, "the test split has no normal frame that lasts for any time")
-        return MetricValue(false / hours, details={"false_alarms": float(false), "normal_hours": hours})
+            return NO_CLIPS
+        lasting = _normal_hours(results).any()
+        return None if lasting else "the test split has no normal frame that lasts for any time"
 
-    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The rate in each resample of clips."""
-        if not results.of_clips:
-            return np.full(len(weights), np.nan)
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the rate; details: how many there are, and in how many hours."""
+        false, hours = float(len(_false(results))), float(_normal_hours(results).sum())
+        return MetricValue(false / hours, details={"false_alarms": false, "normal_hours": hours})
+
+    def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rate in each resample of clips."""
         false = weights[:, [event.start for event in _false(results)]].sum(axis=1)
         return share(false, weights @ _normal_hours(results))
 
 
 def _caught(results: LabelledResults) -> tuple[list[range], NDArray[np.bool_]]:
-    """The events in truth, and which of them were found."""
+    """Return the events in truth, and which of them were found."""
     events = results.spans(results.anomalous)
     return events, np.array([results.alarms[event.start : event.stop].any() for event in events], bool)
 
@@ -78,7 +80,7 @@ def _false(results: LabelledResults) -> list[range]:
 
 
 def _normal_hours(results: LabelledResults) -> NDArray[np.float64]:
-    """(N,): how long each normal frame lasts, 0 for anomalous ones; a clip's last frame lasts like the one before."""
+    """Return how long each normal frame lasts (N,), anomalous ones 0; a clip's last frame lasts as the one before."""
     lasting = np.zeros(len(results.scores))
     for clip in results.spans(np.ones(len(results.scores), bool)):
         if len(clip) > 1:

@@ -28,12 +28,12 @@ class Levels:
 
     @classmethod
     def fine(cls, maps: NDArray[np.float32]) -> Levels:
-        """Equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
+        """Return equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
         return cls(float(maps.min()), float(maps.max()))
 
     @classmethod
     def coarse(cls, maps: NDArray[np.float32]) -> Levels:
-        """At most COARSE levels: half of them hold equally many native values, half are equally wide.
+        """Return at most COARSE levels: half of them hold equally many native values, half are equally wide.
 
         Those resolve where the values crowd, these where enlarged maps run between values that are few.
         """
@@ -47,7 +47,7 @@ class Levels:
         return cls(fine.lowest, fine.highest, int(joined[-1]) + 1, joined)
 
     def of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The level of each value, in the same shape; values beyond the range (by rounding) get its ends."""
+        """Return the level of each value, in the same shape; values beyond the range (by rounding) get its ends."""
         scaled = values.astype(np.float64)
         np.clip(scaled, self.lowest, self.highest, out=scaled)
         scaled -= self.lowest
@@ -56,9 +56,9 @@ class Levels:
         return steps if self.joined is None else self.joined[steps]
 
     def histogram(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(count,): how many pixels are at each level."""
+        """Return how many pixels are at each level (count,)."""
         return np.bincount(levels.ravel(), minlength=self.count)
 
     def weighed(self, levels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(count,): what the pixels at each level weigh together."""
+        """Return what the pixels at each level weigh together (count,)."""
         return np.asarray(np.bincount(levels, weights=weights, minlength=self.count), np.float64)

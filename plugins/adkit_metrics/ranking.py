@@ -1,38 +1,148 @@
-"""Figures of scores that need only their order, as they are and in resamples."""
+"""Metrics of scores that need only their order: of still images, and of the frames of clips.
+
+Frames of all clips are judged together, with their scores as they are. Figures that stretch each clip's scores to 0..1
+before pooling them are common in print: they know where in a clip its highest score is before the clip has ended, and
+no threshold goes with them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from adkit.interfaces import LabelledResults
-from adkit_metrics.curves import in_chunks
+from adkit.interfaces import LabelledResults, MetricValue
+from adkit_metrics import curves
+from adkit_metrics.conditional import ConditionalMetric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from adkit_metrics.curves import Figure
+    from adkit_metrics.curves import Values
 
 
-def lacking_class(results: LabelledResults, thing: str) -> str | None:
-    """Why nothing can be told apart; None where there are both sorts of `thing`s."""
-    if not results.anomalous.any():
-        return f"the test split has no anomalous {thing}"
-    if results.anomalous.all():
-        return f"the test split has no good {thing}"
-    return None
+class RankingMetric(ConditionalMetric):
+    """A figure of the scores' order, defined where there are both good and anomalous samples of its sort."""
+
+    judges: ClassVar[Literal["images", "clips", "both"]] = "images"
+    instead: ClassVar[str]
+    """What there is for the other sort of data."""
+
+    @staticmethod
+    @abstractmethod
+    def figure(good: Values, anomalous: Values, /) -> Values:
+        """Return the same figure of two histograms of the distinct scores."""
+
+    def why_undefined(self, results: LabelledResults) -> str | None:
+        """Say what is lacking: the sort of data that it judges, or one of both kinds of samples."""
+        if results.of_clips and self.judges == "images":
+            return (
+                f"the test split has clips, whose frames are no images of their own; for them there is {self.instead}"
+            )
+        if not results.of_clips and self.judges == "clips":
+            return f"the test split has still images, no clips; for them there is {self.instead}"
+        thing = "frame" if results.of_clips else "image"
+        if not results.anomalous.any():
+            return f"the test split has no anomalous {thing}"
+        return f"the test split has no good {thing}" if results.anomalous.all() else None
+
+    def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the figure of the distinct scores' histograms in each resample."""
+        order = np.argsort(results.scores)
+        _, starts = np.unique(results.scores[order], return_index=True)
+        anomalous = results.anomalous[order]
+
+        def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            drawn = rows[:, order].astype(np.float64)
+            good = np.add.reduceat(drawn * ~anomalous, starts, axis=1)
+            return self.figure(good, np.add.reduceat(drawn * anomalous, starts, axis=1))
+
+        return curves.in_chunks(weights, len(results.scores), of_rows)
 
 
-def resampled(results: LabelledResults, weights: NDArray[np.int64], figure: Figure) -> NDArray[np.float64]:
-    """The figure of the distinct scores' histograms in each resample: (R, N) weights -> (R,)."""
-    order = np.argsort(results.scores)
-    _, starts = np.unique(results.scores[order], return_index=True)
-    anomalous = results.anomalous[order]
+class ImageAuroc(RankingMetric):
+    """Area under the ROC curve: the chance that an anomalous image scores above a good one, ties half."""
 
-    def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        drawn = rows[:, order].astype(np.float64)
-        good = np.add.reduceat(drawn * ~anomalous, starts, axis=1)
-        return figure(good, np.add.reduceat(drawn * anomalous, starts, axis=1))
+    instead = "frame_auroc"
+    figure = staticmethod(curves.roc_area)
 
-    return in_chunks(weights, len(results.scores), of_rows)
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the AUROC over all images, and for each kind of defect against the good images."""
+        return MetricValue(_auroc(results), details=dict(_by_kind(results)))
+
+
+class FrameAuroc(RankingMetric):
+    """Area under the ROC curve over the frames of all clips: how often an anomalous one outscores a good one."""
+
+    judges = "clips"
+    instead = "image_auroc"
+    figure = staticmethod(curves.roc_area)
+
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the AUROC over all frames, ties half.
+
+        Details: each clip's own where it has both sorts of frames, by its name; "macro", their mean; and "kind …", each
+        kind's anomalous frames against all good ones.
+        """
+        details: dict[str, float | None] = {}
+        clips, anomalous = np.array(results.clips), results.anomalous
+        for clip in dict.fromkeys(results.clips):
+            members = clips == clip
+            if anomalous[members].any() and not anomalous[members].all():
+                details[clip] = _auroc(results, members)
+        if details:
+            details["macro"] = float(np.mean([*details.values()]))
+        details |= {f"kind {kind}": auroc for kind, auroc in _by_kind(results).items()}
+        return MetricValue(_auroc(results), details=details)
+
+
+class AveragePrecision(RankingMetric):
+    """Mean precision over the recalls at which an anomalous image is found."""
+
+    instead = "frame_average_precision"
+    figure = staticmethod(curves.average_precision)
+
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the average precision."""
+        from sklearn.metrics import average_precision_score
+
+        return MetricValue(float(average_precision_score(results.anomalous, results.scores)))
+
+
+class FrameAveragePrecision(AveragePrecision):
+    """Mean precision over the recalls at which an anomalous frame is found, over the frames of all clips."""
+
+    judges = "clips"
+    instead = "average_precision"
+
+
+class OracleF1(RankingMetric):
+    """The best F1 that any threshold reaches on these very labels: a ceiling, never a promise."""
+
+    instead = "event_recall at the run's threshold"
+    figure = staticmethod(curves.best_f1)
+
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the best F1, with the threshold that reaches it."""
+        from sklearn.metrics import precision_recall_curve
+
+        precision, recall, thresholds = precision_recall_curve(results.anomalous, results.scores)
+        total = precision + recall
+        f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)[:-1]
+        best = int(f1.argmax())
+        return MetricValue(float(f1[best]), details={"oracle_threshold": float(thresholds[best])})
+
+
+def _auroc(results: LabelledResults, chosen: NDArray[np.bool_] | slice = slice(None)) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(results.anomalous[chosen], results.scores[chosen]))
+
+
+def _by_kind(results: LabelledResults) -> dict[str, float]:
+    """Return the AUROC of each kind's anomalous samples against all good ones."""
+    kinds, anomalous = np.array(results.kinds), results.anomalous
+    return {
+        str(kind): _auroc(results, ~anomalous | (anomalous & (kinds == kind))) for kind in sorted(set(kinds[anomalous]))
+    }

@@ -1,4 +1,4 @@
-"""Scorers work on native maps, (N, h, w) -> (N,)."""
+"""Scorers of native maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Maximum(Scorer[Options]):
     """The highest pixel."""
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, h, w) -> (N,)."""
+        """Return the scores (N,) of maps (N, h, w)."""
         highest: NDArray[np.float64] = _pixels(maps).max(axis=1)
         return highest
 
@@ -32,7 +32,7 @@ class Mean(Scorer[Options]):
     """The mean of all pixels."""
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, h, w) -> (N,)."""
+        """Return the scores (N,) of maps (N, h, w)."""
         mean: NDArray[np.float64] = _pixels(maps).mean(axis=1)
         return mean
 
@@ -43,7 +43,7 @@ class TopPercent(Scorer[Options]):
     percent: ClassVar[int] = 1
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, h, w) -> (N,)."""
+        """Return the scores (N,) of maps (N, h, w)."""
         pixels = _pixels(maps)
         count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
         top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
@@ -68,6 +68,6 @@ class Quantile(Scorer[QuantileOptions]):
     Options = QuantileOptions
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, h, w) -> (N,)."""
+        """Return the scores (N,) of maps (N, h, w)."""
         values: NDArray[np.float64] = np.quantile(_pixels(maps), self.options.q, axis=1)
         return values

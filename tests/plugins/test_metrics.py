@@ -11,10 +11,9 @@ import pytest
 from adkit_metrics import curves
 from adkit_metrics.curves import FPR_LIMIT
 from adkit_metrics.events import EventRecall, FalseAlarmsPerHour
-from adkit_metrics.frames import FrameAuroc, FrameAveragePrecision
-from adkit_metrics.images import AveragePrecision, ImageAuroc, OracleF1
 from adkit_metrics.levels import COARSE, STEPS, Levels
 from adkit_metrics.pixels import Aupro, PixelAuroc, PixelIoU
+from adkit_metrics.ranking import AveragePrecision, FrameAuroc, FrameAveragePrecision, ImageAuroc, OracleF1
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
