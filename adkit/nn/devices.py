@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 
 from adkit.errors import OptionError, nearest
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 NAMES = ("auto", "cpu", "cuda", "mps")
 Precision = Literal["auto", "32", "bf16"]
 
 
 def pick_device(name: str = "auto") -> str:
-    """The device to use: "auto" takes CUDA, then MPS, then the CPU; "cuda:1" and the like are kept.
+    """Return the device to use: "auto" takes CUDA, then MPS, then the CPU; "cuda:1" and the like are kept.
 
     The CPU and MPS are one device each, "cpu" and "mps". Raises OptionError for a device that this machine
     does not have.
@@ -42,43 +39,23 @@ def pick_device(name: str = "auto") -> str:
     return name if kind == "cuda" else kind
 
 
-def pick_precision(device: str, choice: Precision = "auto") -> Literal["32-true", "bf16-mixed", "16-mixed"]:
-    """How a network on this device learns, in Fabric's words.
+def pick_precision(device: str, choice: Precision = "auto") -> torch.dtype:
+    """Return in which type a network on this device multiplies while it learns.
 
-    "auto" is mixed precision where the hardware multiplies bfloat16 itself (there it is several times faster, on
-    CPUs too) or, on older GPUs, float16; elsewhere it is float32.
+    "auto" is bfloat16 where the hardware multiplies it itself (there it is several times faster, on CPUs too) or, on
+    older GPUs, float16; elsewhere it is float32.
     """
     if choice != "auto":
-        return "32-true" if choice == "32" else "bf16-mixed"
+        return torch.float32 if choice == "32" else torch.bfloat16
     if device.startswith("cuda"):
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if device == "cpu" and _cpu_multiplies_bf16() else "32-true"
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device == "cpu" and _cpu_multiplies_bf16() else torch.float32
 
 
-def new_fabric(device: str, precision: Precision = "auto", processes: int = 1) -> Fabric:
-    """Lightning Fabric on this device; with several processes, one for each GPU (or all on the CPU).
-
-    Raises OptionError for more processes than there are GPUs.
-    """
-    from lightning_fabric import Fabric  # takes a second to import
-
-    from adkit.nn.training.mixed_precision import FullInputs
-
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and processes > torch.cuda.device_count():
-        raise OptionError(
-            f"processes={processes}, but this machine offers torch {torch.cuda.device_count()} GPUs",
-            hint="one process for each GPU",
-        )
-    if index and processes > 1:
-        raise OptionError(f"processes={processes} on {device}, which is one device", hint=f"use --device {kind}")
-    if kind == "mps" and processes > 1:
-        raise OptionError(f"processes={processes}, but mps is one device", hint="leave processes at 1")
-    devices: Any = [int(index)] if index and processes == 1 else processes
-    strategy = "ddp_spawn" if processes > 1 else "auto"
-    how = pick_precision(device, precision)
-    plugins: Any = [] if how == "32-true" else [FullInputs(how, kind)]
-    return Fabric(accelerator=kind, devices=devices, strategy=strategy, plugins=plugins)
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether memory ran out: torch has a class for it on CUDA, and only words on Windows, Linux and MPS."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _cpu_multiplies_bf16() -> bool:

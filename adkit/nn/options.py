@@ -79,13 +79,34 @@ Strides = Annotated[
 """Feature levels by their stride in px, written as "8,16"."""
 
 
-class FeatureOptions(Options):
-    """Which network looks at the picture, at which size, at which levels."""
+Neighbourhood = Annotated[
+    int, Field(ge=1, le=15, description="each patch takes the mean over this many positions a side")
+]
+Smoothing = Annotated[
+    float, Field(ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation")
+]
+PositionChoice = Annotated[
+    Choice, Field(description="judge each position by what is usual there: auto lets the normal data decide")
+]
+PatchLimit = Annotated[int, Field(ge=1000, le=1_000_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000, description="at most; early stopping may end it before")]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+LearningRate = Annotated[float, Field(gt=0, le=100, description="of Adam; halved when held-out normals get no better")]
+Patience = Annotated[int, Field(ge=1, le=100_000, description="epochs without a better held-out loss before it stops")]
+
+
+class FrameOptions(Options):
+    """How large the frames are that a method sees."""
 
     size: FrameSize = Field(
         default=(384, 384),
         description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096: larger sees smaller defects, slower",
     )
+
+
+class FeatureOptions(FrameOptions):
+    """Which network looks at the picture, and at which levels."""
+
     backbone: str = Field(
         default=EMBEDDED,
         description="the feature network: the embedded one, or any convolutional one of timm (wide_resnet50_2.tv_in1k)",
@@ -102,28 +123,20 @@ class FeatureOptions(Options):
 class PatchMapOptions(FeatureOptions):
     """How features become maps: `adkit.nn.features.patch_maps` does what these say."""
 
-    neighbourhood: int = Field(
-        default=3, ge=1, le=15, description="each patch takes the mean over this many positions a side"
-    )
-    smoothing: float = Field(
-        default=4.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
-    )
-    position_normalisation: Choice = Field(
-        default="auto",
-        description="judge each position by what is usual there: auto lets the normal images decide",
-    )
+    neighbourhood: Neighbourhood = 3
+    smoothing: Smoothing = 4.0
+    position_normalisation: PositionChoice = "auto"
 
 
 class TrainingOptions(Options):
     """How long, how fast and how carefully a network learns."""
 
-    epochs: int = Field(default=60, ge=1, description="at most; early stopping may end it before")
-    batch_size: int = Field(default=16, ge=1, description="rows per step; lower it when memory runs out")
-    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam; halved when held-out normals get no better")
-    weight_decay: float = Field(default=1e-5, ge=0, description="of Adam")
-    patience: int = Field(default=12, ge=1, description="epochs without a better held-out loss before it stops")
-    clip_norm: float = Field(default=1.0, gt=0, description="longer gradients are cut to this length")
+    epochs: Epochs = 60
+    batch_size: BatchSize = Field(default=16, description="rows per step; lower it when memory runs out")
+    learning_rate: LearningRate = 1e-3
+    weight_decay: float = Field(default=1e-5, ge=0, le=100, description="of Adam")
+    patience: Patience = 12
+    clip_norm: float = Field(default=1.0, gt=0, le=1e9, description="longer gradients are cut to this length")
     precision: Precision = Field(
         default="auto", description="bf16 is several times faster where the processor has it; auto finds out"
     )
-    processes: int = Field(default=1, ge=1, description="train in several processes, one for each GPU")

@@ -21,7 +21,18 @@ from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
-from adkit.nn.options import Choice, FeatureOptions, FrameSize, Strides, TrainingOptions
+from adkit.nn.options import (
+    BatchSize,
+    Epochs,
+    FeatureOptions,
+    FrameSize,
+    LearningRate,
+    Patience,
+    PositionChoice,
+    Smoothing,
+    Strides,
+    TrainingOptions,
+)
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
 from adkit.nn.training.loop import Trained, TrainingRows, train
 from adkit.types import Batch, Prediction
@@ -61,6 +72,7 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
     directions: int = Field(
         default=64,
         ge=2,
+        le=4096,
         description="main directions of the features that are rebuilt; the others are expected at their mean",
     )
     width: int = Field(default=32, ge=4, le=256, description="channels of the first block, in pixels")
@@ -72,26 +84,27 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
     )
     layers: int = Field(default=0, ge=0, le=8, description="layers of the memory; 0: 1 in features, 2 in pixels")
     sequence: int = Field(default=16, ge=2, le=256, description="frames of a sequence to learn from")
-    stride: int = Field(default=4, ge=1, description="frames from the beginning of one sequence to the next one's")
+    stride: int = Field(
+        default=4, ge=1, le=10_000, description="frames from the beginning of one sequence to the next one's"
+    )
     pseudo: PseudoAnomaly = Field(
         default="none",
         description="skip: a quarter of the sequences plays too fast, and the normal speed is to be given",
     )
     frame_limit: int = Field(
-        default=10_000, ge=64, description="learns from at most this many frames, evenly spread: bounds the memory"
+        default=10_000,
+        ge=64,
+        le=10_000_000,
+        description="learns from at most this many frames, evenly spread: bounds the memory",
     )
-    smoothing: float = Field(
-        default=0.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
-    )
+    smoothing: Smoothing = 0.0
     # Errors are large where things move. Dividing that out hides what is anomalous there: held-out clips that were
     # played too fast stood out less.
-    position_normalisation: Choice = Field(
-        default="off", description="judge each position by what is usual there: auto lets the normal clips decide"
-    )
-    epochs: int = Field(default=12, ge=1, description="at most; early stopping may end it before")
-    batch_size: int = Field(default=4, ge=1, description="sequences per step; lower it when memory runs out")
-    learning_rate: float = Field(default=2e-3, gt=0, description="of Adam; halved when held-out normals get no better")
-    patience: int = Field(default=4, ge=1, description="epochs without a better held-out loss before it stops")
+    position_normalisation: PositionChoice = "off"
+    epochs: Epochs = 12
+    batch_size: BatchSize = Field(default=4, description="sequences per step; lower it when memory runs out")
+    learning_rate: LearningRate = 2e-3
+    patience: Patience = 4
 
 
 class ConvLstmMethod(Method[ConvLstmOptions]):
@@ -215,7 +228,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
 
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
-        return self._trained.curves.by_name() if self._trained else {}
+        return self._trained.curves if self._trained else {}
 
     def _new_space(self) -> Space:
         if self.options.space == "pixels":

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from adkit.interfaces import Batches, Method, Progress
 from adkit.nn.features.patches import PatchFeatures, level_weights_of
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
-from adkit.nn.options import PatchMapOptions, TrainingOptions
+from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainingOptions
 from adkit.nn.training.corruption import corrupt
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
 from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
@@ -30,21 +30,18 @@ LEAST_CODE = 2
 class DfrOptions(PatchMapOptions, TrainingOptions):
     """Options of `dfr`."""
 
-    neighbourhood: int = Field(
-        default=1, ge=1, le=15, description="each patch takes the mean over this many positions a side"
-    )
+    neighbourhood: Neighbourhood = 1
     explained: float = Field(
         default=0.97, gt=0, lt=1, description="the code has as many numbers as principal components explain this share"
     )
-    code: int = Field(default=0, ge=0, description="length of the code; 0: as long as `explained` asks for")
-    patch_limit: int = Field(
+    code: int = Field(default=0, ge=0, le=4096, description="length of the code; 0: as long as `explained` asks for")
+    patch_limit: PatchLimit = Field(
         default=1_000_000,
-        ge=1000,
         description="learns from at most this many patches, the same number of each image: bounds most of the memory",
     )
-    epochs: int = Field(default=40, ge=1, description="at most; early stopping may end it before")
-    batch_size: int = Field(default=2, ge=1, description="images per step; lower it when memory runs out")
-    patience: int = Field(default=8, ge=1, description="epochs without a better held-out loss before it stops")
+    epochs: Epochs = 40
+    batch_size: BatchSize = Field(default=2, description="images per step; lower it when memory runs out")
+    patience: Patience = 8
 
 
 class FeatureAutoencoder(Objective):
@@ -162,7 +159,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
 
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
-        return self._trained.curves.by_name() if self._trained else {}
+        return self._trained.curves if self._trained else {}
 
     @torch.inference_mode()
     def _maps(self, features: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import NearestNeighbour
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
-from adkit.nn.options import PatchMapOptions
+from adkit.nn.options import PatchLimit, PatchMapOptions
 
 
 class PatchKnnOptions(PatchMapOptions):
@@ -31,11 +31,13 @@ class PatchKnnOptions(PatchMapOptions):
         default=0.01, gt=0, le=1, description="share of the normal patches that the bank keeps"
     )
     bank_limit: int = Field(
-        default=3000, ge=16, description="the bank keeps at most this many patches: bounds the time to score"
+        default=3000,
+        ge=16,
+        le=10_000_000,
+        description="the bank keeps at most this many patches: bounds the time to score",
     )
-    patch_limit: int = Field(
+    patch_limit: PatchLimit = Field(
         default=1_500_000,
-        ge=1000,
         description="fitting holds at most this many patches, the same number of each image: bounds the memory",
     )
     motion: float = Field(

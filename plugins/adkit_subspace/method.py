@@ -19,7 +19,7 @@ from torch import Tensor
 from adkit.interfaces import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights_of
-from adkit.nn.options import PatchMapOptions
+from adkit.nn.options import Neighbourhood, PatchMapOptions
 from adkit_subspace.moments import Moments, Residual
 
 
@@ -28,14 +28,12 @@ class SubspaceOptions(PatchMapOptions):
 
     # A mean over neighbours takes away the very detail that tells how features go together; the maps are
     # smoothed afterwards.
-    neighbourhood: int = Field(
-        default=1, ge=1, le=15, description="each patch takes the mean over this many positions a side"
-    )
+    neighbourhood: Neighbourhood = 1
     explained: float = Field(
         default=0.98, gt=0, lt=1, description="share of the normal variance that the main directions explain"
     )
     components: int = Field(
-        default=0, ge=0, description="number of main directions; 0: as many as `explained` asks for"
+        default=0, ge=0, le=100_000, description="number of main directions; 0: as many as `explained` asks for"
     )
     turns: int = Field(
         default=1,

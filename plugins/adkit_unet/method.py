@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from adkit.nn.options import Epochs
 from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptions
 from adkit.nn.training.reconstruction_error import ErrorMap
 
@@ -21,7 +22,7 @@ LEVELS = 4
 class UNetOptions(ReconstructionOptions):
     """Options of `unet`."""
 
-    epochs: int = Field(default=20, ge=1, description="at most; early stopping may end it before")
+    epochs: Epochs = 20
     error: ErrorMap = Field(default="ssim", description="what the map shows of the difference to the input")
     # With the skips small defects pass, as the synthetic bolt shows.
     skips: bool = Field(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adkit.errors import OptionError
-from adkit.nn.devices import new_fabric, pick_device, pick_precision
+from adkit.nn.devices import pick_device, pick_precision
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_a_number_that_is_none_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
     [
-        ({"avx512_bf16": True}, "bf16-mixed"),
-        ({"amx_bf16": True}, "bf16-mixed"),
-        ({"avx2": True}, "32-true"),
-        ({}, "32-true"),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True}, torch.float32),
+        ({}, torch.float32),
     ],
 )
 def test_a_cpu_learns_in_bf16_where_it_multiplies_it(
-    capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+    capabilities: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert pick_precision("cpu") == expected
@@ -89,29 +89,18 @@ def test_a_cpu_learns_in_bf16_where_it_multiplies_it(
 
 def test_an_older_torch_that_cannot_tell_means_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert pick_precision("cpu") == "32-true"
+    assert pick_precision("cpu") == torch.float32
 
 
-@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16-mixed"), (False, "16-mixed")])
-def test_an_older_gpu_learns_in_float16(supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("supported", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_an_older_gpu_learns_in_float16(
+    supported: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     assert pick_precision("cuda:1") == expected
 
 
 def test_the_precision_may_be_given() -> None:
-    assert pick_precision("mps") == "32-true"
-    assert pick_precision("cuda", "32") == "32-true"
-    assert pick_precision("cpu", "bf16") == "bf16-mixed"
-
-
-def test_more_processes_than_devices_are_refused() -> None:
-    with pytest.raises(OptionError, match="processes=2, but mps is one device"):
-        new_fabric("mps", processes=2)
-    with pytest.raises(OptionError, match=r"processes=99, but this machine offers torch \d+ GPUs"):
-        new_fabric("cuda", processes=99)
-
-
-def test_one_process_runs_on_the_device_that_was_named() -> None:
-    fabric = new_fabric("cpu", "bf16")
-    assert fabric.device == torch.device("cpu")
-    assert fabric.world_size == 1
+    assert pick_precision("mps") == torch.float32
+    assert pick_precision("cuda", "32") == torch.float32
+    assert pick_precision("cpu", "bf16") == torch.bfloat16

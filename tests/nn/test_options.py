@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import OptionError
-from adkit.nn.options import EMBEDDED, FeatureOptions
+from adkit.nn.options import EMBEDDED, FeatureOptions, TrainingOptions
 from adkit.options import option_rows, parse_options
 
 
@@ -84,3 +84,11 @@ def test_unknown_options_are_refused_with_the_nearest() -> None:
     with pytest.raises(OptionError, match="a method has no option 'level'") as caught:
         parsed(level="8")
     assert "did you mean levels?" in caught.value.hint
+
+
+@pytest.mark.parametrize("option", ["learning_rate", "weight_decay", "clip_norm", "epochs", "batch_size", "patience"])
+def test_numbers_too_large_to_learn_with_are_refused(option: str) -> None:
+    for value in ("1" + 300 * "0", "inf"):
+        with pytest.raises(OptionError, match=f"a method: {option}=") as caught:
+            parse_options(TrainingOptions, {option: value}, "a method")
+        assert "≤" in caught.value.hint

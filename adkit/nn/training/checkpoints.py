@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: as tensors and JSON in one safetensors file, without pickle."""
+"""Where a training stands, on disk: a checksum, then tensors and JSON in the form of safetensors, without pickle."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from adkit.errors import RunError
-from adkit.files.atomic import write_whole
+from adkit.files.atomic import checksum, write_whole
 
-FILE = "training.safetensors"
+FILE = "training.checkpoint"
 EVERY_S = 10.0
 """Between two checkpoints at least: what a kill may cost, besides the epoch that runs."""
+
+_NUMBERS = "numbers"
+_ANEW = "fit anew, without --resume"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Checkpoints:
         return self._path is not None and time.monotonic() - self._written >= self._every_s
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replaces the one before."""
+        """Replace the one before."""
         if self._path is None:
             return
         flat = {
@@ -52,27 +54,33 @@ class Checkpoints:
             for group, tensors in checkpoint.tensors.items()
             for name, tensor in tensors.items()
         }
-        write_whole(self._path, save(flat, metadata={"numbers": json.dumps(checkpoint.numbers)}))
+        numbers = torch.frombuffer(bytearray(json.dumps(checkpoint.numbers).encode()), dtype=torch.uint8)
+        content = save({**flat, _NUMBERS: numbers})
+        write_whole(self._path, checksum(content).encode() + content)
         self._written = time.monotonic()
 
     def read(self) -> Checkpoint | None:
-        """The last one, None where there is none; raises RunError for one that is damaged."""
+        """Return the last one, None where there is none; raises RunError for one that is damaged."""
         if self._path is None or not self._path.exists():
             return None
         try:
-            with safe_open(self._path, framework="pt") as file:
-                numbers = json.loads((file.metadata() or {})["numbers"])
-                groups: dict[str, dict[str, Tensor]] = {}
-                for name in file.keys():  # noqa: SIM118 (not a dict)
-                    group, _, rest = name.partition("/")
-                    groups.setdefault(group, {})[rest] = file.get_tensor(name)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise RunError(f"cannot read {self._path}: {error}", hint="fit anew, without --resume") from None
+            data = self._path.read_bytes()
+        except OSError as error:
+            raise RunError(f"cannot read {self._path}: {error}", hint=_ANEW) from None
+        length = len(checksum(b""))
+        if data[:length] != checksum(data[length:]).encode():
+            raise RunError(f"cannot read {self._path}: it is damaged, its checksum does not fit", hint=_ANEW)
+        flat = load(data[length:])
+        numbers = json.loads(bytes(flat.pop(_NUMBERS).tolist()))
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in flat.items():
+            group, _, rest = name.partition("/")
+            groups.setdefault(group, {})[rest] = tensor
         return Checkpoint(groups, numbers)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers of each parameter, as tensors named "3.exp_avg"."""
+    """Return what an optimizer remembers of each parameter, as tensors named "3.exp_avg"."""
     state = optimizer.state_dict()["state"]
     return {
         f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
@@ -80,7 +88,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], learning_rate: float) -> None:
-    """Puts back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")

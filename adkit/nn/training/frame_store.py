@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class FrameStore:
     pixels: Tensor  # uint8 (M, 3, H, W)
     places: Tensor  # int64 (N,), where in `pixels` each frame lies
     clips: Tensor  # int64 (N,), the number of each frame's clip, from 0
+    most_bytes: int = MOST_BYTES_IN_MEMORY
 
     def __len__(self) -> int:
         return len(self.places)
@@ -40,23 +41,28 @@ class FrameStore:
         return self.pixels[self.places[rows]].to(torch.float32).div_(255)
 
     def parts(self, size: int) -> Iterator[Tensor]:
-        """All frames in their order, so many at a time."""
+        """Walk all frames in their order, so many at a time."""
         return (self[rows] for rows in torch.split(torch.arange(len(self)), size))
 
     def changed(self, change: Callable[[Tensor, int], Tensor], at_once: int = 32) -> FrameStore:
-        """What `change` makes of the frames, a part at a time: it gets float32 (B, 3, H, W) and the part's number."""
-        pixels = torch.cat([_as_bytes(change(part, number)) for number, part in enumerate(self.parts(at_once))])
-        return FrameStore(pixels, torch.arange(len(pixels)), self.clips)
+        """Return what `change` makes of the frames: it gets float32 (B, 3, H, W), a part of them, and its number."""
+        pixels = torch.empty(0)
+        for number, rows in enumerate(torch.split(torch.arange(len(self)), at_once)):
+            part = _as_bytes(change(self[rows], number))
+            if not number:
+                pixels = _room((len(self), *part.shape[1:]), self.most_bytes)
+            pixels[rows] = part
+        return FrameStore(pixels, torch.arange(len(self)), self.clips, self.most_bytes)
 
     def take(self, rows: Tensor) -> FrameStore:
-        """These frames as a store of their own, over the same bytes."""
-        return FrameStore(self.pixels, self.places[rows], self.clips[rows])
+        """Return these frames as a store of their own, over the same bytes."""
+        return replace(self, places=self.places[rows], clips=self.clips[rows])
 
     @classmethod
     def collect(
         cls, batches: Batches, size: tuple[int, int], progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY
     ) -> FrameStore:
-        """Every sample's own frame, decoded; `size` is (height, width) px."""
+        """Keep every sample's own frame, decoded; `size` is (height, width) px."""
         shape = (len(batches), 3, *size)
         pixels = _room(shape, most_bytes)
         clips: dict[str, int] = {}
@@ -67,7 +73,7 @@ class FrameStore:
                 numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
                 pixels[first : len(numbers)] = _as_bytes(batch.frames[:, -1])
                 advance(len(batch))
-        return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64))
+        return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64), most_bytes)
 
 
 def _as_bytes(frames: Tensor) -> Tensor:
@@ -86,7 +92,7 @@ def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
 
 
 def hold_out(clips: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """The rows to learn from and those to hold out: this share of the clips, at least one, in whole clips.
+    """Return the rows to learn from and those to hold out: this share of the clips, at least one, in whole clips.
 
     `clips` (N,) numbers the clip of each row. With a single clip both are all rows: there is nothing to hold out.
     """

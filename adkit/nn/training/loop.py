@@ -1,34 +1,29 @@
 """The one training loop: an objective learns from normal data, and held-out normal data says when it is best.
 
-On Lightning Fabric: device, precision and several processes are its business. Everything that is drawn at random
-comes from (seed, epoch), so that a training that was killed and resumed ends as if nothing had happened.
+Everything that is drawn at random comes from (seed, epoch), so that a training that was killed and resumed ends as if
+nothing had happened.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from adkit.errors import AdkitError, TrainingError
+from adkit.errors import TrainingError
 from adkit.interfaces import Progress
-from adkit.nn.devices import new_fabric
+from adkit.nn.devices import is_out_of_memory, pick_precision
 from adkit.nn.options import TrainingOptions
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 LEAST_ROWS = 128
 """An epoch shows at least this many rows: with fewer there are, each comes several times."""
@@ -38,22 +33,22 @@ class Rows(Protocol):
     """N inputs; `rows[indices]` gives some of them as one tensor. A tensor is such, and so is a FrameStore."""
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
 
     def __getitem__(self, indices: Tensor, /) -> Tensor:
         """int64 (B,) -> (B, ...)."""
 
 
 class Objective(nn.Module, ABC):
-    """A network and what it is trained for. It must survive pickling, for training in several processes."""
+    """A network and what it is trained for."""
 
     @abstractmethod
     def forward(self, batch: Tensor, draw: int) -> Tensor:
-        """The losses (B,) of the rows (B, ...); `draw` seeds whatever is random in them."""
+        """Return the losses (B,) of the rows (B, ...); `draw` seeds whatever is random in them."""
 
     @abstractmethod
     def scores(self, batch: Tensor) -> Tensor:
-        """How anomalous the rows (B, ...) are: (B,). Tells how well corrupted rows stand out, and no more."""
+        """Return how anomalous the rows (B, ...) are, (B,). Tells how well corrupted rows stand out, and no more."""
 
 
 @dataclass(frozen=True)
@@ -66,37 +61,27 @@ class TrainingRows:
 
 
 @dataclass(frozen=True)
-class Curves:
-    """What each epoch gave, the first first. `separation` is the AUROC of corrupted against clean held-out rows."""
-
-    loss: list[float] = field(default_factory=list)
-    held_out_loss: list[float] = field(default_factory=list)
-    separation: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-
-    def by_name(self) -> dict[str, list[float]]:
-        """Those that there are, for the run."""
-        return {name: values for name, values in asdict(self).items() if values}
-
-
-@dataclass(frozen=True)
 class Trained:
-    """How a training went; the objective holds the weights of the best epoch (counted from 1)."""
+    """How a training went; the objective holds the weights of the best epoch (counted from 1).
 
-    curves: Curves
+    `curves` has a number for each epoch of the loss, the held_out_loss, the learning_rate, and, where there are
+    corrupted rows, of the separation: the AUROC of corrupted against clean held-out rows.
+    """
+
+    curves: dict[str, list[float]]
     best_epoch: int
     ended: str  # why, in words
 
     def facts(self) -> dict[str, str | int | float | bool]:
-        """For the run."""
-        found: dict[str, str | int | float | bool] = {
-            "epochs": len(self.curves.loss),
+        """Return what the run keeps of it."""
+        facts: dict[str, str | int | float | bool] = {
+            "epochs": len(self.curves["loss"]),
             "best_epoch": self.best_epoch,
             "training_ended": self.ended,
         }
-        if self.curves.separation:
-            found["separation_of_corrupted"] = round(self.curves.separation[self.best_epoch - 1], 4)
-        return found
+        if "separation" in self.curves:
+            facts["separation_of_corrupted"] = round(self.curves["separation"][self.best_epoch - 1], 4)
+        return facts
 
 
 def train(
@@ -109,310 +94,184 @@ def train(
     progress: Progress,
     folder: Path | None = None,
 ) -> Trained:
-    """Trains the objective in place: afterwards it holds the weights with the lowest held-out loss.
+    """Train the objective in place: afterwards it holds the weights with the lowest held-out loss.
 
     `folder` keeps checkpoints; where it holds one, training goes on from there. Raises TrainingError when memory
     runs out, and when the loss is not finite before any epoch was good.
     """
-    fabric = new_fabric(device, options.precision, options.processes)
+    checkpoints = Checkpoints(folder)
     with progress.task("training", options.epochs) as advance:
-
-        def report(done: int, status: str) -> None:
-            progress.status(status)
-            advance(done)
-
-        job = _Job(data, options, seed, folder, report)
         try:
-            state, trained = (_run if options.processes == 1 else _in_processes)(fabric, objective, job)
+            training = _Training(objective, data, options, seed, device)
+            if (found := checkpoints.read()) is not None:
+                training.resume(found)
+            advance(training.epochs)
+            while not training.ended and training.pass_epoch():
+                progress.status(training.text())
+                advance(1)
+                if checkpoints.due or training.ended:
+                    checkpoints.write(training.checkpoint())
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            raise _out_of_memory(options, device) from None
-    objective.load_state_dict(dict(state))
+            raise TrainingError(
+                f"out of memory while training on {device} with batch_size={options.batch_size}",
+                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
+            ) from None
+    objective.load_state_dict(dict(training.best))
     objective.eval()
-    return trained
+    return Trained(training.curves, training.best_epoch, training.ended)
 
 
 def auroc(normal: Tensor, anomalous: Tensor) -> float:
-    """The share of pairs in which the anomalous score (M,) is above the normal one (N,); ties count half."""
+    """Return the share of pairs in which the anomalous score (M,) is above the normal one (N,); ties count half."""
     ordered = normal.sort().values
     below = torch.searchsorted(ordered, anomalous)
     up_to = torch.searchsorted(ordered, anomalous, right=True)
     return float((below + up_to).double().mean()) / 2 / len(normal)
 
 
-Report = Callable[[int, str], None]
-"""Called after each epoch: with how many are done since the last call, and how it goes."""
-
-
-class _Job:
-    """What each process gets besides the objective. Not a dataclass: Fabric would copy one field by field."""
+class _Training:
+    """A training under way: the network, its optimizer, and how the epochs went so far."""
 
     def __init__(
-        self, data: TrainingRows, options: TrainingOptions, seed: int, folder: Path | None, report: Report
+        self, objective: Objective, data: TrainingRows, options: TrainingOptions, seed: int, device: str
     ) -> None:
-        self.data = data
-        self.options = options
-        self.seed = seed
-        self.folder = folder
-        self.report = report
+        self.objective = objective.to(device)
+        self.data, self.options, self.seed = data, options, seed
+        self.device = torch.device(device)
+        self.precision = pick_precision(device, options.precision)
+        self.optimizer = torch.optim.Adam(
+            objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.schedule = ReduceLROnPlateau(self.optimizer, factor=0.5, patience=max(1, options.patience // 3))
+        # Small gradients would become zero in float16; with other precisions it does nothing.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
+        self.curves: dict[str, list[float]] = {}
+        self.best: Mapping[str, Tensor] = {}
+        self.best_epoch = 0
+        self.ended = ""
 
+    def resume(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.objective.load_state_dict(dict(found.tensors["network"]))
+        self.best = found.tensors.get("best", {})
+        numbers = found.numbers
+        self.curves, self.best_epoch, self.ended = numbers["curves"], numbers["best_epoch"], numbers["ended"]
+        self.schedule.load_state_dict(numbers["schedule"])
+        restore_optimizer(self.optimizer, found.tensors["optimizer"], numbers["learning_rate"])
 
-def _run(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
-    """What one process does. The state is that of the best epoch."""
-    data, options, seed = job.data, job.options, job.seed
-    optimizer = torch.optim.Adam(objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, options.patience // 3))
-    progress = _Progress()
-    checkpoints = Checkpoints(job.folder if fabric.is_global_zero else None)
-    best: Mapping[str, Tensor] = {}
-    found = Checkpoints(job.folder).read()
-    if found is not None:
-        objective.load_state_dict(dict(found.tensors["network"]))
-        best = found.tensors.get("best", {})
-        progress = _Progress.from_numbers(found.numbers)
-        schedule.load_state_dict(progress.schedule)
-    wrapped, wrapped_optimizer = fabric.setup(objective, optimizer)
-    if found is not None:  # only now: what the optimizer remembers must lie where the parameters are
-        restore_optimizer(optimizer, found.tensors["optimizer"], progress.learning_rate)
-    if fabric.is_global_zero:
-        job.report(len(progress.curves.loss), "")
-    while not progress.ended:
-        epoch = len(progress.curves.loss) + 1
-        loss = _learn(fabric, wrapped, wrapped_optimizer, data.training, options, seed, epoch)
-        held_out = _held_out_loss(fabric, wrapped, data.held_out, options, seed)
-        if not (math.isfinite(loss) and math.isfinite(held_out)):
-            if not progress.best_epoch:
-                wrong = held_out if math.isfinite(loss) else loss
+    def checkpoint(self) -> Checkpoint:
+        """Return all that `resume` needs."""
+        schedule = self.schedule.state_dict()
+        numbers = {
+            "curves": self.curves,
+            "best_epoch": self.best_epoch,
+            "ended": self.ended,
+            "learning_rate": self.rate,
+            "schedule": {name: schedule[name] for name in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")},
+        }
+        optimizer = optimizer_tensors(self.optimizer)
+        return Checkpoint({"network": self.objective.state_dict(), "best": self.best, "optimizer": optimizer}, numbers)
+
+    def pass_epoch(self) -> bool:
+        """Learn for one epoch; False when its loss was not finite, so that it does not count."""
+        epoch = self.epochs + 1
+        found = {"loss": self._learn(epoch), "held_out_loss": self._held_out_loss(), "learning_rate": self.rate}
+        wrong = next((value for value in found.values() if not math.isfinite(value)), None)
+        if wrong is not None:
+            if not self.best_epoch:
                 raise TrainingError(
                     f"the loss became {wrong} in epoch {epoch}, before any epoch was good",
-                    hint=f"lower the learning rate (it was {progress.rate(optimizer):g}): --set learning_rate=…",
+                    hint=f"lower the learning rate (it was {self.rate:g}): --set learning_rate=…",
                 )
-            progress.ended = f"the loss was not finite in epoch {epoch}; epoch {progress.best_epoch} is kept"
-            break
-        progress.curves.loss.append(loss)
-        progress.curves.held_out_loss.append(held_out)
-        progress.curves.learning_rate.append(progress.rate(optimizer))
-        if data.corrupted is not None:
-            progress.curves.separation.append(_separation(fabric, wrapped, data.held_out, data.corrupted, options))
-        if not progress.best_epoch or held_out < progress.curves.held_out_loss[progress.best_epoch - 1]:
-            progress.best_epoch = epoch
-            best = copy.deepcopy(objective.state_dict())
-        elif epoch - progress.best_epoch >= options.patience:
-            progress.ended = f"no better epoch since {progress.best_epoch}"
-        if epoch == options.epochs:
-            progress.ended = progress.ended or f"after all {options.epochs} epochs"
-        schedule.step(held_out)
-        if fabric.is_global_zero:
-            job.report(1, progress.text())
-            if checkpoints.due or progress.ended:
-                checkpoints.write(progress.checkpoint(objective, best, optimizer, schedule))
-    state = {name: tensor.detach().cpu() for name, tensor in best.items()}
-    return state, Trained(progress.curves, progress.best_epoch, progress.ended)
+            self.ended = f"the loss was not finite in epoch {epoch}; epoch {self.best_epoch} is kept"
+            return False
+        if self.data.corrupted is not None:
+            found["separation"] = auroc(self._scores(self.data.held_out), self._scores(self.data.corrupted))
+        for name, value in found.items():
+            self.curves.setdefault(name, []).append(value)
+        held_out = self.curves["held_out_loss"]
+        if not self.best_epoch or held_out[-1] < held_out[self.best_epoch - 1]:
+            self.best_epoch = epoch
+            self.best = copy.deepcopy(self.objective.state_dict())
+        elif epoch - self.best_epoch >= self.options.patience:
+            self.ended = f"no better epoch since {self.best_epoch}"
+        if epoch == self.options.epochs:
+            self.ended = self.ended or f"after all {epoch} epochs"
+        self.schedule.step(held_out[-1])
+        return True
 
+    @property
+    def epochs(self) -> int:
+        """How many there were so far."""
+        return len(self.curves.get("loss", ()))
 
-@dataclass
-class _Progress:
-    """Where a training stands, besides its tensors."""
-
-    curves: Curves = field(default_factory=Curves)
-    best_epoch: int = 0
-    ended: str = ""
-    learning_rate: float = 0.0
-    schedule: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_numbers(cls, numbers: Mapping[str, Any]) -> _Progress:
-        return cls(**{**numbers, "curves": Curves(**numbers["curves"])})
-
-    def checkpoint(
-        self,
-        objective: Objective,
-        best: Mapping[str, Tensor],
-        optimizer: torch.optim.Optimizer,
-        schedule: ReduceLROnPlateau,
-    ) -> Checkpoint:
-        self.learning_rate = self.rate(optimizer)
-        known = {name: value for name, value in schedule.state_dict().items() if isinstance(value, int | float | list)}
-        self.schedule = {name: value for name, value in known.items() if name != "mode_worse"}  # infinite, and fixed
-        tensors = {"network": objective.state_dict(), "best": best, "optimizer": optimizer_tensors(optimizer)}
-        return Checkpoint(tensors, asdict(self))
-
-    @staticmethod
-    def rate(optimizer: torch.optim.Optimizer) -> float:
-        return float(optimizer.param_groups[0]["lr"])
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def text(self) -> str:
-        curves = self.curves
-        separation = f", separation {curves.separation[-1]:.3f}" if curves.separation else ""
-        return (
-            f"epoch {len(curves.loss)}: loss {curves.loss[-1]:.4f}, held out {curves.held_out_loss[-1]:.4f}"
-            f" (best {curves.held_out_loss[self.best_epoch - 1]:.4f}){separation}"
-        )
+        """Say how the last epoch went."""
+        last = {name: values[-1] for name, values in self.curves.items()}
+        best = self.curves["held_out_loss"][self.best_epoch - 1]
+        text = f"epoch {self.epochs}: loss {last['loss']:.4f}, held out {last['held_out_loss']:.4f} (best {best:.4f})"
+        return f"{text}, separation {last['separation']:.3f}" if "separation" in last else text
+
+    def _learn(self, epoch: int) -> float:
+        """Learn from all rows once; the mean loss over them, not finite as soon as one is not."""
+        self.objective.train()
+        # Layers that draw for themselves, such as dropout, draw from here.
+        torch.manual_seed(_draw(self.seed, epoch, 0))
+        order = _order(len(self.data.training), self.seed, epoch)
+        total = torch.zeros((), device=self.device)
+        for step, part in enumerate(torch.split(order, self.options.batch_size)):
+            losses = self._losses(self.data.training[part], _draw(self.seed, epoch, step))
+            self.optimizer.zero_grad()
+            self.scaler.scale(losses.mean()).backward()  # type: ignore[no-untyped-call]
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.objective.parameters(), self.options.clip_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            total += losses.detach().sum()
+        return float(total / len(order))
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        """Return the mean loss over the held-out rows, with the same draws in every epoch."""
+        self.objective.eval()
+        rows, total = self.data.held_out, torch.zeros((), device=self.device)
+        for step, part in enumerate(torch.split(torch.arange(len(rows)), self.options.batch_size)):
+            total += self._losses(rows[part], _draw(self.seed, 0, step)).sum()
+        return float(total / len(rows))
+
+    def _losses(self, rows: Tensor, draw: int) -> Tensor:
+        """Return the losses (B,) of some rows, float32. Inputs stay whole: casts happen inside the network only."""
+        mixed: AbstractContextManager[object] = nullcontext()
+        if self.precision is not torch.float32:
+            mixed = torch.autocast(self.device.type, dtype=self.precision)
+        with mixed:
+            losses: Tensor = self.objective(rows.to(self.device), draw)
+        return losses.float()
+
+    @torch.no_grad()
+    def _scores(self, rows: Rows) -> Tensor:
+        self.objective.eval()
+        parts = torch.split(torch.arange(len(rows)), self.options.batch_size)
+        return torch.cat([self.objective.scores(rows[part].to(self.device)).float().cpu() for part in parts])
 
 
-def _learn(
-    fabric: Fabric,
-    objective: Any,
-    optimizer: Any,
-    rows: Rows,
-    options: TrainingOptions,
-    seed: int,
-    epoch: int,
-) -> float:
-    """One epoch; the mean loss over its rows, not finite as soon as one is not."""
-    objective.train()
-    # Layers that draw for themselves, such as dropout, draw from here.
-    torch.manual_seed(_draw(seed, epoch, 0, fabric.global_rank))
-    order = _order(len(rows), seed, epoch, fabric.world_size)[fabric.global_rank :: fabric.world_size]
-    size = max(1, options.batch_size // fabric.world_size)
-    total = torch.zeros((), device=fabric.device)
-    for step, part in enumerate(torch.split(order, size)):
-        losses = objective(rows[part].to(fabric.device), _draw(seed, epoch, step, fabric.global_rank))
-        optimizer.zero_grad()
-        fabric.backward(losses.mean())
-        fabric.clip_gradients(objective, optimizer, max_norm=options.clip_norm, error_if_nonfinite=False)
-        optimizer.step()
-        total += losses.detach().sum()
-    return _mean(fabric, total, len(order))
-
-
-@torch.no_grad()
-def _held_out_loss(fabric: Fabric, objective: Any, rows: Rows, options: TrainingOptions, seed: int) -> float:
-    """The mean loss over the held-out rows, with the same draws in every epoch."""
-    objective.eval()
-    mine = torch.arange(len(rows))[fabric.global_rank :: fabric.world_size]
-    total = torch.zeros((), device=fabric.device)
-    for step, part in enumerate(torch.split(mine, options.batch_size)):
-        total += objective(rows[part].to(fabric.device), _draw(seed, 0, step, fabric.global_rank)).sum()
-    return _mean(fabric, total, len(mine))
-
-
-@torch.no_grad()
-def _separation(fabric: Fabric, objective: Any, clean: Rows, corrupted: Rows, options: TrainingOptions) -> float:
-    objective.eval()
-    plain: Objective = objective.module
-
-    def scores(rows: Rows) -> Tensor:
-        parts = torch.split(torch.arange(len(rows)), options.batch_size)
-        return torch.cat([plain.scores(rows[part].to(fabric.device)).float().cpu() for part in parts])
-
-    return auroc(scores(clean), scores(corrupted))
-
-
-def _mean(fabric: Fabric, total: Tensor, count: int) -> float:
-    """The mean over the rows of all processes."""
-    both = torch.stack([total, torch.tensor(float(count), device=total.device)])
-    if fabric.world_size > 1:
-        both = fabric.all_reduce(both, reduce_op="sum")  # type: ignore[assignment]
-    return float(both[0] / both[1])
-
-
-def _order(count: int, seed: int, epoch: int, processes: int) -> Tensor:
-    """The rows of an epoch, shuffled; as many for each process, because they wait for each other."""
-    generator = torch.Generator().manual_seed(_draw(seed, epoch, 0, 0))
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    """Return the rows of an epoch, shuffled."""
+    generator = torch.Generator().manual_seed(_draw(seed, epoch, 0))
     rounds = max(1, math.ceil(LEAST_ROWS / count))
-    order = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
-    lacking = -len(order) % processes
-    return torch.cat([order, order[:lacking]])
+    return torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
 
 
-def _draw(*numbers: int) -> int:
-    """A seed that tells (seed, epoch, step, process) apart."""
+def _draw(seed: int, epoch: int, step: int) -> int:
+    """Return a seed that tells (seed, epoch, step) apart."""
     value = 0
-    for number in numbers:
+    for number in (seed, epoch, step, 0):  # another last number would give other networks than before
         value = (value * 1_000_003 + number + 1) % (2**63 - 25)
     return value
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """A fault of the user's in another process."""
-
-    sort: type[AdkitError]
-    message: str
-    hint: str
-
-
-class _Sender:
-    """Reports through a pipe."""
-
-    def __init__(self, pipe: Any) -> None:
-        self.pipe = pipe
-
-    def __call__(self, done: int, status: str) -> None:
-        self.pipe.send((done, status))
-
-    def fault(self, error: AdkitError) -> None:
-        self.pipe.send(_Fault(type(error), error.message, error.hint))
-
-
-def _in_processes(fabric: Fabric, objective: Objective, job: _Job) -> tuple[Mapping[str, Tensor], Trained]:
-    """`_run` in several processes; the first one's reports come back through a pipe."""
-    receiving, sending = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
-
-    faults: list[AdkitError] = []
-
-    def relay() -> None:
-        # A None ends it: the pipe's other end stays open here, so that nothing is lost when a process dies.
-        while (message := receiving.recv()) is not None:
-            if isinstance(message, _Fault):
-                faults.append(message.sort(message.message, hint=message.hint))
-            else:
-                job.report(*message)
-
-    thread = threading.Thread(target=relay, daemon=True)
-    thread.start()
-    run_one: Any = _run_one  # Fabric's annotation knows functions of one argument only
-    sent = _Job(job.data, job.options, job.seed, job.folder, _Sender(sending))
-    try:
-        arrays, numbers = fabric.launch(run_one, objective, sent)
-    except ProcessRaisedException:
-        _end(thread, sending)
-        if faults:
-            raise faults[0] from None
-        raise
-    finally:  # also when a process was killed: the thread would else wait for ever
-        _end(thread, sending)
-    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return state, Trained(**{**numbers, "curves": Curves(**numbers["curves"])})
-
-
-def _end(thread: threading.Thread, sending: Any) -> None:
-    """Ends the thread that relays reports, after all that were sent before."""
-    if thread.is_alive():
-        sending.send(None)
-        thread.join()
-
-
-def _run_one(fabric: Fabric, objective: Objective, job: _Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        state, trained = _run(fabric, objective, job)
-        fabric.barrier()
-    except (AdkitError, MemoryError, RuntimeError) as error:
-        # What leaves a process is wrapped with its traceback: a fault of the user's goes by the pipe.
-        assert isinstance(job.report, _Sender)
-        if isinstance(error, AdkitError):
-            job.report.fault(error)
-        elif _is_out_of_memory(error):
-            job.report.fault(_out_of_memory(job.options, str(fabric.device)))
-        raise
-    finally:
-        # Its threads would else still run when the process ends, which now and then aborts it.
-        torch.distributed.destroy_process_group()
-    # Tensors would be sent as handles of this process's memory, which is gone when they are read. Dataclasses that
-    # are frozen are more than Fabric can take apart.
-    return {name: tensor.numpy() for name, tensor in state.items()}, asdict(trained)
-
-
-def _out_of_memory(options: TrainingOptions, device: str) -> TrainingError:
-    return TrainingError(
-        f"out of memory while training on {device} with batch_size={options.batch_size}",
-        hint="lower it with --set batch_size=…, then the frame size with --set size=…",
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch says it in a class of its own on CUDA, and only in words on Windows, Linux and MPS."""
-    words = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -23,7 +23,7 @@ from adkit.nn.normalisation import (
     require_maps,
     smooth,
 )
-from adkit.nn.options import Choice, FrameSize, TrainingOptions
+from adkit.nn.options import BatchSize, Choice, FrameOptions, FrameSize, PositionChoice, Smoothing, TrainingOptions
 from adkit.nn.training.corruption import Corruption, corrupt
 from adkit.nn.training.frame_store import STOPPING_SHARE, FrameStore, hold_out
 from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
@@ -66,11 +66,11 @@ Corruptions = Annotated[
 """Written as "stain,paste,noise" or "none"."""
 
 
-class ReconstructionOptions(TrainingOptions):
+class ReconstructionOptions(TrainingOptions, FrameOptions):
     """What is reconstructed, from what, and how its error is measured."""
 
     # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
-    batch_size: int = Field(default=4, ge=1, description="frames per step: small ones take more steps, a little longer")
+    batch_size: BatchSize = Field(default=4, description="frames per step: small ones take more steps, a little longer")
     size: FrameSize = Field(
         default=(128, 128),
         description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096, a multiple of 16: larger sees "
@@ -86,17 +86,12 @@ class ReconstructionOptions(TrainingOptions):
         default=("stain", "paste", "noise"),
         description="what is done to the pictures that it learns to repair: stain, paste and noise, or none",
     )
-    smoothing: float = Field(
-        default=2.0, ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation"
-    )
+    smoothing: Smoothing = 2.0
     registration: Choice = Field(
         default="auto",
         description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
     )
-    position_normalisation: Choice = Field(
-        default="auto",
-        description="judge each position by what is usual there: auto lets the normal images decide",
-    )
+    position_normalisation: PositionChoice = "auto"
 
 
 def _spread(count: int, most: int) -> Tensor:
@@ -236,7 +231,7 @@ class Reconstruction(Method[OptionsType]):
 
     def curves(self) -> dict[str, list[float]]:
         """Of the training."""
-        return self._trained.curves.by_name() if self._trained else {}
+        return self._trained.curves if self._trained else {}
 
     def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
         height, width = self.frame_size

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import tempfile
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +47,18 @@ def test_a_store_on_disk_holds_the_same() -> None:
     on_disk = FrameStore.collect(batches, SIZE, Silent(), most_bytes=0)
     assert torch.equal(on_disk[rows], FrameStore.collect(batches, SIZE, Silent())[rows])
     assert torch.equal(on_disk.take(rows)[rows], on_disk[rows])
+
+
+def test_what_is_made_of_a_store_on_disk_lies_on_disk_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Any] = []
+    new_file = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: files.append(new_file()) or files[-1])
+    store = FrameStore.collect(FrameBatches(synthetic_frames(5, SIZE)), SIZE, Silent(), most_bytes=0)
+    rows = torch.tensor([4, 1])
+    darker = store.take(rows).changed(lambda frames, _: frames[..., :16] / 2, at_once=1)
+    assert len(files) == 2
+    assert darker.clips.tolist() == rows.tolist()
+    torch.testing.assert_close(darker[torch.arange(2)], store[rows][..., :16] / 2, rtol=0, atol=1 / 255)
 
 
 def test_of_a_window_the_own_frame_is_kept() -> None:
