@@ -32,7 +32,7 @@ from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import LONGEST_CATEGORY, Run
-from adkit.stats.bootstrap import RESAMPLES, metrics_with_value, resampled, resampling_seed
+from adkit.stats.bootstrap import RESAMPLES
 from adkit.stats.calibration import ThresholdRule
 from adkit.types import Sample
 from adkit.workflows.fit import FitRequest, fit
@@ -212,7 +212,7 @@ def compute_cell(
             judge = open_model(run, registry, device=device)
             evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
         decode_ms, predict_ms = time_images(judge, evaluation.samples)
-        _write(temporary, key, evaluation, _cost(run, decode_ms, predict_ms, memory.bytes), registry)
+        _write(temporary, key, evaluation, _cost(run, decode_ms, predict_ms, memory.bytes))
     cell = load_cell(root, folder, candidate.name)
     assert cell is not None
     return cell
@@ -238,14 +238,14 @@ def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Regi
         tuple(sample.id for sample in evaluation.samples),
         evaluation.scores,
         evaluation.anomalous,
-        _replicates(evaluation, registry),
+        evaluation.replicates,
         _counts(evaluation),
     )
 
 
-def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: Cost, registry: Registry) -> None:
+def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: Cost) -> None:
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {_OF + name: values for name, values in _replicates(evaluation, registry).items()}
+    arrays: dict[str, Any] = {_OF + name: values for name, values in evaluation.replicates.items()}
     np.savez_compressed(buffer, **{**arrays, "scores": evaluation.scores, "anomalous": evaluation.anomalous})
     metrics, why_undefined = _figures(evaluation)
     counts = _counts(evaluation)
@@ -289,13 +289,6 @@ def _counts(evaluation: Evaluation) -> ClipCounts | None:
 
 def _counts_from(record: Mapping[str, Any] | None) -> ClipCounts | None:
     return ClipCounts(**{**record, "names": tuple(record["names"])}) if record else None
-
-
-def _replicates(evaluation: Evaluation, registry: Registry) -> dict[str, NDArray[np.float64]]:
-    """Each defined metric in 2,000 resamples of the test split; the same resamples for every candidate."""
-    metrics = metrics_with_value(evaluation.metrics, registry)
-    seed = resampling_seed(evaluation.results, evaluation.test_hash)
-    return resampled(evaluation.results, metrics, resamples=RESAMPLES, seed=seed)
 
 
 def _cost(run: Run, decode_ms: float, predict_ms: float, peak_memory_bytes: int) -> Cost:

@@ -8,7 +8,7 @@ too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,9 @@ import numpy as np
 from adkit.data.clips import piece_numbers
 from adkit.interfaces import LabelledResults
 from adkit.stats.formatting import clock
-from adkit.stats.rates import DecisionRates, Rate
+from adkit.stats.rates import DecisionRates, Rate, decision_rates
+from adkit.stats.segments import by_clip
+from adkit.stats.unit import Unit
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 if TYPE_CHECKING:
@@ -64,33 +66,31 @@ class ClipResults:
 
     @property
     def unit(self) -> str:
-        """What the promise counts, in the singular: "clip", or "5 s piece"."""
-        return "clip" if self.segment_s is None else f"{self.segment_s:.0f} s piece"
+        """Return what the promise counts, in the singular: "clip", or "5 s piece"."""
+        return Unit.of("clip", self.segment_s).name
 
     @property
     def missed(self) -> list[ClipPart]:
-        """The true events that no found one touches."""
+        """Return the true events that no found one touches."""
         return [event for event in self.events if not _any(self.alarms, event)]
 
     @property
     def false(self) -> list[ClipPart]:
-        """The found events that touch no anomalous frame."""
+        """Return the found events that touch no anomalous frame."""
         return [event for event in self.found if not _any(self.anomalous, event)]
 
     def rates(self, scores: NDArray[np.float64], threshold: float) -> DecisionRates:
-        """Normal clips (or pieces) that are flagged, and true events that are missed; means are of frames."""
-        normals, defects = scores[~self.anomalous], scores[self.anomalous]
+        """Return how many normal clips (or pieces) are flagged and true events missed; means are of frames."""
         missed = set(self.missed)
-        return DecisionRates(
+        return replace(
+            decision_rates(scores, self.anomalous, threshold),
             false_alarms=Rate.of(np.array([part.score > threshold for part in self.normal], bool)),
             misses=Rate.of(np.array([event in missed for event in self.events], bool)),
-            mean_normal=float(normals.mean()) if len(normals) else None,
-            mean_anomalous=float(defects.mean()) if len(defects) else None,
             oracle_passing=(),
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The table by clip, and the events."""
+        """Return the table by clip, and the events."""
         missed = set(self.missed)
         return {
             "unit": self.unit,
@@ -109,28 +109,25 @@ def alarms_at(
     times_s: NDArray[np.float64],
     scores: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """(N,) which frames belong to an event that the threshold finds; `normal_scores` are those of normal frames."""
+    """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
-    finder, clip = EventFinder(rules), clips[0] if clips else ""
-    settled = []
-    for position, (name, time_s, score) in enumerate(zip(clips, times_s.tolist(), scores.tolist(), strict=True)):
-        if name != clip:
-            settled += finder.finish()
-            finder, clip = EventFinder(rules), name
-        settled += finder.add(Moment(position, time_s, score))
-    for moment, number in [*settled, *finder.finish()]:
-        alarms[moment.frame] = number is not None
+    for positions in by_clip(clips, range(len(scores))).values():
+        finder, settled = EventFinder(rules), []
+        for position in positions:
+            settled += finder.add(Moment(position, float(times_s[position]), float(scores[position])))
+        for moment, number in [*settled, *finder.finish()]:
+            alarms[moment.frame] = number is not None
     return alarms
 
 
 def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
-    """What a threshold does to clips; `aurocs` are those of single clips by their name, `segment_s` is the run's."""
-    everything = np.ones(len(results.scores), bool)
-    normal = [part for clip in results.spans(everything) for part in _normal_parts(results, clip, segment_s)]
+    """Return what the threshold does to clips; `aurocs` are of single clips by their name, `segment_s` is the run's."""
+    clips = results.spans(np.ones(len(results.scores), bool))
+    normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
     events = [_part(results, span) for span in results.spans(results.anomalous)]
     found = [_part(results, span) for span in results.spans(results.alarms)]
-    rows = [_row(results, clip, events, found, aurocs) for clip in results.spans(everything)]
+    rows = [_row(results, clip, events, found, aurocs) for clip in clips]
     return ClipResults(rows, normal, events, found, results.alarms, results.anomalous, segment_s)
 
 
@@ -158,7 +155,7 @@ def _row(
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
-    """The clip, or its pieces, as far as nothing in them is anomalous."""
+    """Return the clip, or its pieces, as far as nothing in them is anomalous."""
     numbers = [0] * len(clip)
     if segment_s is not None:
         numbers = piece_numbers(results.times_s[clip.start : clip.stop].tolist(), segment_s)

@@ -1,14 +1,14 @@
 """Judging a run on its dataset's test split: the only place where labels meet scores.
 
-The method's answers are stored in the run (`evaluation/predictions.safetensors`), so that another scorer or
+The method's predictions are stored in the run (`evaluation/predictions.safetensors`), so that another scorer or
 metric is applied to them without the model.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,42 +18,28 @@ from adkit.data.clips import are_stills, thinned
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
-from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, RunError, StorageError
+from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, StorageError
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
-from adkit.files.atomic import checksum, whole_folder
-from adkit.interfaces import LabelledResults, MetricValue, Progress, Silent
+from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
+from adkit.evaluation.tables import KindRow, details_of, kind_rows
+from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
-from adkit.stats.bootstrap import RESAMPLES, interval_of, metrics_with_value, resampled, resampling_seed
+from adkit.stats.bootstrap import RESAMPLES, interval_of, resampled, resampling_seed
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import counted
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
+from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, predict_all, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PREDICTIONS = "predictions.safetensors"
-INDEX = "evaluation.json"
 MOST_MISTAKES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class KindRow:
-    """One line of the table by defect kind; of clips, what is counted is frames."""
-
-    kind: str
-    count: int
-    mean_score: float
-    called_anomalous: int  # at the run's threshold
-    quantiles: tuple[float, float, float, float, float]  # of the scores: lowest, 25 %, median, 75 %, highest
-    clips: int | None = None  # that hold such frames; None: they are still images
-    events: int | None = None  # of this kind in truth; None: still images, or normal frames
-    events_caught: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,57 +52,75 @@ class Evaluation:
     normal_scores: NDArray[np.float64]  # out-of-sample scores of normal units, which set the threshold
     normal_frame_scores: NDArray[np.float64]  # the same of single frames; of images, the same
     samples: list[Sample]
-    scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
     results: LabelledResults  # what the metrics judged
     metrics: dict[str, MetricValue]
+    defined: Mapping[str, Metric]  # those that have a value, by name
     apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
     clips: ClipResults | None = None  # None: the test split has still images
-    intervals: Mapping[str, Interval] = field(default_factory=dict)  # 95 %, of metrics of clips, by whole clips
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
 
     @property
+    def unit(self) -> Unit:
+        """Return what the promise counts in the test split."""
+        return Unit.of("clip" if self.clips else "image", self.run.record.segment_s)
+
+    @property
     def flattery(self) -> str | None:
-        """What the result is worth less for, in a sentence; None when the run has seen none of the test images."""
+        """Say what the result is worth less for; None when the run has seen none of the test images."""
         if not self.seen:
             return None
         are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
-        images = counted(len(self.seen), f"test {self.thing}")
+        images = counted(len(self.seen), f"test {self.unit.sample}")
         return f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
 
     @property
-    def thing(self) -> str:
-        """What a sample is: an image, or a frame."""
-        return "frame" if self.clips else "image"
+    def scores(self) -> NDArray[np.float64]:
+        """Return the samples' scores (N,)."""
+        return self.results.scores
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
-        """(N, h, w) anomaly maps at the method's own resolution."""
+        """Return the anomaly maps (N, h, w) at the method's own resolution."""
         return self.results.maps
 
     @property
     def called(self) -> NDArray[np.bool_]:
-        """Which samples are called anomalous at the run's threshold."""
+        """Return which samples are called anomalous at the run's threshold."""
         return self.scores > self.threshold.value
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
-        """Which samples are anomalous in truth."""
+        """Return which samples are anomalous in truth."""
         return self.results.anomalous
 
     @property
     def rates(self) -> DecisionRates:
-        """What the run's threshold does to the test split: to images, or to normal clips and to events."""
+        """Return what the run's threshold does to the test split: to images, or to normal clips and to events."""
         if self.clips:
             return self.clips.rates(self.scores, self.threshold.value)
         return decision_rates(self.scores, self.anomalous, self.threshold.value)
 
+    @cached_property
+    def replicates(self) -> dict[str, NDArray[np.float64]]:
+        """Return each defined metric in 2,000 resamples of the test split, the same ones for every candidate."""
+        values = {name: self.metrics[name].value for name in self.defined}
+        metrics = {name: (self.defined[name], value) for name, value in values.items() if value is not None}
+        seed = resampling_seed(self.results, self.test_hash)
+        return resampled(self.results, metrics, resamples=RESAMPLES, seed=seed)
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Return the 95 % intervals of metrics of clips, by whole clips; none of images."""
+        found = {name: interval_of(values) for name, values in self.replicates.items()} if self.clips else {}
+        return {name: interval for name, interval in found.items() if interval is not None}
+
     def mistakes(self) -> list[int]:
-        """Positions of the samples that are judged wrong, the worst first.
+        """Return the positions of the samples that are judged wrong, the worst first.
 
         Of clips, a frame stands for each event that is missed and for each that is none: the one of the highest score.
         """
@@ -128,7 +132,7 @@ class Evaluation:
         return [int(position) for position in wrong[np.argsort(-distance[wrong], kind="stable")]]
 
     def telling(self) -> list[int]:
-        """Positions of the samples of which some are worth seeing: all images; the peaks of what is in clips."""
+        """Return the positions of which some are worth seeing: all images, or the peaks of what is in clips."""
         if not self.clips:
             return list(range(len(self.samples)))
         normal = [part.peak for part in self.clips.normal]
@@ -137,13 +141,13 @@ class Evaluation:
         return [*normal, *(event.peak for event in self.clips.events)]
 
     def alarms_at(self, threshold: float) -> NDArray[np.bool_]:
-        """(N,) of clips, which frames belong to an event that this threshold would find."""
+        """Return which frames (N,) belong to an event that this threshold would find; of clips."""
         results = self.results
         return alarms_at(threshold, self.normal_frame_scores, results.clips, results.times_s, self.scores)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but maps and samples, for `--format json` and the run folder."""
-        record, found = self.run.record, self.rates
+        """Return everything but maps and samples, for `--format json` and the run folder."""
+        record, intervals = self.run.record, self.intervals
         roc, precision_recall = (curve(self.scores, self.anomalous) for curve in (roc_curve, precision_recall_curve))
         return {
             "run": record.id,
@@ -162,21 +166,14 @@ class Evaluation:
                 name: {
                     "value": metric.value,
                     "why_undefined": metric.why_undefined,
-                    "interval": asdict(self.intervals[name]) if name in self.intervals else None,
+                    "interval": asdict(intervals[name]) if name in intervals else None,
                     "details": dict(metric.details),
                 }
                 for name, metric in self.metrics.items()
             },
             "kinds": [asdict(row) for row in self.kinds],
             "clips": self.clips.as_json() if self.clips else None,
-            "outcomes": {
-                "false_alarms": asdict(found.false_alarms),
-                "misses": asdict(found.misses),
-                "mean_normal": found.mean_normal,
-                "mean_anomalous": found.mean_anomalous,
-                "separation_ratio": found.separation_ratio,
-                "oracle_passing": [asdict(row) for row in found.oracle_passing],
-            },
+            "outcomes": {**asdict(self.rates), "separation_ratio": self.rates.separation_ratio},
             "worst_mistakes": [self.samples[position].id for position in self.mistakes()[:MOST_MISTAKES]],
             "curves": {
                 "roc": asdict(roc) if roc else None,
@@ -196,75 +193,89 @@ def evaluate(
     progress: Progress | None = None,
     judge: FittedModel | None = None,
 ) -> Evaluation:
-    """Judges the run on the test split of its dataset and stores the result in the run's folder, if it can be written.
+    """Judge the run on the test split of its dataset and store the result in the run's folder, if it can be written.
 
-    Answers of an earlier evaluation are used again when the test split is the same. `root` replaces the
-    data's root that the run remembers; `judge` is the run, if it was opened before. Raises AdkitError for what the
-    user can mend.
+    Predictions of an earlier evaluation are used again when the test split is the same, and new ones are stored before
+    any metric sees them. `root` replaces the data's root that the run remembers; `judge` is the run, if it was opened
+    before. Raises AdkitError for what the user can fix.
     """
     progress = progress or Silent()
     origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
     samples = with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
     hashes = content_hashes(samples)
-    test_hash = data_hash(hashes)
-    predictions = _stored(run, origin, test_hash)
+    key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
+    predictions, not_stored = stored_predictions(folder, key), None
     if predictions is None:
+
+        def note(sample: Sample, _: AdkitError) -> None:
+            unreadable.append(str(sample.frame))
+
         judge = judge or open_model(run, registry, device=device)
-        note = _Collector(unreadable) if skip_bad else None
-        predictions = predict_all(judge.method, samples, progress, "scoring", note)
-    if not predictions.ids:
-        raise FrameError(f"of {counted(len(samples), 'test image')} none can be read", hint="adkit inspect names them")
+        predictions = predict_all(judge.method, samples, progress, "scoring", note if skip_bad else None)
+        if not predictions.ids:
+            of_all = counted(len(samples), "test image")
+            raise FrameError(f"of {of_all} none can be read", hint="adkit inspect names them")
+        not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
     by_id = {sample.id: sample for sample in samples}
     kept = [by_id[sample_id] for sample_id in predictions.ids]
+    evaluation = replace(
+        _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], registry, progress),
+        seen=_seen(run, kept, hashes),
+        unreadable=unreadable,
+    )
+    not_stored = not_stored or _told(lambda: store_document(folder, evaluation.as_json()))
+    return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 
-    spec = scorer or run.record.scorer
-    chosen = open_scorer(spec, registry)
+
+def _told(store: Callable[[], None]) -> str | None:
+    """Store something; return why that cannot be done, if so: an evaluation counts all the same."""
+    try:
+        store()
+    except StorageError as error:
+        return error.message
+    return None
+
+
+def _judged(
+    run: Run,
+    samples: list[Sample],
+    predictions: Predictions,
+    scorer: str | None,
+    test_hash: str,
+    registry: Registry,
+    progress: Progress,
+) -> Evaluation:
+    """Return what scorer, threshold and metrics make of the predictions for the samples."""
+    chosen, smoothing_s = open_scorer(scorer, registry), run.record.smoothing_s
     normal_scores, threshold = normal_scores_of(run, chosen)
-    normal_frame_scores = sample_scores(run.calibration(), chosen, run.record.smoothing_s)
-    scores = sample_scores(predictions, chosen, run.record.smoothing_s)
-    results = _labelled(kept, scores, threshold, predictions.maps, run, normal_frame_scores)
-    metrics, apt = _judge(results, registry, progress)
+    normal_frame_scores = sample_scores(run.calibration(), chosen, smoothing_s)
+    scores = sample_scores(predictions, chosen, smoothing_s)
+    results = _labelled(samples, scores, threshold, predictions.maps, run, normal_frame_scores)
+    metrics, defined, apt = _measured(results, registry, progress)
     of_clips = None
     if results.of_clips:
-        aurocs = metrics["frame_auroc"].details if "frame_auroc" in metrics else {}
-        of_clips = clip_results(results, run.record.segment_s, aurocs)
-    evaluation = Evaluation(
-        run,
-        spec,
-        threshold,
-        normal_scores,
-        normal_frame_scores,
-        kept,
-        scores,
-        p_values(scores, normal_scores),
-        results,
-        metrics,
-        apt,
-        _by_kind(results, of_clips),
-        test_hash,
-        of_clips,
-        _intervals(results, metrics, registry, test_hash) if of_clips else {},
-        _seen(run, kept, hashes),
-        unreadable,
+        of_clips = clip_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
+    return Evaluation(
+        run=run,
+        scorer=scorer,
+        threshold=threshold,
+        normal_scores=normal_scores,
+        normal_frame_scores=normal_frame_scores,
+        samples=samples,
+        p_values=p_values(scores, normal_scores),
+        results=results,
+        metrics=metrics,
+        defined=defined,
+        apt=apt,
+        kinds=kind_rows(results, of_clips, metrics),
+        test_hash=test_hash,
+        clips=of_clips,
     )
-    try:
-        _save(evaluation, origin, predictions)
-    except StorageError as error:
-        return replace(evaluation, not_stored=error.message)
-    return evaluation
-
-
-@dataclass(frozen=True)
-class _Collector:
-    paths: list[str]
-
-    def __call__(self, sample: Sample, _: AdkitError) -> None:
-        self.paths.append(str(sample.frame))
 
 
 def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> list[str]:
-    """The files among the samples that the run has seen: judging them again flatters it."""
+    """Return the files among the samples that the run has seen: judging them again flatters it."""
     seen = run.seen()
     known = {*seen.training.values(), *seen.calibration.values()}
     return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
@@ -281,33 +292,6 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
             f"{record.dataset} has no test images of known truth", hint="score images with: adkit score FILES"
         )
     return samples
-
-
-def _stored(run: Run, origin: str, test_hash: str) -> Predictions | None:
-    """The answers of an earlier evaluation, if they are whole, of this test split and this version of the method."""
-    folder = run.folder / EVALUATION
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if (index["data_hash"], index["origin"]) != (test_hash, origin) or index["unreadable"]:
-            return None
-        if index["predictions_sha256"] != checksum((folder / PREDICTIONS).read_bytes()):
-            return None
-        return Predictions.from_file(folder / PREDICTIONS)
-    except (OSError, ValueError, KeyError, TypeError, RunError):
-        return None  # absent or damaged: it can be made again
-
-
-def _save(evaluation: Evaluation, origin: str, predictions: Predictions) -> None:
-    content = predictions.to_bytes()
-    index = {
-        **evaluation.as_json(),
-        "origin": origin,
-        "data_hash": evaluation.test_hash,
-        "predictions_sha256": checksum(content),
-    }
-    with whole_folder(evaluation.run.folder / EVALUATION) as temporary:
-        (temporary / PREDICTIONS).write_bytes(content)
-        (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def _labelled(
@@ -339,59 +323,39 @@ def _labelled(
 
 
 def _kind(sample: Sample, *, stills: bool) -> str:
-    """A dataset may name a whole clip after what happens in it: its normal frames are good all the same."""
+    """Return a sample's kind: a dataset may name a whole clip after an event in it, its normal frames are good."""
     if sample.anomalous:
         return sample.kind or "anomalous"
     return (sample.kind if stills else None) or "good"
 
 
-def _judge(
+def _measured(
     results: LabelledResults, registry: Registry, progress: Progress
-) -> tuple[dict[str, MetricValue], tuple[str, ...]]:
-    """The value of every installed metric, and the names of those that are meant for such results."""
+) -> tuple[dict[str, MetricValue], dict[str, Metric], tuple[str, ...]]:
+    """Return the value of every installed metric, the metrics that have one, and the names of the apt ones."""
     names = registry.metrics.names()
-    values, apt = {}, []
+    values, defined, apt = {}, {}, []
     with progress.task("judging", len(names)) as advance:
         for name in names:
-            try:
-                metric = registry.metrics.get(name).load()()
-                values[name] = metric(results)
-                if metric.judges != ("images" if results.of_clips else "clips"):
-                    apt.append(name)
-            except PluginError as error:  # two plugins claim this name: the other metrics are not harmed
-                values[name] = MetricValue(None, error.message)
+            metric, values[name] = _measured_by(name, results, registry)
+            if metric is not None and values[name].value is not None:
+                defined[name] = metric
+            if metric is None or metric.judges != ("images" if results.of_clips else "clips"):
                 apt.append(name)
             advance(1)
-    return values, tuple(apt)
+    return values, defined, tuple(apt)
 
 
-def _intervals(
-    results: LabelledResults, values: Mapping[str, MetricValue], registry: Registry, test_hash: str
-) -> dict[str, Interval]:
-    metrics = metrics_with_value(values, registry)
-    found = resampled(results, metrics, resamples=RESAMPLES, seed=resampling_seed(results, test_hash))
-    intervals = {name: interval_of(replicates) for name, replicates in found.items()}
-    return {name: interval for name, interval in intervals.items() if interval is not None}
-
-
-def _by_kind(results: LabelledResults, of_clips: ClipResults | None) -> list[KindRow]:
-    kinds = np.array(results.kinds)
-    rows = []
-    for kind in sorted(set(results.kinds), key=lambda kind: (kind != "good", kind)):
-        chosen = kinds == kind
-        scores = results.scores[chosen]
-        row = KindRow(
-            kind,
-            len(scores),
-            float(scores.mean()),
-            int((scores > results.threshold).sum()),
-            tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist()),
-        )
-        if of_clips:
-            row = replace(row, clips=len({results.clips[position] for position in np.flatnonzero(chosen)}))
-            if results.anomalous[chosen].any():
-                missed = sum(event.kind == kind for event in of_clips.missed)
-                count = sum(event.kind == kind for event in of_clips.events)
-                row = replace(row, events=count, events_caught=count - missed)
-        rows.append(row)
-    return rows
+def _measured_by(name: str, results: LabelledResults, registry: Registry) -> tuple[Metric | None, MetricValue]:
+    """Return a metric and its value; what goes wrong in a plugin leaves that metric undefined, and harms no other."""
+    try:
+        metric = registry.metrics.get(name).load()()
+        value = metric(results)
+        if not isinstance(value, MetricValue):
+            raise TypeError(f"it gave {value!r}, expected a MetricValue")
+    except PluginError as error:  # two plugins claim this name, or it cannot be loaded
+        return None, MetricValue(None, error.message)
+    except Exception as error:
+        origin = registry.metrics.origin(name).origin
+        return None, MetricValue(None, f"the metric of {origin} failed: {type(error).__name__}: {error}")
+    return metric, value

@@ -271,7 +271,7 @@ def split_rows(record: RunRecord, evaluation: Evaluation | None) -> list[tuple[s
         part = "only judged: no threshold, scorer or option was taken from it by adkit"
         if evaluation.seen:
             part = f"judged, although the run learned from {len(evaluation.seen)} of them or was calibrated with them"
-        rows.append((f"test split of {record.dataset}", counted(len(evaluation.samples), evaluation.thing), part))
+        rows.append((f"test split of {record.dataset}", counted(len(evaluation.samples), evaluation.unit.sample), part))
     return rows
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.errors import AdkitError
 from adkit.files.atomic import checksum
-from adkit.interfaces import LabelledResults, Metric, MetricValue
-from adkit.registry import Registry
+from adkit.interfaces import LabelledResults, Metric
+from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
 
 if TYPE_CHECKING:
@@ -21,34 +20,40 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 MOST_WEIGHTS = 2**24
-"""So many weights are made at a time (128 MB): an hour of film has 90,000 frames, each drawn in 2,000 resamples."""
+"""Of what is made at a time (128 MB): an hour of film has 90,000 frames, each drawn in 2,000 resamples."""
 
 
 def resampled(
     results: LabelledResults, metrics: Mapping[str, tuple[Metric, float]], *, resamples: int, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """(R,) values of each metric that can be resampled, given with its value for the results as it is.
+    """Return (R,) values of each metric that can be resampled, given with its value for the results as they are.
 
     The same seed and truth give the same resamples, so that differences of candidates are paired. A metric may compute
-    its resamples more coarsely than its value: they are shifted so that both agree.
+    its resamples more coarsely than its value: they are shifted so that both agree. One that raises has none.
     """
-    parts: dict[str, list[NDArray[np.float64]]] = {}
+    left = dict(metrics)
+    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
     for weights in clip_weights(results, resamples, seed):
-        for name, (metric, _) in metrics.items():
-            values = metric.resampled(results, weights)
-            if values is not None:
-                parts.setdefault(name, []).append(values)
+        for name, (metric, _) in list(left.items()):
+            try:
+                values = metric.resampled(results, weights)
+            except Exception:  # a plugin may fail in any way: its value stands, and other metrics are not harmed
+                values = None
+            if values is None:
+                del left[name]
+            else:
+                parts[name].append(values)
     found = {}
-    for name, pieces in parts.items():
+    for name, (_, value) in left.items():
         # The first row is the test split itself.
-        itself, values = pieces[0][0], np.concatenate(pieces)[1:]
+        itself, replicates = parts[name][0][0], np.concatenate(parts[name])[1:]
         if np.isfinite(itself):
-            found[name] = values + (metrics[name][1] - itself)
+            found[name] = replicates + (value - itself)
     return found
 
 
 def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
-    """The 95 % interval of a metric's resamples; None without any.
+    """Return the 95 % interval of a metric's resamples; None without any.
 
     None also where all of them agree: that says that nothing varied, not that nothing is uncertain.
     """
@@ -59,35 +64,23 @@ def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
 
 
 def clip_weights(results: LabelledResults, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """(r, N) parts of the weights of all samples, one after another; before the first resample, everything once.
+    """Yield (r, N) parts of the weights of all samples, one after another; before the first resample, everything once.
 
     All-normal clips are drawn among themselves, and clips with an anomaly among themselves.
     """
-    numbers: dict[str, int] = {}
-    clip_of = np.array([numbers.setdefault(clip, len(numbers)) for clip in results.clips], dtype=np.int64)
-    with_anomaly = np.zeros(len(numbers), bool)
+    clip_of = clip_numbers(results.clips)
+    count = int(clip_of.max(initial=-1)) + 1
+    with_anomaly = np.zeros(count, bool)
     with_anomaly[clip_of[results.anomalous]] = True
     drawn = bootstrap_weights(with_anomaly, resamples, seed)
-    drawn = np.concatenate([np.ones((1, len(numbers)), np.int64), drawn])
+    drawn = np.concatenate([np.ones((1, count), np.int64), drawn])
     rows = max(1, MOST_WEIGHTS // max(1, len(clip_of)))
     for first in range(0, len(drawn), rows):
         yield drawn[first : first + rows][:, clip_of]
 
 
-def metrics_with_value(values: Mapping[str, MetricValue], registry: Registry) -> dict[str, tuple[Metric, float]]:
-    """Those of the evaluation's metrics that are defined, with their values, ready to be resampled."""
-    found = {}
-    for name, result in values.items():
-        try:
-            if result.value is not None:
-                found[name] = (registry.metrics.get(name).load()(), result.value)
-        except AdkitError:  # two plugins claim the name
-            continue
-    return found
-
-
 def resampling_seed(results: LabelledResults, test_hash: str) -> int:
-    """The seed comes of the data: resamples are paired within a category, and independent between categories.
+    """Return the seed that comes of the data: resamples are paired within a category, and independent between them.
 
     Of clips it comes of their names: candidates may judge one frame in many, each in another many.
     """

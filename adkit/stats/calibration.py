@@ -19,6 +19,8 @@ import numpy as np
 
 from adkit.errors import PromiseError
 from adkit.stats.formatting import bound_text, counted, duration_text, often_text, rate_text
+from adkit.stats.segments import by_clip, clip_numbers
+from adkit.stats.unit import UnitName
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -30,8 +32,6 @@ USUAL_RATE = 0.01
 # The slack keeps 0.05 * 20 from falling below 1 by rounding.
 _SLACK = 1e-9
 
-Unit = Literal["image", "clip"]
-
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -42,7 +42,7 @@ class Threshold:
     count: int  # … of this many normal scores
     expected_rate: float  # mean of the false-alarm rate over draws of the normal data
     certain_rate: float  # with 95 % certainty the false-alarm rate is at most this
-    unit: Unit = "image"  # what a false alarm is counted by
+    unit: UnitName = "image"  # what a false alarm is counted by
     unit_s: float | None = None  # how long a clip lasts, on average of those that set it
 
     @property
@@ -191,7 +191,7 @@ def parse_rate(text: str) -> float:
 
 
 def threshold_from(
-    normal_scores: ArrayLike, rule: ThresholdRule, unit: Unit = "image", unit_s: float | None = None
+    normal_scores: ArrayLike, rule: ThresholdRule, unit: UnitName = "image", unit_s: float | None = None
 ) -> Threshold:
     """The threshold that the rule takes from out-of-sample scores of normal units; clips last `unit_s` on average.
 
@@ -219,11 +219,8 @@ def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> floa
 
     None where that is not known: for stills, and where a frame of a clip has no time.
     """
-    members: dict[str, list[float | None]] = {}
-    for clip, time_s in zip(clips, times_s, strict=True):
-        members.setdefault(clip, []).append(time_s)
     lengths = []
-    for times in members.values():
+    for times in by_clip(clips, times_s).values():
         known = [time_s for time_s in times if time_s is not None]
         if len(known) < len(times):
             return None
@@ -232,14 +229,13 @@ def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> floa
     return float(np.mean(lengths)) if lengths and max(lengths) > 0 else None
 
 
-def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], Unit]:
+def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], UnitName]:
     """The highest score of each clip, in the order in which clips begin; stills are clips of one image."""
-    values = np.asarray(scores, dtype=np.float64)
-    order = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
-    if len(order) == len(values):
+    values, numbers = np.asarray(scores, dtype=np.float64), clip_numbers(clips)
+    highest = np.full(int(numbers.max(initial=-1)) + 1, -np.inf)
+    if len(highest) == len(values):
         return values, "image"
-    highest = np.full(len(order), -np.inf)
-    np.maximum.at(highest, [order[clip] for clip in clips], values)
+    np.maximum.at(highest, numbers, values)
     return highest, "clip"
 
 

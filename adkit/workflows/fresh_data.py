@@ -13,8 +13,10 @@ from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
-from adkit.stats.calibration import Unit, mean_length_s
+from adkit.stats.calibration import mean_length_s
 from adkit.stats.formatting import counted
+from adkit.stats.segments import by_clip
+from adkit.stats.unit import UnitName
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, predict_all
 
@@ -26,7 +28,7 @@ class FreshNormals:
     named: str  # as the user named them
     samples: list[Sample]
     hashes: dict[str, str]  # checksum of each sample's file, by sample id
-    unit: Unit = "image"  # of what the run's threshold counts
+    unit: UnitName = "image"  # of what the run's threshold counts
     seen: list[str] = field(default_factory=list)  # left out: the run has seen these very files, or frames of them
     copies: list[str] = field(default_factory=list)  # left out: the same file under another name
     unreadable: list[str] = field(default_factory=list)
@@ -69,9 +71,7 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     hashes = content_hashes(samples)
     fresh = FreshNormals(named, [], {}, unit)
     taken: set[tuple[str, ...]] = set()
-    members: dict[str, list[Sample]] = {}
-    for sample in samples:
-        members.setdefault(sample.clip, []).append(sample)
+    members = by_clip((sample.clip for sample in samples), samples)
     for clip, frames in members.items():
         contents = tuple(hashes[sample.id] for sample in frames)
         name = str(frames[0].frame) if unit == "image" else clip

@@ -17,7 +17,8 @@ import pytest
 from adkit.data.datasets import open_datasets
 from adkit.errors import DatasetError, FrameError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, evaluate
-from adkit.registry import Registry, load_registry
+from adkit.interfaces import LabelledResults, Metric, MetricEntry, MetricValue
+from adkit.registry import Plugin, Registry, load_registry
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule
@@ -179,6 +180,46 @@ def test_an_evaluation_writes_the_same_bytes_each_time(method: str, tmp_path: Pa
         contents.append([path.read_bytes() for path in sorted((run.folder / EVALUATION).iterdir())])
         (run.folder / EVALUATION / "evaluation.json").unlink()  # so that it is scored again
     assert contents[0] == contents[1]
+
+
+class Broken(Metric):
+    """Fails like a plugin that nobody tested."""
+
+    fault: BaseException = ValueError("no such column")
+
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        raise self.fault
+
+
+def with_metric(registry: Registry, metric: type[Metric]) -> Registry:
+    metrics = replace(registry.metrics, entries={**registry.metrics.entries}, claims={**registry.metrics.claims})
+    metrics.add(MetricEntry("broken", "a metric for tests", metric), Plugin("odd", "odd", "adkit-odd", "3"))
+    return replace(registry, metrics=metrics)
+
+
+def test_a_metric_that_fails_is_undefined_and_harms_no_other(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    usual = evaluate(run, registry, device="cpu")
+    found = evaluate(run, with_metric(registry, Broken), device="cpu")
+    told = found.metrics.pop("broken")
+    assert told.value is None
+    assert told.why_undefined == "the metric of odd of adkit-odd 3 failed: ValueError: no such column"
+    assert "broken" in found.apt
+    assert found.metrics == usual.metrics
+
+
+def test_what_was_scored_is_kept_whatever_becomes_of_judging_it(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+
+    class Interrupted(Broken):
+        fault = KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, with_metric(registry, Interrupted), device="cpu")
+    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", no_model)
+    assert len(evaluate(run, registry, device="cpu").scores) == len(GOOD) + len(BRIGHT)
 
 
 def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry: Registry) -> None:

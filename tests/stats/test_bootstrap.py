@@ -56,6 +56,15 @@ class Shy(Metric):
         return MetricValue(1.0)
 
 
+class Failing(Shy):
+    """Fails after the first part of its resamples."""
+
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        if not weights[0].all():
+            raise ZeroDivisionError
+        return np.ones(len(weights))
+
+
 @given(CLIPS, st.integers(0, 3))
 def test_clips_are_drawn_whole_and_each_sort_as_often_as_there_are_clips_of_it(
     clips: list[list[bool]], seed: int
@@ -92,6 +101,13 @@ def test_a_long_film_is_weighed_part_by_part_with_the_same_result(monkeypatch: p
     assert whole.keys() == parts.keys() == {"mean"}
     assert np.array_equal(whole["mean"], parts["mean"])
     assert whole["mean"].shape == (40,)
+
+
+def test_a_metric_that_fails_has_no_resamples_and_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = results_of([[False] * 9, [True] * 3, [False, True], [False]])
+    monkeypatch.setattr(resampling, "MOST_WEIGHTS", 100)
+    found = resampled(results, {"failing": (Failing(), 1.0), "mean": (Mean(), 1.0)}, resamples=40, seed=1)
+    assert found.keys() == {"mean"}
 
 
 def test_resamples_are_shifted_to_agree_with_the_value() -> None:

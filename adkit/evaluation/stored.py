@@ -1,0 +1,44 @@
+"""What an evaluation leaves in the run's folder: the predictions, and beside them what was made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adkit.errors import RunError
+from adkit.files.atomic import checksum, whole_folder, write_whole
+from adkit.runs.predictions import Predictions
+
+PREDICTIONS = "predictions.safetensors"
+INDEX = "evaluation.json"
+
+
+def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | None:
+    """Return the predictions of an earlier evaluation, if they are whole and of all samples of this key."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        same = {name: index[name] for name in key} == key
+        whole = index["predictions_sha256"] == checksum((folder / PREDICTIONS).read_bytes())
+        return Predictions.from_file(folder / PREDICTIONS) if same and whole and not index["unreadable"] else None
+    except (OSError, ValueError, KeyError, TypeError, RunError):
+        return None  # absent or damaged: it can be made again
+
+
+def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predictions, unreadable: list[str]) -> None:
+    """Write the predictions, so that they last whatever becomes of judging them; raise StorageError if that fails."""
+    content = predictions.to_bytes()
+    with whole_folder(folder) as temporary:
+        (temporary / PREDICTIONS).write_bytes(content)
+        _write_index(temporary, {**key, "predictions_sha256": checksum(content), "unreadable": unreadable})
+
+
+def store_document(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write what was made of the stored predictions beside them; raise StorageError if that fails."""
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    _write_index(folder, {**index, **document})
+
+
+def _write_index(folder: Path, index: Mapping[str, Any]) -> None:
+    write_whole(folder / INDEX, (json.dumps(index, indent=2) + "\n").encode())

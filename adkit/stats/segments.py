@@ -1,0 +1,27 @@
+"""What belongs to one clip, kept together; a still image is a clip of length one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+
+
+def by_clip(clips: Iterable[str], items: Iterable[Item]) -> dict[str, list[Item]]:
+    """Return the items of each clip, from each item's clip; clips in the order in which they begin."""
+    members: dict[str, list[Item]] = {}
+    for clip, item in zip(clips, items, strict=True):
+        members.setdefault(clip, []).append(item)
+    return members
+
+
+def clip_numbers(clips: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number (N,) of each item's clip, from 0 in the order in which clips begin."""
+    numbers = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
+    return np.array([numbers[clip] for clip in clips], dtype=np.int64)

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from adkit.stats.segments import by_clip, clip_numbers
+from adkit.stats.unit import Unit
+
+
+def test_items_of_a_clip_stay_together_in_the_order_in_which_clips_begin() -> None:
+    assert by_clip("babbc", range(5)) == {"b": [0, 2, 3], "a": [1], "c": [4]}
+    assert list(by_clip("babbc", range(5))) == ["b", "a", "c"]
+    assert clip_numbers("babbc").tolist() == [0, 1, 0, 0, 2]
+    assert clip_numbers("").tolist() == []
+
+
+def test_a_unit_brings_its_words() -> None:
+    assert Unit.of("image", 30.0) == Unit("image", "image", "good part", "defective part", "defect")
+    assert Unit.of("clip") == Unit("clip", "frame", "normal clip", "event", "event")
+    assert Unit.of("clip", 29.7).good == "normal 30 s piece"
