@@ -86,7 +86,7 @@ def option_rows(model: type[BaseModel]) -> list[OptionRow]:
             OptionRow(
                 name=name,
                 type=_type_of(field),
-                default=_value(defaults[name]),
+                default=option_text(defaults[name]),
                 bounds=_bounds(field),
                 description=field.get("description", ""),
             )
@@ -103,8 +103,9 @@ def _type_of(field: Mapping[str, Any]) -> str:
     return words.get(str(field.get("type")), str(field.get("type", "text")))
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, list):
+def option_text(value: Any) -> str:
+    """Write an option's value as the command line takes it."""
+    if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 

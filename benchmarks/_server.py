@@ -16,7 +16,8 @@ from pathlib import Path
 from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def fitted(runs: Path, part: str, method: str = "patchknn", **options: object) -
     """A run on synthetic parts."""
     registry = load_registry()
     (dataset,) = open_datasets(f"demo:{part}", None, registry)
-    fit(FitRequest(method, dataset, runs, options), registry, terminal_progress())
+    fit(FitSettings(method=method, options=options), dataset, runs, registry, terminal_progress())
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.registry import load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro")
 
@@ -37,8 +38,8 @@ def main() -> None:
             results = []
             with tempfile.TemporaryDirectory() as folder:
                 for seed in range(arguments.seeds):
-                    request = FitRequest(method, dataset, Path(folder), seed=seed)
-                    run = fit(request, registry, terminal_progress())
+                    settings = FitSettings(method=method, seed=seed)
+                    run = fit(settings, dataset, Path(folder), registry, terminal_progress())
                     results.append(evaluate(run, registry, progress=terminal_progress()))
             figures = " | ".join(_spread(results, name) for name in METRICS)
             caught = " | ".join(_called(results, anomalous) for anomalous in (True, False))

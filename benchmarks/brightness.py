@@ -25,7 +25,8 @@ from adkit.evaluation.evaluate import evaluate
 from adkit.interfaces import Dataset
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 
 def main() -> None:
@@ -52,8 +53,8 @@ def main() -> None:
             for method in arguments.methods.split(","):
                 found = []
                 for one in (dataset, equal):
-                    request = FitRequest(method, one, Path(folder), options, seed=arguments.seed)
-                    run = fit(request, registry, terminal_progress())
+                    settings = FitSettings(method=method, options=options, seed=arguments.seed)
+                    run = fit(settings, one, Path(folder), registry, terminal_progress())
                     found.append(evaluate(run, registry, progress=terminal_progress()).metrics["image_auroc"].value)
                 named = " ".join([method, *arguments.set])
                 print(f"| {dataset.spec} | | {named} | {found[0]:.4f} | {found[1]:.4f} |", flush=True)

@@ -23,11 +23,12 @@ from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
+from adkit.runs.record import FitSettings
 from adkit.stats.calibration import CERTAINTY, ThresholdRule
 from adkit.stats.formatting import duration_text
 from adkit.synthetic.conveyor import KINDS, SECONDS, write_conveyor
 from adkit.workflows.calibrate import recalibrate
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 
 METHODS = ("convlstm", "patchknn size=128")
 MINUTES = 10
@@ -64,7 +65,7 @@ def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, floa
     (dataset,) = open_datasets(f"clips:{root / 'clips'}", None, registry)
     options = split_assignments(assignments, example="convlstm code=16")
     started = time.perf_counter()
-    run = fit(FitRequest(name, dataset, root / "runs", options), registry, terminal_progress())
+    run = fit(FitSettings(method=name, options=options), dataset, root / "runs", registry, terminal_progress())
     minutes = (time.perf_counter() - started) / 60
     rule = ThresholdRule("expected", 60 / MINUTES, hourly=True)
     calibrated = recalibrate(

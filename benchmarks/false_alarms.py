@@ -21,10 +21,11 @@ from scipy.stats import binomtest
 from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
+from adkit.runs.record import FitSettings
 from adkit.stats.calibration import CERTAINTY, threshold_from
 from adkit.synthetic.parts import PART_NAMES, write_parts
 from adkit.types import Sample
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model
 
 
@@ -48,7 +49,7 @@ def main() -> None:
             place = root / "mvtec" / part
             write_parts(place, part, seed=arguments.seed, train=arguments.train, good=arguments.new, each_grade=0)
         for dataset in open_datasets(f"mvtec:{','.join(PART_NAMES)}", root, registry):
-            run = fit(FitRequest("patchknn", dataset, root / "runs"), registry, terminal_progress())
+            run = fit(FitSettings(method="patchknn"), dataset, root / "runs", registry, terminal_progress())
             judge = open_model(run, registry)
             new = _scores(judge, dataset.samples("test"))
             in_sample = _scores(judge, dataset.samples("train"))

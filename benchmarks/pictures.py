@@ -16,7 +16,8 @@ from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import evaluate
 from adkit.evaluation.pictures import write_pictures
 from adkit.registry import load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 PART, KIND = "demo:connector", "scratch"
 WIDTH_PX = 900
@@ -33,7 +34,7 @@ def main() -> None:
     (dataset,) = open_datasets(PART, None, registry)
     for method in arguments.methods.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            run = fit(FitRequest(method, dataset, Path(folder)), registry, terminal_progress())
+            run = fit(FitSettings(method=method), dataset, Path(folder), registry, terminal_progress())
             evaluation = evaluate(run, registry, progress=terminal_progress())
             chosen = next(row for row, sample in enumerate(evaluation.samples) if KIND in (sample.kind or ""))
             (path,) = write_pictures(evaluation, registry, Path(folder), [chosen])

@@ -23,8 +23,9 @@ from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import load_registry
+from adkit.runs.record import FitSettings
 from adkit.stats.calibration import CERTAINTY, ThresholdRule, parse_rate, threshold_from, unit_scores
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 
 IMAGES = 100
 COPIES = 10
@@ -51,8 +52,8 @@ def _real(arguments: argparse.Namespace, rule: ThresholdRule) -> None:
     print("|---|---|---|---|---|")
     for dataset in open_datasets(arguments.dataset, data_root(), registry):
         with tempfile.TemporaryDirectory() as folder:
-            request = FitRequest(arguments.method, dataset, Path(folder), rule=rule)
-            run = fit(request, registry, terminal_progress())
+            settings = FitSettings(method=arguments.method, max_false_alarms=arguments.rate)
+            run = fit(settings, dataset, Path(folder), registry, terminal_progress())
             evaluation = evaluate(run, registry, progress=terminal_progress())
         rates, threshold = _resampled(evaluation.normal_scores, rule, arguments.resamples)
         print(

@@ -16,7 +16,8 @@ from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 SCORERS = ("max", "top1", "quantile:q=0.99", "mean")
 
@@ -33,7 +34,8 @@ def main() -> None:
         values: dict[str, list[float]] = {scorer: [] for scorer in SCORERS}
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(arguments.seeds):
-                run = fit(FitRequest("patchknn", dataset, Path(folder), seed=seed), registry, terminal_progress())
+                settings = FitSettings(method="patchknn", seed=seed)
+                run = fit(settings, dataset, Path(folder), registry, terminal_progress())
                 for scorer in SCORERS:
                     metric = evaluate(run, registry, scorer=scorer).metrics["image_auroc"]
                     assert metric.value is not None

@@ -22,8 +22,9 @@ from adkit.data.datasets import open_datasets
 from adkit.nn.features.backbones import Backbone
 from adkit.nn.features.onnx_session import OnnxSession, exported_model
 from adkit.registry import load_registry
+from adkit.runs.record import FitSettings
 from adkit.types import Batch
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model
 
 ROUNDS = 40
@@ -49,7 +50,7 @@ def main() -> None:
     registry = load_registry()
     (dataset,) = open_datasets(arguments.dataset, data_root(), registry)
     with tempfile.TemporaryDirectory() as folder:
-        run = fit(FitRequest("patchknn", dataset, Path(folder)), registry, terminal_progress())
+        run = fit(FitSettings(method="patchknn"), dataset, Path(folder), registry, terminal_progress())
         judge = open_model(run, registry)
         size = judge.method.frame_size
         with mock.patch.dict(os.environ, ADKIT_CACHE=folder):  # only adkit's own exports belong in the user's cache

@@ -30,9 +30,10 @@ from adkit.interfaces import Dataset, Method
 from adkit.options import split_assignments
 from adkit.registry import load_registry
 from adkit.runs.predictions import to_predictions
+from adkit.runs.record import FitSettings
 from adkit.stats.smoothing import SMOOTHING_S, smoothed
 from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
@@ -154,8 +155,9 @@ def main() -> None:
         name, *assignments = spec.split()
         options = split_assignments(assignments, example="convlstm code=16")
         with tempfile.TemporaryDirectory() as folder:
-            request = FitRequest(name, fewer, Path(folder), options, every=arguments.every)
-            method = open_model(fit(request, registry, terminal_progress()), registry).method
+            settings = FitSettings(method=name, options=options, every=arguments.every)
+            run = fit(settings, fewer, Path(folder), registry, terminal_progress())
+            method = open_model(run, registry).method
         clips = [_decoded(samples, method) for samples in fewer.kept]
         plain = [_maps(method, clip) for clip in clips]
         others = clips[1:] + clips[:1]

@@ -26,8 +26,9 @@ from adkit.interfaces import Dataset
 from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
 from adkit.runs.predictions import Predictions
+from adkit.runs.record import FitSettings
 from adkit.stats.smoothing import SMOOTHING_S, smoothed
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer, predict_all, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384")
@@ -55,9 +56,9 @@ def _judge(spec: str, dataset: Dataset, registry: Registry, arguments: argparse.
     name, *assignments = spec.split()
     options = split_assignments(assignments, example="convlstm code=16")
     with tempfile.TemporaryDirectory() as folder:
-        request = FitRequest(name, dataset, Path(folder), options, seed=arguments.seed, every=arguments.every)
+        settings = FitSettings(method=name, options=options, seed=arguments.seed, every=arguments.every)
         started = time.process_time()
-        run = fit(request, registry, terminal_progress())
+        run = fit(settings, dataset, Path(folder), registry, terminal_progress())
         busy_s = time.process_time() - started
         samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         started = time.perf_counter()

@@ -28,7 +28,8 @@ from adkit.cli import app
 from adkit.cli.terminal import terminal_progress
 from adkit.data.spans import VideoSpans, parse_spans
 from adkit.registry import load_registry
-from adkit.workflows.fit import FitRequest, fit
+from adkit.runs.record import FitSettings
+from adkit.workflows.fit import fit
 
 RATE = 25
 SLOW = 5
@@ -60,7 +61,7 @@ def write(path: Path, seconds: float, size: tuple[int, int], rate: int = RATE) -
 def learn(method: str, options: dict[str, str], video: Path, runs: Path, seconds: int) -> None:
     """A run from the video's first seconds."""
     dataset = VideoSpans(video, parse_spans([f"0s-{seconds}s"]))
-    fit(FitRequest(method, dataset, runs, options), load_registry(), terminal_progress())
+    fit(FitSettings(method=method, options=options), dataset, runs, load_registry(), terminal_progress())
 
 
 def watch(video: Path, runs: Path, folder: Path, annotated: bool) -> None:

@@ -15,10 +15,11 @@ from adkit.errors import DatasetError
 from adkit.interfaces import Batches, Dataset, Method, MethodEntry, Progress
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.stats.calibration import ThresholdRule
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 
 SIDE = 8
 USUAL, SPREAD = 120.0, 5.0
@@ -142,8 +143,18 @@ def fit_greys(
     seed: int = 0,
 ) -> Run:
     """A run of a method of this module."""
-    request = FitRequest(method, dataset, runs, rule=rule or ThresholdRule(), seed=seed, device="cpu", smoothing_s=0.0)
-    return fit(request, registry)
+    settings = FitSettings(method=method, seed=seed, device="cpu", smoothing=0, **promised(rule or ThresholdRule()))
+    return fit(settings, dataset, runs, registry)
+
+
+def promised(rule: ThresholdRule) -> dict[str, Any]:
+    """The settings that ask for the rule."""
+    if rule.kind == "usual":
+        return {}
+    if rule.kind == "percentile":
+        return {"percentile": 100 * (1 - rule.level)}
+    rate = f"{rule.level!r}/h" if rule.hourly else repr(rule.level)
+    return {"max_false_alarms": rate, "certain": rule.kind == "certain"}
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:

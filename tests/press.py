@@ -15,9 +15,10 @@ from adkit.data.video import video_times
 from adkit.errors import DatasetError
 from adkit.interfaces import Batches, Dataset, DatasetEntry, Method, Progress, Stream
 from adkit.registry import Plugin, Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from tests.greys import METHODS, SPREAD, USUAL, Grey, GreyMaps, with_methods
 from tests.videos import write_greys
 
@@ -147,7 +148,7 @@ KINDS = {"s": "stop", "j": "jerk"}
 def fit_films(registry: Registry, folder: Path, runs: Path, method: str = "grey_maps", **settings: Any) -> Run:
     """A run on the films in that folder."""
     (dataset,) = open_datasets(f"films:{folder}", None, registry)
-    return fit(FitRequest(method, dataset, runs, device="cpu", **settings), registry)
+    return fit(FitSettings(method=method, device="cpu", **settings), dataset, runs, registry)
 
 
 __all__ = ["KINDS", "PRESS", "RATE", "Films", "Grey", "GreyMemory", "film_registry", "fit_films", "write_films"]

@@ -11,10 +11,10 @@ import torch
 
 from adkit.interfaces import Method
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
-from adkit.runs.record import MODEL
+from adkit.runs.record import MODEL, FitSettings
 from adkit.runs.unfinished import find_unfinished
 from adkit.testing.conformance import check_method
-from adkit.workflows.fit import FitRequest, fit, fit_joint
+from adkit.workflows.fit import fit, fit_joint
 from tests.greys import Greys, paint, usual_levels, with_methods
 
 GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"
@@ -39,10 +39,8 @@ def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkey
     dataset = Greys(paint(tmp_path / "parts", usual_levels(20, seed=1)))
     options = {"epochs": 40, "precision": "32", "learning_rate": 0.01, "batch_size": 64, "patience": 40}
 
-    def request(runs: str) -> FitRequest:
-        return FitRequest("one_picture", dataset, tmp_path / runs, options, device="cpu")
-
-    whole = fit(request("whole"), registry)
+    settings = FitSettings(method="one_picture", options=options, device="cpu")
+    whole = fit(settings, dataset, tmp_path / "whole", registry)
     held_out = whole.record.curves["held_out_loss"]
     assert whole.record.facts["best_epoch"] == 1 + held_out.index(min(held_out)) > 1
     assert float(whole.state()["picture"].mean()) == pytest.approx(120 / 255, abs=0.02)
@@ -57,9 +55,9 @@ def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkey
         patch.setattr(Checkpoints, "due", True)
         patch.setattr(Checkpoints, "write", write_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
-            fit(request("broken"), registry)
+            fit(settings, dataset, tmp_path / "broken", registry)
     begun = find_unfinished(tmp_path / "broken", "latest")
-    (again,) = fit_joint([request("broken")], registry, resume=begun)
+    (again,) = fit_joint(settings, [dataset], tmp_path / "broken", registry, resume=begun)
     assert torch.equal(again.state()["picture"], whole.state()["picture"])
     assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
     assert again.record.curves == whole.record.curves

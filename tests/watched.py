@@ -13,9 +13,10 @@ from torch import Tensor, tensor
 from adkit.data.spans import VideoSpans, parse_spans
 from adkit.interfaces import Stream
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from tests.greys import METHODS, Grey, GreyMaps, with_methods
 from tests.videos import SIZE, write_video
 
@@ -90,4 +91,4 @@ def film(
 
 def fit_film(registry: Registry, normal: Path, runs: Path, method: str = "grey_maps", span: str = "0:00-0:20") -> Run:
     """A run that learned from a span of a video; its unit is the clip."""
-    return fit(FitRequest(method, VideoSpans(normal, parse_spans([span])), runs, device="cpu"), registry)
+    return fit(FitSettings(method=method, device="cpu"), VideoSpans(normal, parse_spans([span])), runs, registry)

@@ -58,8 +58,10 @@ def print_fitted(run: Run) -> None:
         f"  learned from {counted(record.train_count, 'normal image')} of {record.dataset} in {took:.0f} s "
         f"({record.origin})"
     )
-    if record.few is not None:
-        typer.echo(f"  drawn by seed {record.seed} of the training split, whose other images set the threshold")
+    if record.settings.few is not None:
+        typer.echo(
+            f"  drawn by seed {record.settings.seed} of the training split, whose other images set the threshold"
+        )
     if record.joint:
         others = ", ".join(f"{count} of {spec}" for spec, count in record.learned_with.items())
         typer.echo(f"  and from {others}: one model; the threshold is of {record.dataset} alone")
@@ -85,7 +87,7 @@ def _row(run: Run) -> dict[str, object]:
         "method": record.method,
         "dataset": record.dataset,
         "train_count": record.train_count,
-        "few": record.few,
+        "few": record.settings.few,
         "learned_with": ", ".join(record.learned_with),  # other categories; as text: CSV knows no lists
         "learned_with_count": sum(record.learned_with.values()),
         "threshold": record.threshold.value,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from adkit.stats.calibration import ThresholdRule
 
 
 class Format(StrEnum):
@@ -83,24 +80,3 @@ HeatmapsOption = Annotated[
     Path | None,
     typer.Option("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
 ]
-
-
-def chosen_rule(max_false_alarms: str | None, certain: bool, percentile: float | None) -> ThresholdRule | None:
-    """The rule that the options ask for, None when they ask for none; raises AdkitError for contradictions."""
-    from adkit.errors import OptionError
-    from adkit.stats.calibration import ThresholdRule, parse_rule
-
-    if percentile is not None:
-        if max_false_alarms is not None or certain:
-            raise OptionError(
-                "a percentile and a promise were asked for; the threshold follows from one of them",
-                hint="leave --percentile out, or --max-false-alarms and --certain",
-            )
-        if not 0 < percentile <= 100:
-            raise OptionError(f"--percentile {percentile:g} is not above 0 and at most 100", hint="for example 99")
-        return ThresholdRule("percentile", 1 - percentile / 100)
-    if max_false_alarms is None:
-        if certain:
-            raise OptionError("--certain says nothing without a rate", hint="add --max-false-alarms 5%")
-        return None
-    return parse_rule(max_false_alarms, certain=certain)

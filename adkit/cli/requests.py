@@ -1,57 +1,65 @@
-"""What `fit` is asked for: checked, grouped, or taken from a fit that was broken off."""
+"""What `fit` is asked for: read from the command line, or taken from a fit that was interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
+    from adkit.interfaces import Dataset
     from adkit.registry import Registry
+    from adkit.runs.record import FitSettings
     from adkit.runs.unfinished import Unfinished
-    from adkit.workflows.fit import FitRequest
 
 _FREE = {"resume", "runs", "device", "format_"}
 """Options that do not change what is learned."""
 
 
-def require_named(method: str | None, dataset: list[str] | None) -> tuple[str, list[str]]:
-    """Both, which a new fit needs; raises OptionError naming the one that is not given."""
-    if method is None or not dataset:
-        raise OptionError(
-            f"{'--method' if method is None else '--dataset'} is not given",
-            hint="for example: adkit fit --method patchknn --dataset folder:good_parts/",
-        )
-    return method, dataset
+def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
+    """Read the settings from the parsed command line of `fit`: the inverse of `FitSettings.command_line`.
+
+    Raises OptionError for a method or dataset that is not given, and for what is out of bounds.
+    """
+    from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
+
+    for name in ("method", "dataset"):
+        if not parameters[name]:
+            raise OptionError(
+                f"--{name} is not given", hint="for example: adkit fit --method patchknn --dataset folder:good_parts/"
+            )
+    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
+    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
+    return FitSettings(**{**named, "options": options, "root": named.get("root") and str(named["root"])})
 
 
-def grouped(requests: list[FitRequest], joint: bool) -> list[list[FitRequest]]:
-    """Those that are learned from together; raises OptionError for a joint fit of one category."""
+def grouped(datasets: list[Dataset], joint: bool) -> list[list[Dataset]]:
+    """Put together those that are learned from together; raises OptionError for a joint fit of one category."""
     if not joint:
-        return [[request] for request in requests]
-    if len(requests) == 1:
+        return [[dataset] for dataset in datasets]
+    if len(datasets) == 1:
         raise OptionError(
-            f"--joint learns from several categories, and {requests[0].dataset.spec} is one",
+            f"--joint learns from several categories, and {datasets[0].spec} is one",
             hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
         )
-    return [requests]
+    return [datasets]
 
 
 def resumed(
     name: str, context: typer.Context, runs_root: Path, registry: Registry
-) -> tuple[Unfinished, list[FitRequest]]:
-    """The unfinished fit of that name and what it was asked for.
+) -> tuple[Unfinished, FitSettings, list[Dataset]]:
+    """Find the unfinished fit of that name, what it was asked for, and its data.
 
     Raises AdkitError when it or its data is not there, when it still runs, and when the command line says again what
     it has settled already.
     """
     from adkit.data.datasets import open_datasets
     from adkit.runs.unfinished import find_unfinished
-    from adkit.workflows.fit import FitRequest
 
     given = {option for option in context.params if _is_given(context, option)}
     if again := [option for option in context.params if option in given - _FREE]:
@@ -61,24 +69,13 @@ def resumed(
             hint=f"leave {option} out, or fit anew without --resume",
         )
     begun = find_unfinished(runs_root, name)
-    return begun, [
-        FitRequest(
-            method=begun.method,
-            dataset=dataset,
-            runs_root=runs_root,
-            options=begun.options,
-            scorer=begun.scorer,
-            seed=begun.seed,
-            device=context.params["device"] if "device" in given else begun.device,
-            rule=begun.rule,
-            skip_bad=begun.skip_bad,
-            few=begun.few,
-            every=begun.every,
-            smoothing_s=begun.smoothing_s,
-        )
+    device = {"device": context.params["device"]} if "device" in given else {}
+    datasets = [
+        dataset
         for category in begun.categories
         for dataset in open_datasets(category.dataset, Path(category.root) if category.root else None, registry)
     ]
+    return begun, begun.settings.model_copy(update=device), datasets
 
 
 def refuse_given(context: typer.Context, options: Mapping[str, str], why: str) -> None:

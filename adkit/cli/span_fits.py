@@ -35,7 +35,8 @@ def fit_spans(
     from adkit.cli.terminal import terminal_progress
     from adkit.data.spans import VideoSpans
     from adkit.options import split_assignments
-    from adkit.workflows.fit import FitRequest, check_settings, fit
+    from adkit.runs.record import FitSettings
+    from adkit.workflows.fit import check_settings, fit
     from adkit.workflows.score import calibrating_scores
 
     if method is None:
@@ -43,11 +44,17 @@ def fit_spans(
     if len(clips) != 1 or clips[0].video is None:
         named = f"{len(clips)} clips" if len(clips) > 1 else clips[0].name
         raise OptionError(f"--learn names parts of one video file, and {named} was given", hint="name one file")
-    values = split_assignments(settings, example="--set coreset_ratio=0.05")
-    check_settings(method, values, scorer, device, registry)
+    wanted = FitSettings(
+        method=method,
+        options=split_assignments(settings, example="--set coreset_ratio=0.05"),
+        scorer=scorer,
+        device=device,
+        skip_bad=skip_bad,
+        every=every,
+    )
+    check_settings(wanted, registry)
     dataset = VideoSpans(clips[0].video, spans)
-    request = FitRequest(method, dataset, runs_root, values, scorer, device=device, skip_bad=skip_bad, every=every)
-    run = fit(request, registry, terminal_progress())
+    run = fit(wanted, dataset, runs_root, registry, terminal_progress())
     warn_of_mixture(*calibrating_scores(run, registry))
     record = run.record
     typer.echo(f"run {record.id}: learned from {record.train_count:,} frames of {dataset.spec}", err=True)

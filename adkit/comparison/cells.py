@@ -33,9 +33,8 @@ from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats.bootstrap import RESAMPLES
-from adkit.stats.calibration import ThresholdRule
 from adkit.types import Sample
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 4
+FORMAT = 5
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -106,26 +105,23 @@ class Cell:
 
 
 def cell_key(
-    candidate: Candidate, category: Category, seed: int, rule: ThresholdRule, registry: Registry
+    candidate: Candidate, category: Category, seed: int, max_false_alarms: str | None, registry: Registry
 ) -> dict[str, Any]:
     """Everything that a cell's result depends on; raises AdkitError for settings that do not exist."""
     method_class = registry.methods.get(candidate.method).load()
     options = parse_options(options_of(method_class), candidate.options, candidate.method)
     scorer = candidate.scorer or method_class.default_scorer
     open_scorer(scorer, registry)
+    settings = candidate.settings(seed, max_false_alarms)
     return {
         "format": FORMAT,
         "origin": registry.methods.origin(candidate.method).origin,
-        "method": candidate.method,
+        "settings": settings.model_dump(exclude={"device", "options", "root", "dataset"}),
         "options": options.model_dump(mode="json"),
-        "scorer": scorer,
         "scorer_origin": registry.scorers.origin(scorer.partition(":")[0]).origin if scorer else None,
         "dataset": category.dataset.spec,
         "train_hash": category.train_hash,
         "test_hash": category.test_hash,
-        "seed": seed,
-        "few": candidate.few,
-        "rule": asdict(rule),
         "metrics": {name: registry.metrics.origin(name).origin for name in registry.metrics.names()},
         "resamples": RESAMPLES,
     }
@@ -135,7 +131,7 @@ def cell_folder(root: Path, key: Mapping[str, Any]) -> Path:
     """Where a cell of this key lies."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     category = Path(str(key["dataset"]).partition(":")[2]).name
-    return root / CELLS / f"{_plain(key['method'])}-{_plain(category)}-{key['seed']}-{digest}"
+    return root / CELLS / f"{_plain(key['settings']['method'])}-{_plain(category)}-{key['settings']['seed']}-{digest}"
 
 
 def abandoned(folder: Path) -> list[Path]:
@@ -159,7 +155,7 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
         return Cell(
             candidate,
             record["key"]["dataset"],
-            record["key"]["seed"],
+            record["key"]["settings"]["seed"],
             str((folder / record["run"]).relative_to(root)),
             record["key"]["test_hash"],
             record["metrics"],
@@ -181,7 +177,7 @@ def compute_cell(
     candidate: Candidate,
     category: Category,
     seed: int,
-    rule: ThresholdRule,
+    max_false_alarms: str | None,
     registry: Registry,
     root: Path,
     *,
@@ -189,26 +185,21 @@ def compute_cell(
     progress: Progress,
 ) -> Cell:
     """Fits, judges and measures, and writes the cell's folder below `root`; nothing of it remains if that fails."""
-    key = cell_key(candidate, category, seed, rule, registry)
+    key = cell_key(candidate, category, seed, max_false_alarms, registry)
     folder = cell_folder(root, key)
     for left in abandoned(folder):
         shutil.rmtree(left, ignore_errors=True)
     gc.collect()  # or the memory of the cell before would count for this one
     with whole_folder(folder) as temporary:
-        request = FitRequest(
-            candidate.method,
-            category.dataset,
-            temporary,
-            candidate.options,
-            candidate.scorer,
-            seed=seed,
-            device=device,
-            rule=rule,
-            resumable=False,  # its folder is temporary: the cell is written whole or not at all
-            few=candidate.few,
-        )
         with PeakMemory() as memory:
-            run = fit(request, registry, progress)
+            run = fit(
+                candidate.settings(seed, max_false_alarms, device),
+                category.dataset,
+                temporary,
+                registry,
+                progress,
+                resumable=False,  # its folder is temporary: the cell is written whole or not at all
+            )
             judge = open_model(run, registry, device=device)
             evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
         decode_ms, predict_ms = time_images(judge, evaluation.samples)
@@ -228,7 +219,7 @@ def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Regi
     return Cell(
         candidate,
         run.record.dataset,
-        run.record.seed,
+        run.record.settings.seed,
         str(run.folder.absolute()),
         evaluation.test_hash,
         *_figures(evaluation),

@@ -25,7 +25,6 @@ from adkit.files.atomic import storage_faults
 from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.stats.calibration import ThresholdRule
 from adkit.workflows.fit import check_settings
 
 Note = Callable[[str], None]
@@ -38,7 +37,7 @@ def compare(
     output: Path,
     registry: Registry,
     *,
-    rule: ThresholdRule | None = None,
+    max_false_alarms: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     note: Note = lambda _: None,
@@ -50,9 +49,9 @@ def compare(
     finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
     settings and data that the user can mend, before anything is fitted.
     """
-    progress, rule = progress or Silent(), rule or ThresholdRule()
+    progress = progress or Silent()
     for candidate in candidates:
-        check_settings(candidate.method, candidate.options, candidate.scorer, device, registry, few=candidate.few)
+        check_settings(candidate.settings(0, max_false_alarms, device), registry)
     specs = [dataset.spec for dataset in datasets]
     twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
     if twice:
@@ -71,7 +70,7 @@ def compare(
     cells: dict[tuple[str, str, int], Cell] = {}
     failures: dict[tuple[str, str, int], str] = {}
     for seed, category, candidate in places:
-        folder = cell_folder(output, cell_key(candidate, category, seed, rule, registry))
+        folder = cell_folder(output, cell_key(candidate, category, seed, max_false_alarms, registry))
         if found := load_cell(output, folder, candidate.name):
             cells[category.dataset.spec, candidate.name, seed] = found
         elif folder.exists() or abandoned(folder):
@@ -85,9 +84,9 @@ def compare(
                 continue
             try:
                 # Another candidate may have the same settings by another name, and then the same cell.
-                folder = cell_folder(output, cell_key(candidate, category, seed, rule, registry))
+                folder = cell_folder(output, cell_key(candidate, category, seed, max_false_alarms, registry))
                 cells[place] = load_cell(output, folder, candidate.name) or compute_cell(
-                    candidate, category, seed, rule, registry, output, device=device, progress=progress
+                    candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
                 )
             except StorageError:
                 raise
@@ -133,10 +132,10 @@ def compare_runs(
             cells.append(cell_of_run(name, run, evaluation, registry, device=device))
             advance(1)
     candidates = [
-        Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.few)
+        Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.settings.few)
         for name, run in zip(names, runs, strict=True)
     ]
-    seeds = {run.record.seed for run in runs}
+    seeds = {run.record.settings.seed for run in runs}
     return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {}, _lower_is_better(registry))
 
 

@@ -27,6 +27,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
+from adkit.runs.record import FitSettings
 
 DEFAULT_SEEDS = 3
 FEW = "few"
@@ -42,6 +43,18 @@ class Candidate:
     options: Mapping[str, Any] = field(default_factory=dict)
     scorer: str | None = None
     few: int | None = None  # learns from so many images; None: from all that it may
+
+    def settings(self, seed: int, max_false_alarms: str | None, device: str = "auto") -> FitSettings:
+        """Return what a fit of it is asked for."""
+        return FitSettings(
+            method=self.method,
+            options=self.options,
+            scorer=self.scorer,
+            few=self.few,
+            max_false_alarms=max_false_alarms,
+            seed=seed,
+            device=device,
+        )
 
 
 @dataclass(frozen=True, slots=True)

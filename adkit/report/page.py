@@ -31,7 +31,6 @@ from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import bound_text, clock, counted, rate_text
 from adkit.stats.significance import looks_mixed
-from adkit.stats.smoothing import SMOOTHING_S
 from adkit.workflows.fit import PIXEL_SHARE
 from adkit.workflows.score import calibrating_scores
 
@@ -200,17 +199,7 @@ def _wanted(rule: ThresholdRule, threshold: Threshold) -> int | None:
 
 
 def _fit_command(run: Run) -> str:
-    record = run.record
-    parts = ["adkit", "fit", "--method", record.method]
-    for spec in record.joint or [record.dataset]:
-        parts += ["--dataset", spec]
-    parts += ["--joint"] if record.joint else []
-    parts += ["--seed", str(record.seed)]
-    parts += ["--few", str(record.few)] if record.few else []
-    parts += ["--every", str(record.every)] if record.every > 1 else []
-    if record.threshold.unit == "clip" and record.smoothing_s != SMOOTHING_S:
-        parts += ["--smoothing", f"{record.smoothing_s:g}"]
-    return shlex.join([*parts, *(["--root", record.root] if record.root else [])])
+    return shlex.join(["adkit", "fit", *run.record.settings.command_line()])
 
 
 def _markup(chart: Any) -> Any:

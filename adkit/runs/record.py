@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from adkit.stats.calibration import Threshold, ThresholdRule
+from adkit.errors import OptionError, nearest
+from adkit.options import option_text
+from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
+from adkit.stats.smoothing import SMOOTHING_S
 
-FORMAT = 6
+FORMAT = 7
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -22,6 +25,68 @@ PICTURES = "pictures"
 REPORT = "report.html"
 
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
+
+
+class FitSettings(BaseModel):
+    """Everything that a fit depends on besides its data: `adkit fit`'s options by their names, and a run's.
+
+    Options of the method are kept as texts, as the command line gives them. Raises OptionError and PromiseError for
+    what contradicts itself or lies out of bounds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    dataset: tuple[str, ...] = ()  # specs, in the order of learning
+    options: dict[str, str] = Field(default_factory=dict)  # of the method: those that were asked for
+    root: str | None = None  # the folder that holds the datasets
+    scorer: str | None = None  # None: the method's own
+    max_false_alarms: str | None = None  # "1%", or for clips "6/h"; None: the usual rate
+    certain: bool = False  # keep that rate with 95 % certainty
+    percentile: float | None = None  # of the normal scores: instead of a promise
+    joint: bool = False  # one model from all datasets together
+    few: int | None = Field(default=None, ge=1)  # learn from so many images (clips) drawn by the seed
+    every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
+    smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = "auto"
+    skip_bad: bool = False  # go on without files that cannot be read
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise OptionError(
+                f"{name}={first['input']!r} is refused: {first['msg']}", hint=nearest(name, type(self).model_fields)
+            ) from None
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _as_texts(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        return {name: option_text(value).strip() for name, value in options.items() if value is not None}
+
+    @property
+    def rule(self) -> ThresholdRule:
+        """How the threshold follows from normal scores; raises AdkitError for settings that contradict each other."""
+        return rule_of(self.max_false_alarms, self.certain, self.percentile) or ThresholdRule()
+
+    def command_line(self) -> list[str]:
+        """Give the arguments of `adkit fit` that mean these settings; what is as usual is left out."""
+        words = ["--method", self.method]
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            flag = "--" + name.replace("_", "-")
+            if name == "method" or value == field.get_default(call_default_factory=True):
+                continue
+            if name == "options":
+                words += [word for key, text in value.items() for word in ("--set", f"{key}={text}")]
+            elif value is True:
+                words.append(flag)
+            else:
+                words += [word for one in (value if name == "dataset" else [value]) for word in (flag, str(one))]
+        return words
 
 
 class FileRecord(BaseModel):
@@ -65,14 +130,12 @@ class RunRecord(BaseModel):
     format: int = FORMAT
     id: str
     created: datetime
-    method: str
+    settings: FitSettings  # what was asked for, of all datasets that were learned from
     origin: str  # the plugin and distribution that brought the method
-    options: dict[str, Any]
-    scorer: str | None  # None: the method's own scores
-    dataset: str  # spec
-    root: str | None
-    seed: int
-    device: str
+    options: dict[str, Any]  # of the method: all of them, with the defaults of its time
+    dataset: str  # this run's own, as a spec
+    root: str | None  # where it lies
+    device: str  # on which it was fitted
     frame_size: tuple[int, int]  # (height, width) px
     window: int
     train_count: int  # images of this dataset that were learned from
@@ -80,7 +143,6 @@ class RunRecord(BaseModel):
     every: int = 1  # of each clip's frames, one in so many was learned from and is judged
     smoothing_s: float = 0.0  # the time constant by which scores of a clip's frames are smoothed
     segment_s: float | None = None  # long clips were cut into pieces of about so many seconds; None: none was
-    few: int | None = None  # so many images (clips) were drawn by the seed to learn from; None: all that could be
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
     copies: list[str] = Field(default_factory=list)  # training images and clips left out: others are the same
@@ -91,6 +153,16 @@ class RunRecord(BaseModel):
     timings_s: dict[str, float]  # of all datasets together where the model learned from several
     versions: dict[str, str]
     files: dict[str, FileRecord] = Field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.settings.method
+
+    @property
+    def scorer(self) -> str | None:
+        """What turned maps into scores; None: the method's own scores."""
+        return self.settings.scorer
 
     @property
     def threshold(self) -> Threshold:

@@ -24,12 +24,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adkit.errors import AdkitError, RunError, StorageError, TrainingError, nearest
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.lock import LockHeld, is_locked, lock
+from adkit.runs.record import FitSettings
 from adkit.runs.store import default_runs_root
-from adkit.stats.calibration import ThresholdRule
 
 FOLDER = ".unfinished"
 REQUEST = "request.json"
 LOCK = "lock"
+FREE = {"device", "dataset", "root"}
+"""Settings that may differ when a fit is resumed; what is in the data is compared by itself."""
 
 
 class BegunCategory(BaseModel):
@@ -50,17 +52,8 @@ class Unfinished(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     created: datetime
-    method: str
+    settings: FitSettings
     origin: str
-    options: dict[str, Any]
-    scorer: str | None
-    seed: int
-    device: str
-    rule: ThresholdRule
-    few: int | None
-    every: int | None
-    smoothing_s: float
-    skip_bad: bool
     categories: list[BegunCategory]
 
     @property
@@ -84,14 +77,14 @@ class Unfinished(BaseModel):
                 self._refuse(f"{then.dataset} had {then.images} training images, and has {found.images}")
             if then.data_hash != found.data_hash:
                 self._refuse(f"training images of {then.dataset} were changed or renamed since")
-        for name in ("origin", "scorer", "seed", "rule", "few", "every", "smoothing_s", "skip_bad"):
-            self._require_same(name, getattr(self, name), getattr(now, name))
-        for name in {**self.options, **now.options}:
-            self._require_same(f"option {name}", self.options.get(name), now.options.get(name))
+        old, new = self._asked(), now._asked()
+        for name in {**old, **new}:
+            if old.get(name) != new.get(name):
+                self._refuse(f"{name} was {old.get(name)}, and is {new.get(name)}")
 
-    def _require_same(self, name: str, then: object, found: object) -> None:
-        if then != found:
-            self._refuse(f"{name} was {then}, and is {found}")
+    def _asked(self) -> dict[str, Any]:
+        options = {f"option {name}": text for name, text in self.settings.options.items()}
+        return {"origin": self.origin, **options, **self.settings.model_dump(exclude={"options", *FREE})}
 
     def _refuse(self, what: str) -> None:
         raise RunError(f"{self.id} cannot go on: {what}", hint="put it back as it was, or fit anew without --resume")

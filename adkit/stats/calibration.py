@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from adkit.errors import PromiseError
+from adkit.errors import OptionError, PromiseError
 from adkit.stats.formatting import bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import by_clip, clip_numbers
 from adkit.stats.unit import UnitName
@@ -172,6 +172,27 @@ def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
     if unit.strip() not in ("h", "hour") or math.isnan(level):
         raise PromiseError(f"{text!r} is not a rate", hint="write it as 1%, or for clips as 6/h")
     return ThresholdRule(kind, level, hourly=True)
+
+
+def rule_of(max_false_alarms: str | None, certain: bool, percentile: float | None) -> ThresholdRule | None:
+    """Read the rule that the options of these names ask for; None when they ask for none.
+
+    Raises OptionError for contradictions, PromiseError for what is no rate.
+    """
+    if percentile is not None:
+        if max_false_alarms is not None or certain:
+            raise OptionError(
+                "a percentile and a promise were asked for; the threshold follows from one of them",
+                hint="leave --percentile out, or --max-false-alarms and --certain",
+            )
+        if not 0 < percentile <= 100:
+            raise OptionError(f"--percentile {percentile:g} is not above 0 and at most 100", hint="for example 99")
+        return ThresholdRule("percentile", 1 - percentile / 100)
+    if max_false_alarms is None:
+        if certain:
+            raise OptionError("--certain says nothing without a rate", hint="add --max-false-alarms 5%")
+        return None
+    return parse_rule(max_false_alarms, certain=certain)
 
 
 def parse_rate(text: str) -> float:

@@ -25,13 +25,14 @@ from adkit.errors import DatasetError
 from adkit.interfaces import Dataset, LabelledResults, Method, Metric, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.synthetic.parts import GOOD, draw_part
 from adkit.testing.sameness import check_same, joined
 from adkit.testing.streams import check_stream
 from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, FrameBatches, moving_frames, synthetic_frames
 from adkit.types import Batch, FrameRef, Prediction, Sample, Split
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 
 TRAINING_FRAMES = 8
 RESAMPLING_TOLERANCE = 2e-2
@@ -97,8 +98,8 @@ def check_no_leak(method: str, registry: Registry, folder: Path, options: Mappin
         dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * method_class.least_samples))
 
     def fitted(name: str, seen: Dataset) -> Run:
-        request = FitRequest(method, seen, folder / name, options or {}, seed=3, device="cpu")
-        return fit(request, registry)
+        settings = FitSettings(method=method, options=options or {}, seed=3, device="cpu")
+        return fit(settings, seen, folder / name, registry)
 
     plain = fitted("plain", dataset)
     _check_same_run(plain, fitted("upside_down", _UpsideDown(dataset)), "the truth of the test split is upside down")

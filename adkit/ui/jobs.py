@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adkit.errors import OptionError, RunError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.lock import LockHeld, lock
+from adkit.runs.record import FitSettings
 from adkit.ui.following import Outcome, Steps, outcome_of, read_steps
 from adkit.ui.safety import is_name
 
@@ -269,24 +270,9 @@ def _read(path: Path, model: type[Model]) -> Model | None:
         return None
 
 
-def fit_arguments(
-    method: str,
-    spec: str,
-    data_root: Path,
-    runs_root: Path,
-    options: Mapping[str, str],
-    *,
-    max_false_alarms: str = "",
-    certain: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-) -> list[str]:
+def fit_arguments(settings: FitSettings, runs_root: Path) -> list[str]:
     """The command line of a training."""
-    arguments = ["fit", f"--method={method}", f"--dataset={spec}", f"--root={data_root.resolve()}"]
-    arguments += [f"--set={name}={value}" for name, value in options.items()]
-    arguments += [f"--max-false-alarms={max_false_alarms}"] if max_false_alarms else []
-    arguments += ["--certain"] if certain else []
-    return [*arguments, f"--seed={seed}", *_common(runs_root, device), "--format=json"]
+    return ["fit", *settings.command_line(), f"--runs={runs_root.resolve()}", "--format=json"]
 
 
 def resume_arguments(unfinished_id: str, runs_root: Path) -> list[str]:

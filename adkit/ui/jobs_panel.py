@@ -107,7 +107,8 @@ def _unfinished_card(begun: Unfinished) -> str:
     specs = ", ".join(category.dataset for category in begun.categories)
     actions = button("Go on", {"resume": begun.id}, main=True) + button("Discard", {"discard": begun.id})
     return (
-        f'<article class="ak-card ak-job" data-unfinished="{escape(begun.id)}"><header><b>{escape(begun.method)} on '
+        f'<article class="ak-card ak-job" data-unfinished="{escape(begun.id)}"><header>'
+        f"<b>{escape(begun.settings.method)} on "
         f'{escape(specs)}</b><span class="ak-chip ak-odd">broken off</span></header>'
         f'<p class="ak-faint">begun {moment(begun.created)}; what it learned is kept</p>'
         f'<div class="ak-actions">{actions}</div></article>'

@@ -136,7 +136,9 @@ def act(judges: Judges, jobs: Jobs, what: dict[str, Any]) -> None:
     elif isinstance(name := what.get("resume"), str):
         begun = find_unfinished(jobs.runs_root, name)
         specs = ", ".join(category.dataset for category in begun.categories)
-        jobs.submit("fit", f"{begun.method} on {specs}, continued", resume_arguments(name, jobs.runs_root), result=name)
+        jobs.submit(
+            "fit", f"{begun.settings.method} on {specs}, continued", resume_arguments(name, jobs.runs_root), result=name
+        )
     elif isinstance(name := what.get("discard"), str):
         discard_unfinished(jobs.runs_root, name)
 
@@ -153,7 +155,7 @@ def _begin(
     values: Sequence[object],
 ) -> None:
     """Queues a training after everything that can be refused was looked at."""
-    from adkit.stats.calibration import parse_rule
+    from adkit.runs.record import FitSettings
     from adkit.workflows.fit import check_settings
 
     settings, registry = judges.settings, judges.registry
@@ -161,27 +163,23 @@ def _begin(
         raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
     model = options_of(registry.methods.get(method).load())
     options = confined_options(settings, model.model_json_schema(), changed(entries, values))
-    check_settings(method, options, None, settings.device, registry)
-    rate = rate.strip()
-    if rate:
-        parse_rule(rate)
-    elif certain:
+    if certain and not rate.strip():
         raise OptionError("certainty says nothing without a rate", hint="fill in the false alarms: 5%")
     if seed < 0:
         raise OptionError(f"the seed is {seed}", hint="a seed is 0 or more")
-    named_datasets(settings, spec, registry)
-    arguments = fit_arguments(
-        method,
-        spec,
-        settings.data_root,
-        settings.runs_root,
-        options,
-        max_false_alarms=rate,
+    wanted = FitSettings(
+        method=method,
+        dataset=(spec,),
+        options=options,
+        root=str(settings.data_root.resolve()),
+        max_false_alarms=rate.strip() or None,
         certain=certain,
         seed=seed,
         device=settings.device,
     )
-    jobs.submit("fit", f"{method} on {spec}", arguments)
+    check_settings(wanted, registry)
+    named_datasets(settings, spec, registry)
+    jobs.submit("fit", f"{method} on {spec}", fit_arguments(wanted, settings.runs_root))
 
 
 def _input(entry: Entry) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,11 +19,10 @@ from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, to_predictions
-from adkit.runs.record import CalibrationRecord, JointShare, RunRecord
+from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, RunRecord
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
-from adkit.stats.smoothing import SMOOTHING_S
 from adkit.types import Prediction
 from adkit.workflows.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 
@@ -37,121 +35,93 @@ PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
 
 
-@dataclass(frozen=True, slots=True)
-class FitRequest:
-    """What to fit. `options` are texts or values by name; `scorer` None means the method's default."""
-
-    method: str
-    dataset: Dataset
-    runs_root: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-    scorer: str | None = None
-    seed: int = 0
-    device: str = "auto"
-    rule: ThresholdRule = field(default_factory=ThresholdRule)
-    skip_bad: bool = False
-    few: int | None = None  # learn from so many images (clips) drawn by the seed; all others set the threshold
-    every: int | None = None  # of clips, learn from and judge one in so many frames; None: as many as are needed
-    smoothing_s: float = SMOOTHING_S  # of the scores of clips' frames
-    resumable: bool = True  # what a training keeps lasts when it is broken off
-
-
-def check_settings(
-    method: str,
-    options: Mapping[str, Any],
-    scorer: str | None,
-    device: str,
-    registry: Registry,
-    *,
-    few: int | None = None,
-) -> None:
-    """Raises AdkitError for a method, option, scorer or device that is not to be had, before any data is read.
+def check_settings(settings: FitSettings, registry: Registry) -> None:
+    """Raise AdkitError for a method, option, scorer, device or rule that is not to be had, before any data is read.
 
     So it does for fewer images than the method can learn from.
     """
-    method_class = registry.methods.get(method).load()
-    parse_options(options_of(method_class), options, method)
-    open_scorer(scorer or method_class.default_scorer, registry)
-    require_few(few, method, method_class)
-    device_of(device)
+    method_class = registry.methods.get(settings.method).load()
+    parse_options(options_of(method_class), settings.options, settings.method)
+    open_scorer(settings.scorer or method_class.default_scorer, registry)
+    require_few(settings.few, settings.method, method_class)
+    device_of(settings.device)
+    settings.rule  # noqa: B018 (raises)
 
 
-def fit(request: FitRequest, registry: Registry, progress: Progress | None = None) -> Run:
-    """Learns from the dataset's training split and writes a run, calibrated on normal data.
+def fit(
+    settings: FitSettings,
+    dataset: Dataset,
+    runs_root: Path,
+    registry: Registry,
+    progress: Progress | None = None,
+    *,
+    resumable: bool = True,
+) -> Run:
+    """Learn from the dataset's training split and write a run below `runs_root`, calibrated on normal data.
 
-    Raises AdkitError for whatever the user can mend; then nothing was written.
+    Without `resumable`, nothing is kept of a training that is interrupted. Raises AdkitError for whatever the user can
+    fix; then nothing was written.
     """
-    (run,) = fit_joint([request], registry, progress)
+    (run,) = fit_joint(settings, [dataset], runs_root, registry, progress, resumable=resumable)
     return run
 
 
 def fit_joint(
-    requests: Sequence[FitRequest],
+    settings: FitSettings,
+    datasets: Sequence[Dataset],
+    runs_root: Path,
     registry: Registry,
     progress: Progress | None = None,
     *,
     resume: Unfinished | None = None,
+    resumable: bool = True,
 ) -> list[Run]:
-    """Learns one model from the training splits of all requests, which differ in their dataset only; a run for each.
+    """Learn one model from the training splits of all datasets, and write a run for each.
 
     Every run holds that model, and a calibration on its own dataset's normal data alone: what is normal for a
     screw scores otherwise than what is normal for a bottle. All datasets are checked before learning, and all
-    runs are written or none. `resume` is a fit of the same that was broken off: it goes on where it stood, and
-    RunError says what differs where it is not the same. Raises AdkitError for whatever the user can mend; then
+    runs are written or none. `resume` is a fit of the same that was interrupted: it goes on where it stood, and
+    RunError says what differs where it is not the same. Raises AdkitError for whatever the user can fix; then
     nothing was written.
     """
     progress = progress or Silent()
-    request = requests[0]
-    if any(replace(other, dataset=request.dataset) != request for other in requests):
-        raise ValueError("requests to fit jointly may differ in their dataset only")
-    method_class = registry.methods.get(request.method).load()
-    options = parse_options(options_of(method_class), request.options, request.method)
-    scorer = open_scorer(request.scorer or method_class.default_scorer, registry)
-    data = training_data(
-        [one.dataset for one in requests],
-        request.method,
-        method_class,
-        request.rule,
-        seed=request.seed,
-        few=request.few,
-        every=request.every,
-        skip_bad=request.skip_bad,
-        progress=progress,
+    method_class = registry.methods.get(settings.method).load()
+    options = parse_options(options_of(method_class), settings.options, settings.method)
+    roots = {dataset.root for dataset in datasets if dataset.root}
+    settings = settings.model_copy(
+        update={
+            "dataset": tuple(dataset.spec for dataset in datasets),
+            "joint": len(datasets) > 1,
+            "root": str(roots.pop()) if len(roots) == 1 else settings.root,
+            "scorer": settings.scorer or method_class.default_scorer,
+        }
     )
+    scorer = open_scorer(settings.scorer, registry)
+    data = training_data(datasets, settings, method_class, progress)
 
-    device = device_of(request.device)
+    device = device_of(settings.device)
     begun = Unfinished(
         created=datetime.now(UTC),
-        method=request.method,
-        origin=registry.methods.origin(request.method).origin,
-        options=options.model_dump(mode="json"),
-        scorer=request.scorer or method_class.default_scorer,
-        seed=request.seed,
-        device=device,
-        rule=request.rule,
-        few=request.few,
-        every=request.every,
-        smoothing_s=request.smoothing_s,
-        skip_bad=request.skip_bad,
-        categories=[_begun(request, one) for one in data],
+        settings=settings,
+        origin=registry.methods.origin(settings.method).origin,
+        categories=[_begun(settings, one, runs_root) for one in data],
     )
     if resume is not None:
         resume.require_same(begun)
         begun = resume
-    method = method_class(options, seed=request.seed, device=device)
-    resumed = resume is not None
+    method = method_class(options, seed=settings.seed, device=device)
     with (
-        workspace(request.runs_root, begun, resume=resumed)
-        if method.resumable and request.resumable
+        workspace(runs_root, begun, resume=resume is not None)
+        if method.resumable and resumable
         else nullcontext() as method.workspace
     ):
-        return _learn(method, scorer, request, begun, data, progress)
+        return _learn(method, scorer, begun, data, runs_root, progress)
 
 
-def _begun(request: FitRequest, data: TrainingData) -> BegunCategory:
+def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
     dataset = data.dataset
     return BegunCategory(
-        id=new_run_id(request.runs_root, request.method, Path(dataset.spec.partition(":")[2]).name),
+        id=new_run_id(runs_root, settings.method, Path(dataset.spec.partition(":")[2]).name),
         dataset=dataset.spec,
         root=str(dataset.root) if dataset.root else None,
         images=len(data.hashes),
@@ -162,13 +132,13 @@ def _begun(request: FitRequest, data: TrainingData) -> BegunCategory:
 def _learn(
     method: Method[Any],
     scorer: Scorer[Any] | None,
-    request: FitRequest,
     begun: Unfinished,
     data: Sequence[TrainingData],
+    runs_root: Path,
     progress: Progress,
 ) -> list[Run]:
     """Fits, calibrates each category by itself, and writes a run for each."""
-    started = time.perf_counter()
+    settings, started = begun.settings, time.perf_counter()
     method.fit(FrameBatches(learned_together(data), method.frame_size, window=method.window), progress)
     fitted = time.perf_counter()
     predictions = _out_of_sample(method, data, progress)
@@ -176,9 +146,9 @@ def _learn(
         calibration_record(
             answers,
             scorer,
-            request.rule,
+            settings.rule,
             unit_s=one.unit_s,
-            smoothing_s=request.smoothing_s,
+            smoothing_s=settings.smoothing,
             source=one.calibration_source,
             leave_one_out=not one.held_out,
             data=one.dataset.spec,
@@ -193,22 +163,19 @@ def _learn(
         RunRecord(
             id=category.id,
             created=datetime.now(UTC),
-            method=begun.method,
+            settings=settings,
             origin=begun.origin,
-            options=begun.options,
-            scorer=begun.scorer,
+            options=method.options.model_dump(mode="json"),
             dataset=category.dataset,
             root=category.root,
-            seed=begun.seed,
             device=method.device,
             frame_size=method.frame_size,
             window=method.window,
             train_count=len(one.learned),
             data_hash=category.data_hash,
             every=one.every,
-            smoothing_s=0.0 if one.stills else begun.smoothing_s,
+            smoothing_s=0.0 if one.stills else settings.smoothing,
             segment_s=one.segment_s,
-            few=begun.few,
             joint=shares if len(data) > 1 else {},
             skipped=one.skipped,
             copies=one.copies,
@@ -221,7 +188,7 @@ def _learn(
         for category, one, calibration in zip(begun.categories, data, calibrations, strict=True)
     ]
     seen = [seen_by(one, data) for one in data]
-    return save_runs(request.runs_root, method.state(), list(zip(records, predictions, seen, strict=True)))
+    return save_runs(runs_root, method.state(), list(zip(records, predictions, seen, strict=True)))
 
 
 def calibration_record(

@@ -93,7 +93,7 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
             hint=f"fit again, or install {record.origin}",
         )
     options = parse_options(model, record.options, record.method)
-    method = method_class(options, seed=record.seed, device=device_of(device))
+    method = method_class(options, seed=record.settings.seed, device=device_of(device))
     method.load_state(run.state())
     chosen = open_scorer(scorer or record.scorer, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)

@@ -14,7 +14,7 @@ from adkit.data.clips import are_stills, cut, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress
-from adkit.runs.record import SeenData
+from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
 from adkit.stats.formatting import counted
 from adkit.types import Sample
@@ -64,21 +64,13 @@ class TrainingData:
 
 
 def training_data(
-    datasets: Sequence[Dataset],
-    method: str,
-    method_class: type[Method[Any]],
-    rule: ThresholdRule,
-    *,
-    seed: int,
-    few: int | None,
-    every: int | None,
-    skip_bad: bool,
-    progress: Progress,
+    datasets: Sequence[Dataset], settings: FitSettings, method_class: type[Method[Any]], progress: Progress
 ) -> list[TrainingData]:
     """The training splits of all datasets, each parted by itself; a copy is left out also of another dataset's image.
 
     Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
     """
+    method, few = settings.method, settings.few
     require_few(few, method, method_class)
     specs = [dataset.spec for dataset in datasets]
     twice = [spec for spec in specs if specs.count(spec) > 1]
@@ -88,20 +80,20 @@ def training_data(
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
-        stills, step = are_stills(samples), every or spacing(samples, temporal=method_class.temporal)
+        stills, step = are_stills(samples), settings.every or spacing(samples, temporal=method_class.temporal)
         samples = thinned(samples, step)
-        samples, skipped = _readable(samples, progress) if skip_bad else (samples, [])
+        samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
         hashes = content_hashes(samples)
         samples, copies = _without_copies(samples, hashes, taken)
         samples, segment_s = cut(samples)
         unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
         _require_enough(samples, skipped, copies, dataset, method, method_class, few)
         try:
-            own = rule.in_units(unit_s)
+            own = settings.rule.in_units(unit_s)
             if few is None:
-                learned, held_out = _split(samples, method, method_class, own, seed)
+                learned, held_out = _split(samples, method, method_class, own, settings.seed)
             else:
-                learned, held_out = _split_few(samples, own, seed, few)
+                learned, held_out = _split_few(samples, own, settings.seed, few)
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}

@@ -20,10 +20,11 @@ from adkit.comparison import cells
 from adkit.data.datasets import open_datasets
 from adkit.errors import FrameError
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.synthetic.parts import PART_NAMES
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from tests.comparison.fakes import FITTED, Level, fake_registry, part_of_category
 
 FILES = ("comparison.csv", "comparison.html", "comparison.json", "comparison.md")
@@ -323,7 +324,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_compared(
 def fitted(methods: Sequence[str], root: Path, runs: Path, registry: Registry) -> list[str]:
     (dataset,) = open_datasets("mvtec:washer", root, registry)
     return [
-        fit(FitRequest(method, dataset, runs, seed=number, device="cpu"), registry).record.id
+        fit(FitSettings(method=method, seed=number, device="cpu"), dataset, runs, registry).record.id
         for number, method in enumerate(methods)
     ]
 
@@ -349,7 +350,7 @@ def test_runs_of_different_data_are_refused(
     shutil.copytree(parts_root / "mvtec" / "washer", tmp_path / "mvtec" / "nut")
     (nut,) = open_datasets("mvtec:nut", tmp_path, fakes)
     (first,) = fitted(["level"], parts_root, Path("runs"), fakes)
-    second = fit(FitRequest("level", nut, Path("runs"), device="cpu"), fakes).record.id
+    second = fit(FitSettings(method="level", device="cpu"), nut, Path("runs"), fakes).record.id
     message = fault(first, second)
     assert "runs of different data cannot be compared" in message
     assert not Path("comparison").exists()

@@ -36,7 +36,6 @@ from adkit.files.atomic import checksum
 from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
 from adkit.registry import Plugin, Registry
 from adkit.runs.store import find_run, open_run
-from adkit.stats.calibration import ThresholdRule
 from adkit.stats.significance import bootstrap_weights
 from tests.comparison.fakes import FITTED, Level, Shade, fake_registry, part_of_category, resampled_auroc, same_cell
 
@@ -45,11 +44,11 @@ SHADE = Candidate("shade", "shade")
 
 
 def computed(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Cell:
-    return compute_cell(candidate, category, seed, ThresholdRule(), registry, root, device="cpu", progress=Silent())
+    return compute_cell(candidate, category, seed, None, registry, root, device="cpu", progress=Silent())
 
 
 def folder_of(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Path:
-    return cell_folder(root, cell_key(candidate, category, seed, ThresholdRule(), registry))
+    return cell_folder(root, cell_key(candidate, category, seed, None, registry))
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +175,7 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
         {"candidate": replace(SHADE, method="level")},
         {"seed": 1},
         {"candidate": replace(SHADE, few=4)},
-        {"rule": ThresholdRule("expected", 0.2)},
-        {"rule": ThresholdRule("certain", 0.2)},
+        {"max_false_alarms": "0.2"},
         {"registry": {"methods": "1.1"}},
         {"registry": {"scorers": "9.9"}},
         {"registry": {"metrics": "9.9"}},
@@ -191,7 +189,7 @@ def test_whatever_changes_the_result_gives_another_cell(
         "candidate": SHADE,
         "category": washer,
         "seed": 0,
-        "rule": ThresholdRule(),
+        "max_false_alarms": None,
         "registry": fakes,
     }
     if "registry" in changed:
@@ -235,7 +233,7 @@ def test_a_candidate_that_does_not_exist_has_no_key(
     candidate: Candidate, fault: type[Exception], washer: Category, fakes: Registry
 ) -> None:
     with pytest.raises(fault, match=r"there is no|has no option"):
-        cell_key(candidate, washer, 0, ThresholdRule(), fakes)
+        cell_key(candidate, washer, 0, None, fakes)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "train only"])

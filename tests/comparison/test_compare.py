@@ -24,11 +24,11 @@ from adkit.data.datasets import open_datasets
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run, open_run
-from adkit.stats.calibration import ThresholdRule
 from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from tests.comparison.fakes import FITTED, Level, Shade, Told, fake_registry, part_of_category
 
 LEVEL = Candidate("level", "level")
@@ -317,7 +317,7 @@ def test_a_category_without_a_test_split_is_refused_before_anything_is_fitted(
 def test_a_rule_that_the_images_cannot_support_is_a_failure_of_the_cell(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    result = compare(BOTH, datasets, [0], tmp_path, fakes, rule=ThresholdRule("expected", 0.1), device="cpu")
+    result = compare(BOTH, datasets, [0], tmp_path, fakes, max_false_alarms="10%", device="cpu")
     assert set(result.failures) == {
         ("mvtec:washer", "level", 0),
         ("mvtec:washer", "shade", 0),
@@ -405,9 +405,9 @@ def runs(datasets: Sequence[Dataset], fakes: Registry, tmp_path_factory: pytest.
     root = tmp_path_factory.mktemp("runs")
     washer, connector = datasets
     return {
-        "level": fit(FitRequest("level", washer, root, seed=3, device="cpu"), fakes),
-        "shade": fit(FitRequest("shade", washer, root, seed=0, device="cpu"), fakes),
-        "connector": fit(FitRequest("shade", connector, root, device="cpu"), fakes),
+        "level": fit(FitSettings(method="level", seed=3, device="cpu"), washer, root, fakes),
+        "shade": fit(FitSettings(method="shade", seed=0, device="cpu"), washer, root, fakes),
+        "connector": fit(FitSettings(method="shade", device="cpu"), connector, root, fakes),
     }
 
 
@@ -483,7 +483,7 @@ def test_runs_of_data_that_only_has_the_same_name_are_refused(
     shutil.copytree(small_root / PICTURES, tmp_path / PICTURES)
     (tmp_path / PICTURES / "test" / "good" / "000.png").unlink()
     (other,) = open_datasets("mvtec:washer", tmp_path, fakes)
-    run = fit(FitRequest("level", other, tmp_path / "runs", device="cpu"), fakes)
+    run = fit(FitSettings(method="level", device="cpu"), other, tmp_path / "runs", fakes)
     with pytest.raises(RunError, match="were judged on different test images of mvtec:washer") as caught:
         compare_runs([runs["shade"], run], fakes, device="cpu")
     assert str(run.folder) in caught.value.message

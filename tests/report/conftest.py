@@ -15,9 +15,10 @@ from PIL import Image
 
 from adkit.data.datasets import open_datasets
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from tests.greys import SIDE, Grey, GreyMaps, paint, usual_levels, with_methods
 
 TRAINING = 30
@@ -105,7 +106,7 @@ def fit_grey(greys: Registry, tmp_path: Path) -> Fitted:
                 (part / "ground_truth" / kind).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(mask).save(part / "ground_truth" / kind / f"{path.stem}_mask.png")
         (dataset,) = open_datasets("mvtec:part", tmp_path, greys)
-        return fit(FitRequest(method, dataset, tmp_path / "runs", device="cpu"), greys)
+        return fit(FitSettings(method=method, device="cpu"), dataset, tmp_path / "runs", greys)
 
     return fitted
 
@@ -114,5 +115,5 @@ def fit_grey(greys: Registry, tmp_path: Path) -> Fitted:
 def washers(parts_root: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of patchknn on the washers."""
     (dataset,) = open_datasets("mvtec:washer", parts_root, registry)
-    request = FitRequest("patchknn", dataset, tmp_path_factory.mktemp("runs"), {"size": "64"}, device="cpu")
-    return fit(request, registry)
+    settings = FitSettings(method="patchknn", options={"size": "64"}, device="cpu")
+    return fit(settings, dataset, tmp_path_factory.mktemp("runs"), registry)

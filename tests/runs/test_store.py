@@ -15,7 +15,17 @@ from torch import Tensor
 
 from adkit.errors import RunError, StorageError
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import CALIBRATION, DATA, FORMAT, MODEL, RECORD, CalibrationRecord, RunRecord, SeenData
+from adkit.runs.record import (
+    CALIBRATION,
+    DATA,
+    FORMAT,
+    MODEL,
+    RECORD,
+    CalibrationRecord,
+    FitSettings,
+    RunRecord,
+    SeenData,
+)
 from adkit.runs.store import default_runs_root, find_run, list_runs, new_run_id, open_run, recalibrated, save_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 
@@ -26,18 +36,18 @@ SEEN = SeenData({"a": "1", "b": "2"}, {"c": "3"})
 SCORES = np.array([0.1, 0.25, 1 / 3], np.float32)
 
 
-def record_of(run_id: str, **changes: Any) -> RunRecord:
+def record_of(run_id: str, method: str = "patchknn", seed: int = 3, **changes: Any) -> RunRecord:
     """A record with every sort of value in it."""
     record = RunRecord(
         id=run_id,
         created=NOON,
-        method="patchknn",
+        settings=FitSettings(
+            method=method, dataset=("folder:Prüfstücke",), options={"levels": (8, 16)}, scorer="top1", seed=seed
+        ),
         origin="patchknn of adkit 0.1.0",
         options={"size": "384x384", "levels": [8, 16], "ratio": 0.1, "weights": None},
-        scorer="top1",
         dataset="folder:Prüfstücke",
         root=None,
-        seed=3,
         device="cpu",
         frame_size=(384, 512),
         window=1,
@@ -235,7 +245,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     "change",
     [
         lambda body: body["calibration"]["threshold"].update(value=0.0),
-        lambda body: body.update(seed=4),
+        lambda body: body.update(window=4),
         lambda body: body["files"].pop(MODEL),
         lambda body: body.update(extra=1),
         lambda body: body.pop("checksum"),

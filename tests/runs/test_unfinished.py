@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adkit.errors import OptionError, RunError, StorageError, TrainingError
+from adkit.runs.record import FitSettings
 from adkit.runs.unfinished import (
     FOLDER,
     REQUEST,
@@ -15,22 +17,18 @@ from adkit.runs.unfinished import (
     list_unfinished,
     workspace,
 )
-from adkit.stats.calibration import ThresholdRule
 
 WASHER = BegunCategory(id="a-run", dataset="mvtec:washer", root="/data", images=8, data_hash="1f")
+
+
+def asked(**changes: Any) -> FitSettings:
+    return FitSettings(**{"method": "ae", "options": {"epochs": 3, "size": "64x64"}, "device": "cpu", **changes})
+
+
 BEGUN = Unfinished(
     created=datetime(2026, 1, 1, tzinfo=UTC),
-    method="ae",
+    settings=asked(),
     origin="ae of adkit 1",
-    options={"epochs": 3, "size": "64x64"},
-    scorer=None,
-    seed=0,
-    device="cpu",
-    rule=ThresholdRule(),
-    few=None,
-    every=None,
-    smoothing_s=0.4,
-    skip_bad=False,
     categories=[WASHER],
 )
 
@@ -172,11 +170,11 @@ def test_the_same_fit_may_go_on() -> None:
             {"categories": [WASHER.model_copy(update={"data_hash": "2e"})]},
             "training images of mvtec:washer were changed or renamed since",
         ),
-        ({"seed": 1}, "seed was 0, and is 1"),
+        ({"settings": asked(seed=1)}, "seed was 0, and is 1"),
         ({"origin": "ae of adkit 2"}, "origin was ae of adkit 1, and is ae of adkit 2"),
-        ({"options": {"epochs": 4, "size": "64x64"}}, "option epochs was 3, and is 4"),
-        ({"options": {"epochs": 3}}, "option size was 64x64, and is None"),
-        ({"rule": ThresholdRule("expected", 0.05)}, "rule was at most 1% false alarms"),
+        ({"settings": asked(options={"epochs": 4, "size": "64x64"})}, "option epochs was 3, and is 4"),
+        ({"settings": asked(options={"epochs": 3})}, "option size was 64x64, and is None"),
+        ({"settings": asked(max_false_alarms="5%")}, "max_false_alarms was None, and is 5%"),
     ],
 )
 def test_another_fit_may_not_and_the_difference_is_named(change: dict[str, object], message: str) -> None:

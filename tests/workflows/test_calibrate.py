@@ -385,7 +385,9 @@ def test_unreadable_images_calibrate_nothing_and_are_not_remembered(
 @pytest.mark.parametrize("images", [["nowhere/at all"], []])
 def test_other_faults_change_nothing_either(images: list[str], run: Run, registry: Registry) -> None:
     before = bytes_below(run.folder.parent)
-    method_without_scores = run.record.model_copy(update={"scorer": "max"})
+    method_without_scores = run.record.model_copy(
+        update={"settings": run.record.settings.model_copy(update={"scorer": "max"})}
+    )
     faulty = run if images else Run(run.folder, method_without_scores)
     with pytest.raises((DatasetError, OptionError)):
         recalibrate(faulty, registry, images, rule=ThresholdRule("percentile", 0.5), device="cpu")

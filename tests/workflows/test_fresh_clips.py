@@ -10,11 +10,12 @@ import pytest
 from adkit.data.spans import VideoSpans, parse_spans
 from adkit.errors import DatasetError, PromiseError
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import parse_rule
 from adkit.workflows.audit import audit
 from adkit.workflows.calibrate import recalibrate
-from adkit.workflows.fit import FitRequest, fit
+from adkit.workflows.fit import fit
 from adkit.workflows.fresh_data import fresh_normals
 from tests.greys import paint
 from tests.watched import film, film_registry, fit_film
@@ -96,7 +97,9 @@ def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry:
 def test_learning_takes_a_rate_by_the_hour(registry: Registry, normal: Path, tmp_path: Path) -> None:
     def fitted(rate: str) -> Run:
         dataset = VideoSpans(normal, parse_spans(["0:00-0:20"]))
-        return fit(FitRequest("grey_memory", dataset, tmp_path / "runs", device="cpu", rule=parse_rule(rate)), registry)
+        return fit(
+            FitSettings(method="grey_memory", device="cpu", rule=parse_rule(rate)), dataset, tmp_path / "runs", registry
+        )
 
     with pytest.raises(PromiseError, match="held out from learning"):
         fitted("60/h")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,13 +19,13 @@ from adkit.evaluation.evaluate import evaluate
 from adkit.interfaces import Batches, Dataset, Progress
 from adkit.registry import Registry
 from adkit.report.page import write_report
-from adkit.runs.record import MODEL
+from adkit.runs.record import MODEL, FitSettings
 from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.types import Prediction
 from adkit.workflows.audit import audit
 from adkit.workflows.calibrate import recalibrate
-from adkit.workflows.fit import FitRequest, fit, fit_joint
+from adkit.workflows.fit import fit, fit_joint
 from adkit.workflows.score import calibrating_scores, open_model
 from tests.greys import METHODS, Grey, GreyWithoutOne, bytes_below, paint, with_methods
 
@@ -78,13 +77,9 @@ def categories(root: Path, registry: Registry) -> list[Dataset]:
     return open_datasets("mvtec:dark,light", root, registry)
 
 
-def requests(root: Path, registry: Registry, runs: Path, method: str, **settings: Any) -> list[FitRequest]:
-    found = categories(root, registry)
-    return [FitRequest(method, dataset, runs, device="cpu", **settings) for dataset in found]
-
-
 def fitted(root: Path, registry: Registry, runs: Path, method: str, **settings: Any) -> dict[str, Run]:
-    made = fit_joint(requests(root, registry, runs, method, **settings), registry)
+    asked = FitSettings(method=method, device="cpu", **settings)
+    made = fit_joint(asked, categories(root, registry), runs, registry)
     return {run.record.dataset: open_run(run.folder) for run in made}
 
 
@@ -119,9 +114,9 @@ def test_each_category_gets_a_run_of_its_own_with_the_same_model(
     assert dark.record.id.endswith(f"-{method}-dark")
     assert dark.record.files[MODEL] == light.record.files[MODEL]
     assert torch.equal(dark.state()["mean"], light.state()["mean"])
-    for run, request in zip((dark, light), requests(root, registry, tmp_path, method), strict=True):
-        alone = fit(request, registry)
-        own = {"dataset", "root", "train_count", "data_hash", "options", "scorer", "seed", "frame_size"}
+    for run, dataset in zip((dark, light), categories(root, registry), strict=True):
+        alone = fit(FitSettings(method=method, device="cpu"), dataset, tmp_path, registry)
+        own = {"dataset", "root", "train_count", "data_hash", "options", "frame_size"}
         assert run.record.model_dump(include=own) == alone.record.model_dump(include=own)
         assert run.calibration().ids == alone.calibration().ids  # the same are held out, or left out one by one
         assert run.record.calibration.source == alone.record.calibration.source
@@ -287,20 +282,20 @@ def unreadable(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "rule"),
+    ("corrupt", "rate"),
     [
-        (too_few, ThresholdRule()),
-        (unreadable, ThresholdRule()),
-        (lambda _: "mvtec:dark: a promise of .* can spare 15 of 30", ThresholdRule("expected", 0.05)),
+        (too_few, None),
+        (unreadable, None),
+        (lambda _: "mvtec:dark: a promise of .* can spare 15 of 30", "5%"),
     ],
 )
 def test_nothing_is_written_when_one_category_fails(
-    corrupt: Any, rule: ThresholdRule, root: Path, registry: Registry, tmp_path: Path
+    corrupt: Any, rate: str | None, root: Path, registry: Registry, tmp_path: Path
 ) -> None:
     data, fits = shutil.copytree(root, tmp_path / "data"), Grey.fits
     expected = corrupt(data)
     with pytest.raises(AdkitError, match=expected):
-        fitted(data, registry, tmp_path / "runs", "grey", rule=rule)
+        fitted(data, registry, tmp_path / "runs", "grey", max_false_alarms=rate)
     assert not (tmp_path / "runs").exists()
     if corrupt is not unreadable:  # that is noticed when the file is learned from, or judged
         assert Grey.fits == fits
@@ -326,15 +321,9 @@ def test_no_run_remains_when_a_later_one_cannot_be_written(
 
 
 def test_a_category_is_named_once(root: Path, registry: Registry, tmp_path: Path) -> None:
-    first, _ = requests(root, registry, tmp_path, "grey")
+    first, _ = categories(root, registry)
     with pytest.raises(DatasetError, match="mvtec:dark is named twice"):
-        fit_joint([first, first], registry)
-
-
-def test_requests_that_differ_otherwise_are_a_bug(root: Path, registry: Registry, tmp_path: Path) -> None:
-    first, second = requests(root, registry, tmp_path, "grey")
-    with pytest.raises(ValueError, match="in their dataset only"):
-        fit_joint([first, replace(second, seed=1)], registry)
+        fit_joint(FitSettings(method="grey", device="cpu"), [first, first], tmp_path, registry)
 
 
 def test_a_method_that_calibrates_too_few_is_a_bug(root: Path, registry: Registry, tmp_path: Path) -> None:

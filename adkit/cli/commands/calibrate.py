@@ -39,9 +39,10 @@ def calibrate(
     from adkit.cli.terminal import terminal_progress
     from adkit.errors import OptionError
     from adkit.runs.store import default_runs_root, find_run
+    from adkit.stats.calibration import rule_of
     from adkit.workflows.calibrate import recalibrate
 
-    rule = o.chosen_rule(max_false_alarms, certain, percentile)
+    rule = rule_of(max_false_alarms, certain, percentile)
     if not normal and rule is None:
         raise OptionError(
             "calibrate was given neither images nor a rate, so nothing would change",

@@ -84,7 +84,7 @@ def compare(
                 _seeds(seeds, plan),
                 output,
                 registry,
-                rule=o.chosen_rule(max_false_alarms or plan.max_false_alarms, False, None),
+                max_false_alarms=max_false_alarms or plan.max_false_alarms,
                 device=device,
                 progress=progress,
                 note=lambda sentence: typer.echo(sentence, err=True),

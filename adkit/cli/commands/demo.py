@@ -28,14 +28,15 @@ def demo(
     from adkit.evaluation.evaluate import evaluate
     from adkit.evaluation.pictures import redraw, worth_seeing
     from adkit.report.page import write_report
+    from adkit.runs.record import FitSettings
     from adkit.runs.store import default_runs_root
-    from adkit.workflows.fit import FitRequest, fit
+    from adkit.workflows.fit import fit
 
     registry = loaded_registry()
     root = runs or default_runs_root()
     typer.echo("making synthetic data, good and defective, and loading the network (a minute on the first call) …")
     for dataset in open_datasets(f"demo:{part}", None, registry):
-        run = fit(FitRequest(method, dataset, root), registry, terminal_progress())
+        run = fit(FitSettings(method=method), dataset, root, registry, terminal_progress())
         print_fitted(run)
         result = evaluate(run, registry, progress=terminal_progress())
         print_evaluation(result)

@@ -104,38 +104,26 @@ def fit(
 
     After a training was broken off: [bold]adkit fit --resume latest[/bold]
     """
-    from adkit.cli.requests import grouped, require_named, resumed
+    from adkit.cli.requests import grouped, resumed, settings_of
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
-    from adkit.options import split_assignments
     from adkit.runs.store import default_runs_root
-    from adkit.stats.calibration import ThresholdRule
-    from adkit.stats.smoothing import SMOOTHING_S
-    from adkit.workflows.fit import FitRequest, check_settings, fit_joint
+    from adkit.workflows.fit import check_settings, fit_joint
 
     registry, runs_root = loaded_registry(), runs or default_runs_root()
     begun = None
     if resume is not None:
-        begun, requests = resumed(resume, context, runs_root, registry)
-        groups = [requests]
+        begun, wanted, datasets = resumed(resume, context, runs_root, registry)
+        groups = [datasets]
     else:
-        wanted, specs = require_named(method, dataset)
-        rule = o.chosen_rule(max_false_alarms, certain, percentile) or ThresholdRule()
-        smoothing_s = SMOOTHING_S if smoothing is None else smoothing
-        values = split_assignments(settings or [], example="--set coreset_ratio=0.05")
-        check_settings(wanted, values, scorer, device, registry, few=few)
-        requests = [
-            FitRequest(
-                wanted, category, runs_root, values, scorer, seed, device, rule, skip_bad, few, every, smoothing_s
-            )
-            for spec in specs
-            for category in open_datasets(spec, root, registry)
-        ]
-        groups = grouped(requests, joint)
-    with FittedRuns(format_, several=len(requests) > 1) as fitted:
+        wanted = settings_of(context.params)
+        check_settings(wanted, registry)
+        datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
+        groups = grouped(datasets, joint)
+    with FittedRuns(format_, several=len(datasets) > 1) as fitted:
         for group in groups:
-            for request in group:
-                for note in request.dataset.notes():
+            for dataset_ in group:
+                for note in dataset_.notes():
                     typer.echo(note, err=True)
-            for run in fit_joint(group, registry, terminal_progress(), resume=begun):
+            for run in fit_joint(wanted, group, runs_root, registry, terminal_progress(), resume=begun):
                 fitted.add(run, registry)

@@ -174,7 +174,7 @@ def _run_row(
     return {
         "run": record.id,
         "created": f"{record.created:%Y-%m-%d %H:%M}",
-        "method": record.method,
+        "method": record.settings.method,
         "dataset": dataset,
         "images": images,
         "false alarms": false_alarms,
