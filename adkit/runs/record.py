@@ -45,7 +45,7 @@ class FitSettings(BaseModel):
     certain: bool = False  # keep that rate with 95 % certainty
     percentile: float | None = None  # of the normal scores: instead of a promise
     joint: bool = False  # one model from all datasets together
-    few: int | None = Field(default=None, ge=1)  # learn from so many images (clips) drawn by the seed
+    few: int | None = None  # learn from so many images (clips) drawn by the seed
     every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
     smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -74,19 +74,24 @@ class FitSettings(BaseModel):
 
     def command_line(self) -> list[str]:
         """Give the arguments of `adkit fit` that mean these settings; what is as usual is left out."""
-        words = ["--method", self.method]
+        words = _pair("--method", self.method)
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             flag = "--" + name.replace("_", "-")
             if name == "method" or value == field.get_default(call_default_factory=True):
                 continue
             if name == "options":
-                words += [word for key, text in value.items() for word in ("--set", f"{key}={text}")]
+                words += [word for key, text in value.items() for word in _pair("--set", f"{key}={text}")]
             elif value is True:
                 words.append(flag)
             else:
-                words += [word for one in (value if name == "dataset" else [value]) for word in (flag, str(one))]
+                words += [word for one in (value if name == "dataset" else [value]) for word in _pair(flag, str(one))]
         return words
+
+
+def _pair(flag: str, value: str) -> list[str]:
+    """Two words, or one where the value would be taken for another flag."""
+    return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
 class FileRecord(BaseModel):

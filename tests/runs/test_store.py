@@ -447,7 +447,7 @@ def test_a_run_whose_name_was_taken_meanwhile_gets_a_number(tmp_path: Path, monk
     folder = saved(tmp_path, "one", seed=1)
     assert folder.name == "one-2"
     assert names_in(tmp_path) == ["one", "one-2"]
-    assert [open_run(tmp_path / name).record.seed for name in ("one", "one-2")] == [99, 1]
+    assert [open_run(tmp_path / name).record.settings.seed for name in ("one", "one-2")] == [99, 1]
     assert open_run(folder).record.id == "one-2"
 
 
