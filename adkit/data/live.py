@@ -42,8 +42,9 @@ class LiveFrame:
 class LiveFeed:
     """The frames of a live source until `stop` is set, `limit_s` have passed, or it is lost for `patience_s`.
 
-    Times follow the source's own clock; after a gap they go on at the time that has passed by this machine's.
-    Raises FrameError when it cannot be opened in the first place, and when it was given up.
+    Times follow the source's own clock; after a gap they go on at the time that has passed by this machine's. A
+    recording that a server offers ends at its end. Raises FrameError when it cannot be opened in the first place, when
+    a recording breaks off, and when the source was given up.
     """
 
     footage: VideoInput
@@ -58,10 +59,12 @@ class LiveFeed:
         began = 0.0  # on this machine's clock
         lost: FrameError | None = None
         lost_at, pause_s = 0.0, _FIRST_PAUSE_S
+        recorded = False
         while not self.stop.is_set():
             offset_s: float | None = None
             try:
                 with self._opened() as video:
+                    recorded = video.is_recording
                     for decoded in video:
                         if offset_s is None:
                             offset_s, pause_s = 0.0, _FIRST_PAUSE_S
@@ -77,9 +80,11 @@ class LiveFeed:
                         number += 1
                         if self.stop.is_set() or (self.limit_s is not None and last_s >= self.limit_s):
                             return
+                    if recorded:
+                        return
                     raise FrameError(f"{self.footage.name} ended", hint="")
             except FrameError as error:
-                if number == 0:
+                if number == 0 or recorded:  # from its beginning again, it would be judged twice
                     raise
                 if lost is None:
                     lost_at = time.monotonic()

@@ -94,13 +94,13 @@ class VideoSpans(Dataset):
                     f"the span {span} was to be learned from, and {self.path} ends at {clock(float(times[-1]))}",
                     hint="name an earlier part",
                 )
-            clip = f"{self.path} {span}"
+            clip = f"{self.path.name} {span}"  # the same wherever the user stands
             inside = [(number, float(time)) for number, time in enumerate(times) if time in span]
             if not inside:
                 raise DatasetError(f"there is no frame of {self.path} in the span {span}", hint="name a longer one")
             found += [
                 Sample(
-                    f"{self.path}#{number}",
+                    f"{self.path.name}#{number}",
                     FrameRef(self.path, number),
                     clip,
                     index,

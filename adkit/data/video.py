@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+VIDEO_SUFFIXES = frozenset(
+    {".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".m2t", ".m2ts"}
+    | {".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob"}
+    | {".webm", ".wmv"}
+)
 
 _HINT = "check the file, or record it again; --skip-bad goes on without such files"
 
@@ -116,6 +120,12 @@ class Video:
         return int(self._stream.height), int(self._stream.width)
 
     @property
+    def is_recording(self) -> bool:
+        """Whether it says how long it is, in seconds or bytes: then it has an end, also where a server offers it."""
+        playlist = self._container.format.name in ("hls", "dash")  # which may grow
+        return bool(self._container.duration) or (not playlist and self._container.size > 0)
+
+    @property
     def declared_frames(self) -> int | None:
         """How many frames an mp4 or mov says that it has; None for formats that count otherwise or do not say."""
         return (int(self._stream.frames) or None) if "mp4" in self._container.format.name else None
@@ -136,7 +146,9 @@ class Video:
     def times_s(self) -> NDArray[np.float64]:
         """(N,) when each frame is shown, read from the packets' headers without decoding any; ends the walk."""
         with _decoding(self.name):
-            stamps = [packet.pts for packet in self._container.demux(self._stream) if packet.size]
+            stamps = [
+                packet.pts for packet in self._container.demux(self._stream) if packet.size and not packet.is_discard
+            ]
         if not stamps:
             raise FrameError(f"{self.name} has no frame", hint=_HINT)
         known = [stamp for stamp in stamps if stamp is not None]
@@ -180,21 +192,28 @@ class Video:
         if number == 0:
             raise FrameError(f"no frame of {self.name} can be decoded", hint=_HINT)
         declared = self.declared_frames or 0
-        # Frames before the start of an edit list are counted in the header but never shown.
-        if damaged or number < declared - max(2, declared // 100):
+        # Frames that an edit list leaves out are counted in the header and never shown; the length tells the end.
+        length_s = float((self._stream.duration or 0) * self.time_base)
+        breaks_off = number < declared - max(2, declared // 100) and time_s + 3 / self.rate < length_s
+        if damaged or breaks_off:
             of = f" of {declared:,}" if declared > number else ""
             raise FrameError(f"{self.name} is damaged: only {_ended(number, time_s, of)} can be decoded", hint=_HINT)
 
-    def at(self, number: int, time_s: float) -> VideoFrame:
-        """The frame that is shown at this time, found from the key frame before it."""
-        start = self._stream.start_time or 0
-        stamp = start + round(time_s / self.time_base)
-        with _decoding(self.name):
+    def at(self, number: int, time_s: float) -> VideoFrame | None:
+        """Return the frame that is shown at this time, found from a key frame before it; None where seeking fails."""
+        import av
+
+        stamp = (self._stream.start_time or 0) + round(time_s / self.time_base)
+        try:
             self._container.seek(stamp, stream=self._stream, backward=True)
             for decoded in self._container.decode(self._stream):
-                if decoded.pts is None or decoded.pts >= stamp - 1:
+                if decoded.pts is None or decoded.pts > stamp + 1:
+                    return None
+                if decoded.pts >= stamp - 1:
                     return VideoFrame(number, time_s, decoded)
-        raise FrameError(f"{self.name} has no frame at {time_s:.3f} s", hint=_HINT)
+        except (av.error.FFmpegError, OSError):
+            return None
+        return None
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
@@ -209,7 +228,13 @@ def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
     if not 0 <= number < len(times):
         raise FrameError(f"{path} has {len(times):,} frames; number {number} (from 0) was asked for", hint=_HINT)
     with Video(path) as video:
-        return video.at(number, float(times[number])).pixels()
+        if found := video.at(number, float(times[number])):
+            return found.pixels()
+    with Video(path) as video:  # transport streams and raw ones know no places to go to
+        for frame in video:
+            if frame.number == number:
+                return frame.pixels()
+    raise FrameError(f"frame {number} of {path} cannot be decoded", hint=_HINT)
 
 
 def video_shape(path: Path) -> tuple[int, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+from filelock import FileLock, Timeout
+
+_GLANCE_S = 0.1
+"""Whoever asks `is_locked` holds the lock for an instant, which is no reason to give up."""
 
 
 class LockHeld(Exception):  # noqa: N818 (it is no fault: whoever asks decides what it means)
@@ -17,45 +17,27 @@ class LockHeld(Exception):  # noqa: N818 (it is no fault: whoever asks decides w
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Inside it, nobody else holds the lock of this file, which is made if it is not there; raises Taken.
-
-    On a file system without locks it does nothing.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def lock(path: Path, *, patience_s: float = _GLANCE_S) -> Iterator[None]:
+    """Hold the lock of this file, which is made if it is not there; raises LockHeld when somebody else has it."""
+    held = FileLock(path, timeout=patience_s, poll_interval=0.01, thread_local=False)
     try:
-        _take(descriptor, alone=True)
+        held.acquire()
+    except Timeout:
+        raise LockHeld from None
+    try:
         yield
     finally:
-        os.close(descriptor)
+        held.release()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of this file."""
+    """Say whether somebody holds the lock of this file."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        _take(descriptor, alone=False)
+        if path.exists():
+            with lock(path, patience_s=0):
+                return False
     except LockHeld:
         return True
-    finally:
-        os.close(descriptor)
+    except OSError:
+        return False  # nobody can have locked what cannot be opened
     return False
-
-
-def _take(descriptor: int, *, alone: bool) -> None:
-    """Takes the lock until the file is closed; not `alone`: beside others who only look."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            raise LockHeld from None

@@ -9,6 +9,7 @@
         pictures/                 the clearest and the worst of them
         report.html               after `adkit report`
 
+A later calibration has files of its own with a number (calibration-2.safetensors); run.json names those that count.
 Checksums of the files stand in run.json, and run.json carries its own: a truncated or edited run is refused.
 """
 
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from adkit.errors import RunError
-from adkit.files.atomic import checksum, is_folder, whole_folder
+from adkit.files.atomic import checksum, is_folder, whole_folder, write_whole
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
     CALIBRATION,
@@ -63,6 +64,13 @@ class Run:
         folder = self.folder.resolve()
         return self.record.id if folder == (default_runs_root() / self.record.id).resolve() else str(folder)
 
+    def path_of(self, name: str) -> Path:
+        """Return the file that has this name, or this name with the number of a later calibration."""
+        stem = Path(name).stem
+        return self.folder / next(
+            (file for file in self.record.files if file == name or file.startswith(f"{stem}-")), name
+        )
+
     def state(self) -> dict[str, Tensor]:
         """The method's state."""
         from safetensors.torch import load_file
@@ -71,11 +79,11 @@ class Run:
 
     def calibration(self) -> Predictions:
         """The out-of-sample results on normal data."""
-        return Predictions.from_file(self.folder / CALIBRATION)
+        return Predictions.from_file(self.path_of(CALIBRATION))
 
     def seen(self) -> SeenData:
         """What the run learned from and was calibrated with."""
-        return SeenData(**json.loads((self.folder / DATA).read_text(encoding="utf-8")))
+        return SeenData(**json.loads(self.path_of(DATA).read_text(encoding="utf-8")))
 
 
 def save_run(
@@ -123,29 +131,43 @@ def save_runs(
 def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:
     """The run with another calibration, in the same folder; the model is not touched.
 
-    The folder is replaced as a whole: when that fails, the run is what it was. What an evaluation stored stays:
-    `adkit eval` judges the same answers at the new threshold. Pictures and report show the old one, and go.
+    New files are written beside the old ones, and run.json, which names them, is replaced last: whenever it is broken
+    off, the run is what it was or what it becomes. What an evaluation stored stays: `adkit eval` judges the same
+    answers at the new threshold. Pictures and report show the old one, and go.
     """
     record = run.record
-    contents = {CALIBRATION: predictions.to_bytes(), DATA: seen.to_bytes()}
+    number = len(record.earlier_calibrations) + 2
+    contents = {_numbered(CALIBRATION, number): predictions.to_bytes(), _numbered(DATA, number): seen.to_bytes()}
+    old = {run.path_of(CALIBRATION).name, run.path_of(DATA).name}
+    kept = {name: file for name, file in record.files.items() if name not in old}
     changed = record.model_copy(
         update={
             "calibration": calibration,
             "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
-            "files": {**record.files, **_described(contents)},
+            "files": {**kept, **_described(contents)},
         }
     )
-    folder = run.folder.resolve()  # a link to it, or ".", cannot be given another folder's place
-    with whole_folder(folder) as temporary:
-        shutil.copytree(folder, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(PICTURES, REPORT))
+    folder = run.folder.resolve()
+    try:
         for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        (temporary / RECORD).write_text(_signed(changed), encoding="utf-8")
+            write_whole(folder / name, content)
+        write_whole(folder / RECORD, _signed(changed).encode())
+    finally:
+        used = _read_record(folder).files  # of the run as it is now, changed or not
+        for name in {*old, *contents} - used.keys():
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / PICTURES, ignore_errors=True)
+    (folder / REPORT).unlink(missing_ok=True)
     return Run(folder, changed)
 
 
 def _described(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
     return {name: FileRecord(bytes=len(content), sha256=checksum(content)) for name, content in contents.items()}
+
+
+def _numbered(name: str, number: int) -> str:
+    path = Path(name)
+    return f"{path.stem}-{number}{path.suffix}"
 
 
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:

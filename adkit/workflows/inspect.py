@@ -126,10 +126,12 @@ class _Look:
                     glance = frame.pixels((min(height, _GLANCE_PX), min(width, _GLANCE_PX)))
                     if int(glance.max()) == int(glance.min()):
                         blank.append(sample)
-                    if sample.mask is not None or self.sheet.wants(sample):
+                    shown = self.sheet.wants(sample)
+                    if sample.mask is not None or shown:
                         pixels = frame.pixels()
                         self._look_at_mask(sample, pixels)
-                        self.sheet.add(sample, pixels)
+                        if shown:
+                            self.sheet.add(sample, pixels)
                     advance(1)
         except FrameError as error:
             self.trouble["cannot be read"].append((error.message,))

@@ -116,6 +116,26 @@ def test_a_source_can_be_watched_over_http(stream: bytes) -> None:
     assert found[-1][1] == pytest.approx(3.0, abs=0.2)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
+def test_a_recording_on_a_server_is_walked_once(name: str, share: float, tmp_path: Path) -> None:
+    """It was played again for ever. One that breaks off is told: from its beginning again, it would count twice."""
+    content = film(tmp_path / name, 60, [range(20, 30)]).read_bytes()
+
+    def serve(connection: socket.socket, _: int) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content))
+        connection.sendall(content[: int(share * len(content))])
+
+    with served(serve) as port:
+        source = feed(port, scheme="http", patience_s=3.0)
+        found, error = collected(source)
+    assert (error is None) == (share == 1)
+    assert len(found) == 60 if share == 1 else 0 < len(found) < 60
+    assert {connection for _, _, connection in found} == {0}
+    assert source.gaps == []
+
+
 def test_a_source_that_is_not_there_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

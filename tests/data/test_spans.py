@@ -61,6 +61,17 @@ def test_a_run_finds_its_spans_again(tmp_path: Path) -> None:
         open_datasets("span:a.mp4", tmp_path, load_registry())
 
 
+def test_samples_have_the_same_names_wherever_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit is resumed only on data of the same names."""
+    film(tmp_path / "line" / "a.mp4", 30)
+    names = []
+    for place, selection in ((tmp_path, "line/a.mp4@0:00-0:02"), (tmp_path / "line", "a.mp4@0:00-0:02")):
+        monkeypatch.chdir(place)
+        (dataset,) = VideoSpans.select(selection, None)
+        names.append([(sample.id, sample.clip) for sample in dataset.samples("train")])
+    assert names[0] == names[1]
+
+
 def test_spans_beyond_the_video_are_refused(tmp_path: Path) -> None:
     video = film(tmp_path / "a.mp4", 30)
     with pytest.raises(DatasetError, match=r"ends at 0:02\.9"):

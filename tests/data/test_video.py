@@ -4,6 +4,7 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -108,6 +109,35 @@ def test_a_film_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_
     assert seen == list(range(len(seen)))
     assert 20 <= len(seen) <= 40
     assert str(cut) in caught.value.message
+
+
+def test_a_film_that_was_cut_without_coding_it_again_is_whole(tmp_path: Path) -> None:
+    """Frames between a key frame and where an edit list begins are in the file, and never shown."""
+    whole, cut = write_greys(tmp_path / "whole.mp4", range(20, 220)), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        skipped = round(5.3 / stream.time_base)
+        for packet in source.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - skipped, packet.dts - skipped, copy
+                target.mux(packet)
+    with Video(cut) as video:
+        assert (video.declared_frames or 0) > 147
+        frames = [(frame.time_s, round(float(frame.pixels().mean()))) for frame in video]
+    assert [time_s for time_s, _ in frames] == pytest.approx(video_times(cut).tolist())
+    assert frames == [(pytest.approx(n / 10), pytest.approx(73 + n, abs=2)) for n in range(147)]
+    assert float(video_frame(cut, 50).mean()) == pytest.approx(123, abs=2)
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.MTS", "a.3gp", "a.flv", "a.h264", "a.vob"])
+def test_cameras_have_other_suffixes_too(tmp_path: Path, name: str) -> None:
+    codec = "mpeg2video" if name == "a.vob" else "libx264"
+    path = write_video(tmp_path / name, [grey(value) for value in VALUES], codec=codec, rate=25)
+    assert is_video(path)
+    assert len(video_times(path)) == len(VALUES)
+    assert float(video_frame(path, 7).mean()) == pytest.approx(VALUES[7], abs=4)
 
 
 def test_a_half_written_film_is_no_video(tmp_path: Path, film: Path) -> None:

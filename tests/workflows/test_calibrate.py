@@ -180,13 +180,13 @@ def test_a_rule_alone_uses_the_stored_scores_and_no_model(
 
     monkeypatch.setattr("adkit.workflows.calibrate.open_model", fail)
     before = any_run.record
-    stored = {name: (any_run.folder / name).read_bytes() for name in (MODEL, CALIBRATION, DATA)}
+    stored = [any_run.path_of(name).read_bytes() for name in (MODEL, CALIBRATION, DATA)]
+    scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry), before.smoothing_s)
     result = recalibrate(any_run, registry, rule=ThresholdRule("percentile", 0.25))
     after = open_run(any_run.folder).record
-    scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry), before.smoothing_s)
     assert after.threshold == threshold_from(scores, ThresholdRule("percentile", 0.25))
     assert after.threshold.value < before.threshold.value
-    assert {name: (any_run.folder / name).read_bytes() for name in stored} == stored
+    assert [result.run.path_of(name).read_bytes() for name in (MODEL, CALIBRATION, DATA)] == stored
     assert result.fresh is None
     kept = {"source", "data", "data_hash"}
     assert after.calibration.model_dump(include=kept) == before.calibration.model_dump(include=kept)
@@ -401,9 +401,11 @@ def full_disk() -> OSError:
 @pytest.mark.parametrize(
     ("fault", "expected"), [(full_disk, StorageError), (KeyboardInterrupt, KeyboardInterrupt)], ids=["disk", "ctrl-c"]
 )
-@pytest.mark.parametrize("step", ["copy", CALIBRATION, DATA, RECORD, "first rename", "second rename"])
+@pytest.mark.parametrize("half", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["calibration-2.safetensors", "data-2.json", RECORD])
 def test_an_interrupted_write_leaves_the_run_as_it_was(
     step: str,
+    half: str,
     fault: Callable[[], BaseException],
     expected: type[BaseException],
     run: Run,
@@ -412,36 +414,46 @@ def test_an_interrupted_write_leaves_the_run_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = bytes_below(run.folder.parent)
-    renamings: list[Path] = []
+    whole = getattr(Path, half)
 
-    def write(self: Path, *arguments: Any, **settings: Any) -> Any:
-        if self.name == step:
-            with self.open("wb") as file:
-                file.write(b"half")
+    def act(self: Path, argument: Any) -> Any:
+        if self.name.startswith(f".{Path(step).stem}-"):
+            self.write_text("half", encoding="utf-8")
             raise fault()
-        return written[settings.get("encoding") is not None](self, *arguments, **settings)
+        return whole(self, argument)
 
-    def rename(self: Path, target: Path) -> Path:
-        renamings.append(target)
-        if step == ("first rename", "second rename", "")[min(len(renamings), 3) - 1]:
-            raise fault()
-        return renamed(self, target)
-
-    def copy(*_: Any, **__: Any) -> None:
-        raise fault()
-
-    written, renamed = (Path.write_bytes, Path.write_text), Path.rename
-    monkeypatch.setattr(Path, "write_bytes", write)
-    monkeypatch.setattr(Path, "write_text", write)
-    monkeypatch.setattr(Path, "rename", rename)
-    if step == "copy":
-        monkeypatch.setattr("adkit.runs.store.shutil.copytree", copy)
+    monkeypatch.setattr(Path, half, act)
     with pytest.raises(expected):
         recalibrate(run, registry, [str(more)], device="cpu")
     monkeypatch.undo()
     assert bytes_below(run.folder.parent) == before
     assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name]
     assert open_run(run.folder).record == run.record
+
+
+def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_run(
+    run: Run, registry: Registry, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies on the disk before and after each step is what a kill there would leave."""
+    found = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def act(self: Path, *arguments: Any, **settings: Any) -> Any:
+            result = function(self, *arguments, **settings)
+            found.append(shutil.copytree(run.folder, tmp_path / "killed" / str(len(found))))
+            return result
+
+        return act
+
+    for name in ("rename", "replace", "unlink"):
+        monkeypatch.setattr(Path, name, watched(getattr(Path, name)))
+    after = recalibrate(run, registry, [str(more)], device="cpu").run.record
+    monkeypatch.undo()
+    records = [open_run(folder).record for folder in found]
+    assert len(records) > 5
+    assert {record.threshold.count for record in records} == {run.record.threshold.count, after.threshold.count}
+    changed = [record == after for record in records]
+    assert changed == sorted(changed), "once it is changed it stays so"
 
 
 @pytest.mark.parametrize("how", ["link", "from inside"])

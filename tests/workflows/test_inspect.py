@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,16 @@ def test_the_sheet_shows_frames_of_each_kind(films: Films) -> None:
     assert (np.abs(middle - 40) < 4).sum() > 100
     assert (np.abs(middle - 200) < 4).sum() > 100
     assert np.argmax(np.abs(middle - 40) < 4) < np.argmax(np.abs(middle - 200) < 4), "good ones first"
+
+
+def test_masks_of_films_are_looked_at_where_the_sheet_has_no_room(films: Films) -> None:
+    films.film("a.mp4", moving(1, 20), "test", "stop")
+    mask = films.folder / "mask.png"
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(mask)
+    films.found["test"] = [replace(sample, mask=FrameRef(mask)) for sample in films.found["test"]]
+    found = inspect_dataset(films)
+    assert found.masks == {"stop": 20}
+    assert found.sheet is not None
 
 
 def test_copies_of_films_are_found_by_file(films: Films) -> None:
