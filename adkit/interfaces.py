@@ -5,6 +5,7 @@ Entries are cheap: they name the class, which is imported when it is needed, so 
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from torch import Tensor
 
-    from adkit.types import Batch, Prediction, Sample, Split
+    from adkit.types import Batch, FitReport, Prediction, Sample, Split
 
 Advance = Callable[[int], None]
 """Call it with the number of steps that were just done."""
@@ -51,6 +52,9 @@ class Silent(Progress):
         return nullcontext(ignore)
 
 
+Workspace = Callable[[], Path]
+"""Gives a folder that lasts until the run is written, whatever happens: the first call makes it, or finds it again."""
+
 Stream = Callable[["Batch"], "Prediction"]
 """Judges batches of a clip's frames in their order, each frame once; what it remembers ends with the clip."""
 
@@ -77,9 +81,7 @@ class Method(ABC, Generic[OptionsType]):
     Options: ClassVar[type[BaseModel] | None] = None
     """The model of its options, an `adkit.options.Options`; None when it has none."""
     window: int = 1
-    """How many consecutive frames it sees at once; 1 for a still-image method."""
-    temporal: ClassVar[bool] = False
-    """Whether it looks at more than one frame of a clip: then it cannot learn from still images."""
+    """How many consecutive frames it sees at once; 1 for a still-image method. A class with more learns from clips."""
     default_scorer: ClassVar[str | None] = None
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
@@ -87,10 +89,6 @@ class Method(ABC, Generic[OptionsType]):
     reconstructs: bool = False
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""
-    resumable: ClassVar[bool] = False
-    """Whether `fit` keeps in `workspace` what lets it go on when it was broken off."""
-    workspace: Path | None = None
-    """A folder that lasts until the run is written, whatever happens; the core sets it where `resumable`."""
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options
@@ -103,19 +101,23 @@ class Method(ABC, Generic[OptionsType]):
         """(height, width) in px to which frames are resized before the method sees them."""
 
     @abstractmethod
-    def fit(self, batches: Batches, progress: Progress) -> None:
-        """Learns from normal data. `batches` may be walked again and again."""
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport | None:
+        """Learn from normal data; return what is worth knowing of the fitted model, if anything is.
+
+        `batches` may be walked again and again. A training that can go on when it was interrupted keeps what it needs
+        in `workspace`; None: nothing shall be kept.
+        """
 
     @abstractmethod
     def predict(self, batch: Batch) -> Prediction:
         """Judges every sample of the batch; each independently of the others beside it."""
 
     def stream(self) -> Stream:
-        """What judges the frames of clips as they come: by default `predict`, whose windows hold all it needs.
+        """Return what judges the frames of clips as they come: by default `predict`, whose windows hold all it needs.
 
-        A method with memory overrides it: it takes a step for each frame and starts afresh where `batch.clips`
-        changes. Its answers must not depend on how the frames are parted into batches, and be those of `predict`
-        when `batch.frames` holds all frames from the clip's start to the one that is judged.
+        A method with memory overrides it, and then learns from clips only: it takes a step for each frame and starts
+        afresh where `batch.clips` changes. Its answers must not depend on how the frames are parted into batches, and
+        be those of `predict` when `batch.frames` holds all frames from the clip's start to the one that is judged.
         """
         return self.predict
 
@@ -135,18 +137,15 @@ class Method(ABC, Generic[OptionsType]):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Takes back what `state` gave; the method was made with the same options."""
 
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """What is worth knowing of the fitted model (sizes, decisions taken); stored with the run."""
-        return {}
 
-    def curves(self) -> dict[str, list[float]]:
-        """How learning went, a number for each epoch by name ("loss"): stored with the run, drawn in its report."""
-        return {}
+def calibrates_itself(method: type[Method[Any]]) -> bool:
+    """Say whether a method gives out-of-sample results on its own training data."""
+    return method.calibration is not Method.calibration
 
-    @classmethod
-    def calibrates_itself(cls) -> bool:
-        """Whether the method gives out-of-sample results on its own training data."""
-        return cls.calibration is not Method.calibration
+
+def sees_motion(method: type[Method[Any]]) -> bool:
+    """Say whether every method of the class looks at more than one frame of a clip: it cannot learn from stills."""
+    return method.stream is not Method.stream or (isinstance(method.window, int) and method.window > 1)
 
 
 class Dataset(ABC):
@@ -291,6 +290,7 @@ class Entry(Generic[Announced]):
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
+            self.require_today(found)
         # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
         except KeyboardInterrupt:
             raise
@@ -301,6 +301,19 @@ class Entry(Generic[Announced]):
                 hint="mend or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
+
+    def require_today(self, found: type[Announced]) -> None:
+        """Raise TypeError, which says what to change, for a class that was written for an older adkit."""
+
+
+_CHANGED = {
+    "workspace": "fit gets the workspace, and calls it for a folder",
+    "resumable": "whoever calls the workspace can be resumed",
+    "temporal": "whoever overrides stream() learns from clips",
+    "facts": "fit returns FitReport(facts, curves)",
+    "curves": "fit returns FitReport(facts, curves)",
+}
+"""What `Method` had, and how it is said since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +326,14 @@ class MethodEntry(Entry[Method[Any]]):
 
     kind = Method
     cost: str = ""
+
+    def require_today(self, found: type[Method[Any]]) -> None:
+        """Raise TypeError, which says what to change, for a class that was written for an older adkit."""
+        changes = [change for name, change in _CHANGED.items() if hasattr(found, name)]
+        if len(inspect.signature(found.fit).parameters) < len(inspect.signature(Method.fit).parameters):
+            changes.insert(0, "fit takes (batches, progress, workspace)")
+        if changes:
+            raise TypeError(f"it was written for an older adkit; by now {', '.join(dict.fromkeys(changes))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,4 +375,5 @@ __all__: Sequence[str] = [
     "ScorerEntry",
     "Silent",
     "Stream",
+    "Workspace",
 ]

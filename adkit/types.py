@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -86,6 +87,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What is worth knowing of a fitted model: stored with its run, and shown in its report."""
+
+    facts: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # sizes, decisions taken
+    curves: Mapping[str, list[float]] = field(default_factory=dict)  # a number for each epoch, by name ("loss")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from adkit.errors import DatasetError
-from adkit.interfaces import Batches, Dataset, Method, MethodEntry, Progress
+from adkit.interfaces import Batches, Dataset, Method, MethodEntry, Progress, Workspace
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.runs.record import FitSettings
@@ -32,7 +32,7 @@ class Grey(Method[Options]):
     frame_size = (SIDE, SIDE)  # type: ignore[assignment]
     fits: ClassVar[int] = 0  # of all methods in this module
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         Grey.fits += 1
         self.known = torch.cat([self.brightness(batch) for batch in batches])
         self.mean = self.known.mean()

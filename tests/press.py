@@ -13,7 +13,7 @@ import torch
 from adkit.data.datasets import open_datasets
 from adkit.data.video import video_times
 from adkit.errors import DatasetError
-from adkit.interfaces import Batches, Dataset, DatasetEntry, Method, Progress, Stream
+from adkit.interfaces import Batches, Dataset, DatasetEntry, Method, Progress, Stream, Workspace
 from adkit.registry import Plugin, Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
@@ -68,10 +68,9 @@ class Films(Dataset):
 class GreyMemory(GreyMaps):
     """How far the brightness lies from the mean of all that the clip has shown so far, and a picture of that mean."""
 
-    temporal: ClassVar[bool] = True
     reconstructs: ClassVar[bool] = True
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         assert all(batch.frames.shape[1] == 1 for batch in batches)
 

@@ -47,8 +47,6 @@ class GreyChange(Grey):
 class GreyMemory(Grey):
     """How much brighter a frame is than the mean of all before it: it has a memory, and takes a step for each frame."""
 
-    temporal: ClassVar[bool] = True
-
     def predict(self, batch: Batch) -> Prediction:
         levels = 255 * batch.frames.mean(dim=(2, 3, 4))
         return Prediction(scores=levels[:, -1] - levels.mean(dim=1))

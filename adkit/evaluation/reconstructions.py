@@ -7,7 +7,7 @@ from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any
 
 from adkit.data.batches import FrameBatches
-from adkit.interfaces import Method, Progress, Silent
+from adkit.interfaces import Method, Progress, Silent, sees_motion
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.types import Prediction, Sample
@@ -43,7 +43,7 @@ def reconstructed(
     if not method.reconstructs:
         yield from repeat(None, len(samples))
         return
-    remembers = method.temporal or method.window > 1
+    remembers = sees_motion(type(method)) or method.window > 1
     watched = _with_past(samples, footage) if remembers else list(samples)
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.errors import DatasetError
-from adkit.interfaces import Dataset, LabelledResults, Method, Metric, Scorer, Silent
+from adkit.interfaces import Dataset, LabelledResults, Method, Metric, Scorer, Silent, calibrates_itself, sees_motion
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
@@ -80,7 +80,7 @@ def check_method(method_class: type[Method[Any]], options: Mapping[str, Any] | N
 
 
 def _training_batches(method: Method[Any]) -> FrameBatches:
-    if method.temporal:
+    if sees_motion(type(method)):
         return moving_frames(method.frame_size)
     return FrameBatches(synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window))
 
@@ -92,7 +92,7 @@ def check_no_leak(method: str, registry: Registry, folder: Path, options: Mappin
     changes came from the test split. `folder` takes the synthetic parts and the runs.
     """
     method_class = registry.methods.get(method).load()
-    if method_class.temporal:
+    if sees_motion(method_class):
         dataset = _Parts(folder / "parts", CLIPS * CLIP_FRAMES, CLIP_FRAMES)
     else:
         dataset = _Parts(folder / "parts", max(TRAINING_FRAMES, 2 * method_class.least_samples))
@@ -313,7 +313,7 @@ def _check_answer(prediction: Prediction, count: int, method_class: type[Method[
 
 def _check_calibration(method: Method[Any], count: int) -> None:
     calibration = method.calibration()
-    if not method.calibrates_itself():
+    if not calibrates_itself(type(method)):
         return
     assert calibration is not None, "calibration() is there but gave None after fit()"
     assert len(calibration) == count, f"calibration() gave {len(calibration)} of {count} results"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from adkit import __version__
 from adkit.data.batches import FrameBatches
-from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
+from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, to_predictions
@@ -23,7 +24,7 @@ from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, RunRec
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
-from adkit.types import Prediction
+from adkit.types import FitReport, Prediction
 from adkit.workflows.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 
 if TYPE_CHECKING:
@@ -110,12 +111,15 @@ def fit_joint(
         resume.require_same(begun)
         begun = resume
     method = method_class(options, seed=settings.seed, device=device)
-    with (
-        workspace(runs_root, begun, resume=resume is not None)
-        if method.resumable and resumable
-        else nullcontext() as method.workspace
-    ):
-        return _learn(method, scorer, begun, data, runs_root, progress)
+    with ExitStack() as held:
+
+        @cache
+        def folder() -> Path:
+            return held.enter_context(workspace(runs_root, begun, resume=resume is not None))
+
+        if resume is not None:
+            folder()
+        return _learn(method, scorer, begun, data, runs_root, progress, folder if resumable else None)
 
 
 def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
@@ -136,10 +140,12 @@ def _learn(
     data: Sequence[TrainingData],
     runs_root: Path,
     progress: Progress,
+    workspace: Workspace | None,
 ) -> list[Run]:
     """Fits, calibrates each category by itself, and writes a run for each."""
     settings, started = begun.settings, time.perf_counter()
-    method.fit(FrameBatches(learned_together(data), method.frame_size, window=method.window), progress)
+    batches = FrameBatches(learned_together(data), method.frame_size, window=method.window)
+    report = method.fit(batches, progress, workspace) or FitReport()
     fitted = time.perf_counter()
     predictions = _out_of_sample(method, data, progress)
     calibrations = [
@@ -180,8 +186,8 @@ def _learn(
             skipped=one.skipped,
             copies=one.copies,
             calibration=calibration,
-            facts=method.facts(),
-            curves=method.curves(),
+            facts=dict(report.facts),
+            curves=dict(report.curves),
             timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
             versions=_versions(),
         )

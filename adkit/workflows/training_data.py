@@ -13,7 +13,7 @@ from adkit.data.batches import FrameBatches
 from adkit.data.clips import are_stills, cut, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
-from adkit.interfaces import Dataset, Method, Progress
+from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
 from adkit.stats.formatting import counted
@@ -80,7 +80,7 @@ def training_data(
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
-        stills, step = are_stills(samples), settings.every or spacing(samples, temporal=method_class.temporal)
+        stills, step = are_stills(samples), settings.every or spacing(samples, temporal=sees_motion(method_class))
         samples = thinned(samples, step)
         samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
         hashes = content_hashes(samples)
@@ -155,7 +155,7 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
             f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
             hint="learning takes good parts only: move the others to the test split",
         )
-    if method_class.temporal and are_stills(samples):
+    if sees_motion(method_class) and are_stills(samples):
         raise DatasetError(
             f"{method} learns from motion, and {dataset.spec} has still images only",
             hint="name a dataset of clips, such as clips:FOLDER, or a method for stills: adkit list methods",
@@ -218,7 +218,7 @@ def _require_enough(
     if few is None:
         least = method_class.least_samples
         # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.
-        needed = max(2, least) if method_class.calibrates_itself() else least + 1
+        needed = max(2, least) if calibrates_itself(method_class) else least + 1
         needs, hint = f"{method} needs at least {needed}", "add more images of good parts"
     else:
         needed = few + 1
@@ -240,7 +240,7 @@ def _split(
     Raises PromiseError when the rule needs more than there may be.
     """
     clips = sorted({sample.clip for sample in samples})
-    if method_class.calibrates_itself():
+    if calibrates_itself(method_class):
         rule.rank(len(clips))  # raises PromiseError now rather than after the fit
         return samples, []
     share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit.errors import OptionError
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import (
@@ -34,8 +34,8 @@ from adkit.nn.options import (
     TrainingOptions,
 )
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
-from adkit.nn.training.loop import Trained, TrainingRows, train
-from adkit.types import Batch, Prediction
+from adkit.nn.training.loop import TrainingRows, train
+from adkit.types import Batch, FitReport, Prediction
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
@@ -112,8 +112,6 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
 
     Options = ConvLstmOptions
     default_scorer: ClassVar[str | None] = "top5"
-    resumable = True
-    temporal: ClassVar[bool] = True
     reconstructs = True
 
     def __init__(self, options: ConvLstmOptions, *, seed: int = 0, device: str = "cpu") -> None:
@@ -132,7 +130,6 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         self._objective = Rebuild(network, options.task, options.pseudo).eval()
         self._warm_up = WarmUp.none()
         self._normalisation: PositionNormalisation | None = None
-        self._trained: Trained | None = None
         self._facts: dict[str, str | int | float | bool] = {}
 
     @property
@@ -140,7 +137,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         """As the options say."""
         return self.options.size
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Trains on a part of the clips; the others say when to stop, and how large errors usually are."""
         options = self.options
         self._space, self._warm_up, self._normalisation = self._new_space(), WarmUp.none(), None
@@ -151,7 +148,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         if isinstance(self._objective.network, PixelNetwork):
             self._objective.network.learn_background(recording[thinned(training, BACKGROUND)])
         watched = recording.take(held_out)
-        self._trained = train(
+        trained = train(
             self._objective,
             TrainingRows(
                 Sequences(recording.take(training), options.sequence, options.stride),
@@ -162,13 +159,13 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
             seed=self.seed,
             device=self.device,
             progress=progress,
-            folder=self.workspace,
+            folder=workspace() if workspace else None,
         )
         self._objective.to(self.device)
         self._facts = {
             "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
             "frames_learned_from": len(training),
-            **self._trained.facts(),
+            **trained.facts(),
         }
         judged = beginnings(watched, MEASURED)
         self._space.learn_spread(residual for _, residual in self._residuals(judged))
@@ -176,6 +173,7 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         maps = torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)])
         self._normalisation, found = decide(maps, judged.runs, options.position_normalisation)
         self._facts |= {**self._warm_up.facts(), **found}
+        return FitReport(self._facts, trained.curves)
 
     def predict(self, batch: Batch) -> Prediction:
         """Judges the last frame of each row; `batch.frames` is the clip from its start."""
@@ -221,14 +219,6 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         self._objective.to(self.device).eval()
         self._warm_up = WarmUp.from_state(state)
         self._normalisation = PositionNormalisation.from_state(state)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Sizes, how the training went, and whether position mattered."""
-        return self._facts
-
-    def curves(self) -> dict[str, list[float]]:
-        """Of the training."""
-        return self._trained.curves if self._trained else {}
 
     def _new_space(self) -> Space:
         if self.options.space == "pixels":

@@ -15,14 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures, level_weights_of
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainingOptions
 from adkit.nn.training.corruption import corrupt
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
-from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
-from adkit.types import Batch, Prediction
+from adkit.nn.training.loop import Objective, TrainingRows, train
+from adkit.types import Batch, FitReport, Prediction
 
 LEAST_CODE = 2
 
@@ -89,14 +89,12 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
 
     Options = DfrOptions
     default_scorer = "top1"
-    resumable = True
 
     def __init__(self, options: DfrOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self._features = PatchFeatures.from_options(options, device)
         self._autoencoder = FeatureAutoencoder(1, 1)
         self._normalisation: PositionNormalisation | None = None
-        self._trained: Trained | None = None
         self._facts: dict[str, str | int | float | bool] = {}
 
     @property
@@ -104,7 +102,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         """As the options say."""
         return self.options.size
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Trains on a part of the images; the others tell when to stop, how far errors go, and what position does."""
         with progress.task("network", 1) as advance:
             self._features.prepare(self.frame_size)
@@ -115,14 +113,14 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         features = features[training]
         self._autoencoder = self._made(features)
         whole, corrupted = self._held_out(batches, held_out, progress)
-        self._trained = train(
+        trained = train(
             self._autoencoder,
             TrainingRows(features, whole.flatten(1, 2), corrupted.flatten(1, 2)),
             self.options,
             seed=self.seed,
             device=self.device,
             progress=progress,
-            folder=self.workspace,
+            folder=workspace() if workspace else None,
         )
         with torch.inference_mode():
             residual = self._autoencoder.cpu().residual(whole)
@@ -130,10 +128,11 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         self._facts = {
             "features": features.shape[2],
             "code": self._autoencoder.code,
-            **self._trained.facts(),
+            **trained.facts(),
         }
         self._normalisation, found = decide(self._maps(whole), clips[held_out], self.options.position_normalisation)
         self._facts |= found
+        return FitReport(self._facts, trained.curves)
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid."""
@@ -152,14 +151,6 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         self._autoencoder = FeatureAutoencoder(len(learned["mean"]), len(learned["decode.0.weight"][0]))
         self._autoencoder.load_state_dict(learned)
         self._normalisation = PositionNormalisation.from_state(state)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Sizes, how the training went, and whether position mattered."""
-        return self._facts
-
-    def curves(self) -> dict[str, list[float]]:
-        """Of the training."""
-        return self._trained.curves if self._trained else {}
 
     @torch.inference_mode()
     def _maps(self, features: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.options import FeatureOptions, Strides
-from adkit.types import Batch, Prediction
+from adkit.types import Batch, FitReport, Prediction
 from adkit_knn.space import NormalSpace, left_out_scores
 
 
@@ -48,7 +48,7 @@ class Knn(Method[KnnOptions]):
         """As the options say."""
         return self.options.size
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """One pass; every training image is then scored as if its clip had not been seen."""
         vectors = torch.empty(0)
         numbers: list[int] = []
@@ -68,6 +68,7 @@ class Knn(Method[KnnOptions]):
             with progress.task("leave one out", 1) as advance:
                 self._calibration = left_out_scores(vectors, torch.tensor(numbers), groups, self.options.neighbours)
                 advance(1)
+        return FitReport({"images": len(vectors), "features": len(self._space.mean)})
 
     def predict(self, batch: Batch) -> Prediction:
         """Scores only."""
@@ -88,10 +89,6 @@ class Knn(Method[KnnOptions]):
         self._features.check(state)
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
         self._calibration = None
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Sizes."""
-        return {"images": len(self._space.bank), "features": len(self._space.mean)}
 
     def _pooled(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, 2 D): the mean of each feature over all positions, then its highest value."""

@@ -28,6 +28,7 @@ from adkit.interfaces import (
     MetricEntry,
     MetricValue,
     Progress,
+    Workspace,
 )
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
@@ -58,7 +59,7 @@ class Level(Method[FakeOptions]):
     def frame_size(self) -> tuple[int, int]:
         return (self.options.side, self.options.side)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         FITTED.append((type(self).__name__, self.seed))
         self._mean = torch.cat([self._sums(batch) for batch in batches]).mean(dim=0)
 
@@ -92,7 +93,7 @@ class Shade(Method[FakeOptions]):
     def frame_size(self) -> tuple[int, int]:
         return (self.options.side, self.options.side)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         FITTED.append((type(self).__name__, self.seed))
         self._known = torch.cat([self._shades(batch) for batch in batches])
         self._mean = self._known.mean(dim=0)

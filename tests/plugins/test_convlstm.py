@@ -80,24 +80,24 @@ def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches,
     assert (marked - plain)[6].argmax() in (0, 1, 4, 5)  # of 4 × 4 positions
 
 
-def test_training_tells_how_well_a_wrong_speed_stands_out(method: ConvLstmMethod) -> None:
-    assert len(method.curves()["separation"]) == method.facts()["epochs"]
-    assert method.facts()["frames_learned_from"] == 5 * CLIP_FRAMES
+def test_training_tells_how_well_a_wrong_speed_stands_out(clips: FrameBatches) -> None:
+    report = made(epochs=2).fit(clips, Silent())
+    assert len(report.curves["separation"]) == report.facts["epochs"]
+    assert report.facts["frames_learned_from"] == 5 * CLIP_FRAMES
 
 
 def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path) -> None:
     whole, part, rest = made(epochs=3), made(epochs=1), made(epochs=3)
-    whole.fit(clips, Silent())
-    part.workspace = rest.workspace = tmp_path
-    part.fit(clips, Silent())
+    expected = whole.fit(clips, Silent()).curves["loss"]
+    part.fit(clips, Silent(), lambda: tmp_path)
     # The checkpoint says that it ended: what a kill in the second epoch leaves does not.
     from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
 
     found = Checkpoints(tmp_path).read()
     assert found is not None
     Checkpoints(tmp_path).write(Checkpoint(found.tensors, {**found.numbers, "ended": ""}))
-    rest.fit(clips, Silent())
-    assert rest.curves()["loss"] == pytest.approx(whole.curves()["loss"], rel=1e-4)
+    found_again = rest.fit(clips, Silent(), lambda: tmp_path).curves["loss"]
+    assert found_again == pytest.approx(expected, rel=1e-4)
 
 
 def test_it_learns_from_one_clip_cut_into_pieces() -> None:
@@ -105,7 +105,7 @@ def test_it_learns_from_one_clip_cut_into_pieces() -> None:
     one = FrameBatches(clips.frames, 5, ["film"] * len(clips))
     method = made()
     method.fit(one, Silent())
-    assert method.facts()["frames_learned_from"] < len(one)
+    assert method._facts["frames_learned_from"] < len(one)
 
 
 def test_other_weights_of_the_backbone_are_refused(method: ConvLstmMethod) -> None:

@@ -41,7 +41,7 @@ def test_it_conforms_with_a_part_of_the_patches() -> None:
 
 
 def test_maps_are_errors_in_spreads_of_held_out_pictures(frames: Tensor, method: DeepFeatureReconstruction) -> None:
-    assert method.facts()["position_normalised"] is False
+    assert method._facts["position_normalised"] is False
     features = method._features(frames[:2, 0])
     state = method.state()
     weighted = (features - state["autoencoder.mean"]) * state["autoencoder.weights"]
@@ -74,7 +74,7 @@ def test_the_code_is_as_long_as_the_variance_asks_for() -> None:
 def test_the_code_may_be_given(frames: Tensor) -> None:
     method = made(code=7)
     method.fit(FrameBatches(frames), Silent())
-    assert method.facts()["code"] == 7
+    assert method._facts["code"] == 7
     assert method.state()["autoencoder.decode.0.weight"].shape[1] == 7
 
 

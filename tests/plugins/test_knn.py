@@ -126,7 +126,7 @@ def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> No
     assert vectors.shape == (COUNT, 2 * (40 + 112 + 320))
     torch.testing.assert_close(vectors[:, :472], features.mean(dim=(1, 2)))
     torch.testing.assert_close(vectors[:, 472:], features.flatten(1, 2).max(dim=1).values)
-    assert method.facts() == {"images": COUNT, "features": 944}
+    assert made().fit(FrameBatches(frames), Silent()).facts == {"images": COUNT, "features": 944}
 
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: Knn) -> None:

@@ -178,9 +178,9 @@ def test_a_run_keeps_one_triangle_in_half_precision(method: Padim) -> None:
     factors = method.state()["factors"]
     assert factors.dtype == torch.float16
     assert factors.shape == (64, 152 * 153 // 2)
-    assert method.facts()["positions"] == 64
-    assert method.facts()["features"] == 152
-    assert method.facts()["model_mb"] == round(factors.numel() * 2 / 1e6, 1)
+    assert method._facts["positions"] == 64
+    assert method._facts["features"] == 152
+    assert method._facts["model_mb"] == round(factors.numel() * 2 / 1e6, 1)
 
 
 def test_rounding_to_half_precision_hardly_changes_distances() -> None:

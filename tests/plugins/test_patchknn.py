@@ -67,9 +67,9 @@ def test_the_bank_is_the_coreset_of_all_patches(frames: Tensor, method: PatchKnn
     start = int(torch.randint(len(patches), (1,), generator=generator))
     chosen = greedy_coreset(patches, round(0.1 * len(patches)), start=start).sort().values
     torch.testing.assert_close(method.state()["bank"], patches[chosen])
-    assert method.facts()["patches"] == len(patches) == COUNT * 64
-    assert method.facts()["bank"] == len(chosen) == 38
-    assert method.facts()["features"] == patches.shape[1]
+    assert method._facts["patches"] == len(patches) == COUNT * 64
+    assert method._facts["bank"] == len(chosen) == 38
+    assert method._facts["features"] == patches.shape[1]
 
 
 def test_maps_are_distances_to_the_bank(frames: Tensor, method: PatchKnn) -> None:
@@ -154,14 +154,14 @@ def test_the_size_of_the_bank(frames: Tensor, options: dict[str, object], rows: 
 def test_the_patch_limit_takes_as_many_of_each_image(frames: Tensor) -> None:
     many = torch.cat([frames] * 4)  # 24 images of 64 patches; 1000 patches are 41 of each
     method = fitted(many, patch_limit=1000)
-    assert method.facts()["patches"] == 24 * 41
+    assert method._facts["patches"] == 24 * 41
     assert calibration_of(method).shape == (24, 8, 8), "whole maps are scored all the same"
 
 
 def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> None:
     normalised = fitted(frames, position_normalisation="on")
-    assert normalised.facts()["position_normalised"] is True
-    assert method.facts()["position_normalised"] is False
+    assert normalised._facts["position_normalised"] is True
+    assert method._facts["position_normalised"] is False
     expected = normalised_out_of_sample(calibration_of(method), torch.arange(COUNT))
     torch.testing.assert_close(calibration_of(normalised), expected)
     learned = PositionNormalisation.learn(calibration_of(method))
@@ -170,8 +170,8 @@ def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> No
 
 def test_auto_does_not_normalise_few_images(frames: Tensor) -> None:
     method = fitted(frames, position_normalisation="auto")
-    assert method.facts()["position_normalised"] is False
-    assert 0 <= float(method.facts()["explained_by_position"]) <= 1
+    assert method._facts["position_normalised"] is False
+    assert 0 <= float(method._facts["explained_by_position"]) <= 1
     assert set(method.state()) == {"bank", "weights", "backbone_fingerprint"}
 
 

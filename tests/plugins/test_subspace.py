@@ -122,7 +122,7 @@ def test_maps_are_residuals(frames: Tensor, method: Subspace) -> None:
     queries = method._features(unseen[:, -1]) * weights
     expected = smooth(brute_force(patches * weights, queries, 0.98), 4 / 8)
     torch.testing.assert_close(maps_of(method, unseen), expected, rtol=1e-2, atol=1e-2)
-    assert method.facts()["patches"] == COUNT * 64
+    assert method._facts["patches"] == COUNT * 64
 
 
 @pytest.mark.parametrize("turns", [1, 3])

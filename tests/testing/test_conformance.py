@@ -27,11 +27,13 @@ from adkit.interfaces import (
     MetricValue,
     Progress,
     Scorer,
+    Workspace,
+    calibrates_itself,
 )
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
-from adkit.types import Batch, FrameRef, Prediction, Sample, Split
+from adkit.types import Batch, FitReport, FrameRef, Prediction, Sample, Split
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +61,7 @@ class Sound(Method[SoundOptions]):
         self.mean = torch.empty(0)
         self.trained = torch.empty(0)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         self.trained = torch.cat([batch.frames[:, -1].mean(dim=1) for batch in batches])
         self.mean = self.trained.mean(dim=0)
 
@@ -104,7 +106,7 @@ def test_a_method_that_does_not_calibrate_itself_passes() -> None:
     class Plain(Sound):
         calibration = Method.calibration
 
-    assert not Plain.calibrates_itself()
+    assert not calibrates_itself(Plain)
     conformance.check_method(Plain)
 
 
@@ -164,7 +166,7 @@ class Guesses(Sound):
 class FitsByChance(Sound):
     complaint = "fitted again with the same seed differ"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         self.mean = self.mean + torch.rand(1)
 
@@ -312,7 +314,7 @@ def test_a_method_that_sees_only_what_it_is_given_leaks_nothing(method: type[Sou
 class PeeksAtLabels(Sound):
     complaint = "state 'mean' differs when the truth of the test split is upside down"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         for number, sample in enumerate(dataset_in_use().samples("test")):
             self.mean = self.mean + 1e-6 * number * float(bool(sample.anomalous))
@@ -321,12 +323,9 @@ class PeeksAtLabels(Sound):
 class PeeksAtKinds(Sound):
     complaint = "facts of the run is .* when the truth of the test split is upside down"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
-        self.kinds = " ".join(str(sample.kind) for sample in dataset_in_use().samples("test"))
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        return {"kinds": self.kinds}
+        return FitReport({"kinds": " ".join(str(sample.kind) for sample in dataset_in_use().samples("test"))})
 
 
 class PeeksAtMasksToCalibrate(Sound):
@@ -345,7 +344,7 @@ class LearnsFromTestImages(HeldOut):
 
     complaint = "fitting asked for the test split"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         self.mean = self.mean + len(dataset_in_use().samples("test"))
 
@@ -353,7 +352,7 @@ class LearnsFromTestImages(HeldOut):
 class LearnsFromTestImagesInSilence(HeldOut):
     complaint = "state 'mean' differs when there is no test split"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         try:
             self.mean = self.mean + len(dataset_in_use().samples("test"))
@@ -364,7 +363,7 @@ class LearnsFromTestImagesInSilence(HeldOut):
 class AsksInSilenceForNothing(HeldOut):
     complaint = "fitting asked for the test split"
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         try:
             dataset_in_use().samples("test")
@@ -396,21 +395,20 @@ def test_a_method_that_learns_by_chance_is_caught_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["the threshold", "what is held out"])
 def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if adkit itself looked at the labels of the test split."""
-    from adkit import workflows
-    from adkit.workflows import training_data
+    from adkit.workflows import fit, training_data
 
     def labels() -> list[int]:
         return [int(bool(sample.anomalous)) for sample in dataset_in_use().samples("test")]
 
     if what == "the threshold":
-        honest = workflows.calibration_record
+        honest = fit.calibration_record
 
         def record(*arguments: Any, **more: Any) -> Any:
             found = honest(*arguments, **more)
             chosen = replace(found.threshold, value=found.threshold.value + labels()[0])
             return found.model_copy(update={"threshold": chosen})
 
-        monkeypatch.setattr(workflows, "calibration_record", record)
+        monkeypatch.setattr(fit, "calibration_record", record)
         complaint = "calibration of the run is"
     else:
         split = training_data._split
@@ -428,7 +426,7 @@ def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: py
 class AddsNothingOfOrder(HeldOut):
     """Its state does not depend on the order of the training samples, not even by rounding."""
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         self.mean = self.trained.amax(dim=0)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.options import Options
 from adkit.testing import conformance
 from adkit.types import Batch, Prediction
@@ -23,7 +23,7 @@ class Rebuilds(Method[Options]):
     reconstructs: ClassVar[bool] = True
     frame_size = (16, 16)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         self.frames = torch.cat([batch.frames[:, -1] for batch in batches])
         self.mean = self.frames.mean(dim=0)
 

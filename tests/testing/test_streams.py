@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress, Stream
+from adkit.interfaces import Batches, Method, Progress, Stream, Workspace
 from adkit.options import Options
 from adkit.testing.streams import check_stream
 from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, moving_frames
@@ -22,10 +21,9 @@ TWO_CLIPS = (torch.rand(6, 3, 8, 8, generator=GENERATOR), torch.rand(3, 3, 8, 8,
 class Change(Method[Options]):
     """How much brighter a frame is than the brightest of its past; remembers that in its stream."""
 
-    temporal: ClassVar[bool] = True
     frame_size = (8, 8)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         pass
 
     def predict(self, batch: Batch) -> Prediction:
@@ -60,7 +58,6 @@ class Change(Method[Options]):
 class Still(Change):
     """Looks at each frame alone, and has no stream of its own."""
 
-    temporal = False
     stream = Method.stream
 
 

@@ -15,7 +15,7 @@ from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes
 from adkit.errors import AdkitError, DatasetError, StorageError
 from adkit.evaluation.evaluate import evaluate
-from adkit.interfaces import Batches, Dataset, Progress
+from adkit.interfaces import Batches, Dataset, Progress, Workspace
 from adkit.registry import Registry
 from adkit.report.page import write_report
 from adkit.runs import store as runs_module
@@ -40,7 +40,7 @@ class Attentive(GreyWithoutOne):
     ids: ClassVar[tuple[str, ...]] = ()
     clips: ClassVar[tuple[str, ...]] = ()
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         Attentive.ids = tuple(name for batch in batches for name in batch.ids)
         Attentive.clips = tuple(name for batch in batches for name in batch.clips)

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.normalisation import (
     PositionNormalisation,
@@ -23,7 +23,7 @@ from adkit.nn.normalisation import (
     smooth,
 )
 from adkit.nn.options import PatchMapOptions
-from adkit.types import Batch, Prediction
+from adkit.types import Batch, FitReport, Prediction
 
 PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
 
@@ -76,7 +76,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         """As the options say."""
         return self.options.size
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Learns, then scores every training frame as if its clip had not been seen; raises OptionError.
 
         Those maps say whether position matters, and calibrate.
@@ -89,7 +89,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         left_out = self.learn(batches, progress)
         if left_out is None:
             require_maps(1, self.options.position_normalisation)
-            return
+            return FitReport(self._facts)
         clips: dict[str, int] = {}
         numbers: list[int] = []
         maps = torch.empty(0)
@@ -102,6 +102,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
                 maps[first : len(numbers)] = smoothed
                 advance(len(smoothed))
         self._calibration = self._normalise(maps[: len(numbers)], torch.tensor(numbers))
+        return FitReport(self._facts)
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
@@ -124,10 +125,6 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         self._normalisation = PositionNormalisation.from_state(state)
         self._calibration = None
         self.restore(state)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Sizes, and whether position mattered."""
-        return self._facts
 
     def _smoothed(self, distances: Tensor) -> Tensor:
         """(B, h, w) on any device -> (B, h, w) on the CPU."""

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from torch import Tensor, nn
 
 from adkit.errors import OptionError
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.normalisation import (
     PositionNormalisation,
     decide,
@@ -26,10 +26,10 @@ from adkit.nn.normalisation import (
 from adkit.nn.options import BatchSize, Choice, FrameOptions, FrameSize, PositionChoice, Smoothing, TrainingOptions
 from adkit.nn.training.corruption import Corruption, corrupt
 from adkit.nn.training.frame_store import STOPPING_SHARE, FrameStore, hold_out
-from adkit.nn.training.loop import Objective, Trained, TrainingRows, train
+from adkit.nn.training.loop import Objective, TrainingRows, train
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
 from adkit.nn.training.registration import Registration, decide_registration
-from adkit.types import Batch, Prediction
+from adkit.types import Batch, FitReport, Prediction
 
 MARGIN = 16
 """px that are mirrored around a frame before the network sees it, and cut off what it gives.
@@ -138,7 +138,6 @@ class Reconstruction(Method[OptionsType]):
 
     default_scorer = "top1"
     reconstructs = True
-    resumable = True
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -159,7 +158,6 @@ class Reconstruction(Method[OptionsType]):
         self._objective = Denoising(network, options.loss, options.error, options.corruption).eval()
         self._registration: Registration | None = None
         self._normalisation: PositionNormalisation | None = None
-        self._trained: Trained | None = None
         self._facts: dict[str, str | int | float | bool] = {}
 
     @classmethod
@@ -173,7 +171,7 @@ class Reconstruction(Method[OptionsType]):
         times = 1 if self.options.registration == "off" else 2
         return (times * self.options.size[0], times * self.options.size[1])
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Decides how parts lie, trains, then learns from the held-out pictures whether and how to normalise each
         position."""
         store = FrameStore.collect(batches, self.frame_size, progress)
@@ -183,23 +181,24 @@ class Reconstruction(Method[OptionsType]):
         laid = store.changed(lambda part, _: self._laid(part)[0])
         training, held_out = (laid.take(rows) for rows in places)
         data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
-        self._trained = train(
+        trained = train(
             self._objective,
             data,
             self.options,
             seed=self.seed,
             device=self.device,
             progress=progress,
-            folder=self.workspace,
+            folder=workspace() if workspace else None,
         )
         maps = torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)])
         self._facts = {
             **registered,
             "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
-            **self._trained.facts(),
+            **trained.facts(),
         }
         self._normalisation, found = decide(maps, held_out.clips, self.options.position_normalisation)
         self._facts |= found
+        return FitReport(self._facts, trained.curves)
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps, and the reconstruction; what lies around a part that was cut out is as its least odd position."""
@@ -224,14 +223,6 @@ class Reconstruction(Method[OptionsType]):
         self._objective.network.load_state_dict(weights)
         self._registration = Registration.from_state(state)
         self._normalisation = PositionNormalisation.from_state(state)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """How the training went, and whether position mattered."""
-        return self._facts
-
-    def curves(self) -> dict[str, list[float]]:
-        """Of the training."""
-        return self._trained.curves if self._trained else {}
 
     def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
         height, width = self.frame_size

@@ -81,8 +81,8 @@ def test_maps_and_calibration_are_smoothed_distances(smoothing: float) -> None:
     expected = smooth(method.distances(frames[:, -1]), smoothing / 8)
     torch.testing.assert_close(maps_of(method, frames), expected)
     torch.testing.assert_close(calibration_of(method), expected + 1)
-    assert method.facts()["images"] == 4
-    assert method.facts()["position_normalised"] is False
+    assert method._facts["images"] == 4
+    assert method._facts["position_normalised"] is False
 
 
 def test_where_position_matters_maps_and_calibration_are_normalised() -> None:
@@ -90,8 +90,8 @@ def test_where_position_matters_maps_and_calibration_are_normalised() -> None:
     plain, method = made(position_normalisation="off"), made()
     plain.fit(FrameBatches(frames), Silent())
     method.fit(FrameBatches(frames), Silent())
-    assert method.facts()["position_normalised"] is True
-    assert float(method.facts()["explained_by_position"]) > 0.9
+    assert method._facts["position_normalised"] is True
+    assert float(method._facts["explained_by_position"]) > 0.9
     left_out = calibration_of(plain)
     torch.testing.assert_close(calibration_of(method), normalised_out_of_sample(left_out, torch.arange(LEAST_MAPS)))
     torch.testing.assert_close(maps_of(method, frames), PositionNormalisation.learn(left_out)(maps_of(plain, frames)))

@@ -77,7 +77,7 @@ def test_position_is_normalised_by_held_out_pictures(frames: Tensor) -> None:
     many = synthetic_frames(20, (32, 32))
     for method in (plain, normalised):
         method.fit(FrameBatches(many), Silent())
-    assert normalised.facts()["position_normalised"] is True
+    assert normalised._facts["position_normalised"] is True
     found = PositionNormalisation.from_state(normalised.state())
     assert found is not None
     maps, _ = predicted(plain, frames[:2])
@@ -87,10 +87,10 @@ def test_position_is_normalised_by_held_out_pictures(frames: Tensor) -> None:
 
 def test_a_fit_says_how_it_went(frames: Tensor) -> None:
     method = made()
-    method.fit(FrameBatches(frames), Silent())
-    assert method.curves().keys() == {"loss", "held_out_loss", "separation", "learning_rate"}
-    assert {len(values) for values in method.curves().values()} == {2}
-    facts = method.facts()
+    report = method.fit(FrameBatches(frames), Silent())
+    assert report.curves.keys() == {"loss", "held_out_loss", "separation", "learning_rate"}
+    assert {len(values) for values in report.curves.values()} == {2}
+    facts = report.facts
     assert facts["epochs"] == 2
     assert facts["training_ended"] == "after all 2 epochs"
     assert facts["parameters"] == sum(value.numel() for value in method._objective.parameters())
@@ -120,7 +120,7 @@ def test_parts_that_lie_any_way_are_cut_out_and_laid_back() -> None:
     assert method.frame_size == (128, 128)
     bolts = synthetic_frames(14, (128, 128), part="bolt")
     method.fit(FrameBatches(bolts), Silent())
-    assert method.facts()["registered"] is True
+    assert method._facts["registered"] is True
     maps, images = predicted(method, bolts[:2])
     assert maps.shape == (2, 128, 128)
     assert images.shape == (2, 3, 128, 128)
@@ -132,7 +132,7 @@ def test_parts_that_lie_any_way_are_cut_out_and_laid_back() -> None:
 def test_aligned_parts_are_seen_whole() -> None:
     method = made(registration="auto")
     method.fit(FrameBatches(synthetic_frames(14, (64, 64), part="connector")), Silent())
-    assert method.facts()["registered"] is False
+    assert method._facts["registered"] is False
     assert predicted(method, synthetic_frames(1, (64, 64)))[0].shape == (1, 32, 32)
 
 

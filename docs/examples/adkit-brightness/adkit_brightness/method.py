@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress
+from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.options import Options
 from adkit.types import Batch, Prediction
 
@@ -26,7 +26,7 @@ class Brightness(Method[BrightnessOptions]):
     def frame_size(self) -> tuple[int, int]:
         return (self.options.side, self.options.side)
 
-    def fit(self, batches: Batches, progress: Progress) -> None:
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         means = []
         with progress.task("brightness", len(batches)) as advance:
             for batch in batches:
