@@ -1,14 +1,87 @@
 """adkit: visual anomaly detection that learns from good examples only.
 
-Plugin authors need few modules: `adkit.interfaces` (what to write), `adkit.types` (what is passed),
-`adkit.options` (the base of options), `adkit.errors` (what to raise where the user can mend it), `adkit.nn`
-(ready-made parts in torch), and in tests `adkit.testing` (checks to run over a plugin). `adkit.data.images`,
-`adkit.files.cache` and `adkit.files.atomic` read pictures and keep files. The rest may change without notice.
+A plugin imports what it needs from here, ready-made parts from `adkit.nn` (networks), `adkit.data` (reading pictures
+and videos), `adkit.synthetic` (drawn parts) and `adkit.files` (writing to disk), and in its tests the checks of
+`adkit.testing`. The rest may change without notice. Names are loaded when they are first used.
 """
+
+import importlib
+from typing import TYPE_CHECKING
 
 import pluggy
 
+if TYPE_CHECKING:
+    from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, nearest
+    from adkit.interfaces import (
+        Batches,
+        Dataset,
+        DatasetEntry,
+        LabelledResults,
+        Method,
+        MethodEntry,
+        Metric,
+        MetricEntry,
+        MetricValue,
+        Progress,
+        Scorer,
+        ScorerEntry,
+        Silent,
+        Stream,
+        Workspace,
+    )
+    from adkit.options import Options
+    from adkit.types import USUAL_RATE, Batch, FitReport, FrameRef, Prediction, Sample, Split
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "USUAL_RATE",
+    "AdkitError",
+    "Batch",
+    "Batches",
+    "Dataset",
+    "DatasetEntry",
+    "DatasetError",
+    "FitReport",
+    "FrameError",
+    "FrameRef",
+    "LabelledResults",
+    "Method",
+    "MethodEntry",
+    "Metric",
+    "MetricEntry",
+    "MetricValue",
+    "OptionError",
+    "Options",
+    "Prediction",
+    "Progress",
+    "Sample",
+    "Scorer",
+    "ScorerEntry",
+    "Silent",
+    "Split",
+    "Stream",
+    "Workspace",
+    "hookimpl",
+    "nearest",
+]
+
+_HOMES = ("errors", "types", "interfaces", "options")  # what is light comes first: options load pydantic
 
 hookimpl = pluggy.HookimplMarker("adkit")
 """Marks a function of a plugin as the implementation of one of the hooks in `adkit.hookspecs`."""
+
+if not TYPE_CHECKING:  # or a misspelt name would be anything to a type checker
+
+    def __getattr__(name):
+        """Load a public name from where it lives."""
+        for home in _HOMES if name in __all__ else ():
+            found = getattr(importlib.import_module(f"adkit.{home}"), name, None)
+            if found is not None:
+                return found
+        raise AttributeError(f"module 'adkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -33,7 +33,7 @@ LAYERS = (
 )
 """The lowest first. The page in docs/design.md that draws them is made from this list."""
 
-FOR_PLUGINS = {"adkit", "errors", "types", "interfaces", "options", "files", "data", "nn", "synthetic"}
+FOR_PLUGINS = {"adkit", "nn", "data", "synthetic", "files"}
 FLAT = 10
 """Files that may lie flat in adkit/."""
 HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,27 @@ from tests.greys import Greys, paint, usual_levels, with_methods
 GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"
 
 
+def blocks() -> list[str]:
+    found = re.findall(r"^( *)```python\n(.*?)^ *```", GUIDE.read_text(encoding="utf-8"), re.S | re.M)
+    return [textwrap.dedent(code) for _, code in found]
+
+
 @pytest.fixture(scope="module")
 def method() -> type[Method[Any]]:
     """The method that the guide shows."""
-    (block,) = [one for one in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.S | re.M) if "train(" in one]
-    names: dict[str, Any] = {}
+    (block,) = [one for one in blocks() if "train(" in one]
+    names: dict[str, Any] = {"__name__": "adkit_onepicture.method"}
     exec(block, names)
     found: type[Method[Any]] = names["OnePictureMethod"]
     return found
+
+
+def test_every_other_block_runs_as_well() -> None:
+    (announcing,) = [one for one in blocks() if "train(" not in one]
+    names: dict[str, Any] = {}
+    exec(announcing, names)
+    (entry,) = names["adkit_methods"]()
+    assert entry.name == "brightness"
 
 
 def test_the_method_keeps_the_contract(method: type[Method[Any]]) -> None:

@@ -23,12 +23,10 @@ from typing import Literal
 
 import numpy as np
 
+from adkit import USUAL_RATE, Dataset, DatasetError, FrameError, FrameRef, Sample, Split
 from adkit.data.images import is_image
 from adkit.data.locations import named_folder
 from adkit.data.video import is_video, video_times
-from adkit.errors import DatasetError, FrameError
-from adkit.interfaces import Dataset
-from adkit.types import USUAL_RATE, FrameRef, Sample, Split
 from adkit_clips.labels import labels_beside, read_labels
 
 GOOD, ANOMALY = "good", "anomaly"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.format import read_array
 
-from adkit.errors import DatasetError
+from adkit import DatasetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

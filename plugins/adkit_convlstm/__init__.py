@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from adkit import hookimpl
-from adkit.interfaces import MethodEntry
+from adkit import MethodEntry, hookimpl
 
 
 @hookimpl

@@ -17,8 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.errors import OptionError
-from adkit.interfaces import Batches, Method, Progress, Workspace
+from adkit import Batch, Batches, FitReport, Method, OptionError, Prediction, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import (
@@ -35,7 +34,6 @@ from adkit.nn.options import (
 )
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
 from adkit.nn.training.loop import TrainingRows, train
-from adkit.types import Batch, FitReport, Prediction
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from adkit.interfaces import Batches, Progress
+from adkit import Batches, Progress
 
 BLOCK = 64
 """Where there are more frames than may be kept, whole blocks of this many are left out."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from adkit.errors import OptionError
+from adkit import OptionError
 from adkit.nn.features.patches import PatchFeatures
 
 LEARNED_FROM = 200_000

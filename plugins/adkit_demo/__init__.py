@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from adkit import hookimpl
-from adkit.interfaces import DatasetEntry
+from adkit import DatasetEntry, hookimpl
 
 
 @hookimpl

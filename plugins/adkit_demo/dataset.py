@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
 from adkit.data.video import video_times
-from adkit.errors import DatasetError, nearest
 from adkit.files.atomic import whole_folder
 from adkit.files.cache import cache_root
-from adkit.interfaces import Dataset
 from adkit.synthetic.conveyor import CONVEYOR_VERSION, write_conveyor
 from adkit.synthetic.conveyor import KINDS as CONVEYOR_KINDS
 from adkit.synthetic.parts import GOOD, GRADES, PART_NAMES, PARTS_VERSION, write_parts
-from adkit.types import FrameRef, Sample, Split
 
 SEED = 0
 COUNTS = {"train": 60, "good": 30, "each grade": 5}

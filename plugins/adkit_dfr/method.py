@@ -15,14 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adkit.interfaces import Batches, Method, Progress, Workspace
+from adkit import Batch, Batches, FitReport, Method, Prediction, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures, level_weights_of
 from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainingOptions
 from adkit.nn.training.corruption import corrupt
 from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
 from adkit.nn.training.loop import Objective, TrainingRows, train
-from adkit.types import Batch, FitReport, Prediction
 
 LEAST_CODE = 2
 

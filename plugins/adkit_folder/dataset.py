@@ -16,11 +16,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+from adkit import Dataset, DatasetError, Sample, Split
 from adkit.data.images import is_image
 from adkit.data.locations import named_folder
-from adkit.errors import DatasetError
-from adkit.interfaces import Dataset
-from adkit.types import Sample, Split
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok"})
 ANOMALOUS_NAMES = frozenset(

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.format import read_array
 
+from adkit import Dataset, DatasetError, FrameRef, Sample, Split
 from adkit.data.images import is_image
 from adkit.data.locations import chosen_folders
-from adkit.errors import DatasetError
-from adkit.interfaces import Dataset
-from adkit.types import FrameRef, Sample, Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,10 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress, Workspace
+from adkit import Batch, Batches, FitReport, Method, Prediction, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.options import FeatureOptions, Strides
-from adkit.types import Batch, FitReport, Prediction
 from adkit_knn.space import NormalSpace, left_out_scores
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from adkit import hookimpl
-from adkit.interfaces import MetricEntry
+from adkit import MetricEntry, hookimpl
 
 RANKING, PIXELS, EVENTS = (f"adkit_metrics.{module}" for module in ("ranking", "pixels", "events"))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.interfaces import LabelledResults, Metric, MetricValue
+from adkit import LabelledResults, Metric, MetricValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

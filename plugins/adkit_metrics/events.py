@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.interfaces import LabelledResults, MetricValue
+from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import share
 

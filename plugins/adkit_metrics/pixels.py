@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from adkit.interfaces import LabelledResults, MetricValue
+from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import in_chunks, overlap_area, roc_area, share
 from adkit_metrics.levels import Levels

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from adkit.interfaces import LabelledResults, MetricValue
+from adkit import LabelledResults, MetricValue
 from adkit_metrics import curves
 from adkit_metrics.conditional import ConditionalMetric
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from adkit import Dataset, Sample, Split
 from adkit.data.images import is_image
 from adkit.data.locations import chosen_folders
-from adkit.interfaces import Dataset
-from adkit.types import Sample, Split
 
 GOOD = "good"
 _PLACES = ("mvtec", "", "mvtec_anomaly_detection")

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.interfaces import Batches, Progress
+from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.options import PatchMapOptions
 from adkit_padim.gaussians import Gaussians, PositionMoments, left_out

@@ -14,8 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.errors import OptionError
-from adkit.interfaces import Batches, Progress
+from adkit import Batches, OptionError, Progress
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import NearestNeighbour

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from adkit import hookimpl
-from adkit.interfaces import ScorerEntry
+from adkit import ScorerEntry, hookimpl
 
 HERE = "adkit_scorers.scorers"
 

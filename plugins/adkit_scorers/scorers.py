@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from adkit.interfaces import Scorer
-from adkit.options import Options
+from adkit import Options, Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit.interfaces import Batches, Method, Progress, Workspace
-from adkit.options import Options
-from adkit.types import Batch, Prediction
+from adkit import Batch, Batches, Method, Options, Prediction, Progress, Workspace
 
 
 class BrightnessOptions(Options):
