@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 
 from adkit.cli.terminal import terminal_progress
 from adkit.data.datasets import open_datasets
+from adkit.data.frame_source import frames_of
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
 from adkit.stats.calibration import CERTAINTY, threshold_from
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _scores(judge: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
-    return np.array([result.score for result in judge.score(samples, progress=terminal_progress())])
+    return np.array([result.score for result in judge.stream(frames_of(samples, judge.method.frame_size))])
 
 
 def _alarms(scores: NDArray[np.float64], threshold: float) -> str:

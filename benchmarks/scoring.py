@@ -19,6 +19,7 @@ from _setting import data_root, heading, in_turns, median_ratio
 from adkit.cli.terminal import terminal_progress
 from adkit.data.batches import FrameBatches
 from adkit.data.datasets import open_datasets
+from adkit.data.frame_source import frames_of
 from adkit.nn.features.backbones import Backbone
 from adkit.nn.features.onnx_session import OnnxSession, exported_model
 from adkit.registry import load_registry
@@ -66,7 +67,7 @@ def main() -> None:
         decoded = sum(len(one) for one in FrameBatches(samples, size))
         decode_s = (time.perf_counter() - started) / decoded
         started = time.perf_counter()
-        scored = sum(1 for _ in judge.score(samples))
+        scored = sum(1 for _ in judge.stream(frames_of(samples, size)))
         whole_s = (time.perf_counter() - started) / scored
     print("| size | bank | backbone alone | scoring | ratio | decoding alone | files to scores |")
     print("|---|---|---|---|---|---|---|")

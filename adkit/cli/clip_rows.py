@@ -9,17 +9,17 @@ import typer
 
 if TYPE_CHECKING:
     from adkit.watching.events import Event
-    from adkit.watching.watch import Watch, Watched
-    from adkit.workflows.score import FittedModel
+    from adkit.watching.watch import Watch
+    from adkit.workflows.score import FittedModel, FrameResult
 
 
-def frame_row(clip: str, threshold: float, result: Watched) -> dict[str, Any]:
+def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:
     """One judged frame; the box is in px of the clip."""
-    from adkit.watching.regions import region_columns
+    from adkit.drawing.regions import region_columns
 
     return {
         "clip": clip,
-        "frame": result.frame,
+        "frame": result.index,
         "time_s": round(result.time_s, 4),
         "raw_score": result.raw,
         "score": result.score,
@@ -36,7 +36,7 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
     from adkit.watching.event_files import event_row
 
     return {
-        "clip": watch.footage.name,
+        "clip": watch.clip.name,
         "frames": watch.source.seen,
         "judged": watch.judged,
         "seconds": round(watch.source.length_s, 3),

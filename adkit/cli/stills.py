@@ -47,6 +47,7 @@ def _score_rows(
     judge: FittedModel, samples: list[Sample], heatmaps: Path | None, progress: Any
 ) -> list[dict[str, Any]]:
     """A row per sample in the samples' order; pictures are drawn on the way."""
+    from adkit.data.frame_source import frames_of
     from adkit.evaluation.pictures import PictureWriter
 
     failed: dict[str, str] = {}
@@ -56,17 +57,21 @@ def _score_rows(
 
     writer = PictureWriter(judge.run, judge.threshold, heatmaps) if heatmaps else None
     scored = {}
-    for result in judge.score(samples, on_bad=note, progress=progress):
-        scored[result.sample.id] = {
-            "path": str(result.sample.frame),
-            "score": result.score,
-            "threshold": judge.threshold.value,
-            "p_value": result.p_value,
-            "decision": "anomalous" if result.anomalous else "normal",
-            "error": None,
-        }
-        if writer:
-            writer.write(result.sample, result.score, result.p_value, result.map, result.reconstruction)
+    by_id = {sample.id: sample for sample in samples}
+    with progress.task("scoring", len(samples)) as advance:
+        for result in judge.stream(frames_of(samples, judge.method.frame_size, note)):
+            sample = by_id[result.id]
+            scored[sample.id] = {
+                "path": str(sample.frame),
+                "score": result.score,
+                "threshold": judge.threshold.value,
+                "p_value": result.p_value,
+                "decision": "anomalous" if result.anomalous else "normal",
+                "error": None,
+            }
+            if writer:
+                writer.write(sample, result.score, result.p_value, result.map, result.reconstruction)
+            advance(1)
     unreadable = {
         "score": None,
         "threshold": judge.threshold.value,

@@ -81,7 +81,7 @@ class ClipScorer:
         from adkit.data.spans import Span
         from adkit.watching.timeline import Trace, write_timeline
 
-        clip, trace = watch.footage, Trace()
+        clip, trace = watch.clip, Trace()
         announcer = Announcer(watch, clip.name if clips > 1 else "") if clip.live else None
         events = self._events.setdefault(clip.name, [])
         step: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
@@ -92,8 +92,8 @@ class ClipScorer:
             for result in watch:
                 add(frame_row(clip.name, watch.rules.threshold, result))
                 trace.add(result.time_s, result.score)
-                advance(result.frame + 1 - told)
-                told = result.frame + 1
+                advance(result.index + 1 - told)
+                told = result.index + 1
                 if announcer:
                     announcer.tell()
                 if len(watch.events) > len(events):

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from adkit.data.batches import FrameBatches
 from adkit.data.clips import are_stills
-from adkit.runs.predictions import to_predictions
+from adkit.data.frame_source import frames_of
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel
+from adkit.workflows.score import FittedModel, predicted
 
 TIMED_IMAGES = 16
 _INTERVAL_S = 0.05
@@ -62,35 +61,32 @@ class PeakMemory:
         self.bytes = max(self.bytes, int(self._process.memory_info().rss))
 
 
-def time_images(judge: FittedModel, samples: Sequence[Sample]) -> tuple[float, float]:
+def time_images(model: FittedModel, samples: Sequence[Sample]) -> tuple[float, float]:
     """(decode, predict) in ms an image or frame, over a few samples; the first only warms up.
 
     Of still images these are medians, one at a time. Of clips they are of consecutive frames, as a stream takes them:
     decoding is the mean, for a frame is decoded from those before it.
     """
     if not are_stills(samples):
-        return _time_frames(judge, [sample for sample in samples if sample.clip == samples[0].clip])
+        return _time_frames(model, [sample for sample in samples if sample.clip == samples[0].clip])
     decoding, predicting = [], []
-    window, size = judge.method.window, judge.method.frame_size
     for sample in [samples[0], *samples[:TIMED_IMAGES]]:
         started = time.perf_counter()
-        (batch,) = FrameBatches([sample], size, window=window)
+        frames = list(frames_of([sample], model.method.frame_size))
         decoded = time.perf_counter()
-        to_predictions(batch.ids, batch.clips, judge.method.predict(batch))  # waits for a GPU to be done
+        list(predicted(model.method, frames))  # waits for a GPU to be done
         predicting.append(time.perf_counter() - decoded)
         decoding.append(decoded - started)
     return 1000 * statistics.median(decoding[1:]), 1000 * statistics.median(predicting[1:])
 
 
-def _time_frames(judge: FittedModel, clip: Sequence[Sample]) -> tuple[float, float]:
-    window, size, stream = judge.method.window, judge.method.frame_size, judge.method.stream()
-    frames = clip[: TIMED_IMAGES + 1]
+def _time_frames(model: FittedModel, clip: Sequence[Sample]) -> tuple[float, float]:
     started = time.perf_counter()
-    batches = list(FrameBatches(frames, size, window=window, batch_size=1))
+    frames = list(frames_of(clip[: TIMED_IMAGES + 1], model.method.frame_size))
     decoding = (time.perf_counter() - started) / len(frames)
     predicting = []
-    for batch in batches:
-        started = time.perf_counter()
-        to_predictions(batch.ids, batch.clips, stream(batch))
+    started = time.perf_counter()
+    for _ in predicted(model.method, frames, batch_size=1):
         predicting.append(time.perf_counter() - started)
+        started = time.perf_counter()
     return 1000 * decoding, 1000 * statistics.median(predicting[1:] or predicting)

@@ -1,20 +1,25 @@
-"""The frames of a clip as they come from a file, a folder or a live source, in the sizes that are needed."""
+"""The one source of frames: from samples, a video, a folder, a live source or arrays, in the sizes that are needed."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from adkit.data.images import read_image, resize
+from adkit.data.images import as_rgb8, read_image, resize
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
-from adkit.data.video import Video, VideoFrame
-from adkit.errors import FrameError
+from adkit.data.prefetch import ahead
+from adkit.data.video import Video
+from adkit.errors import AdkitError, FrameError
 from adkit.stats.formatting import clock
-from adkit.types import USUAL_RATE, FrameRef
+from adkit.types import USUAL_RATE, FrameRef, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,29 +28,106 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """(height, width) in px."""
 
+OnBad = Callable[[Sample, AdkitError], None]
+
+LOOKAHEAD = 16
+"""Frames that are decoded ahead of the model: they keep it busy, and bound the memory whatever the data's length."""
+
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Frame:
     """One frame: its pixels for the method, where it is to be judged, and for the eye, where somebody looks."""
 
-    number: int
-    time_s: float
-    connection: int  # how often a live source had to be opened anew before
-    shape: Size
+    id: str
+    clip: str  # a still image is a clip of its own
+    index: int  # in its clip
+    time_s: float  # since the clip's start
+    shape: Size  # of the picture as it lies in the file
     pixels: NDArray[np.uint8] | None  # RGB, at the method's size; None: it is not judged
-    panel: NDArray[np.uint8] | None  # RGB, at the panel's size
+    panel: NDArray[np.uint8] | None = None  # RGB, at the panel's size
 
 
-class _Picture(Protocol):
-    @property
-    def shape(self) -> Size: ...
+def frames_of(
+    samples: Iterable[Sample], size: Size, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
+) -> Iterator[Frame]:
+    """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead of who asks.
 
-    def pixels(self, size: Size | None = None) -> NDArray[np.uint8]: ...
+    A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
+    """
+    for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
+        if film is None:
+            yield from _stills(members, size, on_bad, lookahead)
+        else:
+            yield from _film(film, list(members), size, on_bad, lookahead)
+
+
+def frame_of_array(pixels: NDArray[Any], name: str, size: Size) -> Frame:
+    """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
+    rgb = as_rgb8(pixels, name)
+    return Frame(name, name, 0, 0.0, (rgb.shape[0], rgb.shape[1]), resize(rgb, size))
+
+
+def _frame(sample: Sample, shape: tuple[int, ...], pixels: NDArray[np.uint8]) -> Frame:
+    return Frame(sample.id, sample.clip, sample.index, sample.time_s, (shape[0], shape[1]), pixels)
+
+
+def _stills(samples: Iterator[Sample], size: Size, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+    """Yield images, each decoded by one of several threads."""
+
+    def read(sample: Sample) -> Frame:
+        image = read_image(sample.frame)
+        return _frame(sample, image.shape, resize(image, size))
+
+    pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), thread_name_prefix="decode")
+    waiting: deque[tuple[Sample, Future[Frame]]] = deque()
+    try:
+        while True:
+            while len(waiting) < lookahead and (upcoming := next(samples, None)) is not None:
+                waiting.append((upcoming, pool.submit(read, upcoming)))
+            if not waiting:
+                return
+            sample, future = waiting.popleft()
+            try:
+                frame = future.result()
+            except AdkitError as error:
+                if on_bad is None:
+                    raise
+                on_bad(sample, error)
+                continue
+            yield frame
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _film(path: Path, samples: Sequence[Sample], size: Size, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+    """Yield frames of one video, walked once by a thread of its own; what is not asked for is not converted."""
+    numbers = [sample.frame.number or 0 for sample in samples]
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
+        raise ValueError(f"the frames of {path} are not asked for in their order")
+    wanted = dict(zip(numbers, samples, strict=True))
+
+    def decode() -> Generator[Frame]:
+        with Video(path) as video:
+            for frame in video:
+                if (sample := wanted.get(frame.number)) is not None:
+                    yield _frame(sample, frame.shape, frame.pixels(size))
+                    del wanted[frame.number]
+                if not wanted:
+                    return
+        raise FrameError(f"{path} lacks frame {min(wanted)}", hint="check the file, or record it again")
+
+    try:
+        yield from ahead(decode(), lookahead)
+    except AdkitError as error:
+        if on_bad is None:
+            raise
+        for sample in list(wanted.values()):  # the rest of a video that breaks off
+            on_bad(sample, error)
 
 
 @dataclass(frozen=True, slots=True)
 class _Still:
-    """An image file as a frame of a clip."""
+    """An image file as a frame of a clip, with what a decoded frame of a video offers."""
 
     image: NDArray[np.uint8]
 
@@ -58,12 +140,12 @@ class _Still:
 
 
 @dataclass
-class Source:
+class ClipSource:
     """A clip's frames, decoded when they are asked for; what is found on the way stands in it afterwards."""
 
-    footage: VideoInput
+    clip: VideoInput
     stop: threading.Event
-    feed: LiveFeed | None = None  # of live footage
+    feed: LiveFeed | None = None  # of a live source
     rate: float = USUAL_RATE  # frames a second, as far as is known
     expected: int | None = None  # frames, as far as is known
     seen: int = field(default=0, init=False)  # frames that were decoded
@@ -73,46 +155,45 @@ class Source:
     unreadable: list[FrameError] = field(default_factory=list, init=False)  # images of a folder
 
     def __post_init__(self) -> None:
-        """Looks at the clip; raises FrameError where there is none."""
-        footage = self.footage
-        if footage.video is not None:
-            with Video(footage.video) as video:
+        """Look at the clip; raises FrameError where there is none."""
+        if self.clip.video is not None:
+            with Video(self.clip.video) as video:
                 self.rate, self.expected = video.rate, video.expected_frames
-        elif not footage.live:
-            self.expected = len(footage.frames)
+        elif not self.clip.live:
+            self.expected = len(self.clip.frames)
 
     @property
     def length_s(self) -> float:
-        """How long the frames last that were decoded, the last one for as long as the one before."""
+        """Say how long the frames last that were decoded, the last one for as long as the one before."""
         return self.last_s + self._step_s
 
-    def arrivals(self, size: Size, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Arrival]:
-        """One in `every` frames at `size`, for the method; with `panel_of` all, also at its size for the first's shape.
+    def frames(self, size: Size, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Frame]:
+        """Yield one in `every` frames at `size`; with `panel_of` all, also at its size for the first's shape.
 
-        Raises FrameError after the last frame where there should have been more.
+        Connections of a live source are clips of their own. Raises FrameError after the last frame where there should
+        have been more.
         """
-        first: Size | None = None
-        shape: Size | None = None
         panel: Size | None = None
+        shape: Size | None = None
         for number, time_s, connection, picture in self._pictures():
-            if shape != picture.shape:
-                if shape is not None:
-                    self.notes.append(
-                        f"{self.footage.name} changes its size from {_px(shape)} to {_px(picture.shape)} px "
-                        f"at {clock(time_s)}; all frames are resized alike"
-                    )
-                shape = picture.shape
-                first = first or shape
-                panel = panel_of(first) if panel_of else None
+            if shape is None:
+                panel = panel_of(picture.shape) if panel_of else None
+            elif shape != picture.shape:
+                self.notes.append(
+                    f"{self.clip.name} changes its size from {_px(shape)} to {_px(picture.shape)} px "
+                    f"at {clock(time_s)}; all frames are resized alike"
+                )
+            shape = picture.shape
             if self.seen:
                 self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
             judged = number % every == 0
             if judged or panel:
-                yield Arrival(
+                yield Frame(
+                    f"{self.clip.name}#{number}",
+                    f"{self.clip.name} {connection}",
                     number,
                     time_s,
-                    connection,
                     shape,
                     picture.pixels(size) if judged else None,
                     picture.pixels(panel) if panel else None,
@@ -120,20 +201,17 @@ class Source:
             if self.stop.is_set():
                 return
 
-    def _pictures(self) -> Iterator[tuple[int, float, int, _Picture]]:
-        footage = self.footage
+    def _pictures(self) -> Iterator[tuple[int, float, int, Any]]:
+        """Yield number, time, how often a live source was opened anew before, and the decoded picture."""
         if self.feed is not None:
-            for live in self.feed:
-                yield live.number, live.time_s, live.connection, live.decoded
-        elif footage.video is not None:
-            with Video(footage.video) as video:
-                frame: VideoFrame
-                for frame in video:
-                    yield frame.number, frame.time_s, 0, frame
+            yield from ((one.number, one.time_s, one.connection, one.decoded) for one in self.feed)
+        elif self.clip.video is not None:
+            with Video(self.clip.video) as video:
+                yield from ((frame.number, frame.time_s, 0, frame) for frame in video)
         else:
-            yield from self._stills(footage.frames)
+            yield from self._images(self.clip.frames)
 
-    def _stills(self, paths: tuple[Path, ...]) -> Iterator[tuple[int, float, int, _Picture]]:
+    def _images(self, paths: tuple[Path, ...]) -> Iterator[tuple[int, float, int, Any]]:
         for number, path in enumerate(paths):
             try:
                 image = read_image(FrameRef(path))
@@ -142,7 +220,7 @@ class Source:
                 continue
             yield number, number / USUAL_RATE, 0, _Still(image)
         if len(self.unreadable) == len(paths):
-            raise FrameError(f"none of the images in {self.footage.name} can be read", hint="check the files")
+            raise FrameError(f"none of the images in {self.clip.name} can be read", hint="check the files")
 
 
 def _px(shape: Size) -> str:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -154,14 +154,24 @@ def _opened(ref: FrameRef) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image, ref: FrameRef) -> NDArray[np.uint8]:
-    if image.mode == "F":
-        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {ref}", hint="convert the image")
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        if wide.size and not 0 <= int(wide.min()) <= int(wide.max()) <= 65535:
-            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {ref}", hint="convert the image")
-        narrow = ((wide + 128) // 257).astype(np.uint8)
-        return np.repeat(narrow[:, :, None], 3, axis=2)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return as_rgb8(np.asarray(image), str(ref))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def as_rgb8(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others."""
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
+        raise FrameError(
+            f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
+        )
+    if not np.issubdtype(pixels.dtype, np.integer):
+        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+    if pixels.dtype != np.uint8:
+        wide = pixels.astype(np.int64)
+        if not 0 <= int(wide.min()) <= int(wide.max()) <= 65535:
+            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+        pixels = ((wide + 128) // 257).astype(np.uint8)
+    return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any
 
-from adkit.data.batches import FrameBatches
+from adkit.data.frame_source import frames_of
 from adkit.interfaces import Method, Progress, Silent, sees_motion
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.types import Prediction, Sample
-from adkit.workflows.score import open_model, pixels_of
+from adkit.types import Sample
+from adkit.workflows.score import open_model, predicted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,37 +48,29 @@ def reconstructed(
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}
     with (progress or Silent()).task("reconstructing", len(watched)) as advance:
-        answers = _streamed(method, watched) if remembers else _predicted(method, watched)
+        rebuilt = _rebuilt(method, [watched] if remembers else _together(watched))
         for sample in samples:
-            while sample.id not in found and (answer := next(answers, None)) is not None:
-                ids, images = answer
-                found.update((one, image) for one, image in zip(ids, images, strict=True) if one in wanted)
-                advance(len(ids))
+            while sample.id not in found and (one := next(rebuilt, None)) is not None:
+                name, image = one
+                if name in wanted:
+                    found[name] = image
+                advance(1)
             yield found.pop(sample.id, None)
 
 
-_Answer = tuple[tuple[str, ...], "NDArray[np.uint8]"]
+def _rebuilt(method: Method[Any], parts: Iterable[Sequence[Sample]]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for part in parts:
+        for group, _, images in predicted(method, frames_of(part, method.frame_size)):
+            if images is None:
+                raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
+            yield from zip((frame.id for frame in group), images, strict=True)
 
 
-def _predicted(method: Method[Any], samples: Sequence[Sample]) -> Iterator[_Answer]:
-    """Frames of films by themselves: they may come from anywhere, in any order."""
+def _together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Part samples that need no past: frames of films by themselves, as they may come from anywhere, in any order."""
     for of_film, members in groupby(samples, key=lambda sample: sample.frame.number is not None):
         together = list(members)
-        for part in [[sample] for sample in together] if of_film else [together]:
-            for batch in FrameBatches(part, method.frame_size):
-                yield batch.ids, _images(method, method.predict(batch))
-
-
-def _streamed(method: Method[Any], samples: Sequence[Sample]) -> Iterator[_Answer]:
-    stream = method.stream()
-    for batch in FrameBatches(samples, method.frame_size, window=method.window):
-        yield batch.ids, _images(method, stream(batch))
-
-
-def _images(method: Method[Any], prediction: Prediction) -> NDArray[np.uint8]:
-    if prediction.images is None:
-        raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
-    return pixels_of(prediction.images)
+        yield from [[sample] for sample in together] if of_film else [together]
 
 
 def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:

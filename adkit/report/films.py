@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from adkit.data.batches import FrameBatches
+from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
 from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
 from adkit.types import Sample
-from adkit.workflows.score import pixels_of
 
 SIDE_PX = 320
 """Longer side of each video."""
@@ -66,10 +65,10 @@ def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
         context.time_base = Fraction(1, _CLOCK)
         context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
         context.gop_size = 25  # a click needs a key frame near by
-        for batch in FrameBatches(samples, size):
-            for name, pixels in zip(batch.ids, pixels_of(batch.frames[:, -1]), strict=True):
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                frame.pts, frame.time_base = round(times[name] * _CLOCK), Fraction(1, _CLOCK)
-                container.mux(stream.encode(frame))
+        for one in frames_of(samples, size):
+            assert one.pixels is not None
+            frame = av.VideoFrame.from_ndarray(one.pixels, format="rgb24")
+            frame.pts, frame.time_base = round(times[one.id] * _CLOCK), Fraction(1, _CLOCK)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return buffer.getvalue()

@@ -83,7 +83,7 @@ def to_predictions(
     return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores), times_s)
 
 
-class Answers:
+class PredictionBuffer:
     """Gathers the predictions of up to `most` samples, each kind in one piece of memory that is there from the start.
 
     Small results that were kept between the large batches of frames they come from would hold the freed memory of
@@ -122,7 +122,7 @@ class Answers:
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
     """Predictions of several parts as one; raises ValueError when only some of them have maps, scores or times."""
-    answers = Answers(sum(len(part.ids) for part in parts))
+    answers = PredictionBuffer(sum(len(part.ids) for part in parts))
     for part in parts:
         answers.add(part)
     return answers.together()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.errors import AdkitError
-from adkit.interfaces import Progress
+from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import RECORD, RunRecord
 from adkit.runs.store import open_run
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from adkit.drawing.overlay import Scale
-    from adkit.workflows.score import FittedModel, Scored
+    from adkit.workflows.score import FittedModel, FrameResult
 
 MOST_OPEN = 2
 """Runs that are kept ready; a run that is asked for again later is read anew."""
@@ -144,19 +144,23 @@ class Judges:
             except AdkitError as error:
                 found[number] = Finding(upload.name, upload.path, error=error)
 
+        from adkit.data.frame_source import frames_of
+
         def refuse(sample: Sample, error: AdkitError) -> None:
             upload = uploads[int(sample.id)]
             told = type(error)(error.message.replace(str(upload.path), upload.name), hint="check the file")
             found[int(sample.id)] = Finding(upload.name, upload.path, error=told)
 
         with self._scoring:
-            for scored in ready.judge.score(list(samples.values()), on_bad=refuse, progress=progress):
-                number = int(scored.sample.id)
-                found[number] = _finding(uploads[number], scored)
+            frames = frames_of(samples.values(), ready.judge.method.frame_size, refuse)
+            with (progress or Silent()).task("scoring", len(samples)) as advance:
+                for scored in ready.judge.stream(frames):
+                    found[int(scored.id)] = _finding(uploads[int(scored.id)], scored)
+                    advance(1)
         return [found[number] for number in range(len(uploads))]
 
 
-def _finding(upload: Upload, scored: Scored) -> Finding:
+def _finding(upload: Upload, scored: FrameResult) -> Finding:
     png, values = (None, (0.0, 1.0)) if scored.map is None else packed(scored.map)
     return Finding(
         upload.name,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adkit.drawing.regions import region_columns
 from adkit.errors import OptionError
 from adkit.files.atomic import refuse_folder, write_whole
 from adkit.watching.events import Event
-from adkit.watching.regions import region_columns
 
 Clips = Mapping[str, Sequence[Event]]
 """The events of each clip by its name."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adkit.watching.regions import Region
+from adkit.drawing.regions import Region
 
 MIN_DURATION_S = 0.2
 """Shorter events are dropped when nobody says: a glitch of a few frames."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.data.batches import FrameBatches, OnBad
+from adkit.data.batches import BATCH, batched
 from adkit.data.clips import are_stills
+from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
+from adkit.data.inputs import VideoInput, meant_by
+from adkit.drawing.regions import Region, region_columns, region_of
 from adkit.errors import AdkitError, OptionError, RunError
-from adkit.interfaces import Method, Progress, Scorer, Silent
+from adkit.interfaces import Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
-from adkit.runs.predictions import Answers, Predictions, to_predictions
+from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
 from adkit.stats.smoothing import Smoother, smoothed
@@ -29,15 +33,27 @@ _MAPS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The result for one sample."""
+class FrameResult:
+    """What a run says of one frame: a still image, or a frame of a clip."""
 
-    sample: Sample
-    score: float
-    p_value: float
-    anomalous: bool
+    id: str
+    clip: str
+    index: int  # in its clip
+    time_s: float  # since the clip's start
+    raw: float  # the score of the frame alone
+    score: float  # smoothed over the clip's past, as the run's threshold wants it
+    p_value: float  # the share of normal units that score as high
+    anomalous: bool  # the score is above the threshold
     map: NDArray[np.float32] | None  # (h, w), the method's own resolution
-    reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), likewise
+    reconstruction: NDArray[np.uint8] | None  # RGB (H, W, 3), likewise
+    region: Region | None  # where the map is highest, of what is anomalous
+    learned: bool = False  # the run has learned from it: its score says nothing, and it is part of no event
+    event: int | None = None  # the number of the event that it is part of
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name, for a table: without map and reconstruction."""
+        figures = {name: getattr(self, name) for name in ("id", "clip", "index", "time_s", "score", "p_value")}
+        return {**figures, "anomalous": self.anomalous, **region_columns(self.region)}
 
 
 @dataclass(frozen=True)
@@ -50,34 +66,56 @@ class FittedModel:
     normal_scores: NDArray[np.float64]  # of units: images, or clips
     threshold: Threshold
 
-    def score(
-        self, samples: Sequence[Sample], *, on_bad: OnBad | None = None, progress: Progress | None = None
-    ) -> Iterator[Scored]:
-        """Scores samples in their order, a batch at a time; files are decoded ahead, scores of clips are smoothed.
+    def score(self, inputs: Iterable[str | Path | NDArray[Any]], on_bad: OnBad | None = None) -> Iterator[FrameResult]:
+        """Score images and videos by path, folder or pattern, and arrays (H, W) or (H, W, 3), RGB, 8 or 16 bits.
 
-        A sample that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
+        Of videos one frame in so many is scored, as the run was fitted. What cannot be read raises its FrameError, or
+        goes to `on_bad` and is left out.
         """
-        batches = FrameBatches(samples, self.method.frame_size, window=self.method.window, on_bad=on_bad)
-        by_id = {sample.id: sample for sample in samples}
-        stream, smoother = self.method.stream(), Smoother(self.run.record.smoothing_s)
-        with (progress or Silent()).task("scoring", len(samples)) as advance:
-            for batch in batches:
-                answer = stream(batch)
-                predictions = to_predictions(batch.ids, batch.clips, answer)
-                rebuilt = None if answer.images is None else pixels_of(answer.images)
-                raw = zip(batch.ids, batch.clips, raw_scores(predictions, self.scorer), strict=True)
-                scores = np.array([smoother(clip, by_id[name].time_s, float(score)) for name, clip, score in raw])
-                chances = p_values(scores, self.normal_scores)
-                for row, sample_id in enumerate(batch.ids):
-                    yield Scored(
-                        by_id[sample_id],
-                        float(scores[row]),
-                        float(chances[row]),
-                        bool(scores[row] > self.threshold.value),
-                        None if predictions.maps is None else predictions.maps[row],
-                        None if rebuilt is None else rebuilt[row],
-                    )
-                advance(len(batch))
+        every, of_clips = self.run.record.every, self.threshold.unit == "clip"
+        for number, one in enumerate(inputs):
+            if isinstance(one, str | Path):
+                for found in meant_by([str(one)], of_clips=of_clips):
+                    samples = found.samples()[::every] if isinstance(found, VideoInput) else [found]
+                    yield from self.stream(frames_of(samples, self.method.frame_size, on_bad))
+            else:
+                yield from self.stream([frame_of_array(one, f"array {number}", self.method.frame_size)])
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+        """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
+        return (result for _, result in self.judged(frames) if result is not None)
+
+    def judged(self, frames: Iterable[Frame], batch_size: int = BATCH) -> Generator[tuple[Frame, FrameResult | None]]:
+        """Give back every frame with its result, None for a frame without pixels."""
+        smoother, pixel_threshold = Smoother(self.run.record.smoothing_s), self.run.record.pixel_threshold
+        outline = pixel_threshold.value if pixel_threshold else None
+        for group, predictions, images in predicted(self.method, frames, batch_size):
+            raw = iter(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
+            row = -1
+            for frame in group:
+                if frame.pixels is None or predictions is None:
+                    yield frame, None
+                    continue
+                row, alone = row + 1, next(raw)
+                score = smoother(frame.clip, frame.time_s, alone)
+                anomalous = score > self.threshold.value
+                anomaly_map = None if predictions.maps is None else predictions.maps[row]
+                yield (
+                    frame,
+                    FrameResult(
+                        frame.id,
+                        frame.clip,
+                        frame.index,
+                        frame.time_s,
+                        alone,
+                        score,
+                        float(p_values([score], self.normal_scores)[0]),
+                        anomalous,
+                        anomaly_map,
+                        None if images is None else images[row],
+                        region_of(anomaly_map, outline, frame.shape) if anomalous and anomaly_map is not None else None,
+                    ),
+                )
 
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:
@@ -147,6 +185,25 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
     return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
+def predicted(
+    method: Method[Any], frames: Iterable[Frame], batch_size: int = BATCH
+) -> Iterator[tuple[list[Frame], Predictions | None, NDArray[np.uint8] | None]]:
+    """Yield groups of frames in their order with what the method says of those that have pixels.
+
+    That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
+    (N, H, W, 3), where the method gives them.
+    """
+    stream = method.stream()
+    for group, batch in batched(frames, method.window, batch_size):
+        if batch is None:
+            yield group, None, None
+            continue
+        prediction = stream(batch)
+        times_s = np.array([frame.time_s for frame in group if frame.pixels is not None])
+        images = None if prediction.images is None else pixels_of(prediction.images)
+        yield group, to_predictions(batch.ids, batch.clips, prediction, times_s), images
+
+
 def predict_all(
     method: Method[Any],
     samples: Sequence[Sample],
@@ -154,15 +211,14 @@ def predict_all(
     label: str,
     on_bad: Callable[[Sample, AdkitError], None] | None = None,
 ) -> Predictions:
-    """The method's answers for all samples that can be read, in their order."""
-    answers, stream = Answers(len(samples)), method.stream()
-    times_s = None if are_stills(samples) else {sample.id: sample.time_s for sample in samples}
+    """Return the method's predictions for all samples that can be read, in their order."""
+    buffer, stills = PredictionBuffer(len(samples)), are_stills(samples)
     with progress.task(label, len(samples)) as advance:
-        for batch in FrameBatches(samples, method.frame_size, window=method.window, on_bad=on_bad):
-            times = None if times_s is None else np.array([times_s[sample_id] for sample_id in batch.ids])
-            answers.add(to_predictions(batch.ids, batch.clips, stream(batch), times))
-            advance(len(batch))
-    return answers.together()
+        for group, predictions, _ in predicted(method, frames_of(samples, method.frame_size, on_bad)):
+            assert predictions is not None  # every frame has pixels
+            buffer.add(replace(predictions, times_s=None) if stills else predictions)
+            advance(len(group))
+    return buffer.together()
 
 
 def times_of(samples: Sequence[Sample]) -> NDArray[np.float64] | None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from adkit.data.batches import FrameBatches
 from adkit.data.clips import are_stills, cut, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
+from adkit.data.frame_source import frames_of
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
@@ -174,9 +174,9 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
     by_id = {sample.id: sample for sample in samples}
     with progress.task("checking files", len(samples)) as advance:
         # Tiny frames: only whether each can be decoded matters here.
-        for batch in FrameBatches(samples, (1, 1), on_bad=note):
-            readable += [by_id[sample_id] for sample_id in batch.ids]
-            advance(len(batch))
+        for frame in frames_of(samples, (1, 1), note):
+            readable.append(by_id[frame.id])
+            advance(1)
     return readable, bad
 
 

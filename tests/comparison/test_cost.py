@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from adkit.comparison import cost
 from adkit.comparison.cost import TIMED_IMAGES, PeakMemory, time_images
+from adkit.data.frame_source import Frame
 from adkit.interfaces import Dataset
 from adkit.types import Batch, Prediction, Sample
 from tests.comparison.fakes import FakeOptions, Level
@@ -67,18 +68,6 @@ class Clock:
         return self.now
 
 
-class SlowBatches:
-    """Decodes in the milliseconds that the sample's name tells."""
-
-    def __init__(self, clock: Clock, samples: Sequence[Sample]) -> None:
-        self.clock, self.samples = clock, samples
-
-    def __iter__(self) -> Iterator[Batch]:
-        for sample in self.samples:
-            self.clock.now += float(sample.id) / 1000
-            yield Batch(torch.zeros(1, 1, 3, 4, 4), (sample.id,), (sample.clip,))
-
-
 class SlowMethod:
     """Predicts in ten times the milliseconds that the sample's name tells; the first time in an hour."""
 
@@ -86,6 +75,9 @@ class SlowMethod:
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self.asked = clock, list[str]()
+
+    def stream(self) -> Callable[[Batch], Prediction]:
+        return self.predict
 
     def predict(self, batch: Batch) -> Prediction:
         self.clock.now += 3600 if not self.asked else float(batch.ids[0]) / 100
@@ -107,12 +99,15 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
 ) -> None:
     clock = Clock()
 
-    def batches(samples: Sequence[Sample], size: tuple[int, int], *, window: int) -> SlowBatches:
-        assert (size, window) == ((4, 4), 1)
-        return SlowBatches(clock, samples)
+    def decoded(samples: Sequence[Sample], size: tuple[int, int]) -> Iterator[Frame]:
+        """Frames, each in the milliseconds that the sample's name tells."""
+        assert size == (4, 4)
+        for sample in samples:
+            clock.now += float(sample.id) / 1000
+            yield Frame(sample.id, sample.clip, 0, 0.0, (4, 4), np.zeros((4, 4, 3), np.uint8))
 
     monkeypatch.setattr(cost, "time", clock)
-    monkeypatch.setattr(cost, "FrameBatches", batches)
+    monkeypatch.setattr(cost, "frames_of", decoded)
     method = SlowMethod(clock)
     judge: Any = SimpleNamespace(method=method)
     samples = [SimpleNamespace(id=str(name), clip=str(number)) for number, name in enumerate(names)]

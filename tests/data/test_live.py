@@ -180,7 +180,7 @@ def test_a_slow_method_loses_the_oldest_frames_and_counts_them(
     with served(lambda connection, _: connection.sendall(stream)) as port:
         address = f"tcp://127.0.0.1:{port}"
         watch = Watch(judge, VideoInput(address, address=address), Settings(limit_s=5.0))
-        frames = [result.frame for result in watch]
+        frames = [result.index for result in watch]
     assert watch.dropped > 20
     assert len(frames) + watch.dropped == watch.source.seen
     assert frames == sorted(frames)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.runs.predictions import Answers, Predictions, join_predictions, to_predictions
+from adkit.runs.predictions import PredictionBuffer, Predictions, join_predictions, to_predictions
 from adkit.types import Prediction
 
 ALL = Predictions(
@@ -31,7 +31,7 @@ def part(first: int, last: int) -> Predictions:
 @given(st.sets(st.integers(1, 8)), st.integers(0, 5))
 def test_parts_give_what_they_are_parts_of(cuts: set[int], room: int) -> None:
     bounds = [0, *sorted(cuts), 9]
-    answers = Answers(9 + room)
+    answers = PredictionBuffer(9 + room)
     for first, last in pairwise(bounds):
         answers.add(part(first, last))
     assert answers.together().to_bytes() == ALL.to_bytes()
@@ -40,7 +40,7 @@ def test_parts_give_what_they_are_parts_of(cuts: set[int], room: int) -> None:
 
 
 def test_results_lie_in_one_piece_of_memory_and_hold_no_batch() -> None:
-    answers = Answers(9)
+    answers = PredictionBuffer(9)
     batches = [part(0, 4), part(4, 9)]
     for batch in batches:
         answers.add(batch)
@@ -60,7 +60,7 @@ def test_some_parts_may_not_lack_what_others_have() -> None:
 
 
 def test_no_answers_are_no_predictions() -> None:
-    assert Answers(4).together() == Predictions((), (), None, None, None)
+    assert PredictionBuffer(4).together() == Predictions((), (), None, None, None)
 
 
 def test_answers_that_are_not_finite_are_a_plugins_fault() -> None:

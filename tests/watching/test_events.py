@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adkit.drawing.regions import Region
 from adkit.watching.events import Event, EventFinder, EventRules, Moment, release_level
-from adkit.watching.regions import Region
 
 STEP_S = 0.125  # no sum of such times is rounded
 RULES = EventRules(threshold=1.0, release=0.5, min_duration_s=0.25, merge_gap_s=0.375)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.data.frame_source import frames_of
 from adkit.data.inputs import VideoInput
 from adkit.data.spans import Span
 from adkit.data.video import Video, video_times
@@ -22,8 +23,8 @@ from adkit.data.video_writer import AnnotatedVideo
 from adkit.errors import FrameError, StorageError
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.watching.watch import Settings, Watch, Watched
-from adkit.workflows.score import FittedModel, open_model
+from adkit.watching.watch import Settings, Watch
+from adkit.workflows.score import FittedModel, FrameResult, open_model
 from tests.videos import write_video
 from tests.watched import RATE, film, film_registry, fit_film, picture
 
@@ -56,14 +57,14 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("films") / "wrong.mp4", 80, [WRONG])
 
 
-def watched(judge: FittedModel, path: Path, **settings: object) -> tuple[Watch, list[Watched]]:
+def watched(judge: FittedModel, path: Path, **settings: object) -> tuple[Watch, list[FrameResult]]:
     watch = Watch(judge, VideoInput(str(path), video=path), Settings(**settings))  # type: ignore[arg-type]
     return watch, list(watch)
 
 
 def test_it_says_when_and_where(judge: FittedModel, wrong: Path) -> None:
     watch, results = watched(judge, wrong)
-    assert [result.frame for result in results] == list(range(80))
+    assert [result.index for result in results] == list(range(80))
     assert [result.time_s for result in results] == pytest.approx(np.arange(80) / RATE)
     (event,) = watch.events
     assert event.start_frame == 30
@@ -72,7 +73,7 @@ def test_it_says_when_and_where(judge: FittedModel, wrong: Path) -> None:
     assert event.region is not None
     assert event.region.words == "upper left"
     assert (event.region.left, event.region.top) == (0, 0)
-    assert {result.frame for result in results if result.event == 1} == set(
+    assert {result.index for result in results if result.event == 1} == set(
         range(event.start_frame, event.end_frame + 1)
     )
     assert watch.highest is not None
@@ -90,8 +91,8 @@ def test_scores_are_those_of_the_same_frames_as_samples(
     judge = open_model(fit_film(registry, normal, tmp_path, method), registry, device="cpu")
     _, results = watched(judge, wrong, every=every)
     samples = VideoInput("x", video=wrong).samples()[::every]
-    expected = list(judge.score(samples))
-    assert [result.frame for result in results] == [one.sample.index for one in expected]
+    expected = list(judge.stream(frames_of(samples, judge.method.frame_size)))
+    assert [result.index for result in results] == [one.index for one in expected]
     assert [result.score for result in results] == pytest.approx([one.score for one in expected])
     assert [result.anomalous for result in results] == [one.anomalous for one in expected]
 
@@ -102,14 +103,14 @@ def test_a_run_judges_one_in_so_many_frames_as_it_learned(
     record = run.record.model_copy(update={"every": 4})
     sparse = FittedModel(Run(run.folder, record), judge.method, judge.scorer, judge.normal_scores, judge.threshold)
     watch, results = watched(sparse, wrong)
-    assert [result.frame for result in results] == list(range(0, 80, 4))
+    assert [result.index for result in results] == list(range(0, 80, 4))
     assert watch.source.seen == 80
 
 
 def test_what_was_learned_from_is_scored_but_part_of_no_event(judge: FittedModel, wrong: Path) -> None:
     watch, results = watched(judge, wrong, learned=(Span(2.0, 4.0),))
-    assert [result.frame for result in results] == list(range(80))
-    assert [result.frame for result in results if result.learned] == list(range(20, 40))
+    assert [result.index for result in results] == list(range(80))
+    assert [result.index for result in results if result.learned] == list(range(20, 40))
     assert not any(result.event for result in results if result.learned)
     assert watch.events[0].start_frame == 40
 
@@ -121,7 +122,7 @@ def test_a_folder_of_frames_is_watched_at_25_a_second(judge: FittedModel, tmp_pa
     frames[3].write_bytes(b"")
     watch = Watch(judge, VideoInput("frames", frames=tuple(frames)), Settings(annotate=tmp_path / "out.mp4"))
     results = list(watch)
-    assert [result.frame for result in results] == [0, 1, 2, *range(4, 75)]
+    assert [result.index for result in results] == [0, 1, 2, *range(4, 75)]
     assert watch.events[0].start_s == pytest.approx(10 / 25, abs=0.1)
     assert "empty" in watch.faults[0].message
     assert video_times(tmp_path / "out.mp4") == pytest.approx([n / 25 for n in (0, 1, 2, *range(4, 75))], abs=1e-4)

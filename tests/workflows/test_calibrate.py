@@ -66,7 +66,7 @@ def run(originals: dict[str, Path], tmp_path: Path) -> Run:
 
 def scores_of(run: Run, registry: Registry, images: Sequence[str]) -> list[float]:
     """As `adkit score` gives them."""
-    return [result.score for result in open_model(run, registry, device="cpu").score(loose_samples(images))]
+    return [result.score for result in open_model(run, registry, device="cpu").score(images)]
 
 
 def test_the_threshold_comes_from_the_new_images_and_the_model_stays(

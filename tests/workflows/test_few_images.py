@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adkit.data.fingerprints import content_hashes, data_hash
+from adkit.data.frame_source import frames_of
 from adkit.errors import DatasetError, OptionError, PromiseError
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
@@ -52,7 +53,8 @@ def test_so_few_are_learned_from_and_all_others_set_the_threshold(
     assert record.data_hash == record.calibration.data_hash == data_hash(content_hashes(samples))
     assert list(run.calibration().ids) == [sample.id for sample in samples if sample.id not in seen.training]
     judge = open_model(run, registry, device="cpu")
-    scores = [one.score for one in judge.score([sample for sample in samples if sample.id in seen.calibration])]
+    held_out = [sample for sample in samples if sample.id in seen.calibration]
+    scores = [one.score for one in judge.stream(frames_of(held_out, judge.method.frame_size))]
     assert judge.normal_scores == pytest.approx(scores)
     assert record.threshold == threshold_from(judge.normal_scores, ThresholdRule())
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from adkit.data.fingerprints import content_hashes
-from adkit.data.inputs import loose_samples
 from adkit.errors import DatasetError, FrameError
 from adkit.interfaces import Silent
 from adkit.registry import Registry
@@ -159,5 +158,5 @@ def test_scores_are_those_of_the_method(judge: FittedModel, run: Run, fresh: lis
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
     predictions = predict_normals(judge, found, skip_bad=False, progress=Silent())
     assert predictions.scores is not None
-    scored = [result.score for result in judge.score(loose_samples([str(fresh[0].parent)]))]
+    scored = [result.score for result in judge.score([fresh[0].parent])]
     assert predictions.scores.tolist() == scored

@@ -13,6 +13,7 @@ import torch
 
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes
+from adkit.data.frame_source import frames_of
 from adkit.errors import AdkitError, DatasetError, StorageError
 from adkit.evaluation.evaluate import evaluate
 from adkit.interfaces import Batches, Dataset, Progress, Workspace
@@ -231,7 +232,8 @@ def test_a_joint_run_is_judged_on_its_own_category_at_its_own_threshold(
         assert judged.threshold == run.record.threshold
         assert judged.metrics["image_auroc"].value == 1
         judge = open_model(run, registry, device="cpu")
-        assert [one.score for one in judge.score(judged.samples)] == pytest.approx(judged.scores.tolist(), abs=1e-4)
+        scores = [one.score for one in judge.stream(frames_of(judged.samples, judge.method.frame_size))]
+        assert scores == pytest.approx(judged.scores.tolist(), abs=1e-4)
 
 
 def test_the_page_of_a_joint_run_names_the_other_category_and_how_to_fit_again(

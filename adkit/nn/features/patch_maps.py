@@ -96,7 +96,7 @@ class PatchMapMethod(Method[PatchMapOptionsType]):
         with progress.task("leave one out", len(batches)) as advance:
             for clip, distances in left_out:
                 smoothed, first = self._smoothed(distances), len(numbers)
-                if not numbers:  # in one piece of memory, as `Answers` are
+                if not numbers:  # in one piece of memory, as `PredictionBuffer` are
                     maps = smoothed.new_empty((len(batches), *smoothed.shape[1:]))
                 numbers += [clips.setdefault(clip, len(clips))] * len(smoothed)
                 maps[first : len(numbers)] = smoothed

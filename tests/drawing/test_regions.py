@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adkit.watching.regions import region_of
+from adkit.drawing.regions import region_of
 
 SHAPE = (120, 240)
 
