@@ -32,7 +32,7 @@ from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import LONGEST_CATEGORY, Run
-from adkit.stats.bootstrap import RESAMPLES
+from adkit.stats import bootstrap
 from adkit.types import Sample
 from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer
@@ -123,7 +123,7 @@ def cell_key(
         "train_hash": category.train_hash,
         "test_hash": category.test_hash,
         "metrics": {name: registry.metrics.origin(name).origin for name in registry.metrics.names()},
-        "resamples": RESAMPLES,
+        "resamples": bootstrap.RESAMPLES,
     }
 
 

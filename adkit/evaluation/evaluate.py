@@ -27,7 +27,7 @@ from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
-from adkit.stats.bootstrap import RESAMPLES, interval_of, resampled, resampling_seed
+from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import counted
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
@@ -110,13 +110,13 @@ class Evaluation:
         """Return each defined metric in 2,000 resamples of the test split, the same ones for every candidate."""
         values = {name: self.metrics[name].value for name in self.defined}
         metrics = {name: (self.defined[name], value) for name, value in values.items() if value is not None}
-        seed = resampling_seed(self.results, self.test_hash)
-        return resampled(self.results, metrics, resamples=RESAMPLES, seed=seed)
+        seed = bootstrap.resampling_seed(self.results, self.test_hash)
+        return bootstrap.resampled(self.results, metrics, resamples=bootstrap.RESAMPLES, seed=seed)
 
     @property
     def intervals(self) -> dict[str, Interval]:
         """Return the 95 % intervals of metrics of clips, by whole clips; none of images."""
-        found = {name: interval_of(values) for name, values in self.replicates.items()} if self.clips else {}
+        found = {name: bootstrap.interval_of(values) for name, values in self.replicates.items()} if self.clips else {}
         return {name: interval for name, interval in found.items() if interval is not None}
 
     def mistakes(self) -> list[int]:

@@ -22,6 +22,7 @@ from adkit.errors import FrameError
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import open_run
+from adkit.stats import bootstrap
 from adkit.stats.calibration import ThresholdRule
 from adkit.synthetic.parts import PART_NAMES
 from adkit.workflows.fit import fit
@@ -55,7 +56,7 @@ def fault(*arguments: str | Path) -> str:
 def quick_cells() -> Iterator[None]:
     """Fewer resamples; and what all the tests left in memory is not searched before every cell."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "RESAMPLES", 200)
+        patch.setattr(bootstrap, "RESAMPLES", 200)
         patch.setattr(cells, "gc", SimpleNamespace(collect=lambda: 0))
         yield
 

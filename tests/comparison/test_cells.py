@@ -36,6 +36,7 @@ from adkit.files.atomic import checksum
 from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
 from adkit.registry import Plugin, Registry
 from adkit.runs.store import find_run, open_run
+from adkit.stats import bootstrap
 from adkit.stats.significance import bootstrap_weights
 from tests.comparison.fakes import FITTED, Level, Shade, fake_registry, part_of_category, resampled_auroc, same_cell
 
@@ -345,7 +346,7 @@ def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
         raise fault
 
     if where == "writing":
-        monkeypatch.setattr(cells, "_replicates", fail)
+        monkeypatch.setattr(cells, "_figures", fail)
     else:
         monkeypatch.setattr(Shade, where, fail)
     with pytest.raises(type(fault)):
@@ -411,7 +412,7 @@ def test_all_candidates_of_a_category_get_the_same_resamples(resampled: tuple[Ca
     category, found = resampled
     # Without the masks, which another metric may not need.
     fingerprint = data_hash(content_hashes(category.dataset.samples("test")))
-    weights = bootstrap_weights(found["shade"].anomalous, cells.RESAMPLES, seed=int(fingerprint[:8], 16))
+    weights = bootstrap_weights(found["shade"].anomalous, bootstrap.RESAMPLES, seed=int(fingerprint[:8], 16))
     for one in found.values():
         expected = resampled_auroc(one.scores, one.anomalous, weights)
         assert one.replicates["image_auroc"] == pytest.approx(expected, abs=1e-12)
@@ -434,7 +435,7 @@ def test_resamples_are_shifted_to_agree_with_the_value(resampled: tuple[Category
 def test_a_metric_may_be_undefined_in_some_resamples_or_in_all(resampled: tuple[Category, dict[str, Cell]]) -> None:
     _, found = resampled
     for cell in found.values():
-        assert np.isnan(cell.replicates["patchy"]).sum() == cells.RESAMPLES / 2
+        assert np.isnan(cell.replicates["patchy"]).sum() == bootstrap.RESAMPLES / 2
         assert "undefined" not in cell.replicates
         assert cell.metrics["undefined"] is not None
 
