@@ -107,16 +107,20 @@ class Cell:
 def cell_key(
     candidate: Candidate, category: Category, seed: int, max_false_alarms: str | None, registry: Registry
 ) -> dict[str, Any]:
-    """Everything that a cell's result depends on; raises AdkitError for settings that do not exist."""
+    """Return everything that a cell's result depends on; raise AdkitError for settings that do not exist.
+
+    Settings that say the same in other words give the same key.
+    """
     method_class = registry.methods.get(candidate.method).load()
     options = parse_options(options_of(method_class), candidate.options, candidate.method)
     scorer = candidate.scorer or method_class.default_scorer
     open_scorer(scorer, registry)
-    settings = candidate.settings(seed, max_false_alarms)
+    settings = candidate.settings(seed, max_false_alarms).model_copy(update={"scorer": scorer})
     return {
         "format": FORMAT,
         "origin": registry.methods.origin(candidate.method).origin,
-        "settings": settings.model_dump(exclude={"device", "options", "root", "dataset"}),
+        "settings": settings.model_dump(exclude={"device", "options", "root", "dataset", "max_false_alarms"}),
+        "rule": asdict(settings.rule),
         "options": options.model_dump(mode="json"),
         "scorer_origin": registry.scorers.origin(scorer.partition(":")[0]).origin if scorer else None,
         "dataset": category.dataset.spec,

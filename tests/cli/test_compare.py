@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -256,15 +257,16 @@ def test_when_no_candidate_has_all_its_seeds_the_reasons_are_said_and_finished_c
 ) -> None:
     whole = Level.fit
 
+    @wraps(whole)
     def failing(self: Level, *arguments: Any) -> None:
         if self.seed == 1:
-            raise FrameError("a picture is broken", hint="mend it")
+            raise FrameError("a picture is broken", hint="fix it")
         whole(self, *arguments)
 
     monkeypatch.setattr(Level, "fit", failing)
     result = run("-m", "level", *washers, "--seeds", "2")
     assert result.exit_code == 2
-    assert "level on mvtec:washer, seed 1: a picture is broken (mend it)" in result.stderr
+    assert "level on mvtec:washer, seed 1: a picture is broken (fix it)" in result.stderr
     assert "no candidate has a category with every seed computed" in result.stderr
     assert len(list(Path("comparison/cells").iterdir())) == 1
     assert not Path("comparison/comparison.csv").exists()
@@ -278,6 +280,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
     FITTED.clear()
     whole = Level.fit
 
+    @wraps(whole)
     def interrupted(self: Level, *rest: Any) -> None:
         whole(self, *rest)
         if len(FITTED) == 3:

@@ -110,7 +110,7 @@ def test_a_cell_of_few_images_learns_from_so_many(washer: Category, fakes: Regis
     cell = computed(replace(LEVEL, few=3), washer, fakes, tmp_path)
     record = open_run(tmp_path / cell.run).record
     total = len(washer.dataset.samples("train"))
-    assert (record.few, record.train_count, record.threshold.count) == (3, 3, total - 3)
+    assert (record.settings.few, record.train_count, record.threshold.count) == (3, 3, total - 3)
 
 
 def test_an_undefined_metric_keeps_its_reason_and_has_no_resamples(finished: tuple[Path, Cell]) -> None:
@@ -166,6 +166,8 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
     assert folder_of(spelt_out, Category.of(moved), fakes, tmp_path) == folder_of(LEVEL, washer, fakes, tmp_path)
     default_scorer = replace(SHADE, scorer="max")
     assert folder_of(default_scorer, washer, fakes, tmp_path) == folder_of(SHADE, washer, fakes, tmp_path)
+    share, percent = (cell_key(SHADE, washer, 0, rate, fakes) for rate in ("0.05", "5%"))
+    assert share == percent
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,8 @@ def test_a_category_without_a_test_split_is_refused(
 
 
 def test_a_cell_of_an_odd_name_lies_in_one_plain_folder(tmp_path: Path) -> None:
-    key = {"method": "../my[method]", "dataset": "folder:../some parts/Prüfling\udcfc [2]/", "seed": 3}
+    settings = {"method": "../my[method]", "seed": 3}
+    key = {"settings": settings, "dataset": "folder:../some parts/Prüfling\udcfc [2]/"}
     folder = cell_folder(tmp_path, key)
     assert folder.parent == tmp_path / CELLS
     assert folder.name.startswith("..-my-method--Prüfling---2--3-")
@@ -342,7 +345,7 @@ def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, batches: Any = None, progress: Any = None, workspace: Any = None) -> None:
         raise fault
 
     if where == "writing":
@@ -359,7 +362,7 @@ def test_a_cell_that_fails_leaves_the_older_one_as_it_was(
 ) -> None:
     before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
 
-    def fail(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, batches: Any = None, progress: Any = None, workspace: Any = None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Level, "fit", fail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def failing_at(place: int, fault: BaseException, monkeypatch: pytest.MonkeyPatch
     for method in (Level, Shade):
         whole = method.fit
 
+        @wraps(whole)
         def part(self: Any, *arguments: Any, whole: Callable[..., None] = whole) -> None:
             whole(self, *arguments)
             if len(FITTED) == place:
@@ -89,7 +91,7 @@ def test_the_runs_of_a_comparison_open_from_its_folder(whole: tuple[Path, Compar
     output, result = whole
     for (category, candidate), folders in result.runs.items():
         records = [open_run(output / folder).record for folder in folders]
-        assert [(record.dataset, record.method, record.seed) for record in records] == [
+        assert [(record.dataset, record.method, record.settings.seed) for record in records] == [
             (category, candidate, 0),
             (category, candidate, 1),
         ]
