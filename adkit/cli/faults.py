@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +19,7 @@ from adkit.errors import AdkitError, StorageError
 if TYPE_CHECKING:
     from adkit.registry import Registry
 
+BUG = 1
 USER_FAULT = 2
 SOME_UNREADABLE = 3
 PROMISE_BROKEN = 4
@@ -25,19 +30,15 @@ class FaultReportingGroup(TyperGroup):
     """Runs a command and reports what the user caused; the only place where AdkitError is caught to exit."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
+        """Run the command."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             # As stderr does by itself: a file name that is not UTF-8 must not end a command that did its work.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with _outcome_written(), _full_disk_told():
+                return super().invoke(ctx)
         except AdkitError as error:
             report_fault(error)
-            raise typer.Exit(USER_FAULT) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            report_fault(StorageError("cannot write the output: the disk is full", hint="free some space"))
             raise typer.Exit(USER_FAULT) from None
         except KeyboardInterrupt as interruption:
             typer.secho("interrupted: nothing was left half-written", err=True, fg="yellow")
@@ -45,8 +46,42 @@ class FaultReportingGroup(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise StorageError("cannot write the output: the disk is full", hint="free some space") from None
+
+
+@contextmanager
+def _outcome_written() -> Iterator[None]:
+    """Tell a program that asks by $ADKIT_OUTCOME that the command runs, and how it ended."""
+    named = os.environ.pop("ADKIT_OUTCOME", "")  # what this command starts is not what was asked for
+    if not named:
+        yield
+        return
+    from adkit.files.outcome import Outcome, begin, write_outcome
+
+    begin(folder := Path(named))
+    try:
+        yield
+    except AdkitError as error:
+        write_outcome(folder, Outcome(exit_code=USER_FAULT, message=error.message, hint=error.hint))
+        raise
+    except KeyboardInterrupt:
+        write_outcome(folder, Outcome(exit_code=INTERRUPTED))
+        raise
+    except BaseException as error:  # typer's own carry their code, all others are bugs
+        write_outcome(folder, Outcome(exit_code=int(getattr(error, "exit_code", BUG))))
+        raise
+    write_outcome(folder, Outcome(exit_code=0))
+
+
 def report_fault(error: AdkitError) -> None:
-    """Two lines on stderr: what is wrong, and what to do; then what was noted on the way, such as what is kept."""
+    """Write what is wrong and what to do on stderr; then what was noted on the way, such as what is kept."""
     typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
     typer.echo(error.message, err=True)
     typer.secho("hint:  ", nl=False, err=True, fg="cyan")
@@ -55,7 +90,7 @@ def report_fault(error: AdkitError) -> None:
 
 
 def loaded_registry() -> Registry:
-    """The installed plugins; each broken one is named in a line on stderr."""
+    """Load the installed plugins; each broken one is named in a line on stderr."""
     from adkit.registry import load_registry
 
     registry = load_registry()

@@ -9,7 +9,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, File, Form, Request, UploadFile
@@ -25,11 +25,8 @@ from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
 from adkit.ui.safety import comparison_folder, inside, run_folder, two_lines
-from adkit.ui.scoring import Finding, Judges, Ready, Stopwatch, Upload, unpacked
+from adkit.ui.scoring import Finding, Judges, Ready, Stopwatch, Upload
 from adkit.ui.settings import Settings
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 log = logging.getLogger("adkit.ui")
 
@@ -219,26 +216,20 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, stopwatc
 
 def map_picture(ready: Ready, finding: Finding, kind: MapKind) -> bytes:
     """Return the map of a finding as a PNG in the image's shape; raises FrameError where the method gives none."""
-    import cv2
     from PIL import Image
 
-    from adkit.data.images import read_image
     from adkit.drawing.overlay import heat
-    from adkit.types import FrameRef
 
     if finding.map_png is None or ready.scale is None:
         raise FrameError(f"{ready.record.method} gives no maps", hint="ask with map=none, or choose another run")
-    image = read_image(FrameRef(finding.path))
-    values: NDArray[np.float32] = np.asarray(
-        cv2.resize(unpacked(finding.map_png, finding.map_range), (image.shape[1], image.shape[0])), np.float32
-    )
+    image = finding.image()
+    values = finding.map_over(image)
     if kind == "heat":
         picture = Image.fromarray(heat(image, values, ready.scale))
     else:
         low, high = finding.map_range
-        picture = Image.fromarray(
-            np.round((values - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)
-        )
+        levels = np.round((values - low) / max(high - low, 1e-12) * 65535)
+        picture = Image.fromarray(levels.clip(0, 65535).astype(np.uint16))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

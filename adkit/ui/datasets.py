@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import is_image
@@ -16,8 +17,16 @@ MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
 
 
+def dataset_choices(settings: Settings, registry: Registry, chosen: str | None) -> Any:
+    """Return the list to choose from as it is now, for a part of the page."""
+    import gradio as gr
+
+    specs = listed(settings, registry)
+    return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
+
+
 def listed(settings: Settings, registry: Registry) -> list[str]:
-    """Specs that can be chosen: folders of images or videos, uploads first, and the categories of each dataset."""
+    """Return what can be chosen: folders of images or videos, uploads first, and the categories of each dataset."""
     folders = [f"{sort}:{path.relative_to(settings.data_root).as_posix()}" for path, sort in _folders(settings)]
     categories = []
     for name in registry.datasets.names():
@@ -29,7 +38,7 @@ def listed(settings: Settings, registry: Registry) -> list[str]:
 
 
 def _folders(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """Folders directly in the uploads and in the data root that hold images or videos, however deep; and which."""
+    """Yield folders directly in the uploads and in the data root that hold images or videos, and the dataset for it."""
     for parent in (settings.uploads, settings.data_root):
         if not parent.is_dir():
             continue
@@ -39,7 +48,7 @@ def _folders(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _sort_of(folder: Path) -> str | None:
-    """The dataset that reads such folders, by the first file in it that is an image or a video."""
+    """Return the dataset that reads such folders, by the first file in it that is an image or a video."""
     for number, path in enumerate(folder.rglob("*")):
         if number > _MOST_LOOKED_AT:
             break

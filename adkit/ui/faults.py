@@ -13,16 +13,20 @@ import gradio as gr
 
 from adkit.errors import AdkitError
 from adkit.interfaces import Advance, Progress
+from adkit.ui.markup import piece
 from adkit.ui.safety import two_lines
 from adkit.ui.settings import Settings
 
 log = logging.getLogger("adkit.ui")
 
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+"""For every event: what the page asks of its server is no interface for programs."""
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def told(settings: Settings) -> Callable[[Handler], Handler]:
-    """Decorates what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
+    """Decorate what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
@@ -30,10 +34,13 @@ def told(settings: Settings) -> Callable[[Handler], Handler]:
             try:
                 return handler(*arguments, **named)
             except AdkitError as error:
-                _tell(*two_lines(error, settings))
+                message, hint = two_lines(error, settings)
             except Exception:
                 log.exception("the page's %s failed", handler.__name__)
-                _tell("something failed inside adkit", "the server's log says where")
+                message, hint = "something failed inside adkit", "the server's log says where"
+            text = f"<b>error:</b> {escape(message)}<br><b>hint:</b> {escape(hint)}"
+            # Not as the library's error, which covers everything that the handler would have changed.
+            gr.Warning(text, title="That did not work", duration=None)
             return gr.skip()
 
         return called  # type: ignore[return-value]
@@ -41,10 +48,9 @@ def told(settings: Settings) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def _tell(message: str, hint: str) -> None:
-    text = f"<b>error:</b> {escape(message)}<br><b>hint:</b> {escape(hint)}"
-    # Not as the library's error, which covers everything that the handler would have changed.
-    gr.Warning(text, title="That did not work", duration=None)
+def fault_on_page(error: AdkitError, settings: Settings) -> str:
+    """Return a fault as a part of the page."""
+    return piece("fault", *two_lines(error, settings))
 
 
 class PageProgress(Progress):
@@ -55,7 +61,7 @@ class PageProgress(Progress):
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Opens a step."""
+        """Open a step."""
         done = 0
         self._show((0, total), desc=label)
 

@@ -17,14 +17,16 @@ from adkit.data.video import is_video
 from adkit.errors import AdkitError, OptionError
 from adkit.runs.record import RunRecord
 from adkit.runs.store import list_runs
+from adkit.stats.formatting import moment_text
 from adkit.ui import videos
-from adkit.ui.faults import PageProgress, told
-from adkit.ui.markup import SENDING, empty, facts, fault, moment, promise
-from adkit.ui.safety import two_lines
+from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
+from adkit.ui.markup import SENDING, piece, render
+from adkit.ui.safety import open_named_run
 from adkit.ui.scoring import Finding, Judges, Upload
+from adkit.ui.settings import Settings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
-NO_RUN = empty("There is no run yet", "Learn from good parts first: open Train.")
+NO_RUN = piece("empty", "There is no run yet", "Learn from good parts first: open Train.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,8 @@ class InspectTab:
 
 
 def inspect_tab(judges: Judges) -> InspectTab:
-    """Builds the tab."""
-    settings = judges.settings
-    guarded = told(settings)
+    """Build the tab."""
+    guarded = told(judges.settings)
     with gr.Tab("Inspect", id="inspect") as tab:
         inspected = gr.State(None, time_to_live=6 * 3600)
         with gr.Row(equal_height=False):
@@ -64,43 +65,20 @@ def inspect_tab(judges: Judges) -> InspectTab:
                 picture = gr.HTML(elem_id="ak-picture")
                 cards = gr.HTML(js_on_load=SENDING, elem_id="ak-gallery")
                 table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
-
     shown = [inspected, decision, picture, cards, table]
 
     def look(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress) -> tuple[Any, ...]:
-        """Everything right of the box, for these files; what is wrong with them stands there as well."""
+        """Return what stands right of the box for these files, which may be what is wrong with them."""
         try:
-            return found(run_id or "latest", uploads, PageProgress(progress))
+            found = looked_at(judges, run_id or "latest", uploads, PageProgress(progress))
         except AdkitError as error:
-            return None, fault(*two_lines(error, settings)), "", "", gr.DownloadButton(visible=False)
-
-    def found(run_id: str, uploads: Sequence[Upload], progress: PageProgress) -> tuple[Any, ...]:
-        if len(uploads) > settings.limits.files:
-            raise OptionError(
-                f"{len(uploads):,} files were dropped; {settings.limits.files:,} are the most",
-                hint="drop them in parts, or use: adkit score FOLDER",
-            )
-        if not uploads:
-            return None, NOTHING_YET, "", "", gr.DownloadButton(visible=False)
-        ready = judges.ready(run_id)
-        if is_video(uploads[0].path):
-            seen = videos.watch(judges, ready, uploads[0], _own_folder(), progress)
-            address = f"/gradio_api/file={quote(str(seen.annotated))}"
-            return None, videos.verdict(seen), videos.panel(seen, address), "", gr.DownloadButton(visible=False)
-        findings = judges.findings(ready, uploads, progress)
-        several = len(findings) > 1
-        return (
-            Inspected(ready.record.id, findings),
-            verdict(ready, findings[0]),
-            viewer(ready, findings[0]),
-            gallery(ready, findings),
-            gr.DownloadButton(visible=several, value=_csv_file(as_csv(ready, findings)) if several else None),
-        )
+            found = Shown(fault_on_page(error, judges.settings))
+        button = gr.DownloadButton(visible=found.csv is not None, value=found.csv)
+        return found.inspected, found.decision, found.picture, found.cards, button
 
     @guarded
     def drop(run_id: str | None, paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        uploads = [Upload(Path(path).name, Path(path)) for path in paths or []]
-        return (*look(run_id, uploads, progress), None)
+        return (*look(run_id, [Upload(Path(path).name, Path(path)) for path in paths or []], progress), None)
 
     @guarded
     def drop_folder(
@@ -114,11 +92,10 @@ def inspect_tab(judges: Judges) -> InspectTab:
         return look(run_id, uploads, progress)
 
     @guarded
-    def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+    def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
         if before is None or before.run == run_id or not run_id:
-            return (gr.skip(),) * len(shown)
-        uploads = [Upload(one.name, one.path) for one in before.findings if one.path.exists()]
-        return look(run_id, uploads, progress)
+            return gr.skip()
+        return look(run_id, [Upload(one.name, one.path) for one in before.findings if one.path.exists()], progress)
 
     @guarded
     def open_card(before: Inspected | None, event: gr.EventData) -> tuple[str, str]:
@@ -128,50 +105,79 @@ def inspect_tab(judges: Judges) -> InspectTab:
         ready = judges.ready(before.run)
         return verdict(ready, before.findings[number]), viewer(ready, before.findings[number])
 
-    def describe(run_id: str | None) -> str:
-        return about_run(judges, run_id)
-
-    files.upload(drop, [run, files], [*shown, files], concurrency_id="score", api_visibility="private")
-    folder.upload(drop_folder, [run, folder], shown, concurrency_id="score", api_visibility="private")
-    run.change(describe, run, about, queue=False, api_visibility="private")
-    run.change(change_run, [run, inspected], shown, concurrency_id="score", api_visibility="private")
-    cards.click(open_card, inspected, [decision, picture], api_visibility="private")
+    files.upload(drop, [run, files], [*shown, files], concurrency_id="score", **PRIVATE)
+    folder.upload(drop_folder, [run, folder], shown, concurrency_id="score", **PRIVATE)
+    run.change(lambda run_id: about_run(judges.settings, run_id), run, about, queue=False, **PRIVATE)
+    run.change(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
+    cards.click(open_card, inspected, [decision, picture], **PRIVATE)
     return InspectTab(run, about, tab)
 
 
-def run_choices(judges: Judges) -> list[tuple[str, str]]:
-    """(what people read, id) of the runs that can score, the newest first."""
-    records = [record for _, record in list_runs(judges.settings.runs_root) if isinstance(record, RunRecord)]
-    return [(f"{one.dataset} · {one.method} · {moment(one.created)[5:]}", one.id) for one in reversed(records)]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stands right of the box."""
+
+    decision: str = NOTHING_YET
+    picture: str = ""
+    cards: str = ""
+    csv: str | None = None  # a file to download
+    inspected: Inspected | None = None
 
 
-def about_run(judges: Judges, run_id: str | None) -> str:
-    """The run's promise and what it learned from; reads its record only."""
-    from adkit.runs.store import find_run
-    from adkit.ui.safety import run_folder
+def looked_at(judges: Judges, run_id: str, uploads: Sequence[Upload], progress: PageProgress) -> Shown:
+    """Return what was found in these files; raises AdkitError for what concerns all of them."""
+    most = judges.settings.limits.files
+    if len(uploads) > most:
+        raise OptionError(
+            f"{len(uploads):,} files were dropped; {most:,} are the most",
+            hint="drop them in parts, or use: adkit score FOLDER",
+        )
+    if not uploads:
+        return Shown()
+    ready = judges.ready(run_id)
+    if is_video(uploads[0].path):
+        seen = videos.watch(judges, ready, uploads[0], _own_folder(), progress)
+        return Shown(videos.verdict(seen), videos.panel(seen, f"/gradio_api/file={quote(str(seen.annotated))}"))
+    findings = judges.findings(ready, uploads, progress)
+    table = None
+    if len(findings) > 1:
+        table = _own_folder() / "scores.csv"
+        table.write_text(as_csv(ready, findings), encoding="utf-8")
+    return Shown(
+        verdict(ready, findings[0]),
+        viewer(ready, findings[0]),
+        gallery(ready, findings),
+        str(table) if table else None,
+        Inspected(ready.record.id, findings),
+    )
 
+
+def run_choices(settings: Settings, chosen: str | None) -> tuple[list[tuple[str, str]], str | None]:
+    """Return (what people read, id) of the runs that can score, the newest first; and the chosen one, or the newest."""
+    records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
+    texts = {one.id: f"{one.dataset} · {one.method} · {moment_text(one.created, local=True)[5:]}" for one in records}
+    choices = [(text, run_id) for run_id, text in reversed(texts.items())]
+    return choices, chosen if chosen in texts else next((run_id for _, run_id in choices), None)
+
+
+def about_run(settings: Settings, run_id: str | None) -> str:
+    """Return the run's promise and what it learned from."""
     if not run_id:
         return NO_RUN
     try:
-        record = find_run(judges.settings.runs_root, run_folder(judges.settings, run_id).name).record
+        record = open_named_run(settings, run_id).record
     except AdkitError as error:
-        return fault(*two_lines(error, judges.settings))
-    rows: list[tuple[str, object]] = [
+        return fault_on_page(error, settings)
+    rows = [
         ("method", record.method),
-        ("made", moment(record.created)),
+        ("made", moment_text(record.created, local=True)),
         ("learned from", f"{record.train_count} images of {record.dataset}"),
+        ("shows", "where, by a heat map" if record.pixel_threshold else "a score, no map"),
     ]
-    rows += [("shows", "where, by a heat map" if record.pixel_threshold else "a score, no map")]
-    return f'<div class="ak-card">{promise(record.threshold)}{facts(rows)}</div>'
-
-
-def _csv_file(text: str) -> str:
-    path = _own_folder() / "scores.csv"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+    return render("about.html", title="", threshold=record.threshold, rows=rows)
 
 
 def _own_folder() -> Path:
-    """A new folder where the page's library serves files from; it empties it in time."""
+    """Make a new folder where the page's library serves files from; it empties it in time."""
     place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     return Path(tempfile.mkdtemp(dir=place, prefix="adkit-"))

@@ -1,84 +1,47 @@
-"""A form for a method's options, made from their JSON schema; what is filled in goes back as --set KEY=VALUE."""
+"""A form for a method's options; what is filled in goes back as --set KEY=VALUE."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
-from pydantic import BaseModel
-
-from adkit.options import option_rows
+from adkit.options import OptionRow
 
 Input = Literal["switch", "choice", "whole", "number", "text"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the form."""
-
-    name: str
-    input: Input
-    default: str  # as --set takes it
-    help: str
-    bounds: str = ""
-    choices: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """For people: "learning rate"."""
-        return self.name.replace("_", " ")
+def input_of(row: OptionRow) -> Input:
+    """Return which input takes the option."""
+    kinds: dict[str, Input] = {"true/false": "switch", "whole number": "whole", "number": "number"}
+    return "choice" if choices_of(row) else kinds.get(row.type, "text")
 
 
-def entries_of(model: type[BaseModel]) -> list[Entry]:
-    """The form of an options model."""
-    properties = model.model_json_schema().get("properties", {})
-    return [
-        Entry(
-            row.name,
-            _input_of(properties[row.name]),
-            row.default,
-            row.description,
-            row.bounds,
-            tuple(map(str, properties[row.name].get("enum", ()))),
-        )
-        for row in option_rows(model)
-    ]
+def choices_of(row: OptionRow) -> list[str]:
+    """Return what can be chosen; [] where anything can be typed."""
+    return row.type.split(" | ") if " | " in row.type else []
 
 
-def _input_of(field: Mapping[str, Any]) -> Input:
-    if "enum" in field:
-        return "choice"
-    kinds: dict[str, Input] = {"boolean": "switch", "integer": "whole", "number": "number"}
-    return kinds.get(str(field.get("type")), "text")
+def shown(row: OptionRow) -> bool | float | str:
+    """Return the default as the input takes it."""
+    kind = input_of(row)
+    if kind == "switch":
+        return row.default == "true"
+    return float(row.default) if kind in ("whole", "number") else row.default
 
 
-def changed(entries: Sequence[Entry], values: Sequence[object]) -> dict[str, str]:
-    """What was filled in and is not the default, as texts by name; an empty field means the default."""
-    found = {}
-    for entry, value in zip(entries, values, strict=True):
-        text = _text(entry, value)
-        if text not in ("", entry.default):
-            found[entry.name] = text
-    return found
+def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
+    """Return what was filled in and is not the default, as texts by name; an empty field means the default."""
+    texts = {row.name: _text(row, value) for row, value in zip(rows, values, strict=True)}
+    return {row.name: texts[row.name] for row in rows if texts[row.name] not in ("", row.default)}
 
 
-def shown(entry: Entry) -> bool | float | str:
-    """The default as the input takes it."""
-    if entry.input == "switch":
-        return entry.default == "true"
-    if entry.input in ("whole", "number"):
-        return float(entry.default)
-    return entry.default
-
-
-def _text(entry: Entry, value: object) -> str:
+def _text(row: OptionRow, value: object) -> str:
     if value is None:
         return ""
-    if entry.input == "switch":
+    if input_of(row) == "switch":
         return "true" if value else "false"
-    if isinstance(value, int | float) and float(value) == float(entry.default or "nan"):
-        return entry.default  # 1e-05 is 0.00001
-    if entry.input == "whole" and isinstance(value, int | float) and float(value).is_integer():
+    if isinstance(value, int | float) and float(value) == float(row.default or "nan"):
+        return row.default  # 1e-05 is 0.00001
+    if input_of(row) == "whole" and isinstance(value, int | float) and float(value).is_integer():
         return str(int(value))
     return str(value).strip()

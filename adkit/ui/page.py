@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,14 +11,14 @@ import numpy as np
 from gradio.blocks import Block
 
 from adkit.drawing.overlay import colours
-from adkit.ui.faults import told
+from adkit.ui.faults import PRIVATE, told
 from adkit.ui.inspect_tab import about_run, inspect_tab, run_choices
 from adkit.ui.jobs import Jobs
-from adkit.ui.jobs_panel import panel
+from adkit.ui.jobs_panel import OTHERS, TRAININGS, act, panel
 from adkit.ui.markup import text_of
-from adkit.ui.results_tab import frame, results_tab
+from adkit.ui.results_tab import results_tab
 from adkit.ui.scoring import Judges
-from adkit.ui.train_tab import act, train_tab
+from adkit.ui.train_tab import train_tab
 
 TICK_S = 1.0
 """How often the page looks how far its jobs are."""
@@ -26,9 +27,10 @@ FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONOSPACED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
-def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
-    """The page; `opened` is called when a browser shows it, and what it has to show at first is there."""
-    guarded = told(judges.settings)
+def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blocks:
+    """Build the page; `opened` is called when a browser shows it, and what it has to show at first is there."""
+    settings = judges.settings
+    guarded = told(settings)
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
         gr.HTML(
             '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>',
@@ -36,61 +38,55 @@ def build_page(judges: Judges, jobs: Jobs, opened: Any) -> gr.Blocks:
         )
         with gr.Tabs(selected="inspect") as tabs:
             inspecting = inspect_tab(judges)
-            training = train_tab(judges, jobs)
+            trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
             with gr.Tab("Help", id="help"):
                 gr.HTML(text_of("help.html"), js_on_load=None)
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
-    quiet: dict[str, Any] = {"api_visibility": "private"}
-
     def runs_at(chosen: str | None) -> Any:
-        choices = run_choices(judges)
-        ids = [run_id for _, run_id in choices]
-        value = chosen if chosen in ids else next(iter(ids), None)
+        choices, value = run_choices(settings, chosen)
         return gr.Dropdown(choices=choices, value=value)
 
     def load(chosen: str | None) -> tuple[Any, str]:
-        choices = run_choices(judges)
-        known = chosen if chosen in [run_id for _, run_id in choices] else next((one for _, one in choices), None)
-        return gr.Dropdown(choices=choices, value=known), about_run(judges, known)
+        return runs_at(chosen), about_run(settings, run_choices(settings, chosen)[1])
 
-    def tick(before: str) -> tuple[Any, ...]:
-        """What the jobs' lists show, if it is not what they showed before."""
-        trainings, others = panel(jobs, ["fit"]), panel(jobs, ["report", "compare"])
-        now = trainings + others
-        return (gr.skip(),) * 3 if now == before else (now, trainings, others)
+    def lists() -> dict[Any, Any]:
+        return {trainings: panel(jobs, TRAININGS), results.jobs: panel(jobs, OTHERS)}
 
-    def inspect_with(run_id: str | None) -> tuple[Any, ...]:
-        return gr.Tabs(selected="inspect"), runs_at(run_id)
+    def tick(before: str) -> dict[Any, Any]:
+        """Return what the lists of jobs show, if it is not what they showed before."""
+        now = lists()
+        told = "".join(now.values())
+        return gr.skip() if told == before else {seen: told, **now}
+
+    def inspect_with(run_id: str | None) -> dict[Any, Any]:
+        return {tabs: gr.Tabs(selected="inspect"), inspecting.run: runs_at(run_id)}
 
     @guarded
-    def press(event: gr.EventData) -> tuple[Any, ...]:
-        """A button of a job's card."""
+    def press(event: gr.EventData) -> dict[Any, Any]:
+        """Do what a button of a job's card says."""
         what = event._data if isinstance(event._data, dict) else {}
-        act(judges, jobs, what)
-        lists = (panel(jobs, ["fit"]), panel(jobs, ["report", "compare"]))
+        act(settings, jobs, what)
         if "inspect" in what:
-            return (*lists, gr.Tabs(selected="inspect"), runs_at(what["inspect"]), *((gr.skip(),) * len(results.shown)))
+            return lists() | inspect_with(what["inspect"])
         if "report" in what or "comparison" in what:
             chosen = {"run": what["report"]} if "report" in what else {"comparison": what["comparison"]}
-            parts = list(results.show(chosen))
-            parts[4] = frame(judges.settings, chosen)
-            return (*lists, gr.Tabs(selected="results"), gr.skip(), *parts)
-        return (*lists, gr.skip(), gr.skip(), *((gr.skip(),) * len(results.shown)))
+            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(chosen)
+        return lists()
 
     with page:
-        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **quiet).then(
-            lambda: opened(), None, None, queue=False, **quiet
+        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **PRIVATE).then(
+            lambda: opened(), None, None, queue=False, **PRIVATE
         )
-        clock.tick(tick, seen, [seen, training.jobs, results.jobs], queue=False, show_progress="hidden", **quiet)
-        inspecting.tab.select(runs_at, inspecting.run, inspecting.run, queue=False, **quiet)
-        pressed = [training.jobs, results.jobs, tabs, inspecting.run, *results.shown]
-        training.jobs.click(press, None, pressed, show_progress="hidden", **quiet)
-        results.jobs.click(press, None, pressed, show_progress="hidden", **quiet)
+        clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
+        inspecting.tab.select(runs_at, inspecting.run, inspecting.run, queue=False, **PRIVATE)
+        pressed = [trainings, results.jobs, tabs, inspecting.run, *results.shown]
+        for listed in (trainings, results.jobs):
+            listed.click(press, None, pressed, show_progress="hidden", **PRIVATE)
         results.inspect.click(
-            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, inspecting.run], **quiet
+            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, inspecting.run], **PRIVATE
         )
     built: gr.Blocks = page
     return built
@@ -117,7 +113,7 @@ async def _uploaded(block: Block, named: str | None) -> str | None:
 
 
 def theme() -> gr.themes.Base:
-    """Colours and letters; no font is loaded from anywhere."""
+    """Return colours and letters; no font is loaded from anywhere."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
@@ -137,7 +133,7 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """The script of the page's own elements, with the heat map's colours."""
+    """Return the script of the page's own elements, with the heat map's colours."""
     ramp = colours(np.linspace(0, 1, 256, dtype=np.float32)[None])[0]
     script = text_of("page.js").replace("{{colours}}", base64.b64encode(ramp.tobytes()).decode())
     script = script.replace("{{viewer_style}}", text_of("viewer.css"))
@@ -145,5 +141,5 @@ def head() -> str:
 
 
 def style() -> str:
-    """The page's own style sheet."""
+    """Return the page's own style sheet."""
     return text_of("page.css")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -12,20 +13,20 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from adkit.errors import AdkitError, OptionError
+from adkit.errors import OptionError
+from adkit.registry import Registry
 from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
 from adkit.runs.store import list_runs
-from adkit.stats.formatting import rate_text
-from adkit.ui.datasets import listed
-from adkit.ui.faults import told
+from adkit.stats.formatting import duration_text, moment_text
+from adkit.ui.datasets import dataset_choices
+from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
-from adkit.ui.jobs_panel import panel
-from adkit.ui.markup import SENDING, empty, facts, moment, promise, send, sortable_table
+from adkit.ui.jobs_panel import OTHERS, panel
+from adkit.ui.markup import SENDING, render
 from adkit.ui.safety import (
     comparison_folder,
     comparisons_root,
-    delete_comparison,
-    delete_run,
+    delete_folder,
     is_name,
     named_datasets,
     open_named_run,
@@ -34,39 +35,32 @@ from adkit.ui.safety import (
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import Settings
 
-COMPARISON_PAGE = "comparison.html"
 MOST_SEEDS = 10
 
-_COLUMNS = (
-    ("run", "Run"),
-    ("created", "Made"),
-    ("method", "Method"),
-    ("dataset", "Data"),
-    ("images", "Images"),
-    ("rate", "False alarms"),
-    ("auroc", "AUROC"),
-)
+Chosen = Mapping[str, Any] | None
+"""What is shown: {"run": id}, {"comparison": name}, or nothing. It comes from a browser."""
+
+Updates = dict[Any, Any]
+"""New values by the part of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultsTab:
     """The parts of the tab that others change or listen to."""
 
-    tab: gr.Tab
     jobs: gr.HTML
-    runs: gr.HTML
     inspect: gr.Button
     chosen: gr.State
-    show: Any  # the function that shows a run or comparison, and what it changes
-    shown: list[Any]
+    show: Callable[[Chosen], Updates]  # with the report, where there is one
+    shown: list[Any]  # what `show` changes
 
 
 def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
-    """Builds the tab."""
+    """Build the tab."""
     settings, registry = judges.settings, judges.registry
     guarded = told(settings)
     with gr.Tab("Results", id="results") as tab:
-        chosen = gr.State(None)  # {"run": id} or {"comparison": name}
+        chosen = gr.State(None)
         runs = gr.HTML(js_on_load=SENDING, elem_id="ak-runs")
         detail = gr.HTML(js_on_load=None, elem_id="ak-detail")
         with gr.Row(visible=False) as actions:
@@ -89,116 +83,83 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
                 seeds = gr.Number(3, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS)
                 name = gr.Textbox(label="Name", placeholder="washers-november")
             compare = gr.Button("Start the comparison", variant="primary")
+    shown = [chosen, runs, detail, actions, inspect, report, confirmation, page]
 
-    shown = [chosen, detail, actions, confirmation, page, runs, inspect, report]
-
-    def show(what: dict[str, Any] | None) -> tuple[Any, ...]:
-        """Everything below the tables for one run or comparison, or nothing for None."""
-        table = tables(settings, what)
+    def show(what: Chosen, *, with_report: bool = True) -> Updates:
+        closed = {chosen: what, runs: tables(settings, what), confirmation: gr.Row(visible=False), page: ""}
         if not what:
-            return None, "", gr.Row(visible=False), gr.Row(visible=False), "", table, gr.skip(), gr.skip()
+            return {**closed, detail: "", actions: gr.Row(visible=False)}
         is_run = isinstance(what.get("run"), str)
-        text = about(settings, what)
-        return (
-            what,
-            text,
-            gr.Row(visible=True),
-            gr.Row(visible=False),
-            "" if is_run else frame(settings, what),
-            table,
-            gr.Button(visible=is_run),
-            gr.Button(visible=is_run, value="Report" if not has_report(settings, what) else "Show the report"),
-        )
+        return {
+            **closed,
+            detail: about(settings, what),
+            actions: gr.Row(visible=True),
+            inspect: gr.Button(visible=is_run),
+            report: gr.Button("Show the report" if is_run and has_report(settings, what) else "Report", visible=is_run),
+            page: frame(what) if with_report or not is_run else "",
+        }
 
     @guarded
-    def choose(event: gr.EventData) -> tuple[Any, ...]:
-        return show(event._data if isinstance(event._data, dict) else None)
+    def choose(event: gr.EventData) -> Updates:
+        return show(event._data if isinstance(event._data, dict) else None, with_report=False)
 
     @guarded
-    def make_report(what: dict[str, Any] | None) -> tuple[str, str]:
+    def make_report(what: Chosen) -> Updates:
         if not what or "run" not in what:
             raise OptionError("no run is chosen", hint="choose one in the table")
         if has_report(settings, what):
-            return frame(settings, what), panel(jobs, ["report", "compare"])
-        folder = run_folder(settings, what["run"])
-        arguments = report_arguments(folder, settings.runs_root, settings.device)
+            return {page: frame(what)}
+        arguments = report_arguments(settings, run_folder(settings, what["run"]))
         jobs.submit("report", f"report of {what['run']}", arguments, result=what["run"])
-        return "", panel(jobs, ["report", "compare"])
+        return {page: "", working: panel(jobs, OTHERS)}
 
     @guarded
-    def ask(what: dict[str, Any] | None) -> tuple[Any, ...]:
-        name = (what or {}).get("run") or (what or {}).get("comparison") or ""
-        return gr.Row(visible=True), f"<p>Delete <b>{escape(name)}</b> and all that was learned?</p>"
+    def ask(what: Chosen) -> Updates:
+        name = next(iter((what or {}).values()), "")
+        text = f"<p>Delete <b>{escape(str(name))}</b> and all that was learned?</p>"
+        return {confirmation: gr.Row(visible=True), question: text}
 
     @guarded
-    def really_delete(what: dict[str, Any] | None) -> tuple[Any, ...]:
+    def really_delete(what: Chosen) -> Updates:
         if what and "run" in what:
-            delete_run(settings, what["run"])
+            delete_folder(run_folder(settings, what["run"]))
         elif what and "comparison" in what:
-            delete_comparison(settings, what["comparison"])
+            delete_folder(comparison_folder(settings, what["comparison"]))
         return show(None)
 
     @guarded
     def start(wanted: list[str], spec: str | None, count: float | None, called: str) -> str:
-        _start_comparison(judges, jobs, wanted, spec, int(count or 0), (called or "").strip())
-        return panel(jobs, ["report", "compare"])
+        called = (called or "").strip() or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        check_comparison(settings, registry, wanted, spec, int(count or 0), called)
+        output = comparisons_root(settings) / called
+        arguments = compare_arguments(settings, wanted, spec or "", int(count or 0), output)
+        jobs.submit("compare", f"comparison {called}", arguments, result=called)
+        return panel(jobs, OTHERS)
 
-    def refresh(what: dict[str, Any] | None, spec: str | None) -> tuple[Any, ...]:
-        specs = listed(settings, registry)
-        return tables(settings, what), gr.Dropdown(choices=specs, value=spec or next(iter(specs), None))
+    def refresh(what: Chosen, spec: str | None) -> tuple[Any, ...]:
+        return tables(settings, what), dataset_choices(settings, registry, spec)
 
-    quiet: dict[str, Any] = {"api_visibility": "private"}
-    tab.select(refresh, [chosen, dataset], [runs, dataset], **quiet)
-    runs.click(choose, None, shown, **quiet)
-    report.click(make_report, chosen, [page, working], **quiet)
-    delete.click(ask, chosen, [confirmation, question], queue=False, **quiet)
-    no.click(lambda: gr.Row(visible=False), None, confirmation, queue=False, **quiet)
-    yes.click(really_delete, chosen, shown, **quiet)
-    compare.click(start, [methods, dataset, seeds, name], working, **quiet)
-    return ResultsTab(tab, working, runs, inspect, chosen, guarded(show), shown)
+    tab.select(refresh, [chosen, dataset], [runs, dataset], **PRIVATE)
+    runs.click(choose, None, shown, **PRIVATE)
+    report.click(make_report, chosen, [page, working], **PRIVATE)
+    delete.click(ask, chosen, [confirmation, question], queue=False, **PRIVATE)
+    no.click(lambda: gr.Row(visible=False), None, confirmation, queue=False, **PRIVATE)
+    yes.click(really_delete, chosen, shown, **PRIVATE)
+    compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
+    return ResultsTab(working, inspect, chosen, show, shown)
 
 
-def tables(settings: Settings, chosen: dict[str, Any] | None) -> str:
-    """All runs, and all comparisons below them."""
-    rows = [
-        _run_row(folder, record, (chosen or {}).get("run") == folder.name)
+def tables(settings: Settings, chosen: Chosen) -> str:
+    """Return all runs, and all comparisons below them, as HTML."""
+    runs = [
+        (folder.name, record if isinstance(record, RunRecord) else None, stored_auroc(folder))
         for folder, record in reversed(list_runs(settings.runs_root))
     ]
-    text = sortable_table(_COLUMNS, rows) if rows else empty("No run yet", "Runs appear here when a training is done.")
-    compared = _comparison_rows(settings, (chosen or {}).get("comparison"))
-    if compared:
-        columns = (("name", "Comparison"), ("created", "Made"), ("what", "Candidates"))
-        text += "<h3>Comparisons</h3>" + sortable_table(columns, compared)
-    return text
-
-
-def _run_row(folder: Path, record: RunRecord | AdkitError, current: bool) -> tuple[dict[str, Any], str]:
-    if not isinstance(record, RunRecord):
-        cells = f'<td>{escape(folder.name)}</td><td colspan="6" class="ak-faint">cannot be read: it is damaged</td>'
-        return {"run": folder.name}, cells
-    auroc = stored_auroc(folder)
-    values: dict[str, Any] = {
-        "run": record.id,
-        "created": record.created.isoformat(),
-        "method": record.method,
-        "dataset": record.dataset,
-        "images": record.train_count,
-        "rate": record.threshold.expected_rate,
-        "auroc": auroc,
-        "current": current,
-    }
-    cells = (
-        f'<td><button type="button" class="ak-link" {send({"run": record.id})}>{escape(record.id)}</button></td>'
-        f"<td>{moment(record.created)}</td><td>{escape(record.method)}</td><td>{escape(record.dataset)}</td>"
-        f'<td class="ak-number">{record.train_count}</td>'
-        f'<td class="ak-number">{rate_text(record.threshold.expected_rate)}</td>'
-        f'<td class="ak-number">{"–" if auroc is None else f"{auroc:.4f}"}</td>'
-    )
-    return values, cells
+    return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen or {})
 
 
 def stored_auroc(folder: Path) -> float | None:
-    """The image AUROC that an evaluation stored in the run, None without one."""
+    """Return the image AUROC that an evaluation stored in the run, None without one."""
     try:
         index = json.loads((folder / EVALUATION / "evaluation.json").read_text(encoding="utf-8"))
         value = index["metrics"]["image_auroc"]["value"]
@@ -207,46 +168,37 @@ def stored_auroc(folder: Path) -> float | None:
         return None
 
 
-def _comparison_rows(settings: Settings, chosen: str | None) -> list[tuple[dict[str, Any], str]]:
-    root = comparisons_root(settings)
-    rows = []
-    for folder in sorted(root.iterdir(), reverse=True) if root.is_dir() else ():
-        path = folder / "comparison.json"
+def _comparisons(settings: Settings) -> list[tuple[str, datetime, str]]:
+    """Return name, time and candidates of each comparison, the newest name first."""
+    found = []
+    for path in sorted(comparisons_root(settings).glob("*/comparison.json"), reverse=True):
         try:
             candidates = [str(one["name"]) for one in json.loads(path.read_text(encoding="utf-8"))["candidates"]]
-            created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            found.append((path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC), ", ".join(candidates)))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        what = ", ".join(candidates)
-        cells = (
-            f'<td><button type="button" class="ak-link" {send({"comparison": folder.name})}>'
-            f"{escape(folder.name)}</button></td><td>{moment(created)}</td><td>{escape(what)}</td>"
-        )
-        values = {"name": folder.name, "created": created.isoformat(), "what": what, "current": folder.name == chosen}
-        rows.append((values, cells))
-    return rows
+    return found
 
 
-def about(settings: Settings, what: dict[str, Any]) -> str:
-    """One run or comparison in short; raises RunError when it is gone or damaged."""
+def about(settings: Settings, what: Mapping[str, Any]) -> str:
+    """Return one run or comparison in short; raises RunError when it is gone or damaged."""
     if isinstance(name := what.get("comparison"), str):
         comparison_folder(settings, name)
-        return f'<div class="ak-card"><h3>{escape(name)}</h3></div>'
+        return render("about.html", title=name, threshold=None, rows=[])
     record = open_named_run(settings, str(what.get("run", ""))).record
-    rows: list[tuple[str, object]] = [
-        ("made", f"{moment(record.created)}, in {sum(record.timings_s.values()):.0f} s on {record.device}"),
+    spent = duration_text(sum(record.timings_s.values()))
+    rows = [
+        ("made", f"{moment_text(record.created, local=True)}, in {spent} on {record.device}"),
         ("learned from", f"{record.train_count} images of {record.dataset}"),
         ("threshold", f"{record.threshold.value:.4f}, from {record.calibration.source}"),
         ("options", ", ".join(f"{name}={value}" for name, value in record.options.items()) or "none"),
+        *((name.replace("_", " "), value) for name, value in record.facts.items()),
     ]
-    rows += [(name.replace("_", " "), value) for name, value in record.facts.items()]
-    return f'<div class="ak-card"><h3>{escape(record.id)}</h3>{promise(record.threshold)}{facts(rows)}</div>'
+    return render("about.html", title=record.id, threshold=record.threshold, rows=rows)
 
 
-def has_report(settings: Settings, what: dict[str, Any]) -> bool:
-    """Whether the run has a report that is not older than its calibration."""
-    if not isinstance(what.get("run"), str):
-        return False
+def has_report(settings: Settings, what: Mapping[str, Any]) -> bool:
+    """Say whether the run has a report that is not older than its calibration."""
     folder = run_folder(settings, what["run"])
     try:
         return (folder / REPORT).stat().st_mtime >= (folder / RECORD).stat().st_mtime
@@ -254,32 +206,25 @@ def has_report(settings: Settings, what: dict[str, Any]) -> bool:
         return False
 
 
-def frame(settings: Settings, what: dict[str, Any]) -> str:
-    """The report's page inside this one."""
+def frame(what: Mapping[str, Any]) -> str:
+    """Return the report's page inside this one."""
     kind, name = ("runs", what["run"]) if "run" in what else ("comparisons", what["comparison"])
-    address = f"/reports/{kind}/{quote(str(name))}"
-    return (
-        f'<p class="ak-faint"><a href="{address}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>'
-        f'<iframe class="ak-report" title="report" src="{address}"></iframe>'
-    )
+    return render("report.html", address=f"/reports/{kind}/{quote(str(name))}")
 
 
-def _start_comparison(judges: Judges, jobs: Jobs, methods: list[str], spec: str | None, seeds: int, name: str) -> None:
-    settings = judges.settings
+def check_comparison(
+    settings: Settings, registry: Registry, methods: list[str], spec: str | None, seeds: int, name: str
+) -> None:
+    """Raise AdkitError for a comparison that could not be made."""
     if len(methods) < 2:
         raise OptionError(f"{len(methods)} method is chosen", hint="choose two or more to compare")
     if not spec:
         raise OptionError("no data is chosen", hint="choose some")
     if not 1 <= seeds <= MOST_SEEDS:
         raise OptionError(f"{seeds} seeds were asked for", hint=f"1 to {MOST_SEEDS}; 3 are usual")
-    known = judges.registry.methods.names()
     for method in methods:
-        if method not in known:
+        if method not in registry.methods.names():
             raise OptionError(f"there is no method {method[:80]!r}", hint="reload the page")
-    name = name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not is_name(name):
         raise OptionError(f"{name[:80]!r} is no name for a comparison", hint="letters, digits, - and _")
-    named_datasets(settings, spec, judges.registry)
-    output = comparisons_root(settings) / name
-    arguments = compare_arguments(methods, spec, seeds, output, settings.data_root, settings.runs_root, settings.device)
-    jobs.submit("compare", f"comparison {name}", arguments, result=name)
+    named_datasets(settings, spec, registry)

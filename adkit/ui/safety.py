@@ -25,12 +25,12 @@ _NAME = re.compile(r"[\w][\w.\- ]{0,79}")
 
 
 def is_name(text: str) -> bool:
-    """Whether the text can only mean something directly in a folder: no path, nothing hidden."""
+    """Say whether the text can only mean something directly in a folder: no path, nothing hidden."""
     return bool(_NAME.fullmatch(text)) and ".." not in text
 
 
 def inside(root: Path, path: Path) -> Path:
-    """The path with every link followed; raises OptionError where that is not below the root."""
+    """Follow every link of the path; raises OptionError where that is not below the root."""
     try:
         found, base = path.resolve(), root.resolve()
     except (OSError, RuntimeError, ValueError):  # a circle of links, a null byte
@@ -41,7 +41,7 @@ def inside(root: Path, path: Path) -> Path:
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """The folder of that run; raises RunError for anything that is not the id of one directly in the runs' folder."""
+    """Return the folder of that run; raises RunError for what is not the id of one directly in the runs' folder."""
     folder = settings.runs_root / run_id
     try:
         if is_name(run_id) and folder.resolve().parent == settings.runs_root.resolve() and (folder / RECORD).is_file():
@@ -61,18 +61,8 @@ def open_named_run(settings: Settings, run_id: str) -> Run:
     return open_run(named_folder(settings, run_id))
 
 
-def delete_run(settings: Settings, run_id: str) -> None:
-    """Deletes a run: at once for whoever looks, then file by file."""
-    _delete(run_folder(settings, run_id))
-
-
-def delete_comparison(settings: Settings, name: str) -> None:
-    """Deletes a comparison with all that was fitted for it."""
-    _delete(comparison_folder(settings, name))
-
-
 def comparison_folder(settings: Settings, name: str) -> Path:
-    """The folder of that comparison; raises RunError when there is none."""
+    """Return the folder of that comparison; raises RunError when there is none."""
     root = comparisons_root(settings)
     folder = root / name
     if is_name(name) and folder.is_dir() and folder.resolve().parent == root.resolve():
@@ -81,11 +71,12 @@ def comparison_folder(settings: Settings, name: str) -> Path:
 
 
 def comparisons_root(settings: Settings) -> Path:
-    """Where comparisons that were started from the page lie; hidden, because they are no runs."""
+    """Return where comparisons that were started from the page lie; hidden, because they are no runs."""
     return settings.runs_root / ".comparisons"
 
 
-def _delete(folder: Path) -> None:
+def delete_folder(folder: Path) -> None:
+    """Delete a run, or a comparison with all that was fitted for it: at once for whoever looks, then file by file."""
     doomed = folder.with_name(f".{folder.name}-deleted")
     with storage_faults(folder):
         folder.rename(doomed)
@@ -93,7 +84,7 @@ def _delete(folder: Path) -> None:
 
 
 def named_datasets(settings: Settings, spec: str, registry: Registry) -> list[Dataset]:
-    """The datasets that the spec names below the data root; raises DatasetError for files that lie elsewhere.
+    """Open the datasets that the spec names below the data root; raises DatasetError for files that lie elsewhere.
 
     Only the samples tell where a dataset's files are, so all of them are looked at, links followed. What adkit
     itself drew in its cache is allowed.
@@ -125,7 +116,7 @@ def named_datasets(settings: Settings, spec: str, registry: Registry) -> list[Da
 
 
 def confined_options(settings: Settings, schema: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
-    """The options, those that are paths made absolute below the data root; raises OptionError for one that is not."""
+    """Make options that are paths absolute below the data root; raises OptionError for one that is not."""
     confined = dict(values)
     for name, field in schema.get("properties", {}).items():
         parts = (field, *field.get("anyOf", ()))
@@ -139,7 +130,7 @@ def confined_options(settings: Settings, schema: Mapping[str, Any], values: Mapp
 
 
 def require_image(path: Path, name: str, limits: Limits) -> None:
-    """Raises FrameError, by the file's own name, for what is no image or has too many pixels; decodes nothing."""
+    """Raise FrameError, by the file's own name, for what is no image or has too many pixels; decodes nothing."""
     try:
         count = pixel_count(FrameRef(path))
     except FrameError as error:
@@ -152,7 +143,7 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
 
 
 def require_video(path: Path, name: str, limits: Limits) -> int:
-    """About how many frames there are, as the file says; raises FrameError for what is no video or too large."""
+    """Return about how many frames there are, as the file says; raises FrameError for what is no video or too large."""
     from adkit.data.video import Video
 
     with Video(path) as video:
@@ -170,14 +161,14 @@ def require_video(path: Path, name: str, limits: Limits) -> int:
 
 
 def too_long(name: str, limits: Limits) -> FrameError:
-    """What is said of a video that is too long."""
+    """Return what is said of a video that is too long."""
     return FrameError(
         f"{name} is longer than {limits.video_s / 60:.0f} minutes", hint="cut it, or use: adkit score VIDEO"
     )
 
 
 def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
-    """Copies good images, or normal videos, into the data root as a dataset of that name and gives its spec.
+    """Copy good images, or normal videos, into the data root as a dataset of that name and return its spec.
 
     Whole or not at all. Raises AdkitError for a name that is taken or no name, and for the first file that is no image,
     or no video where the first one is one.
@@ -213,7 +204,7 @@ def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
 
 
 def two_lines(error: AdkitError, settings: Settings) -> tuple[str, str]:
-    """What is wrong and what to do, without the paths of this machine."""
+    """Return what is wrong and what to do, without the paths of this machine."""
     texts = []
     for text in (error.message, error.hint):
         for root in (settings.runs_root, settings.data_root):

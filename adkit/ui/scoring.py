@@ -18,7 +18,7 @@ from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import RECORD, RunRecord
 from adkit.runs.store import open_run
-from adkit.types import Sample
+from adkit.types import FrameRef, Sample
 from adkit.ui.safety import named_folder, require_image
 from adkit.ui.settings import Settings
 
@@ -65,6 +65,20 @@ class Finding:
         """ "anomalous", "normal" or "unreadable"."""
         return "unreadable" if self.error else "anomalous" if self.anomalous else "normal"
 
+    def image(self) -> NDArray[np.uint8]:
+        """Return the image, RGB (h, w, 3); raises FrameError when it is gone."""
+        from adkit.data.images import read_image
+
+        return read_image(FrameRef(self.path))
+
+    def map_over(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the map (h, w) in the shape of an image (h, w, 3)."""
+        import cv2
+
+        assert self.map_png is not None
+        values = unpacked(self.map_png, self.map_range)
+        return np.asarray(cv2.resize(values, (image.shape[1], image.shape[0])), np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -93,7 +107,7 @@ class Judges:
         return self._registry
 
     def warm_up(self) -> None:
-        """Loads what the first image would have to wait for; a fault is told to whoever asks for that run."""
+        """Load what the first image would have to wait for; a fault is told to whoever asks for that run."""
         import torch  # noqa: F401
 
         try:
@@ -102,7 +116,7 @@ class Judges:
             return
 
     def ready(self, run_id: str) -> Ready:
-        """The run of that id, or the newest for "latest"; raises RunError where it is gone or damaged.
+        """Return the run of that id, or the newest for "latest"; raises RunError where it is gone or damaged.
 
         A run that was deleted or calibrated anew in the meantime is not answered from memory.
         """
@@ -128,13 +142,13 @@ class Judges:
             return known
 
     def judge_of_its_own(self, ready: Ready) -> FittedModel:
-        """The run opened once more: a video takes minutes, and others would else wait for it."""
+        """Open the run once more: a video takes minutes, and others would else wait for it."""
         from adkit.workflows.score import open_model
 
         return open_model(ready.judge.run, self.registry, device=self.settings.device)
 
     def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
-        """A finding for each upload, in their order; a file that cannot be read is a finding too."""
+        """Return a finding for each upload, in their order; a file that cannot be read is a finding too."""
         found: dict[int, Finding] = {}
         samples = {}
         for number, upload in enumerate(uploads):
@@ -175,7 +189,7 @@ def _finding(upload: Upload, scored: FrameResult) -> Finding:
 
 
 def packed(anomaly_map: NDArray[np.float32]) -> tuple[bytes, tuple[float, float]]:
-    """A map as a PNG whose red and green are the high and low byte of 65,536 levels, and the lowest and highest value.
+    """Return a map as a PNG whose red and green are the high and low byte of 65,536 levels, and its range.
 
     Browsers show 8 bits a channel, and a threshold that is moved by hand wants more.
     """
@@ -190,7 +204,7 @@ def packed(anomaly_map: NDArray[np.float32]) -> tuple[bytes, tuple[float, float]
 
 
 def unpacked(png: bytes, values: tuple[float, float]) -> NDArray[np.float32]:
-    """The map (h, w) that `packed` gave, to 65,536 levels."""
+    """Return the map (h, w) that `packed` gave, to 65,536 levels."""
     from PIL import Image
 
     pixels = np.asarray(Image.open(io.BytesIO(png))).astype(np.float32)

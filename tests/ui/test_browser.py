@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
+from adkit.files.outcome import running_process
 from adkit.nn.training.checkpoints import FILE
 from adkit.runs.store import list_runs
 from adkit.runs.unfinished import FOLDER as UNFINISHED
 from adkit.synthetic.parts import write_parts
-from adkit.ui.jobs import Jobs
+from adkit.ui.jobs import FOLDER, Jobs
 from tests.ui.test_safety import png_that_claims
 from tests.videos import grey, write_video
 
@@ -91,11 +92,10 @@ def stop(server: Server) -> None:
 
 
 def end_jobs(runs: Path) -> None:
-    jobs = Jobs(runs)
-    for status in jobs.list():
-        process = jobs._process(status.job.id)
+    for job in Jobs(runs).list():
+        process = running_process(runs / FOLDER / job.job.id)
         if process is not None:
-            process.kill()
+            os.killpg(process, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

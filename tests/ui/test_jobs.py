@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,42 +10,81 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from adkit.errors import AdkitError, OptionError, RunError, StorageError
+from adkit.files.outcome import PROCESS, running_process
+from adkit.runs.record import FitSettings
 from adkit.ui import jobs as jobs_module
 from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, report_arguments, resume_arguments
-from adkit.ui.jobs_panel import card, made_by, panel
+from adkit.ui.jobs_panel import panel
+from adkit.ui.settings import Settings
 
 PROGRAM = """
-import json, sys, time
-sort, *rest = sys.argv[1:]
+import json, os, sys, time
+import typer
+from adkit.cli.faults import FaultReportingGroup
+from adkit.errors import OptionError
+
+app = typer.Typer(cls=FaultReportingGroup, pretty_exceptions_enable=False)
+
+@app.callback()
+def root(): pass
+
 def tell(done, total=5, status=""):
     line = {"steps": ["training"], "done": done, "total": total, "elapsed_s": 2.0 * done, "status": status}
     print(json.dumps(line), file=sys.stderr, flush=True)
-tell(0)
-if sort == "good":
+
+@app.command()
+def good(run: str = "made"):
+    tell(0)
     for number in range(1, 6):
         tell(number, status=f"epoch {number}: loss {1 / number:.4f}, held out {2 / number:.4f} (best 0.4)")
-    print(json.dumps({"run": rest[0] if rest else "made"}))
-elif sort == "fault":
-    print("error: there is no <b>data</b>\\nhint:  put some there\\nthe training is kept", file=sys.stderr)
-    sys.exit(2)
-elif sort == "bug":
+    print(json.dumps({"run": run}))
+
+@app.command()
+def noisy():
+    print("a warning\\nTraceback (most recent call last):\\nerror: of a library", file=sys.stderr)
+    print(json.dumps({"run": "made"}))
+
+@app.command()
+def partly():
+    print("a file cannot be read", file=sys.stderr)
+    print(json.dumps({"run": "made"}))
+    raise typer.Exit(3)
+
+@app.command()
+def fault():
+    print("a line before", file=sys.stderr)
+    raise OptionError("there is no <b>data</b>", hint="put some there")
+
+@app.command()
+def bug():
     raise ZeroDivisionError("inside")
-elif sort == "deaf":
+
+@app.command()
+def environment():
+    print(json.dumps({"run": os.environ["GOMP_SPINCOUNT"], "inherited": "ADKIT_OUTCOME" in os.environ}))
+
+@app.command()
+def deaf():
     import signal
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tell(1)
     time.sleep(60)
-else:
+
+@app.command()
+def slow():
+    time.sleep(1.5)
+    print(json.dumps({"run": "made"}))
+
+@app.command()
+def long():
+    print(json.dumps({"run": "half of it"}), flush=True)
     tell(2, status="epoch 2: loss 0.5, held out 0.6")
-    try:
-        time.sleep(60)
-    except KeyboardInterrupt:
-        print("interrupted: nothing was left half-written", file=sys.stderr)
-        sys.exit(130)
+    time.sleep(60)
+
+app()
 """
 
 
@@ -55,12 +93,16 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
     """Jobs that do what PROGRAM does; none outlives the test."""
     made = Jobs(tmp_path / "runs", (sys.executable, "-c", PROGRAM))
     yield made
-    for status in made.list():
-        process = made._process(status.job.id)
-        if process is not None:
-            process.kill()
-    for child in made._children.values():
+    for child in made._children:
+        child.kill()
         child.wait(20)
+
+
+def process_of(jobs: Jobs, job_id: str) -> int:
+    """The number of the process that does the job."""
+    process = running_process(jobs.folder / job_id)
+    assert process is not None
+    return process
 
 
 def until(jobs: Jobs, job_id: str, wanted: Callable[[Status], bool]) -> Status:
@@ -83,29 +125,27 @@ def told(status: Status) -> bool:
 
 
 def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
-    job = jobs.submit("fit", "ae on washers", ["good", "20261126-ae-washers"])
+    job = jobs.submit("fit", "ae on washers", ["good", "--run", "20261126-ae-washers"])
     status = until(jobs, job.id, ended)
     assert status.state == "done"
-    assert status.outcome.result == {"run": "20261126-ae-washers"}
-    assert made_by(status) == ["20261126-ae-washers"]
+    assert status.result == {"run": "20261126-ae-washers"}
+    assert status.made() == ["20261126-ae-washers"]
     assert status.steps.share == 1
     assert status.steps.left_s == 0
     assert status.steps.curves["loss"] == [1.0, 0.5, 0.3333, 0.25, 0.2]
     assert status.steps.curves["held out"][0] == 2
-    text = card(status)
+    text = panel(jobs, ["fit"])
     assert "Inspect with it" in text
     assert "held out 0.4000" in text
 
 
-def test_the_threads_of_a_job_do_not_look_on_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import json, os; print(json.dumps({'run': os.environ['GOMP_SPINCOUNT']}))"
-    jobs = Jobs(tmp_path / "runs", (sys.executable, "-c", program))
+def test_the_threads_of_a_job_do_not_look_on_for_long(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    first = jobs.submit("fit", "ae on washers", [])
-    assert until(jobs, first.id, ended).outcome.result == {"run": jobs_module.SPINS}
+    first = jobs.submit("fit", "ae on washers", ["environment"])
+    assert until(jobs, first.id, ended).result == {"run": jobs_module.SPINS, "inherited": False}
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    second = jobs.submit("fit", "ae on washers", [])
-    assert until(jobs, second.id, ended).outcome.result == {"run": "7"}
+    second = jobs.submit("fit", "ae on washers", ["environment"])
+    assert until(jobs, second.id, ended).result == {"run": "7", "inherited": False}
 
 
 def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
@@ -114,8 +154,8 @@ def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     assert status.state == "running"
     assert (status.steps.done, status.steps.total) == (2, 5)
     assert status.steps.left_s == pytest.approx(6)
-    assert "about 6 s left" in card(status)
-    assert "Cancel" in card(status)
+    assert "about 6 s left" in panel(jobs, ["fit"])
+    assert "Cancel" in panel(jobs, ["fit"])
 
 
 def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
@@ -138,28 +178,52 @@ def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
 def test_a_fault_is_told_in_two_lines(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "bad", ["fault"]).id, ended)
     assert status.state == "failed"
-    assert status.outcome.message == "there is no <b>data</b>"
-    assert status.outcome.hint == "put some there"
-    assert "&lt;b&gt;data&lt;/b&gt;" in card(status)
+    assert status.message == "there is no <b>data</b>"
+    assert status.hint == "put some there"
+    assert "&lt;b&gt;data&lt;/b&gt;" in panel(jobs, ["fit"])
 
 
 def test_a_bug_keeps_its_traceback_to_itself(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "bad", ["bug"]).id, ended)
     assert status.state == "failed"
-    assert "inside adkit" in status.outcome.message
-    assert "ZeroDivisionError" not in card(status)
+    assert "inside adkit" in status.message
+    assert "ZeroDivisionError" not in panel(jobs, ["fit"])
     assert "ZeroDivisionError" in (jobs.folder / status.job.id / "stderr").read_text()
 
 
-def test_a_killed_job_is_a_failed_one(jobs: Jobs) -> None:
+def test_a_killed_job_is_a_failed_one_whatever_it_had_printed(jobs: Jobs) -> None:
     job = jobs.submit("fit", "long", ["long"])
     until(jobs, job.id, told)
-    process = jobs._process(job.id)
-    assert process is not None
-    process.kill()
+    assert (jobs.folder / job.id / "stdout").read_text()
+    os.kill(process_of(jobs, job.id), signal.SIGKILL)
     status = until(jobs, job.id, ended)
     assert status.state == "failed"
-    assert status.outcome.message == "it was ended before it was done"
+    assert status.message == "it was ended before it was done"
+
+
+def test_what_a_good_job_writes_to_stderr_is_no_fault(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "x", ["noisy"]).id, ended)
+    assert status.state == "done"
+    assert status.made() == ["made"]
+    assert "a warning" in panel(jobs, ["fit"])
+
+
+def test_a_job_that_left_out_files_is_done(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "x", ["partly"]).id, ended)
+    assert status.state == "done"
+    assert "a file cannot be read" in panel(jobs, ["fit"])
+
+
+def test_a_command_that_there_is_not_is_a_failed_job(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "x", ["nothing"]).id, ended)
+    assert status.state == "failed"
+    assert "inside adkit" in status.message
+
+
+def test_a_process_that_ends_before_it_begins_is_a_failed_job(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "runs", (sys.executable, "-c", "raise SystemExit(0)"))
+    job = jobs.submit("fit", "x", [])
+    assert jobs.get(job.id).state == "failed"
 
 
 def test_a_job_that_does_not_listen_is_ended_by_force(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +245,8 @@ def test_another_server_finds_the_jobs_of_the_first(jobs: Jobs, tmp_path: Path) 
     other.cancel(running.id)
     assert until(jobs, running.id, ended).state == "cancelled"
     assert until(other, waiting.id, ended).state == "done"
+    for child in other._children:
+        child.wait(20)
 
 
 def test_a_job_outlives_its_server(tmp_path: Path) -> None:
@@ -189,8 +255,8 @@ def test_a_job_outlives_its_server(tmp_path: Path) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from adkit.ui.jobs import Jobs\n"
-        "program = 'import time; time.sleep(1.5); print(\\'{\"run\": \"made\"}\\')'\n"
-        f"print(Jobs(Path({str(tmp_path)!r}), (sys.executable, '-c', program)).submit('fit', 'x', []).id, flush=True)\n"
+        f"jobs = Jobs(Path({str(tmp_path)!r}), (sys.executable, '-c', {PROGRAM!r}))\n"
+        "print(jobs.submit('fit', 'x', ['slow']).id, flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
@@ -199,15 +265,18 @@ def test_a_job_outlives_its_server(tmp_path: Path) -> None:
         jobs = Jobs(tmp_path)
         assert until(jobs, job_id, lambda status: status.state == "running")
         os.kill(server.pid, signal.SIGKILL)
-    assert until(jobs, job_id, ended).outcome.result == {"run": "made"}
+    assert until(jobs, job_id, ended).result == {"run": "made"}
 
 
 def test_a_number_that_another_process_has_now_is_not_the_job(jobs: Jobs) -> None:
-    job = jobs.submit("fit", "x", ["good"])
+    job = jobs.submit("fit", "x", ["long"])
+    until(jobs, job.id, told)
+    os.kill(process_of(jobs, job.id), signal.SIGKILL)
     until(jobs, job.id, ended)
-    (jobs.folder / job.id / "process.json").write_text(json.dumps({"pid": os.getpid(), "began": 1.0}))
-    assert Jobs(jobs.runs_root).get(job.id).state == "done"
-    assert psutil.pid_exists(os.getpid())
+    (jobs.folder / job.id / PROCESS).write_text(str(os.getpid()))
+    other = Jobs(jobs.runs_root)
+    assert other.get(job.id).state == "failed"
+    other.cancel(job.id)
 
 
 def test_what_ended_can_be_forgotten(jobs: Jobs) -> None:
@@ -256,15 +325,15 @@ def test_unreadable_files_are_no_jobs(jobs: Jobs) -> None:
     assert jobs.list() == []
 
 
-def test_command_lines_cannot_be_mistaken(tmp_path: Path) -> None:
-    made = fit_arguments(
-        "--help", "-x:y", tmp_path, tmp_path, {"size": "--runs=/"}, max_false_alarms="1%", certain=True
-    )
+def test_command_lines_cannot_be_mistaken(settings: Settings) -> None:
+    options = {"size": "--runs=/"}
+    asked = FitSettings(method="--help", dataset=("-x:y",), options=options, max_false_alarms="1%", certain=True)
+    made = fit_arguments(settings, asked)
     assert made[:1] == ["fit"]
-    assert {"--method=--help", "--dataset=-x:y", "--set=size=--runs=/", "--certain"} <= set(made)
-    assert all(part.startswith("--") for part in made[1:])
-    assert resume_arguments("--help", tmp_path)[1] == "--resume=--help"
-    assert report_arguments(tmp_path / "-x", tmp_path)[-2:] == ["--", str(tmp_path / "-x")]
+    assert {"--method=--help", "--dataset=-x:y", "size=--runs=/", "--certain"} <= set(made)
+    assert made[made.index("size=--runs=/") - 1] == "--set"
+    assert resume_arguments(settings, "--help")[1] == "--resume=--help"
+    assert report_arguments(settings, Path("/-x"))[-2:] == ["--", "/-x"]
 
 
 def test_a_fault_of_the_jobs_is_a_users(jobs: Jobs) -> None:
@@ -272,24 +341,16 @@ def test_a_fault_of_the_jobs_is_a_users(jobs: Jobs) -> None:
         jobs.get("20261126-000000-000000-beef")
 
 
-def test_a_process_of_which_nothing_could_be_noted_is_ended(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = jobs.submit("fit", "long", ["long"])
-    until(jobs, first.id, told)
-    second = jobs.submit("fit", "long", ["long"])
-    write = jobs_module.write_whole
+def test_a_process_of_which_nothing_can_be_noted_is_begun_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(tmp_path / "runs", (sys.executable, "-c", "raise SystemExit(2)"))
 
-    def full(path: Path, content: bytes) -> None:
-        if path.name == "process.json":
-            raise StorageError("cannot write: the disk is full", hint="free some space")
-        write(path, content)
+    def full(path: Path, _: object) -> None:
+        raise StorageError("cannot write: the disk is full", hint="free some space")
 
-    monkeypatch.setattr(jobs_module, "write_whole", full)
-
-    def free_the_way() -> None:
-        jobs.cancel(first.id)  # begins the second at once where the first ends quickly enough
-        until(jobs, second.id, lambda status: status.state == "running")
-
+    monkeypatch.setattr(jobs_module, "write_outcome", full)
     with pytest.raises(StorageError):
-        free_the_way()
-    assert jobs._children[second.id].wait(20) != 0
-    assert jobs.get(second.id).state == "waiting"
+        jobs.submit("fit", "x", [])
+    (status,) = jobs.list()
+    assert status.state == "waiting"

@@ -17,17 +17,17 @@ from adkit.data.video import is_video
 from adkit.errors import FrameError
 from adkit.files.atomic import checksum
 from adkit.interfaces import Advance, Progress, Silent
-from adkit.options import Options, parse_options
+from adkit.options import Options, option_rows, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.ui.datasets import listed
-from adkit.ui.following import figures_of, read_steps
-from adkit.ui.markup import duration, promise, sortable_table, sparkline
-from adkit.ui.options_form import changed, entries_of, shown
+from adkit.ui.markup import piece, render
+from adkit.ui.options_form import changed, choices_of, input_of, shown
 from adkit.ui.safety import keep_upload
 from adkit.ui.scoring import Judges, Upload
 from adkit.ui.settings import Limits, Settings
 from adkit.ui.showing import as_csv, gallery, verdict, viewer
+from adkit.ui.steps import figures_of, read_steps
 from adkit.ui.videos import panel, watch
 from adkit.ui.videos import verdict as verdict_of_video
 from tests.greys import paint
@@ -59,8 +59,8 @@ class Chosen(Options):
 
 
 def test_a_form_follows_from_the_options() -> None:
-    entries = {entry.name: entry for entry in entries_of(Chosen)}
-    assert {name: entry.input for name, entry in entries.items()} == {
+    rows = {row.name: row for row in option_rows(Chosen)}
+    assert {name: input_of(row) for name, row in rows.items()} == {
         "epochs": "whole",
         "rate": "number",
         "fast": "switch",
@@ -68,16 +68,17 @@ def test_a_form_follows_from_the_options() -> None:
         "backbone": "text",
         "weights": "text",
     }
-    assert entries["precision"].choices == ("auto", "32")
-    assert entries["epochs"].help == "how long"
-    assert entries["epochs"].bounds == "≥ 1"
+    assert choices_of(rows["precision"]) == ["auto", "32"]
+    assert choices_of(rows["weights"]) == []
+    assert rows["epochs"].description == "how long"
+    assert rows["epochs"].bounds == "≥ 1"
 
 
 def test_only_what_was_changed_is_asked_for() -> None:
-    entries = entries_of(Chosen)
-    assert changed(entries, [shown(entry) for entry in entries]) == {}
-    assert changed(entries, [None, None, True, None, "", ""]) == {}
-    values = changed(entries, [5.0, 0.001, False, "32", "large", "net.pth"])
+    rows = option_rows(Chosen)
+    assert changed(rows, [shown(row) for row in rows]) == {}
+    assert changed(rows, [None, None, True, None, "", ""]) == {}
+    values = changed(rows, [5.0, 0.001, False, "32", "large", "net.pth"])
     assert values == {
         "epochs": "5",
         "rate": "0.001",
@@ -91,9 +92,8 @@ def test_only_what_was_changed_is_asked_for() -> None:
 
 def test_every_installed_method_has_a_form(registry: Registry) -> None:
     for name in registry.methods.names():
-        model = registry.methods.get(name).load().Options or Options
-        entries = entries_of(model)
-        assert changed(entries, [shown(entry) for entry in entries]) == {}, name
+        rows = option_rows(registry.methods.get(name).load().Options or Options)
+        assert changed(rows, [shown(row) for row in rows]) == {}, name
 
 
 def uploads(tmp_path: Path) -> list[Upload]:
@@ -151,7 +151,7 @@ def test_a_run_that_is_ready_is_not_hashed_again(judges: Judges, run: Run, monke
 
 
 def test_promises_are_sentences(run: Run) -> None:
-    text = promise(run.record.threshold)
+    text = piece("promise", run.record.threshold)
     assert "<b>Flags about 1 in 9 normal images (11.11%).</b>With 95% certainty" in text
 
 
@@ -189,12 +189,20 @@ def test_a_stream_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: Path) -> N
     assert (steps.inner_done, steps.inner_total) == (5, 10)
 
 
-def test_pieces() -> None:
-    assert [duration(seconds) for seconds in (5, 89, 100, 7500)] == ["5 s", "89 s", "2 min", "2 h 5 min"]
-    assert sparkline({}) == sparkline({"loss": [1.0]}) == ""
-    assert "NaN" not in sparkline({"loss": [1.0, 1.0], "held out": [1.0, 1.0]})
-    table = sortable_table((("a", "A"),), [({"a": '"><script>'}, "<td>x</td>")])
+def test_curves() -> None:
+    assert piece("curves", {}) == ""
+    flat = piece("curves", {"loss": [1.0, 1.0], "held out": [1.0, 1.0]})
+    assert "nan" not in flat.lower()
+    assert "held out 1.0000" in flat
+
+
+def test_names_in_the_tables_are_only_text(run: Run) -> None:
+    bad = '"><script>'
+    record = run.record.model_copy(update={"dataset": bad, "method": bad, "id": bad})
+    compared = [(bad, record.created, bad)]
+    table = render("runs.html", runs=[(bad, record, None), (bad, None, None)], comparisons=compared, chosen={})
     assert "<script>" not in table
+    assert "cannot be read" in table
 
 
 def test_a_video_has_a_player_a_timeline_and_events(judges: Judges, run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.ui.safety import (
     confined_options,
-    delete_run,
+    delete_folder,
     inside,
     is_name,
     keep_upload,
@@ -55,13 +55,13 @@ def test_a_link_to_a_run_elsewhere_is_no_run(settings: Settings, run: Run, tmp_p
     with pytest.raises(RunError):
         open_named_run(settings, "linked")
     with pytest.raises(RunError):
-        delete_run(settings, "linked")
+        delete_folder(run_folder(settings, "linked"))
     assert (elsewhere / "run.json").exists()
 
 
 def test_a_deleted_run_is_gone_as_a_whole(settings: Settings, run: Run) -> None:
     assert open_named_run(settings, "latest").record.id == run.record.id
-    delete_run(settings, run.record.id)
+    delete_folder(run_folder(settings, run.record.id))
     assert list(settings.runs_root.iterdir()) == []
     with pytest.raises(RunError, match="there is no run"):
         open_named_run(settings, run.record.id)

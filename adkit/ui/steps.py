@@ -1,0 +1,107 @@
+"""How far a job is, from the JSON lines that its process writes to stderr."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MOST_READ = 600_000
+"""Bytes of a stream, from its end."""
+
+DRAWN = ("loss", "held out")
+"""The numbers of a training whose curves are shown."""
+
+_FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
+
+
+class _Line(BaseModel):
+    """A line of progress; see `adkit.cli.terminal.Stream`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: list[str]
+    done: int
+    total: int
+    elapsed_s: float
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How far a job is."""
+
+    path: tuple[str, ...] = ()  # the open steps, the outermost first; () before the first
+    done: int = 0  # of the outermost
+    total: int = 0
+    inner_done: int = 0  # of the innermost
+    inner_total: int = 0
+    left_s: float | None = None  # of the outermost step
+    status: str = ""
+    curves: dict[str, list[float]] = field(default_factory=dict)  # values that the statuses told, of DRAWN
+    notes: tuple[str, ...] = ()  # what else was written to stderr
+
+    @property
+    def share(self) -> float | None:
+        """How much of the outermost step is done, 0..1, with a part for the inner one."""
+        if not self.total:
+            return None
+        inner = self.inner_done / self.inner_total if self.inner_total and len(self.path) > 1 else 0.0
+        return min(1.0, (self.done + inner) / self.total)
+
+
+def read_steps(path: Path) -> Steps:
+    """Return the progress in a stream of stderr; of a stream that is not there or not that, none."""
+    lines, notes = [], []
+    for text in read_end(path).splitlines():
+        if not text.startswith("{"):
+            notes.append(text)
+            continue
+        try:
+            lines.append(_Line.model_validate_json(text))
+        except ValidationError:
+            continue  # a line that is being written
+    said = tuple(filter(None, notes))
+    if not lines:
+        return Steps(notes=said)
+    last = lines[-1]
+    outer = next((line for line in reversed(lines) if line.steps == last.steps[:1]), last)
+    return Steps(
+        path=tuple(last.steps),
+        done=outer.done,
+        total=outer.total,
+        inner_done=last.done,
+        inner_total=last.total,
+        left_s=outer.elapsed_s * (outer.total - outer.done) / outer.done if outer.done else None,
+        status=last.status,
+        curves=_curves([line.status for line in lines]),
+        notes=said,
+    )
+
+
+def _curves(statuses: list[str]) -> dict[str, list[float]]:
+    curves: dict[str, list[float]] = {}
+    told = ""
+    for status in statuses:
+        if status and status != told:
+            told = status
+            for name, value in figures_of(status).items():
+                curves.setdefault(name, []).append(value)
+    return {name: curves[name] for name in DRAWN if len(curves.get(name, ())) > 1}
+
+
+def figures_of(status: str) -> dict[str, float]:
+    """Return the numbers in a status by the words before them: "loss 0.012, held out 0.013" has two."""
+    return {name.strip(): float(value) for name, value in _FIGURE.findall(status)}
+
+
+def read_end(path: Path) -> str:
+    """Return the end of a file as text; "" of a file that is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - MOST_READ))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
