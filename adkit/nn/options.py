@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from adkit.errors import OptionError
 from adkit.nn.devices import Precision
 from adkit.options import Options
 
@@ -120,12 +121,17 @@ class FeatureOptions(FrameOptions):
     )
 
 
-class PatchMapOptions(FeatureOptions):
+class MapOptions(FrameOptions):
+    """How maps are made steadier: `adkit.nn.normalisation` does what these say."""
+
+    smoothing: Smoothing = 4.0
+    position_normalisation: PositionChoice = "auto"
+
+
+class PatchMapOptions(FeatureOptions, MapOptions):
     """How features become maps: `adkit.nn.features.patch_maps` does what these say."""
 
     neighbourhood: Neighbourhood = 3
-    smoothing: Smoothing = 4.0
-    position_normalisation: PositionChoice = "auto"
 
 
 class TrainingOptions(Options):
@@ -140,3 +146,17 @@ class TrainingOptions(Options):
     precision: Precision = Field(
         default="auto", description="bf16 is several times faster where the processor has it; auto finds out"
     )
+
+
+class TrainedMapOptions(TrainingOptions, MapOptions):
+    """Of a method with maps that trains a network."""
+
+
+def require_sixteens(size: tuple[int, int]) -> None:
+    """Raise OptionError unless both sides can be halved four times."""
+    height, width = size
+    if height % 16 or width % 16:
+        raise OptionError(
+            f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
+            hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
+        )

@@ -17,9 +17,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit import Batch, Batches, FitReport, Method, OptionError, Prediction, Progress, Workspace
+from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures
-from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
 from adkit.nn.options import (
     BatchSize,
     Epochs,
@@ -30,10 +29,11 @@ from adkit.nn.options import (
     PositionChoice,
     Smoothing,
     Strides,
-    TrainingOptions,
+    TrainedMapOptions,
+    require_sixteens,
 )
-from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
-from adkit.nn.training.loop import TrainingRows, train
+from adkit.nn.training.loop import TrainingRows
+from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
@@ -51,7 +51,7 @@ BACKGROUND = 256
 _AT_ONCE = 16  # frames per call outside the training
 
 
-class ConvLstmOptions(FeatureOptions, TrainingOptions):
+class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
     """Options of `convlstm`."""
 
     space: Literal["features", "pixels"] = Field(
@@ -105,83 +105,61 @@ class ConvLstmOptions(FeatureOptions, TrainingOptions):
     patience: Patience = 4
 
 
-class ConvLstmMethod(Method[ConvLstmOptions]):
+class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
     """What a network with a memory could not rebuild of a frame."""
 
     Options = ConvLstmOptions
     default_scorer: ClassVar[str | None] = "top5"
     reconstructs = True
 
+    _objective: Rebuild
+
     def __init__(self, options: ConvLstmOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        if options.space == "pixels" and any(side % 16 for side in options.size):
-            height, width = options.size
-            raise OptionError(
-                f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
-                hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
-            )
-        self._space = self._new_space()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # modules draw their first weights from the global generator
-            network = self._new_network()
         self.reconstructs = options.space == "pixels"
+        self._space: Space
+        if self.reconstructs:
+            require_sixteens(options.size)
+            self._space = PixelSpace()
+        else:
+            self._features = PatchFeatures.from_options(options, device)
+            self._space = FeatureSpace(self._features, options.directions)
+        with seeded(seed):
+            network = self._new_network()
         self._objective = Rebuild(network, options.task, options.pseudo).eval()
-        self._warm_up = WarmUp.none()
-        self._normalisation: PositionNormalisation | None = None
-        self._facts: dict[str, str | int | float | bool] = {}
+        self._warm_up = WarmUp()
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
-        return self.options.size
-
-    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        """Trains on a part of the clips; the others say when to stop, and how large errors usually are."""
+    def learn(self, batches: Batches, progress: Progress) -> None:
+        """Train on a part of the clips; the others say when to stop, and how large errors usually are."""
         options = self.options
-        self._space, self._warm_up, self._normalisation = self._new_space(), WarmUp.none(), None
         recording = in_pieces(record(batches, self._space.look, options.frame_limit, progress), options.sequence)
-        training, held_out = hold_out(recording.runs, STOPPING_SHARE, self.seed)
-        require_maps(len(held_out), options.position_normalisation)
+        training, held_out = self.split(recording.runs)
         recording = replace(recording, frames=self._space.learn(recording.frames, training, self.seed))
         if isinstance(self._objective.network, PixelNetwork):
             self._objective.network.learn_background(recording[thinned(training, BACKGROUND)])
         watched = recording.take(held_out)
-        trained = train(
-            self._objective,
-            TrainingRows(
-                Sequences(recording.take(training), options.sequence, options.stride),
-                Sequences(watched, options.sequence, options.sequence),
-                Sequences(watched, options.sequence, options.sequence, TOO_FAST),
-            ),
-            options,
-            seed=self.seed,
-            device=self.device,
-            progress=progress,
-            folder=workspace() if workspace else None,
+        self._facts["frames_learned_from"] = len(training)
+        data = TrainingRows(
+            Sequences(recording.take(training), options.sequence, options.stride),
+            Sequences(watched, options.sequence, options.sequence),
+            Sequences(watched, options.sequence, options.sequence, TOO_FAST),
         )
-        self._objective.to(self.device)
-        self._facts = {
-            "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
-            "frames_learned_from": len(training),
-            **trained.facts(),
-        }
+        self.train(data, progress)
         judged = beginnings(watched, MEASURED)
         self._space.learn_spread(residual for _, residual in self._residuals(judged))
         self._warm_up = WarmUp.learn(self._clip_starts(watched))
-        maps = torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)])
-        self._normalisation, found = decide(maps, judged.runs, options.position_normalisation)
-        self._facts |= {**self._warm_up.facts(), **found}
-        return FitReport(self._facts, trained.curves)
+        self._facts["first_frame_error"] = round(float(self._warm_up.factors[0]), 4)
+        self.decide(torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)]), judged.runs)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Judges the last frame of each row; `batch.frames` is the clip from its start."""
+        """Judge the last frame of each row; `batch.frames` is the clip from its start."""
         seen = self._space.see(batch.frames.flatten(0, 1).to(self.device))
         seen = seen.reshape(*batch.frames.shape[:2], *seen.shape[1:])
         rebuilt, _ = self._rebuild(seen, None)
         return self._judged(seen[:, -1], rebuilt[:, -1], [seen.shape[1] - 1] * len(seen))
 
     def stream(self) -> Callable[[Batch], Prediction]:
-        """Judges frames one after the other, with one step of the network for each."""
+        """Judge frames one after the other, with one step of the network for each."""
         clip: str | None = None
         past: Past | None = None
         age = 0
@@ -203,32 +181,15 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
 
         return judge
 
-    def state(self) -> dict[str, Tensor]:
-        """The network's weights, what the features' directions are, and the normalisation where there is one."""
-        weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
-        normalisation = self._normalisation.state() if self._normalisation else {}
-        return {**weights, **self._space.state(), **self._warm_up.state(), **normalisation}
+    def learned(self) -> dict[str, Tensor]:
+        """Return the weights, what the features' directions are, and how errors sink as the memory fills."""
+        return {**super().learned(), **self._space.state(), "warm_up": self._warm_up.factors}
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `learned` gave."""
+        super().restore(state)
         self._space.load_state(state)
-        weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
-        self._objective.network.load_state_dict(weights)
-        self._objective.to(self.device).eval()
-        self._warm_up = WarmUp.from_state(state)
-        self._normalisation = PositionNormalisation.from_state(state)
-
-    def _new_space(self) -> Space:
-        if self.options.space == "pixels":
-            return PixelSpace()
-        features = PatchFeatures(
-            self.options.backbone,
-            strides=self.options.levels,
-            weights=self.options.weights,
-            neighbourhood=1,
-            device=self.device,
-        )
-        return FeatureSpace(features, self.options.directions)
+        self._warm_up = WarmUp(state["warm_up"])
 
     def _new_network(self) -> RecurrentNetwork:
         options = self.options
@@ -259,19 +220,14 @@ class ConvLstmMethod(Method[ConvLstmOptions]):
         for row in torch.split(thinned(torch.arange(len(sequences)), STARTS), 1):
             given = sequences[row].to(self.device)
             rebuilt, _ = self._rebuild(given, None)
-            yield self._smoothed(rebuilt[0] - given[0])
-
-    def _smoothed(self, residual: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, h, w) on the CPU."""
-        return smooth(self._space.maps(residual).cpu(), self.options.smoothing / self._space.stride)
+            yield self.smoothed(self._space.maps(rebuilt[0] - given[0]), self._space.stride)
 
     def _maps(self, residual: Tensor, ages: Sequence[int]) -> Tensor:
         """(B, C, h, w), and how many frames of its clip came before each -> (B, h, w) on the CPU."""
-        return self._warm_up(self._smoothed(residual), ages)
+        return self._warm_up(self.smoothed(self._space.maps(residual), self._space.stride), ages)
 
     def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Sequence[int]) -> Prediction:
-        maps = self._maps(rebuilt - seen, ages)
         return Prediction(
-            maps=self._normalisation(maps) if self._normalisation else maps,
-            images=rebuilt.clamp(0, 1).cpu().contiguous() if self.options.space == "pixels" else None,
+            maps=self.normalised(self._maps(rebuilt - seen, ages)),
+            images=rebuilt.clamp(0, 1).cpu().contiguous() if self.reconstructs else None,
         )

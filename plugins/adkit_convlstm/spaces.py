@@ -22,68 +22,52 @@ _LARGEST = 6e4  # of half precision, nearly
 class Space(ABC):
     """Turns frames into what is rebuilt, and what was not rebuilt into a map."""
 
-    stride: float
+    stride = 1.0
     """px of the frame per position of the map."""
 
     @abstractmethod
     def look(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> what is kept of them before anything is learned, on the CPU."""
 
-    @abstractmethod
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
         """All that was kept (N, ...) as `see` gives it, in the same memory; learns from the rows `training` (int64)."""
+        return kept
 
     @abstractmethod
     def see(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as it is rebuilt and compared."""
 
-    @abstractmethod
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
-        """Learns from what was not rebuilt of held-out normal frames, (B, C, h, w) each."""
+        """Learn from what was not rebuilt of held-out normal frames, (B, C, h, w) each."""
+        return
 
     @abstractmethod
     def maps(self, residual: Tensor) -> Tensor:
         """What was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is."""
 
-    @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """What was learned."""
+        """Return what was learned."""
+        return {}
 
-    @abstractmethod
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Take back what `state` gave."""
+        return
 
 
 class PixelSpace(Space):
-    """Pictures, kept as bytes. The map is the squared error, mean over the colours."""
-
-    stride = 1.0
+    """Pictures, kept as bytes. The map is the squared error, mean over the colours; nothing is learned."""
 
     def look(self, frames: Tensor) -> Tensor:
         """As bytes."""
         return (frames * 255).round().to(torch.uint8)
 
-    def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """The same bytes."""
-        return kept
-
     def see(self, frames: Tensor) -> Tensor:
         """As it is."""
         return frames
 
-    def learn_spread(self, residuals: Iterable[Tensor]) -> None:
-        """Nothing: the error of a colour is measured in its range."""
-
     def maps(self, residual: Tensor) -> Tensor:
         """Mean over the colours of the squared error."""
         return residual.square().mean(dim=1)
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing."""
 
 
 class FeatureSpace(Space):
@@ -108,7 +92,7 @@ class FeatureSpace(Space):
         return self._features(frames).permute(0, 3, 1, 2).to("cpu", torch.float16)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """Learns the directions, and turns what was kept into them; raises OptionError for more than there are."""
+        """Learn the directions, and turn what was kept into them; raises OptionError for more than there are."""
         if self._rebuilt > kept.shape[1]:
             raise OptionError(
                 f"directions={self._rebuilt}, but the features have only {kept.shape[1]} channels",
@@ -146,13 +130,11 @@ class FeatureSpace(Space):
         return (residual / self._spread.to(residual.device)[:, None, None]).square().mean(dim=1).sqrt()
 
     def state(self) -> dict[str, Tensor]:
-        """The directions and their spreads, and the frozen network's fingerprint."""
-        learned = {"features_mean": self._mean, "features_projection": self._projection, "error_spread": self._spread}
-        return {**learned, **self._features.state()}
+        """Return the directions, and the spread of the error along each."""
+        return {"features_mean": self._mean, "features_projection": self._projection, "error_spread": self._spread}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
-        self._features.check(state)
+        """Take back what `state` gave."""
         self._mean, self._projection = state["features_mean"], state["features_projection"]
         self._spread = state["error_spread"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,16 +15,12 @@ from adkit_convlstm.objective import WORST_SHARE
 class WarmUp:
     """How many times larger a normal frame's error is while the memory fills, than when it is full."""
 
-    factors: Tensor  # float32 (T,), positive: of a clip's first frame, its second, …; then 1
-
-    @classmethod
-    def none(cls) -> WarmUp:
-        """Before anything was learned: every frame as it is."""
-        return cls(torch.ones(1))
+    factors: Tensor = field(default_factory=lambda: torch.ones(1))
+    """float32 (T,), positive: of a clip's first frame, its second, …; then 1."""
 
     @classmethod
     def learn(cls, starts: Iterable[Tensor]) -> WarmUp:
-        """From maps of normal clips, (T, h, w) each: by the mean of each frame's highest values.
+        """Learn from maps of normal clips, (T, h, w) each: by the mean of each frame's highest values.
 
         The second half of T counts as the time when the memory is full.
         """
@@ -37,19 +33,6 @@ class WarmUp:
         """(B, h, w), and how many frames of its clip came before each -> (B, h, w) as if the memory were full."""
         factors = torch.tensor([float(self.factors[age]) if age < len(self.factors) else 1.0 for age in ages])
         return maps / factors[:, None, None]
-
-    def facts(self) -> dict[str, float]:
-        """For the run."""
-        return {"first_frame_error": round(float(self.factors[0]), 4)}
-
-    def state(self) -> dict[str, Tensor]:
-        """As tensors for a run."""
-        return {"warm_up": self.factors}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> WarmUp:
-        """What `state` gave."""
-        return cls(state["warm_up"])
 
 
 def _highest(maps: Tensor) -> Tensor:

@@ -15,18 +15,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adkit import Batch, Batches, FitReport, Method, Prediction, Progress, Workspace
+from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures, level_weights_of
-from adkit.nn.normalisation import PositionNormalisation, decide, require_maps, smooth
-from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainingOptions
+from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainedMapOptions
+from adkit.nn.samples import gather
 from adkit.nn.training.corruption import corrupt
-from adkit.nn.training.frame_store import STOPPING_SHARE, hold_out
-from adkit.nn.training.loop import Objective, TrainingRows, train
+from adkit.nn.training.loop import Objective, TrainingRows
+from adkit.nn.training.trained_method import TrainedMethod, seeded
 
 LEAST_CODE = 2
 
 
-class DfrOptions(PatchMapOptions, TrainingOptions):
+class DfrOptions(PatchMapOptions, TrainedMapOptions):
     """Options of `dfr`."""
 
     neighbourhood: Neighbourhood = 1
@@ -83,95 +83,61 @@ class FeatureAutoencoder(Objective):
         return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
 
 
-class DeepFeatureReconstruction(Method[DfrOptions]):
+class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
     """The error of an autoencoder that reconstructs the features of normal patches."""
 
     Options = DfrOptions
-    default_scorer = "top1"
+
+    _features: PatchFeatures
+    _objective: FeatureAutoencoder
 
     def __init__(self, options: DfrOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures.from_options(options, device)
-        self._autoencoder = FeatureAutoencoder(1, 1)
-        self._normalisation: PositionNormalisation | None = None
-        self._facts: dict[str, str | int | float | bool] = {}
+        self._features = PatchFeatures.from_options(options, device, options.neighbourhood)
+        self._objective = FeatureAutoencoder(1, 1)
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
-        return self.options.size
-
-    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        """Trains on a part of the images; the others tell when to stop, how far errors go, and what position does."""
-        with progress.task("network", 1) as advance:
-            self._features.prepare(self.frame_size)
-            advance(1)
+    def learn(self, batches: Batches, progress: Progress) -> None:
+        """Train on a part of the images; the others tell when to stop, how far errors go, and what position does."""
         features, clips = self._collect(batches, progress)
-        training, held_out = hold_out(clips, STOPPING_SHARE, self.seed)
-        require_maps(len(held_out), self.options.position_normalisation)
+        training, held_out = self.split(clips)
         features = features[training]
-        self._autoencoder = self._made(features)
+        self._objective = self._made(features)
+        self._facts |= {"features": features.shape[2], "code": self._objective.code}
         whole, corrupted = self._held_out(batches, held_out, progress)
-        trained = train(
-            self._autoencoder,
-            TrainingRows(features, whole.flatten(1, 2), corrupted.flatten(1, 2)),
-            self.options,
-            seed=self.seed,
-            device=self.device,
-            progress=progress,
-            folder=workspace() if workspace else None,
-        )
+        self.train(TrainingRows(features, whole.flatten(1, 2), corrupted.flatten(1, 2)), progress)
         with torch.inference_mode():
-            residual = self._autoencoder.cpu().residual(whole)
-            self._autoencoder.spread = residual.flatten(0, 2).square().mean(dim=0).sqrt().clamp_min(1e-6)
-        self._facts = {
-            "features": features.shape[2],
-            "code": self._autoencoder.code,
-            **trained.facts(),
-        }
-        self._normalisation, found = decide(self._maps(whole), clips[held_out], self.options.position_normalisation)
-        self._facts |= found
-        return FitReport(self._facts, trained.curves)
+            residual = self._objective.cpu().residual(whole)
+            self._objective.spread = residual.flatten(0, 2).square().mean(dim=0).sqrt().clamp_min(1e-6)
+        self.decide(self._maps(whole), clips[held_out])
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps on the first level's grid."""
-        maps = self._maps(self._features(batch.frames[:, -1]))
-        return Prediction(maps=self._normalisation(maps) if self._normalisation else maps)
+        return Prediction(maps=self.normalised(self._maps(self._features(batch.frames[:, -1]))))
 
-    def state(self) -> dict[str, Tensor]:
-        """The autoencoder with its scaling, and the normalisation where there is one."""
-        learned = {f"autoencoder.{name}": value for name, value in self._autoencoder.state_dict().items()}
-        return {**learned, **self._features.state(), **(self._normalisation.state() if self._normalisation else {})}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
-        self._features.check(state)
-        learned = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("autoencoder.")}
-        self._autoencoder = FeatureAutoencoder(len(learned["mean"]), len(learned["decode.0.weight"][0]))
-        self._autoencoder.load_state_dict(learned)
-        self._normalisation = PositionNormalisation.from_state(state)
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `learned` gave."""
+        self._objective = FeatureAutoencoder(len(state["mean"]), len(state["decode.0.weight"][0]))
+        super().restore(state)
 
     @torch.inference_mode()
     def _maps(self, features: Tensor) -> Tensor:
         """(B, h, w, D) on the features' device -> (B, h, w), smoothed, on the CPU."""
-        autoencoder = self._autoencoder.to(features.device).eval()
-        maps = torch.cat([autoencoder.errors(part) for part in torch.split(features, 1)]).cpu()
-        return smooth(maps, self.options.smoothing / self.options.levels[0])
+        autoencoder = self._objective.to(features.device).eval()
+        maps = torch.cat([autoencoder.errors(part) for part in torch.split(features, 1)])
+        return self.smoothed(maps, self.options.levels[0])
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
         """(n, N, D) features of all images, on the CPU, a random part of each where there are too many; clips (n,)."""
         generator = torch.Generator().manual_seed(self.seed)
         quota = max(1, self.options.patch_limit // len(batches))
-        clips: dict[str, int] = {}
-        numbers: list[int] = []
-        parts = []
+
+        def some(frames: Tensor) -> Tensor:
+            each = self._features(frames).flatten(1, 2).cpu()
+            return torch.stack([one[torch.randperm(len(one), generator=generator)[:quota]] for one in each])
+
         with progress.task("features", len(batches)) as advance:
-            for batch in batches:
-                for patches in self._features(batch.frames[:, -1]).flatten(1, 2).cpu():
-                    parts.append(patches[torch.randperm(len(patches), generator=generator)[:quota]])
-                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
-                advance(len(batch))
-        return torch.stack(parts), torch.tensor(numbers)
+            parts = ((batch.clips, some(batch.frames[:, -1])) for batch in batches)
+            return gather(parts, len(batches), advance)
 
     def _held_out(self, batches: Batches, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         """(n, h, w, D) features of those images as they are, and spoilt; on the CPU."""
@@ -194,8 +160,7 @@ class DeepFeatureReconstruction(Method[DfrOptions]):
         patches = features.flatten(0, 1)
         weights = level_weights_of(patches.var(dim=0, correction=0), self._features.lengths) * patches.shape[1] ** 0.5
         code = self.options.code or _components(patches, weights, self.options.explained)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)  # layers draw their first weights from the global generator
+        with seeded(self.seed):
             made = FeatureAutoencoder(patches.shape[1], code)
         made.mean, made.weights = patches.mean(dim=0), weights
         return made

@@ -13,9 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit import Batch, Batches, FitReport, Method, Prediction, Progress, Workspace
+from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures
+from adkit.nn.methods import LearnedMethod
 from adkit.nn.options import FeatureOptions, Strides
+from adkit.nn.samples import gather
 from adkit_knn.space import NormalSpace, left_out_scores
 
 
@@ -28,46 +30,33 @@ class KnnOptions(FeatureOptions):
     )
 
 
-class Knn(Method[KnnOptions]):
+class Knn(LearnedMethod[KnnOptions]):
     """Mean distance to the nearest normal images: one score for an image, no map."""
 
     Options = KnnOptions
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
+    _features: PatchFeatures
+    _calibration: Tensor | None = None
+
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures(
-            options.backbone, strides=options.levels, weights=options.weights, neighbourhood=1, device=device
-        )
+        self._features = PatchFeatures.from_options(options, device)
         self._space = NormalSpace(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0))
-        self._calibration: Tensor | None = None
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
-        return self.options.size
-
-    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        """One pass; every training image is then scored as if its clip had not been seen."""
-        vectors = torch.empty(0)
-        numbers: list[int] = []
-        clips: dict[str, int] = {}
+    def learn(self, batches: Batches, progress: Progress) -> None:
+        """Learn in one pass; every training image is then scored as if its clip had not been seen."""
         with progress.task("features", len(batches)) as advance:
-            for batch in batches:
-                pooled, first = self._pooled(batch.frames[:, -1]).cpu(), len(numbers)
-                if not numbers:  # in one piece: small parts would keep the memory of the batches between them apart
-                    vectors = pooled.new_empty((len(batches), pooled.shape[1]))
-                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
-                vectors[first : len(numbers)] = pooled
-                advance(len(batch))
-        vectors, groups = vectors[: len(numbers)], self._features.lengths * 2
+            parts = ((batch.clips, self._pooled(batch.frames[:, -1]).cpu()) for batch in batches)
+            vectors, clips = gather(parts, len(batches), advance)
+        groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
+        self._facts |= {"images": len(vectors), "features": vectors.shape[1]}
         self._calibration = None
-        if len(clips) > 1:
+        if clips.any():
             with progress.task("leave one out", 1) as advance:
-                self._calibration = left_out_scores(vectors, torch.tensor(numbers), groups, self.options.neighbours)
+                self._calibration = left_out_scores(vectors, clips, groups, self.options.neighbours)
                 advance(1)
-        return FitReport({"images": len(vectors), "features": len(self._space.mean)})
 
     def predict(self, batch: Batch) -> Prediction:
         """Scores only."""
@@ -78,14 +67,12 @@ class Knn(Method[KnnOptions]):
         """Leave-one-image-out scores (for frames of a video: leave-one-clip-out); None with one clip only."""
         return None if self._calibration is None else Prediction(scores=self._calibration)
 
-    def state(self) -> dict[str, Tensor]:
-        """The normal images as vectors, and how a new one becomes such a vector."""
-        space = {"mean": self._space.mean, "factor": self._space.factor, "bank": self._space.bank}
-        return {**space, **self._features.state()}
+    def learned(self) -> dict[str, Tensor]:
+        """Return the normal images as vectors, and how a new one becomes such a vector."""
+        return {"mean": self._space.mean, "factor": self._space.factor, "bank": self._space.bank}
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
-        self._features.check(state)
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `learned` gave."""
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
         self._calibration = None
 

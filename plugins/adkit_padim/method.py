@@ -17,6 +17,7 @@ from torch import Tensor
 from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.options import PatchMapOptions
+from adkit.nn.samples import each_clip
 from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
 
 
@@ -40,7 +41,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         super().__init__(options, seed=seed, device=device)
         self._gaussians = Gaussians(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0, 0))
 
-    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """One pass for the moments; what a clip adds to them is taken back in closed form."""
         moments = PositionMoments()
         clips: set[str] = set()
@@ -77,20 +78,11 @@ class Padim(PatchMapMethod[PadimOptions]):
 
     def _left_out(self, batches: Batches, grid: tuple[int, int], count: int) -> LeftOut:
         """A whole clip at a time, whose whitened features are held: at the default size 1.4 MB for each frame."""
-        current: str | None = None
-        parts: list[Tensor] = []
 
-        def finished() -> tuple[str, Tensor]:
-            assert current is not None
-            return current, left_out(torch.cat(parts, dim=1), count).T.reshape(-1, *grid)
+        def whitened(frames: Tensor) -> Tensor:
+            return self._gaussians.whitened(self._features(frames[:, -1])).transpose(0, 1)
 
-        for batch in batches:
-            whitened = self._gaussians.whitened(self._features(batch.frames[:, -1]))
-            for clip, frame in zip(batch.clips, torch.split(whitened, 1, dim=1), strict=True):
-                if current is not None and clip != current:
-                    yield finished()
-                    parts.clear()
-                current = clip
-                parts.append(frame)
-        yield finished()
+        for clip, frames in each_clip(batches, whitened):
+            together = torch.cat([frame.transpose(0, 1) for frame in frames], dim=1)
+            yield clip, left_out(together, count).T.reshape(-1, *grid)
         self._gaussians.round()

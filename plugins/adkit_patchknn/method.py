@@ -21,6 +21,7 @@ from adkit.nn.features.neighbours import NearestNeighbour
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, PatchMapOptions
+from adkit.nn.samples import each_clip, gather
 
 
 class PatchKnnOptions(PatchMapOptions):
@@ -56,30 +57,31 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
     def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._bank = torch.empty(0)  # (N, D), already weighted
-        self._weights = torch.empty(0)  # (D,)
-        self._nearest = NearestNeighbour(torch.empty(0, 1))
+        self._bank = torch.empty(0, 1)  # (N, D), already weighted
+        self._nearest = NearestNeighbour(self._bank)
         if options.motion:
             self.window = 1 + options.lag
 
-    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
-        """Fills the bank; left out, an image is scored against the bank without its own patches.
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+        """Fill the bank; left out, an image is scored against the bank without its own patches.
 
         See `adkit.nn.features.leave_one_out` for how the bank is completed without the image.
         """
-        patches, sources, clips = self._collect(batches, progress)
-        if self.options.motion and len(clips) == len(batches):
+        each, numbers = self._collect(batches, progress)
+        clips = int(numbers.max()) + 1
+        if self.options.motion and clips == len(numbers):
             raise OptionError("motion needs clips, and these are still images", hint="leave motion at 0")
+        patches, sources = each.flatten(0, 1), numbers.repeat_interleave(each.shape[1])
+        weights = self._balanced(patches)
+        patches *= weights
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
         chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress).sort().values
         self._bank = patches[chosen]
         self._facts |= {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
-        self._nearest = NearestNeighbour(self._bank, self._weights)
-        if len(clips) < 2:
-            return None
-        return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress), clips)
+        self._nearest = NearestNeighbour(self._bank, weights)
+        return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress)) if clips > 1 else None
 
     def distances(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w) distances to the nearest row of the bank."""
@@ -90,50 +92,39 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return self._window_distances(frames, self._nearest)
 
     def learned(self) -> dict[str, Tensor]:
-        """The bank and the weights of the features."""
-        return {"bank": self._bank, "weights": self._weights}
+        """Return the bank and the weights of the features."""
+        return {"bank": self._bank, "weights": self._nearest.weights}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `learned` gave."""
+        """Take back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
-        self._weights = state["weights"].to(self.device)
-        self._nearest = NearestNeighbour(self._bank, self._weights)
+        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device))
 
-    def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor, dict[str, int]]:
-        """Weighted patches (N, D), the clip number of each (N,), and the number of each clip.
+    def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Patches (n, N, D) of each image, and the number (n,) of its clip.
 
         Where there are more patches than the limit, a random part of each image's is taken.
         """
         generator = torch.Generator().manual_seed(self.seed)
         quota = max(1, self.options.patch_limit // len(batches))
-        clips: dict[str, int] = {}
-        sources: list[int] = []
-        patches = torch.empty(0)
-        filled = 0
-        with progress.task("features", len(batches)) as advance:
-            for batch in batches:
-                each = self._described(batch.frames).flatten(1, 2)
-                count, length = min(quota, each.shape[1]), each.shape[2]
-                if not filled:
-                    # In one piece from the start: joining parts at the end would need twice the memory.
-                    patches = torch.empty((len(batches) * count, length), device=each.device)
-                for frame, clip in zip(each, batch.clips, strict=True):
-                    if count < len(frame):
-                        frame = frame[torch.randperm(len(frame), generator=generator)[:count].to(frame.device)]
-                    patches[filled : filled + count] = frame
-                    filled += count
-                    sources.append(clips.setdefault(clip, len(clips)))
-                advance(len(batch))
-        self._weights = self._balanced(patches)
-        return patches.mul_(self._weights), torch.tensor(sources).repeat_interleave(filled // len(sources)), clips
 
-    def _left_out(self, batches: Batches, banks: LeaveOneOutBanks, clips: Mapping[str, int]) -> LeftOut:
-        nearest, current = self._nearest, ""
-        for batch in batches:
-            for frames, clip in zip(torch.split(batch.frames, 1), batch.clips, strict=True):
-                if clip != current:
-                    nearest, current = NearestNeighbour(banks.without(clips[clip]), self._weights), clip
-                yield clip, self._window_distances(frames, nearest)
+        def some(frames: Tensor) -> Tensor:
+            each = self._described(frames).flatten(1, 2)
+            if each.shape[1] <= quota:
+                return each
+            orders = [torch.randperm(each.shape[1], generator=generator)[:quota].to(each.device) for _ in each]
+            return torch.stack([one[order] for one, order in zip(each, orders, strict=True)])
+
+        with progress.task("features", len(batches)) as advance:
+            return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
+
+    def _left_out(self, batches: Batches, banks: LeaveOneOutBanks) -> LeftOut:
+        numbers: dict[str, int] = {}
+        for clip, windows in each_clip(batches, lambda frames: frames):
+            bank = banks.without(numbers.setdefault(clip, len(numbers)))
+            nearest = NearestNeighbour(bank, self._nearest.weights)
+            for window in windows:
+                yield clip, self._window_distances(window, nearest)
 
     def _window_distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
         if not self.options.motion:

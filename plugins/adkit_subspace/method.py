@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights_of
 from adkit.nn.options import Neighbourhood, PatchMapOptions
+from adkit.nn.samples import each_clip, last_frames
 from adkit_subspace.moments import Moments, Residual
 
 
@@ -54,15 +56,15 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         self._weights = torch.empty(0)  # (D,)
         self._residual = Residual(torch.empty(0), torch.empty(0, 0))
 
-    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """One pass for the moments; those of a clip are taken off again to leave it out."""
-        total, clips, several = self._collect(batches, progress)
+        total, clips, of_clips = self._collect(batches, progress)
         weights = level_weights_of(total.variances, self._features.lengths).to(torch.float32)
         self._weights = weights.to(self.device)
         self._residual = self._learned_from(total)
         length, left = self._residual.directions.shape
         self._facts |= {"patches": total.count, "features": length, "components": length - left}
-        return self._left_out(batches, total, several) if len(clips) > 1 else None
+        return self._left_out(batches, total, of_clips) if clips > 1 else None
 
     def distances(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, h, w) lengths of what is left over."""
@@ -85,36 +87,34 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         """Those of all patches of one frame (1, 3, H, W) and of its turned copies."""
         return Moments.of(torch.cat([self._features(copy).flatten(0, 2) for copy in turned(frame, self.options.turns)]))
 
-    def _collect(self, batches: Batches, progress: Progress) -> tuple[Moments, list[str], dict[str, Moments]]:
-        """Moments of all, the clips, and the moments of each clip of several frames.
+    def _collect(self, batches: Batches, progress: Progress) -> tuple[Moments, int, dict[str, Moments]]:
+        """Moments of all, the number of clips, and the moments of each clip of several frames.
 
         Those of a still image are found again when it is left out, so that memory does not grow with their number.
         """
         total: Moments | None = None
-        of_clip: Moments | None = None
-        clips: list[str] = []
-        several: dict[str, Moments] = {}
+        clips = 0
+        of_clips: dict[str, Moments] = {}
         with progress.task("features", len(batches)) as advance:
-            for batch in batches:
-                for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
+            for clip, frames in each_clip(batches, last_frames):
+                of_clip: Moments | None = None
+                for frame in frames:
                     own = self._moments(frame)
                     total = own if total is None else total + own
-                    if of_clip is not None and clip == clips[-1]:  # a clip's frames come one after the other
-                        of_clip = several[clip] = of_clip + own
-                    else:
-                        clips.append(clip)
-                        of_clip = own
+                    if of_clip is not None:
+                        of_clips[clip] = of_clip + own
+                    of_clip = of_clips.get(clip, own)
                     advance(1)
+                clips += 1
         assert total is not None
-        return total, clips, several
+        return total, clips, of_clips
 
-    def _left_out(self, batches: Batches, total: Moments, several: Mapping[str, Moments]) -> LeftOut:
-        residual, current = self._residual, ""
-        for batch in batches:
-            for frame, clip in zip(torch.split(batch.frames[:, -1], 1), batch.clips, strict=True):
-                if clip != current:
-                    own = several[clip] if clip in several else self._moments(frame)
-                    residual, current = self._learned_from(total - own), clip
+    def _left_out(self, batches: Batches, total: Moments, of_clips: Mapping[str, Moments]) -> LeftOut:
+        for clip, frames in each_clip(batches, last_frames):
+            first = next(frames)
+            own = of_clips[clip] if clip in of_clips else self._moments(first)
+            residual = self._learned_from(total - own)
+            for frame in chain([first], frames):
                 yield clip, residual.lengths(self._features(frame) * self._weights)
 
 

@@ -180,7 +180,7 @@ def test_unknown_names_are_refused(stopped: Path, tmp_path: Path) -> None:
 def test_a_bug_before_the_first_checkpoint_leaves_nothing(
     sorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adkit.nn.training.loop._separation", lambda *_: 1 / 0)
+    monkeypatch.setattr("adkit.nn.training.loop.auroc", lambda *_: 1 / 0)
     failed = run(*FIT, "-d", "mvtec:washer", "--root", sorts, "--runs", tmp_path / "runs")
     assert isinstance(failed.exception, ZeroDivisionError)
     assert list((tmp_path / "runs").iterdir()) == []
@@ -206,7 +206,7 @@ def test_a_list_says_how_to_go_on(stopped: Path, sorts: Path, monkeypatch: pytes
 STAYING = """
 import time
 from adkit.cli import main
-from adkit.nn.checkpoints import Checkpoints
+from adkit.nn.training.checkpoints import Checkpoints
 
 write = Checkpoints.write
 

@@ -81,9 +81,11 @@ def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches,
 
 
 def test_training_tells_how_well_a_wrong_speed_stands_out(clips: FrameBatches) -> None:
-    report = made(epochs=2).fit(clips, Silent())
+    method = made(epochs=2)
+    report = method.fit(clips, Silent())
     assert len(report.curves["separation"]) == report.facts["epochs"]
     assert report.facts["frames_learned_from"] == 5 * CLIP_FRAMES
+    assert report.facts["first_frame_error"] == round(float(method.state()["warm_up"][0]), 4)
 
 
 def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path) -> None:
@@ -235,11 +237,10 @@ def test_skipping_asks_for_the_normal_speed() -> None:
 def test_the_first_frames_are_judged_as_if_the_memory_were_full() -> None:
     errors = torch.tensor([4.0, 2.0, 1.0, 1.0])[:, None, None].expand(4, 5, 5)
     warm_up = WarmUp.learn([errors, errors])
-    assert warm_up.facts() == {"first_frame_error": 4.0}
-    again = WarmUp.from_state(warm_up.state())
-    assert again(errors, [0, 1, 2, 3]).unique().tolist() == [1.0]
-    assert torch.equal(again(errors, [7, 8, 9, 10]), errors)
-    assert torch.equal(WarmUp.none()(errors, [0, 1, 2, 3]), errors)
+    assert warm_up.factors.tolist() == [4.0, 2.0]
+    assert warm_up(errors, [0, 1, 2, 3]).unique().tolist() == [1.0]
+    assert torch.equal(warm_up(errors, [7, 8, 9, 10]), errors)
+    assert torch.equal(WarmUp()(errors, [0, 1, 2, 3]), errors)
 
 
 def recording(*lengths: int) -> Recording:

@@ -44,11 +44,11 @@ def test_maps_are_errors_in_spreads_of_held_out_pictures(frames: Tensor, method:
     assert method._facts["position_normalised"] is False
     features = method._features(frames[:2, 0])
     state = method.state()
-    weighted = (features - state["autoencoder.mean"]) * state["autoencoder.weights"]
-    autoencoder = method._autoencoder
+    weighted = (features - state["mean"]) * state["weights"]
+    autoencoder = method._objective
     with torch.no_grad():
         residual = autoencoder.decode(autoencoder.encode(weighted)) - weighted
-    expected = (residual / state["autoencoder.spread"]).square().mean(dim=-1).sqrt()
+    expected = (residual / state["spread"]).square().mean(dim=-1).sqrt()
     torch.testing.assert_close(maps_of(method, frames[:2]), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -75,13 +75,13 @@ def test_the_code_may_be_given(frames: Tensor) -> None:
     method = made(code=7)
     method.fit(FrameBatches(frames), Silent())
     assert method._facts["code"] == 7
-    assert method.state()["autoencoder.decode.0.weight"].shape[1] == 7
+    assert method.state()["decode.0.weight"].shape[1] == 7
 
 
 def test_levels_have_the_same_say(frames: Tensor, method: DeepFeatureReconstruction) -> None:
     state = method.state()
     features = method._features(frames[:, 0]).flatten(0, 2)
-    weighted = (features - features.mean(dim=0)) * state["autoencoder.weights"]
+    weighted = (features - features.mean(dim=0)) * state["weights"]
     parts = torch.split(weighted.square().mean(dim=0), list(method._features.lengths))
     sums = [float(part.sum()) for part in parts]
     assert sums[0] == pytest.approx(sums[1], rel=0.1)

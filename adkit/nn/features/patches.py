@@ -23,7 +23,7 @@ from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
 from adkit.nn.options import EMBEDDED
 
 if TYPE_CHECKING:
-    from adkit.nn.options import PatchMapOptions
+    from adkit.nn.options import FeatureOptions
 
 FORMAT = 1
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
@@ -59,13 +59,13 @@ class PatchFeatures:
         self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
 
     @classmethod
-    def from_options(cls, options: PatchMapOptions, device: str) -> PatchFeatures:
-        """As the options of a method say."""
+    def from_options(cls, options: FeatureOptions, device: str, neighbourhood: int = 1) -> PatchFeatures:
+        """Make those that the options of a method ask for."""
         return cls(
             options.backbone,
             strides=options.levels,
             weights=options.weights,
-            neighbourhood=options.neighbourhood,
+            neighbourhood=neighbourhood,
             device=device,
         )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from adkit.files.atomic import storage_faults
 from adkit.interfaces import Batches, Progress
+from adkit.nn.samples import gather
 
 MOST_BYTES_IN_MEMORY = 2_000_000_000
 """More than this goes to a temporary file, which the system pages in as it is needed."""
@@ -59,21 +60,12 @@ class FrameStore:
         return replace(self, places=self.places[rows], clips=self.clips[rows])
 
     @classmethod
-    def collect(
-        cls, batches: Batches, size: tuple[int, int], progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY
-    ) -> FrameStore:
-        """Keep every sample's own frame, decoded; `size` is (height, width) px."""
-        shape = (len(batches), 3, *size)
-        pixels = _room(shape, most_bytes)
-        clips: dict[str, int] = {}
-        numbers: list[int] = []
+    def collect(cls, batches: Batches, progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY) -> FrameStore:
+        """Keep every sample's own frame, decoded."""
         with progress.task("reading", len(batches)) as advance:
-            for batch in batches:
-                first = len(numbers)
-                numbers += [clips.setdefault(clip, len(clips)) for clip in batch.clips]
-                pixels[first : len(numbers)] = _as_bytes(batch.frames[:, -1])
-                advance(len(batch))
-        return cls(pixels, torch.arange(len(numbers)), torch.tensor(numbers, dtype=torch.int64), most_bytes)
+            frames = ((batch.clips, _as_bytes(batch.frames[:, -1])) for batch in batches)
+            pixels, clips = gather(frames, len(batches), advance, lambda _, shape: _room(shape, most_bytes))
+        return cls(pixels, torch.arange(len(clips)), clips, most_bytes)
 
 
 def _as_bytes(frames: Tensor) -> Tensor:

@@ -12,24 +12,19 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 from torch import Tensor, nn
 
 from adkit.errors import OptionError
-from adkit.interfaces import Batches, Method, Progress, Workspace
-from adkit.nn.normalisation import (
-    PositionNormalisation,
-    decide,
-    require_maps,
-    smooth,
-)
-from adkit.nn.options import BatchSize, Choice, FrameOptions, FrameSize, PositionChoice, Smoothing, TrainingOptions
+from adkit.interfaces import Batches, Progress
+from adkit.nn.options import BatchSize, Choice, FrameSize, Smoothing, TrainedMapOptions, require_sixteens
 from adkit.nn.training.corruption import Corruption, corrupt
-from adkit.nn.training.frame_store import STOPPING_SHARE, FrameStore, hold_out
-from adkit.nn.training.loop import Objective, TrainingRows, train
+from adkit.nn.training.frame_store import FrameStore
+from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
 from adkit.nn.training.registration import Registration, decide_registration
-from adkit.types import Batch, FitReport, Prediction
+from adkit.nn.training.trained_method import TrainedMethod, seeded
+from adkit.types import Batch, Prediction
 
 MARGIN = 16
 """px that are mirrored around a frame before the network sees it, and cut off what it gives.
@@ -43,30 +38,25 @@ _TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and by
 
 
 def _parse_kinds(value: Any) -> Any:
-    """ "stain,noise" -> ("stain", "noise"); "none" -> ()."""
+    """ "stain,noise,stain" -> ("stain", "noise"); "none" -> ()."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip() not in ("", "none"))
-    return value
+        value = [part.strip() for part in value.split(",") if part.strip() not in ("", "none")]
+    return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
 
 
 def _show_kinds(kinds: tuple[str, ...]) -> str:
     return ",".join(kinds) or "none"
 
 
-def _each_once(kinds: tuple[Corruption, ...]) -> tuple[Corruption, ...]:
-    return tuple(dict.fromkeys(kinds))
-
-
 Corruptions = Annotated[
     tuple[Corruption, ...],
     BeforeValidator(_parse_kinds, json_schema_input_type=str),
-    AfterValidator(_each_once),
     PlainSerializer(_show_kinds),
 ]
 """Written as "stain,paste,noise" or "none"."""
 
 
-class ReconstructionOptions(TrainingOptions, FrameOptions):
+class ReconstructionOptions(TrainedMapOptions):
     """What is reconstructed, from what, and how its error is measured."""
 
     # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
@@ -91,12 +81,6 @@ class ReconstructionOptions(TrainingOptions, FrameOptions):
         default="auto",
         description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
     )
-    position_normalisation: PositionChoice = "auto"
-
-
-def _spread(count: int, most: int) -> Tensor:
-    """At most so many of the rows, evenly spread."""
-    return torch.linspace(0, count - 1, min(count, most)).round().to(torch.int64)
 
 
 OptionsType = TypeVar("OptionsType", bound=ReconstructionOptions)
@@ -133,37 +117,26 @@ class Denoising(Objective):
         return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
 
 
-class Reconstruction(Method[OptionsType]):
+class Reconstruction(TrainedMethod[OptionsType]):
     """Learns to reconstruct normal pictures; the map is the error of the reconstruction."""
 
-    default_scorer = "top1"
     reconstructs = True
+
+    _objective: Denoising
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        if any(side % 16 for side in options.size):
-            height, width = options.size
-            raise OptionError(
-                f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
-                hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
-            )
-        if "ms_ssim" in options.loss and min(options.size) < MS_SSIM_LEAST_PX:
-            raise OptionError(
-                f"loss={options.loss} at {min(options.size)} px: MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
-                hint="choose loss=l1+ssim, or a larger size",
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # modules draw their first weights from the global generator
+        require_sixteens(options.size)
+        self._require_scales(options.size, "", "or a larger size")
+        with seeded(seed):
             network = self.network(options)
         self._objective = Denoising(network, options.loss, options.error, options.corruption).eval()
         self._registration: Registration | None = None
-        self._normalisation: PositionNormalisation | None = None
-        self._facts: dict[str, str | int | float | bool] = {}
 
     @classmethod
     @abstractmethod
     def network(cls, options: OptionsType) -> nn.Module:
-        """A new network: (B, 3, H, W), RGB in 0..1 -> (B, 3, H, W), the logits of the reconstruction."""
+        """Return a new network: (B, 3, H, W), RGB in 0..1 -> (B, 3, H, W), the logits of the reconstruction."""
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -171,78 +144,57 @@ class Reconstruction(Method[OptionsType]):
         times = 1 if self.options.registration == "off" else 2
         return (times * self.options.size[0], times * self.options.size[1])
 
-    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        """Decides how parts lie, trains, then learns from the held-out pictures whether and how to normalise each
-        position."""
-        store = FrameStore.collect(batches, self.frame_size, progress)
-        places = hold_out(store.clips, STOPPING_SHARE, self.seed)
-        require_maps(len(places[1]), self.options.position_normalisation)
-        registered = self._learn_to_lay(store.take(places[0]))
+    def learn(self, batches: Batches, progress: Progress) -> None:
+        """Decide how parts lie, train, then see in the held-out pictures whether and how to normalise each position."""
+        store = FrameStore.collect(batches, progress)
+        places = self.split(store.clips)
+        self._learn_to_lay(store.take(places[0]))
         laid = store.changed(lambda part, _: self._laid(part)[0])
         training, held_out = (laid.take(rows) for rows in places)
-        data = TrainingRows(training, held_out, held_out.changed(self._spoilt))
-        trained = train(
-            self._objective,
-            data,
-            self.options,
-            seed=self.seed,
-            device=self.device,
-            progress=progress,
-            folder=workspace() if workspace else None,
-        )
-        maps = torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)])
-        self._facts = {
-            **registered,
-            "parameters": sum(parameter.numel() for parameter in self._objective.parameters()),
-            **trained.facts(),
-        }
-        self._normalisation, found = decide(maps, held_out.clips, self.options.position_normalisation)
-        self._facts |= found
-        return FitReport(self._facts, trained.curves)
+        self.train(TrainingRows(training, held_out, held_out.changed(self._corrupted)), progress)
+        self.decide(torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)]), held_out.clips)
 
     def predict(self, batch: Batch) -> Prediction:
         """Maps, and the reconstruction; what lies around a part that was cut out is as its least odd position."""
         laid, matrices = self._laid(batch.frames[:, -1])
         maps, images = self._errors(laid)
-        if self._normalisation:
-            maps = self._normalisation(maps)
+        maps = self.normalised(maps)
         if self._registration:
             maps = self._registration.restore_maps(maps, matrices, self.frame_size)
             images = self._registration.restore_pictures(images, matrices, self.frame_size)
         return Prediction(maps=maps, images=images)
 
-    def state(self) -> dict[str, Tensor]:
-        """The network's weights, and the normalisation where there is one."""
-        weights = {f"network.{name}": value for name, value in self._objective.network.state_dict().items()}
-        learned = (self._registration, self._normalisation)
-        return {**weights, **{name: value for part in learned if part for name, value in part.state().items()}}
+    def learned(self) -> dict[str, Tensor]:
+        """Return the weights, and how parts are laid."""
+        return {**super().learned(), **(self._registration.state() if self._registration else {})}
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
-        weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
-        self._objective.network.load_state_dict(weights)
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `learned` gave."""
+        super().restore(state)
         self._registration = Registration.from_state(state)
-        self._normalisation = PositionNormalisation.from_state(state)
 
-    def _learn_to_lay(self, store: FrameStore) -> dict[str, Any]:
+    def _learn_to_lay(self, store: FrameStore) -> None:
         height, width = self.frame_size
         least, most, most_bytes = _TO_REGISTER_BY
-        some = store.take(_spread(len(store), max(least, min(most, most_bytes // (12 * height * width)))))
+        count = min(len(store), max(least, min(most, most_bytes // (12 * height * width))))
+        some = store.take(torch.linspace(0, len(store) - 1, count).round().to(torch.int64))
         frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
         area = self.options.size[0] * self.options.size[1]
         self._registration, facts = decide_registration(frames, self.options.registration, area)
-        self._require_scales()
-        return facts
-
-    def _require_scales(self) -> None:
-        if self._registration and "ms_ssim" in self.options.loss:
+        self._facts |= facts
+        if self._registration:
             height, width = self._registration.usual.shape
-            if min(height, width) < MS_SSIM_LEAST_PX:
-                raise OptionError(
-                    f"loss={self.options.loss} at {height}x{width} px, where parts are cut out of the pictures: "
-                    f"MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
-                    hint="choose loss=l1+ssim, a larger size, or registration=off",
-                )
+            cut_out = ", where parts are cut out of the pictures"
+            self._require_scales((height, width), cut_out, "a larger size, or registration=off")
+
+    def _require_scales(self, size: tuple[int, int], where: str, instead: str) -> None:
+        """Raise OptionError where MS-SSIM is part of the loss, and has too few pixels."""
+        if "ms_ssim" in self.options.loss and min(size) < MS_SSIM_LEAST_PX:
+            raise OptionError(
+                f"loss={self.options.loss} at {size[0]}x{size[1]} px{where}: "
+                f"MS-SSIM needs at least {MS_SSIM_LEAST_PX} px a side",
+                hint=f"choose loss=l1+ssim, {instead}",
+            )
 
     def _laid(self, frames: Tensor) -> tuple[Tensor, list[Any]]:
         """Frames as decoded -> as the network gets them, and the matrices of the registration, if there is one."""
@@ -250,7 +202,7 @@ class Reconstruction(Method[OptionsType]):
             return self._registration(frames)
         return (frames if self.options.registration == "off" else F.avg_pool2d(frames, 2)), []
 
-    def _spoilt(self, frames: Tensor, part: int) -> Tensor:
+    def _corrupted(self, frames: Tensor, part: int) -> Tensor:
         return corrupt(frames, ("stain", "paste"), np.random.default_rng([self.seed, part]), clean_share=0)
 
     @torch.inference_mode()
@@ -259,5 +211,4 @@ class Reconstruction(Method[OptionsType]):
         self._objective.to(self.device).eval()
         given = frames.to(self.device)
         found = self._objective.reconstruct(given)
-        maps = error_map(self.options.error, found, given).cpu()
-        return smooth(maps, self.options.smoothing), found.cpu().contiguous()
+        return self.smoothed(error_map(self.options.error, found, given)), found.cpu().contiguous()

@@ -22,7 +22,7 @@ class Brightness(PatchMapMethod[PatchMapOptions]):
     Options = PatchMapOptions
     offset = torch.zeros(())
 
-    def learn(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         self.offset = torch.tensor(0.25)
         self._facts |= {"images": len(batches)}
         if len({clip for batch in batches for clip in batch.clips}) < 2:

@@ -34,7 +34,7 @@ class Clips:
 
 def test_frames_come_back_as_they_were() -> None:
     batches = FrameBatches(synthetic_frames(7, SIZE))
-    store = FrameStore.collect(batches, SIZE, Silent())
+    store = FrameStore.collect(batches, Silent())
     assert len(store) == 7
     rows = torch.tensor([6, 0, 3])
     torch.testing.assert_close(store[rows], batches.frames[rows, 0])
@@ -44,8 +44,8 @@ def test_frames_come_back_as_they_were() -> None:
 def test_a_store_on_disk_holds_the_same() -> None:
     batches = FrameBatches(synthetic_frames(5, SIZE))
     rows = torch.arange(5)
-    on_disk = FrameStore.collect(batches, SIZE, Silent(), most_bytes=0)
-    assert torch.equal(on_disk[rows], FrameStore.collect(batches, SIZE, Silent())[rows])
+    on_disk = FrameStore.collect(batches, Silent(), most_bytes=0)
+    assert torch.equal(on_disk[rows], FrameStore.collect(batches, Silent())[rows])
     assert torch.equal(on_disk.take(rows)[rows], on_disk[rows])
 
 
@@ -53,7 +53,7 @@ def test_what_is_made_of_a_store_on_disk_lies_on_disk_too(monkeypatch: pytest.Mo
     files: list[Any] = []
     new_file = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: files.append(new_file()) or files[-1])
-    store = FrameStore.collect(FrameBatches(synthetic_frames(5, SIZE)), SIZE, Silent(), most_bytes=0)
+    store = FrameStore.collect(FrameBatches(synthetic_frames(5, SIZE)), Silent(), most_bytes=0)
     rows = torch.tensor([4, 1])
     darker = store.take(rows).changed(lambda frames, _: frames[..., :16] / 2, at_once=1)
     assert len(files) == 2
@@ -63,7 +63,7 @@ def test_what_is_made_of_a_store_on_disk_lies_on_disk_too(monkeypatch: pytest.Mo
 
 def test_of_a_window_the_own_frame_is_kept() -> None:
     batches = Clips()
-    store = FrameStore.collect(batches, SIZE, Silent())
+    store = FrameStore.collect(batches, Silent())
     torch.testing.assert_close(store[torch.arange(6)], batches.frames[:, -1])
     assert store.clips.tolist() == [0, 0, 0, 1, 1, 1]
 

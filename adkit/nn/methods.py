@@ -1,0 +1,106 @@
+"""What the methods share that learn from a network's view of frames: their sizes, decisions, state and maps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
+
+from torch import Tensor
+
+from adkit.interfaces import Batches, Method, Progress, Workspace
+from adkit.nn.features.patches import PatchFeatures
+from adkit.nn.normalisation import PositionNormalisation, decide, smooth
+from adkit.nn.options import FrameOptions, MapOptions
+from adkit.types import FitReport
+
+FrameOptionsType = TypeVar("FrameOptionsType", bound=FrameOptions)
+MapOptionsType = TypeVar("MapOptionsType", bound=MapOptions)
+
+
+class LearnedMethod(Method[FrameOptionsType]):
+    """A method that writes `learn`, `predict`, `learned` and `restore`; it puts what to report into `_facts`."""
+
+    _features: PatchFeatures | None = None
+    """The frozen network, where it looks through one."""
+
+    def __init__(self, options: FrameOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(options, seed=seed, device=device)
+        self._facts: dict[str, str | int | float | bool] = {}
+        self._curves: dict[str, list[float]] = {}
+        self._workspace: Workspace | None = None
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """As the options say."""
+        return self.options.size
+
+    @abstractmethod
+    def learn(self, batches: Batches, progress: Progress) -> None:
+        """Learn from normal data, and put what is worth knowing into `self._facts`."""
+
+    @abstractmethod
+    def learned(self) -> dict[str, Tensor]:
+        """Return what `learn` learned, for a run."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `learned` gave."""
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
+        """Make the frozen network ready, then learn."""
+        self._facts, self._curves, self._workspace = {}, {}, workspace
+        if self._features:
+            with progress.task("network", 1) as advance:
+                self._features.prepare(self.frame_size)
+                advance(1)
+        self.learn(batches, progress)
+        return FitReport(self._facts, self._curves)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned, and the frozen network's fingerprint."""
+        learned = {name: tensor.cpu() for name, tensor in self.learned().items()}
+        return {**learned, **(self._features.state() if self._features else {})}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
+        if self._features:
+            self._features.check(state)
+        self.restore(state)
+
+
+class MapMethod(LearnedMethod[MapOptionsType]):
+    """A method with maps, which are smoothed, and normalised where position matters."""
+
+    # The mean over 1 % of the pixels has less noise than the one highest pixel, and is still small enough for a
+    # small defect. benchmarks/scorers.py compares them on the synthetic parts; no real test label was used.
+    default_scorer: ClassVar[str | None] = "top1"
+
+    _normalisation: PositionNormalisation | None = None
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
+        """Learn anew."""
+        self._normalisation = None
+        return super().fit(batches, progress, workspace)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned, and the normalisation where there is one."""
+        return {**super().state(), **(self._normalisation.state() if self._normalisation else {})}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        super().load_state(state)
+        self._normalisation = PositionNormalisation.from_state(state)
+
+    def smoothed(self, maps: Tensor, stride: float = 1) -> Tensor:
+        """(B, h, w) on any device, a position every `stride` px -> (B, h, w) on the CPU, smoothed."""
+        return smooth(maps.cpu(), self.options.smoothing / stride)
+
+    def normalised(self, maps: Tensor) -> Tensor:
+        """(B, h, w) -> (B, h, w), in spreads above what is usual at each position where position matters."""
+        return self._normalisation(maps) if self._normalisation else maps
+
+    def decide(self, maps: Tensor, clips: Tensor) -> None:
+        """Decide whether position matters by out-of-sample maps (N, h, w) and the number (N,) of each one's clip."""
+        self._normalisation, found = decide(maps, clips, self.options.position_normalisation)
+        self._facts |= found

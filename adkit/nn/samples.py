@@ -1,0 +1,56 @@
+"""Training samples walked once: all that is made of them in one piece of memory, or clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+import torch
+from torch import Tensor
+
+from adkit.interfaces import Advance, Batches
+
+
+def gather(
+    parts: Iterable[tuple[Sequence[str], Tensor]],
+    count: int,
+    advance: Advance,
+    room: Callable[[Tensor, tuple[int, ...]], Tensor] = Tensor.new_empty,
+) -> tuple[Tensor, Tensor]:
+    """Return `count` rows (N, ...) that come in parts, and the number (N,) of each one's clip, counted from 0.
+
+    Each part is the clips of some rows, and the rows. `room` makes place for all, given the first part and the shape:
+    in one piece from the start, because joining parts at the end would need twice the memory.
+    """
+    clips: dict[str, int] = {}
+    numbers: list[int] = []
+    rows = torch.empty(0)
+    for names, part in parts:
+        if not numbers:
+            rows = room(part, (count, *part.shape[1:]))
+        first = len(numbers)
+        numbers += [clips.setdefault(name, len(clips)) for name in names]
+        rows[first : len(numbers)] = part
+        advance(len(names))
+    return rows[: len(numbers)], torch.tensor(numbers)
+
+
+def last_frames(frames: Tensor) -> Tensor:
+    """float32 (B, T, 3, H, W) -> (B, 3, H, W): those that are scored."""
+    return frames[:, -1]
+
+
+def each_clip(batches: Batches, look: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, Iterator[Tensor]]]:
+    """Walk the clips in their order: the name, and what `look` makes of each frame, (1, ...), one after the other.
+
+    `look` gets `frames` of a batch, float32 (B, T, 3, H, W), and gives (B, ...). A clip's frames are walked before the
+    next clip is asked for.
+    """
+    frames = (
+        (clip, part)
+        for batch in batches
+        for clip, part in zip(batch.clips, torch.split(look(batch.frames), 1), strict=True)
+    )
+    for clip, group in groupby(frames, key=itemgetter(0)):
+        yield clip, (part for _, part in group)
