@@ -76,14 +76,14 @@ class PositionNormalisation:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> PositionNormalisation | None:
-        """What `state` gave; None where there is none."""
+        """Return what `state` gave; None where there is none."""
         if "position_mean" not in state:
             return None
         return cls(state["position_mean"], state["position_spread"])
 
 
 def require_maps(count: int, choice: Choice) -> None:
-    """Raises OptionError for "on" with too few out-of-sample maps to come; for asking before the work is done."""
+    """Raise OptionError for "on" with too few out-of-sample maps to come; for asking before the work is done."""
     if choice == "on" and count < LEAST_MAPS_ON:
         raise OptionError(
             f"position_normalisation=on needs {LEAST_MAPS_ON} normal images it did not learn from, and has {count}",
@@ -103,7 +103,7 @@ def position_matters(maps: Tensor, clips: Tensor, choice: Choice) -> bool:
 
 
 def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
-    """What out-of-sample maps (N, h, w) of normal samples say, and the number (N,) of each one's clip: the
+    """Return what out-of-sample maps (N, h, w) of normal samples say, and the number (N,) of each one's clip: the
     normalisation, or None where position matters little; and how it was decided, for the run."""
     matters = position_matters(maps, clips, choice)
     facts = {"explained_by_position": round(explained_by_position(maps), 4), "position_normalised": matters}

@@ -206,7 +206,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         return self._objective.rebuild(frames, past)
 
     def _residuals(self, recording: Recording) -> Iterator[tuple[Sequence[int], Tensor]]:
-        """What is not rebuilt of the frames, (B, C, h, w), some at a time, and how many frames came before each."""
+        """Walk what is not rebuilt of the frames, (B, C, h, w), and how many frames of its run came before each."""
         for run in recording.each_run():
             past: Past | None = None
             for numbers in torch.split(torch.arange(len(run)), _AT_ONCE):
@@ -215,7 +215,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
                 yield numbers.tolist(), rebuilt[0] - given
 
     def _clip_starts(self, recording: Recording) -> Iterator[Tensor]:
-        """Maps (T, h, w) of short clips that begin anywhere in these frames."""
+        """Walk maps (T, h, w) of short clips that begin anywhere in these frames."""
         sequences = Sequences(recording, self.options.sequence, self.options.stride)
         for row in torch.split(thinned(torch.arange(len(sequences)), STARTS), 1):
             given = sequences[row].to(self.device)

@@ -67,7 +67,7 @@ class Rebuild(Objective):
         return losses
 
     def scores(self, batch: Tensor) -> Tensor:
-        """The mean of each frame's worst errors, mean over the second half of the sequence."""
+        """Return the mean of each frame's worst errors, mean over the second half of the sequence."""
         errors = self._squares(self.rebuild(batch)[0], batch).mean(dim=2).sqrt()[:, batch.shape[1] // 2 :].flatten(2)
         return errors.topk(max(1, round(WORST_SHARE * errors.shape[2])), dim=2).values.mean(dim=(1, 2))
 

@@ -33,7 +33,7 @@ class Recording:
         return found.to(torch.float32) if found.is_floating_point() else found.to(torch.float32).div_(255)
 
     def take(self, rows: Tensor) -> Recording:
-        """These frames (int64, rising) as a recording of their own, over the same memory."""
+        """Return these frames (int64, rising) as a recording of their own, over the same memory."""
         return Recording(self.frames, self.places[rows], self.runs[rows])
 
     def lengths(self) -> list[int]:
@@ -41,7 +41,7 @@ class Recording:
         return torch.unique_consecutive(self.runs, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
 
     def each_run(self) -> Iterator[Tensor]:
-        """The rows of each run, int64 (n,)."""
+        """Return the rows of each run, int64 (n,)."""
         return iter(torch.split(torch.arange(len(self)), self.lengths()))
 
 
@@ -76,7 +76,7 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
 
 
 def in_pieces(recording: Recording, length: int) -> Recording:
-    """The same frames; where there are few runs, each is cut into pieces, none shorter than a sequence's `length`."""
+    """Return the same frames; few runs are cut into pieces, none shorter than a sequence's `length`."""
     pieces = -(-LEAST_PIECES // len(recording.lengths()))
     parts = [
         part for rows in recording.each_run() for part in rows.tensor_split(max(1, min(pieces, len(rows) // length)))

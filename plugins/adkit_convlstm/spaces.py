@@ -43,7 +43,7 @@ class Space(ABC):
 
     @abstractmethod
     def maps(self, residual: Tensor) -> Tensor:
-        """What was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is."""
+        """Return what was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is."""
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned."""

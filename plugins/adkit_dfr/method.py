@@ -78,7 +78,7 @@ class FeatureAutoencoder(Objective):
         return self.residual(batch).square().mean(dim=(1, 2))
 
     def scores(self, batch: Tensor) -> Tensor:
-        """The mean of each picture's highest 1 % of errors."""
+        """Return the mean of each picture's highest 1 % of errors."""
         errors = self.errors(batch)
         return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
 
@@ -111,7 +111,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
         self.decide(self._maps(whole), clips[held_out])
 
     def predict(self, batch: Batch) -> Prediction:
-        """Maps on the first level's grid."""
+        """Return maps on the first level's grid."""
         return Prediction(maps=self.normalised(self._maps(self._features(batch.frames[:, -1]))))
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -156,7 +156,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
         return torch.cat(whole), torch.cat(corrupted)
 
     def _made(self, features: Tensor) -> FeatureAutoencoder:
-        """An untrained autoencoder for features (n, N, D), which sets scaling and code."""
+        """Return an untrained autoencoder for features (n, N, D), which sets scaling and code."""
         patches = features.flatten(0, 1)
         weights = level_weights_of(patches.var(dim=0, correction=0), self._features.lengths) * patches.shape[1] ** 0.5
         code = self.options.code or _components(patches, weights, self.options.explained)

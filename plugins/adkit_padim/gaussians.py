@@ -25,7 +25,7 @@ class PositionMoments:
         self._products = torch.empty(0)
 
     def add(self, features: Tensor) -> None:
-        """Takes in (B, h, w, D)."""
+        """Take in (B, h, w, D)."""
         batch, height, width, length = features.shape
         values = features.flatten(1, 2).transpose(0, 1)  # (P, B, D)
         if not self.count:
@@ -75,7 +75,7 @@ class Gaussians:
         return cls(weights, mean * weights, scatter)
 
     def round(self) -> None:
-        """Rounds the factors, in place, as a run stores them: so a run that is opened again gives the same maps.
+        """Round the factors, in place, as a run stores them: so a run that is opened again gives the same maps.
 
         That is exact enough to score, but not for `left_out`: with few frames it takes small differences of large
         numbers.
@@ -96,7 +96,7 @@ class Gaussians:
 
     @classmethod
     def from_state(cls, weights: Tensor, mean: Tensor, packed: Tensor) -> Gaussians:
-        """What `state` gave, on the device of these tensors."""
+        """Return what `state` gave, on the device of these tensors."""
         rows, columns = _triangle(len(weights))
         factors = torch.zeros(len(mean), len(weights), len(weights), device=mean.device)
         factors[:, rows, columns] = packed.to(torch.float32)

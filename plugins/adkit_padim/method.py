@@ -72,12 +72,12 @@ class Padim(PatchMapMethod[PadimOptions]):
         return self._gaussians.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `learned` gave."""
+        """Take back what `learned` gave."""
         weights, mean, packed = (state[name].to(self.device) for name in ("weights", "mean", "factors"))
         self._gaussians = Gaussians.from_state(weights, mean, packed)
 
     def _left_out(self, batches: Batches, grid: tuple[int, int], count: int) -> LeftOut:
-        """A whole clip at a time, whose whitened features are held: at the default size 1.4 MB for each frame."""
+        """Walk whole clips, whose whitened features are held: at the default size 1.4 MB for each frame."""
 
         def whitened(frames: Tensor) -> Tensor:
             return self._gaussians.whitened(self._features(frames[:, -1])).transpose(0, 1)

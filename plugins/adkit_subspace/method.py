@@ -75,7 +75,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return {"weights": self._weights, "mean": self._residual.mean, "directions": self._residual.directions}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `learned` gave."""
+        """Take back what `learned` gave."""
         self._weights = state["weights"].to(self.device)
         self._residual = Residual(state["mean"], state["directions"]).to(self.device)
 
@@ -119,7 +119,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
 
 
 def turned(frames: Tensor, count: int) -> list[Tensor]:
-    """The frames (B, 3, H, W) as they are, and turned about their centre by 1/count, 2/count … of a full turn.
+    """Return the frames (B, 3, H, W) as they are, and turned about their centre by 1/count, 2/count … of a full turn.
 
     Corners that come from outside the picture repeat its border.
     """

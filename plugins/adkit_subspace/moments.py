@@ -64,7 +64,7 @@ class Residual:
 
     @classmethod
     def learn(cls, moments: Moments, explained: float, components: int) -> Residual:
-        """Takes away `components` main directions, or if 0 as many as explain that share of the variance.
+        """Take away `components` main directions, or if 0 as many as explain that share of the variance.
 
         At least one direction is left over.
         """
@@ -84,5 +84,5 @@ class Residual:
         return lengths
 
     def to(self, device: str) -> Residual:
-        """The same on a device."""
+        """Return the same on a device."""
         return Residual(self.mean.to(device), self.directions.to(device))

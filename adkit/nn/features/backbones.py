@@ -53,7 +53,7 @@ class Backbone(nn.Module):
         return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
 
     def require(self, size: tuple[int, int]) -> None:
-        """Raises BackboneError unless frames of `size` = (height, width) px give maps of the expected shapes."""
+        """Raise BackboneError unless frames of `size` = (height, width) px give maps of the expected shapes."""
         try:
             with torch.inference_mode():
                 levels = self(torch.zeros(1, 3, *size, device=self.mean.device))
@@ -92,7 +92,7 @@ def weights_fingerprint(name: str, weights: Path | None) -> str:
 def _build(
     name: str, strides: tuple[int, ...], weights: Path | None
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """The feature network, and the mean and std of its input scaling."""
+    """Return the feature network, and the mean and std of its input scaling."""
     import timm  # takes seconds to import
 
     architecture = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else name
@@ -150,7 +150,7 @@ def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path 
 
 
 def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
-    """The indices of the feature levels with these strides."""
+    """Return the indices of the feature levels with these strides."""
     reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
     missing = [stride for stride in strides if stride not in reductions]
     if missing:
@@ -168,7 +168,7 @@ def _embedded_weights() -> Path:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from a file, without ever running code from it."""
+    """Return a state dict from a file, without ever running code from it."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -192,7 +192,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, path: Path) -> None:
-    """Raises BackboneError for weights of another architecture; the classifier may differ or be absent."""
+    """Raise BackboneError for weights of another architecture; the classifier may differ or be absent."""
     body = [key for key in own if not key.startswith(("classifier.", "fc.", "head."))]
     for key in body:
         found = tuple(state[key].shape) if key in state else None

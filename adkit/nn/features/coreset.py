@@ -35,7 +35,7 @@ _MANY = 64  # candidates that are worth looking at one by one
 def greedy_coreset(
     patches: Tensor, count: int, *, start: int = 0, block: int = BLOCK, progress: Progress | None = None
 ) -> Tensor:
-    """The indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
+    """Return the indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
 
     `start` is chosen first, then always the patch farthest from all chosen ones. Fewer than `count` are
     returned when all others are copies of chosen ones, up to the rounding of float64. Beside the
@@ -67,7 +67,7 @@ class _Selection:
         self._use(torch.float32)
 
     def _use(self, dtype: torch.dtype) -> None:
-        """Starts to compute in `dtype`; distances are brought up to date."""
+        """Start to compute in `dtype`; distances are brought up to date."""
         if dtype == torch.float64 and self.patches.device.type == "mps":
             self.patches = self.patches.cpu()  # MPS has no float64
         self.dtype = dtype
@@ -87,13 +87,13 @@ class _Selection:
         return products.add_(left.square().sum(dim=1)[:, None]).clamp_min_(0)
 
     def _nearest_to(self, centres: Tensor) -> Callable[[Tensor], Tensor]:
-        """A function from patches to their squared distances to the nearest of the centres."""
+        """Return a function from patches to their squared distances to the nearest of the centres."""
         if self.dtype == torch.float32:
             return NearestNeighbour(self.patches[centres]).squared
         return lambda rows: self._squared(rows, self.patches[centres]).amin(dim=1)
 
     def add(self, chosen: list[int]) -> None:
-        """Adds patches and brings all distances up to date in one pass."""
+        """Add patches and brings all distances up to date in one pass."""
         self.indices += chosen
         for centres in torch.split(torch.tensor(chosen, dtype=torch.int64, device=self.patches.device), BLOCK):
             nearest_to = self._nearest_to(centres)
@@ -105,7 +105,7 @@ class _Selection:
         self.distances[chosen] = 0
 
     def choose(self, block: int, count: int) -> list[int]:
-        """The next patches that the plain loop would choose: at least one, unless only copies are left."""
+        """Return the next patches that the plain loop would choose: at least one, unless only copies are left."""
         farthest = torch.topk(self.distances, block)
         floor = float(farthest.values[-1]) if block < len(self.patches) else -np.inf
         members = farthest.indices.sort().values
@@ -140,7 +140,7 @@ class _Selection:
         return [int(close[first][self._exact_farthest(np.arange(len(first)), close[first], [])])]
 
     def _exact_farthest(self, positions: NDArray[np.int64], index_of: NDArray[np.int64], chosen: list[int]) -> int:
-        """The position whose patch is farthest from the selection in float64; the first among equals."""
+        """Return the position whose patch is farthest from the selection in float64; the first among equals."""
         bank = self.patches[self.indices + chosen].cpu().to(torch.float64)
         best, best_distance = int(positions[0]), -1.0
         for position in positions:

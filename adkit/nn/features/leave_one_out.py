@@ -50,7 +50,7 @@ class LeaveOneOutBanks:
                 advance(1)
 
     def without(self, clip: int) -> Tensor:
-        """The bank (M', D) had this clip not been seen."""
+        """Return the bank (M', D) had this clip not been seen."""
         rest = self._rest(clip)
         return torch.cat([rest, self._closing[clip]]) if clip in self._closing else rest
 

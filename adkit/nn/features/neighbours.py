@@ -55,7 +55,7 @@ class NearestNeighbour:
 
 
 def append_distances(model: bytes) -> bytes:
-    """An ONNX model that gives features (B, h, w, D), extended to give distances (B, h, w) instead.
+    """Return an ONNX model that gives features (B, h, w, D), extended to give distances (B, h, w) instead.
 
     The new inputs are `columns` and `weights` of a NearestNeighbour.
     """

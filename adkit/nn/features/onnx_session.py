@@ -37,13 +37,13 @@ class OnnxSession:
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
-        """The model's outputs for CPU tensors by name."""
+        """Return the model's outputs for CPU tensors by name."""
         arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
         return [torch.from_numpy(output) for output in self._session.run(None, arrays)]
 
 
 def facts_of(model: bytes) -> dict[str, Any]:
-    """What was stored with an exported model; raises an exception of onnx's or KeyError for anything else."""
+    """Return what was stored with an exported model; raises an exception of onnx's or KeyError for anything else."""
     properties = {entry.key: entry.value for entry in onnx.load_from_string(model).metadata_props}
     facts: dict[str, Any] = json.loads(properties[_FACTS])
     return facts
@@ -52,7 +52,7 @@ def facts_of(model: bytes) -> dict[str, Any]:
 def exported_model(
     key: str, network: Callable[[], nn.Module], size: tuple[int, int], facts: Callable[[], dict[str, Any]]
 ) -> bytes | None:
-    """The network, from `frames` (B, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
+    """Return the network, from `frames` (B, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
 
     `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. None when
     onnxruntime's results differ from torch's: the caller then stays with torch.

@@ -71,7 +71,7 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
         self._calibration = normalised_out_of_sample(maps, clips) if self._normalisation else maps
 
     def predict(self, batch: Batch) -> Prediction:
-        """Maps on the first level's grid: distances, or spreads above the usual where position matters."""
+        """Return maps on the first level's grid: distances, or spreads above the usual where position matters."""
         return Prediction(maps=self.normalised(self._smoothed(self.window_distances(batch.frames))))
 
     def calibration(self) -> Prediction | None:

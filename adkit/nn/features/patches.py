@@ -87,15 +87,15 @@ class PatchFeatures:
         return torch.cat([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Makes ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
+        """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
         self._session(torch.empty(1, 3, *size), distances=True)
 
     def state(self) -> dict[str, Tensor]:
-        """What a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""
+        """Return what a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""
         return {"backbone_fingerprint": torch.tensor(list(bytes.fromhex(self.fingerprint)), dtype=torch.uint8)}
 
     def check(self, state: Mapping[str, Tensor]) -> None:
-        """Raises BackboneError when the weights are no longer those that `state` was made with."""
+        """Raise BackboneError when the weights are no longer those that `state` was made with."""
         expected = bytes(state["backbone_fingerprint"].tolist()).hex()
         if self.fingerprint != expected:
             raise BackboneError(
@@ -125,7 +125,7 @@ class PatchFeatures:
         return features.to(torch.float32)
 
     def _session(self, frames: Tensor, *, distances: bool) -> OnnxSession | None:
-        """The session for features or for distances at this input size; None where torch is used."""
+        """Return the session for features or for distances at this input size; None where torch is used."""
         if self.device != "cpu":
             return None
         size = _size_of(frames)

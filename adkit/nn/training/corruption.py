@@ -54,7 +54,7 @@ def corrupt(
 
 
 def _stain(picture: NDArray[np.float32], _: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A blob of one colour."""
+    """Return a blob of one colour."""
     opacity = _opacity(_outline(picture.shape[:2], rng), rng)
     colour = rng.random(3, dtype=np.float32)
     if rng.random() < 0.5:
@@ -63,7 +63,7 @@ def _stain(picture: NDArray[np.float32], _: NDArray[np.float32], rng: np.random.
 
 
 def _paste(picture: NDArray[np.float32], donor: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A patch of a picture of the batch, turned by quarters and moved."""
+    """Return a patch of a picture of the batch, turned by quarters and moved."""
     height, width = picture.shape[:2]
     turned = donor[::-1, ::-1] if rng.random() < 0.5 else donor
     if height == width and rng.random() < 0.5:
@@ -96,7 +96,7 @@ def _outline(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.flo
 
 
 def _opacity(inside: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The blob's opacity: 0.1 to 1 inside, with an edge that is soft half of the time."""
+    """Return the blob's opacity: 0.1 to 1 inside, with an edge that is soft half of the time."""
     if rng.random() < 0.5:
         inside = np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), dtype=np.float32)
     return inside * np.float32(rng.uniform(0.1, 1))

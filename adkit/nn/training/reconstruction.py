@@ -112,7 +112,7 @@ class Denoising(Objective):
         return torch.sigmoid(found[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float())
 
     def scores(self, batch: Tensor) -> Tensor:
-        """The mean of the highest 1 % of each error map."""
+        """Return the mean of the highest 1 % of each error map."""
         errors = error_map(self.error, self.reconstruct(batch), batch).flatten(1)
         return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
 
@@ -155,7 +155,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
         self.decide(torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)]), held_out.clips)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Maps, and the reconstruction; what lies around a part that was cut out is as its least odd position."""
+        """Return maps and the reconstruction; what lies around a part that was cut out is as its least odd position."""
         laid, matrices = self._laid(batch.frames[:, -1])
         maps, images = self._errors(laid)
         maps = self.normalised(maps)

@@ -24,7 +24,7 @@ _SCALES = 4
 
 
 def loss_of(name: Loss, found: Tensor, wanted: Tensor) -> Tensor:
-    """The loss of each picture (B,) between a reconstruction and the clean picture, float32 (B, C, H, W) in 0..1.
+    """Return the loss (B,) of each picture between a reconstruction and the clean one, float32 (B, C, H, W) in 0..1.
 
     "l1+ssim" and the like are the sum of the parts. SSIM and MS-SSIM count as 1 - similarity.
     """
@@ -33,7 +33,7 @@ def loss_of(name: Loss, found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def error_map(name: ErrorMap, found: Tensor, given: Tensor) -> Tensor:
-    """The error of each position (B, H, W) between a reconstruction and its input, float32 (B, 3, H, W) in 0..1.
+    """Return the error of each position (B, H, W) between a reconstruction and its input, float32 (B, 3, H, W) in 0..1.
 
     l1 and l2 are means over the colours; ssim is 1 - the local similarity (window of 11 px); msgms is 1 - the
     similarity of the gradients' magnitudes, mean over 4 scales (Zavrtanik et al., RIAD, 2021).
@@ -75,7 +75,7 @@ def _gradient_map(found: Tensor, given: Tensor) -> Tensor:
 
 
 def _gradient(grey: Tensor) -> Tensor:
-    """The magnitude of the gradient by Prewitt's filters."""
+    """Return the magnitude of the gradient by Prewitt's filters."""
     across = torch.tensor([[1.0, 0.0, -1.0]] * 3, device=grey.device).reshape(1, 1, 3, 3) / 3
     padded = F.pad(grey, [1] * 4, mode="replicate")
     squares = F.conv2d(padded, across).square() + F.conv2d(padded, across.transpose(2, 3)).square()

@@ -93,14 +93,14 @@ class Registration:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Registration | None:
-        """What `state` gave; None where there is none."""
+        """Return what `state` gave; None where there is none."""
         if "registration_usual" not in state:
             return None
         scale, x, y = state["registration_where"].tolist()
         return cls(scale, (x, y), state["registration_usual"])
 
     def _lay(self, frame: Floats, pose: _Pose) -> tuple[Floats, Floats]:
-        """The cut-out that looks more usual of the two that the axis allows, and its matrix."""
+        """Return the cut-out that looks more usual of the two that the axis allows, and its matrix."""
         best: tuple[float, Floats, Floats] | None = None
         for turn in (pose.turn, pose.turn + math.pi):
             matrix = self._matrix(pose, turn)
@@ -123,7 +123,7 @@ class Registration:
 def decide_registration(
     frames: Sequence[Floats], choice: Choice, most_px: int
 ) -> tuple[Registration | None, dict[str, Any]]:
-    """What normal frames (H, W, 3) say: how to lay parts, or None where they lie alike, or cannot be laid alike;
+    """Return what normal frames (H, W, 3) say: how to lay parts, or None where they lie alike, or cannot be laid alike;
     and how it was decided, for the run."""
     if choice == "off" or (choice == "auto" and len(frames) < LEAST_FRAMES):
         return None, {"registered": False}

@@ -43,7 +43,7 @@ class OnePictureMethod(Method[TrainingOptions]):
         return (64, 64)
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        store = FrameStore.collect(batches, self.frame_size, progress)
+        store = FrameStore.collect(batches, progress)
         training, held_out = (store.take(rows) for rows in hold_out(store.clips, STOPPING_SHARE, self.seed))
         trained = train(
             self.objective,
