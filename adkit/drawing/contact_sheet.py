@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from adkit.data.clips import are_stills
 from adkit.data.images import read_mask
+from adkit.drawing.overlay import letters
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import Sample
@@ -30,6 +31,7 @@ class ContactSheet:
     """Chooses examples of each kind; takes their pixels as they come by, so that no file is read for it alone."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
+        """Choose the examples."""
         self._of_clips = not are_stills(samples)
         by_kind: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
@@ -46,11 +48,11 @@ class ContactSheet:
         self._tiles: dict[str, Image.Image] = {}
 
     def wants(self, sample: Sample) -> bool:
-        """Whether the sample is one of the examples."""
+        """Say whether the sample is one of the examples."""
         return sample.id in self._places
 
     def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
-        """Keeps the picture of an example, small; one whose mask cannot be used stays away."""
+        """Keep the picture of an example, small; one whose mask cannot be used stays away."""
         factor = _TILE_PX / max(image.shape[:2])
         size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
         small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
@@ -65,7 +67,7 @@ class ContactSheet:
         self._tiles[sample.id] = Image.fromarray(small)
 
     def draw(self) -> Image.Image | None:
-        """A row for each kind; None when no picture came by."""
+        """Draw a row for each kind; None when no picture came by."""
         if not self._tiles:
             return None
         # Films are wide: rows are as high as the highest picture, and what is told below needs room.
@@ -73,7 +75,7 @@ class ContactSheet:
         row_px = _TITLE_PX + tile_px + _GAP_PX
         size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)
         sheet = Image.new("RGB", size, "white")
-        pen, font, small_font = ImageDraw.Draw(sheet), ImageFont.load_default(15), ImageFont.load_default(11)
+        pen, font, small_font = ImageDraw.Draw(sheet), letters(15), letters(11)
         for row, title in enumerate(self._titles):
             pen.text((_GAP_PX, row * row_px + _GAP_PX), title, fill=(32, 36, 40), font=font)
         for sample_id, tile in self._tiles.items():

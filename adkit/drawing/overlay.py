@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ class Scale:
 
     @classmethod
     def of_run(cls, normal_maps: NDArray[np.float32], threshold: float | None) -> Scale:
-        """From usual normal values to twice as far above them as the threshold: the same for all pictures."""
+        """Reach from usual normal values to twice as far above them as the threshold: the same for all pictures."""
         low = float(np.median(normal_maps))
         top = threshold if threshold is not None else float(normal_maps.max())
         return cls(low, low + 2 * max(top - low, 1e-6), threshold)
@@ -45,6 +46,10 @@ class Scale:
     def unit(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map values to 0..1."""
         return np.asarray(np.clip((values - self.low) / (self.high - self.low), 0, 1), np.float32)
+
+    def text(self, value: float) -> str:
+        """Write a map value with as many decimals as tell colours apart: a hundredth of the scale."""
+        return f"{value:z.{max(0, 2 - math.floor(math.log10(self.high - self.low)))}f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,57 +72,72 @@ def draw(
     mask: NDArray[np.bool_] | None = None,
     reconstruction: NDArray[np.uint8] | None = None,
 ) -> Image.Image:
-    """The picture for one sample.
+    """Return the picture for one sample: a caption, its panels side by side, and the heat map's legend."""
+    found = panels(image, PANEL_PX, anomaly_map, scale, mask, reconstruction)
+    height, width = found["input"].shape[:2]
+    top = _MARGIN + 2 * (_TEXT + 6) + 4
+    legend = _BAR + 110
+    total_width = _MARGIN + len(found) * (width + _MARGIN) + legend
+    total_height = top + _TEXT + 6 + height + _MARGIN
+    sheet = Image.new("RGB", (max(total_width, 640), total_height), "white")
+    pen = ImageDraw.Draw(sheet)
+    _write_caption(pen, caption)
+    for number, (title, pixels) in enumerate(found.items()):
+        left = _MARGIN + number * (width + _MARGIN)
+        pen.text((left, top), title, fill=FAINT, font=letters(_TEXT))
+        sheet.paste(Image.fromarray(pixels), (left, top + _TEXT + 6))
+    left = _MARGIN + len(found) * (width + _MARGIN)
+    _draw_legend(sheet, pen, scale, (left, top + _TEXT + 6), height)
+    return sheet
+
+
+def panels(
+    image: NDArray[np.uint8],
+    longer_px: int,
+    anomaly_map: NDArray[np.float32] | None,
+    scale: Scale | None,
+    mask: NDArray[np.bool_] | None = None,
+    reconstruction: NDArray[np.uint8] | None = None,
+) -> dict[str, NDArray[np.uint8]]:
+    """Return the pictures of one sample by title, all of one size: what is not known has none.
 
     image: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W), where the
     truth is known; reconstruction: RGB uint8, any resolution, where the method gives one.
     """
-    height, width = fitted(image.shape[:2], PANEL_PX)
+    height, width = fitted(image.shape[:2], longer_px)
     small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    panels = [("input", small)]
+    found = {"input": small}
     if reconstruction is not None:
-        panels.append(("reconstruction", rebuilt(reconstruction, (height, width))))
-    panels.append(("heat map", heat(small, values, scale)))
+        found["reconstruction"] = rebuilt(reconstruction, (height, width))
+    if anomaly_map is not None and scale is not None:
+        found["heat map"] = heat(small, anomaly_map, scale)
     if mask is not None:
-        panels.append(("truth", truth(small, mask)))
-    font = ImageFont.load_default(_TEXT)
-    top = _MARGIN + 2 * (_TEXT + 6) + 4
-    legend = _BAR + 110
-    total_width = _MARGIN + len(panels) * (width + _MARGIN) + legend
-    total_height = top + _TEXT + 6 + height + _MARGIN
-    sheet = Image.new("RGB", (max(total_width, 640), total_height), "white")
-    pen = ImageDraw.Draw(sheet)
-    _write_caption(pen, font, caption)
-    for number, (title, pixels) in enumerate(panels):
-        left = _MARGIN + number * (width + _MARGIN)
-        pen.text((left, top), title, fill=FAINT, font=font)
-        sheet.paste(Image.fromarray(pixels), (left, top + _TEXT + 6))
-    left = _MARGIN + len(panels) * (width + _MARGIN)
-    _draw_legend(sheet, pen, font, scale, (left, top + _TEXT + 6), height)
-    return sheet
+        found["truth"] = truth(small, mask)
+    return found
 
 
 @lru_cache
 def letters(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The font of all pictures, in px; it has no ≥ and no –."""
+    """Return the font of all pictures, in px; it has no ≥ and no –."""
     return ImageFont.load_default(size)
 
 
 def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
-    """(height, width) of a panel whose longer side has this many px, for an image of shape (H, W, ...)."""
+    """Return (height, width) of a panel whose longer side has this many px, for an image of shape (H, W, ...)."""
     factor = longer_px / max(shape[:2])
     return max(_LEAST_PANEL_PX, round(shape[0] * factor)), max(_LEAST_PANEL_PX, round(shape[1] * factor))
 
 
 def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The heat map's colours of values in 0..1: (H, W) -> RGB (H, W, 3)."""
+    """Turn values in 0..1 into the heat map's colours: (H, W) -> RGB (H, W, 3)."""
     mapped = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(mapped, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
-    """The image (H, W, 3) under the colours of a map (H, W) of its size, the scale's threshold outlined."""
+def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
+    """Lay the colours of a map (h, w) of any resolution over an image (H, W, 3), the scale's threshold outlined."""
+    height, width = image.shape[:2]
+    values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     unit = scale.unit(values)
     opacity = 0.25 + 0.6 * unit
     result = np.asarray(cv2.blendLinear(np.ascontiguousarray(image), colours(unit), 1 - opacity, opacity), np.uint8)
@@ -127,7 +147,7 @@ def heat(image: NDArray[np.uint8], values: NDArray[np.float32], scale: Scale) ->
 
 
 def rebuilt(reconstruction: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A reconstruction (h, w, 3) at a panel's (height, width)."""
+    """Bring a reconstruction (h, w, 3) to a panel's (height, width)."""
     height, width = size
     smaller = height < reconstruction.shape[0]
     way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # the former enlarges to blocks
@@ -135,7 +155,7 @@ def rebuilt(reconstruction: NDArray[np.uint8], size: tuple[int, int]) -> NDArray
 
 
 def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The image (h, w, 3) with the mask's anomalous pixels marked; the mask has any resolution."""
+    """Mark the mask's anomalous pixels in the image (h, w, 3); the mask has any resolution."""
     height, width = image.shape[:2]
     small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     result = np.ascontiguousarray(image.copy())
@@ -149,9 +169,8 @@ def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[
     cv2.drawContours(image, contours, -1, colour, 2, cv2.LINE_AA)
 
 
-def _write_caption(
-    pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, caption: Caption
-) -> None:
+def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:
+    font = letters(_TEXT)
     name = caption.name if len(caption.name) <= 78 else "…" + caption.name[-77:]
     pen.text((_MARGIN, _MARGIN), name, fill=INK, font=font)
     verdict = "ANOMALOUS" if caption.anomalous else "normal"
@@ -164,12 +183,7 @@ def _write_caption(
 
 
 def _draw_legend(
-    sheet: Image.Image,
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    scale: Scale,
-    corner: tuple[int, int],
-    height: int,
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, scale: Scale, corner: tuple[int, int], height: int
 ) -> None:
     left, top = corner
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
@@ -179,4 +193,4 @@ def _draw_legend(
         marks.append((scale.threshold, " outlined"))  # the font that Pillow brings has no ≥ and no –
     for value, meaning in marks:
         y = top + round((1 - (value - scale.low) / (scale.high - scale.low)) * (height - _TEXT))
-        pen.text((left + _BAR + 6, y - 2), f"{value:.2f}{meaning}", fill=INK, font=font)
+        pen.text((left + _BAR + 6, y - 2), f"{scale.text(value)}{meaning}", fill=INK, font=letters(_TEXT))

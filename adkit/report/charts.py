@@ -1,283 +1,221 @@
-"""The charts of a page, as SVG text: lines, strips of scores, intervals, and a histogram.
+"""Charts as data that a template draws: x in percent of the width, y in px from the top.
 
-Every function takes a `name` that is unique within the page and a `label`, the sentence for those who do not see it.
+So a chart is as wide as the page lets it be, and its text and its dots keep their size on a phone. Every chart has a
+`label`, the sentence for those who do not see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-
-from adkit.report.svg import Ink, as_svg, house_style, new_axes, plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 MOST_DOTS = 250
-"""A strip shows no more dots than this: of more scores, evenly chosen ones and both ends."""
-MOST_STROKES = 1500
-"""The same for the strokes below a histogram."""
+"""A row of scores shows no more dots than this: of more scores, evenly chosen ones and both ends."""
+ROW_PX = 46
+_MARK_PX = 31  # from a row's top to its bar
 
-_ROW_PX = 46
-_DOT_PX2 = 14
+Ink = Literal["text", "soft", "line", "normal", "good", "defect", "oracle"]
+"""A colour of the page's style: normal data that set the threshold, good parts of the test split, defects, and what
+only the test labels can tell."""
+
+
+def round_numbers(low: float, high: float, most: int = 6, *, whole: bool = False) -> list[float]:
+    """Return about as many round numbers between two, in equal steps."""
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(base * power for base in (1, 2, 2.5, 5, 10) if base * power >= rough * (1 - 1e-9))
+    step = max(1, round(step)) if whole else step
+    return [step * number for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _number_text(value: float) -> str:
+    return f"{value:.10g}".replace("-", "−")
+
+
+def _percent_text(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A curve through points."""
+class Axis:
+    """Where values lie: along the width in percent, or, with a height, upwards in px."""
 
-    x: Sequence[float]
-    y: Sequence[float]
+    title: str
+    low: float
+    high: float
+    values: Sequence[float] = ()  # at which there is a tick
+    height: int | None = None
+    logarithmic: bool = False
+    write: Callable[[float], str] = _number_text
+
+    @classmethod
+    def around(cls, title: str, values: Iterable[float]) -> Axis:
+        """Return an axis along the width that holds these values with a little room at both ends."""
+        found = list(values)
+        low, high = min(found), max(found)
+        room = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
+        return cls(title, low - room, high + room, round_numbers(low - room, high + room))
+
+    @classmethod
+    def of_shares(cls, title: str, highest: float = 1.0, height: int | None = None) -> Axis:
+        """Return an axis of shares in percent that begins at 0 and ends a little above the highest, at most at 1."""
+        high = min(1.0, 1.08 * highest or 1.0)
+        return cls(title, 0.0, high, round_numbers(0.0, high, 5), height, write=_percent_text)
+
+    def at(self, value: float) -> float:
+        """Return where a value lies."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        share = (value - low) / (high - low)
+        return round(100 * share if self.height is None else self.height * (1 - share), 2)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return where the ticks are, and what is written there."""
+        return [(self.at(value), self.write(value)) for value in self.values]
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """A line; `look` is a class of the page's style."""
+
+    path: str  # of SVG
     ink: Ink
-    steps: bool = False  # upright and level pieces instead of slanting ones
+    look: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A single point: filled, or hollow where it stands for something that nobody could have known."""
+class Bar:
+    """A rectangle."""
 
     x: float
+    width: float
     y: float
+    height: float
     ink: Ink
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Points of one look: filled, or hollow where they stand for something that nobody could have known."""
+
+    points: Sequence[tuple[float, float]]
+    ink: Ink
+    radius: float = 5
     hollow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
-    """One row of a strip chart."""
+class Text:
+    """A word in the chart; with `middle` it stands across x, but within the chart, else it begins or ends there."""
 
-    title: str
-    values: NDArray[np.float64]
-    ink: Ink
-
-
-@dataclass(frozen=True, slots=True)
-class IntervalRow:
-    """One row of an interval chart; `value` None: only the interval is known."""
-
-    title: str
-    value: float | None
-    low: float
-    high: float
-    ink: Ink
+    x: float
+    y: float
+    text: str
+    align: Literal["start", "middle", "end"] = "start"
+    ink: Ink = "text"
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """A number for each epoch, the first first; those that are not finite leave a gap."""
+class Chart:
+    """All that is drawn, in this order: ticks, bars, strokes, dots, texts."""
+
+    label: str
+    height: int
+    x: Axis
+    y: Axis | None = None  # None: there are rows
+    bars: list[Bar] = field(default_factory=list)
+    strokes: list[Stroke] = field(default_factory=list)
+    dots: list[Dots] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    moving: float | None = None  # x of a threshold that the page's script moves
+
+    def places(self, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Return where points of both axes lie."""
+        assert self.y is not None
+        return [(self.x.at(x), self.y.at(y)) for x, y in points]
+
+    def mark(self, value: float, text: str) -> None:
+        """Draw a dashed line from top to bottom at a value of the x axis, with a word above it."""
+        x = self.x.at(value)
+        self.strokes.append(Stroke(f"M{x} 0V{self.height}", "text", "dashed"))
+        # Across either end of the axis it would stick out of a narrow page.
+        self.texts.append(Text(x, -5, text, "end" if x > 90 else "start" if x < 10 else "middle"))
+
+
+def path_of(points: Iterable[tuple[float, float]], *, steps: bool = False) -> str:
+    """Return the SVG path through points; those that are not finite leave a gap, `steps` go across and then up."""
+    parts: list[str] = []
+    joined = False
+    for x, y in points:
+        if not math.isfinite(y):
+            joined = False
+            continue
+        if joined and steps:
+            parts.append(f"H{x:g}")
+        parts.append(f"{'L' if joined else 'M'}{x:g} {y:g}")
+        joined = True
+    return "".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a chart: its title, and a bar from low to high with a mark at the middle value."""
 
     title: str
-    values: Sequence[float]
     ink: Ink
-    dashed: bool = False
+    low: float | None = None
+    middle: float | None = None  # None: only the bar is known
+    high: float | None = None
+    scores: Sequence[float] = ()  # shown as dots
+
+    @classmethod
+    def of_scores(cls, title: str, ink: Ink, scores: NDArray[np.float64]) -> Row:
+        """Return the row of a group of scores: dots, a bar over the middle half and a stroke at the median."""
+        if not len(scores):
+            return cls(title, ink)
+        low, median, high = np.quantile(scores, (0.25, 0.5, 0.75)).tolist()
+        return cls(title, ink, low, median, high, evenly_chosen(scores, MOST_DOTS).tolist())
+
+    def values(self) -> list[float]:
+        """Return all that the axis has to hold."""
+        return [value for value in (self.low, self.middle, self.high, *self.scores) if value is not None]
 
 
-def share_chart(name: str, label: str, lines: Sequence[Line], marks: Sequence[Mark], x_title: str, y_title: str) -> str:
-    """Curves in a square of two shares, each 0 to 100 %; 420 px wide."""
-    with house_style():
-        figure, axes = new_axes(420, 360, (60, 20, 12, 44))
-        for line in lines:
-            style = "steps-post" if line.steps else "default"
-            axes.plot(line.x, line.y, color=line.ink.value, linewidth=2, drawstyle=style, clip_on=False, zorder=4)
-        for mark in marks:
-            axes.plot(
-                [mark.x],
-                [mark.y],
-                "D" if mark.hollow else "o",
-                markersize=12 if mark.hollow else 10,  # one may lie around the other
-                markerfacecolor=(Ink.card if mark.hollow else mark.ink).value,
-                markeredgecolor=mark.ink.value,
-                markeredgewidth=2,
-                clip_on=False,
-                zorder=5,
-            )
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=x_title, ylabel=y_title)
-        axes.grid(True)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(_percent)
-        return as_svg(figure, name, label)
+def row_chart(label: str, rows: Sequence[Row], axis: Axis) -> Chart:
+    """Draw rows below each other, each title above its bar: there a long name has room on a narrow page too."""
+    chart = Chart(label, ROW_PX * len(rows), axis)
+    for number, row in enumerate(rows):
+        y = ROW_PX * number + _MARK_PX
+        chart.texts.append(Text(0, y - 14, row.title))
+        if row.low is None or row.high is None:
+            continue
+        x, thick = axis.at(row.low), 16 if row.scores else 5
+        opacity = 0.2 if row.scores else 0.45
+        chart.bars.append(Bar(x, round(axis.at(row.high) - x, 2), y - thick / 2, thick, row.ink, opacity))
+        if row.scores:
+            scatter = np.random.default_rng(0).uniform(-5.5, 5.5, len(row.scores)).round(1).tolist()
+            dots = [(axis.at(score), y + off) for score, off in zip(row.scores, scatter, strict=True)]
+            chart.dots.append(Dots(dots, row.ink, 2))
+        if row.middle is not None and row.scores:
+            chart.strokes.append(Stroke(f"M{axis.at(row.middle)} {y - 9}v18", row.ink, "thick"))
+        elif row.middle is not None:
+            chart.dots.append(Dots([(axis.at(row.middle), y)], row.ink))
+    return chart
 
 
-def strip_chart(
-    name: str, label: str, strips: Sequence[Strip], threshold: float | None, x_title: str, width: float
-) -> str:
-    """A row for each group of scores: its title, its scores as dots, a box from the 25 to the 75 % quantile.
-
-    A line from top to bottom stands at `threshold`.
-    """
-    with house_style():
-        figure, axes = new_axes(width, _ROW_PX * len(strips) + 62, (12, 12, 16, 46))
-        if threshold is not None:
-            axes.axvline(threshold, color=Ink.text.value, linewidth=1.5, dashes=(4, 3))
-            axes.annotate(
-                "threshold",
-                (threshold, 1),
-                (0, 3),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="center",
-            )
-        values = np.concatenate([strip.values for strip in strips])
-        _set_x(axes, np.append(values, values if threshold is None else threshold))
-        for row, strip in enumerate(strips):
-            _draw_strip(axes, strip, len(strips) - 1 - row)
-        axes.set(ylim=(-0.5, len(strips) - 0.5), xlabel=x_title, yticks=[])
-        axes.spines["left"].set_visible(False)
-        axes.grid(True, axis="x")
-        return as_svg(figure, name, label)
-
-
-def interval_chart(
-    name: str, label: str, rows: Sequence[IntervalRow], x_title: str, width: float, *, shares: bool = True
-) -> str:
-    """A row for each interval: its title, a bar from low to high and a dot at the value; `shares` are in percent."""
-    with house_style():
-        figure, axes = new_axes(width, _ROW_PX * len(rows) + 44, (16, 22, 4, 40))
-        for row, shown in enumerate(rows):
-            height = len(rows) - 1 - row - 0.2
-            ink = shown.ink.value
-            axes.plot([shown.low, shown.high], [height, height], color=ink, linewidth=5, alpha=0.45, clip_on=False)
-            if shown.value is not None:
-                axes.plot([shown.value], [height], "o", color=ink, markersize=9, clip_on=False)
-            _write_title(axes, shown.title, height + 0.3)
-        ends = np.array([end for row in rows for end in (row.low, row.high, row.value) if end is not None])
-        _set_x(axes, np.append(ends, 0.0) if shares else ends)
-        if shares:
-            axes.set_xlim(0, min(1.0, 1.08 * float(ends.max()) or 1.0))
-            axes.xaxis.set_major_formatter(_percent)
-        axes.set(ylim=(-0.5, len(rows) - 0.5), xlabel=x_title, yticks=[])
-        axes.spines["left"].set_visible(False)
-        axes.grid(True, axis="x")
-        return as_svg(figure, name, label)
-
-
-def score_histogram(
-    name: str, label: str, scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int, width: float
-) -> tuple[str, list[float]]:
-    """How often scores occur, each score as a stroke below, and a mark at the chosen threshold that can be moved.
-
-    The mark is a group of class "moving": a rectangle over all that is flagged, from the line to the right. With it
-    comes where the line stands for each threshold: x in the SVG's units.
-    """
-    with house_style():
-        margins = (56, 14, 24, 46)
-        figure, axes = new_axes(width, 250, margins)
-        bins = int(np.clip(3 * np.sqrt(len(scores)), 8, 48))
-        axes.hist(scores, bins=bins, color=Ink.normal.value, alpha=0.75, edgecolor=Ink.card.value, linewidth=1)
-        top = axes.get_ylim()[1]
-        strokes = thinned(scores, MOST_STROKES)
-        heights = np.tile([-0.1 * top, -0.03 * top, np.nan], len(strokes))
-        axes.plot(np.repeat(strokes, 3), heights, color=Ink.normal.value, linewidth=1)
-        _set_x(axes, np.append(scores, thresholds))
-        axes.set(ylim=(-0.13 * top, 1.05 * top), xlabel="score of a normal sample", ylabel="how many")
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top])
-        axes.grid(True, axis="y")
-        height = figure.bbox.height
-        positions = [round(float(axes.transData.transform((value, 0))[0]), 2) for value in thresholds]
-        right = width - margins[1]
-        x, y, length = positions[chosen], margins[2], height - margins[2] - margins[3]
-        # A rectangle is moved by its left side and its width; the page's script sets both.
-        inside = (
-            f'<g class="moving" data-right="{right:g}"><rect x="{x:g}" y="{y:g}" width="{right - x:g}" '
-            f'height="{length:g}"/><line x1="{x:g}" x2="{x:g}" y1="{y:g}" y2="{y + length:g}"/>'
-            f'<text x="{x:g}" y="{y - 8:g}">threshold</text></g>'
-        )
-        return as_svg(figure, name, label, inside), positions
-
-
-def epoch_chart(
-    name: str, label: str, traces: Sequence[Trace], best_epoch: int | None, y_title: str, width: float, height: float
-) -> str:
-    """How numbers went from epoch to epoch, with a line and dots at the best one.
-
-    The scale is logarithmic where the numbers are positive and span a decade.
-    """
-    with house_style():
-        figure, axes = new_axes(width, height, (60, 16, 24, 44))
-        values = np.concatenate([np.asarray(trace.values, np.float64) for trace in traces])
-        values = values[np.isfinite(values)]
-        if len(values) and values.min() > 0 and values.max() >= 10 * values.min():
-            axes.set_yscale("log")
-            few = values.max() < 300 * values.min()
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-            axes.yaxis.set_minor_locator(NullLocator())
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(_short)
-        epochs = max(len(trace.values) for trace in traces)
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=Ink.text.value, linewidth=1.5, dashes=(4, 3))
-            axes.annotate(
-                f"best: {best_epoch}",
-                (best_epoch, 1),
-                (0, 4),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                # Centred over either end of the axis, it would stick out of a narrow page.
-                ha="right" if best_epoch > 0.9 * epochs else "left" if best_epoch < 0.1 * epochs else "center",
-            )
-        for trace in traces:
-            drawn = np.where(np.isfinite(trace.values), trace.values, np.nan)
-            look: dict[str, Any] = {"color": trace.ink.value, "clip_on": False, "zorder": 4}
-            if trace.dashed:
-                look["dashes"] = (4, 2)
-            # A training of one epoch is a point, and no line.
-            marker = "o" if epochs == 1 else None
-            axes.plot(np.arange(1, len(drawn) + 1), drawn, linewidth=2, marker=marker, **look)
-            if best_epoch is not None and best_epoch <= len(drawn):
-                axes.plot([best_epoch], [drawn[best_epoch - 1]], "o", markersize=8, **look)
-        axes.set(xlim=(1, max(2, epochs)), xlabel="epoch", ylabel=y_title)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.grid(True, axis="y")
-        return as_svg(figure, name, label)
-
-
-def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """At most so many of the values in ascending order, the lowest and the highest among them."""
+def evenly_chosen(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Return at most so many of the values in ascending order, the lowest and the highest among them."""
     ordered: NDArray[np.float64] = np.sort(values)
     if len(ordered) > most:
         ordered = ordered[np.round(np.linspace(0, len(ordered) - 1, most)).astype(int)]
     return ordered
-
-
-def _draw_strip(axes: Axes, strip: Strip, row: int) -> None:
-    _write_title(axes, strip.title, row + 0.16)
-    if len(strip.values) == 0:
-        return
-    dots = thinned(strip.values, MOST_DOTS)
-    scatter = np.random.default_rng(0).uniform(-0.12, 0.12, len(dots))
-    middle = row - 0.18
-    low, median, high = np.quantile(strip.values, (0.25, 0.5, 0.75))
-    axes.barh(middle, high - low, left=low, height=0.36, color=strip.ink.value, alpha=0.2, linewidth=0)
-    axes.plot([median, median], [middle - 0.2, middle + 0.2], color=strip.ink.value, linewidth=2.5)
-    axes.scatter(dots, middle + scatter, s=_DOT_PX2, color=strip.ink.value, alpha=0.65, linewidths=0)
-
-
-def _write_title(axes: Axes, title: str, height: float) -> None:
-    # At the left end of the row and above its dots: there a long name has room on a narrow page too.
-    # The line of a threshold does not cross it.
-    behind = {"facecolor": Ink.card.value, "edgecolor": "none", "pad": 1}
-    axes.annotate(
-        plain(title), (0, height), xycoords=("axes fraction", "data"), va="bottom", ha="left", zorder=6, bbox=behind
-    )
-
-
-def _set_x(axes: Axes, values: NDArray[np.float64]) -> None:
-    low, high = float(values.min()), float(values.max())
-    margin = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-
-
-def _percent(share: float, _: float) -> str:
-    return f"{100 * share:.3g}%"
-
-
-def _short(value: float, _: float) -> str:
-    return f"{value:g}"

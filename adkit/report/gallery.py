@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from adkit.data.images import read_image, read_mask
-from adkit.drawing.overlay import Scale, colours, fitted, heat, rebuilt, truth
+from adkit.drawing.overlay import Scale, colours, panels
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ MOST_BYTES = 2_800_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Example:
     """A sample with what the run said of it."""
 
     sample: Sample
@@ -37,6 +36,20 @@ class Shown:
     map: NDArray[np.float32] | None  # (h, w)
     p_value: float | None = None
     reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), at any resolution
+
+    @property
+    def verdict(self) -> str:
+        """Return the decision against the truth, in two words."""
+        if self.sample.anomalous is None:
+            return "flagged" if self.anomalous else "passed"
+        if self.sample.anomalous:
+            return "caught" if self.anomalous else "missed defect"
+        return "false alarm" if self.anomalous else "passed"
+
+    @property
+    def mistaken(self) -> bool:
+        """Say whether decision and truth differ."""
+        return self.sample.anomalous is not None and self.sample.anomalous != self.anomalous
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +65,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A sample's panels, and what stands under them."""
+    """An example's panels, and what stands under them."""
 
-    shown: Shown
+    example: Example
     panels: tuple[Panel, ...]
     about: str = ""  # why it is shown: "clearest"
-
-    @property
-    def verdict(self) -> str:
-        """The decision against the truth, in two words."""
-        if self.shown.sample.anomalous is None:
-            return "flagged" if self.shown.anomalous else "passed"
-        if self.shown.sample.anomalous:
-            return "caught" if self.shown.anomalous else "missed defect"
-        return "false alarm" if self.shown.anomalous else "passed"
-
-    @property
-    def mistaken(self) -> bool:
-        """Whether decision and truth differ."""
-        return self.shown.sample.anomalous is not None and self.shown.sample.anomalous != self.shown.anomalous
 
 
 @dataclass
@@ -81,58 +80,55 @@ class Gallery:
     bytes: int = 0
     left_out: int = field(default=0, init=False)
 
-    def draw(self, shown: Sequence[Shown], about: Mapping[str, str] | None = None) -> list[Picture]:
-        """A picture of each, with what `about` says of the sample's id; those that no longer fit are counted.
+    def draw(self, examples: Sequence[Example], abouts: Sequence[str] = ()) -> list[Picture]:
+        """Return a picture of each, with what it is shown for; those that no longer fit are counted.
 
         Raises FrameError for an image or mask that cannot be read.
         """
         pictures = []
-        for one in shown:
+        for number, example in enumerate(examples):
             if self.bytes >= MOST_BYTES:
                 self.left_out += 1
                 continue
-            picture = Picture(one, _panels(one, self.scale), (about or {}).get(one.sample.id, ""))
+            picture = Picture(example, _panels(example, self.scale), abouts[number] if abouts else "")
             self.bytes += sum(len(panel.source) for panel in picture.panels)
             pictures.append(picture)
         return pictures
 
 
 def kind_of(sample: Sample) -> str:
-    """What the sample is in truth, in a word: the kind of its defect, or "good"."""
+    """Say in a word what the sample is in truth: the kind of its defect, or "good"."""
     return sample.kind or ("anomalous" if sample.anomalous else "good")
 
 
 def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
-    """RGB pixels (H, W, 3) as a JPEG file inside an address."""
+    """Return RGB pixels (H, W, 3) as a JPEG file inside an address."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def colour_ramp(steps: int = 9) -> str:
-    """The heat map's colours from low to high, as a CSS gradient to the right."""
+    """Return the heat map's colours from low to high, as a CSS gradient to the right."""
     row = colours(np.linspace(0, 1, steps, dtype=np.float32)[None, :])[0]
     return f"linear-gradient(to right, {', '.join('#' + bytes(colour.tolist()).hex() for colour in row)})"
 
 
-def _panels(shown: Shown, scale: Scale | None) -> tuple[Panel, ...]:
-    sample = shown.sample
+_ALTERNATIVES = {
+    "input": "input image",
+    "reconstruction": "what the method makes of",
+    "heat map": "heat map of",
+    "truth": "true defect of",
+}
+
+
+def _panels(example: Example, scale: Scale | None) -> tuple[Panel, ...]:
+    sample = example.sample
     image = read_image(sample.frame)
-    height, width = fitted(image.shape[:2], PANEL_PX)
-    small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    mask = None if sample.mask is None else read_mask(sample.mask, (image.shape[0], image.shape[1]))
+    found = panels(image, PANEL_PX, example.map, scale, mask, example.reconstruction)
     named = f"{sample.id} ({'truth not known' if sample.anomalous is None else kind_of(sample)})"
-    panels = [_panel("input", small, f"input image {named}")]
-    if shown.reconstruction is not None:
-        pixels = rebuilt(shown.reconstruction, (height, width))
-        panels.append(_panel("reconstruction", pixels, f"what the method makes of {named}"))
-    if shown.map is not None and scale is not None:
-        values = np.asarray(cv2.resize(shown.map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        panels.append(_panel("heat map", heat(small, values, scale), f"heat map of {named}"))
-    if sample.mask is not None:
-        mask = read_mask(sample.mask, (image.shape[0], image.shape[1]))
-        panels.append(_panel("truth", truth(small, mask), f"true defect of {named}"))
-    return tuple(panels)
-
-
-def _panel(title: str, pixels: NDArray[np.uint8], alt: str) -> Panel:
-    return Panel(title, jpeg_uri(pixels), alt, pixels.shape[1], pixels.shape[0])
+    return tuple(
+        Panel(title, jpeg_uri(pixels), f"{_ALTERNATIVES[title]} {named}", pixels.shape[1], pixels.shape[0])
+        for title, pixels in found.items()
+    )

@@ -1,9 +1,9 @@
-"""The charts of one run."""
+"""The charts of a run, of its training and of a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,164 +11,269 @@ import numpy as np
 from adkit.evaluation.clip_results import ClipResults
 from adkit.evaluation.evaluate import Evaluation
 from adkit.report.charts import (
-    IntervalRow,
-    Line,
-    Mark,
-    Strip,
-    interval_chart,
-    score_histogram,
-    share_chart,
-    strip_chart,
+    Axis,
+    Bar,
+    Chart,
+    Dots,
+    Ink,
+    Row,
+    Stroke,
+    Text,
+    evenly_chosen,
+    path_of,
+    round_numbers,
+    row_chart,
 )
-from adkit.report.gallery import kind_of
-from adkit.report.svg import Ink
-from adkit.report.words import Things
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
-from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
+from adkit.stats.rates import Curve, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
+from adkit.stats.unit import Unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WIDTHS = {"wide": 860.0, "narrow": 360.0}
-"""A chart over the page's whole width is drawn twice, so that its text is legible on a phone too."""
+
+MOST_STROKES = 1500
+"""Below a histogram, of more scores evenly chosen ones and both ends."""
+LOSSES = {"loss": "on training images", "held_out_loss": "on held-out normal images"}
+"""What the losses that methods report are of, by name."""
+DASHED = "loss"
+_STROKES_PX, _RANK_PX, _BARS_PX, _LINE_PX = 24, 24, 14, 60
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """The slider's chart in both widths, and where its line stands at each step."""
-
-    charts: dict[str, str]
-    positions: list[list[float]]  # of each step: one x for each chart, in their order
-
-
-def rates(threshold: Threshold, evaluation: Evaluation, things: Things) -> dict[str, str]:
-    """The promise beside what was seen, as intervals, in both widths."""
-    found = evaluation.rates
-    rows = [
-        IntervalRow(f"promised: {things.good}s flagged", threshold.expected_rate, 0, threshold.certain_rate, Ink.normal)
-    ]
+def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
+    """Draw the promise beside what was seen, as intervals."""
+    found, promised = evaluation.rates, f"promised: {unit.good}s flagged"
+    rows = [Row(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate)]
     if (share := found.false_alarms.share) is not None:
         interval = found.false_alarms.interval
-        rows.append(IntervalRow(f"seen: {things.good}s flagged", share, interval.low, interval.high, Ink.good))
+        rows.append(Row(f"seen: {unit.good}s flagged", "good", interval.low, share, interval.high))
     if (share := found.misses.share) is not None:
         interval = found.misses.interval
         if recall := evaluation.intervals.get("event_recall"):  # by clip
             interval = Interval(1 - recall.high, 1 - recall.low)
         if evaluation.clips is None or recall:
-            rows.append(IntervalRow(f"seen: {things.defect}s missed", share, interval.low, interval.high, Ink.defect))
+            rows.append(Row(f"seen: {unit.defect}s missed", "defect", interval.low, share, interval.high))
     label = "Dots and 95% intervals: " + "; ".join(
-        f"{row.title} {row.value:.1%}, {row.low:.1%} to {row.high:.1%}" for row in rows
+        f"{row.title} {row.middle:.1%}, {row.low:.1%} to {row.high:.1%}" for row in rows
     )
-    return {name: interval_chart(f"rates-{name}", label, rows, "share", width) for name, width in WIDTHS.items()}
+    return row_chart(label, rows, Axis.of_shares("share", max(value for row in rows for value in row.values())))
 
 
-def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int) -> Histogram:
-    """How the normal scores are spread, with the threshold as a line that can be moved over the steps."""
+def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int) -> Chart:
+    """Draw how often scores occur, each score as a stroke below, and a mark that moves over the thresholds.
+
+    What lies to the right of the mark is flagged.
+    """
     label = (
         f"Histogram of {len(scores)} normal scores from {scores.min():.4g} to {scores.max():.4g}, with the threshold "
         "as a line; what lies to the right of it is flagged"
     )
-    drawn = {
-        name: score_histogram(f"normals-{name}", label, scores, thresholds, chosen, width)
-        for name, width in WIDTHS.items()
-    }
-    columns = [positions for _, positions in drawn.values()]
-    return Histogram(
-        {name: chart for name, (chart, _) in drawn.items()}, [list(xs) for xs in zip(*columns, strict=True)]
-    )
+    counts, edges = np.histogram(scores, bins=int(np.clip(3 * np.sqrt(len(scores)), 8, 48)))
+    top, height = 1.05 * int(counts.max()), 180
+    x = Axis.around("score of a normal sample", [*scores, *thresholds])
+    y = Axis("how many", 0, top, round_numbers(0, top, 4, whole=True), height - _STROKES_PX)
+    chart = Chart(label, height, x, y, moving=x.at(thresholds[chosen]))
+    for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
+        if count:
+            width = max(0.0, round(x.at(high) - x.at(low) - 0.12, 2))
+            chart.bars.append(Bar(x.at(low), width, y.at(count), y.at(0) - y.at(count), "normal", 0.75))
+    strokes = "".join(f"M{x.at(score)} {height - 17}v12" for score in evenly_chosen(scores, MOST_STROKES))
+    chart.strokes.append(Stroke(strokes, "normal", "thin"))
+    return chart
 
 
-def roc(evaluation: Evaluation) -> str | None:
-    """The ROC curve with the run's threshold and the oracle's; None without both sorts of samples."""
+def roc(evaluation: Evaluation) -> Chart | None:
+    """Draw the ROC curve with the run's threshold and the oracle's; None without both sorts of samples."""
     curve = roc_curve(evaluation.scores, evaluation.anomalous)
     if curve is None:
         return None
     # Of clips, the curves are of frames, as frame_auroc is.
     found = decision_rates(evaluation.scores, evaluation.anomalous, evaluation.threshold.value)
     good, defects = ("normal frames", "anomalous frames") if evaluation.clips else ("good parts", "defects")
-    marks = (
-        []
-        if evaluation.clips
-        else [
-            Mark(1 - (row.passing.share or 0), _caught_above(evaluation, row.threshold), Ink.oracle, hollow=True)
-            for row in found.oracle_passing
-        ]
-    )
-    marks.append(Mark(found.false_alarms.share or 0, 1 - (found.misses.share or 0), Ink.text))
+    oracle = [] if evaluation.clips else found.oracle_passing
+    defective = evaluation.scores[evaluation.anomalous]
+    own = found.false_alarms.share or 0, 1 - (found.misses.share or 0)
     label = (
-        f"ROC curve. At the run's threshold {found.false_alarms.share:.1%} of the {good} are flagged and "
-        f"{marks[-1].y:.1%} of the {defects} are caught"
+        f"ROC curve. At the run's threshold {own[0]:.1%} of the {good} are flagged and {own[1]:.1%} of the {defects} "
+        "are caught"
     )
-    chance = Line((0, 1), (0, 1), Ink.line)
-    lines = [chance, Line(curve.x, curve.y, Ink.good)]
-    return share_chart("roc", label, lines, marks, f"{good} flagged", f"{defects} caught")
+    return share_chart(
+        label,
+        (f"{good} flagged", f"{defects} caught"),
+        curve,
+        [(0, 0), (1, 1)],
+        [own],
+        [(1 - (row.passing.share or 0), float((defective > row.threshold).mean())) for row in oracle],
+    )
 
 
-def precision_recall(evaluation: Evaluation) -> str | None:
-    """The precision-recall curve with the run's threshold; None without both sorts of samples."""
+def precision_recall(evaluation: Evaluation) -> Chart | None:
+    """Draw the precision-recall curve with the run's threshold; None without both sorts of samples."""
     curve = precision_recall_curve(evaluation.scores, evaluation.anomalous)
     if curve is None:
         return None
     defects, kind = ("anomalous frames", "anomalous") if evaluation.clips else ("defects", "defective")
-    things = "frames" if evaluation.clips else "parts"
-    caught = int((evaluation.called & evaluation.anomalous).sum())
-    flagged = int(evaluation.called.sum())
+    caught, flagged = int((evaluation.called & evaluation.anomalous).sum()), int(evaluation.called.sum())
     recall = caught / int(evaluation.anomalous.sum())
-    marks = [Mark(recall, caught / flagged, Ink.text)] if flagged else []
     share = float(evaluation.anomalous.mean())
     label = f"Precision-recall curve. At the run's threshold {recall:.1%} of the {defects} are caught; " + (
         f"{caught / flagged:.1%} of what is flagged is {kind}" if flagged else "nothing is flagged"
     )
-    chance = Line((0, 1), (share, share), Ink.line)
+    titles = (f"{defects} caught", f"flagged {'frames' if evaluation.clips else 'parts'} that are {kind}")
+    own = [(recall, caught / flagged)] if flagged else []
     # Between two thresholds nothing is reached in between: precision jumps, so the curve is drawn in steps.
-    lines = [chance, Line(curve.x, curve.y, Ink.good, steps=True)]
-    return share_chart(
-        "precision-recall", label, lines, marks, f"{defects} caught", f"flagged {things} that are {kind}"
-    )
+    return share_chart(label, titles, curve, [(0, share), (1, share)], own, steps=True)
 
 
-def distributions(
-    normal_scores: NDArray[np.float64], threshold: Threshold, evaluation: Evaluation | None
-) -> dict[str, str]:
-    """The scores of normal data, of the test's good parts and of each kind of defect, in both widths.
+def share_chart(
+    label: str,
+    titles: tuple[str, str],
+    curve: Curve,
+    chance: Sequence[tuple[float, float]],
+    own: Sequence[tuple[float, float]],
+    oracle: Sequence[tuple[float, float]] = (),
+    *,
+    steps: bool = False,
+) -> Chart:
+    """Draw a curve over two shares, what guessing gives, the run's own threshold, and oracles as hollow dots."""
+    chart = Chart(label, 300, Axis.of_shares(titles[0]), Axis.of_shares(titles[1], height=300))
+    chart.strokes.append(Stroke(path_of(chart.places(chance)), "line"))
+    chart.strokes.append(Stroke(path_of(chart.places(zip(curve.x, curve.y, strict=True)), steps=steps), "good"))
+    chart.dots.append(Dots(chart.places(oracle), "oracle", 8, hollow=True))  # one may lie around the other
+    chart.dots.append(Dots(chart.places(own), "text"))
+    return chart
+
+
+def distributions(normal_scores: NDArray[np.float64], threshold: Threshold, evaluation: Evaluation | None) -> Chart:
+    """Draw the scores of normal data, of the test's good parts and of each kind of defect, and the threshold.
 
     Of clips, the highest scores: of what set the threshold, of normal clips or pieces, and of each kind's events.
     """
-    strips = [Strip(f"normal, set the threshold · {len(normal_scores)}", normal_scores, Ink.normal)]
+    groups: list[tuple[str, Ink, NDArray[np.float64]]] = [
+        (f"normal, set the threshold · {len(normal_scores)}", "normal", normal_scores)
+    ]
     if evaluation is not None and evaluation.clips:
-        strips += _strips_of_clips(evaluation.clips, threshold)
+        groups += _scores_of_clips(evaluation.clips, threshold)
     elif evaluation is not None:
-        kinds = np.array([kind_of(sample) for sample in evaluation.samples])
+        kinds = np.array(evaluation.results.kinds)
         for row in evaluation.kinds:
             chosen = kinds == row.kind
             defective = bool(evaluation.anomalous[chosen].any())
             title = f"{row.kind} · {row.called_anomalous} of {row.count} {'caught' if defective else 'flagged'}"
-            strips.append(Strip(title, evaluation.scores[chosen], Ink.defect if defective else Ink.good))
+            groups.append((title, "defect" if defective else "good", evaluation.scores[chosen]))
     label = f"Scores as dots, the threshold as a line at {threshold.value:.4g}. " + "; ".join(
-        f"{strip.title}, median {np.median(strip.values):.4g}" for strip in strips
+        f"{title}, median {np.median(scores):.4g}" for title, _, scores in groups
     )
-    return {
-        name: strip_chart(f"scores-{name}", label, strips, threshold.value, "score", width)
-        for name, width in WIDTHS.items()
-    }
+    return score_chart(label, [Row.of_scores(*group) for group in groups], threshold.value)
 
 
-def _strips_of_clips(clips: ClipResults, threshold: Threshold) -> list[Strip]:
-    strips = []
+def score_chart(label: str, rows: Sequence[Row], threshold: float) -> Chart:
+    """Draw a row for each group of scores, and the threshold as a line through all."""
+    chart = row_chart(label, rows, Axis.around("score", [threshold, *(v for row in rows for v in row.values())]))
+    chart.mark(threshold, "threshold")
+    return chart
+
+
+def _scores_of_clips(clips: ClipResults, threshold: Threshold) -> list[tuple[str, Ink, NDArray[np.float64]]]:
+    groups: list[tuple[str, Ink, NDArray[np.float64]]] = []
     if clips.normal:
-        flagged = sum(part.score > threshold.value for part in clips.normal)
-        title = f"normal {clips.unit}s · {flagged} of {len(clips.normal)} flagged"
-        strips.append(Strip(title, np.array([part.score for part in clips.normal]), Ink.good))
+        scores = np.array([part.score for part in clips.normal])
+        flagged = int((scores > threshold.value).sum())
+        groups.append((f"normal {clips.unit}s · {flagged} of {len(scores)} flagged", "good", scores))
     missed = set(clips.missed)
     for kind in sorted({event.kind for event in clips.events}):
         events = [event for event in clips.events if event.kind == kind]
         caught = sum(event not in missed for event in events)
         title = f"{kind} · {caught} of {counted(len(events), 'event')} caught"
-        strips.append(Strip(title, np.array([event.score for event in events]), Ink.defect))
-    return strips
+        groups.append((title, "defect", np.array([event.score for event in events])))
+    return groups
 
 
-def _caught_above(evaluation: Evaluation, threshold: float) -> float:
-    return float((evaluation.scores[evaluation.anomalous] > threshold).mean())
+def epochs(title: str, curves: Mapping[str, Sequence[float]], best_epoch: int | None, height: int = 180) -> Chart:
+    """Draw how numbers went from epoch to epoch, with a line and dots at the best one.
+
+    `curves` are by the method's names for them. Numbers that are not finite leave a gap. The scale is logarithmic where
+    the numbers are positive and span a decade.
+    """
+    last = max(map(len, curves.values()))
+    label = f"{title[0].upper()}{title[1:]} over {counted(last, 'epoch')}: "
+    label += "; ".join(_curve_text(name, values, best_epoch) for name, values in curves.items())
+    x = Axis("epoch", 1, max(2, last), round_numbers(1, max(2, last), whole=True))
+    y = _axis_of_epochs(
+        title, [value for values in curves.values() for value in values if math.isfinite(value)], height
+    )
+    chart = Chart(label, height, x, y)
+    if best_epoch is not None:
+        chart.mark(best_epoch, f"best: {best_epoch}")
+    for name, values in curves.items():
+        ink: Ink = "soft" if name == DASHED else "good"
+        points = chart.places(enumerate(values, 1))
+        chart.strokes.append(Stroke(path_of(points), ink, "dashed" if name == DASHED else ""))
+        # A training of one epoch is a point, and no line.
+        marked = {best_epoch, 1 if last == 1 else None}
+        dots = [point for epoch, point in enumerate(points, 1) if epoch in marked and math.isfinite(point[1])]
+        chart.dots.append(Dots(dots, ink, 4))
+    return chart
+
+
+def _axis_of_epochs(title: str, values: Sequence[float], height: int) -> Axis:
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if low > 0 and high >= 10 * low:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        bases = (1, 2, 5) if high < 300 * low else (1,)
+        ticks = [float(f"{base}e{power}") for power in powers for base in bases]
+        low, high = low / (high / low) ** 0.05, high * (high / low) ** 0.05
+        return Axis(title, low, high, [tick for tick in ticks if low <= tick <= high], height, logarithmic=True)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = low - room, high + room
+    return Axis(title, low, high, round_numbers(low, high, 5), height)
+
+
+def _curve_text(name: str, values: Sequence[float], best_epoch: int | None) -> str:
+    text = f"{LOSSES.get(name, '')} from {values[0]:.4g} to {values[-1]:.4g}".strip()
+    if best_epoch is not None and best_epoch <= len(values):
+        text += f", {values[best_epoch - 1]:.4g} in epoch {best_epoch}, whose weights are kept"
+    return text
+
+
+def critical_difference(label: str, titles: Sequence[str], mean_ranks: Sequence[float], difference: float) -> Chart:
+    """Draw each candidate at its mean rank, 1 the best; a thick bar joins candidates within the critical difference.
+
+    After Demšar 2006 (JMLR 7, figure 1), with the names in rows, so that long ones have room.
+    """
+    order = sorted(range(len(titles)), key=lambda position: mean_ranks[position])
+    ranks = [mean_ranks[position] for position in order]
+    bars, last = joined(ranks, difference), len(order)
+    x = Axis("", 0.9, last + 0.1)
+    names = _LINE_PX + 24 + _BARS_PX * len(bars)
+    chart = Chart(label, names + _RANK_PX * last, x)
+    chart.strokes.append(Stroke(f"M{x.at(1)} 12H{x.at(min(1 + difference, last))}", "text"))
+    chart.texts.append(Text(x.at(1), 28, f"critical difference {difference:.2f}"))
+    scale = f"M{x.at(1)} {_LINE_PX}H{x.at(last)}" + "".join(
+        f"M{x.at(rank)} {_LINE_PX}v-5" for rank in range(1, last + 1)
+    )
+    chart.strokes.append(Stroke(scale, "soft"))
+    chart.texts.extend(Text(x.at(rank), _LINE_PX - 9, f"{rank}", "middle", "soft") for rank in range(1, last + 1))
+    for number, (best, worst) in enumerate(bars):
+        left, right = x.at(ranks[best] - 0.03), x.at(ranks[worst] + 0.03)
+        chart.bars.append(Bar(left, round(right - left, 2), _LINE_PX + 9 + _BARS_PX * number, 5, "normal"))
+    for row, (position, rank) in enumerate(zip(order, ranks, strict=True)):
+        y, at = names + _RANK_PX * row, x.at(rank)
+        chart.strokes.append(Stroke(f"M{at} {_LINE_PX}V{y}", "line", "thin"))
+        chart.dots.append(Dots([(at, _LINE_PX)], "text" if row else "good", 3.5))
+        # A name on the right half ends at its line, with two blanks between.
+        right_half, name = rank > (last + 1) / 2, f"{titles[position]}  {rank:.2f}"
+        chart.texts.append(Text(at + (-1 if right_half else 1), y + 4, name, "end" if right_half else "start"))
+    return chart
+
+
+def joined(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
+    """Return the longest runs (first, last) of ascending ranks within the difference; none lies inside another."""
+    found: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        last = max(position for position in range(first, len(ranks)) if ranks[position] - ranks[first] < difference)
+        if last > first and (not found or last > found[-1][1]):
+            found.append((first, last))
+    return found

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adkit.evaluation.clip_results import ClipRow
+from adkit.data.frame_source import frames_of
+from adkit.data.images import frame_shape
+from adkit.drawing.overlay import fitted
+from adkit.errors import AdkitError
+from adkit.evaluation.clip_results import ClipResults, ClipRow
 from adkit.evaluation.evaluate import Evaluation
-from adkit.report import words
-from adkit.report.films import Film, film
-from adkit.report.svg import plain
+from adkit.report.contents import plain
 from adkit.report.thresholds import Step
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import clock, counted, score_text
+from adkit.types import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,15 +33,34 @@ WIDTH, HEIGHT = 1000, 100
 MOST_TIMELINES = 60
 MOST_POINTS = 600
 """A curve has about so many; of the frames between two, the lowest and the highest are shown."""
-MOST_FILM_BYTES = 3_000_000
+MOST_VIDEO_BYTES = 3_000_000
 """Of all videos of a page, as text."""
-MOST_FILMS = 24
+MOST_VIDEOS = 24
+VIDEO_PX = 320
+"""Longer side of each video."""
+LONGEST_S = 40.0
+"""Of a longer clip, only what surrounds the moment that matters is shown."""
+VIDEO_RATE = 12.5
+"""Frames a second, where there are more."""
+_TICKS_S = 1000  # ticks a second
+_QUALITY = {"preset": "slow", "crf": "32", "threads": "1"}  # one thread: other work needs the cores
 _ABOVE = 4.0
 """The scale ends so many times as high above the lowest score as the threshold lies: else one glaring event would
 flatten all others."""
 
 Block = tuple[float, float]
 """Where something begins, and how wide it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipVideo:
+    """A video of a clip, or of a part of it, as an address that holds the video itself."""
+
+    source: str
+    width: int
+    height: int
+    start_s: float  # of the clip, when the video begins
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +84,7 @@ class Timeline:
     at_steps: list[list[Block]]  # the same at each step of the slider
     ticks: list[tuple[float, str]]  # (share of the width in percent, time)
     label: str  # for those who do not see it
-    film: Film | None
+    video: ClipVideo | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,137 +101,187 @@ class Clips:
     filmed: int
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's script needs to follow the slider."""
+        """Return what the page's script needs to follow the slider."""
         return {"limits": self.limits, "found": [timeline.at_steps for timeline in self.timelines]}
 
 
 def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
-    """The clips of the evaluation, in its order; None where it is of still images."""
-    if evaluation.clips is None:
+    """Return the clips of the evaluation, in its order; None where it is of still images."""
+    clips, results = evaluation.clips, evaluation.results
+    if clips is None:
         return None
     scores, threshold = evaluation.scores, evaluation.threshold.value
     limits = [step.threshold.value for step in steps]
     low = float(min(scores.min(), threshold))
     top, end = float(max(scores.max(), threshold)), low + _ABOVE * (threshold - low)
-    high = min(top, end) if end > low else top
-    high = max(high, *limits) + 0.02 * (max(high, *limits) - low or 1.0)
+    high = max(min(top, end) if end > low else top, *limits)
+    high += 0.02 * (high - low or 1.0)
 
     def height(value: float) -> float:
         return round(HEIGHT * (1 - (min(value, high) - low) / (high - low)), 2)
 
-    spans = evaluation.results.spans(np.ones(len(scores), bool))
-    chosen = _worth_seeing(evaluation, spans)
-    shown = [number for number in range(len(spans)) if number in chosen]
-    films = _films(evaluation, spans, chosen)
-    timelines = [_timeline(evaluation, spans[number], number, steps, height, films.get(number)) for number in shown]
-    return Clips(
-        timelines,
-        len(spans) - len(shown),
-        height(threshold),
-        [height(value) for value in limits],
-        low,
-        high,
-        bool(scores.max() > high),
-        len(films),
-    )
+    spans = results.spans(np.ones(len(scores), bool))
+    chosen = _worth_seeing(evaluation, clips, spans)
+    videos = _videos(evaluation, spans, chosen)
+    found = _by_clip(spans, results.spans(results.alarms))
+    at_steps = [_by_clip(spans, results.spans(step.alarms)) for step in steps if step.alarms is not None]
+    missed = set(clips.missed)
+    timelines = []
+    for number in sorted(chosen):
+        span, row = spans[number], clips.rows[number]
+        track = Track.of(results.times_s[span.start : span.stop], span.start)
+        label = (
+            f"Scores of {plain(row.clip)} over {clock(track.length_s)}, the highest {score_text(row.highest_score)} at "
+            f"{clock(row.highest_s)}; {_events_text(row)}"
+        )
+        own = [event for event in clips.events if event.frames.start in span]
+        timelines.append(
+            Timeline(
+                row,
+                track.length_s,
+                _curve(track, scores[span.start : span.stop], height),
+                [Truth(track.block(event.frames), event.kind, event not in missed) for event in own],
+                [track.block(frames) for frames in found[number]],
+                [[track.block(frames) for frames in step[number]] for step in at_steps],
+                _ticks(track.length_s),
+                label,
+                videos.get(number),
+            )
+        )
+    left_out, cut = len(spans) - len(chosen), bool(scores.max() > high)
+    return Clips(timelines, left_out, height(threshold), list(map(height, limits)), low, high, cut, len(videos))
 
 
-def _worth_seeing(evaluation: Evaluation, spans: Sequence[range]) -> dict[int, int]:
-    """The numbers of the clips, the one that tells most first, each with the position of its moment.
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Where the frames of a clip lie on its timeline."""
+
+    times_s: NDArray[np.float64]
+    first: int  # the position of the clip's first frame among all frames
+    last_s: float  # how long the last frame is shown
+
+    @classmethod
+    def of(cls, times_s: NDArray[np.float64], first: int) -> Track:
+        """Return the track of these frames; the last is shown as long as the one before."""
+        return cls(times_s, first, float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0)
+
+    @property
+    def length_s(self) -> float:
+        """Return the clip's length in seconds."""
+        return float(self.times_s[-1] - self.times_s[0]) + self.last_s or 1.0
+
+    def x(self, row: int) -> float:
+        """Return where a frame of the clip begins; the one after the last is where the clip ends."""
+        time_s = self.times_s[row] if row < len(self.times_s) else self.times_s[-1] + self.last_s
+        return round(WIDTH * float(time_s - self.times_s[0]) / self.length_s, 2)
+
+    def block(self, frames: range) -> Block:
+        """Return where consecutive frames lie, given by their positions among all frames."""
+        begin = self.x(frames.start - self.first)
+        return begin, round(self.x(frames.stop - self.first) - begin, 2)
+
+
+def _by_clip(clips: Sequence[range], found: Sequence[range]) -> Mapping[int, list[range]]:
+    """Group runs of frames by the number of the clip that they are in."""
+    groups: defaultdict[int, list[range]] = defaultdict(list)
+    starts = [clip.start for clip in clips]
+    for frames in found:
+        groups[bisect_right(starts, frames.start) - 1].append(frames)
+    return groups
+
+
+def _worth_seeing(evaluation: Evaluation, clips: ClipResults, spans: Sequence[range]) -> dict[int, int]:
+    """Return the numbers of the clips, the one that tells most first, each with the position of its moment.
 
     The clearest event of each kind and the worst mistakes take turns; then come the others, by their highest score.
     """
-    clips = evaluation.clips
-    assert clips is not None
     clearest: dict[str, int] = {}
     for event in sorted(clips.events, key=lambda event: -event.score):
         clearest.setdefault(event.kind, event.peak)
     events, mistakes = list(clearest.values()), evaluation.mistakes()
-    turns = [place for pair in zip(events, mistakes, strict=False) for place in pair]
+    turns = [position for pair in zip(events, mistakes, strict=False) for position in pair]
     turns += events[len(mistakes) :] + mistakes[len(events) :]
     highest = [span.start + int(evaluation.scores[span.start : span.stop].argmax()) for span in spans]
     turns += sorted(highest, key=lambda position: -evaluation.scores[position])
-    number_of = {position: number for number, span in enumerate(spans) for position in span}
+    starts = [span.start for span in spans]
     chosen: dict[int, int] = {}
     for position in turns:
         if len(chosen) < MOST_TIMELINES:
-            chosen.setdefault(number_of[position], position)
+            chosen.setdefault(bisect_right(starts, position) - 1, position)
     return chosen
 
 
-def _films(evaluation: Evaluation, spans: Sequence[range], chosen: dict[int, int]) -> dict[int, Film]:
-    films: dict[int, Film] = {}
-    left = MOST_FILM_BYTES
-    for number, moment in list(chosen.items())[:MOST_FILMS]:
+def _videos(evaluation: Evaluation, spans: Sequence[range], chosen: Mapping[int, int]) -> dict[int, ClipVideo]:
+    videos: dict[int, ClipVideo] = {}
+    left = MOST_VIDEO_BYTES
+    for number, moment in list(chosen.items())[:MOST_VIDEOS]:
         clip = [evaluation.samples[position] for position in spans[number]]
-        made = film(clip, evaluation.samples[moment].time_s)
+        made = clip_video(clip, evaluation.samples[moment].time_s)
         if made is not None and len(made.source) <= left:
-            films[number] = made
+            videos[number] = made
             left -= len(made.source)
-    return films
+    return videos
 
 
-def _timeline(
-    evaluation: Evaluation, span: range, number: int, steps: Sequence[Step], height: Any, made: Film | None
-) -> Timeline:
-    clips, results = evaluation.clips, evaluation.results
-    assert clips is not None
-    times_s = results.times_s[span.start : span.stop]
-    last_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
-    start_s, length_s = float(times_s[0]), float(times_s[-1] - times_s[0]) + last_s or 1.0
+def clip_video(clip: Sequence[Sample], around_s: float) -> ClipVideo | None:
+    """Return the clip's frames as a small video, or those around a time where it is long.
 
-    def x(time_s: float) -> float:
-        return round(WIDTH * (time_s - start_s) / length_s, 2)
-
-    def block(frames: range) -> Block:
-        end = frames.stop - span.start
-        end_s = times_s[end] if end < len(times_s) else times_s[-1] + last_s
-        begin = x(times_s[frames.start - span.start])
-        return begin, round(x(float(end_s)) - begin, 2)
-
-    def blocks(alarms: NDArray[np.bool_]) -> list[Block]:
-        own = np.zeros(len(alarms), bool)
-        own[span.start : span.stop] = alarms[span.start : span.stop]
-        return [block(frames) for frames in results.spans(own)]
-
-    missed = set(clips.missed)
-    own = [event for event in clips.events if event.frames.start in span]
-    row = clips.rows[number]
-    label = (
-        f"Scores of {plain(row.clip)} over {clock(length_s)}, the highest {words.figure(row.highest_score)} at "
-        f"{clock(row.highest_s)}; {_events(row)}"
-    )
-    return Timeline(
-        row,
-        length_s,
-        _curve(times_s, evaluation.scores[span.start : span.stop], x, height),
-        [Truth(block(event.frames), event.kind, event not in missed) for event in own],
-        blocks(results.alarms),
-        [blocks(step.alarms) for step in steps if step.alarms is not None],
-        _ticks(length_s),
-        label,
-        made,
-    )
+    None where they can no longer be read.
+    """
+    start_s = max(clip[0].time_s, min(around_s - LONGEST_S / 2, clip[-1].time_s - LONGEST_S))
+    shown = [sample for sample in clip if start_s <= sample.time_s <= start_s + LONGEST_S]
+    lasts_s = shown[-1].time_s - shown[0].time_s
+    step = max(1, math.ceil((len(shown) - 1) / (lasts_s * VIDEO_RATE))) if lasts_s > 0 else 1
+    try:
+        height, width = (side - side % 2 for side in fitted(frame_shape(shown[0].frame), VIDEO_PX))
+        content = _encoded(shown[::step], (height, width))
+    except AdkitError:
+        return None
+    source = "data:video/mp4;base64," + base64.b64encode(content).decode()
+    return ClipVideo(source, width, height, shown[0].time_s, shown[-1].time_s)
 
 
-def _events(row: ClipRow) -> str:
+def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
+    import av  # heavy: only where there are clips
+
+    times = {sample.id: sample.time_s - samples[0].time_s for sample in samples}
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=Fraction(VIDEO_RATE), options=_QUALITY)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, _TICKS_S)
+        context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
+        context.gop_size = 25  # a click needs a key frame near by
+        for one in frames_of(samples, size):
+            assert one.pixels is not None
+            frame = av.VideoFrame.from_ndarray(one.pixels, format="rgb24")
+            frame.pts, frame.time_base = round(times[one.id] * _TICKS_S), Fraction(1, _TICKS_S)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def _events_text(row: ClipRow) -> str:
     events = f"{row.events_caught} of {row.events} true events found" if row.events else "nothing is wrong in truth"
-    return f"{events}, {row.false_alarms} false {'alarm' if row.false_alarms == 1 else 'alarms'}"
+    return f"{events}, {counted(row.false_alarms, 'false alarm')}"
 
 
-def _curve(times_s: NDArray[np.float64], scores: NDArray[np.float64], x: Any, height: Any) -> str:
+def _curve(track: Track, scores: NDArray[np.float64], height: Callable[[float], float]) -> str:
+    """Return the path of the scores; of many frames, the lowest and the highest of each group are drawn."""
     rows = list(range(len(scores)))
     if len(scores) > MOST_POINTS:
         rows = []
         for part in np.array_split(np.arange(len(scores)), MOST_POINTS // 2):
             values = scores[part]
             rows += sorted({int(part[values.argmin()]), int(part[values.argmax()])})
-    points = [f"{x(float(times_s[row])):g} {height(float(scores[row])):g}" for row in rows]
+    points = [f"{track.x(row):g} {height(float(scores[row])):g}" for row in rows]
     return "M" + "L".join(points if len(points) > 1 else points * 2)
 
 
 def _ticks(length_s: float) -> list[tuple[float, str]]:
-    """Five times at most, round ones."""
+    """Return five times at most, round ones."""
     steps = [base * factor for factor in (1, 60, 3600) for base in (1, 2, 5, 10, 15, 20, 30)]
     step = next((step for step in steps if length_s / step <= 5), 36_000)
     if length_s < 1:

@@ -6,24 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from adkit.report.charts import Trace, epoch_chart
-from adkit.report.plots import WIDTHS
-from adkit.report.svg import Ink
+from adkit.report import plots
+from adkit.report.charts import Chart
 from adkit.runs.record import RunRecord
-from adkit.stats.formatting import counted
 
-_TITLES = {"loss": "on training images", "held_out_loss": "on held-out normal images"}
-_SMALL = {"separation": "separation (AUROC)"}
-
-
-@dataclass(frozen=True, slots=True)
-class SmallChart:
-    """A curve of its own, without the losses."""
-
-    name: str  # as the method calls it
-    chart: Markup  # SVG
+_TITLES = {"separation": "separation (AUROC)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,71 +20,35 @@ class Training:
     epochs: int
     best_epoch: int | None  # counted from 1
     ended: str | None  # why, in words
-    learned: bool  # whether there is a loss on the images that were learned from
-    held_out: bool  # and on held-out ones
     learning_rate: str | None  # in a sentence
-    losses: dict[str, Markup]  # SVG in both widths; {}: the method gives no loss
-    small: list[SmallChart]
+    losses: Chart | None  # None: the method gives no loss
+    others: dict[str, Chart]  # by the method's name for it
 
 
 def training_of(record: RunRecord) -> Training | None:
-    """The training of a run, None where its method gives no curves."""
-    if not any(record.curves.values()):
+    """Return the training of a run; None where its method gives no curves."""
+    curves = {name: values for name, values in record.curves.items() if values}
+    if not curves:
         return None
-    epochs = max(map(len, record.curves.values()))
+    epochs = max(map(len, curves.values()))
     best, ended = record.facts.get("best_epoch"), record.facts.get("training_ended")
     best_epoch = best if isinstance(best, int) and 1 <= best <= epochs else None
-    losses = [
-        Trace(_TITLES[name], record.curves[name], ink, dashed)
-        for name, ink, dashed in (("loss", Ink.soft, True), ("held_out_loss", Ink.good, False))
-        if record.curves.get(name)
-    ]
-    others = [name for name in record.curves if name not in (*_TITLES, "learning_rate") and record.curves[name]]
+    rates = [rate for rate in curves.pop("learning_rate", []) if math.isfinite(rate)]
+    losses = {name: curves.pop(name) for name in plots.LOSSES if name in curves}
     return Training(
         epochs,
         best_epoch,
         ended if isinstance(ended, str) and ended else None,
-        bool(record.curves.get("loss")),
-        bool(record.curves.get("held_out_loss")),
-        _learning_rate(record.curves.get("learning_rate", [])),
-        {width: _drawn(f"losses-{width}", "loss", losses, best_epoch, px, 250) for width, px in WIDTHS.items()}
-        if losses
-        else {},
-        [
-            SmallChart(
-                name,
-                _drawn(
-                    f"training-{number}",
-                    _SMALL.get(name, name.replace("_", " ")),
-                    [Trace("", record.curves[name], Ink.good)],
-                    best_epoch,
-                    WIDTHS["narrow"],
-                    200,
-                ),
-            )
-            for number, name in enumerate(others)
-        ],
+        _learning_rate(rates),
+        plots.epochs("loss", losses, best_epoch) if losses else None,
+        {
+            name: plots.epochs(_TITLES.get(name, name.replace("_", " ")), {name: values}, best_epoch, 130)
+            for name, values in curves.items()
+        },
     )
 
 
-def _drawn(
-    name: str, title: str, traces: Sequence[Trace], best_epoch: int | None, width: float, height: float
-) -> Markup:
-    label = f"{title} over {counted(max(len(trace.values) for trace in traces), 'epoch')}: "
-    label += "; ".join(_in_words(trace, best_epoch) for trace in traces)
-    return Markup(epoch_chart(name, label[0].upper() + label[1:], traces, best_epoch, title, width, height))
-
-
-def _in_words(trace: Trace, best_epoch: int | None) -> str:
-    values = trace.values
-    text = f"{trace.title} from {values[0]:.4g} to {values[-1]:.4g}".strip()
-    if best_epoch is not None and best_epoch <= len(values):
-        text += f", {values[best_epoch - 1]:.4g} in epoch {best_epoch}, whose weights are kept"
-    return text
-
-
 def _learning_rate(rates: Sequence[float]) -> str | None:
-    rates = [rate for rate in rates if math.isfinite(rate)]
     if not rates:
         return None
     if min(rates) == max(rates):

@@ -95,9 +95,7 @@ class Sheet:
             return [pixels]
         if sight is None or sight.map is None:
             return [pixels] * len(self._lefts)
-        height, width = self.panel
-        values = np.asarray(cv2.resize(sight.map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        hot = heat(pixels, values, self._scale)
+        hot = heat(pixels, sight.map, self._scale)
         if self._overlay:
             return [hot]
         if len(self._lefts) == 2:

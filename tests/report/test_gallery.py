@@ -14,7 +14,7 @@ from PIL import Image
 from adkit.drawing.overlay import Scale
 from adkit.errors import FrameError
 from adkit.report import gallery
-from adkit.report.gallery import PANEL_PX, Gallery, Picture, Shown, colour_ramp, jpeg_uri, kind_of
+from adkit.report.gallery import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri, kind_of
 from adkit.types import Sample
 
 SCALE = Scale(0.0, 2.0, 1.0)
@@ -30,7 +30,7 @@ def pixels_of(source: str) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Shown:
+def shown(tmp_path: Path) -> Example:
     """A defective sample of 40 × 20 px with everything known of it."""
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(100, 140, (20, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
@@ -40,16 +40,16 @@ def shown(tmp_path: Path) -> Shown:
     sample = Sample.still("test/crack/a", tmp_path / "a.png", anomalous=True, kind="crack", mask=tmp_path / "mask.png")
     heat = np.zeros((5, 10), np.float32)
     heat[:, 5:] = 2
-    return Shown(sample, 1.5, True, heat, 0.02, np.full((8, 16, 3), 200, np.uint8))
+    return Example(sample, 1.5, True, heat, 0.02, np.full((8, 16, 3), 200, np.uint8))
 
 
-def changed(shown: Shown, **fields: Any) -> Shown:
+def changed(shown: Example, **fields: Any) -> Example:
     values = {name: getattr(shown, name) for name in ("sample", "score", "anomalous", "map", "p_value")}
-    return Shown(**(values | fields))
+    return Example(**(values | fields))
 
 
-def test_the_panels_of_a_sample(shown: Shown) -> None:
-    (picture,) = Gallery(SCALE).draw([shown], {"test/crack/a": "clearest"})
+def test_the_panels_of_a_sample(shown: Example) -> None:
+    (picture,) = Gallery(SCALE).draw([shown], ["clearest"])
     assert picture.about == "clearest"
     assert [panel.title for panel in picture.panels] == ["input", "reconstruction", "heat map", "truth"]
     for panel in picture.panels:
@@ -65,7 +65,7 @@ def test_the_panels_of_a_sample(shown: Shown) -> None:
     assert (truth[100:, 200:, 1] - truth[100:, 200:, 0]).mean() < 10
 
 
-def test_what_is_not_known_is_not_shown(shown: Shown) -> None:
+def test_what_is_not_known_is_not_shown(shown: Example) -> None:
     sample = Sample.still("x", shown.sample.frame.path)
     (picture,) = Gallery(None).draw([changed(shown, sample=sample)])
     assert [panel.title for panel in picture.panels] == ["input"]
@@ -85,10 +85,10 @@ def test_what_is_not_known_is_not_shown(shown: Shown) -> None:
         (None, False, "passed", False),
     ],
 )
-def test_verdicts(truth: bool | None, decision: bool, verdict: str, mistaken: bool, shown: Shown) -> None:
+def test_verdicts(truth: bool | None, decision: bool, verdict: str, mistaken: bool, shown: Example) -> None:
     sample = Sample.still("x", shown.sample.frame.path, anomalous=truth)
-    picture = Picture(changed(shown, sample=sample, anomalous=decision), ())
-    assert (picture.verdict, picture.mistaken) == (verdict, mistaken)
+    example = changed(shown, sample=sample, anomalous=decision)
+    assert (example.verdict, example.mistaken) == (verdict, mistaken)
 
 
 def test_kinds_without_a_name(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_kinds_without_a_name(tmp_path: Path) -> None:
     assert kind_of(Sample.still("x", tmp_path, anomalous=True, kind="crack")) == "crack"
 
 
-def test_a_page_has_enough_at_some_point(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_has_enough_at_some_point(shown: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gallery, "MOST_BYTES", 1)
     drawn = Gallery(SCALE)
     assert len(drawn.draw([shown, shown])) == 1
@@ -106,7 +106,7 @@ def test_a_page_has_enough_at_some_point(shown: Shown, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("size", [(1000, 30), (3, 700), (1, 1)])
-def test_pictures_of_any_shape(size: tuple[int, int], tmp_path: Path, shown: Shown) -> None:
+def test_pictures_of_any_shape(size: tuple[int, int], tmp_path: Path, shown: Example) -> None:
     Image.new("RGB", size).save(tmp_path / "b.png")
     (picture,) = Gallery(SCALE).draw([changed(shown, sample=Sample.still("b", tmp_path / "b.png"))])
     for panel in picture.panels:
@@ -114,7 +114,7 @@ def test_pictures_of_any_shape(size: tuple[int, int], tmp_path: Path, shown: Sho
         assert pixels_of(panel.source).shape[:2] == (panel.height, panel.width)
 
 
-def test_an_image_that_is_gone_is_a_fault_of_the_user(shown: Shown, tmp_path: Path) -> None:
+def test_an_image_that_is_gone_is_a_fault_of_the_user(shown: Example, tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="there is no file"):
         Gallery(SCALE).draw([changed(shown, sample=Sample.still("x", tmp_path / "gone.png"))])
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import errno
 import hashlib
 import io
@@ -19,7 +20,8 @@ from PIL import Image
 
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
-from adkit.report.page import render, write_report
+from adkit.report.page import render, render_run, write_report
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.stats.formatting import bound_text
@@ -85,7 +87,7 @@ def test_the_page_is_sound_html(washer_page: tuple[Page, str]) -> None:
             assert attributes.get(name, ids[0]) in ids
     assert [tag for tag, _ in page.tags].count("h1") == 1
     assert all(tag.get("alt") for tag in page.pictures())
-    assert all(tag.get("aria-label") for tag in page.all("svg"))
+    assert all(tag.get("aria-label") or tag.get("aria-hidden") for tag in page.all("svg"))
 
 
 def test_the_numbers_are_those_of_the_evaluation(
@@ -332,6 +334,15 @@ def test_a_run_that_cannot_be_written_has_a_page_elsewhere(
     (note,) = written.notes
     assert note.startswith("the result is not stored in the run: cannot write ")
     assert "Metrics" in Page(written.path.read_text(encoding="utf-8")).text
+
+
+def test_to_fit_it_again_names_all_that_was_asked_for(greys: Registry, fit_grey: Fitted) -> None:
+    run = fit_grey({})
+    asked = FitSettings(method="grey_maps", dataset=("mvtec:part",), scorer="max", max_false_alarms="5%", certain=True)
+    again = dataclasses.replace(run, record=run.record.model_copy(update={"settings": asked}))
+    page = Page(render_run(again, greys, None, "it is not there"))
+    command = "adkit fit --method grey_maps --dataset mvtec:part --scorer max --max-false-alarms 5% --certain"
+    assert f"To fit it again: {command} " in page.text
 
 
 def test_one_of_each_is_no_plural(greys: Registry, fit_grey: Fitted) -> None:

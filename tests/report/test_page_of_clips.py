@@ -15,14 +15,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.interfaces import LabelledResults
 from adkit.registry import Registry
-from adkit.report import films, timelines
-from adkit.report.films import film
+from adkit.report import timelines
 from adkit.report.page import write_report
 from adkit.report.thresholds import threshold_steps
-from adkit.report.timelines import HEIGHT, WIDTH, clips_of
+from adkit.report.timelines import HEIGHT, WIDTH, clip_video, clips_of
 from adkit.runs.store import Run
 from adkit.types import FrameRef, Sample
 from adkit.workflows.score import calibrating_scores
@@ -99,9 +100,30 @@ def test_more_is_found_where_the_threshold_is_lower(clips: timelines.Clips) -> N
     assert [one.at_steps[-1] for one in clips.timelines] == [one.found for one in clips.timelines]
 
 
+def test_events_are_sought_once_for_a_step_however_many_clips_there_are(
+    judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, scores = calibrating_scores(judged.run, film_methods)
+    steps = threshold_steps(names, scores, judged.threshold, judged)
+    calls: list[int] = []
+    spans = LabelledResults.spans
+
+    def counting(results: LabelledResults, flags: NDArray[np.bool_]) -> list[range]:
+        calls.append(len(flags))
+        return spans(results, flags)
+
+    monkeypatch.setattr(LabelledResults, "spans", counting)
+    monkeypatch.setattr(timelines, "MOST_VIDEOS", 0)
+    for most in (1, 5):
+        monkeypatch.setattr(timelines, "MOST_TIMELINES", most)
+        calls.clear()
+        assert clips_of(judged, steps) is not None
+        assert len(calls) <= len(steps) + 2, f"{most} clips"
+
+
 def test_long_clips_keep_their_peaks(judged: Evaluation, film_methods: Registry, monkeypatch: Any) -> None:
     monkeypatch.setattr(timelines, "MOST_POINTS", 10)
-    monkeypatch.setattr(timelines, "MOST_FILMS", 0)
+    monkeypatch.setattr(timelines, "MOST_VIDEOS", 0)
     clips = section(judged, film_methods)
     for one in clips.timelines:
         heights = [float(y) for y in re.findall(r"[ML]\S+ (\S+?)(?=L|$)", one.curve)]
@@ -114,12 +136,12 @@ def test_of_many_clips_those_that_tell_most_are_drawn_and_filmed(
     judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timelines, "MOST_TIMELINES", 3)
-    monkeypatch.setattr(timelines, "MOST_FILMS", 1)
+    monkeypatch.setattr(timelines, "MOST_VIDEOS", 1)
     clips = section(judged, film_methods)
     assert clips.left_out == 2
     assert {"test/jerking", "test/stopped"} <= {one.row.clip for one in clips.timelines}
-    assert [one.row.clip for one in clips.timelines if one.film] == ["test/stopped"]  # the clearest event
-    monkeypatch.setattr(timelines, "MOST_FILM_BYTES", 100)
+    assert [one.row.clip for one in clips.timelines if one.video] == ["test/stopped"]  # the clearest event
+    monkeypatch.setattr(timelines, "MOST_VIDEO_BYTES", 100)
     assert section(judged, film_methods).filmed == 0
 
 
@@ -142,31 +164,31 @@ def shown(source: str) -> list[tuple[float, int]]:
 
 def test_a_film_shows_the_clip_at_its_times(tmp_path: Path) -> None:
     path = write_greys(tmp_path / "x.mp4", [40 + 5 * number for number in range(30)], rate=10)
-    made = film(frames_of(path, 30, 10), 1.0)
+    made = clip_video(frames_of(path, 30, 10), 1.0)
     assert made is not None
     frames = shown(made.source)
     assert [time for time, _ in frames] == pytest.approx([number / 10 for number in range(30)], abs=0.002)
     assert [grey for _, grey in frames] == pytest.approx([40 + 5 * number for number in range(30)], abs=8)
     assert (made.width, made.height) == (320, 240)
-    assert film(frames_of(path, 30, 10), 1.0) == made
+    assert clip_video(frames_of(path, 30, 10), 1.0) == made
 
 
 def test_a_film_of_a_long_clip_shows_what_surrounds_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(films, "LONGEST_S", 2.0)
+    monkeypatch.setattr(timelines, "LONGEST_S", 2.0)
     path = write_greys(tmp_path / "x.mp4", [40] * 60 + [200] * 10 + [40] * 80, rate=25)
-    made = film(frames_of(path, 150, 25), 2.6)
+    made = clip_video(frames_of(path, 150, 25), 2.6)
     assert made is not None
     assert (made.start_s, made.end_s) == pytest.approx((1.6, 3.6))
     frames = shown(made.source)
     assert len(frames) == 26  # every other one: 12.5 a second
     assert max(grey for _, grey in frames) > 150
-    late = film(frames_of(path, 150, 25), 6.0)
+    late = clip_video(frames_of(path, 150, 25), 6.0)
     assert late is not None
     assert late.end_s == pytest.approx(149 / 25)
 
 
 def test_a_film_that_is_gone_is_left_out(tmp_path: Path) -> None:
-    assert film(frames_of(tmp_path / "gone.mp4", 30, 10), 1.0) is None
+    assert clip_video(frames_of(tmp_path / "gone.mp4", 30, 10), 1.0) is None
 
 
 def test_the_page_speaks_of_clips_frames_and_events(page: Page, judged: Evaluation) -> None:
@@ -194,7 +216,7 @@ def test_the_page_is_sound_and_small_and_says_what_it_loads(written: Path, page:
     assert len(page.all("video")) == 5
     for video in page.all("video"):
         assert (video["src"] or "").startswith("data:video/mp4;base64,")
-    assert all(tag.get("aria-label") for tag in page.all("svg"))
+    assert all(tag.get("aria-label") or tag.get("aria-hidden") for tag in page.all("svg"))
     found = json.loads(page.scripts[2])
     assert len(found["found"]) == 5
     assert all(len(steps) == len(found["limits"]) for steps in found["found"])

@@ -17,7 +17,7 @@
 
   function setUpTheme() {
     const button = document.getElementById("theme");
-    const show = () => button.setAttribute("aria-pressed", String(dark()));
+    const show = () => { button.textContent = dark() ? "Light" : "Dark"; };
     button.addEventListener("click", () => {
       root.dataset.theme = dark() ? "light" : "dark";
       remember(root.dataset.theme);
@@ -28,13 +28,12 @@
   }
 
   function moveLine(group, x) {
-    const right = Number(group.dataset.right);
     const rectangle = group.querySelector("rect"), line = group.querySelector("line");
-    rectangle.setAttribute("x", x);
-    rectangle.setAttribute("width", Math.max(0, right - x));
-    line.setAttribute("x1", x);
-    line.setAttribute("x2", x);
-    group.querySelector("text").setAttribute("x", x);
+    rectangle.setAttribute("x", x + "%");
+    rectangle.setAttribute("width", 100 - x + "%");
+    line.setAttribute("x1", x + "%");
+    line.setAttribute("x2", x + "%");
+    group.querySelector("text").setAttribute("x", x + "%");
   }
 
   const moves = []; // what else follows the slider, called with its step's number
@@ -43,11 +42,11 @@
     const slider = document.getElementById("slider");
     if (!slider) return;
     const steps = JSON.parse(document.getElementById("steps").textContent);
-    const groups = document.querySelectorAll(".moving");
+    const line = document.querySelector(".moving");
     const own = slider.defaultValue;
     function show() {
       const step = steps[Number(slider.value)];
-      groups.forEach((group, number) => moveLine(group, step.x[number]));
+      moveLine(line, step.x);
       document.querySelectorAll("[data-show]").forEach((place) => { place.textContent = step[place.dataset.show]; });
       slider.setAttribute("aria-valuetext", step.spoken);
       moves.forEach((move) => move(Number(slider.value)));

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +16,10 @@ from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.evaluation.reconstructions import reconstructed
 from adkit.interfaces import Progress
 from adkit.registry import Registry
-from adkit.report.gallery import Gallery, Picture, Shown
+from adkit.report.gallery import Example, Gallery, Picture
 from adkit.runs.store import Run
 from adkit.types import Sample
 from adkit.workflows.score import open_scorer, sample_scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MOST_NORMALS = 3
 """Of the normal samples that set the threshold, those of the highest scores."""
@@ -39,7 +35,7 @@ class KindPictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibits:
+class Examples:
     """All pictures of a page."""
 
     mistakes: list[Picture]
@@ -52,35 +48,52 @@ class Exhibits:
 
 def choose(
     run: Run, registry: Registry, evaluation: Evaluation | None, root: Path | None, device: str, progress: Progress
-) -> Exhibits:
-    """The worst mistakes, the ends of each kind, and the oddest normal samples, all drawn in the run's colours."""
+) -> Examples:
+    """Draw the worst mistakes, the ends of each kind, and the oddest normal samples, all in the run's colours."""
+    calibrating = _calibrating(run, registry, root)
+    normals = _oddest_normals(run, registry, calibrating)
     mistakes = [] if evaluation is None else evaluation.mistakes()
     worst = mistakes[:MOST_MISTAKES]
     ends = {} if evaluation is None else _ends(evaluation)
-    chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
-    normals = _oddest_normals(run, registry, root)
-    shown = {} if evaluation is None else {position: _shown(evaluation, position) for position in chosen}
-    samples = [one.sample for one in (*shown.values(), *normals)]
-    footage = ([] if evaluation is None else evaluation.samples) + _calibrating(run, registry, root)
-    images = reconstructed(run, registry, samples, footage=footage, device=device, progress=progress)
-    rebuilt = dict(zip((sample.id for sample in samples), images, strict=True))
-    shown = {position: _with(one, rebuilt) for position, one in shown.items()}
+    found: dict[int, Example] = {}
+    if evaluation is not None:
+        chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
+        found = {position: _example(evaluation, position) for position in chosen}
+    examples = [*found.values(), *normals]
+    images = reconstructed(
+        run,
+        registry,
+        [one.sample for one in examples],
+        footage=(evaluation.samples if evaluation else []) + calibrating,
+        device=device,
+        progress=progress,
+    )
+    rebuilt = [replace(one, reconstruction=image) for one, image in zip(examples, images, strict=True)]
+    found = dict(zip(found, rebuilt, strict=False))
 
     gallery = Gallery(_scale(run))
-    drawn = gallery.draw([shown[position] for position in worst])
+    drawn = gallery.draw([found[position] for position in worst])
     kinds = []
     for kind, positions in ends.items():
-        new = {about: position for about, position in positions.items() if position not in worst}
-        about = {shown[position].sample.id: word for word, position in new.items()}
-        pictures = gallery.draw([shown[position] for position in new.values()], about)
-        elsewhere = [(word, shown[position].sample.id) for word, position in positions.items() if position in worst]
-        kinds.append(KindPictures(kind, pictures, elsewhere))
-    odd = gallery.draw([_with(one, rebuilt) for one in normals])
-    return Exhibits(drawn, len(mistakes), kinds, odd, gallery.left_out, gallery.scale)
+        new = {about: found[position] for about, position in positions.items() if position not in worst}
+        elsewhere = [(about, found[position].sample.id) for about, position in positions.items() if position in worst]
+        kinds.append(KindPictures(kind, gallery.draw(list(new.values()), list(new)), elsewhere))
+    odd = gallery.draw(rebuilt[len(found) :])
+    return Examples(drawn, len(mistakes), kinds, odd, gallery.left_out, gallery.scale)
+
+
+def _example(evaluation: Evaluation, position: int) -> Example:
+    return Example(
+        evaluation.samples[position],
+        float(evaluation.scores[position]),
+        bool(evaluation.called[position]),
+        None if evaluation.maps is None else evaluation.maps[position],
+        float(evaluation.p_values[position]),
+    )
 
 
 def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
-    """By kind, good parts first: the positions of its clearest and its least clear sample, by what they are."""
+    """Return by kind, good parts first, the positions of its clearest and its least clear sample, by what they are."""
     by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
     ends = {}
     for kind in (row.kind for row in evaluation.kinds):
@@ -95,34 +108,31 @@ def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
     return ends
 
 
-def _oddest_normals(run: Run, registry: Registry, root: Path | None) -> list[Shown]:
-    """Those of the samples that set the threshold which score highest, where their files are still the same."""
-    record = run.record
-    predictions, seen = run.calibration(), run.seen()
+def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample]) -> list[Example]:
+    """Return the highest-scoring of the samples that set the threshold, where their files are still the same.
+
+    Of a clip, only its highest score counts.
+    """
+    record, predictions, seen = run.record, run.calibration(), run.seen()
     expected = {**seen.training, **seen.calibration}
     scores = sample_scores(predictions, open_scorer(record.scorer, registry), record.smoothing_s)
-    known = {sample.id: sample for sample in _calibrating(run, registry, root)}
+    known = {sample.id: sample for sample in calibrating}
+    highest: dict[str, int] = {}
+    for row in np.argsort(-scores, kind="stable").tolist():
+        highest.setdefault(predictions.clips[row], row)
     odd = []
-    for row in _highest_of_clips(scores, predictions.clips)[:MOST_NORMALS]:
+    for row in list(highest.values())[:MOST_NORMALS]:
         name = predictions.ids[row]
         # Images that were given to `adkit calibrate` have their path as their id.
         sample = known.get(name) or Sample.still(name, Path(name), anomalous=False, kind="good")
         if content_hashes([sample])[name] == expected.get(name):
             anomaly_map = None if predictions.maps is None else predictions.maps[row]
-            odd.append(Shown(sample, float(scores[row]), bool(scores[row] > record.threshold.value), anomaly_map))
+            odd.append(Example(sample, float(scores[row]), bool(scores[row] > record.threshold.value), anomaly_map))
     return odd
 
 
-def _highest_of_clips(scores: NDArray[np.float64], clips: Sequence[str]) -> list[int]:
-    """The position of each clip's highest score, the highest of all first."""
-    found: dict[str, int] = {}
-    for row in np.argsort(-scores, kind="stable").tolist():
-        found.setdefault(clips[row], row)
-    return list(found.values())
-
-
 def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
-    """The samples that set the threshold, as far as they are of the training split; long clips as they were cut."""
+    """Return what set the threshold, as far as it is of the training split; long clips as they were cut."""
     remembered = Path(run.record.root) if run.record.root else None
     try:
         (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
@@ -132,20 +142,6 @@ def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample
     predictions = run.calibration()
     pairs = zip(predictions.ids, predictions.clips, strict=True)
     return [replace(known[name], clip=clip) for name, clip in pairs if name in known]
-
-
-def _shown(evaluation: Evaluation, position: int) -> Shown:
-    return Shown(
-        evaluation.samples[position],
-        float(evaluation.scores[position]),
-        bool(evaluation.called[position]),
-        None if evaluation.maps is None else evaluation.maps[position],
-        float(evaluation.p_values[position]),
-    )
-
-
-def _with(shown: Shown, rebuilt: dict[str, NDArray[np.uint8] | None]) -> Shown:
-    return replace(shown, reconstruction=rebuilt.get(shown.sample.id))
 
 
 def _scale(run: Run) -> Scale | None:
