@@ -1,5 +1,7 @@
 """adkit: visual anomaly detection that learns from good examples only.
 
+`fit`, `load`, `evaluate`, `compare` and `rows` do from Python what the commands do.
+
 A plugin imports what it needs from here, ready-made parts from `adkit.nn` (networks), `adkit.data` (reading pictures
 and videos), `adkit.synthetic` (drawn parts) and `adkit.files` (writing to disk), and in its tests the checks of
 `adkit.testing`. The rest may change without notice. Names are loaded when they are first used.
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
         Workspace,
     )
     from adkit.options import Options
+    from adkit.python import compare, evaluate, fit, load, rows
+    from adkit.runs.record import FitSettings
     from adkit.types import USUAL_RATE, Batch, FitReport, FrameRef, Prediction, Sample, Split
 
 __version__ = "0.1.0"
@@ -43,6 +47,7 @@ __all__ = [
     "DatasetEntry",
     "DatasetError",
     "FitReport",
+    "FitSettings",
     "FrameError",
     "FrameRef",
     "LabelledResults",
@@ -62,11 +67,16 @@ __all__ = [
     "Split",
     "Stream",
     "Workspace",
+    "compare",
+    "evaluate",
+    "fit",
     "hookimpl",
+    "load",
     "nearest",
+    "rows",
 ]
 
-_HOMES = ("errors", "types", "interfaces", "options")  # what is light comes first: options load pydantic
+_HOMES = ("errors", "types", "interfaces", "options", "runs.record", "python")  # what is light comes first
 
 hookimpl = pluggy.HookimplMarker("adkit")
 """Marks a function of a plugin as the implementation of one of the hooks in `adkit.hookspecs`."""

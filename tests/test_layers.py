@@ -28,7 +28,7 @@ LAYERS = (
     ("evaluation", "ui"),
     ("comparison",),
     ("report",),
-    ("cli",),
+    ("cli", "python"),
     ("__main__",),
 )
 """The lowest first. The page in docs/design.md that draws them is made from this list."""

@@ -1,0 +1,106 @@
+"""What people call from a notebook or a program of their own: fit, load, evaluate, compare, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adkit.comparison.compare import compare as compare_candidates
+from adkit.comparison.documents import metric_rows
+from adkit.comparison.figures import Comparison
+from adkit.comparison.grid import candidates_of, seeds_of
+from adkit.data.datasets import open_datasets
+from adkit.errors import OptionError
+from adkit.evaluation.evaluate import evaluate as evaluate_run
+from adkit.interfaces import Progress
+from adkit.registry import load_registry
+from adkit.runs.record import FitSettings
+from adkit.runs.store import Run, default_runs_root, find_run
+from adkit.workflows.fit import check_settings
+from adkit.workflows.fit import fit as fit_run
+from adkit.workflows.score import FittedModel, FrameResult, open_model
+
+if TYPE_CHECKING:
+    from adkit.evaluation.evaluate import Evaluation
+
+
+def fit(
+    method: str, dataset: str, *, runs: str | Path | None = None, progress: Progress | None = None, **settings: Any
+) -> Run:
+    """Learn from one dataset such as "folder:parts" and write a run below `runs`; see `adkit.FitSettings` for settings.
+
+    Raises AdkitError for whatever can be fixed; then nothing was written.
+    """
+    registry, asked = load_registry(), FitSettings(method=method, dataset=(dataset,), **settings)
+    check_settings(asked, registry)
+    found = open_datasets(dataset, Path(asked.root) if asked.root else None, registry)
+    if len(found) > 1:
+        raise OptionError(
+            f"{dataset} means {len(found)} datasets, and a run learns from one", hint="fit them one after another"
+        )
+    return fit_run(asked, found[0], _root(runs), registry, progress)
+
+
+def load(
+    run: str | Path | Run = "latest",
+    *,
+    runs: str | Path | None = None,
+    scorer: str | None = None,
+    device: str = "auto",
+) -> FittedModel:
+    """Open a run by "latest", its id, its name or its path, ready to score; raises RunError where there is none."""
+    return open_model(_found(run, runs), load_registry(), scorer=scorer, device=device)
+
+
+def evaluate(
+    run: str | Path | Run = "latest",
+    *,
+    runs: str | Path | None = None,
+    root: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a run on its dataset's test split; `root` is the folder that holds the dataset, where it was moved."""
+    return evaluate_run(_found(run, runs), load_registry(), root=Path(root) if root else None, progress=progress)
+
+
+def compare(
+    methods: Sequence[str],
+    datasets: str | Sequence[str],
+    *,
+    seeds: int = 3,
+    output: str | Path = "comparison",
+    root: str | Path | None = None,
+    max_false_alarms: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Fit and judge every method on every dataset with so many seeds; finished fits in `output` are used again."""
+    registry = load_registry()
+    specs = [datasets] if isinstance(datasets, str) else datasets
+    found = [one for spec in specs for one in open_datasets(spec, Path(root) if root else None, registry)]
+    return compare_candidates(
+        candidates_of(",".join(methods)),
+        found,
+        seeds_of(seeds),
+        Path(output),
+        registry,
+        max_false_alarms=max_false_alarms,
+        device=device,
+        progress=progress,
+    )
+
+
+def rows(results: Iterable[FrameResult] | Comparison) -> list[dict[str, Any]]:
+    """Give results, or a comparison's figures, as dictionaries that pandas.DataFrame takes."""
+    if isinstance(results, Comparison):
+        return metric_rows(results)
+    return [result.as_dict() for result in results]
+
+
+def _found(run: str | Path | Run, runs: str | Path | None) -> Run:
+    return run if isinstance(run, Run) else find_run(_root(runs), str(run))
+
+
+def _root(runs: str | Path | None) -> Path:
+    return default_runs_root() if runs is None else Path(runs)

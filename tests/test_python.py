@@ -1,0 +1,89 @@
+"""Every block of docs/python.md runs, one after another, as a reader would type them; and what they give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import adkit
+from adkit.runs.store import Run
+from adkit.synthetic.parts import write_parts
+from tests.videos import grey, write_video
+
+PAGE = Path(__file__).parent.parent / "docs" / "python.md"
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the page's blocks leave behind; they are run in a folder with the files that they name."""
+    folder = tmp_path_factory.mktemp("notebook")
+    write_parts(folder / "data" / "mvtec" / "bottle", "washer", seed=1, train=12, good=2, each_grade=1)
+    good = sorted((folder / "data/mvtec/bottle/train/good").glob("*.png"))
+    for kind, files in (("good", good), ("scratched", sorted((folder / "data/mvtec/bottle/test").rglob("*.png"))[:2])):
+        (folder / "parts" / kind).mkdir(parents=True)
+        for number, path in enumerate(files):
+            (folder / "parts" / kind / f"{number}.png").write_bytes(path.read_bytes())
+    (folder / "new").mkdir()
+    (folder / "new/part.png").write_bytes(good[0].read_bytes())
+    write_video(folder / "line.mp4", [grey(100 + number) for number in range(5)])
+    found: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.S | re.M):
+            exec(block, found)
+        found["results"] = list(found["model"].score(["new/part.png", "line.mp4"]))
+        yield found
+
+
+def test_every_block_runs_and_gives_what_the_page_says(names: dict[str, Any]) -> None:
+    assert isinstance(names["run"], Run)
+    image, *frames = names["results"]
+    assert (image.id, image.clip, len(frames)) == ("new/part.png", "new/part.png", 5)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert image.map.dtype == np.float32
+    assert 0 < image.p_value <= 1
+    assert names["table"][0]["id"] == "new/part.png"
+    assert names["result"].metrics["image_auroc"].value is not None
+    assert {row["candidate"] for row in adkit.rows(names["comparison"])} == {"knn", "padim"}
+
+
+def test_arrays_of_8_and_16_bits_grey_and_rgb_score_like_their_files(names: dict[str, Any], tmp_path: Path) -> None:
+    rng, model = np.random.default_rng(0), names["model"]
+    rgb = rng.integers(0, 256, (80, 100, 3), np.uint8)
+    single = rng.integers(0, 256, (80, 100), np.uint8)
+    wide = rng.integers(0, 65536, (80, 100), np.uint16)
+    files = []
+    for number, pixels in enumerate((rgb, single, wide)):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(pixels).save(files[-1])
+    from_files = [result.score for result in model.score(files)]
+    assert [result.score for result in model.score([rgb, single, wide])] == pytest.approx(from_files)
+    assert [result.id for result in model.score([rgb, single[:, :, None]])] == ["array 0", "array 1"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((4, 4), np.float32), "floating-point pixels"),
+        (np.zeros((2, 3, 4, 4), np.uint8), r"an array of shape \(2, 3, 4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"an array of shape \(4, 4, 4\)"),
+        (np.zeros((0, 4), np.uint8), r"an array of shape \(0, 4\)"),
+        (np.full((4, 4), 70_000, np.int32), "32-bit pixels"),
+    ],
+)
+def test_other_arrays_are_refused(names: dict[str, Any], pixels: Any, message: str) -> None:
+    with pytest.raises(adkit.AdkitError, match=message):
+        list(names["model"].score([pixels]))
+
+
+def test_a_setting_that_does_not_exist_or_several_datasets_are_refused(tmp_path: Path, parts_root: Path) -> None:
+    with pytest.raises(adkit.AdkitError, match="certian"):
+        adkit.fit("patchknn", "mvtec:washer", root=str(parts_root), runs=tmp_path, certian=True)
+    with pytest.raises(adkit.AdkitError, match="means 2 datasets"):
+        adkit.fit("patchknn", "demo:washer,connector", runs=tmp_path)
+    assert not list(tmp_path.iterdir())
