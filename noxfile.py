@@ -83,7 +83,7 @@ def third_party(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", folder, ".")
-        (built,) = work.glob("adkit-*.whl")
+        (built,) = work.glob("adkit_vision-*.whl")
         # By force, because the environment is used again: pip would keep an older build of the same version.
         session.install(str(built), "--force-reinstall", "--no-deps")
         session.install(str(built), "pytest")

@@ -19,7 +19,7 @@ def heading(title: str) -> None:
     if cpuinfo.is_file():
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         processor = lines[0].partition(":")[2].strip() if lines else processor
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("adkit", "torch", "onnxruntime", "numpy"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("adkit-vision", "torch", "onnxruntime", "numpy"))
     print(f"## {title}\n")
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {processor}, {libraries}\n", flush=True)
 

@@ -112,7 +112,7 @@ def of(distribution: str, point: EntryPoint) -> EntryPoint:
 def test_the_installed_plugins_load(registry: Registry) -> None:
     assert registry.broken == []
     assert "patchknn" in registry.methods.names()
-    assert registry.methods.origin("patchknn").origin.startswith("patchknn of adkit ")
+    assert registry.methods.origin("patchknn").origin.startswith("patchknn of adkit-vision ")
 
 
 def test_a_plugin_is_listed_without_being_loaded(install: Install) -> None:

@@ -17,7 +17,7 @@ def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(ui, "find_spec", lambda name: None if name == "gradio" else name)
     error, hint = refused("ui")
     assert error == "the page needs gradio, not installed here"
-    assert hint == "pip install 'adkit[ui]'"
+    assert hint == "pip install 'adkit-vision[ui]', or '.[ui]' in the folder of its source"
     monkeypatch.setattr(ui, "find_spec", lambda _: None)
     error, _ = refused("ui", "--api-only")
     assert "fastapi" in error
