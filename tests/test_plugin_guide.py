@@ -12,6 +12,7 @@ import torch
 
 from adkit.interfaces import Method
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
+from adkit.registry import Plugin, Registry
 from adkit.runs.record import MODEL, FitSettings
 from adkit.runs.unfinished import find_unfinished
 from adkit.testing.conformance import check_method
@@ -19,6 +20,7 @@ from adkit.workflows.fit import fit, fit_joint
 from tests.greys import Greys, paint, usual_levels, with_methods
 
 GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"
+EXAMPLES = GUIDE.parent / "examples"
 
 
 def blocks() -> list[str]:
@@ -36,12 +38,20 @@ def method() -> type[Method[Any]]:
     return found
 
 
-def test_every_other_block_runs_as_well() -> None:
-    (announcing,) = [one for one in blocks() if "train(" not in one]
+def test_the_other_blocks_run_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    announcing, checking = [one for one in blocks() if "train(" not in one]
     names: dict[str, Any] = {}
     exec(announcing, names)
     (entry,) = names["adkit_methods"]()
-    assert entry.name == "brightness"
+    monkeypatch.syspath_prepend(EXAMPLES / "adkit-brightness")
+    registry = Registry()
+    registry.methods.add(entry, Plugin("brightness", "adkit_brightness", "adkit-brightness", "1"))
+    monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
+    exec(checking, names)
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(EXAMPLES / "adkit-brightness")
+    for check in names["CHECKS"]:
+        names["test_conforms"](check)
 
 
 def test_the_method_keeps_the_contract(method: type[Method[Any]]) -> None:

@@ -13,6 +13,7 @@ from adkit.synthetic.parts import draw_part
 from adkit.types import Batch
 
 CLIPS, CLIP_FRAMES = 6, 12
+TRAINING_FRAMES = 8
 
 
 class FrameBatches:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,14 +31,16 @@ def quick(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", REGISTRY.methods.names())
-def test_method(name: str) -> None:
-    conformance.check_method(REGISTRY.methods.get(name).load(), quick(name))
+@cache
+def checks_of(name: str) -> dict[str, Callable[[], None]]:
+    """The checks of a method, which share its fit."""
+    return conformance.method_checks(REGISTRY.methods.get(name), quick(name))
 
 
 @pytest.mark.parametrize("name", REGISTRY.methods.names())
-def test_a_method_learns_nothing_from_the_test_split(name: str, tmp_path: Path) -> None:
-    conformance.check_no_leak(name, REGISTRY, tmp_path, quick(name))
+@pytest.mark.parametrize("check", conformance.METHOD_CHECKS)
+def test_method(name: str, check: str) -> None:
+    checks_of(name)[check]()
 
 
 @pytest.mark.parametrize("name", REGISTRY.scorers.names())

@@ -67,7 +67,7 @@ def test_it_conforms_in_pixels(task: str) -> None:
 
 
 def test_the_test_split_stays_unseen(registry: Registry, tmp_path: Path) -> None:
-    check_no_leak("convlstm", registry, tmp_path, PIXELS | {"hidden": 2, "code": 2})
+    check_no_leak("convlstm", registry, PIXELS | {"hidden": 2, "code": 2})
 
 
 def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches, method: ConvLstmMethod) -> None:

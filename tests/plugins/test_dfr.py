@@ -32,10 +32,6 @@ def method(frames: Tensor) -> DeepFeatureReconstruction:
     return fitted
 
 
-def test_it_conforms() -> None:
-    check_method(DeepFeatureReconstruction, SMALL)
-
-
 def test_it_conforms_with_a_part_of_the_patches() -> None:
     check_method(DeepFeatureReconstruction, SMALL | {"patch_limit": 1000, "code": 3})
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
+from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.types import Batch
 
 SMALL: dict[str, Any] = {"size": 64}
@@ -82,10 +82,6 @@ def scale_of(vectors: Tensor) -> Tensor:
     variances = vectors.double().var(dim=0, correction=0)
     shared = torch.cat([part.mean().expand(len(part)) for part in variances.split(GROUPS)])
     return (variances + 0.01 * shared).rsqrt()
-
-
-def test_conforms() -> None:
-    check_method(Knn, SMALL)
 
 
 @pytest.mark.parametrize("neighbours", [1, 3, 30, 100])

@@ -85,10 +85,6 @@ def ridge_of(count: int, shrinkage: float = 0.1) -> float:
     return shrinkage * count * len(LENGTHS) / sum(LENGTHS)
 
 
-def test_conforms() -> None:
-    check_method(Padim, SMALL)
-
-
 def test_conforms_with_normalisation() -> None:
     check_method(Padim, SMALL | {"position_normalisation": "on"})
 

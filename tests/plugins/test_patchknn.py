@@ -14,8 +14,7 @@ from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
-from adkit.testing.streams import check_stream
+from adkit.testing.conformance import FrameBatches, check_method, check_stream, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
 from tests.plugins.asking import calibration_of, maps_of
@@ -51,10 +50,6 @@ def weighted_patches(method: PatchKnn, frames: Tensor) -> Tensor:
 def brute_force(queries: Tensor, bank: Tensor) -> Tensor:
     every = torch.cdist(queries.double(), bank.double(), compute_mode="donot_use_mm_for_euclid_dist")
     return every.amin(dim=1).float()
-
-
-def test_conforms() -> None:
-    check_method(PatchKnn, SMALL)
 
 
 def test_conforms_with_normalisation() -> None:

@@ -67,10 +67,6 @@ def brute_force(training: Tensor, queries: Tensor, explained: float) -> Tensor:
     return ((asked @ rows[taken:].T).square() / (left + FLOOR * left.mean())).sum(dim=-1).sqrt().float()
 
 
-def test_conforms() -> None:
-    check_method(Subspace, SMALL)
-
-
 def test_conforms_with_normalisation_and_turns() -> None:
     check_method(Subspace, SMALL | {"position_normalisation": "on", "turns": 3})
 

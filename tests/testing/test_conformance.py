@@ -84,6 +84,24 @@ def test_a_sound_method_passes() -> None:
     conformance.check_method(Sound, {"strength": 3.0})
 
 
+def test_checks_have_names_and_share_a_fit() -> None:
+    class Counted(Sound):
+        fits = 0
+
+        def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
+            Counted.fits += 1
+            super().fit(batches, progress)
+
+    checks = conformance.method_checks(Counted)
+    assert list(checks) == list(conformance.METHOD_CHECKS)
+    for name, check in checks.items():
+        if name != "leaks":
+            check()
+    assert Counted.fits == 2, "one of them to see whether it is the same again"
+    checks["leaks"]()
+    assert Counted.fits == 5
+
+
 def test_methods_without_options_or_with_scores_of_their_own_pass() -> None:
     class Scores(Sound):
         Options = None  # type: ignore[assignment]
@@ -164,7 +182,7 @@ class Guesses(Sound):
 
 
 class FitsByChance(Sound):
-    complaint = "fitted again with the same seed differ"
+    complaint = "fitted again with the same seed, under other names, differ"
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
@@ -234,6 +252,42 @@ class SeesNothing(Sound):
     window = 0
 
 
+class CalibratesInSample(Sound):
+    complaint = r"calibration\(\) gave what predict\(\) gives on the training samples: it must leave each one out"
+
+    def calibration(self) -> Prediction | None:
+        return Prediction(maps=(self.trained - self.mean).abs())
+
+
+class ReadsIds(Sound):
+    complaint = "under other names differ from maps under the first ones"
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        assert maps is not None
+        return Prediction(maps=maps + float("scratch" in batch.ids[0]))
+
+
+class LearnsFromNames(Sound):
+    complaint = "fitted again with the same seed, under other names, differ"
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
+        super().fit(batches, progress)
+        self.mean = self.mean + len(next(iter(batches)).clips[0])
+
+
+class NamesATensorTwice(Sound):
+    complaint = r"state\(\) cannot be written: "
+
+    def state(self) -> dict[str, Tensor]:
+        return {"mean": self.mean, "average": self.mean}
+
+
+class NamesNoScorer(Sound):
+    complaint = "there is no default_scorer 'maxx'; did you mean max"
+    default_scorer = "maxx"
+
+
 class NeedsOption(Sound):
     class Needing(SoundOptions):
         folder: str = Field(description="where")
@@ -267,6 +321,11 @@ BROKEN_METHODS = [
     GivesNoMaps,
     GivesNoScores,
     SeesNothing,
+    CalibratesInSample,
+    ReadsIds,
+    LearnsFromNames,
+    NamesATensorTwice,
+    NamesNoScorer,
     NeedsOption,
     HidesOption,
 ]
@@ -291,10 +350,10 @@ def with_method(method: type[Method[Any]]) -> Registry:
 def dataset_in_use() -> Dataset:
     """What no method is given: the dataset that is being fitted, taken from a caller's variables."""
     frame = sys._getframe()
-    while "request" not in frame.f_locals:
+    while "datasets" not in frame.f_locals:
         assert frame.f_back is not None
         frame = frame.f_back
-    dataset = frame.f_locals["request"].dataset
+    (dataset,) = frame.f_locals["datasets"]
     assert isinstance(dataset, Dataset)
     return dataset
 
@@ -306,9 +365,9 @@ class HeldOut(Sound):
 
 
 @pytest.mark.parametrize("method", [Sound, HeldOut])
-def test_a_method_that_sees_only_what_it_is_given_leaks_nothing(method: type[Sound], tmp_path: Path) -> None:
-    conformance.check_no_leak("candidate", with_method(method), tmp_path)
-    conformance.check_no_leak("candidate", with_method(method), tmp_path / "again", {"strength": 2.0})
+def test_a_method_that_sees_only_what_it_is_given_leaks_nothing(method: type[Sound]) -> None:
+    conformance.check_no_leak("candidate", with_method(method))
+    conformance.check_no_leak("candidate", with_method(method), {"strength": 2.0})
 
 
 class PeeksAtLabels(Sound):
@@ -382,18 +441,18 @@ LEAKING_METHODS = [
 
 
 @pytest.mark.parametrize("leaking", LEAKING_METHODS)
-def test_leaking_methods_are_caught(leaking: Any, tmp_path: Path) -> None:
+def test_leaking_methods_are_caught(leaking: Any) -> None:
     with pytest.raises(AssertionError, match=leaking.complaint):
-        conformance.check_no_leak("candidate", with_method(leaking), tmp_path)
+        conformance.check_no_leak("candidate", with_method(leaking))
 
 
-def test_a_method_that_learns_by_chance_is_caught_too(tmp_path: Path) -> None:
+def test_a_method_that_learns_by_chance_is_caught_too() -> None:
     with pytest.raises(AssertionError, match="state 'mean' differs"):
-        conformance.check_no_leak("candidate", with_method(FitsByChance), tmp_path)
+        conformance.check_no_leak("candidate", with_method(FitsByChance))
 
 
 @pytest.mark.parametrize("what", ["the threshold", "what is held out"])
-def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leak_in_the_core_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if adkit itself looked at the labels of the test split."""
     from adkit.workflows import fit, training_data
 
@@ -420,7 +479,7 @@ def test_a_leak_in_the_core_is_caught(what: str, tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(training_data, "_split", chosen_split)
         complaint = "other normal data calibrate"
     with pytest.raises(AssertionError, match=complaint):
-        conformance.check_no_leak("candidate", with_method(AddsNothingOfOrder), tmp_path)
+        conformance.check_no_leak("candidate", with_method(AddsNothingOfOrder))
 
 
 class AddsNothingOfOrder(HeldOut):
@@ -557,14 +616,14 @@ class IgnoresWeights(Resampling):
 class DrawsOnce(Resampling):
     """Whether a sample is drawn counts, not how often."""
 
-    complaint = "as evidence of their own"
+    complaint = "as results of their own"
 
     def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         return super().resampled(evidence, np.minimum(weights, 1))
 
 
 class Shifted(Resampling):
-    complaint = r"drawn \[1, 1, 1, 1, 1, 1\] times give 0.69\d* resampled, but 0.66\d* as evidence"
+    complaint = r"drawn \[1, 1, 1, 1, 1, 1\] times give 0.69\d* resampled, but 0.66\d* as results"
 
     def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         values = super().resampled(evidence, weights)

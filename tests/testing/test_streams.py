@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adkit.interfaces import Batches, Method, Progress, Stream, Workspace
 from adkit.options import Options
-from adkit.testing.streams import check_stream
+from adkit.testing.conformance import check_stream
 from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, moving_frames
 from adkit.types import Batch, Prediction
 

@@ -1,6 +1,11 @@
+import pytest
+
 from adkit.registry import load_registry
 from adkit.testing import conformance
 
+CHECKS = conformance.method_checks(load_registry().methods.get("brightness"))
 
-def test_conforms() -> None:
-    conformance.check_method(load_registry().methods.get("brightness").load())
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_conforms(name: str) -> None:
+    CHECKS[name]()

@@ -1,0 +1,111 @@
+"""The check of metrics: see `adkit.testing.conformance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adkit.interfaces import LabelledResults, Metric
+
+RESAMPLING_TOLERANCE = 2e-2
+"""A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""
+
+
+def check_metric(metric_class: type[Metric]) -> None:
+    """Check that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
+
+    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why.
+    """
+    metric = metric_class()
+    defined = [_check_judging(metric, case) for case in (_IMAGES, _FRAMES)]
+    assert any(defined), f"a plain case is undefined: {metric(_IMAGES.results()).why_undefined}"
+
+
+def _check_judging(metric: Metric, case: _Case) -> bool:
+    """Say whether the metric is defined for this sort of results; if so, check all that must hold then."""
+    perfect, wrong = metric(case.results()), metric(case.results(right=[]))
+    all_good = metric(case.results(anomalous=False))
+    for what, found in (("a perfect result", perfect), ("a wrong result", wrong), ("without anomalies", all_good)):
+        assert found.value is not None or found.why_undefined, "an undefined value must say why"
+        assert found.value is None or np.isfinite(found.value), f"{what}: {found.value}"
+    if perfect.value is None:
+        return False
+    assert wrong.value is not None, f"a plain case is undefined: {wrong.why_undefined}"
+    better, worse = (perfect, wrong) if metric.higher_is_better else (wrong, perfect)
+    assert (better.value or 0) > (worse.value or 0), (
+        f"a perfect result gives {perfect.value}, a wrong one {wrong.value}; higher_is_better is "
+        f"{metric.higher_is_better}"
+    )
+    _check_resampled(metric, case)
+    return True
+
+
+def _check_resampled(metric: Metric, case: _Case) -> None:
+    """Compare resamples of results, some right and some wrong, with results that are really drawn that often."""
+    count, right = len(case.labels), (0, 2, 3, 5)
+    once = np.ones(count, np.int64)
+    by_chance = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=20)
+    only_good = (~case.labels.any(axis=1)).astype(np.int64)
+    weights = np.vstack([once, once + np.eye(count, dtype=np.int64), by_chance, only_good])
+    values = metric.resampled(case.results(right), weights.repeat(case.labels.shape[1], axis=1))
+    if values is None:
+        return
+    assert values.shape == (len(weights),), f"{len(weights)} resamples gave values of shape {values.shape}"
+    assert values.dtype == np.float64, f"resampled values are {values.dtype}, expected float64"
+    for drawn, found in zip(weights, values, strict=True):
+        value = metric(case.results(right, drawn=np.arange(count).repeat(drawn))).value
+        expected = np.nan if value is None else value
+        assert np.isclose(found, expected, rtol=RESAMPLING_TOLERANCE / 10, atol=RESAMPLING_TOLERANCE, equal_nan=True), (
+            f"samples drawn {drawn.tolist()} times give {found} resampled, but {expected} as results of their own"
+        )
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Six clips, or images, which are clips of one frame: what is anomalous in them, and their scores."""
+
+    labels: NDArray[np.bool_]  # (6, n)
+    scores: NDArray[np.float64]  # (6, n)
+
+    def results(
+        self, right: Sequence[int] = range(6), *, anomalous: bool = True, drawn: NDArray[np.int64] | None = None
+    ) -> LabelledResults:
+        """Give the results of these clips; those that are not judged right have all upside down.
+
+        Clips are there as often as they are `drawn`, each time under a name of its own.
+        """
+        chosen = np.arange(6) if drawn is None else drawn
+        length = self.labels.shape[1]
+        labels = (self.labels & anomalous)[chosen].ravel()
+        kept = np.isin(chosen, right).repeat(length)
+        masks = np.zeros((len(labels), 8, 8), bool)
+        masks[labels, 2:5, 2:6] = True
+        maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
+        scores = self.scores[chosen].ravel()
+        found = np.where(kept, scores, 1 - scores)
+
+        def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+            yield from zip(range(len(labels)), maps, masks, strict=True)
+
+        return LabelledResults(
+            scores=found,
+            anomalous=labels,
+            kinds=tuple("crack" if label else "good" for label in labels),
+            threshold=0.5,
+            pixel_threshold=0.5,
+            maps=maps,
+            has_masks=bool(labels.any()),
+            pixels=pixels,
+            clips=tuple(f"clip {number}" for number in range(len(chosen)) for _ in range(length)),
+            times_s=np.tile(np.arange(length) / 25, len(chosen)),
+            alarms=found > 0.5,
+        )
+
+
+_IMAGES = _Case(np.arange(6)[:, None] > 2, np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])[:, None])
+_EVENTS = np.array([[0, 0, 0, 0, 0]] * 3 + [[0, 1, 1, 0, 0], [1, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+"""Two clips with an event, and one with two."""
+_FRAMES = _Case(_EVENTS, np.where(_EVENTS, 0.7, 0.1) + np.linspace(0, 0.2, 30).reshape(6, 5))
