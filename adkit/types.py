@@ -69,8 +69,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a method sees: pixels and identities, never the truth. Labels cannot leak through it.
+    """What a method sees: pixels, and which of them are of one clip. Labels cannot leak through it.
 
+    `ids` and `clips` are numbers that the core makes anew for each walk: they tell no path and no name of a kind.
     `frames[:, -1]` is the frame being scored; the ones before it are its past, padded at a clip's start.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -25,12 +26,16 @@ def batched(
 ) -> Iterator[tuple[list[Frame], Batch | None]]:
     """Group frames in their order, each group with the batch of those that are judged; None where none is.
 
-    The frames before a clip's start are copies of its first. A FrameError comes after all that came before it.
+    The frames before a clip's start are copies of its first. A FrameError comes after all that came before it. Frames
+    and clips have numbers as names in a batch: a method cannot read the truth from a path.
     """
     past: deque[NDArray[np.uint8]] = deque(maxlen=window)
     clip: str | None = None
+    numbers: dict[str, int] = {}  # of the clips
+    judged = itertools.count()
     group: list[Frame] = []
     windows: list[NDArray[np.uint8]] = []
+    names: list[tuple[str, str]] = []  # of the frames and their clips
     walk = iter(frames)
     fault: FrameError | None = None
     while fault is None:
@@ -47,11 +52,12 @@ def batched(
                 past.extend([frame.pixels] * (window - 1))
             past.append(frame.pixels)
             windows.append(np.stack(past))
+            names.append((str(next(judged)), str(numbers.setdefault(frame.clip, len(numbers)))))
         if len(windows) == batch_size or len(group) == max(batch_size, _MOST_WAITING):
-            yield group, _batch(group, windows)
-            group, windows = [], []
+            yield group, _batch(windows, names)
+            group, windows, names = [], [], []
     if group:
-        yield group, _batch(group, windows)
+        yield group, _batch(windows, names)
     if fault is not None:
         raise fault
 
@@ -88,16 +94,11 @@ class FrameBatches:
                 yield batch
 
 
-def _batch(frames: Sequence[Frame], windows: Sequence[NDArray[np.uint8]]) -> Batch | None:
-    """Make a batch of windows (T, H, W, 3), RGB in 0..255, of the frames that are judged."""
+def _batch(windows: Sequence[NDArray[np.uint8]], names: Sequence[tuple[str, str]]) -> Batch | None:
+    """Make a batch of windows (T, H, W, 3), RGB in 0..255; `names` are those of their frames and clips."""
     if not windows:
         return None
     import torch  # heavy: only once there is something to compute
 
     pixels = torch.from_numpy(np.stack(windows)).permute(0, 1, 4, 2, 3)
-    judged = [frame for frame in frames if frame.pixels is not None]
-    return Batch(
-        pixels.to(torch.float32).div_(255).contiguous(),
-        tuple(frame.id for frame in judged),
-        tuple(frame.clip for frame in judged),
-    )
+    return Batch(pixels.to(torch.float32).div_(255).contiguous(), *zip(*names, strict=True))

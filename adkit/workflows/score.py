@@ -199,9 +199,11 @@ def predicted(
             yield group, None, None
             continue
         prediction = stream(batch)
-        times_s = np.array([frame.time_s for frame in group if frame.pixels is not None])
+        judged = [frame for frame in group if frame.pixels is not None]
+        ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
+        times_s = np.array([frame.time_s for frame in judged])
         images = None if prediction.images is None else pixels_of(prediction.images)
-        yield group, to_predictions(batch.ids, batch.clips, prediction, times_s), images
+        yield group, to_predictions(ids, clips, prediction, times_s), images
 
 
 def predict_all(

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adkit.data.batches import FrameBatches
+from adkit.data.batches import FrameBatches, batched
+from adkit.data.frame_source import Frame, frames_of
 from adkit.data.video import Video
 from adkit.errors import AdkitError, FrameError
-from adkit.types import FrameRef, Sample
+from adkit.types import Batch, FrameRef, Sample
 from tests.videos import write_greys
 
 COUNT = 24
@@ -40,15 +41,23 @@ def clips_of(pictures: list[Path], lengths: list[int]) -> list[Sample]:
     ]
 
 
+def groups_of(batches: FrameBatches) -> Iterator[tuple[list[Frame], Batch]]:
+    """The batches, each with its frames, which tell whose they are."""
+    frames = frames_of(batches.samples, batches.size, batches.on_bad)
+    for group, batch in batched(frames, batches.window, batches.batch_size):
+        assert batch is not None
+        yield group, batch
+
+
 def values_of(batches: FrameBatches) -> dict[str, list[int]]:
     """The values of each sample's window by its id; fails when a sample comes twice."""
     found: dict[str, list[int]] = {}
-    for batch in batches:
+    for group, batch in groups_of(batches):
         assert 1 <= len(batch) <= batches.batch_size
         assert batch.frames.shape[1] == batches.window
-        for sample_id, window in zip(batch.ids, batch.frames, strict=True):
-            assert sample_id not in found
-            found[sample_id] = [round(float(frame[0, 0, 0]) * 255) for frame in window]
+        for frame, window in zip(group, batch.frames, strict=True):
+            assert frame.id not in found
+            found[frame.id] = [round(float(frame[0, 0, 0]) * 255) for frame in window]
     return found
 
 
@@ -88,7 +97,13 @@ def test_a_batch_holds_colours_between_0_and_1(tmp_path: Path) -> None:
     assert batch.frames.dtype == torch.float32
     assert batch.frames.is_contiguous()
     assert torch.allclose(batch.frames[0, 0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
-    assert (batch.ids, batch.clips) == (("a",), ("a",))
+
+
+def test_names_in_a_batch_are_numbers_that_tell_which_frames_are_of_one_clip(pictures: list[Path]) -> None:
+    batches = FrameBatches(clips_of(pictures, [2, 1, 2]), SIZE, batch_size=2)
+    for _ in range(2):
+        assert [batch.ids for batch in batches] == [("0", "1"), ("2", "3"), ("4",)]
+        assert [batch.clips for batch in batches] == [("0", "0"), ("1", "2"), ("2",)]
 
 
 def test_frames_are_resized_to_height_and_width(tmp_path: Path) -> None:
@@ -162,9 +177,9 @@ def film_of(path: Path, values: list[int], every: int = 1) -> list[Sample]:
 
 def means_of(batches: FrameBatches) -> dict[str, int]:
     return {
-        sample_id: round(float(frame.mean()) * 255)
-        for batch in batches
-        for sample_id, frame in zip(batch.ids, batch.frames[:, -1], strict=True)
+        frame.id: round(float(pixels.mean()) * 255)
+        for group, batch in groups_of(batches)
+        for frame, pixels in zip(group, batch.frames[:, -1], strict=True)
     }
 
 

@@ -40,11 +40,13 @@ class Attentive(GreyWithoutOne):
 
     ids: ClassVar[tuple[str, ...]] = ()
     clips: ClassVar[tuple[str, ...]] = ()
+    shown: ClassVar[list[float]] = []
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
         Attentive.ids = tuple(name for batch in batches for name in batch.ids)
         Attentive.clips = tuple(name for batch in batches for name in batch.clips)
+        Attentive.shown = self.known.tolist()
 
 
 class OneShort(GreyWithoutOne):
@@ -165,12 +167,13 @@ def test_held_out_images_of_a_category_calibrate_it_with_the_joint_model(
         assert run.record.threshold.count == len(values) == round(COUNTS[spec] / 5)
 
 
-def test_the_union_is_learned_category_after_category_under_names_of_its_own(
+def test_the_union_is_learned_category_after_category_under_numbers(
     root: Path, registry: Registry, tmp_path: Path
 ) -> None:
     runs = fitted(root, registry, tmp_path, "attentive")
-    expected = [f"{spec} train/good/{path.stem}" for spec in SPECS for path in training_files(root, spec)]
-    assert list(Attentive.ids) == list(Attentive.clips) == expected
+    expected = torch.cat([brightness(root, registry)[spec] for spec in SPECS])
+    assert Attentive.shown == pytest.approx(expected.tolist(), abs=1e-3)
+    assert list(Attentive.ids) == list(Attentive.clips) == [str(number) for number in range(len(expected))]
     assert not {name for run in runs.values() for name in run.calibration().ids if name.startswith("mvtec:")}
 
 
