@@ -17,11 +17,11 @@ ROOT = Path(adkit.__file__).resolve().parent
 PLUGINS = ROOT.parent / "plugins"
 
 LAYERS = (
-    ("errors", "types", "adkit", "synthetic"),
+    ("errors", "types", "adkit"),
     ("files", "interfaces"),
     ("hookspecs", "options"),
     ("registry", "nn"),
-    ("data", "stats"),
+    ("data", "stats", "synthetic"),
     ("drawing", "runs"),
     ("workflows",),
     ("testing", "watching"),

@@ -1,4 +1,4 @@
-"""What the arguments of a command mean: still images, each by itself, or clips to watch from beginning to end.
+"""Reads the arguments of a command: still images, each by itself, or clips to watch from beginning to end.
 
     part.png, 'photos/*.jpg'    still images
     line.mp4                    a clip
@@ -13,13 +13,13 @@ Stills and clips in one command are refused: their results are different tables.
 from __future__ import annotations
 
 import glob
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.data.images import is_image
+from adkit.data.layouts import contents_of, in_numeric_order, is_film
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, OptionError
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -43,7 +43,7 @@ class VideoInput:
         return self.address is not None
 
     def samples(self) -> list[Sample]:
-        """Its frames as samples of unknown truth, numbered in order; raises FrameError for what is no video."""
+        """Return its frames as samples of unknown truth, numbered in order; raises FrameError for what is no video."""
         if self.video is not None:
             return [
                 Sample(f"{self.name}#{number}", FrameRef(self.video, number), self.name, number, timestamp_s=time)
@@ -55,44 +55,48 @@ class VideoInput:
         ]
 
 
-def meant_by(arguments: Sequence[str], *, of_clips: bool) -> list[Sample] | list[VideoInput]:
-    """The still images, or the clips, that the arguments name; `of_clips`: for a run that learned from clips.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What arguments name: still images or clips, never both, and what was left out of the folders among them."""
 
+    stills: list[Sample]
+    clips: list[VideoInput]
+    notes: list[str]
+
+
+def find_inputs(arguments: Iterable[str], *, of_clips: bool = False) -> Inputs:
+    """Return the still images, or the clips, that the arguments name; `of_clips`: for a run that learned from clips.
+
+    Each file comes once, in the order of the arguments. A file that is named directly is taken whatever its suffix.
     Raises DatasetError when an argument names nothing, OptionError for stills and clips together.
     """
-    stills: list[str] = []
+    stills: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     clips: dict[str, VideoInput] = {}
+    notes: list[str] = []
     for argument in arguments:
         try:
-            for found in _meant(argument, of_clips):
+            for found in _named(argument, of_clips, notes):
                 if isinstance(found, VideoInput):
                     clips.setdefault(found.name, found)
                 else:
-                    stills.append(found)
+                    stills.setdefault(found.resolve(), found)
         except OSError as error:
             raise DatasetError(f"cannot look for {argument}: {error.strerror}", hint="check the path") from None
     if stills and clips:
         raise OptionError(
-            f"{stills[0]} is a still image and {next(iter(clips))} a clip: they are scored in different ways",
+            f"{next(iter(stills.values()))} is a still image and {next(iter(clips))} a clip: "
+            "they are scored in different ways",
             hint="score them with two commands",
         )
-    return list(clips.values()) if clips else loose_samples(stills)
+    return Inputs([Sample.still(str(path), path) for path in stills.values()], list(clips.values()), notes)
 
 
-def in_numeric_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths sorted as people number files: 2.jpg before 10.jpg."""
-
-    def key(path: Path) -> list[tuple[int, int | str]]:
-        parts = re.split(r"(\d+)", str(path))
-        return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-
-    return sorted(paths, key=key)
-
-
-def _meant(argument: str, of_clips: bool) -> Iterator[VideoInput | str]:
+def _named(argument: str, of_clips: bool, notes: list[str]) -> Iterator[VideoInput | Path]:
     path = Path(argument)
     if path.is_dir():
-        yield from _in_folder(path, of_clips)
+        contents = contents_of(path)
+        notes += contents.notes(lambda file: is_image(file) or is_film(file))
+        yield from _in_folder(path, contents.files, of_clips)
     elif path.exists():
         yield _file(path, of_clips)
     elif "://" in argument:
@@ -100,8 +104,7 @@ def _meant(argument: str, of_clips: bool) -> Iterator[VideoInput | str]:
     elif argument.isdecimal():
         yield _camera(int(argument))
     else:
-        matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]  # noqa: PTH207
-        named = [match for match in matches if match.is_file() and (is_video(match) or is_image(match))]
+        named = [match for match in _matches(path) if is_video(match) or is_image(match)]
         if not named:
             raise DatasetError(
                 f"there is no file {argument}", hint="give images, videos, folders or 'globs/*.png', or a stream"
@@ -110,33 +113,41 @@ def _meant(argument: str, of_clips: bool) -> Iterator[VideoInput | str]:
             yield _file(match, of_clips)
 
 
-def _file(path: Path, of_clips: bool) -> VideoInput | str:
-    return VideoInput(str(path), video=path) if _moves(path, of_clips) else str(path)
+def _matches(pattern: Path) -> list[Path]:
+    """Return the files that a pattern fits, sorted; as much of it as there is stands for itself, [brackets] too."""
+    place = next(folder for folder in pattern.parents if folder.is_dir())
+    names = glob.glob(str(pattern.relative_to(place)), root_dir=place, recursive=True)  # noqa: PTH207
+    return sorted(match for name in names if (match := place / name).is_file())
+
+
+def _file(path: Path, of_clips: bool) -> VideoInput | Path:
+    return VideoInput(str(path), video=path) if _moves(path, of_clips) else path
 
 
 def _moves(path: Path, of_clips: bool) -> bool:
-    """Whether a file is a video; an animation is one to those who learned from clips."""
-    return is_video(path) or (of_clips and is_image(path) and path.suffix.lower() == ".gif")
+    """Say whether a file is a video; an animation is one to those who learned from clips."""
+    return is_film(path) if of_clips else is_video(path)
 
 
-def _in_folder(folder: Path, of_clips: bool) -> Iterator[VideoInput | str]:
-    files = [inner for inner in folder.rglob("*") if inner.is_file() and (is_video(inner) or is_image(inner))]
+def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool) -> Iterator[VideoInput | Path]:
     videos = [path for path in files if _moves(path, of_clips)]
-    images = [path for path in files if not _moves(path, of_clips)]
+    images = [path for path in files if is_image(path) and not _moves(path, of_clips)]
     if videos and images:
         raise OptionError(
             f"the folder {folder} holds videos ({videos[0].name}) and images ({images[0].name})",
             hint=f"name one sort: '{folder}/*{videos[0].suffix}' or '{folder}/*{images[0].suffix}'",
         )
+    if not videos and not images:
+        raise DatasetError(f"there is no image in the folder {folder}", hint="name a folder of images")
     if videos:
         yield from (VideoInput(str(path), video=path) for path in in_numeric_order(videos))
-    elif images and of_clips:
+    elif of_clips:
         clips: dict[Path, list[Path]] = {}
         for path in in_numeric_order(images):
             clips.setdefault(path.parent, []).append(path)
         yield from (VideoInput(str(parent), frames=tuple(frames)) for parent, frames in clips.items())
     else:
-        yield str(folder)  # an empty one is refused with the stills
+        yield from images
 
 
 def _stream(argument: str) -> VideoInput:
@@ -156,35 +167,3 @@ def _camera(number: int) -> VideoInput:
     if not Path(device).exists():
         raise DatasetError(f"there is no camera {number}: {device} is missing", hint="list them: ls /dev/video*")
     return VideoInput(f"camera {number}", address=device, format="v4l2")
-
-
-def loose_samples(arguments: Iterable[str]) -> list[Sample]:
-    """Images named by paths, folders (searched with all they contain) and glob patterns, each file once.
-
-    A file that is named directly is taken whatever its suffix. Raises DatasetError when an argument names
-    nothing.
-    """
-    paths: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
-    for argument in arguments:
-        try:
-            for path in _images_of(argument):
-                paths.setdefault(path.resolve(), path)
-        except OSError as error:
-            raise DatasetError(f"cannot look for {argument}: {error.strerror}", hint="check the path") from None
-    return [Sample.still(str(path), path) for path in paths.values()]
-
-
-def _images_of(argument: str) -> list[Path]:
-    path = Path(argument)
-    if path.is_dir():
-        found = sorted(inner for inner in path.rglob("*") if inner.is_file() and is_image(inner))
-        if not found:
-            raise DatasetError(f"there is no image in the folder {argument}", hint="name a folder of images")
-    elif path.exists():
-        found = [path]
-    else:
-        found = sorted(Path(match) for match in glob.glob(argument, recursive=True))  # noqa: PTH207
-        found = [match for match in found if match.is_file() and is_image(match)]
-        if not found:
-            raise DatasetError(f"there is no file {argument}", hint="give images, folders or 'globs/*.png'")
-    return found

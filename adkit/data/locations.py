@@ -1,13 +1,15 @@
-"""Where datasets lie: below the root that the user gave, else below $ADKIT_DATA, else near the working folder."""
+"""Finds where datasets lie: below the root that the user gave, else below $ADKIT_DATA, else near the working folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from adkit.errors import DatasetError, nearest
 from adkit.files.atomic import is_folder
+from adkit.interfaces import Dataset
 
 
 def chosen_folders(
@@ -20,7 +22,7 @@ def chosen_folders(
     thing: str,
     hint: str,
 ) -> list[Path]:
-    """The folders of a benchmark that a selection names: names with commas between them, or "all" that are there.
+    """Return the folders of a benchmark that a selection names: names with commas between, or "all" that are there.
 
     They are looked for in the `subfolders` of the root, "" for itself, the likeliest first; `is_one` knows them by what
     is in them. `owner` and `thing` are words for what is not found, as in "MVTec has no category 'botle' here"; `hint`
@@ -47,7 +49,7 @@ def chosen_folders(
 
 
 def named_folder(selection: str, root: Path | None, *, hint: str) -> tuple[Path, Path]:
-    """The folder at a path of the user's own, and what it was found below: `root`, the working folder, $ADKIT_DATA.
+    """Return the folder at a path of the user's own, and below what: `root`, the working folder, $ADKIT_DATA.
 
     Raises DatasetError when there is none in any of them.
     """
@@ -56,4 +58,47 @@ def named_folder(selection: str, root: Path | None, *, hint: str) -> tuple[Path,
         if is_folder(place := base / Path(selection).expanduser()):
             return place, base.resolve()
     tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
+    if all(is_folder(Path(name.strip())) for name in selection.split(",")):
+        hint = "give --dataset once for each folder"
     raise DatasetError(f"there is no such folder: tried {tried}", hint=hint)
+
+
+class OwnFolder(Dataset):
+    """One folder of the user's own, named by its path."""
+
+    name: ClassVar[str]
+    hint: ClassVar[str]  # where there is no such folder
+
+    def __init__(self, folder: Path, spec: str, root: Path) -> None:
+        self.folder, self.spec, self.root = folder, spec, root
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """Return the folder at that path, below `root`, the current folder or $ADKIT_DATA."""
+        place, base = named_folder(selection, root, hint=cls.hint)
+        return [cls(place, f"{cls.name}:{selection}", base)]
+
+
+class Benchmark(Dataset):
+    """One of the folders of a published dataset, named by the folder's name."""
+
+    name: ClassVar[str]
+    owner: ClassVar[str]
+    thing: ClassVar[str]
+    places: ClassVar[Sequence[str]]  # below the root, "" for itself, the likeliest first
+    expected: ClassVar[str]  # the layout, in words
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.spec, self.root = folder, f"{self.name}:{folder.name}", folder.parent.resolve()
+
+    @staticmethod
+    def is_one(folder: Path) -> bool:
+        """Say whether a folder is one of them, by what is in it."""
+        raise NotImplementedError
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """Return those that are named, comma-separated, or "all" that are there."""
+        hint = f"expected {cls.expected}; set --root or $ADKIT_DATA"
+        folders = chosen_folders(selection, root, cls.places, cls.is_one, owner=cls.owner, thing=cls.thing, hint=hint)
+        return [cls(folder) for folder in folders]

@@ -1,13 +1,14 @@
-"""A video as it is written: H.264 that browsers play, with the times of the frames it shows, whole or not there."""
+"""The only writer of videos: H.264 that browsers play, with the times of the frames it shows."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from adkit.errors import OptionError
 from adkit.files.atomic import refuse_folder, whole_file
@@ -17,49 +18,74 @@ if TYPE_CHECKING:
 
 SUFFIX = ".mp4"
 _CLOCK = 90_000  # ticks a second: what MPEG uses, and finer than any camera
-_KEY_FRAMES_S = 2.0
-_QUALITY: dict[str, object] = {"preset": "veryfast", "crf": "23"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a video is compressed: x264's preset and rate factor (higher is smaller and worse)."""
+
+    preset: str = "veryfast"
+    rate_factor: int = 23
+    key_frames_s: float = 2.0  # a click into the video needs a key frame near by
+    threads: int = 0  # 0: as many as there are cores
+    b_frames: int | None = 0  # 0: frames are in the order of their times, and the first is shown at 0; None: x264's own
 
 
 def require_video_file(path: Path) -> None:
-    """Raises AdkitError for a name under which no annotated video can be written."""
+    """Raise AdkitError for a name under which no video can be written."""
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path} does not end in {SUFFIX}", hint=f"for example {path.with_suffix(SUFFIX)}")
     refuse_folder(path)
 
 
-class AnnotatedVideo:
-    """Takes RGB frames (height, width, 3) with their times; the file appears when it is finished.
+class VideoWriter:
+    """Takes RGB frames (height, width, 3) with their times; a file appears, whole, when it is finished.
 
-    Both sides are even numbers of px. Raises StorageError when the disk is full or must not be written: nothing is then
-    left of it.
+    `target` is a path, or an open file such as BytesIO; both sides are even numbers of px. In a `with` it is finished
+    at the end, and discarded when something fails. Raises StorageError when the disk is full or must not be written:
+    nothing is then left of it.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
+    def __init__(
+        self, target: Path | BinaryIO, size: tuple[int, int], rate: float, encoding: Encoding | None = None
+    ) -> None:
         import av  # heavy: only where a video is written
 
-        require_video_file(path)
-        self.path = path
+        how = encoding or Encoding()
         self._waiting: tuple[NDArray[Any], int] | None = None  # until it is known for how long it is shown
         self._usual_ticks = max(1, round(_CLOCK / rate))
         self._durations: dict[int, int] = {}
         self._file = ExitStack()
         self._container: Any = None
-        self._temporary = self._file.enter_context(whole_file(path))
+        file: Any = target
+        options = {}
+        if isinstance(target, Path):
+            require_video_file(target)
+            file = str(self._file.enter_context(whole_file(target)))
+            options["movflags"] = "+faststart"  # the index first: a browser need not load the whole file to begin
         with self._writing():
-            # The index goes to the front, so that a browser need not load the whole file first.
-            self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
+            self._container = av.open(file, "w", format="mp4", options=options)
             stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
             stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = Fraction(1, _CLOCK)
-            stream.codec_context.gop_size = max(1, round(_KEY_FRAMES_S * rate))
-            stream.codec_context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
-            stream.options = _QUALITY
+            stream.codec_context.gop_size = max(1, round(how.key_frames_s * rate))
+            if how.b_frames is not None:
+                stream.codec_context.max_b_frames = how.b_frames
+            stream.options = {"preset": how.preset, "crf": str(how.rate_factor), "threads": str(how.threads)}
             self._stream = stream
 
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
+
     def add(self, pixels: NDArray[Any], time_s: float) -> None:
-        """The next frame and the seconds at which it is shown, later than those before."""
+        """Add the next frame and the seconds at which it is shown, later than those before."""
         ticks = round(time_s * _CLOCK)
         if self._waiting is not None:
             before = self._waiting[1]
@@ -68,7 +94,7 @@ class AnnotatedVideo:
         self._waiting = (pixels, ticks)
 
     def finish(self) -> None:
-        """Writes what is left and gives the file its name."""
+        """Write what is left and give the file its name."""
         if self._waiting is not None:
             self._encode(self._usual_ticks)
             self._waiting = None
@@ -79,12 +105,12 @@ class AnnotatedVideo:
             self._file.close()
 
     def discard(self) -> None:
-        """Leaves nothing of it."""
+        """Leave nothing of it."""
         with suppress(_Discarded):
             self._leave(_Discarded())
 
     def _leave(self, error: BaseException) -> None:
-        """Ends the writing because of an error, which is raised in the end as what it means."""
+        """End the writing because of an error, which is raised in the end as what it means."""
         import av
 
         container, self._container = self._container, None
@@ -113,7 +139,7 @@ class AnnotatedVideo:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Inside it, any fault ends the writing; that of a disk becomes a StorageError."""
+        """Let any fault inside it end the writing; that of a disk becomes a StorageError."""
         import av
 
         try:

@@ -9,13 +9,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
+from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
 from adkit.evaluation.clip_results import ClipResults, ClipRow
@@ -42,8 +42,7 @@ LONGEST_S = 40.0
 """Of a longer clip, only what surrounds the moment that matters is shown."""
 VIDEO_RATE = 12.5
 """Frames a second, where there are more."""
-_TICKS_S = 1000  # ticks a second
-_QUALITY = {"preset": "slow", "crf": "32", "threads": "1"}  # one thread: other work needs the cores
+_ENCODING = Encoding("slow", 32, threads=1)  # one thread: other work needs the cores
 _ABOVE = 4.0
 """The scale ends so many times as high above the lowest score as the threshold lies: else one glaring event would
 flatten all others."""
@@ -242,24 +241,12 @@ def clip_video(clip: Sequence[Sample], around_s: float) -> ClipVideo | None:
 
 
 def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
-    import av  # heavy: only where there are clips
-
     times = {sample.id: sample.time_s - samples[0].time_s for sample in samples}
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(VIDEO_RATE), options=_QUALITY)
-        stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = Fraction(1, _TICKS_S)
-        context.max_b_frames = 0  # frames in the order of their times: the first is shown at 0
-        context.gop_size = 25  # a click needs a key frame near by
+    with VideoWriter(buffer, size, VIDEO_RATE, _ENCODING) as video:
         for one in frames_of(samples, size):
             assert one.pixels is not None
-            frame = av.VideoFrame.from_ndarray(one.pixels, format="rgb24")
-            frame.pts, frame.time_base = round(times[one.id] * _TICKS_S), Fraction(1, _TICKS_S)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            video.add(one.pixels, times[one.id])
     return buffer.getvalue()
 
 

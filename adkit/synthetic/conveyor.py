@@ -19,13 +19,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from adkit.data.video_writer import Encoding, VideoWriter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +50,7 @@ _SPRITE_PX = 88  # square, with room for the shadow
 _FINE = 4  # sprites are drawn at this many times their size and shrunk: smooth edges
 _NOISE = 2.2  # grey levels
 _FIRST_S, _LAST_S = 3.5, 5.5  # when an event begins
+_ENCODING = Encoding("superfast", 18, threads=1, b_frames=None)
 
 
 _Sprite = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
@@ -161,19 +163,10 @@ def write_conveyor(folder: Path, *, seed: int, train: int, good: int, each_kind:
 
 
 def write_clip(path: Path, clip: ConveyorClip) -> None:
-    """Writes the clip as H.264 with so little loss that frames flicker as the camera's noise does, not as codecs do."""
-    import av
-
-    options = {"crf": "18", "preset": "superfast", "g": str(2 * RATE), "threads": "1"}
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=RATE, options=options)
-        stream.height, stream.width, stream.pix_fmt = HEIGHT_PX, WIDTH_PX, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, RATE)
+    """Write the clip with so little loss that frames flicker as the camera's noise does, not as codecs do."""
+    with VideoWriter(path, (HEIGHT_PX, WIDTH_PX), RATE, _ENCODING) as video:
         for number, pixels in enumerate(clip.frames()):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            video.add(pixels, number / RATE)
 
 
 def _write_labels(path: Path, anomalous: NDArray[np.bool_]) -> None:

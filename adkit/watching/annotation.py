@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from adkit.data.video_writer import AnnotatedVideo, require_video_file
+from adkit.data.video_writer import VideoWriter, require_video_file
 from adkit.drawing.overlay import Scale
 from adkit.watching.annotated_frame import Sheet, Sight, panel_size
 from adkit.watching.events import Event
@@ -43,7 +43,7 @@ class Annotator:
         self.path, self._rate, self._overlay = path, rate, overlay
         self._how = scale, scores
         self._sheet: Sheet | None = None
-        self._video: AnnotatedVideo | None = None
+        self._video: VideoWriter | None = None
         self._last: tuple[_Result, NDArray[np.float32] | None, NDArray[np.uint8] | None] | None = None
 
     def panel_of(self, shape: tuple[int, int]) -> tuple[int, int]:
@@ -65,7 +65,7 @@ class Annotator:
             rebuilds = self._last is not None and self._last[2] is not None
             size = pixels.shape[0], pixels.shape[1]
             self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
-            self._video = AnnotatedVideo(self.path, (self._sheet.height, self._sheet.width), self._rate)
+            self._video = VideoWriter(self.path, (self._sheet.height, self._sheet.width), self._rate)
             if self._last:
                 first = self._last[0]
                 self._sheet.strip.add(first.time_s, first.score, learned=first.learned)

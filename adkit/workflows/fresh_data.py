@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adkit.data.clips import cut_into, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes
-from adkit.data.inputs import VideoInput, meant_by
+from adkit.data.inputs import find_inputs
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.runs.predictions import Predictions
@@ -32,6 +32,7 @@ class FreshNormals:
     seen: list[str] = field(default_factory=list)  # left out: the run has seen these very files, or frames of them
     copies: list[str] = field(default_factory=list)  # left out: the same file under another name
     unreadable: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # in sentences: of the folders, what is neither
 
     @property
     def count(self) -> int:
@@ -54,7 +55,7 @@ class FreshNormals:
             f"left out {counted(len(names), self.unit)} {why} (the first: {names[0]})"
             for names, why in reasons
             if names
-        ]
+        ] + self.left_out
 
 
 def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRecord) -> FreshNormals:
@@ -67,9 +68,9 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     """
     named = " ".join(str(Path(argument)) for argument in arguments)
     unit = record.threshold.unit
-    samples = _clips(arguments, named, record) if unit == "clip" else _stills(arguments, named)
+    samples, left_out = _clips(arguments, named, record) if unit == "clip" else _stills(arguments, named)
     hashes = content_hashes(samples)
-    fresh = FreshNormals(named, [], {}, unit)
+    fresh = FreshNormals(named, [], {}, unit, left_out=left_out)
     taken: set[tuple[str, ...]] = set()
     members = by_clip((sample.clip for sample in samples), samples)
     for clip, frames in members.items():
@@ -93,29 +94,27 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     return fresh
 
 
-def _stills(arguments: Sequence[str], named: str) -> list[Sample]:
-    found = meant_by(arguments, of_clips=False)
-    samples = [one for one in found if isinstance(one, Sample)]
-    if len(samples) < len(found):
+def _stills(arguments: Sequence[str], named: str) -> tuple[list[Sample], list[str]]:
+    found = find_inputs(arguments)
+    if found.clips:
         raise DatasetError(
             f"the promise of this run counts images, and {named} names videos",
             hint="name images of good parts, or fit on clips",
         )
-    return samples
+    return found.stills, found.notes
 
 
-def _clips(arguments: Sequence[str], named: str, record: RunRecord) -> list[Sample]:
-    found = meant_by(arguments, of_clips=True)
-    clips = [one for one in found if isinstance(one, VideoInput) and not one.live]
-    if len(clips) < len(found):
+def _clips(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str]]:
+    found = find_inputs(arguments, of_clips=True)
+    if found.stills or any(clip.live for clip in found.clips):
         # Single images say nothing of a clip's highest score, and a stream is another one tomorrow.
-        other = "a stream" if isinstance(found[0], VideoInput) else "still images"
+        other = "still images" if found.stills else "a stream"
         raise DatasetError(
             f"the promise of this run counts clips, and {named} names {other}",
             hint="name video files of normal operation, or folders of their frames",
         )
-    samples = thinned([sample for clip in clips for sample in clip.samples()], record.every)
-    return samples if record.segment_s is None else cut_into(samples, record.segment_s)
+    samples = thinned([sample for clip in found.clips for sample in clip.samples()], record.every)
+    return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
 
 
 def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:

@@ -12,7 +12,7 @@ import numpy as np
 from adkit.data.batches import BATCH, batched
 from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
-from adkit.data.inputs import VideoInput, meant_by
+from adkit.data.inputs import find_inputs
 from adkit.drawing.regions import Region, region_columns, region_of
 from adkit.errors import AdkitError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
@@ -75,8 +75,9 @@ class FittedModel:
         every, of_clips = self.run.record.every, self.threshold.unit == "clip"
         for number, one in enumerate(inputs):
             if isinstance(one, str | Path):
-                for found in meant_by([str(one)], of_clips=of_clips):
-                    samples = found.samples()[::every] if isinstance(found, VideoInput) else [found]
+                found = find_inputs([str(one)], of_clips=of_clips)
+                clips = (clip.samples()[::every] for clip in found.clips)
+                for samples in chain(([still] for still in found.stills), clips):
                     yield from self.stream(frames_of(samples, self.method.frame_size, on_bad))
             else:
                 yield from self.stream([frame_of_array(one, f"array {number}", self.method.frame_size)])

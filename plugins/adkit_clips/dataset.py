@@ -14,24 +14,31 @@ in test/ itself has no kind: without labels its truth is unknown.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from adkit import USUAL_RATE, Dataset, DatasetError, FrameError, FrameRef, Sample, Split
+from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
 from adkit.data.images import is_image
-from adkit.data.locations import named_folder
-from adkit.data.video import is_video, video_times
-from adkit_clips.labels import labels_beside, read_labels
+from adkit.data.layouts import (
+    ANOMALOUS_NAMES,
+    GOOD,
+    NORMAL_NAMES,
+    Contents,
+    contents_of,
+    in_numeric_order,
+    is_film,
+    unlike_normal,
+)
+from adkit.data.locations import OwnFolder
+from adkit.data.video import video_times
+from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
-GOOD, ANOMALY = "good", "anomaly"
-NORMAL_NAMES = frozenset({"good", "normal", "ok"})
-ANOMALOUS_NAMES = frozenset({"abnormal", "anomalies", "anomalous", "anomaly", "bad", "defect", "defects", "ng", "nok"})
+ANOMALY = "anomaly"
 
 Layout = Literal["split folders", "plain clips"]
 
@@ -42,6 +49,7 @@ class _Clip:
 
     split: Split
     path: Path  # a file, or a folder of images
+    frames: list[Path]  # the images of a folder, in their order
     name: str
     kind: str | None  # "good" for a normal one; None: unknown
     labels: Path | None
@@ -52,15 +60,17 @@ class _Clip:
         return None if self.kind is None else self.kind != GOOD
 
 
-class Clips(Dataset):
+class Clips(OwnFolder):
     """A folder of one's own videos."""
 
+    name, hint = "clips", "name a folder of videos after clips:"
+
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
-        self.folder = folder
-        self.spec = spec
-        self.root = root
-        self.layout: Layout = _layout_of(folder)
-        self._clips = _split_folders(folder) if self.layout == "split folders" else _plain_clips(folder)
+        super().__init__(folder, spec, root)
+        self._contents = contents_of(folder)
+        groups = self._contents.by_folder()
+        self.layout: Layout = _layout_of(folder, groups)
+        self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
         if not any(clip.split == "train" for clip in self._clips):
             raise DatasetError(
@@ -68,20 +78,14 @@ class Clips(Dataset):
                 hint="put normal videos into the folder itself, or into train/normal/ inside it",
             )
 
-    @classmethod
-    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """The folder at that path, below `root`, the current folder or $ADKIT_DATA."""
-        place, base = named_folder(selection, root, hint="name a folder of videos after clips:")
-        return [cls(place, f"clips:{selection}", base)]
-
     def samples(self, split: Split) -> list[Sample]:
-        """The frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""
+        """Return the frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""
         if split not in self._samples:
             self._samples[split] = [sample for clip in self._clips if clip.split == split for sample in _frames(clip)]
         return self._samples[split]
 
     def notes(self) -> list[str]:
-        """How the folder was read, how many clips of each kind it holds, and what is not known of them."""
+        """Say how the folder was read, how many clips of each kind it holds, and what is not known or left out."""
         test = [clip for clip in self._clips if clip.split == "test"]
         kinds = Counter(clip.kind or "unknown" for clip in test)
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
@@ -97,19 +101,18 @@ class Clips(Dataset):
                 f"{_counted(unknown)} directly in the test folder, without labels: whether they are normal is not "
                 "known, so they are left out of evaluations; put them into test/normal/ or test/KIND/"
             )
-        frames = sum(len(_images(clip.path)) for clip in self._clips if clip.path.is_dir())
-        if loose := sum(_is_frame(path) for path in _visible_below(self.folder)) - frames:
+        frames = sum(len(clip.frames) for clip in self._clips)
+        if loose := sum(map(_is_frame, self._contents.files)) - frames:
             lines.append(f"{loose} images that lie beside clips or folders of them were left out")
-        return lines
+        return lines + self._contents.notes(lambda path: is_film(path) or is_image(path) or is_labels(path))
 
 
-def _layout_of(folder: Path) -> Layout:
-    names = {path.name.lower() for path in _inside(folder) if path.is_dir()}
-    if "train" in names:
+def _layout_of(folder: Path, names: Iterable[str]) -> Layout:
+    lower = {name.lower() for name in names if name}
+    if "train" in lower:
         return "split folders"
     # Anomalous clips must not be learned as normal ones because they lie in a folder that is not looked for.
-    normal = names & NORMAL_NAMES
-    suspicious = sorted(names & (ANOMALOUS_NAMES | {"test"})) + sorted(names - NORMAL_NAMES if normal else [])
+    suspicious = unlike_normal(lower) + (sorted(lower - NORMAL_NAMES) if lower & NORMAL_NAMES else [])
     if suspicious:
         raise DatasetError(
             f"{folder} has the folder {suspicious[0]!r} but none named 'train'",
@@ -118,47 +121,51 @@ def _layout_of(folder: Path) -> Layout:
     return "plain clips"
 
 
-def _split_folders(folder: Path) -> list[_Clip]:
+def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
+    """Return the clips, those to learn from first, numbers in names as numbers: 2 before 10."""
+    labels = labels_by_clip(contents.files)
+    if layout == "plain clips":
+        return [
+            _clip(contents.folder, "train", path, frames, GOOD, labels) for path, frames in _films_in(contents.files)
+        ]
+    groups = contents.by_folder()
     found = []
     splits: tuple[Split, ...] = ("train", "test")
     for split in splits:
-        place = next((path for path in _inside(folder) if path.name.lower() == split), folder / split)
-        for path in _clips_below(place):
-            inside = path.relative_to(place).parts
-            kind: str | None = GOOD if split == "train" else None
-            if len(inside) > 1 or (inside and path.is_dir() and inside[0].lower() in NORMAL_NAMES | ANOMALOUS_NAMES):
-                kind = GOOD if inside[0].lower() in NORMAL_NAMES else inside[0]
-            found.append(_Clip(split, path, _name(path, folder), kind, labels_beside(path)))
+        for name in in_numeric_order(Path(name) for name in groups if name.lower() == split):
+            for path, frames in _films_in(groups[str(name)]):
+                inside = path.relative_to(contents.folder / name).parts
+                kind: str | None = GOOD if split == "train" else None
+                if len(inside) > 1 or (frames and inside and inside[0].lower() in NORMAL_NAMES | ANOMALOUS_NAMES):
+                    kind = GOOD if inside[0].lower() in NORMAL_NAMES else inside[0]
+                found.append(_clip(contents.folder, split, path, frames, kind, labels))
     return found
 
 
-def _plain_clips(folder: Path) -> list[_Clip]:
-    return [
-        # What lies beside the folder itself is not part of it.
-        _Clip("train", path, _name(path, folder), GOOD, labels_beside(path) if path != folder else None)
-        for path in _clips_below(folder)
-    ]
+def _clip(
+    folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
+) -> _Clip:
+    name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+    return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)))
 
 
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+    """Return the clips among files in their order, each with its images: none for a film.
 
-
-def _clips_below(folder: Path) -> list[Path]:
-    """The clips in a folder at any depth, else the folder itself where it holds images."""
-    inside = _inside(folder) if folder.is_dir() else []
-    found: list[Path] = []
-    for path in inside:
-        if path.is_dir():
-            found += _clips_below(path)
-        elif _is_film(path):
-            found.append(path)
-    return found or ([folder] if any(map(_is_frame, inside)) else [])
+    A folder whose images lie beside films or beside folders of images is no clip.
+    """
+    folders: dict[Path, list[Path]] = {}
+    for path in in_numeric_order(filter(_is_frame, files)):
+        folders.setdefault(path.parent, []).append(path)
+    films: dict[Path, list[Path]] = {path: [] for path in files if is_film(path)}
+    above = {place for path in (*films, *folders) for place in path.parents}
+    found = films | {place: images for place, images in folders.items() if place not in above}
+    return [(path, found[path]) for path in in_numeric_order(found)]
 
 
 def _frames(clip: _Clip) -> list[Sample]:
-    if clip.path.is_dir():
-        refs = [FrameRef(image) for image in _images(clip.path)]
+    if clip.frames:
+        refs = [FrameRef(image) for image in clip.frames]
         times_s = np.arange(len(refs)) / USUAL_RATE
     else:
         try:
@@ -184,31 +191,8 @@ def _frames(clip: _Clip) -> list[Sample]:
     ]
 
 
-def _is_film(path: Path) -> bool:
-    return is_video(path) or (path.suffix.lower() == ".gif" and is_image(path))
-
-
 def _is_frame(path: Path) -> bool:
-    return is_image(path) and not _is_film(path)
-
-
-def _images(folder: Path) -> list[Path]:
-    return [path for path in _inside(folder) if _is_frame(path)]
-
-
-def _inside(folder: Path) -> list[Path]:
-    """What a folder holds but for hidden things, numbers in names as numbers: 2 before 10."""
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_in_order)
-
-
-def _visible_below(folder: Path) -> list[Path]:
-    return [inner for path in _inside(folder) for inner in (_visible_below(path) if path.is_dir() else [path])]
-
-
-def _in_order(path: Path) -> tuple[Sequence[str | int], str]:
-    # Texts and numbers take turns, beginning with a text, so that only like is compared with like.
-    parts = re.split(r"([0-9]+)", path.name.lower())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
+    return is_image(path) and not is_film(path)
 
 
 def _counted(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Which frames of a clip are anomalous, from a file beside it that has the clip's name (press.mp4: press.csv).
+"""Which frames of a clip are anomalous, from a file beside it with its name (press.mp4: press.csv, press.mp4.csv).
 
 One of three files, each checked against the clip, and refused as a whole where it does not fit:
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,27 +37,39 @@ _ROUNDING_S = 1.0
 """An end may lie behind the last frame by this much: lengths of videos are often rounded up."""
 
 
-def labels_beside(clip: Path) -> Path | None:
-    """The file with a clip's labels, if there is one; raises DatasetError where there are several."""
-    stem = clip.name if clip.is_dir() else clip.stem
-    found = [path for suffix in LABEL_SUFFIXES if (path := clip.with_name(f"{stem}{suffix}")).is_file()]
+def is_labels(path: Path) -> bool:
+    """Say whether the file's name says that it holds labels."""
+    return path.suffix.lower() in LABEL_SUFFIXES
+
+
+def labels_by_clip(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Return the files of labels by the path of their clip, with or without its suffix."""
+    found: dict[Path, list[Path]] = {}
+    for path in filter(is_labels, files):
+        found.setdefault(path.with_suffix(""), []).append(path)
+    return found
+
+
+def labels_of(clip: Path, labels: Mapping[Path, list[Path]], *, folder: bool) -> Path | None:
+    """Return the file with a clip's labels, if there is one; raises DatasetError where there are several."""
+    stems = {clip} if folder else {clip, clip.with_suffix("")}
+    found = [path for stem in stems for path in labels.get(stem, ())]
     if len(found) > 1:
-        raise DatasetError(
-            f"{clip} has several files of labels: {', '.join(path.name for path in found)}", hint="keep one of them"
-        )
+        names = ", ".join(sorted(path.name for path in found))
+        raise DatasetError(f"{clip} has several files of labels: {names}", hint="keep one of them")
     return found[0] if found else None
 
 
 def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str | None]:
-    """For each frame of a clip the kind of its anomaly, None where it is normal.
+    """Return for each frame of a clip the kind of its anomaly, None where it is normal.
 
     `times_s` (N,) are the frames' times, `kind` names anomalies that the file does not name. Raises DatasetError
     where the file cannot be read or does not fit the clip.
     """
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return [kind if anomalous else None for anomalous in _from_array(path, len(times_s))]
-        labels = _from_csv(path) if path.suffix == ".csv" else _from_json(path)
+        labels = _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
         found: list[str | None] = [None] * len(times_s)
         for label in labels:
             for index in _frames_of(label, times_s):
@@ -107,7 +119,7 @@ def _require_known(names: Sequence[str] | Mapping[str, Any]) -> None:
 
 
 def _frames_of(label: Mapping[str, Any], times_s: NDArray[np.float64]) -> range:
-    """The numbers of a label's frames: at least one."""
+    """Return the numbers of a label's frames: at least one."""
     count = len(times_s)
     if _FRAMES[0] in label:
         first, last = (_number(label, name) for name in _FRAMES)

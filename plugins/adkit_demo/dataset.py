@@ -6,12 +6,13 @@ import csv
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
+from adkit.data.layouts import GOOD, samples_by_kind
 from adkit.data.video import video_times
 from adkit.files.atomic import whole_folder
 from adkit.files.cache import cache_root
 from adkit.synthetic.conveyor import CONVEYOR_VERSION, write_conveyor
 from adkit.synthetic.conveyor import KINDS as CONVEYOR_KINDS
-from adkit.synthetic.parts import GOOD, GRADES, PART_NAMES, PARTS_VERSION, write_parts
+from adkit.synthetic.parts import GRADES, PART_NAMES, PARTS_VERSION, write_parts
 
 SEED = 0
 COUNTS = {"train": 60, "good": 30, "each grade": 5}
@@ -37,22 +38,8 @@ class Demo(Dataset):
         return [Conveyor() if name == CONVEYOR else Demo(name) for name in dict.fromkeys(names)]
 
     def samples(self, split: Split) -> list[Sample]:
-        """The images of one split; they are drawn first if the cache lacks them."""
-        folder = self._folder()
-        found = []
-        for kind in sorted(path.name for path in (folder / split).iterdir()):
-            for image in sorted((folder / split / kind).glob("*.png")):
-                mask = folder / "ground_truth" / kind / f"{image.stem}_mask.png"
-                found.append(
-                    Sample.still(
-                        f"{split}/{kind}/{image.stem}",
-                        image,
-                        anomalous=kind != GOOD,
-                        kind=kind,
-                        mask=mask if kind != GOOD else None,
-                    )
-                )
-        return found
+        """Return the images of one split; they are drawn first if the cache lacks them."""
+        return samples_by_kind(self._folder(), split)
 
     def notes(self) -> list[str]:
         """Where the parts come from."""

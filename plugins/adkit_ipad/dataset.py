@@ -15,76 +15,77 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.format import read_array
 
-from adkit import Dataset, DatasetError, FrameRef, Sample, Split
+from adkit import DatasetError, FrameRef, Sample, Split
 from adkit.data.images import is_image
-from adkit.data.locations import chosen_folders
+from adkit.data.layouts import GOOD, contents_of
+from adkit.data.locations import Benchmark
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GOOD, ANOMALY = "good", "anomaly"
-_PLACES = ("ipad", "IPAD", "IPAD_dataset", "")
+ANOMALY = "anomaly"
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}
-_LAYOUT = "expected <root>/ipad/<device>/{training,testing}/frames/<clip>/<k>.jpg; set --root or $ADKIT_DATA"
 
 
-class Ipad(Dataset):
+class Ipad(Benchmark):
     """One device of IPAD."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.spec = f"ipad:{folder.name}"
-        self.root = folder.parent.resolve()
+    name, owner, thing = "ipad", "IPAD", "device"
+    places = ("ipad", "IPAD", "IPAD_dataset", "")
+    expected = "<root>/ipad/<device>/{training,testing}/frames/<clip>/<k>.jpg"
 
-    @classmethod
-    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Devices by name, comma-separated, or "all" of those that are there."""
-        folders = chosen_folders(selection, root, _PLACES, _is_device, owner="IPAD", thing="device", hint=_LAYOUT)
-        return [cls(folder) for folder in folders]
+    @staticmethod
+    def is_one(folder: Path) -> bool:
+        """Say whether the folder holds clips to learn from."""
+        return (folder / "training" / "frames").is_dir()
 
     def samples(self, split: Split) -> list[Sample]:
-        """The frames of training/ or testing/, clip by clip; `kind` is "good" or "anomaly"."""
-        return [sample for clip in self._clips(split) for sample in self._frames(split, clip)]
+        """Return the frames of training/ or testing/, clip by clip; `kind` is "good" or "anomaly"."""
+        return [sample for clip, images in self._clips(split) for sample in self._frames(split, clip, images)]
 
     def notes(self) -> list[str]:
-        """Which clips have labels that cannot be used, and which files are no frames."""
+        """Say which clips have labels that cannot be used, and which images are no frames."""
         lines = []
-        for clip in self._clips("test"):
-            _, trouble = self._labels(clip, len(_numbered(clip)))
+        for clip, images in self._clips("test"):
+            _, trouble = self._labels(clip, len(_numbered(images)))
             if trouble:
-                lines.append(f"testing/{clip.name}: {trouble}; its truth is unknown, and evaluations leave it out")
+                lines.append(f"testing/{clip}: {trouble}; its truth is unknown, and evaluations leave it out")
         unnumbered = [
             image
             for split in _FOLDERS
-            for clip in self._clips(split)
-            for image in sorted(clip.iterdir())
-            if is_image(image) and not _is_number(image.stem)
+            for _, images in self._clips(split)
+            for image in images
+            if not _is_number(image.stem)
         ]
         if unnumbered:
             lines.append(f"{len(unnumbered)} images were left out: their names are no numbers, such as {unnumbered[0]}")
         return lines
 
-    def _clips(self, split: Split) -> list[Path]:
-        """The folders of frames; 2 before 10, whether or not there are leading zeros."""
+    def _clips(self, split: Split) -> list[tuple[str, list[Path]]]:
+        """Return the images of each clip; 2 before 10, whether or not there are leading zeros."""
         place = self.folder / _FOLDERS[split] / "frames"
-        found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-        return sorted(found, key=lambda path: (int(path.name) if _is_number(path.name) else -1, path.name))
+        clips = [
+            (name, [path for path in files if is_image(path) and path.parent.parent == place])
+            for name, files in contents_of(place).by_folder().items()
+            if name
+        ]
+        return sorted(clips, key=lambda clip: (int(clip[0]) if _is_number(clip[0]) else -1, clip[0]))
 
-    def _frames(self, split: Split, clip: Path) -> list[Sample]:
-        name = f"{_FOLDERS[split]}/{clip.name}"
-        images = _numbered(clip)
-        labels = np.zeros(len(images), bool) if split == "train" else self._labels(clip, len(images))[0]
+    def _frames(self, split: Split, clip: str, images: list[Path]) -> list[Sample]:
+        name = f"{_FOLDERS[split]}/{clip}"
+        frames = _numbered(images)
+        labels = np.zeros(len(frames), bool) if split == "train" else self._labels(clip, len(frames))[0]
         samples = []
-        for index, (number, image) in enumerate(images):
+        for index, (number, image) in enumerate(frames):
             anomalous = None if labels is None else bool(labels[index])
             kind = None if anomalous is None else ANOMALY if anomalous else GOOD
             samples.append(Sample(f"{name}/{number:04d}", FrameRef(image), name, index, anomalous=anomalous, kind=kind))
         return samples
 
-    def _labels(self, clip: Path, frames: int) -> tuple[NDArray[np.bool_] | None, str]:
-        """Whether each frame of a test clip is anomalous, else None and the reason."""
-        names = [f"{int(clip.name):03d}.npy"] if _is_number(clip.name) else []
-        names.append(f"{clip.name}.npy")
+    def _labels(self, clip: str, frames: int) -> tuple[NDArray[np.bool_] | None, str]:
+        """Say of each frame of a test clip whether it is anomalous, else None and the reason."""
+        names = [f"{int(clip):03d}.npy"] if _is_number(clip) else []
+        names.append(f"{clip}.npy")
         path = next((path for name in names if (path := self.folder / "test_label" / name).is_file()), None)
         if path is None:
             return None, f"there are no labels (test_label/{' or '.join(dict.fromkeys(names))})"
@@ -101,13 +102,9 @@ class Ipad(Dataset):
         return labels.astype(bool), ""
 
 
-def _is_device(folder: Path) -> bool:
-    return (folder / "training" / "frames").is_dir()
-
-
-def _numbered(clip: Path) -> list[tuple[int, Path]]:
-    """The frames in their order, each with its number; raises DatasetError where two have the same."""
-    found = sorted((int(path.stem), path) for path in clip.iterdir() if is_image(path) and _is_number(path.stem))
+def _numbered(images: list[Path]) -> list[tuple[int, Path]]:
+    """Return the frames in their order, each with its number; raises DatasetError where two have the same."""
+    found = sorted((int(path.stem), path) for path in images if _is_number(path.stem))
     for (number, path), (following, other) in pairwise(found):
         if number == following:
             raise DatasetError(

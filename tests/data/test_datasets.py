@@ -8,7 +8,7 @@ import pytest
 
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
-from adkit.data.inputs import loose_samples
+from adkit.data.inputs import find_inputs
 from adkit.errors import DatasetError, PluginError
 from adkit.interfaces import Dataset, DatasetEntry
 from adkit.registry import Plugin, Registry
@@ -94,8 +94,8 @@ def test_a_bare_path_gets_the_spec_that_was_meant(shelves: Registry, tmp_path: P
 
 
 def test_a_folder_is_searched_with_all_it_contains(pictures: Path) -> None:
-    assert names_of(loose_samples(["deep"])) == ["deep/c.png", "deep/deeper/d.tif"]
-    assert names_of(loose_samples(["."])) == ["a.png", "b.JPG", "deep/c.png", "deep/deeper/d.tif", "odd[1].png"]
+    assert names_of(find_inputs(["deep"]).stills) == ["deep/c.png", "deep/deeper/d.tif"]
+    assert names_of(find_inputs(["."]).stills) == ["a.png", "b.JPG", "deep/c.png", "deep/deeper/d.tif", "odd[1].png"]
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_a_folder_is_searched_with_all_it_contains(pictures: Path) -> None:
     ],
 )
 def test_files_are_named_directly_or_by_a_pattern(pictures: Path, pattern: str, expected: list[str]) -> None:
-    assert names_of(loose_samples([pattern])) == expected
+    assert names_of(find_inputs([pattern]).stills) == expected
 
 
 def test_each_file_comes_once_in_the_order_of_the_arguments(pictures: Path) -> None:
-    samples = loose_samples(["deep/c.png", "*.png", "./a.png", "deep"])
+    samples = find_inputs(["deep/c.png", "*.png", "./a.png", "deep"]).stills
     assert names_of(samples) == ["deep/c.png", "a.png", "odd[1].png", "deep/deeper/d.tif"]
     assert len({sample.id for sample in samples}) == len(samples)
     assert all(sample.anomalous is None and sample.mask is None and sample.clip == sample.id for sample in samples)
@@ -130,7 +130,7 @@ def test_each_file_comes_once_in_the_order_of_the_arguments(pictures: Path) -> N
 )
 def test_an_argument_that_names_nothing_is_refused(pictures: Path, argument: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        loose_samples(["a.png", argument])
+        find_inputs(["a.png", argument])
 
 
 def hash_in(folder: Path, contents: dict[str, bytes]) -> str:
@@ -166,7 +166,7 @@ def test_other_data_has_another_fingerprint(tmp_path: Path) -> None:
 def test_a_file_name_that_is_not_utf_8_has_a_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"pr\xfcfling.png")
     path.touch()
-    (sample,) = loose_samples([str(tmp_path)])
+    (sample,) = find_inputs([str(tmp_path)]).stills
     assert data_hash(content_hashes([sample])) != data_hash(content_hashes([]))
 
 
@@ -184,6 +184,6 @@ def test_an_unreadable_file_is_not_an_empty_one(tmp_path: Path) -> None:
 
 def test_a_name_that_is_too_long_is_refused(shelves: Registry) -> None:
     with pytest.raises(DatasetError, match=r"cannot look for x+: "):
-        loose_samples(["x" * 300])
+        find_inputs(["x" * 300])
     with pytest.raises(PluginError, match=r"there is no dataset named 'x+'"):
         open_datasets("x" * 300, None, shelves)

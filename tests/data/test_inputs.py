@@ -6,21 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from adkit.data.inputs import VideoInput, in_numeric_order, meant_by
+from adkit.data.inputs import Inputs, VideoInput, find_inputs
 from adkit.errors import DatasetError, OptionError
-from adkit.types import Sample
 from tests.greys import paint
 from tests.videos import write_greys
 
 
-def stills(found: list[Sample] | list[VideoInput]) -> list[str]:
-    assert all(isinstance(one, Sample) for one in found)
-    return [one.frame.path.name for one in found if isinstance(one, Sample)]
+def stills(found: Inputs) -> list[str]:
+    assert not found.clips
+    return [one.frame.path.name for one in found.stills]
 
 
-def clips(found: list[Sample] | list[VideoInput]) -> list[VideoInput]:
-    assert all(isinstance(one, VideoInput) for one in found)
-    return [one for one in found if isinstance(one, VideoInput)]
+def clips(found: Inputs) -> list[VideoInput]:
+    assert not found.stills
+    return found.clips
 
 
 @pytest.fixture
@@ -33,13 +32,13 @@ def frames(tmp_path: Path) -> Path:
 
 
 def test_images_are_stills_however_they_are_named(frames: Path) -> None:
-    assert stills(meant_by([str(frames / "b")], of_clips=False)) == ["0.png", "1.png", "2.png"]
-    assert stills(meant_by([str(frames / "b" / "1.png")], of_clips=True)) == ["1.png"]
-    assert len(stills(meant_by([str(frames / "*" / "*.png")], of_clips=True))) == 15
+    assert stills(find_inputs([str(frames / "b")], of_clips=False)) == ["0.png", "1.png", "2.png"]
+    assert stills(find_inputs([str(frames / "b" / "1.png")], of_clips=True)) == ["1.png"]
+    assert len(stills(find_inputs([str(frames / "*" / "*.png")], of_clips=True))) == 15
 
 
 def test_folders_of_images_are_clips_for_a_run_that_learned_from_clips(frames: Path) -> None:
-    first, second = clips(meant_by([str(frames)], of_clips=True))
+    first, second = clips(find_inputs([str(frames)], of_clips=True))
     assert (first.name, second.name) == (str(frames / "a"), str(frames / "b"))
     assert [path.name for path in first.frames][:4] == ["0.png", "1.png", "2.png", "3.png"]
     assert [path.name for path in first.frames][-1] == "11.png"
@@ -50,7 +49,7 @@ def test_folders_of_images_are_clips_for_a_run_that_learned_from_clips(frames: P
 def test_videos_are_clips(tmp_path: Path) -> None:
     for name in ("take10.mp4", "take2.mp4"):
         write_greys(tmp_path / name, [100] * 3)
-    found = clips(meant_by([str(tmp_path), str(tmp_path / "take2.mp4")], of_clips=False))
+    found = clips(find_inputs([str(tmp_path), str(tmp_path / "take2.mp4")], of_clips=False))
     assert [Path(one.name).name for one in found] == ["take2.mp4", "take10.mp4"]
     assert not found[0].live
     samples = found[0].samples()
@@ -60,14 +59,14 @@ def test_videos_are_clips(tmp_path: Path) -> None:
 
 def test_an_animation_is_a_clip_to_those_who_learned_from_clips(tmp_path: Path) -> None:
     (tmp_path / "turn.gif").write_bytes(b"GIF")
-    assert stills(meant_by([str(tmp_path / "turn.gif")], of_clips=False)) == ["turn.gif"]
-    (clip,) = clips(meant_by([str(tmp_path / "turn.gif")], of_clips=True))
+    assert stills(find_inputs([str(tmp_path / "turn.gif")], of_clips=False)) == ["turn.gif"]
+    (clip,) = clips(find_inputs([str(tmp_path / "turn.gif")], of_clips=True))
     assert clip.video == tmp_path / "turn.gif"
 
 
 @pytest.mark.parametrize("address", ["rtsp://camera/1", "http://x/live.ts", "tcp://127.0.0.1:9", "udp://@:1234"])
 def test_streams_are_known_by_their_scheme(address: str) -> None:
-    (clip,) = clips(meant_by([address], of_clips=False))
+    (clip,) = clips(find_inputs([address], of_clips=False))
     assert (clip.name, clip.address, clip.live) == (address, address, True)
 
 
@@ -75,21 +74,21 @@ def test_a_number_is_a_camera_unless_a_file_is_called_so(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(DatasetError, match=r"no camera 97: /dev/video97 is missing"):
-        meant_by(["97"], of_clips=False)
+        find_inputs(["97"], of_clips=False)
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(DatasetError, match="on Linux only"):
-        meant_by(["97"], of_clips=False)
+        find_inputs(["97"], of_clips=False)
     Path("97").write_bytes(b"")
-    assert stills(meant_by(["97"], of_clips=False)) == ["97"]
+    assert stills(find_inputs(["97"], of_clips=False)) == ["97"]
 
 
 def test_stills_and_clips_together_are_refused(frames: Path, tmp_path: Path) -> None:
     video = write_greys(tmp_path / "line.mp4", [100])
     with pytest.raises(OptionError, match=r"is a still image and .*line.mp4 a clip") as caught:
-        meant_by([str(video), str(frames / "a" / "0.png")], of_clips=False)
+        find_inputs([str(video), str(frames / "a" / "0.png")], of_clips=False)
     assert "two commands" in caught.value.hint
     with pytest.raises(OptionError, match=r"holds videos \(line.mp4\) and images"):
-        meant_by([str(tmp_path)], of_clips=True)
+        find_inputs([str(tmp_path)], of_clips=True)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +100,7 @@ def test_what_is_not_there_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match=message):
-        meant_by([argument], of_clips=False)
+        find_inputs([argument], of_clips=False)
     Path("empty").mkdir()
     with pytest.raises(DatasetError, match="there is no image in the folder"):
-        meant_by(["empty"], of_clips=True)
-
-
-def test_files_are_numbered_as_people_do() -> None:
-    names = ["10/1.jpg", "2/10.jpg", "2/9.jpg", "2/a.jpg"]
-    assert [str(path) for path in in_numeric_order(map(Path, names))] == ["2/9.jpg", "2/10.jpg", "2/a.jpg", "10/1.jpg"]
+        find_inputs(["empty"], of_clips=True)

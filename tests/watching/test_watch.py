@@ -19,7 +19,7 @@ from adkit.data.frame_source import frames_of
 from adkit.data.inputs import VideoInput
 from adkit.data.spans import Span
 from adkit.data.video import Video, video_times
-from adkit.data.video_writer import AnnotatedVideo
+from adkit.data.video_writer import VideoWriter
 from adkit.errors import FrameError, StorageError
 from adkit.registry import Registry
 from adkit.runs.store import Run
@@ -229,7 +229,7 @@ def test_a_size_that_changes_is_noted_and_watched_on(judge: FittedModel, tmp_pat
 
 
 def test_a_full_disk_costs_the_video_not_the_scores(judge: FittedModel, wrong: Path, tmp_path: Path) -> None:
-    with mock.patch.object(AnnotatedVideo, "_mux", side_effect=OSError(errno.ENOSPC, "full")):
+    with mock.patch.object(VideoWriter, "_mux", side_effect=OSError(errno.ENOSPC, "full")):
         watch, results = watched(judge, wrong, annotate=tmp_path / "out.mp4")
     assert len(results) == 80
     (fault,) = watch.faults

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adkit.data.fingerprints import content_hashes, data_hash
-from adkit.data.inputs import loose_samples
+from adkit.data.inputs import find_inputs
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, PromiseError, StorageError
 from adkit.registry import Registry
 from adkit.runs.record import CALIBRATION, DATA, MODEL, RECORD
@@ -81,7 +81,7 @@ def test_the_threshold_comes_from_the_new_images_and_the_model_stays(
     assert after.threshold == threshold_from(scores, ThresholdRule())
     assert after.threshold.count == 200
     assert (result.before, result.run.record) == (before.threshold, after)
-    assert result.names == tuple(sample.id for sample in loose_samples([str(more)]))
+    assert result.names == tuple(sample.id for sample in find_inputs([str(more)]).stills)
     assert result.scores.tolist() == scores
     assert (after.pixel_threshold is None) == (before.pixel_threshold is None)
     unchanged = {"calibration", "earlier_calibrations", "files"}
@@ -97,7 +97,7 @@ def test_the_record_says_from_what_and_keeps_what_was_before(run: Run, registry:
     assert record.earlier_calibrations == [first, second]
     assert second.source == "200 further normal images"
     assert second.data == str(more)
-    assert second.data_hash == data_hash(content_hashes(loose_samples([str(more)])))
+    assert second.data_hash == data_hash(content_hashes(find_inputs([str(more)]).stills))
     assert second.rule == first.rule == ThresholdRule()
     assert record.calibration.rule == ThresholdRule("certain", 0.05)
     assert record.calibration.created >= second.created >= first.created
@@ -110,7 +110,7 @@ def test_what_calibrates_now_is_what_the_run_has_seen_besides_training(
     recalibrate(run, registry, [str(more)], device="cpu")
     seen = open_run(run.folder).seen()
     assert seen.training == training
-    assert seen.calibration == content_hashes(loose_samples([str(more)]))
+    assert seen.calibration == content_hashes(find_inputs([str(more)]).stills)
 
 
 def test_held_out_images_may_calibrate_again_and_learned_ones_may_not(
@@ -138,7 +138,7 @@ def test_keep_pools_old_scores_and_new_ones(any_run: Run, registry: Registry, mo
     from_before = f"{len(old)} from before ({before.calibration.source})"
     assert record.calibration.source == f"200 further normal images, and {from_before}"
     assert record.calibration.data == f"{more} and greys:all"
-    fresh_hashes = content_hashes(loose_samples([str(more)]))
+    fresh_hashes = content_hashes(find_inputs([str(more)]).stills)
     kept_hashes = {sample_id: known[sample_id] for sample_id in kept.ids}
     assert record.calibration.data_hash == data_hash({**fresh_hashes, **kept_hashes})
     assert {*seen.training.values(), *seen.calibration.values()} == {*known.values(), *fresh_hashes.values()}
@@ -164,7 +164,7 @@ def test_another_image_at_the_same_path_is_another_image(
     contents: set[str] = set()
     for day in range(3):
         paint(tmp_path / "today", usual_levels(30, 10 + day), seed=10 + day)
-        contents |= set(content_hashes(loose_samples(["today"])).values())
+        contents |= set(content_hashes(find_inputs(["today"]).stills).values())
         result = recalibrate(open_run(run.folder), registry, ["today"], keep=day > 0, device="cpu")
         threshold = open_run(run.folder).record.threshold
         assert (threshold.count, threshold.unit) == (30 * (day + 1), "image")
@@ -235,14 +235,14 @@ def test_images_that_replace_others_under_their_names_may_do_so_again(
 ) -> None:
     """The training images stand where later ones are written; leave-one-out scores are of these very names."""
     monkeypatch.chdir(tmp_path)
-    samples = loose_samples([str(path) for path in paint(Path("parts"), usual_levels(30, 20), seed=20)])
+    samples = find_inputs([str(path) for path in paint(Path("parts"), usual_levels(30, 20), seed=20)]).stills
     dataset = Greys([sample.frame.path for sample in samples])
     dataset.train = samples
     run = fit_greys(registry, dataset, tmp_path / "runs", method=method)
     count, contents = len(run.calibration().ids), set(run.seen().calibration.values())
     for day in range(1, 4):
         paint(Path("parts"), usual_levels(30, 20 + day), seed=20 + day)
-        fresh = set(content_hashes(loose_samples(["parts"])).values())
+        fresh = set(content_hashes(find_inputs(["parts"]).stills).values())
         run = recalibrate(open_run(run.folder), registry, ["parts"], keep=keep, device="cpu").run
         count, contents = (count + 30, contents | fresh) if keep else (30, fresh)
         seen, predictions = run.seen(), run.calibration()

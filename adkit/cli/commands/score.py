@@ -129,7 +129,7 @@ def score(
     from adkit.cli.span_fits import fit_spans
     from adkit.cli.stills import score_stills
     from adkit.cli.watched import ClipScorer
-    from adkit.data.inputs import VideoInput, meant_by
+    from adkit.data.inputs import find_inputs
     from adkit.data.live import PATIENCE_S
     from adkit.data.spans import parse_spans
     from adkit.runs.store import default_runs_root, find_run
@@ -141,13 +141,12 @@ def score(
     spans = parse_spans(learn or [])
     if spans:
         refuse_given(context, {"run": "--run"}, "names a run, and --learn makes one")
-        found = meant_by(files, of_clips=True)
+        found = find_inputs(files, of_clips=True)
     else:
         refuse_given(context, {"settings": "--set"}, "is for learning, with --learn")
         opened = find_run(runs_root, run, method=method)
-        found = meant_by(files, of_clips=opened.record.threshold.unit == "clip")
-    clips = [one for one in found if isinstance(one, VideoInput)]
-    stills = [one for one in found if not isinstance(one, VideoInput)]
+        found = find_inputs(files, of_clips=opened.record.threshold.unit == "clip")
+    clips, stills = found.clips, found.stills
     if stills:
         refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
