@@ -35,7 +35,7 @@ from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats import bootstrap
 from adkit.types import Sample
 from adkit.workflows.fit import fit
-from adkit.workflows.score import open_model, open_scorer
+from adkit.workflows.score import FittedModel, open_model, open_scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +44,7 @@ CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
 FORMAT = 5
+_AS_THEY_ARE = ("metrics", "why_undefined", "threshold", "expected_rate")  # of a cell, in cell.json
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -57,7 +58,7 @@ class Category:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Category:
-        """Reads every file of both splits; raises DatasetError without a test split of known truth."""
+        """Read every file of both splits; raises DatasetError without a test split of known truth."""
         test = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         if not test:
             raise DatasetError(
@@ -132,14 +133,14 @@ def cell_key(
 
 
 def cell_folder(root: Path, key: Mapping[str, Any]) -> Path:
-    """Where a cell of this key lies."""
+    """Return where a cell of this key lies."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     category = Path(str(key["dataset"]).partition(":")[2]).name
     return root / CELLS / f"{_plain(key['settings']['method'])}-{_plain(category)}-{key['settings']['seed']}-{digest}"
 
 
 def abandoned(folder: Path) -> list[Path]:
-    """What a comparison that was killed left of the cell in that folder."""
+    """Return what a comparison that was killed left of the cell in that folder."""
     return list(folder.parent.glob(f".{folder.name}-*"))
 
 
@@ -148,7 +149,7 @@ def _plain(name: str) -> str:
 
 
 def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
-    """The finished cell in that folder; None when there is none, or only a part or a damaged one."""
+    """Return the finished cell in that folder; None when there is none, or only a part or a damaged one."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         content = (folder / SCORES).read_bytes()
@@ -156,22 +157,20 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             named = {name: arrays[name] for name in arrays.files}
+        key = record["key"]
         return Cell(
-            candidate,
-            record["key"]["dataset"],
-            record["key"]["settings"]["seed"],
-            str((folder / record["run"]).relative_to(root)),
-            record["key"]["test_hash"],
-            record["metrics"],
-            record["why_undefined"],
-            record["threshold"],
-            record["expected_rate"],
-            Cost(**record["cost"]),
-            tuple(record["ids"]),
-            named.pop("scores"),
-            named.pop("anomalous"),
-            {name.removeprefix(_OF): values for name, values in named.items()},
-            _counts_from(record["clips"]),
+            candidate=candidate,
+            category=key["dataset"],
+            seed=key["settings"]["seed"],
+            test_hash=key["test_hash"],
+            **{name: record[name] for name in _AS_THEY_ARE},
+            run=str((folder / record["run"]).relative_to(root)),
+            cost=Cost(**record["cost"]),
+            ids=tuple(record["ids"]),
+            scores=named.pop("scores"),
+            anomalous=named.pop("anomalous"),
+            replicates={name.removeprefix(_OF): values for name, values in named.items()},
+            clips=ClipCounts(**{**counts, "names": tuple(counts["names"])}) if (counts := record["clips"]) else None,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -188,7 +187,7 @@ def compute_cell(
     device: str,
     progress: Progress,
 ) -> Cell:
-    """Fits, judges and measures, and writes the cell's folder below `root`; nothing of it remains if that fails."""
+    """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails."""
     key = cell_key(candidate, category, seed, max_false_alarms, registry)
     folder = cell_folder(root, key)
     for left in abandoned(folder):
@@ -206,54 +205,55 @@ def compute_cell(
             )
             judge = open_model(run, registry, device=device)
             evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
-        decode_ms, predict_ms = time_images(judge, evaluation.samples)
-        _write(temporary, key, evaluation, _cost(run, decode_ms, predict_ms, memory.bytes))
+        _write(temporary, key, _cell(candidate.name, run, evaluation, judge, memory.bytes))
     cell = load_cell(root, folder, candidate.name)
     assert cell is not None
     return cell
 
 
 def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
-    """An existing run as the cell of the candidate of that name.
+    """Return an existing run as the cell of the candidate of that name.
 
     Its cost is what the run remembers of it, and the time that an image takes now.
     """
-    judge = open_model(run, registry, device=device)
-    decode_ms, predict_ms = time_images(judge, evaluation.samples)
+    return _cell(candidate, run, evaluation, open_model(run, registry, device=device), 0)
+
+
+def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:
+    """Return what a run reached, with the folder in which it lies now."""
+    timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(judge, evaluation.samples)
+    model_bytes = sum(file.bytes for name, file in run.record.files.items() if name.startswith("model"))
+    metrics, why_undefined = _figures(evaluation)
     return Cell(
-        candidate,
-        run.record.dataset,
-        run.record.settings.seed,
-        str(run.folder.absolute()),
-        evaluation.test_hash,
-        *_figures(evaluation),
-        evaluation.threshold.value,
-        evaluation.threshold.expected_rate,
-        _cost(run, decode_ms, predict_ms, 0),
-        tuple(sample.id for sample in evaluation.samples),
-        evaluation.scores,
-        evaluation.anomalous,
-        evaluation.replicates,
-        _counts(evaluation),
+        candidate=candidate,
+        category=run.record.dataset,
+        seed=run.record.settings.seed,
+        run=str(run.folder.absolute()),
+        test_hash=evaluation.test_hash,
+        metrics=metrics,
+        why_undefined=why_undefined,
+        threshold=evaluation.threshold.value,
+        expected_rate=evaluation.threshold.expected_rate,
+        cost=Cost(timings["fit"], timings["calibrate"], decode_ms, predict_ms, peak_memory_bytes, model_bytes),
+        ids=tuple(sample.id for sample in evaluation.samples),
+        scores=evaluation.scores,
+        anomalous=evaluation.anomalous,
+        replicates=evaluation.replicates,
+        clips=_counts(evaluation),
     )
 
 
-def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: Cost) -> None:
+def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {_OF + name: values for name, values in evaluation.replicates.items()}
-    np.savez_compressed(buffer, **{**arrays, "scores": evaluation.scores, "anomalous": evaluation.anomalous})
-    metrics, why_undefined = _figures(evaluation)
-    counts = _counts(evaluation)
+    arrays: dict[str, Any] = {_OF + name: values for name, values in cell.replicates.items()}
+    np.savez_compressed(buffer, **{**arrays, "scores": cell.scores, "anomalous": cell.anomalous})
     record = {
         "key": key,
-        "run": evaluation.run.folder.name,
-        "metrics": metrics,
-        "why_undefined": why_undefined,
-        "threshold": evaluation.threshold.value,
-        "expected_rate": evaluation.threshold.expected_rate,
-        "cost": asdict(cost),
-        "clips": asdict(counts) if counts else None,
-        "ids": [sample.id for sample in evaluation.samples],
+        "run": Path(cell.run).name,
+        **{name: getattr(cell, name) for name in _AS_THEY_ARE},
+        "cost": asdict(cell.cost),
+        "clips": asdict(cell.clips) if cell.clips else None,
+        "ids": cell.ids,
         "scores_sha256": checksum(buffer.getvalue()),
     }
     (folder / SCORES).write_bytes(buffer.getvalue())
@@ -261,7 +261,7 @@ def _write(folder: Path, key: Mapping[str, Any], evaluation: Evaluation, cost: C
 
 
 def _figures(evaluation: Evaluation) -> tuple[dict[str, float | None], dict[str, str]]:
-    """The metrics' values, and why those that are undefined are so; none for the other sort of data."""
+    """Return the metrics' values, and why those that are undefined are so; none for the other sort of data."""
     found = {name: evaluation.metrics[name] for name in evaluation.apt}
     values = {name: metric.value for name, metric in found.items()}
     why = {name: metric.why_undefined or "not defined" for name, metric in found.items() if metric.value is None}
@@ -279,20 +279,4 @@ def _counts(evaluation: Evaluation) -> ClipCounts | None:
         found.false_alarms.count,
         found.misses.total,
         found.misses.count,
-    )
-
-
-def _counts_from(record: Mapping[str, Any] | None) -> ClipCounts | None:
-    return ClipCounts(**{**record, "names": tuple(record["names"])}) if record else None
-
-
-def _cost(run: Run, decode_ms: float, predict_ms: float, peak_memory_bytes: int) -> Cost:
-    timings = run.record.timings_s
-    return Cost(
-        timings["fit"],
-        timings["calibrate"],
-        decode_ms,
-        predict_ms,
-        peak_memory_bytes,
-        sum(file.bytes for name, file in run.record.files.items() if name.startswith("model")),
     )

@@ -1,4 +1,4 @@
-"""Runs a comparison: every cell that is not there yet, then the statistics over all of them."""
+"""Running a comparison: every cell that is not there yet, then the statistics over all of them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def compare(
     progress: Progress | None = None,
     note: Note = lambda _: None,
 ) -> Comparison:
-    """Fits and judges every candidate on every dataset with every seed, and compares them.
+    """Fit and judge every candidate on every dataset with every seed, and compare them.
 
     A cell that is finished below `output` is not computed again. What a candidate cannot do on a category (too few
     images, for example) leaves that place empty, with the reason; bugs and a full disk end the comparison, and
     finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
-    settings and data that the user can mend, before anything is fitted.
+    settings and data that the user can fix, before anything is fitted.
     """
     progress = progress or Silent()
     for candidate in candidates:
@@ -69,10 +69,13 @@ def compare(
     places = [(seed, category, candidate) for seed in seeds for category in categories for candidate in candidates]
     cells: dict[tuple[str, str, int], Cell] = {}
     failures: dict[tuple[str, str, int], str] = {}
+    folders: dict[tuple[str, str, int], Path] = {}
     for seed, category, candidate in places:
+        place = (category.dataset.spec, candidate.name, seed)
         folder = cell_folder(output, cell_key(candidate, category, seed, max_false_alarms, registry))
+        folders[place] = folder
         if found := load_cell(output, folder, candidate.name):
-            cells[category.dataset.spec, candidate.name, seed] = found
+            cells[place] = found
         elif folder.exists() or abandoned(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")
     if cells:
@@ -84,8 +87,7 @@ def compare(
                 continue
             try:
                 # Another candidate may have the same settings by another name, and then the same cell.
-                folder = cell_folder(output, cell_key(candidate, category, seed, max_false_alarms, registry))
-                cells[place] = load_cell(output, folder, candidate.name) or compute_cell(
+                cells[place] = load_cell(output, folders[place], candidate.name) or compute_cell(
                     candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
                 )
             except StorageError:
@@ -108,7 +110,7 @@ def compare_runs(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compares runs that were fitted before, each a candidate of its own; they share one test split.
+    """Compare runs that were fitted before, each a candidate of its own; they share one test split.
 
     Raises RunError for runs of different data, and for one that is named twice.
     """
@@ -140,7 +142,7 @@ def compare_runs(
 
 
 def _lower_is_better(registry: Registry) -> set[str]:
-    """The metrics of which that holds; those that two plugins claim have no figures."""
+    """Return the metrics of which that holds; those that two plugins claim have no figures."""
     found = set()
     for name in registry.metrics.names():
         with suppress(PluginError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from adkit.comparison.decisions import Decisions
-from adkit.comparison.figures import LEVEL, AcrossCategories, Comparison, Figure
+from adkit.comparison.differences import LEVEL, AcrossCategories, Figure
+from adkit.comparison.figures import Comparison, Decisions, Expense
 from adkit.stats.calibration import CERTAINTY
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Interval
@@ -15,7 +16,7 @@ HEADLINES = ("image_auroc", "frame_auroc")
 
 
 def legend(comparison: Comparison) -> str:
-    """What the figures are, and what their intervals are of."""
+    """Say what the figures are, and what their intervals are of."""
     sources = f"intervals of {CERTAINTY:.0%} from resampled test images, of image_auroc after DeLong"
     if comparison.of_clips:
         by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
@@ -27,7 +28,7 @@ def legend(comparison: Comparison) -> str:
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row for each metric, category and candidate."""
+    """Return a row for each metric, category and candidate."""
     rows = []
     for (metric, category, candidate), figure in comparison.figures.items():
         rows.append(
@@ -51,44 +52,47 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row for each category and candidate: what the runs' own thresholds do to the test split, seed by seed."""
-    return [
-        {
-            "category": category,
-            "candidate": name,
-            **_decided(decisions),
+    """Return a row for each category and candidate: what the runs' thresholds do to the test split, seed by seed."""
+
+    def cells(decisions: Decisions) -> dict[str, str]:
+        # Images and clips may stand in one table, so both have the same columns.
+        events, clips = ("", "") if decisions.unit == "image" else (" events", f" normal {decisions.unit}s")
+        return {
+            "defects caught": f"{caught(decisions.misses)}{events}",
+            "good flagged": f"{counted(decisions.false_alarms)}{clips}",
             "promised": f"{decisions.expected_rate:.1%}",
         }
-        for (category, name), decisions in comparison.decisions.items()
-    ]
 
-
-def _decided(decisions: Decisions) -> dict[str, str]:
-    """Images and clips may stand in one table, so both have the same columns."""
-    misses, alarms = caught(decisions.misses), counted(decisions.false_alarms)
-    if decisions.unit == "image":
-        return {"defects caught": misses, "good flagged": alarms}
-    return {"defects caught": f"{misses} events", "good flagged": f"{alarms} normal {decisions.unit}s"}
+    return _placed(comparison.decisions, cells)
 
 
 def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row for each category and candidate: time, memory and size."""
-    return [
-        {
-            "category": category,
-            "candidate": name,
+    """Return a row for each category and candidate: time, memory and size."""
+
+    def cells(expense: Expense) -> dict[str, str | None]:
+        return {
             "fit s": f"{expense.fit_s:.1f}",
             "ms/frame" if comparison.of_clips else "ms/image": f"{expense.predict_ms:.1f}",
             "decode ms": f"{expense.decode_ms:.1f}",
             "peak MB": f"{expense.peak_memory_bytes / 1e6:.0f}" if expense.peak_memory_bytes else None,
             "model MB": f"{expense.model_bytes / 1e6:.3g}",
         }
-        for (category, name), expense in comparison.expenses.items()
-    ]
+
+    return _placed(comparison.expenses, cells)
+
+
+Found = TypeVar("Found")
+
+
+def _placed(
+    found: Mapping[tuple[str, str], Found], cells: Callable[[Found], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a row for each category and candidate, in which `cells` stand after their names."""
+    return [{"category": category, "candidate": name, **cells(one)} for (category, name), one in found.items()]
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything."""
+    """Return everything, for programs."""
     return {
         "candidates": [asdict(candidate) for candidate in comparison.candidates],
         "categories": list(comparison.categories),
@@ -99,19 +103,10 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             {"metric": metric, "category": category, "candidate": name, "values": list(figure.by_seed)}
             for (metric, category, name), figure in comparison.figures.items()
         ],
-        "decisions": [
-            {"category": category, "candidate": name, **asdict(decisions)}
-            for (category, name), decisions in comparison.decisions.items()
-        ],
-        "cost": [
-            {"category": category, "candidate": name, **asdict(expense)}
-            for (category, name), expense in comparison.expenses.items()
-        ],
+        "decisions": _placed(comparison.decisions, asdict),
+        "cost": _placed(comparison.expenses, asdict),
         "across_categories": {metric: _across(test) for metric, test in comparison.across.items()},
-        "runs": [
-            {"category": category, "candidate": name, "folders": list(folders)}
-            for (category, name), folders in comparison.runs.items()
-        ],
+        "runs": _placed(comparison.runs, lambda folders: {"folders": list(folders)}),
         "failures": [
             {"category": category, "candidate": name, "seed": seed, "why": why}
             for (category, name, seed), why in comparison.failures.items()
@@ -120,7 +115,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Tables for a README: one for each metric, then decisions and cost."""
+    """Return tables for a README: one for each metric, then decisions and cost."""
     lines = [
         "# Comparison",
         "",
@@ -143,12 +138,12 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """The metric that stands for the others where there is room for one."""
+    """Return the metric that stands for the others where there is room for one."""
     return next((name for name in HEADLINES if name in comparison.metrics), comparison.metrics[0])
 
 
 def figure_text(figure: Figure) -> str:
-    """A figure in Markdown: "**0.983** (0.962 to 0.995)", or why there is none."""
+    """Write a figure in Markdown: "**0.983** (0.962 to 0.995)", or why there is none."""
     if figure.value is None:
         return f"– ({figure.why_undefined})"
     value = f"**{figure.value:z.4f}**" if figure.is_best else f"{figure.value:z.4f}{'*' if figure.is_worse else ''}"
@@ -156,12 +151,12 @@ def figure_text(figure: Figure) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """ "0.962 to 0.995", or a dash."""
+    """Write "0.962 to 0.995", or a dash."""
     return f"{interval.low:z.4f} to {interval.high:z.4f}" if interval else "–"
 
 
 def across_text(test: AcrossCategories, comparison: Comparison) -> str:
-    """The test across categories in a sentence."""
+    """Write the test across categories in a sentence."""
     if test.p_value is None:
         return f"No test across categories: {test.why_not}."
     across = f"Across {test.categories} categories"
@@ -180,12 +175,12 @@ def across_text(test: AcrossCategories, comparison: Comparison) -> str:
 
 
 def caught(misses: tuple[Rate, ...]) -> str:
-    """ "80, 72, 63 of 119": one count for each seed."""
+    """Write one count for each seed: "80, 72, 63 of 119"."""
     return f"{', '.join(str(rate.total - rate.count) for rate in misses)} of {misses[0].total}"
 
 
 def counted(rates: tuple[Rate, ...]) -> str:
-    """ "0, 1, 0 of 41": one count for each seed."""
+    """Write one count for each seed: "0, 1, 0 of 41"."""
     return f"{', '.join(str(rate.count) for rate in rates)} of {rates[0].total}"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adkit.comparison import documents
-from adkit.comparison.figures import ALL, LEVEL, Comparison, Figure
+from adkit.comparison.differences import LEVEL, Figure
+from adkit.comparison.figures import ALL, Comparison
 from adkit.report import plots
 from adkit.report.charts import Axis, Chart, Ink, Row, row_chart
 from adkit.report.page import render

@@ -13,6 +13,7 @@ import pytest
 
 from adkit.cli.output import csv_text
 from adkit.comparison.cost import Cost
+from adkit.comparison.differences import AcrossCategories, Figure
 from adkit.comparison.documents import (
     across_text,
     as_json,
@@ -27,7 +28,7 @@ from adkit.comparison.documents import (
     legend,
     metric_rows,
 )
-from adkit.comparison.figures import ALL, AcrossCategories, Comparison, Figure, compare_cells
+from adkit.comparison.figures import ALL, Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Interval

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from adkit.comparison.cost import Cost
-from adkit.comparison.figures import ALL, Comparison, Figure
+from adkit.comparison.differences import Figure
+from adkit.comparison.figures import ALL, Comparison
 from adkit.errors import RunError
 from adkit.stats.rates import Rate
 from adkit.stats.significance import (

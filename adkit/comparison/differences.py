@@ -1,0 +1,165 @@
+"""What of the differences between candidates is more than noise.
+
+Within a category the test images, or whole test clips, are resampled, the same ones for every candidate (paired,
+stratified bootstrap); image AUROCs have DeLong's test (1988). Across categories a category is one observation (Demšar
+2006).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adkit.stats.significance import (
+    Delong,
+    Friedman,
+    Interval,
+    delong_p_value,
+    difference_p_value,
+    friedman,
+    holm,
+    least_categories,
+    percentile_interval,
+    wilcoxon,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEVEL = 0.05
+_EQUAL_DIGITS = 12  # figures that are equal may differ in the sixteenth digit, in every resample alike
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric of one candidate on one category, or on the mean of all."""
+
+    value: float | None  # the mean over seeds
+    why_undefined: str | None = None
+    interval: Interval | None = None  # 95 %, from resampled test images or clips; None: the metric cannot be resampled
+    by_seed: tuple[float, ...] = ()
+    is_best: bool = False
+    difference: float | None = None  # to the best
+    difference_interval: Interval | None = None
+    p_value: float | None = None  # of no difference to the best, after Holm over all pairs of candidates
+
+    @property
+    def is_worse(self) -> bool:
+        """Return whether it is worse than the best by more than noise."""
+        return self.p_value is not None and self.p_value < LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class AcrossCategories:
+    """A test with a category as one observation; `why_not` says why there is none."""
+
+    why_not: str | None = None
+    p_value: float | None = None  # Wilcoxon's with Holm over metrics for two candidates, Friedman's for more
+    friedman: Friedman | None = None
+    categories: int = 0  # with a value for every candidate
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What is needed to test candidates against each other in one row: a category, or the mean of all."""
+
+    replicates: Mapping[str, NDArray[np.float64]]
+    delong: Delong | None = None
+    names: tuple[str, ...] = ()  # of DeLong's candidates
+
+    def differences(self, name: str, other: str) -> NDArray[np.float64] | None:
+        """Return the difference (R,) in each resample; None when the metric cannot be resampled."""
+        if name not in self.replicates or other not in self.replicates:
+            return None
+        return np.round(self.replicates[name] - self.replicates[other], _EQUAL_DIGITS)
+
+    def interval(self, name: str, other: str) -> Interval | None:
+        """Return the 95 % interval of the difference; None without one."""
+        differences = self.differences(name, other)
+        return None if differences is None or np.isnan(differences).all() else percentile_interval(differences)
+
+    def p_value(self, name: str, other: str) -> float:
+        """Return DeLong's where there is one, else the bootstrap's; nan for neither.
+
+        Where DeLong's variance is 0 and the difference is not, its p-value is 0, which is no certainty: the
+        bootstrap's is taken there too.
+        """
+        p_value = math.nan
+        if self.delong is not None:
+            p_value = delong_p_value(self.delong, self.names.index(name), self.names.index(other))
+            if p_value != 0:
+                return p_value
+        differences = self.differences(name, other)
+        return p_value if differences is None else difference_p_value(differences)
+
+
+def against_best(
+    row: Mapping[str, Figure], differences: Differences, *, significance: bool, lower: bool
+) -> dict[str, Figure]:
+    """Return the figures with their differences to the best, its intervals and, where asked for, p-values.
+
+    Holm's correction is over all pairs of candidates: which of them is best was not known beforehand.
+    """
+    defined = {name: figure.value for name, figure in row.items() if figure.value is not None}
+    if len(defined) < 2:
+        return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}
+    sign = -1 if lower else 1
+    best = max(defined, key=lambda name: sign * round(defined[name], _EQUAL_DIGITS))
+    pairs = list(itertools.combinations(defined, 2))
+    raw = [differences.p_value(*pair) for pair in pairs] if significance else [math.nan] * len(pairs)
+    adjusted = dict(zip(map(frozenset, pairs), holm(np.array(raw)).tolist(), strict=True))
+    result = {}
+    for name, figure in row.items():
+        if name == best or name not in defined:
+            result[name] = replace(figure, is_best=name == best)
+            continue
+        p_value = adjusted[frozenset((name, best))]
+        result[name] = replace(
+            figure,
+            difference=round(defined[name] - defined[best], _EQUAL_DIGITS),
+            difference_interval=differences.interval(name, best),
+            p_value=None if math.isnan(p_value) else p_value,
+        )
+    return result
+
+
+def across_categories(
+    metrics: Sequence[str],
+    categories: Sequence[str],
+    candidates: Sequence[str],
+    figures: Mapping[tuple[str, str, str], Figure],
+    lower_is_better: Collection[str],
+) -> dict[str, AcrossCategories]:
+    """Return tests with a category as one observation, where there are enough; Holm's correction is over metrics."""
+    if len(candidates) < 2:
+        return {metric: AcrossCategories("there is one candidate only") for metric in metrics}
+    tables = {}
+    for metric in metrics:
+        values = [[figures[metric, category, name].value for name in candidates] for category in categories]
+        tables[metric] = np.array([row for row in values if None not in row], dtype=np.float64)
+    defined = sum(len(table) > 0 for table in tables.values())
+    least = least_categories(len(candidates), max(1, defined))
+    found = {}
+    for metric, whole in tables.items():
+        if len(whole) < least:
+            metrics_tested = f" (for {defined} metrics)" if defined > 1 else ""
+            found[metric] = AcrossCategories(
+                f"{len(whole)} {'category' if len(whole) == 1 else 'categories'} with a value for every candidate: "
+                f"with fewer than {least}{metrics_tested}, no difference could become significant",
+                categories=len(whole),
+            )
+        elif len(candidates) == 2:
+            found[metric] = AcrossCategories(p_value=wilcoxon(whole[:, 0], whole[:, 1]), categories=len(whole))
+        else:
+            result = friedman(-whole if metric in lower_is_better else whole)
+            found[metric] = AcrossCategories(None, result.p_value, result, len(whole))
+    tested = [metric for metric in metrics if found[metric].p_value is not None]
+    raw = np.array([found[metric].p_value for metric in tested], dtype=np.float64)
+    for metric, adjusted in zip(tested, holm(raw).tolist(), strict=True):
+        found[metric] = replace(found[metric], p_value=adjusted)
+    return found
