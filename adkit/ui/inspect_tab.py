@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from adkit.ui.scoring import Finding, Judges, Upload
 from adkit.ui.settings import Settings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
+PROGRESS = gr.Progress()
+"""What the library puts in its place, in a function that has it as a default, shows a step on the page."""
+
 NO_RUN = piece("empty", "There is no run yet", "Learn from good parts first: open Train.")
 
 
@@ -37,17 +40,8 @@ class Inspected:
     findings: Sequence[Finding]
 
 
-@dataclass(frozen=True, slots=True)
-class InspectTab:
-    """The parts of the tab that others change."""
-
-    run: gr.Dropdown
-    about: gr.HTML
-    tab: gr.Tab
-
-
-def inspect_tab(judges: Judges) -> InspectTab:
-    """Build the tab."""
+def inspect_tab(judges: Judges) -> tuple[gr.Dropdown, gr.HTML]:
+    """Build the tab; returns the choice of a run, and what is said of it."""
     guarded = told(judges.settings)
     with gr.Tab("Inspect", id="inspect") as tab:
         inspected = gr.State(None, time_to_live=6 * 3600)
@@ -67,35 +61,22 @@ def inspect_tab(judges: Judges) -> InspectTab:
                 table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
     shown = [inspected, decision, picture, cards, table]
 
-    def look(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress) -> tuple[Any, ...]:
-        """Return what stands right of the box for these files, which may be what is wrong with them."""
-        try:
-            found = looked_at(judges, run_id or "latest", uploads, PageProgress(progress))
-        except AdkitError as error:
-            found = Shown(fault_on_page(error, judges.settings))
-        button = gr.DownloadButton(visible=found.csv is not None, value=found.csv)
-        return found.inspected, found.decision, found.picture, found.cards, button
+    @guarded
+    def drop(run_id: str | None, paths: list[str] | None, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
+        return (*_look(judges, run_id, paths or [], progress), None)
 
     @guarded
-    def drop(run_id: str | None, paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        return (*look(run_id, [Upload(Path(path).name, Path(path)) for path in paths or []], progress), None)
-
-    @guarded
-    def drop_folder(
-        run_id: str | None,
-        paths: list[str] | None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[Any, ...]:
-        uploads = [Upload(Path(path).name, Path(path)) for path in paths or [] if is_image(Path(path))]
-        if paths and not uploads:
+    def drop_folder(run_id: str | None, paths: list[str] | None, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
+        images = [path for path in paths or [] if is_image(Path(path))]
+        if paths and not images:
             raise OptionError("there is no image in the folder", hint="choose a folder of images")
-        return look(run_id, uploads, progress)
+        return _look(judges, run_id, images, progress)
 
     @guarded
-    def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
+    def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = PROGRESS) -> Any:
         if before is None or before.run == run_id or not run_id:
             return gr.skip()
-        return look(run_id, [Upload(one.name, one.path) for one in before.findings if one.path.exists()], progress)
+        return _look(judges, run_id, [one.path for one in before.findings if one.path.exists()], progress)
 
     @guarded
     def open_card(before: Inspected | None, event: gr.EventData) -> tuple[str, str]:
@@ -110,7 +91,8 @@ def inspect_tab(judges: Judges) -> InspectTab:
     run.change(lambda run_id: about_run(judges.settings, run_id), run, about, queue=False, **PRIVATE)
     run.change(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
     cards.click(open_card, inspected, [decision, picture], **PRIVATE)
-    return InspectTab(run, about, tab)
+    tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], run, run, queue=False, **PRIVATE)
+    return run, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +104,17 @@ class Shown:
     cards: str = ""
     csv: str | None = None  # a file to download
     inspected: Inspected | None = None
+
+
+def _look(judges: Judges, run_id: str | None, paths: Iterable[str | Path], progress: gr.Progress) -> tuple[Any, ...]:
+    """Return the new parts right of the box for these files, which may be what is wrong with them."""
+    uploads = [Upload(Path(path).name, Path(path)) for path in paths]
+    try:
+        found = looked_at(judges, run_id or "latest", uploads, PageProgress(progress))
+    except AdkitError as error:
+        found = Shown(fault_on_page(error, judges.settings))
+    button = gr.DownloadButton(visible=found.csv is not None, value=found.csv)
+    return found.inspected, found.decision, found.picture, found.cards, button
 
 
 def looked_at(judges: Judges, run_id: str, uploads: Sequence[Upload], progress: PageProgress) -> Shown:
@@ -152,12 +145,13 @@ def looked_at(judges: Judges, run_id: str, uploads: Sequence[Upload], progress: 
     )
 
 
-def run_choices(settings: Settings, chosen: str | None) -> tuple[list[tuple[str, str]], str | None]:
-    """Return (what people read, id) of the runs that can score, the newest first; and the chosen one, or the newest."""
+def choice_of_runs(settings: Settings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
+    """Return the choice of runs that can score, the newest first, and its value: the chosen one, or the newest."""
     records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
     texts = {one.id: f"{one.dataset} · {one.method} · {moment_text(one.created, local=True)[5:]}" for one in records}
     choices = [(text, run_id) for run_id, text in reversed(texts.items())]
-    return choices, chosen if chosen in texts else next((run_id for _, run_id in choices), None)
+    value = chosen if chosen in texts else next((run_id for _, run_id in choices), None)
+    return gr.Dropdown(choices=choices, value=value), value
 
 
 def about_run(settings: Settings, run_id: str | None) -> str:

@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from adkit.stats.formatting import (
-    clock,
-    counted,
-    duration_text,
-    metric_text,
-    moment_text,
-    p_value_text,
-    rate_text,
-    score_text,
-)
+from adkit.stats import formatting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +24,14 @@ _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 _TEMPLATES.filters |= {
-    "clock": clock,
-    "counted": counted,
-    "duration": duration_text,
-    "metric": metric_text,
-    "moment": partial(moment_text, local=True),
-    "p_value": p_value_text,
-    "rate": rate_text,
-    "score": score_text,
+    "clock": formatting.clock,
+    "counted": formatting.counted,
+    "duration": formatting.duration_text,
+    "metric": formatting.metric_text,
+    "moment": partial(formatting.moment_text, local=True),
+    "p_value": formatting.p_value_text,
+    "rate": formatting.rate_text,
+    "score": formatting.score_text,
 }
 
 

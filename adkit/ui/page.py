@@ -12,7 +12,7 @@ from gradio.blocks import Block
 
 from adkit.drawing.overlay import colours
 from adkit.ui.faults import PRIVATE, told
-from adkit.ui.inspect_tab import about_run, inspect_tab, run_choices
+from adkit.ui.inspect_tab import about_run, choice_of_runs, inspect_tab
 from adkit.ui.jobs import Jobs
 from adkit.ui.jobs_panel import OTHERS, TRAININGS, act, panel
 from adkit.ui.markup import text_of
@@ -23,6 +23,7 @@ from adkit.ui.train_tab import train_tab
 TICK_S = 1.0
 """How often the page looks how far its jobs are."""
 
+TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONOSPACED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
@@ -32,12 +33,9 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
     settings = judges.settings
     guarded = told(settings)
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
-        gr.HTML(
-            '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>',
-            js_on_load=None,
-        )
+        gr.HTML(TOP, js_on_load=None)
         with gr.Tabs(selected="inspect") as tabs:
-            inspecting = inspect_tab(judges)
+            run, about = inspect_tab(judges)
             trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
             with gr.Tab("Help", id="help"):
@@ -45,12 +43,9 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
-    def runs_at(chosen: str | None) -> Any:
-        choices, value = run_choices(settings, chosen)
-        return gr.Dropdown(choices=choices, value=value)
-
     def load(chosen: str | None) -> tuple[Any, str]:
-        return runs_at(chosen), about_run(settings, run_choices(settings, chosen)[1])
+        choice, value = choice_of_runs(settings, chosen)
+        return choice, about_run(settings, value)
 
     def lists() -> dict[Any, Any]:
         return {trainings: panel(jobs, TRAININGS), results.jobs: panel(jobs, OTHERS)}
@@ -62,7 +57,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         return gr.skip() if told == before else {seen: told, **now}
 
     def inspect_with(run_id: str | None) -> dict[Any, Any]:
-        return {tabs: gr.Tabs(selected="inspect"), inspecting.run: runs_at(run_id)}
+        return {tabs: gr.Tabs(selected="inspect"), run: choice_of_runs(settings, run_id)[0]}
 
     @guarded
     def press(event: gr.EventData) -> dict[Any, Any]:
@@ -77,16 +72,15 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         return lists()
 
     with page:
-        page.load(load, inspecting.run, [inspecting.run, inspecting.about], queue=False, **PRIVATE).then(
+        page.load(load, run, [run, about], queue=False, **PRIVATE).then(
             lambda: opened(), None, None, queue=False, **PRIVATE
         )
         clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
-        inspecting.tab.select(runs_at, inspecting.run, inspecting.run, queue=False, **PRIVATE)
-        pressed = [trainings, results.jobs, tabs, inspecting.run, *results.shown]
+        pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):
             listed.click(press, None, pressed, show_progress="hidden", **PRIVATE)
         results.inspect.click(
-            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, inspecting.run], **PRIVATE
+            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, run], **PRIVATE
         )
     built: gr.Blocks = page
     return built

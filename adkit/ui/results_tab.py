@@ -57,7 +57,7 @@ class ResultsTab:
 
 def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     """Build the tab."""
-    settings, registry = judges.settings, judges.registry
+    settings = judges.settings
     guarded = told(settings)
     with gr.Tab("Results", id="results") as tab:
         chosen = gr.State(None)
@@ -67,22 +67,10 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             inspect = gr.Button("Inspect with it", size="sm")
             report = gr.Button("Report", size="sm", elem_id="ak-report")
             delete = gr.Button("Delete …", size="sm", elem_id="ak-delete")
-        with gr.Row(visible=False) as confirmation:
-            question = gr.HTML(js_on_load=None)
-            yes = gr.Button("Delete it for good", size="sm", variant="stop", elem_id="ak-delete-yes")
-            no = gr.Button("Keep it", size="sm")
+        confirmation, yes = _confirmation(chosen, delete)
         working = gr.HTML(js_on_load=SENDING)
         page = gr.HTML(js_on_load=None, elem_id="ak-page")
-        with gr.Accordion("Compare methods", open=False):
-            gr.Markdown(
-                "Each method learns from the same data with several seeds; the result says which differences are noise."
-            )
-            methods = gr.CheckboxGroup(registry.methods.names(), label="Methods")
-            with gr.Row():
-                dataset = gr.Dropdown([], label="Data", allow_custom_value=True, interactive=True)
-                seeds = gr.Number(3, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS)
-                name = gr.Textbox(label="Name", placeholder="washers-november")
-            compare = gr.Button("Start the comparison", variant="primary")
+        _comparing(judges, jobs, tab, working)
     shown = [chosen, runs, detail, actions, inspect, report, confirmation, page]
 
     def show(what: Chosen, *, with_report: bool = True) -> Updates:
@@ -104,7 +92,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         return show(event._data if isinstance(event._data, dict) else None, with_report=False)
 
     @guarded
-    def make_report(what: Chosen) -> Updates:
+    def open_report(what: Chosen) -> Updates:
         if not what or "run" not in what:
             raise OptionError("no run is chosen", hint="choose one in the table")
         if has_report(settings, what):
@@ -114,20 +102,49 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         return {page: "", working: panel(jobs, OTHERS)}
 
     @guarded
-    def ask(what: Chosen) -> Updates:
-        name = next(iter((what or {}).values()), "")
-        text = f"<p>Delete <b>{escape(str(name))}</b> and all that was learned?</p>"
-        return {confirmation: gr.Row(visible=True), question: text}
-
-    @guarded
     def really_delete(what: Chosen) -> Updates:
-        if what and "run" in what:
-            delete_folder(run_folder(settings, what["run"]))
-        elif what and "comparison" in what:
-            delete_folder(comparison_folder(settings, what["comparison"]))
+        if what:
+            delete_folder(folder_of(settings, what))
         return show(None)
 
-    @guarded
+    tab.select(lambda what: tables(settings, what), chosen, runs, **PRIVATE)
+    runs.click(choose, None, shown, **PRIVATE)
+    report.click(open_report, chosen, [page, working], **PRIVATE)
+    yes.click(really_delete, chosen, shown, **PRIVATE)
+    return ResultsTab(working, inspect, chosen, show, shown)
+
+
+def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Button]:
+    """Build what asks once more after `delete`; returns it, and the button that says yes."""
+    with gr.Row(visible=False) as row:
+        question = gr.HTML(js_on_load=None)
+        yes = gr.Button("Delete it for good", size="sm", variant="stop", elem_id="ak-delete-yes")
+        no = gr.Button("Keep it", size="sm")
+
+    def ask(what: Chosen) -> tuple[gr.Row, str]:
+        name = escape(str(next(iter((what or {}).values()), "")))
+        return gr.Row(visible=True), f"<p>Delete <b>{name}</b> and all that was learned?</p>"
+
+    delete.click(ask, chosen, [row, question], queue=False, **PRIVATE)
+    no.click(lambda: gr.Row(visible=False), None, row, queue=False, **PRIVATE)
+    return row, yes
+
+
+def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> None:
+    """Build the form that starts a comparison."""
+    settings, registry = judges.settings, judges.registry
+    with gr.Accordion("Compare methods", open=False):
+        gr.Markdown(
+            "Each method learns from the same data with several seeds; the result says which differences are noise."
+        )
+        methods = gr.CheckboxGroup(registry.methods.names(), label="Methods")
+        with gr.Row():
+            dataset = gr.Dropdown([], label="Data", allow_custom_value=True, interactive=True)
+            seeds = gr.Number(3, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS)
+            name = gr.Textbox(label="Name", placeholder="washers-november")
+        compare = gr.Button("Start the comparison", variant="primary")
+
+    @told(settings)
     def start(wanted: list[str], spec: str | None, count: float | None, called: str) -> str:
         called = (called or "").strip() or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
         check_comparison(settings, registry, wanted, spec, int(count or 0), called)
@@ -136,17 +153,8 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         jobs.submit("compare", f"comparison {called}", arguments, result=called)
         return panel(jobs, OTHERS)
 
-    def refresh(what: Chosen, spec: str | None) -> tuple[Any, ...]:
-        return tables(settings, what), dataset_choices(settings, registry, spec)
-
-    tab.select(refresh, [chosen, dataset], [runs, dataset], **PRIVATE)
-    runs.click(choose, None, shown, **PRIVATE)
-    report.click(make_report, chosen, [page, working], **PRIVATE)
-    delete.click(ask, chosen, [confirmation, question], queue=False, **PRIVATE)
-    no.click(lambda: gr.Row(visible=False), None, confirmation, queue=False, **PRIVATE)
-    yes.click(really_delete, chosen, shown, **PRIVATE)
     compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
-    return ResultsTab(working, inspect, chosen, show, shown)
+    tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
 
 
 def tables(settings: Settings, chosen: Chosen) -> str:
@@ -195,6 +203,11 @@ def about(settings: Settings, what: Mapping[str, Any]) -> str:
         *((name.replace("_", " "), value) for name, value in record.facts.items()),
     ]
     return render("about.html", title=record.id, threshold=record.threshold, rows=rows)
+
+
+def folder_of(settings: Settings, what: Mapping[str, Any]) -> Path:
+    """Return the folder of a run or comparison; raises RunError when it is gone."""
+    return run_folder(settings, what["run"]) if "run" in what else comparison_folder(settings, what["comparison"])
 
 
 def has_report(settings: Settings, what: Mapping[str, Any]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,12 +99,10 @@ class Judges:
         self.watching = threading.Lock()  # one video at a time
         self._registry = registry
 
-    @property
+    @cached_property
     def registry(self) -> Registry:
         """The installed plugins, found once."""
-        if self._registry is None:
-            self._registry = load_registry()
-        return self._registry
+        return self._registry or load_registry()
 
     def warm_up(self) -> None:
         """Load what the first image would have to wait for; a fault is told to whoever asks for that run."""
@@ -210,14 +208,3 @@ def unpacked(png: bytes, values: tuple[float, float]) -> NDArray[np.float32]:
     pixels = np.asarray(Image.open(io.BytesIO(png))).astype(np.float32)
     levels = pixels[:, :, 0] * 256 + pixels[:, :, 1]
     return np.asarray(values[0] + levels / 65535 * (values[1] - values[0]), np.float32)
-
-
-class Stopwatch:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return round(time.perf_counter() - self._began, 3)

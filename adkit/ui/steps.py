@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,15 +18,15 @@ DRAWN = ("loss", "held out")
 _FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
 
 
-class _Line(BaseModel):
+class Step(BaseModel):
     """A line of progress; see `adkit.cli.terminal.Stream`."""
 
     model_config = ConfigDict(frozen=True)
 
-    steps: list[str]
-    done: int
-    total: int
-    elapsed_s: float
+    steps: tuple[str, ...] = ()  # the open steps, the outermost first; () before the first
+    done: int = 0  # of the innermost
+    total: int = 0
+    elapsed_s: float = 0.0
     status: str = ""
 
 
@@ -33,52 +34,36 @@ class _Line(BaseModel):
 class Steps:
     """How far a job is."""
 
-    path: tuple[str, ...] = ()  # the open steps, the outermost first; () before the first
-    done: int = 0  # of the outermost
-    total: int = 0
-    inner_done: int = 0  # of the innermost
-    inner_total: int = 0
-    left_s: float | None = None  # of the outermost step
-    status: str = ""
+    outer: Step
+    inner: Step
     curves: dict[str, list[float]] = field(default_factory=dict)  # values that the statuses told, of DRAWN
     notes: tuple[str, ...] = ()  # what else was written to stderr
 
     @property
-    def share(self) -> float | None:
+    def share(self) -> float:
         """How much of the outermost step is done, 0..1, with a part for the inner one."""
-        if not self.total:
-            return None
-        inner = self.inner_done / self.inner_total if self.inner_total and len(self.path) > 1 else 0.0
-        return min(1.0, (self.done + inner) / self.total)
+        within = self.inner.done / self.inner.total if self.inner.total and self.inner is not self.outer else 0.0
+        return min(1.0, (self.outer.done + within) / max(1, self.outer.total))
+
+    @property
+    def left_s(self) -> float | None:
+        """About how long the outermost step still takes; None before anything of it is done."""
+        outer = self.outer
+        return outer.elapsed_s * (outer.total - outer.done) / outer.done if outer.done else None
 
 
 def read_steps(path: Path) -> Steps:
     """Return the progress in a stream of stderr; of a stream that is not there or not that, none."""
     lines, notes = [], []
-    for text in read_end(path).splitlines():
+    for text in filter(None, read_end(path).splitlines()):
         if not text.startswith("{"):
             notes.append(text)
             continue
-        try:
-            lines.append(_Line.model_validate_json(text))
-        except ValidationError:
-            continue  # a line that is being written
-    said = tuple(filter(None, notes))
-    if not lines:
-        return Steps(notes=said)
-    last = lines[-1]
-    outer = next((line for line in reversed(lines) if line.steps == last.steps[:1]), last)
-    return Steps(
-        path=tuple(last.steps),
-        done=outer.done,
-        total=outer.total,
-        inner_done=last.done,
-        inner_total=last.total,
-        left_s=outer.elapsed_s * (outer.total - outer.done) / outer.done if outer.done else None,
-        status=last.status,
-        curves=_curves([line.status for line in lines]),
-        notes=said,
-    )
+        with suppress(ValidationError):  # a line that is being written
+            lines.append(Step.model_validate_json(text))
+    inner = lines[-1] if lines else Step()
+    outer = next((line for line in reversed(lines) if line.steps == inner.steps[:1]), inner)
+    return Steps(outer, inner, _curves([line.status for line in lines]), tuple(notes))
 
 
 def _curves(statuses: list[str]) -> dict[str, list[float]]:

@@ -34,29 +34,14 @@ _FIRST_FRAMES = 200
 
 def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
     """Build the tab; returns the list of trainings."""
-    settings, registry = judges.settings, judges.registry
-    guarded = told(settings)
-    methods = registry.methods.names()
+    methods = judges.registry.methods.names()
     first = PREFERRED if PREFERRED in methods else next(iter(methods), None)
     with gr.Tab("Train", id="train") as tab, gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             gr.HTML("<h3>1 · Good parts</h3>", js_on_load=None)
-            dataset = gr.Dropdown(
-                [],
-                label="Data on the server",
-                info="folder:NAME is a folder below the server's data folder",
-                allow_custom_value=True,
-                interactive=True,
-            )
-            with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
-                name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
-                label = "A hundred or more; or videos"
-                files = gr.File(label=label, file_count="multiple", height=150, elem_id="ak-train-files")
-                keep = gr.Button("Keep them on the server", size="sm")
-            look = gr.Button("Look at the data", size="sm")
-            preview = gr.HTML(js_on_load=None)
+            dataset = _data(judges, tab)
             gr.HTML("<h3>2 · Method</h3>", js_on_load=None)
-            titles = [(f"{one} – {registry.methods.entries[one].summary}", one) for one in methods]
+            titles = [(f"{one} – {judges.registry.methods.entries[one].summary}", one) for one in methods]
             method = gr.Dropdown(titles, value=first, label="Method")
             cost = gr.HTML(_cost(judges, first), js_on_load=None)
             gr.HTML("<h3>3 · Promise</h3>", js_on_load=None)
@@ -74,38 +59,59 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                 inputs=method, triggers=[tab.select, method.change]
             )
             def form(chosen: str | None) -> None:
-                rows = option_rows(options_of(registry.methods.get(chosen).load())) if chosen else []
-                with gr.Accordion(f"Options of {chosen}", open=False):
-                    inputs = [_input(row) for row in rows]
-                start = gr.Button("Start the training", variant="primary", elem_id="ak-start")
-
-                @guarded
-                def begin(spec: str | None, promised: str, sure: bool, number: float | None, *values: object) -> str:
-                    seed, options = int(number or 0), changed(rows, values)
-                    wanted = checked_settings(judges, chosen, spec, promised, sure, seed, options)
-                    jobs.submit("fit", f"{chosen} on {spec}", fit_arguments(settings, wanted))
-                    return panel(jobs, TRAININGS)
-
-                start.click(begin, [dataset, rate, certain, seed, *inputs], running, **PRIVATE)
+                _options(judges, jobs, chosen, [dataset, rate, certain, seed], running)
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
             running = gr.HTML(panel(jobs, TRAININGS), js_on_load=SENDING, elem_id="ak-jobs")
+    method.change(lambda chosen: _cost(judges, chosen), method, cost, queue=False, **PRIVATE)
+    return running
+
+
+def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
+    """Build what the data is chosen, uploaded and looked at with; returns the choice."""
+    settings, registry = judges.settings, judges.registry
+    guarded = told(settings)
+    dataset = gr.Dropdown(
+        [],
+        label="Data on the server",
+        info="folder:NAME is a folder below the server's data folder",
+        allow_custom_value=True,
+        interactive=True,
+    )
+    with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
+        name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
+        label = "A hundred or more; or videos"
+        files = gr.File(label=label, file_count="multiple", height=150, elem_id="ak-train-files")
+        keep = gr.Button("Keep them on the server", size="sm")
+    look = gr.Button("Look at the data", size="sm")
+    shown = gr.HTML(js_on_load=None)
 
     @guarded
     def keep_files(wanted: str, paths: list[str] | None) -> tuple[Any, ...]:
         spec = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
         return dataset_choices(settings, registry, spec), None, ""
 
-    @guarded
-    def preview_data(spec: str | None) -> str:
-        return _preview(judges, spec)
-
     keep.click(keep_files, [name, files], [dataset, files, name], **PRIVATE)
-    look.click(preview_data, dataset, preview, **PRIVATE)
+    look.click(guarded(lambda spec: preview(judges, spec)), dataset, shown, **PRIVATE)
     tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
-    method.change(lambda chosen: _cost(judges, chosen), method, cost, queue=False, **PRIVATE)
-    return running
+    return dataset
+
+
+def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], running: gr.HTML) -> None:
+    """Build the form of a method's options, and the button that starts a training with them and what is `given`."""
+    rows = option_rows(options_of(judges.registry.methods.get(method).load())) if method else []
+    with gr.Accordion(f"Options of {method}", open=False):
+        inputs = [_input(row) for row in rows]
+    start = gr.Button("Start the training", variant="primary", elem_id="ak-start")
+
+    @told(judges.settings)
+    def begin(spec: str | None, rate: str, certain: bool, seed: float | None, *values: object) -> str:
+        wanted = checked_settings(judges, method, spec, rate, certain, int(seed or 0), changed(rows, values))
+        jobs.submit("fit", f"{method} on {spec}", fit_arguments(judges.settings, wanted))
+        return panel(jobs, TRAININGS)
+
+    start.click(begin, [*given, *inputs], running, **PRIVATE)
 
 
 def checked_settings(
@@ -161,7 +167,7 @@ def _cost(judges: Judges, method: str | None) -> str:
     return f'<p class="ak-faint">Cost: {escape(cost)}</p>' if cost else ""
 
 
-def _preview(judges: Judges, spec: str | None) -> str:
+def preview(judges: Judges, spec: str | None) -> str:
     """Return how the data is read, and examples of it."""
     if not spec:
         raise OptionError("no data is chosen", hint="choose some, or upload images of good parts")

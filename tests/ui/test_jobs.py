@@ -121,7 +121,7 @@ def ended(status: Status) -> bool:
 
 
 def told(status: Status) -> bool:
-    return status.steps.done > 0
+    return status.steps.outer.done > 0
 
 
 def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
@@ -152,7 +152,7 @@ def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     job = jobs.submit("fit", "long", ["long"])
     status = until(jobs, job.id, told)
     assert status.state == "running"
-    assert (status.steps.done, status.steps.total) == (2, 5)
+    assert (status.steps.outer.done, status.steps.outer.total) == (2, 5)
     assert status.steps.left_s == pytest.approx(6)
     assert "about 6 s left" in panel(jobs, ["fit"])
     assert "Cancel" in panel(jobs, ["fit"])
@@ -164,7 +164,7 @@ def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
     third = jobs.submit("fit", "third", ["good"])
     until(jobs, first.id, told)
     assert [status.state for status in jobs.list()] == ["running", "waiting", "waiting"]
-    assert jobs.get(second.id).steps.path == ()
+    assert jobs.get(second.id).steps.inner.steps == ()
     assert [status.ahead for status in jobs.list()] == [0, 1, 2]
     assert "waiting, 2 before it" in panel(jobs, ["fit"])
     jobs.cancel(third.id)

@@ -1,0 +1,106 @@
+"""What the page shows, without a browser: forms, verdicts, galleries, the list of data."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from adkit.files.atomic import checksum
+from adkit.interfaces import Silent
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.ui.datasets import listed
+from adkit.ui.markup import piece, render
+from adkit.ui.safety import keep_upload
+from adkit.ui.scoring import Judges, Upload
+from adkit.ui.settings import Settings
+from adkit.ui.showing import as_csv, gallery, verdict, viewer
+from tests.greys import paint
+
+
+def uploads(tmp_path: Path) -> list[Upload]:
+    good, bad = paint(tmp_path / "sent", [120.0, 220.0])
+    (tmp_path / "sent" / "text.png").write_text("no image")
+    names = ["good.png", "<script>bad</script>.png", "text.png"]
+    return [Upload(name, path) for name, path in zip(names, [good, bad, tmp_path / "sent" / "text.png"], strict=True)]
+
+
+def test_findings_are_shown_and_names_are_only_text(judges: Judges, run: Run, tmp_path: Path) -> None:
+    ready = judges.ready("latest")
+    findings = judges.findings(ready, uploads(tmp_path), Silent())
+    assert [one.decision for one in findings] == ["normal", "anomalous", "unreadable"]
+    shown_to_people = "".join(
+        [
+            *(verdict(ready, one) for one in findings),
+            *(viewer(ready, one) for one in findings),
+            gallery(ready, findings),
+        ]
+    )
+    assert "<script" not in shown_to_people
+    assert str(tmp_path) not in shown_to_people
+    assert "text.png is not an image" in verdict(ready, findings[2])
+    assert viewer(ready, findings[2]) == ""
+    assert 'map-low="' in viewer(ready, findings[1])
+    assert "1 of 2 images" in gallery(ready, findings)
+    assert "1 unreadable" in gallery(ready, findings)
+    assert gallery(ready, findings[:1]) == ""
+    rows = list(csv.DictReader(io.StringIO(as_csv(ready, findings))))
+    assert [row["decision"] for row in rows] == ["normal", "anomalous", "unreadable"]
+    assert rows[2]["error"] == "text.png is not an image"
+
+
+def test_an_image_that_went_away_is_told(judges: Judges, run: Run, tmp_path: Path) -> None:
+    ready = judges.ready("latest")
+    findings = judges.findings(ready, uploads(tmp_path)[:1])
+    findings[0].path.unlink()
+    assert "there is no file good.png" in viewer(ready, findings[0])
+
+
+def test_a_run_is_read_once_until_it_changes(judges: Judges, run: Run) -> None:
+    first = judges.ready("latest")
+    assert judges.ready(run.record.id) is first
+    (run.folder / "run.json").touch()
+    assert judges.ready("latest") is not first
+
+
+def test_a_run_that_is_ready_is_not_hashed_again(judges: Judges, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    judges.ready("latest")
+    hashed: list[int] = []
+    monkeypatch.setattr("adkit.runs.store.checksum", lambda content: hashed.append(len(content)) or checksum(content))
+    for name in ("latest", run.record.id):
+        judges.ready(name)
+    assert max(hashed, default=0) < (run.folder / "calibration.safetensors").stat().st_size
+
+
+def test_promises_are_sentences(run: Run) -> None:
+    text = piece("promise", run.record.threshold)
+    assert "<b>Flags about 1 in 9 normal images (11.11%).</b>With 95% certainty" in text
+
+
+def test_data_below_the_root_is_listed(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+    paint(settings.data_root / "parts" / "normal", [100.0] * 3)
+    (settings.data_root / "empty").mkdir()
+    keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))
+    specs = listed(settings, registry)
+    assert specs[:2] == ["folder:uploads/washers", "folder:parts"]
+    assert "folder:empty" not in specs
+    assert "demo:washer" in specs
+
+
+def test_curves() -> None:
+    assert piece("curves", {}) == ""
+    flat = piece("curves", {"loss": [1.0, 1.0], "held out": [1.0, 1.0]})
+    assert "nan" not in flat.lower()
+    assert "held out 1.0000" in flat
+
+
+def test_names_in_the_tables_are_only_text(run: Run) -> None:
+    bad = '"><script>'
+    record = run.record.model_copy(update={"dataset": bad, "method": bad, "id": bad})
+    compared = [(bad, record.created, bad)]
+    table = render("runs.html", runs=[(bad, record, None), (bad, None, None)], comparisons=compared, chosen={})
+    assert "<script>" not in table
+    assert "cannot be read" in table
