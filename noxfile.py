@@ -22,7 +22,7 @@ EXAMPLE = "docs/examples/adkit-brightness"
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and simple mistakes."""
+    """Check style and simple mistakes."""
     session.install("ruff>=0.9")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -30,33 +30,33 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Strict types, in the environment of the tests: mypy needs the libraries it reads."""
+    """Check types strictly, in the environment of the tests: mypy needs the libraries it reads."""
     in_test_environment(session, "-m", "mypy")
 
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """The generated parts of the docs are those that the program prints today."""
+    """Check that the generated parts of the docs are what the program prints today."""
     pages = [str(path) for path in [Path("README.md"), *Path("docs").glob("*.md")]]
     in_test_environment(session, "-m", "cogapp", "--check", "--diff", "-P", *pages)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The test suite; the tests on real data run where $ADKIT_DATA names them."""
+    """Run the test suite; the tests on real data run where $ADKIT_DATA names them."""
     # Files are shared out to two processes: each makes its session's fixtures once.
     in_test_environment(session, "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def browser(session: nox.Session) -> None:
-    """The page end to end in a real browser, a test after the other: it needs Chromium, and takes some minutes."""
+    """Test the page end to end in a real browser, one after the other: it needs Chromium, and takes some minutes."""
     in_test_environment(session, "-m", "pytest", "-m", "browser", "tests/ui", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Runs every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
+    """Run every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
     names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))
     for name in names:
         in_test_environment(session, f"benchmarks/{name}.py")
@@ -64,7 +64,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The wheel holds the core and every plugin, and nothing else."""
+    """Check that the wheel holds the core and every plugin, and nothing else."""
     session.install("build")
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--wheel", "--outdir", folder)
@@ -79,7 +79,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def third_party(session: nox.Session) -> None:
-    """A stranger's plugin on adkit's wheel, in a fresh environment, through every command."""
+    """Try a stranger's plugin on adkit's wheel, in a fresh environment, through every command."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", folder, ".")
@@ -125,7 +125,7 @@ def third_party(session: nox.Session) -> None:
 
 
 def in_test_environment(session: nox.Session, *command: str) -> None:
-    """Runs python in the one heavy environment that types, docs, tests and benchmarks share.
+    """Run python in the one heavy environment that types, docs, tests and benchmarks share.
 
     It is made anew when pyproject.toml changes.
     """

@@ -30,7 +30,7 @@ class Served:
 
 
 def fitted(runs: Path, part: str, method: str = "patchknn", **options: object) -> None:
-    """A run on synthetic parts."""
+    """Return a run on synthetic parts."""
     registry = load_registry()
     (dataset,) = open_datasets(f"demo:{part}", None, registry)
     fit(FitSettings(method=method, options=options), dataset, runs, registry, terminal_progress())
@@ -38,7 +38,7 @@ def fitted(runs: Path, part: str, method: str = "patchknn", **options: object) -
 
 @contextmanager
 def serving(runs: Path, *options: str, data: Path | None = None) -> Iterator[Served]:
-    """A server inside the block; its trainings are ended with it."""
+    """Serve inside the block; its trainings are ended with it."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "adkit", "ui", "--no-browser", "--port", "0", "--runs", str(runs)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def heading(title: str) -> None:
-    """Prints what is measured, on what machine, when, with which libraries."""
+    """Print what is measured, on what machine, when, with which libraries."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -25,7 +25,7 @@ def heading(title: str) -> None:
 
 
 def data_root() -> Path:
-    """The folder that $ADKIT_DATA names; the benchmark ends without it."""
+    """Return the folder that $ADKIT_DATA names; the benchmark ends without it."""
     root = os.environ.get("ADKIT_DATA")
     if not root or not Path(root).is_dir():
         raise SystemExit(f"no data at {root}: set ADKIT_DATA" if root else "no data: set ADKIT_DATA")
@@ -33,7 +33,7 @@ def data_root() -> Path:
 
 
 def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of each function in each round, A B A B …, so that a drifting machine harms all alike."""
+    """Return seconds of each function in each round, A B A B …, so that a drifting machine harms all alike."""
     taken: list[list[float]] = [[] for _ in functions]
     for function in functions:
         function()  # warm up
@@ -46,5 +46,5 @@ def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[lis
 
 
 def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
-    """The median over rounds of times / reference."""
+    """Return the median over rounds of times / reference."""
     return statistics.median(one / other for one, other in zip(times, reference, strict=True))

@@ -23,7 +23,7 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro")
 
 
 def main() -> None:
-    """Fits and judges every method on every category with every seed, and prints a Markdown table."""
+    """Fit and judge every method on every category with every seed, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="patchknn")
     parser.add_argument("--datasets", default="mvtec:bottle,screw")
@@ -56,7 +56,7 @@ def _spread(results: list[Evaluation], name: str) -> str:
 
 
 def _called(results: list[Evaluation], anomalous: bool) -> str:
-    """How many are called anomalous at the runs' thresholds, which were set from normal images only."""
+    """Say how many are called anomalous at the runs' thresholds, which were set from normal images only."""
     counts = []
     total = 0
     for result in results:

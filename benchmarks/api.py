@@ -26,7 +26,7 @@ MOST_SECONDS = 60
 
 
 async def ask(address: str, images: list[bytes], programs: int, seconds: float) -> tuple[list[float], Counter[int]]:
-    """Seconds of each answer, and how often each status came."""
+    """Return seconds of each answer, and how often each status came."""
     taken: list[float] = []
     statuses: Counter[int] = Counter()
     until = time.perf_counter() + seconds
@@ -46,7 +46,7 @@ async def ask(address: str, images: list[bytes], programs: int, seconds: float) 
 
 
 def main() -> None:
-    """Fits on the synthetic part, serves it and asks."""
+    """Fit on the synthetic part, serve it and ask."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS)

@@ -30,7 +30,7 @@ from adkit.workflows.fit import fit
 
 
 def main() -> None:
-    """Prints a Markdown table: brightness alone, then each method on the pictures as they are and made equal."""
+    """Print a Markdown table: brightness alone, then each method on the pictures as they are and made equal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="patchknn,ae,unet")
     parser.add_argument("--datasets", default="mvtec:screw,bottle")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _means(dataset: Dataset) -> dict[str, list[float]]:
-    """The mean brightness, 0..255, of each picture."""
+    """Return the mean brightness, 0..255, of each picture."""
     found: dict[str, list[float]] = {"training": [], "good": [], "defective": []}
     found["training"] = [float(read_image(sample.frame).mean()) for sample in dataset.samples("train")]
     for sample in dataset.samples("test"):
@@ -70,7 +70,7 @@ def _means(dataset: Dataset) -> dict[str, list[float]]:
 
 
 def _equally_bright(dataset: Dataset, root: Path, registry: Registry) -> Dataset:
-    """A copy of the dataset in MVTec's layout, with masks left out."""
+    """Return a copy of the dataset in MVTec's layout, with masks left out."""
     level = float(np.mean([read_image(sample.frame).mean() for sample in dataset.samples("train")]))
     for split in ("train", "test"):
         for number, sample in enumerate(dataset.samples(split)):

@@ -23,7 +23,7 @@ CLIP_SPREAD, SHIFT = 1.0, 1.5  # against a frame's noise of 1
 
 
 def simulated(random: np.random.Generator, clips: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(clips, frames) scores and truth."""
+    """Return (clips, frames) scores and truth."""
     truth = np.zeros((clips, FRAMES), bool)
     truth[: clips // 2, FRAMES // 3 : FRAMES // 3 + EVENT] = True
     shift = random.normal(SHIFT, CLIP_SPREAD / 2, (clips, 1)) * truth  # some events are clearer than others
@@ -32,7 +32,7 @@ def simulated(random: np.random.Generator, clips: int) -> tuple[NDArray[np.float
 
 
 def results_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_apart: bool) -> LabelledResults:
-    """As clips; or with pairs of frames for clips, as if nearly each frame were drawn by itself."""
+    """Give it as clips; or with pairs of frames for clips, as if nearly each frame were drawn by itself."""
     size = 2 if frames_apart else FRAMES
     return LabelledResults(
         scores=scores.ravel(),
@@ -50,7 +50,7 @@ def results_of(scores: NDArray[np.float64], truth: NDArray[np.bool_], *, frames_
 
 
 def main() -> None:
-    """Prints how often the true AUROC lies in the interval, and how wide it is."""
+    """Print how often the true AUROC lies in the interval, and how wide it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=300)
     parser.add_argument("--resamples", type=int, default=400)

@@ -27,7 +27,7 @@ from adkit.registry import load_registry
 
 
 def main() -> None:
-    """Compares once from nothing and once with every cell finished, and prints a Markdown table."""
+    """Compare once from nothing and once with every cell finished, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="patchknn")
     parser.add_argument("--datasets", default="mvtec:bottle,screw")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
-    """The function, with its seconds added to `spent`."""
+    """Return the function, with its seconds added to `spent`."""
 
     def timed(*arguments: Any, **settings: Any) -> Any:
         started = time.perf_counter()

@@ -36,7 +36,7 @@ MINUTES = 10
 
 
 def main() -> None:
-    """Draws the clips once, then prints a Markdown table for each method."""
+    """Draw the clips once, then print a Markdown table for each method."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD")
     parser.add_argument("--train", type=int, default=24, help="clips to learn from")
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, float]:
-    """The method's answers for the test clips at the new threshold, and the minutes that its fit took."""
+    """Return the method's answers for the test clips at the new threshold, and the minutes that its fit took."""
     name, *assignments = spec.split()
     (dataset,) = open_datasets(f"clips:{root / 'clips'}", None, registry)
     options = split_assignments(assignments, example="convlstm code=16")
@@ -98,7 +98,7 @@ def _print(spec: str, found: Evaluation, minutes: float) -> None:
 
 
 def _often(share: float) -> str:
-    """How often that share of the clips is, in time."""
+    """Say how often that share of the clips is, in time."""
     return f"one in {duration_text(SECONDS / share)}" if share else "none"
 
 

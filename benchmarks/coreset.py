@@ -25,7 +25,7 @@ LENGTH = 128
 
 
 def main() -> None:
-    """Runs both on the same patches and compares."""
+    """Run both on the same patches and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=320)
     parser.add_argument("--ratio", type=float, default=0.01)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def plain_loop(patches: torch.Tensor, count: int) -> torch.Tensor:
-    """One pass over all patches per chosen one: the textbook's loop with a fused product.
+    """Make one pass over all patches per chosen one: the textbook's loop with a fused product.
 
     Where two patches are equally far up to float32's rounding, they are compared in float64.
     """
@@ -76,7 +76,7 @@ def plain_loop(patches: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _screws(images: int) -> torch.Tensor | None:
-    """The patches of that many images, None where $ADKIT_DATA names no screws."""
+    """Return the patches of that many images, None where $ADKIT_DATA names no screws."""
     try:
         (dataset,) = open_datasets("mvtec:screw", None, load_registry())
     except DatasetError:

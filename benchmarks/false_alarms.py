@@ -31,7 +31,7 @@ from adkit.workflows.score import FittedModel, open_model
 
 
 def main() -> None:
-    """Fits on each sort of part, scores new good ones, and prints a Markdown table."""
+    """Fit on each sort of part, score new good ones, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=int, default=60)
     parser.add_argument("--new", type=int, default=300)
@@ -68,7 +68,7 @@ def _scores(judge: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
 
 
 def _alarms(scores: NDArray[np.float64], threshold: float) -> str:
-    """How many good parts are called anomalous, the rate, and where the true rate lies."""
+    """Say how many good parts are called anomalous, the rate, and where the true rate lies."""
     count = int((scores > threshold).sum())
     interval = binomtest(count, len(scores)).proportion_ci(CERTAINTY, method="exact")
     rate = f"{count / len(scores):.1%} ({interval.low:.1%} to {interval.high:.1%})"

@@ -18,7 +18,7 @@ QUERIES, LENGTH, ROUNDS = 2304, 152, 15
 
 
 def main() -> None:
-    """Times one frame's queries against banks of several lengths."""
+    """Time one frame's queries against banks of several lengths."""
     heading(f"nearest neighbours: milliseconds for {QUERIES} queries × {LENGTH}")
     generator = torch.Generator().manual_seed(0)
     queries = torch.randn(QUERIES, LENGTH, generator=generator)

@@ -26,7 +26,7 @@ PART = "washer"
 
 
 def one_round(browser: Browser, runs: Path, images: list[Path]) -> list[float]:
-    """Seconds to the first paint, to the page with its run, of the first image, and of the next."""
+    """Return seconds to the first paint, to the page with its run, of the first image, and of the next."""
     page = browser.new_page()
     with serving(runs) as served:
         page.goto(served.address, wait_until="commit")
@@ -47,7 +47,7 @@ def one_round(browser: Browser, runs: Path, images: list[Path]) -> list[float]:
 
 
 def main() -> None:
-    """Starts the server some times, and the command beside it."""
+    """Start the server some times, and the command beside it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

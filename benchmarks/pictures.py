@@ -24,7 +24,7 @@ WIDTH_PX = 900
 
 
 def main() -> None:
-    """Fits each method on the synthetic part with its defaults, and writes METHOD.jpg into the folder."""
+    """Fit each method on the synthetic part with its defaults, and write METHOD.jpg into the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="ae,unet,dfr,padim,patchknn,subspace")
     parser.add_argument("--output", type=Path, default=Path("docs/images"))

@@ -33,7 +33,7 @@ CLIPS = 10
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--method", default="patchknn")
     parser.add_argument("--dataset", default="mvtec:screw")
@@ -140,7 +140,7 @@ _LEVELS = stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
 
 
 def _rate_of_clips(threshold: float) -> float:
-    """The share of new clips in which any frame lies above the threshold: the mean over what level a clip may have."""
+    """Return the share of new clips with any frame above the threshold: the mean over what level a clip may have."""
     quiet = stats.norm.cdf((np.log(threshold) - 0.3 * _LEVELS) / 0.05) ** IMAGES
     return float(1 - quiet.mean())
 

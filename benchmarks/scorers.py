@@ -23,7 +23,7 @@ SCORERS = ("max", "top1", "quantile:q=0.99", "mean")
 
 
 def main() -> None:
-    """Judges the same maps with every scorer."""
+    """Judge the same maps with every scorer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()

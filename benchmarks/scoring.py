@@ -43,7 +43,7 @@ class _JoinedLevels(torch.nn.Module):
 
 
 def main() -> None:
-    """Fits once, then measures frame by frame in turns."""
+    """Fit once, then measure frame by frame in turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="mvtec:screw")
     arguments = parser.parse_args()

@@ -98,7 +98,7 @@ def _inspect(page: Page, parts: list[Path]) -> None:
 
 
 def _watch(page: Page) -> None:
-    """A clip in which something foreign rides by, at that time."""
+    """Return a clip in which something foreign rides by, at that time."""
     (dataset,) = open_datasets("demo:conveyor", None, load_registry())
     film = next(sample.frame.path for sample in dataset.samples("test") if sample.kind == "foreign_object")
     page.get_by_role("tab", name="Inspect").click()
@@ -109,7 +109,7 @@ def _watch(page: Page) -> None:
 
 
 def _train(page: Page, theme: str) -> None:
-    """A training that runs, and one that waits for it."""
+    """Return a training that runs, and one that waits for it."""
     page.get_by_role("tab", name="Train").click()
     _choose(page, "Data on the server", "demo:connector")
     _choose(page, "Method", "ae –")
@@ -129,7 +129,7 @@ def _train(page: Page, theme: str) -> None:
 
 
 def _cancel(page: Page) -> None:
-    """Ends the trainings, which nobody wants."""
+    """End the trainings, which nobody wants."""
     for state in ("waiting", "running"):
         for _ in range(page.locator(f"#ak-jobs [data-state={state}]").count()):
             page.locator(f"#ak-jobs [data-state={state}]").first.get_by_role("button", name="Cancel").click()
@@ -153,7 +153,7 @@ def _choose(page: Page, label: str, wanted: str) -> None:
 
 
 def _keep(page: Page, path: Path, width: int | None = None) -> None:
-    """Writes what is seen as a JPEG that is small enough for the docs."""
+    """Write what is seen as a JPEG that is small enough for the docs."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     if width is None:
         picture.thumbnail((1200, 1200))

@@ -62,17 +62,17 @@ class Fewer(Dataset):
         raise NotImplementedError
 
     def samples(self, split: Split) -> list[Sample]:
-        """What is left to learn from; nothing to test with."""
+        """Return what is left to learn from; nothing to test with."""
         return self.learned if split == "train" else []
 
 
 def fast(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """Every third frame only."""
+    """Return every third frame only."""
     return clip[::3]
 
 
 def backwards(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """The last frame first."""
+    """Put the last frame first."""
     return clip.flip(0)
 
 
@@ -82,7 +82,7 @@ def shuffled(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def patch(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """A patch of another clip moves across, and comes back at the border."""
+    """Let a patch of another clip move across, and come back at the border."""
     tall, wide = _side_lengths(clip, rng)
     height, width = clip.shape[-2:]
     top, left = int(rng.integers(height - tall)), int(rng.integers(width - wide))
@@ -90,7 +90,7 @@ def patch(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def thing(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """Something blotchy, of a colour by chance, moves across, and comes back at the border."""
+    """Let something blotchy, of a colour by chance, move across, and come back at the border."""
     tall, wide = _side_lengths(clip, rng)
     blotches = torch.from_numpy(rng.normal(0, 0.15, (1, 3, 4, 4)).astype(np.float32))
     texture = F.interpolate(blotches, (tall, wide), mode="bicubic")[0]
@@ -110,7 +110,7 @@ def _side_lengths(clip: Tensor, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _moving(clip: Tensor, pasted: Tensor, rng: np.random.Generator) -> Tensor:
-    """The clip with a picture (3, h, w) that moves across it."""
+    """Return the clip with a picture (3, h, w) that moves across it."""
     height, width = clip.shape[-2] - pasted.shape[-2], clip.shape[-1] - pasted.shape[-1]
     speed, angle = clip.shape[-1] * rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
     y, x = rng.uniform(0, height), rng.uniform(0, width)
@@ -123,7 +123,7 @@ def _moving(clip: Tensor, pasted: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def part(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """A part of the picture, a third of its height and width, plays three times too fast, there and back."""
+    """Play a part of the picture, a third of its height and width, three times too fast, there and back."""
     height, width = clip.shape[-2] // 3, clip.shape[-1] // 3
     top, left = int(rng.integers(2 * height)), int(rng.integers(2 * width))
     found = clip.clone()
@@ -138,7 +138,7 @@ SPOILT = {kind.__name__: kind for kind in KINDS}
 
 
 def main() -> None:
-    """Fits each method on fewer clips, and prints a Markdown table."""
+    """Fit each method on fewer clips, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="ipad:ped2")
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD")
@@ -176,7 +176,7 @@ def main() -> None:
 
 
 def _there_and_back(place: float, last: int) -> int:
-    """A place on the way from 0 to `last` and back, again and again."""
+    """Return a place on the way from 0 to `last` and back, again and again."""
     gone = abs(place) % max(1, 2 * last)
     return round(min(gone, 2 * last - gone))
 
@@ -186,7 +186,7 @@ def _decoded(samples: list[Sample], method: Method[Any]) -> Tensor:
 
 
 def _maps(method: Method[Any], clip: Tensor) -> Tensor:
-    """The stream's maps of a clip (n, 3, H, W)."""
+    """Return the stream's maps of a clip (n, 3, H, W)."""
     stream, parts = method.stream(), []
     numbers = torch.arange(len(clip))[:, None] - torch.arange(method.window - 1, -1, -1)
     for rows in torch.split(numbers.clamp_min(0), 8):

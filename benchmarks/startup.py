@@ -15,7 +15,7 @@ COMMANDS = (["--help"], ["list", "methods"], ["show", "top1"])
 
 
 def main() -> None:
-    """Times each command in turn with the others and with a bare interpreter."""
+    """Time each command in turn with the others and with a bare interpreter."""
     heading("start-up: milliseconds of a whole process")
 
     def starting(arguments: list[str]) -> object:

@@ -36,7 +36,7 @@ RESAMPLES = 500
 
 
 def main() -> None:
-    """Fits each method once, judges the test clips once, and prints a table of scorers and smoothing for each."""
+    """Fit each method once, judge the test clips once, and print a table of scorers and smoothing for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="ipad:ped2")
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD")
@@ -97,7 +97,7 @@ def _print_row(
 def _interval(
     scores: NDArray[np.float64], truth: NDArray[np.bool_], clips: Sequence[NDArray[np.intp]]
 ) -> tuple[float, float]:
-    """The 95 % interval of the AUROC over all frames when clips are drawn anew."""
+    """Return the 95 % interval of the AUROC over all frames when clips are drawn anew."""
     rng = np.random.default_rng(0)
     values = []
     for _ in range(RESAMPLES):

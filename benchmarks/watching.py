@@ -40,7 +40,7 @@ MOST_GROWTH = 0.10
 
 
 def write(path: Path, seconds: float, size: tuple[int, int], rate: int = RATE) -> Path:
-    """A video of so many seconds, `size` = (height, width) px."""
+    """Return a video of so many seconds, `size` = (height, width) px."""
     random = np.random.default_rng(0)
     height, width = size
     grains = random.integers(100, 140, (16, height, width, 3), dtype=np.uint8)
@@ -59,13 +59,13 @@ def write(path: Path, seconds: float, size: tuple[int, int], rate: int = RATE) -
 
 
 def learn(method: str, options: dict[str, str], video: Path, runs: Path, seconds: int) -> None:
-    """A run from the video's first seconds."""
+    """Return a run from the video's first seconds."""
     dataset = VideoSpans(video, parse_spans([f"0s-{seconds}s"]))
     fit(FitSettings(method=method, options=options), dataset, runs, load_registry(), terminal_progress())
 
 
 def watch(video: Path, runs: Path, folder: Path, annotated: bool) -> None:
-    """Scores as a user does; prints frames a second, processor time and the highest resident set in MB."""
+    """Score as a user does; print frames a second, processor time and the highest resident set in MB."""
     outputs = ["--output", "scores.csv", "--events", "events.vtt", "--timeline", "timeline.png"]
     if annotated:
         outputs += ["--annotate", "out.mp4"]
@@ -80,7 +80,7 @@ def watch(video: Path, runs: Path, folder: Path, annotated: bool) -> None:
 
 
 def watched(video: Path, runs: Path, *, annotated: bool = True) -> tuple[float, float, float, float]:
-    """The same from a process of its own."""
+    """Return the same from a process of its own."""
     arguments = [sys.executable, __file__, "--watch", str(video), "--runs", str(runs)]
     switch = ["--annotated"] if annotated else []
     done = subprocess.run([*arguments, *switch], stdout=subprocess.PIPE, text=True, check=True)
@@ -89,7 +89,7 @@ def watched(video: Path, runs: Path, *, annotated: bool = True) -> tuple[float, 
 
 
 def speed(method: str, options: dict[str, str], folder: Path) -> None:
-    """Frames a second of 18 seconds that were not learned from and 6 that were."""
+    """Return frames a second of 18 seconds that were not learned from and 6 that were."""
     video = write(folder / "speed.mp4", 24, (360, 640))
     learn(method, options, video, folder / "fast", 6)
     print(f"{method} {options or ''}\n\n| output | frames/s | processor ms a frame |\n|---|---|---|")
@@ -99,7 +99,7 @@ def speed(method: str, options: dict[str, str], folder: Path) -> None:
 
 
 def memory(minutes: float, folder: Path) -> None:
-    """The highest memory of a minute and of many."""
+    """Return the highest memory of a minute and of many."""
     short = write(folder / "short.mp4", 60, SMALL, SLOW)
     long = write(folder / "long.mp4", 60 * minutes, SMALL, SLOW)
     learn("ae", CHEAP, short, folder / "runs", 30)

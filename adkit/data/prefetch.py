@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Generator[Item], most: int, dropped: Callable[[Item], None] | None = None) -> Generator[Item]:
-    """The items, made by a thread at most `most` ahead of who asks for them.
+    """Yield the items, made by a thread at most `most` ahead of who asks for them.
 
     The thread waits while so many wait. With `dropped`, for items that cannot wait to be made, it goes on: the oldest
     of those that wait are then dropped, and told to `dropped` (from the thread).

@@ -31,7 +31,7 @@ class Predictions:
     times_s: NDArray[np.float64] | None = None  # (N,) since the start of their clips; None: they are stills
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
+        """Give it as a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
         from safetensors.numpy import save
 
         parts = {"maps": self.maps, "scores": self.scores, "times_s": self.times_s}
@@ -42,7 +42,7 @@ class Predictions:
 
     @classmethod
     def from_file(cls, path: Path) -> Predictions:
-        """Reads what `to_bytes` wrote; raises RunError for anything else."""
+        """Read what `to_bytes` wrote; raises RunError for anything else."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -64,7 +64,7 @@ def to_predictions(
     prediction: Prediction,
     times_s: NDArray[np.float64] | None = None,
 ) -> Predictions:
-    """A method's answer for the samples of these ids, clips and times, as it is stored.
+    """Return a method's answer for the samples of these ids, clips and times, as it is stored.
 
     Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
     """
@@ -97,7 +97,7 @@ class PredictionBuffer:
         self._kinds: dict[str, NDArray[Any]] | None = None
 
     def add(self, part: Predictions) -> None:
-        """Copies the next ones; raises ValueError when only some of the parts have maps, scores or times."""
+        """Copy the next ones; raises ValueError when only some of the parts have maps, scores or times."""
         given = {name: values for name in _KINDS if (values := getattr(part, name)) is not None}
         if self._kinds is None:
             self._kinds = {
@@ -113,7 +113,7 @@ class PredictionBuffer:
         self._clips += part.clips
 
     def together(self) -> Predictions:
-        """All of them, in their order."""
+        """Return all of them, in their order."""
         kinds = {name: values[: len(self._ids)] for name, values in (self._kinds or {}).items()}
         return Predictions(
             tuple(self._ids), tuple(self._clips), kinds.get("maps"), kinds.get("scores"), kinds.get("times_s")
@@ -121,7 +121,7 @@ class PredictionBuffer:
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of several parts as one; raises ValueError when only some of them have maps, scores or times."""
+    """Join predictions of several parts; raises ValueError when only some of them have maps, scores or times."""
     answers = PredictionBuffer(sum(len(part.ids) for part in parts))
     for part in parts:
         answers.add(part)

@@ -69,7 +69,7 @@ class FitSettings(BaseModel):
 
     @property
     def rule(self) -> ThresholdRule:
-        """How the threshold follows from normal scores; raises AdkitError for settings that contradict each other."""
+        """Say how the threshold follows from normal scores; raises AdkitError for settings that contradict."""
         return rule_of(self.max_false_alarms, self.certain, self.percentile) or ThresholdRule()
 
     def command_line(self) -> list[str]:
@@ -90,7 +90,7 @@ class FitSettings(BaseModel):
 
 
 def _pair(flag: str, value: str) -> list[str]:
-    """Two words, or one where the value would be taken for another flag."""
+    """Return two words, or one where the value would be taken for another flag."""
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
@@ -161,27 +161,27 @@ class RunRecord(BaseModel):
 
     @property
     def method(self) -> str:
-        """The method's name."""
+        """Return the method's name."""
         return self.settings.method
 
     @property
     def scorer(self) -> str | None:
-        """What turned maps into scores; None: the method's own scores."""
+        """Return what turned maps into scores; None: the method's own scores."""
         return self.settings.scorer
 
     @property
     def threshold(self) -> Threshold:
-        """The score above which a sample is called anomalous."""
+        """Return the score above which a sample is called anomalous."""
         return self.calibration.threshold
 
     @property
     def pixel_threshold(self) -> Threshold | None:
-        """The map value above which a place is outlined; None without maps."""
+        """Return the map value above which a place is outlined; None without maps."""
         return self.calibration.pixel_threshold
 
     @property
     def learned_with(self) -> dict[str, int]:
-        """How many images of other datasets the model learned from as well, by their specs."""
+        """Say how many images of other datasets the model learned from as well, by their specs."""
         return {spec: share.train_count for spec, share in self.joint.items() if spec != self.dataset}
 
 
@@ -193,5 +193,5 @@ class SeenData:
     calibration: Mapping[str, str]  # empty as long as only the training samples themselves calibrate
 
     def to_bytes(self) -> bytes:
-        """As JSON."""
+        """Give it as JSON."""
         return (json.dumps({"training": self.training, "calibration": self.calibration}, indent=0) + "\n").encode()

@@ -60,7 +60,7 @@ class Run:
 
     @property
     def argument(self) -> str:
-        """What a command takes to mean this run: its id where runs usually are, else the path of its folder."""
+        """Return what a command takes to mean this run: its id where runs usually are, else the path of its folder."""
         folder = self.folder.resolve()
         return self.record.id if folder == (default_runs_root() / self.record.id).resolve() else str(folder)
 
@@ -72,24 +72,24 @@ class Run:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """The method's state."""
+        """Return the method's state."""
         from safetensors.torch import load_file
 
         return load_file(self.folder / MODEL)
 
     def calibration(self) -> Predictions:
-        """The out-of-sample results on normal data."""
+        """Return the out-of-sample results on normal data."""
         return Predictions.from_file(self.path_of(CALIBRATION))
 
     def seen(self) -> SeenData:
-        """What the run learned from and was calibrated with."""
+        """Return what the run learned from and was calibrated with."""
         return SeenData(**json.loads(self.path_of(DATA).read_text(encoding="utf-8")))
 
 
 def save_run(
     root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions, seen: SeenData
 ) -> Run:
-    """Writes a new run below `root` and returns it; nothing remains if that fails.
+    """Write a new run below `root` and return it; nothing remains if that fails.
 
     A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
     """
@@ -116,7 +116,7 @@ def save_run(
 def save_runs(
     root: Path, state: Mapping[str, Tensor], parts: Sequence[tuple[RunRecord, Predictions, SeenData]]
 ) -> list[Run]:
-    """Writes a new run for each part, all of one model, in their order; none remains if one fails."""
+    """Write a new run for each part, all of one model, in their order; none remains if one fails."""
     runs: list[Run] = []
     try:
         for record, calibration, seen in parts:
@@ -129,7 +129,7 @@ def save_runs(
 
 
 def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:
-    """The run with another calibration, in the same folder; the model is not touched.
+    """Return the run with another calibration, in the same folder; the model is not touched.
 
     New files are written beside the old ones, and run.json, which names them, is replaced last: whenever it is broken
     off, the run is what it was or what it becomes. What an evaluation stored stays: `adkit eval` judges the same
@@ -171,14 +171,14 @@ def _numbered(name: str, number: int) -> str:
 
 
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
-    """A name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
+    """Return a name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
     plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
     return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain[:LONGEST_CATEGORY] or 'data'}")
 
 
 def open_run(folder: Path) -> Run:
-    """Opens a run folder and checks every file; raises RunError naming the first one that is wrong."""
+    """Open a run folder and check every file; raises RunError naming the first one that is wrong."""
     record = _read_record(folder)
     for name, expected in record.files.items():
         path = folder / name
@@ -193,7 +193,7 @@ def open_run(folder: Path) -> Run:
 
 
 def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
-    """The run folders below `root`, oldest first, each with its record or with what is wrong with it."""
+    """Return the run folders below `root`, oldest first, each with its record or with what is wrong with it."""
     found: list[tuple[Path, RunRecord | RunError]] = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.name.startswith(".") or not folder.is_dir():
@@ -207,7 +207,7 @@ def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
 
 
 def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> Run:
-    """Opens the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
+    """Open the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
 
     Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
     """
@@ -254,14 +254,14 @@ def newest_folder(root: Path, method: str | None = None) -> Path:
 
 
 def _nearest_id(name: str, ids: list[str]) -> str:
-    """A hint that compares with all ids, and lists the newest only."""
+    """Return a hint that compares with all ids, and lists the newest only."""
     close = difflib.get_close_matches(name, ids, n=1)
     listed = ", ".join(ids[-3:]) or "none"
     return f"did you mean {close[0]}?" if close else f"the newest: {listed}"
 
 
 def default_runs_root() -> Path:
-    """Where runs are kept: $ADKIT_RUNS, or ./runs."""
+    """Say where runs are kept: $ADKIT_RUNS, or ./runs."""
     return Path(os.environ.get("ADKIT_RUNS") or "runs")
 
 

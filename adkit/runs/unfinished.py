@@ -58,20 +58,20 @@ class Unfinished(BaseModel):
 
     @property
     def id(self) -> str:
-        """The name to resume it by: that of its first run."""
+        """Return the name to resume it by: that of its first run."""
         return self.categories[0].id
 
     def command(self, runs_root: Path) -> str:
-        """What a user types to go on with it."""
+        """Return what a user types to go on with it."""
         words = ["adkit", "fit", "--resume", self.id]
         return shlex.join(words if _same(runs_root, default_runs_root()) else [*words, "--runs", str(runs_root)])
 
     def is_running(self, runs_root: Path) -> bool:
-        """Whether a process still learns."""
+        """Say whether a process still learns."""
         return is_locked(runs_root / FOLDER / self.id / LOCK)
 
     def require_same(self, now: Unfinished) -> None:
-        """Raises RunError naming the first thing in which `now`, asked for to go on with this fit, differs."""
+        """Raise RunError naming the first thing in which `now`, asked for to go on with this fit, differs."""
         for then, found in zip(self.categories, now.categories, strict=True):
             if then.images != found.images:
                 self._refuse(f"{then.dataset} had {then.images} training images, and has {found.images}")
@@ -92,7 +92,7 @@ class Unfinished(BaseModel):
 
 @contextmanager
 def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> Iterator[Path]:
-    """A folder for a method to keep what it needs to go on; it lasts when the block is broken off.
+    """Return a folder for a method to keep what it needs to go on; it lasts when the block is broken off.
 
     The exception that breaks it off then says in a note how to go on. The folder is deleted when the block ends well,
     when a fault of the user's ends it (going on would only repeat it, but for a full disk or memory), and when
@@ -121,7 +121,7 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
 
 
 def find_unfinished(runs_root: Path, name: str) -> Unfinished:
-    """The fit of that id, or for "latest" the one that began last of those that do not run.
+    """Return the fit of that id, or for "latest" the one that began last of those that do not run.
 
     Raises RunError when there is none, and when it still runs.
     """
@@ -142,7 +142,7 @@ def find_unfinished(runs_root: Path, name: str) -> Unfinished:
 
 
 def list_unfinished(runs_root: Path) -> list[Unfinished]:
-    """The fits that began and did not end, the oldest first; what cannot be read is none."""
+    """Return the fits that began and did not end, the oldest first; what cannot be read is none."""
     found = []
     for path in (runs_root / FOLDER).glob(f"*/{REQUEST}"):
         try:
@@ -153,7 +153,7 @@ def list_unfinished(runs_root: Path) -> list[Unfinished]:
 
 
 def discard_unfinished(runs_root: Path, name: str) -> None:
-    """Deletes what is kept of the fit of that id; raises RunError when there is none, and when it runs."""
+    """Delete what is kept of the fit of that id; raises RunError when there is none, and when it runs."""
     begun = find_unfinished(runs_root, name)
     folder = runs_root / FOLDER / begun.id
     with ExitStack() as held:
@@ -162,7 +162,7 @@ def discard_unfinished(runs_root: Path, name: str) -> None:
 
 
 def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
-    """The fit under an id that no other unfinished one has, and the empty folder of that name.
+    """Return the fit under an id that no other unfinished one has, and the empty folder of that name.
 
     Two fits that begin in the same second would else write each other's checkpoints.
     """

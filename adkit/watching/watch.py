@@ -68,7 +68,7 @@ class Watch:
     def __init__(
         self, model: FittedModel, clip: VideoInput, settings: Settings, stop: threading.Event | None = None
     ) -> None:
-        """Looks at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
+        """Look at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
         self.model, self.clip, self.settings = model, clip, settings
         stop = stop or threading.Event()
         feed = LiveFeed(clip, stop, settings.limit_s, settings.patience_s) if clip.live else None
@@ -103,12 +103,12 @@ class Watch:
 
     @property
     def gaps(self) -> list[Gap]:
-        """When a live source was away."""
+        """Say when a live source was away."""
         return self.source.feed.gaps if self.source.feed else []
 
     @property
     def under_way(self) -> Event | None:
-        """The event that has not ended."""
+        """Return the event that has not ended."""
         return self._finder.under_way
 
     def __iter__(self) -> Iterator[FrameResult]:

@@ -142,14 +142,17 @@ def _learn(
     progress: Progress,
     workspace: Workspace | None,
 ) -> list[Run]:
-    """Fits, calibrates each category by itself, and writes a run for each."""
+    """Fit, calibrate each category by itself, and write a run for each."""
     settings, started = begun.settings, time.perf_counter()
     batches = FrameBatches(learned_together(data), method.frame_size, window=method.window)
     report = method.fit(batches, progress, workspace) or FitReport()
     fitted = time.perf_counter()
     predictions = _out_of_sample(method, data, progress)
-    calibrations = [
-        calibration_record(
+    timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
+    shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
+    parts = []
+    for category, one, answers in zip(begun.categories, data, predictions, strict=True):
+        calibration = calibration_record(
             answers,
             scorer,
             settings.rule,
@@ -160,13 +163,7 @@ def _learn(
             data=one.dataset.spec,
             fingerprint=one.fingerprint,
         )
-        for one, answers in zip(data, predictions, strict=True)
-    ]
-    calibrated = time.perf_counter()
-
-    shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
-    records = [
-        RunRecord(
+        record = RunRecord(
             id=category.id,
             created=datetime.now(UTC),
             settings=settings,
@@ -188,13 +185,11 @@ def _learn(
             calibration=calibration,
             facts=dict(report.facts),
             curves=dict(report.curves),
-            timings_s={"fit": round(fitted - started, 3), "calibrate": round(calibrated - fitted, 3)},
+            timings_s=timings_s,
             versions=_versions(),
         )
-        for category, one, calibration in zip(begun.categories, data, calibrations, strict=True)
-    ]
-    seen = [seen_by(one, data) for one in data]
-    return save_runs(runs_root, method.state(), list(zip(records, predictions, seen, strict=True)))
+        parts.append((record, answers, seen_by(one, data)))
+    return save_runs(runs_root, method.state(), parts)
 
 
 def calibration_record(
@@ -209,7 +204,7 @@ def calibration_record(
     data: str,
     fingerprint: str,
 ) -> CalibrationRecord:
-    """The thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
+    """Return the thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
 
     `unit_s` is how long their clips last on average, None where that is not known.
 
@@ -236,7 +231,7 @@ def calibration_record(
 
 
 def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: Progress) -> list[Predictions]:
-    """For each category, results on normal data as if the method had not learned from it."""
+    """Return, for each category, results on normal data as if the method had not learned from it."""
     if data[0].held_out:
         return [predict_all(method, one.held_out, progress, "calibrating") for one in data]
     total = sum(len(one.learned) for one in data)

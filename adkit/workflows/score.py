@@ -121,7 +121,7 @@ class FittedModel:
 
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:
-    """Loads a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
+    """Load a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
     record = run.record
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
@@ -141,20 +141,20 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
 
 
 def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.float64], Threshold]:
-    """The run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
+    """Return the run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
     predictions = run.calibration()
     scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
     return scores, threshold_from(scores, run.record.calibration.rule, unit, run.record.threshold.unit_s)
 
 
 def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The units (images, or clips) whose scores set the run's threshold, and those scores."""
+    """Return the units (images, or clips) whose scores set the run's threshold, and those scores."""
     scores, _ = normal_scores_of(run, open_scorer(run.record.scorer, registry))
     return tuple(dict.fromkeys(run.calibration().clips)), scores
 
 
 def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
-    """A scorer from "top1" or "quantile:q=0.9"; None for None (the method's own scores)."""
+    """Return a scorer from "top1" or "quantile:q=0.9"; None for None (the method's own scores)."""
     if spec is None:
         return None
     name, _, settings = spec.partition(":")
@@ -165,12 +165,12 @@ def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
 
 
 def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothing_s: float) -> NDArray[np.float64]:
-    """(N,) scores of stored predictions: the scorer's of the maps, or the method's own; those of clips smoothed."""
+    """Return (N,) scores of stored predictions: the scorer's of the maps, or the method's; those of clips smoothed."""
     return smoothed(raw_scores(predictions, scorer), predictions.clips, predictions.times_s, smoothing_s)
 
 
 def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
-    """(N,) scores, each of its frame alone."""
+    """Return (N,) scores, each of its frame alone."""
     if scorer is None:
         if predictions.scores is None:
             raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
@@ -183,7 +183,7 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
 
 
 def pixels_of(images: Tensor) -> NDArray[np.uint8]:
-    """float32 (N, 3, H, W), RGB in 0..1 -> (N, H, W, 3), 0..255."""
+    """Convert float32 (N, 3, H, W), RGB in 0..1, to (N, H, W, 3), 0..255."""
     return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
@@ -226,12 +226,12 @@ def predict_all(
 
 
 def times_of(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
-    """(N,) seconds since the start of each sample's clip; None for stills."""
+    """Return (N,) seconds since the start of each sample's clip; None for stills."""
     return None if are_stills(samples) else np.array([sample.time_s for sample in samples])
 
 
 def device_of(name: str) -> str:
-    """The device that "auto" or another name means; raises OptionError for one that is not there."""
+    """Return the device that "auto" or another name means; raises OptionError for one that is not there."""
     from adkit.nn.devices import pick_device  # loads torch
 
     return pick_device(name)
