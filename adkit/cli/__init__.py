@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import getdoc
+
 import typer
 
 from adkit.cli.commands.audit import audit
@@ -15,10 +18,24 @@ from adkit.cli.commands.listing import list_, show
 from adkit.cli.commands.report import report
 from adkit.cli.commands.score import score
 from adkit.cli.commands.ui import ui
-from adkit.cli.faults import FaultReportingGroup
+from adkit.cli.faults import Command, FaultReportingGroup
 
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "inspect": inspect,
+    "fit": fit,
+    "eval": evaluate,
+    "score": score,
+    "calibrate": calibrate,
+    "audit": audit,
+    "report": report,
+    "compare": compare,
+    "ui": ui,
+    "list": list_,
+    "show": show,
+}
 EPILOG = (
-    "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something you can mend · "
+    "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something that you can fix · "
     "3 scored, but some files could not be read · 4 an audit says that the promise is not kept · 130 interrupted. "
     "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
 )
@@ -29,11 +46,15 @@ app = typer.Typer(
     help="Visual anomaly detection that learns from good examples only.\n\n"
     "It says what is anomalous, shows where, and says how often it will be wrong. Try: adkit demo",
     epilog=EPILOG,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for _name, _command in COMMANDS.items():
+    # Typer breaks lines where the source does, whatever the terminal's width.
+    _paragraphs = getdoc(_command).split("\n\n")  # type: ignore[union-attr]
+    _help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in _paragraphs)
+    app.command(_name, cls=Command, help=_help)(_command)
 
 
 def _version(wanted: bool) -> None:
@@ -51,20 +72,6 @@ def _root(
     pass
 
 
-app.command("demo")(demo)
-app.command("inspect")(inspect)
-app.command("fit")(fit)
-app.command("eval")(evaluate)
-app.command("score")(score)
-app.command("calibrate")(calibrate)
-app.command("audit")(audit)
-app.command("report")(report)
-app.command("compare")(compare)
-app.command("ui")(ui)
-app.command("list")(list_)
-app.command("show")(show)
-
-
 def main() -> None:
-    """The entry point of the `adkit` command."""
+    """Run the `adkit` command."""
     app()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from adkit.cli.output import warn
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,7 +20,7 @@ MOST_NAMED = 8
 
 
 def print_threshold(record: RunRecord) -> None:
-    """The threshold, what it promises, what set it, and what that means where it promises much."""
+    """Print the threshold, what it promises, what set it, and what that means where it promises little."""
     from adkit.stats.calibration import ThresholdRule
 
     calibration, threshold = record.calibration, record.threshold
@@ -35,8 +37,17 @@ def print_threshold(record: RunRecord) -> None:
         )
 
 
+def promise_row(record: RunRecord) -> dict[str, object]:
+    """Return what the threshold promises, for programs."""
+    return {
+        "expected_false_alarm_rate": record.threshold.expected_rate,
+        "certain_false_alarm_rate": record.threshold.certain_rate,
+        "seconds_to_a_false_alarm": record.threshold.alarm_every_s,
+    }
+
+
 def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:
-    """Some lines on stderr when a few of the scores lie apart, as those of anomalous parts would."""
+    """Print some lines on stderr when a few of the scores lie apart, as those of anomalous parts would."""
     from adkit.stats.significance import looks_mixed
 
     apart = looks_mixed(scores)
@@ -44,13 +55,11 @@ def warn_of_mixture(names: Sequence[str], scores: NDArray[np.float64]) -> None:
         return
     count = len(apart.positions)
     these, lie = ("this", "lies") if count == 1 else ("these", "lie")
-    typer.secho(
+    warn(
         f"look at {these}: {count} of {len(scores)} scores {lie} apart from the rest (none between "
-        f"{apart.gap_from:.3f} and {apart.gap_to:.3f}), as if anomalous parts were among the normal ones",
-        err=True,
-        fg="yellow",
+        f"{apart.gap_from:.3f} and {apart.gap_to:.3f}), as if anomalous parts were among the normal ones"
     )
     for position in apart.positions[:MOST_NAMED]:
-        typer.secho(f"  {scores[position]:.4f}  {names[position]}", err=True, fg="yellow")
+        warn(f"  {scores[position]:.4f}  {names[position]}")
     if count > MOST_NAMED:
-        typer.secho(f"  and {count - MOST_NAMED} more", err=True, fg="yellow")
+        warn(f"  and {count - MOST_NAMED} more")

@@ -9,15 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from adkit.cli.output import warn
 from adkit.errors import AdkitError, StorageError
-
-if TYPE_CHECKING:
-    from adkit.registry import Registry
 
 BUG = 1
 USER_FAULT = 2
@@ -26,8 +24,26 @@ PROMISE_BROKEN = 4
 INTERRUPTED = 130
 
 
+class Command(TyperCommand):
+    """A command whose help shows no value for options that take none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, --help among them."""
+        return _without_flag_types(super().get_params(ctx))
+
+
 class FaultReportingGroup(TyperGroup):
-    """Runs a command and reports what the user caused; the only place where AdkitError is caught to exit."""
+    """All commands; reports what the user caused, and is the only place where AdkitError is caught to exit."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, --help among them."""
+        return _without_flag_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; none at all, and "help", ask for help."""
+        if not args or args[0] == "help":
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -41,7 +57,7 @@ class FaultReportingGroup(TyperGroup):
             report_fault(error)
             raise typer.Exit(USER_FAULT) from None
         except KeyboardInterrupt as interruption:
-            typer.secho("interrupted: nothing was left half-written", err=True, fg="yellow")
+            warn("interrupted: nothing was left half-written")
             _print_notes(interruption)
             raise typer.Exit(INTERRUPTED) from None
 
@@ -81,7 +97,7 @@ def _outcome_written() -> Iterator[None]:
 
 
 def report_fault(error: AdkitError) -> None:
-    """Write what is wrong and what to do on stderr; then what was noted on the way, such as what is kept."""
+    """Print on stderr what is wrong, what to do, and what was noted on the way, such as what is kept."""
     typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
     typer.echo(error.message, err=True)
     typer.secho("hint:  ", nl=False, err=True, fg="cyan")
@@ -89,16 +105,13 @@ def report_fault(error: AdkitError) -> None:
     _print_notes(error)
 
 
-def loaded_registry() -> Registry:
-    """Load the installed plugins; each broken one is named in a line on stderr."""
-    from adkit.registry import load_registry
-
-    registry = load_registry()
-    for plugin in registry.broken:
-        typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
-    return registry
-
-
 def _print_notes(error: BaseException) -> None:
     for note in getattr(error, "__notes__", ()):
-        typer.secho(note, err=True, fg="yellow")
+        warn(note)
+
+
+def _without_flag_types(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_bool_flag:
+            param.metavar = ""
+    return params

@@ -1,12 +1,19 @@
-"""The options that several commands share."""
+"""The options that several commands share, and what follows from them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from adkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from adkit.registry import Registry
+    from adkit.runs.store import Run
 
 
 class Format(StrEnum):
@@ -18,10 +25,41 @@ class Format(StrEnum):
     json = "json"
 
 
-DatasetOption = Annotated[
-    str,
-    typer.Option("--dataset", "-d", help="What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."),
+def seconds(flag: str, text: str, default: str) -> Any:
+    """Declare an option that takes a length of time."""
+    return typer.Option(flag, metavar="SECONDS", min=0, help=text, show_default=default)
+
+
+def methods(default: str | bool = True) -> Any:
+    """Declare the option that names a method."""
+    return typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default=default)
+
+
+def datasets(default: str) -> Any:
+    """Declare an option that names datasets, with several categories each."""
+    several = f"{_DATASET} Several categories as mvtec:a,b, or the option again."
+    return typer.Option("--dataset", "-d", help=several, show_default=default)
+
+
+def rate(default: str) -> Any:
+    """Declare the option of a rate of false alarms."""
+    return typer.Option(
+        "--max-false-alarms",
+        metavar="RATE",
+        help="The share of good parts that may be flagged, such as 1%; for videos also how often, such as 6/h. Refused "
+        "where the good images or clips are too few.",
+        show_default=default,
+    )
+
+
+_DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")]
+RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its id, or its path.")]
+RunsOption = Annotated[
+    Path | None, typer.Option("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
 ]
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help=_DATASET)]
 RootOption = Annotated[
     Path | None,
     typer.Option(
@@ -30,11 +68,10 @@ RootOption = Annotated[
         show_default="$ADKIT_DATA, else ./data and the current folder",
     ),
 ]
-RunsOption = Annotated[
-    Path | None,
-    typer.Option("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs"),
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
 ]
-RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its id, or its path.")]
 ScorerOption = Annotated[
     str | None,
     typer.Option(
@@ -46,16 +83,7 @@ ScorerOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read; exit 0.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
-MaxFalseAlarmsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--max-false-alarms",
-        metavar="RATE",
-        help="The share of good parts that may be flagged, such as 1%; for videos also how often, such as 6/h. Refused "
-        "where the good images or clips are too few.",
-        show_default="1%, or as few as the images support; calibrate: the rule that the run has",
-    ),
-]
+RateOption = Annotated[str | None, rate("1%, or the lowest that the good images support")]
 CertainOption = Annotated[
     bool,
     typer.Option(
@@ -80,3 +108,46 @@ HeatmapsOption = Annotated[
     Path | None,
     typer.Option("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
 ]
+
+
+def loaded_registry() -> Registry:
+    """Return the installed plugins; each broken one is named in a line on stderr."""
+    from adkit.registry import load_registry
+
+    registry = load_registry()
+    for plugin in registry.broken:
+        typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
+    return registry
+
+
+def runs_folder(runs: Path | None) -> Path:
+    """Return the folder that --runs names, or the usual one."""
+    from adkit.runs.store import default_runs_root
+
+    return runs or default_runs_root()
+
+
+def opened_run(name: str, runs: Path | None, *, method: str | None = None) -> Run:
+    """Open the run that a command line names; raises AdkitError where there is none."""
+    from adkit.runs.store import find_run
+
+    return find_run(runs_folder(runs), name, method=method)
+
+
+def refuse_given(context: typer.Context, parameters: Iterable[str], why: str) -> None:
+    """Raise OptionError for the first of these parameters that the command line gives."""
+    for parameter in parameters:
+        if is_given(context, parameter):
+            option = option_of(parameter)
+            raise OptionError(f"{option} {why}", hint=f"leave {option} out")
+
+
+def is_given(context: typer.Context, parameter: str) -> bool:
+    """Say whether the command line gives the parameter."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def option_of(parameter: str) -> str:
+    """Return the option that gives a parameter: "--max-false-alarms"."""
+    return {"settings": "--set"}.get(parameter, "--" + parameter.replace("_", "-"))

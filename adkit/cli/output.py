@@ -1,108 +1,269 @@
-"""Results as a table for people, or as CSV, JSON lines or JSON for programs; to stdout or a file."""
+"""Results as tables for people, or as CSV, JSON lines or JSON for programs; to stdout or a file."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from adkit.cli.options import Format
 from adkit.errors import OptionError
-from adkit.files.atomic import write_whole
+from adkit.files.atomic import refuse_folder, storage_faults, whole_file, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 Rows = Sequence[Mapping[str, Any]]
 
 PIPED_WIDTH = 120
-"""Characters a line where there is no terminal to ask."""
-
+"""Characters a line where there is no terminal to ask; tables are wider if their words are."""
 MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
 
+_GAP = 3  # characters between two columns
+_NARROWEST = 16  # characters of a column of texts, if its texts are as long
+_COLOURS = {"anomalous": "red", "unreadable": "yellow"}
 
-def format_of(chosen: Format, output: Path | None) -> Format:
-    """The format that an output file's suffix names, unless another was asked for."""
-    if output is None:
-        return chosen
-    suffix = output.suffix.lower().removeprefix(".")
+
+def warn(text: str) -> None:
+    """Say something on stderr that is not a result."""
+    typer.secho(text, err=True, fg="yellow")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the results of a command go; with a file for programs, stdout is still for people."""
+
+    format: Format
+    file: Path | None
+    for_people: bool
+
+    def emit(self, rows: Rows, document: Any, *, header: bool = True) -> None:
+        """Write rows (CSV, JSON lines) or the document (JSON); nothing where only people read.
+
+        `header` False leaves out the CSV's first line, for rows that follow others.
+        """
+        text = json_text(document, indent=2) + "\n" if self.format is Format.json else self._lines(rows, header=header)
+        if self.format is Format.table:
+            return
+        if self.file is None:
+            _to_stdout(_encoded(text))
+        else:
+            write_whole(self.file, _encoded(text))
+
+    @contextmanager
+    def streamed(
+        self, head: Mapping[str, Any], tail: Mapping[str, Any], *, live: bool = False
+    ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Give a function that adds a row; a JSON document has `head` before the rows, `tail` as it is at the end.
+
+        The file appears when all is written; of a live source it is there from the start, and grows by whole rows.
+        """
+        if live and self.format is Format.json:
+            raise OptionError("JSON is one document, and a live source has no end", hint="take csv or jsonl")
+        with ExitStack() as stack:
+            write: Callable[[bytes], Any] = _to_stdout
+            if self.file is not None and live:
+                stack.enter_context(storage_faults(self.file))
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                write = stack.enter_context(self.file.open("wb", buffering=0)).write
+            elif self.file is not None:
+                write = stack.enter_context(stack.enter_context(whole_file(self.file)).open("wb")).write
+            count = 0
+
+            def add(row: Mapping[str, Any]) -> None:
+                nonlocal count
+                text = self._lines([row], header=count == 0)
+                if self.format is Format.json:
+                    text = ("," if count else "") + "\n" + json_text(row)
+                write(_encoded(text))
+                count += 1
+
+            if self.format is not Format.json:
+                yield add
+                return
+            write(_encoded(json_text(head)[:-1] + ', "results": ['))
+            yield add
+            write(_encoded("\n], " + json_text(tail)[1:] + "\n"))
+
+    def _lines(self, rows: Rows, *, header: bool) -> str:
+        if self.format is Format.csv:
+            return csv_text(rows, header=header)
+        return "".join(json_text(row) + "\n" for row in rows) if self.format is Format.jsonl else ""
+
+
+def destination(chosen: Format, file: Path | None = None) -> Destination:
+    """Say where results go: in the format that the file's suffix names, unless another was asked for."""
+    if file is None:
+        return Destination(chosen, None, chosen is Format.table)
+    suffix = file.suffix.lower().removeprefix(".")
     known = suffix in ("csv", "jsonl", "json")
-    if chosen is not Format.table:
-        if known and suffix != chosen:
-            raise OptionError(
-                f"{output} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out"
-            )
-        return chosen
-    if not known:
+    if chosen is Format.table and not known:
         raise OptionError(
-            f"the suffix of {output} names no format; .csv, .jsonl or .json was expected",
+            f"the suffix of {file} names no format; .csv, .jsonl or .json was expected",
             hint="rename it, or say --format csv",
         )
-    return Format(suffix)
+    if chosen is not Format.table and known and suffix != chosen:
+        raise OptionError(f"{file} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out")
+    refuse_folder(file)
+    return Destination(Format(suffix) if chosen is Format.table else chosen, file, chosen is Format.table)
 
 
-def emit(chosen: Format, output: Path | None, rows: Rows, document: Any, *, header: bool = True) -> None:
-    """Writes rows (CSV, JSON lines) or the document (JSON) to the file or to stdout; no tables.
+def csv_text(rows: Rows, *, header: bool = True) -> str:
+    """Return rows as CSV, with the names of the first row's columns."""
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()
 
-    `header` False leaves out the CSV's first line, for rows that follow others.
-    """
-    if chosen is Format.csv:
-        text = csv_text(rows, header=header)
-    elif chosen is Format.jsonl:
-        text = "".join(json_text(row) + "\n" for row in rows)
-    else:
-        text = json_text(document, indent=2) + "\n"
-    # A file name that is not UTF-8 leaves as the bytes that it has on disk.
-    content = text.encode(errors="surrogateescape")
-    if output is None:
-        typer.echo(content, nl=False)
-    else:
-        write_whole(output, content)
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return the value as JSON, in UTF-8 where file names are."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8: JSON must be
+        return json.dumps(value, indent=indent)
+    return text
+
+
+def _encoded(text: str) -> bytes:
+    """Return the text in UTF-8; file names leave as the bytes that they have on disk."""
+    return text.encode(errors="surrogateescape")
+
+
+def _to_stdout(content: bytes) -> None:
+    typer.echo(content, nl=False)
 
 
 def print_table(
-    title: str, rows: Rows, *, subtitle: str = "", caption: str | None = None, most: int = MOST_ROWS
+    title: str, rows: Rows, *, subtitle: str = "", caption: str = "", keys: int = 1, most: int = MOST_ROWS
 ) -> None:
-    """A table on stdout, numbers to the right; rows beyond `most` are counted.
+    """Print a table in which no word and no number is cut; rows beyond `most` are counted.
 
-    Only the column of the longest texts is wrapped; the others keep their words whole.
+    Columns in which no row says anything are left out. A table that is too wide for the terminal is split into parts
+    that all begin with the first `keys` columns, or turned, so that each row is a block of lines: whichever is shorter.
     """
-    console = Console(emoji=False)
-    if not console.is_terminal:
-        console = Console(emoji=False, width=PIPED_WIDTH)
-    if not rows:
-        console.print(f"{_shown(title)}: none")
-        if subtitle:
-            console.print(_shown(subtitle))
-        return
-    heading = _shown(title) + (f"\n[not bold]{_shown(subtitle)}[/]" if subtitle else "")
-    table = Table(title=heading, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    table.caption = _shown(caption) if caption else None
-    table.caption_justify = "left"
-    shown = [[_cell(value) for value in row.values()] for row in rows[:most]]
-    longest = max(range(len(rows[0])), key=lambda column: max(len(cells[column]) for cells in shown))
-    for column, name in enumerate(rows[0]):
-        numeric = all(_is_number(row[name]) for row in rows)
-        table.add_column(
-            _shown(name), justify="right" if numeric else "left", no_wrap=column != longest, overflow="fold"
-        )
-    for cells in shown:
-        table.add_row(*cells)
-    console.print(table)
+    from rich.console import Console
+
+    console = Console(emoji=False, markup=False, highlight=False)
+    # Of a terminal without colours Rich believes that it has 80 columns.
+    console.size = shutil.get_terminal_size() if console.is_terminal else (PIPED_WIDTH, 25)
+    _print_text(console, title if rows else f"{title}: none", bold=True)
+    if subtitle:
+        _print_text(console, subtitle)
+    if rows:
+        shown = rows[:most]
+        columns = [
+            _Column(name, [_cell(row[name]) for row in shown], numeric=all(_is_number(row[name]) for row in rows))
+            for number, name in enumerate(rows[0])
+            if number < keys or any(row[name] not in (None, "") for row in rows)
+        ]
+        parts = _parts(columns, keys, console.width) if console.is_terminal else [columns]
+        if parts and sum(len(shown) + 3 for _ in parts) <= len(shown) * (len(columns) + 1) + 3:
+            for part in parts:
+                console.width = max(console.width, _width(part))
+                console.print(_table(part))
+        else:
+            for number in range(len(shown)):
+                console.print()
+                for position, column in enumerate(columns):
+                    text, style = f"{column.name}: {column.cells[number]}", "bold" if position < keys else None
+                    console.print(text, style=style, soft_wrap=True)
+    if caption:
+        _print_text(console, caption)
     if len(rows) > most:
         console.print(f"… and {len(rows) - most} more: --output FILE.csv holds all")
+    console.print()
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a table, in characters."""
+
+    name: str
+    cells: list[str]
+    numeric: bool
+    width: int = field(init=False)  # of its longest text
+    least: int = field(init=False)  # a narrower column would cut a word
+
+    def __post_init__(self) -> None:
+        from rich.cells import cell_len
+
+        texts = [self.name, *self.cells]
+        width = max(map(cell_len, texts))
+        longest_word = max(cell_len(word) for text in texts for word in _words(text))
+        object.__setattr__(self, "width", width)
+        object.__setattr__(self, "least", min(width, max(longest_word, _NARROWEST)))
+
+
+def _words(text: str) -> list[str]:
+    """Split a text where it may be broken; a path with spaces is one word."""
+    words = text.split() or [""]
+    return [text] if "/" in words[0] or "\\" in words[0] else words
+
+
+def _wrapped(columns: Sequence[_Column]) -> _Column:
+    """Return the one column whose texts are wrapped where there is little room: that which gains most by it."""
+    return max(columns, key=lambda column: column.width - column.least)
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    """Return the characters that a table of these columns needs."""
+    wrapped = _wrapped(columns)
+    return sum(column.width for column in columns) - wrapped.width + wrapped.least + _GAP * (len(columns) - 1)
+
+
+def _parts(columns: list[_Column], keys: int, width: int) -> list[list[_Column]] | None:
+    """Split the columns into tables that fit, each with the keys; None where not even one column fits beside them."""
+    parts = [columns[:keys]]
+    for column in columns[keys:]:
+        if _width([*parts[-1], column]) > width:
+            parts.append(columns[:keys])
+        parts[-1].append(column)
+    return parts if all(_width(part) <= width for part in parts) else None
+
+
+def _table(columns: Sequence[_Column]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    wrapped = _wrapped(columns)
+    for column in columns:
+        width = None if column is wrapped else column.width
+        table.add_column(column.name, justify="right" if column.numeric else "left", width=width)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
+    return table
+
+
+def _print_text(console: Console, text: str, *, bold: bool = False) -> None:
+    """Print lines that break between words only."""
+    lines = [
+        textwrap.fill(line, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for line in _shown(text).splitlines()
+    ]
+    console.print("\n".join(lines), style="bold" if bold else None, soft_wrap=True)
 
 
 def _shown(text: str) -> str:
-    """The text as Rich prints it unchanged: brackets are no markup, and bytes that are not UTF-8 are spelt out."""
-    return escape(text.encode(errors="backslashreplace").decode())
+    """Return the text with bytes that are not UTF-8 spelt out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _is_number(value: Any) -> bool:
@@ -115,24 +276,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4f}" if isinstance(value, float) else _shown(str(value))
-
-
-def csv_text(rows: Rows, *, header: bool = True) -> str:
-    """Rows as CSV, with the names of the first row's columns."""
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """The value as JSON, in UTF-8 where file names are."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name that is not UTF-8: JSON must be
-        return json.dumps(value, indent=indent)
-    return text

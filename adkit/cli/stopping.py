@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import typer
+from adkit.cli.output import warn
 
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets, while the block runs."""
+    """Give an event that the first Ctrl-C (or SIGTERM) sets, while the block runs."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may listen to signals
@@ -28,7 +28,7 @@ def stopping() -> Iterator[threading.Event]:
     def wish(_: int, __: FrameType | None) -> None:
         stop.set()
         restore()
-        typer.secho("stopping: what was begun is finished (Ctrl-C again: at once)", err=True, fg="yellow")
+        warn("stopping: what was begun is finished (Ctrl-C again: at once)")
 
     for number in signals:
         signal.signal(number, wish)

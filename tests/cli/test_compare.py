@@ -272,7 +272,7 @@ def test_when_no_candidate_has_all_its_seeds_the_reasons_are_said_and_finished_c
     assert not Path("comparison/comparison.csv").exists()
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
+def test_ctrl_c_says_how_to_resume_and_the_same_command_does(
     washers: list[str | Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["-m", "level,shade", *washers, "--seeds", "2", "-f", "csv", "-o"]
@@ -291,7 +291,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
         result = run(*arguments, "parts")
     assert result.exit_code == 130
     assert result.stdout == ""
-    assert "finished cells stay in parts: the same command goes on from there" in result.stderr
+    assert "finished cells stay in parts: the same command resumes from there" in result.stderr
     assert not Path("parts/comparison.csv").exists()
     assert len(list(Path("parts/cells").iterdir())) == 2
     FITTED.clear()
@@ -343,7 +343,7 @@ def test_runs_are_compared_by_name_or_path(washers: list[str | Path], fakes: Reg
     folders = [[str(Path("runs", name).absolute())] for name in (first, second)]
     assert [row["folders"] for row in document["runs"]] == folders
     assert all(Path("out", name).is_file() for name in FILES)
-    assert "peak MB" in ok(first, second, "-o", "out", "--device", "cpu").stdout
+    assert "model MB" in ok(first, second, "-o", "out", "--device", "cpu").stdout
     assert "a run is named twice" in fault(first, Path("runs", first), "-o", "none")
     assert not Path("none").exists()
 

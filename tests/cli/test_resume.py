@@ -130,7 +130,7 @@ def test_what_is_settled_may_not_be_said_again(stopped: Path) -> None:
         (["--skip-bad"], "--skip-bad"),
     ]:
         error, hint = refused("fit", "--resume", "latest", "--runs", stopped, *arguments)
-        assert error == f"--resume goes on with the options that the fit began with, and {option} was given"
+        assert error == f"--resume takes the options that the fit began with, and {option} was given"
         assert hint == f"leave {option} out, or fit anew without --resume"
     unfinished_id(stopped)
 

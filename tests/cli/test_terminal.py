@@ -1,4 +1,4 @@
-"""Progress in a terminal and elsewhere."""
+"""Tables and progress in a terminal and elsewhere."""
 
 from __future__ import annotations
 

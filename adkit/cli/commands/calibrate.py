@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.calibration import print_threshold, warn_of_mixture
-from adkit.cli.faults import loaded_registry
+from adkit.cli.calibration import print_threshold, promise_row, warn_of_mixture
+from adkit.cli.output import destination, warn
+from adkit.errors import OptionError
 
 if TYPE_CHECKING:
     from adkit.workflows.calibrate import Recalibration
 
 
 def calibrate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")],
+    run: o.RunArgument,
     normal: o.NormalOption = None,
-    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    max_false_alarms: Annotated[str | None, o.rate("the rule that the run has")] = None,
     certain: o.CertainOption = False,
     percentile: o.PercentileOption = None,
     keep: Annotated[
@@ -35,10 +36,7 @@ def calibrate(
 
     Example: [bold]adkit calibrate latest --normal more_good_images/ --max-false-alarms 0.5%[/bold]
     """
-    from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
-    from adkit.errors import OptionError
-    from adkit.runs.store import default_runs_root, find_run
     from adkit.stats.calibration import rule_of
     from adkit.workflows.calibrate import recalibrate
 
@@ -48,10 +46,9 @@ def calibrate(
             "calibrate was given neither images nor a rate, so nothing would change",
             hint="add --normal DIR, --max-false-alarms 0.5%, or both",
         )
-    registry = loaded_registry()
-    opened = find_run(runs or default_runs_root(), run)
+    to, registry = destination(format_), o.loaded_registry()
     result = recalibrate(
-        opened,
+        o.opened_run(run, runs),
         registry,
         normal or (),
         rule=rule,
@@ -63,9 +60,11 @@ def calibrate(
     for note in result.fresh.notes() if result.fresh else ():
         typer.echo(note, err=True)
     if result.warning:
-        typer.secho(result.warning, err=True, fg="yellow")
+        warn(result.warning)
     warn_of_mixture(result.names, result.scores)
-    if format_ is o.Format.table:
+    row = _row(result)
+    to.emit([row], row)
+    if to.for_people:
         typer.secho(f"run {result.run.record.id}", bold=True)
         print_threshold(result.run.record)
         typer.echo(f"  it was {result.before.value:.4f}: {result.before.promise()}")
@@ -73,9 +72,6 @@ def calibrate(
             typer.secho(
                 "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
             )
-    else:
-        row = _row(result)
-        emit(format_, None, [row], row)
 
 
 def _row(result: Recalibration) -> dict[str, object]:
@@ -84,9 +80,7 @@ def _row(result: Recalibration) -> dict[str, object]:
         "run": record.id,
         "threshold": record.threshold.value,
         "threshold_before": result.before.value,
-        "expected_false_alarm_rate": record.threshold.expected_rate,
-        "certain_false_alarm_rate": record.threshold.certain_rate,
-        "seconds_to_a_false_alarm": record.threshold.alarm_every_s,
+        **promise_row(record),
         "normal_scores": record.threshold.count,
         "unit": record.threshold.unit,
         "rule": str(record.calibration.rule),

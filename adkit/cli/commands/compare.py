@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
+from adkit.cli.output import csv_text, destination, print_table
+from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
     from adkit.comparison.figures import Comparison
@@ -35,13 +37,7 @@ def compare(
         Path | None, typer.Option("--grid", help="A TOML file of candidates with options; see docs/comparing.md.")
     ] = None,
     dataset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dataset",
-            "-d",
-            help="As in fit; several categories as mvtec:a,b, or the option again.",
-            show_default="mvtec:bottle where it is found, else the synthetic demo:all",
-        ),
+        list[str] | None, o.datasets("mvtec:bottle where it is found, else the synthetic demo:all")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="How often each is fitted.", show_default="3")
@@ -49,7 +45,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the cells and the results.")] = Path(
         "comparison"
     ),
-    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    max_false_alarms: o.RateOption = None,
     root: o.RootOption = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -57,23 +53,20 @@ def compare(
 ) -> None:
     """Compare methods on categories with several seeds, and say which differences are noise.
 
-    Finished cells in the output folder are used again: after Ctrl-C the same command goes on. Writes
+    Finished cells in the output folder are used again: after Ctrl-C the same command resumes. Writes
     comparison.csv, .json, .md and .html.
 
     Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --output compare/[/bold]
     """
-    from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
     from adkit.comparison.compare import compare as compare_candidates
     from adkit.comparison.compare import compare_runs
     from adkit.comparison.documents import as_json, metric_rows
-    from adkit.runs.store import default_runs_root, find_run
 
-    registry = loaded_registry()
-    progress = terminal_progress()
+    registry, progress = o.loaded_registry(), terminal_progress()
     if runs_named:
         _refuse_both(methods, grid, dataset, seeds, max_false_alarms)
-        opened = [find_run(runs or default_runs_root(), name) for name in runs_named]
+        opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, registry, root=root, device=device, progress=progress)
     else:
         plan = _plan(methods, grid)
@@ -90,19 +83,17 @@ def compare(
                 note=lambda sentence: typer.echo(sentence, err=True),
             )
         except KeyboardInterrupt:
-            typer.echo(f"finished cells stay in {output}: the same command goes on from there", err=True)
+            typer.echo(f"finished cells stay in {output}: the same command resumes from there", err=True)
             raise
     write_comparison(result, output)
-    if format_ is o.Format.table:
+    to = destination(format_)
+    to.emit(metric_rows(result), as_json(result))
+    if to.for_people:
         _print(result)
         typer.echo(f"results: {output}/comparison.html, .md, .csv, .json")
-    else:
-        emit(format_, None, metric_rows(result), as_json(result))
 
 
 def _refuse_both(*others: Any) -> None:
-    from adkit.errors import OptionError
-
     if any(other is not None for other in others):
         raise OptionError(
             "runs are compared as they are; --methods, --grid, --dataset, --seeds and --max-false-alarms are for "
@@ -113,7 +104,6 @@ def _refuse_both(*others: Any) -> None:
 
 def _plan(methods: str | None, grid: Path | None) -> Plan:
     from adkit.comparison.grid import Plan, candidates_of, read_grid
-    from adkit.errors import OptionError
 
     if (methods is None) == (grid is None):
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
@@ -131,30 +121,23 @@ def _seeds(count: int | None, plan: Plan) -> tuple[int, ...]:
 
 
 def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, registry: Registry) -> list[Dataset]:
-    """The categories that are named, or those of the first default that is at hand, said aloud."""
+    """Open the categories that are named, or those of the first default that is at hand, said aloud."""
     from adkit.data.datasets import open_datasets
-    from adkit.errors import DatasetError
 
     if specs:
         return [dataset for spec in specs for dataset in open_datasets(spec, root, registry)]
-    for spec in DEFAULT_DATASETS[:-1]:
-        try:
-            found = open_datasets(spec, root, registry)
-        except DatasetError:
-            continue
-        typer.echo(f"no --dataset is named: comparing on {spec}", err=True)
-        return found
-    typer.echo(
-        f"no --dataset is named and no {DEFAULT_DATASETS[0]} found: comparing on {DEFAULT_DATASETS[-1]}", err=True
-    )
-    return open_datasets(DEFAULT_DATASETS[-1], root, registry)
+    first, last = DEFAULT_DATASETS
+    try:
+        found = open_datasets(first, root, registry)
+        typer.echo(f"no --dataset is named: comparing on {first}", err=True)
+    except DatasetError:
+        typer.echo(f"no --dataset is named and no {first} found: comparing on {last}", err=True)
+        found = open_datasets(last, root, registry)
+    return found
 
 
 def write_comparison(result: Comparison, folder: Path) -> None:
-    """The four files of a comparison."""
-    import json
-
-    from adkit.cli.output import csv_text
+    """Write the four files of a comparison."""
     from adkit.comparison.documents import as_json, as_markdown, metric_rows
     from adkit.files.atomic import write_whole
     from adkit.report.comparison_page import render_comparison
@@ -167,42 +150,40 @@ def write_comparison(result: Comparison, folder: Path) -> None:
 
 
 def _print(result: Comparison) -> None:
-    """The means, the headline metric with its intervals, decisions and cost; the files hold all the rest."""
-    from adkit.cli.output import print_table
+    """Print the means, the headline metric with its intervals, decisions and cost; the files hold all the rest."""
     from adkit.comparison.documents import across_text, cost_rows, decision_rows, headline, interval_text, legend
+    from adkit.stats.formatting import metric_text
 
-    means = []
+    means, compared, metric = [], [], headline(result)
     # A column of dashes tells less than the caption, which has the reason.
     defined = {metric for (metric, _, _), figure in result.figures.items() if figure.value is not None}
     for row in result.rows:
         for candidate in result.candidates:
-            columns = [metric for metric in result.metrics if metric in defined]
-            figures = {metric: result.figures[metric, row, candidate.name] for metric in columns}
-            shown = {
-                metric: "–" if figure.value is None else f"{figure.value:.4f}{'*' if figure.is_worse else ''}"
-                for metric, figure in figures.items()
-            }
-            means.append({"category": row, "candidate": candidate.name, **shown})
-    undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
-    lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
-    print_table("means over seeds", means, caption=legend(result) + lacking)
-    metric = headline(result)
-    rows = []
-    for row in result.rows:
-        for candidate in result.candidates:
-            figure = result.figures[metric, row, candidate.name]
-            rows.append(
-                {
-                    "category": row,
-                    "candidate": candidate.name,
-                    "mean": figure.value,
-                    "interval": interval_text(figure.interval),
-                    "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else "–",
-                    "to the best": "best" if figure.is_best else figure.difference,
-                    "its interval": interval_text(figure.difference_interval),
-                    "p": f"{figure.p_value:.3g}" if figure.p_value is not None else "–",
+            names = {"category": row, "candidate": candidate.name}
+            figures = {one: result.figures[one, row, candidate.name] for one in result.metrics}
+            means.append(
+                names
+                | {
+                    one: metric_text(figure.value) + ("*" if figure.is_worse else "")
+                    for one, figure in figures.items()
+                    if one in defined
                 }
             )
-    print_table(metric, rows, caption=across_text(result.across[metric], result))
-    print_table("decisions at the runs' own thresholds", decision_rows(result))
-    print_table("cost", cost_rows(result))
+            figure = figures[metric]
+            compared.append(
+                {
+                    **names,
+                    "mean": figure.value,
+                    "interval": interval_text(figure.interval),
+                    "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else None,
+                    "to the best": "best" if figure.is_best else figure.difference,
+                    "its interval": interval_text(figure.difference_interval),
+                    "p": None if figure.p_value is None else f"{figure.p_value:.3g}",
+                }
+            )
+    undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
+    lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
+    print_table("means over seeds", means, caption=legend(result) + lacking, keys=2)
+    print_table(metric, compared, caption=across_text(result.across[metric], result), keys=2)
+    print_table("decisions at the runs' own thresholds", decision_rows(result), keys=2)
+    print_table("cost", cost_rows(result), keys=2)

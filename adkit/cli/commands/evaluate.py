@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
+from adkit.cli.output import destination, print_table, warn
+from adkit.stats.formatting import clock, counted
 
 if TYPE_CHECKING:
     from adkit.evaluation.evaluate import Evaluation
@@ -31,26 +33,15 @@ def evaluate(
 
     Example: [bold]adkit eval --run latest --format json[/bold]
     """
-    from adkit.cli.output import emit, format_of
     from adkit.cli.terminal import terminal_progress
     from adkit.evaluation.evaluate import evaluate as evaluate_run
     from adkit.evaluation.pictures import redraw, write_pictures
-    from adkit.files.atomic import refuse_folder
-    from adkit.runs.store import default_runs_root, find_run
 
-    chosen_format = format_of(format_, output)
-    refuse_folder(output)
-    registry = loaded_registry()
-    progress = terminal_progress()
-    opened = find_run(runs or default_runs_root(), run)
+    to = destination(format_, output)
+    registry, progress = o.loaded_registry(), terminal_progress()
+    opened = o.opened_run(run, runs)
     result = evaluate_run(
-        opened,
-        registry,
-        scorer=scorer,
-        root=root,
-        device=device,
-        skip_bad=skip_bad,
-        progress=progress,
+        opened, registry, scorer=scorer, root=root, device=device, skip_bad=skip_bad, progress=progress
     )
     pictures = heatmaps
     if heatmaps:
@@ -58,10 +49,9 @@ def evaluate(
     elif result.maps is not None and not result.not_stored:
         pictures, _ = redraw(result, registry, device=device, progress=progress)
     if result.not_stored:
-        typer.secho(f"the result is not stored in the run: {result.not_stored}", err=True, fg="yellow")
-    if chosen_format is not o.Format.table:
-        emit(chosen_format, output, sample_rows(result), result.as_json())
-    if format_ is o.Format.table:
+        warn(f"the result is not stored in the run: {result.not_stored}")
+    to.emit(sample_rows(result), result.as_json())
+    if to.for_people:
         print_evaluation(result)
         if pictures:
             typer.echo(f"pictures: {pictures}")
@@ -69,7 +59,7 @@ def evaluate(
 
 
 def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
-    """A row per test sample."""
+    """Return a row for each test sample."""
     return [
         {
             "path": str(sample.frame),
@@ -88,37 +78,53 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
 
 
 def print_evaluation(result: Evaluation) -> None:
-    """Metrics, then the tables by kind of defect and by clip."""
-    from adkit.cli.output import print_table
+    """Print what the threshold does to the test split, then metrics, then the tables by kind of defect and by clip."""
     from adkit.stats.bootstrap import RESAMPLES
 
     record = result.run.record
-    rows: list[dict[str, Any]] = []
+    typer.secho(f"{record.method} on {record.dataset} · run {record.id}", bold=True)
+    _print_outcomes(result)
+    metrics = []
     for name in result.apt:
         metric, interval = result.metrics[name], result.intervals.get(name)
-        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else "–"
-        between = {"95% interval": shown} if result.clips else {}
-        rows.append({"metric": name, "value": metric.value, **between, "note": metric.why_undefined or ""})
-    heading = f"{record.method} on {record.dataset} · scorer {result.scorer or 'own'} · run {record.id}"
-    caption = None
+        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else None
+        metrics.append({"metric": name, "value": metric.value, "95% interval": shown, "note": metric.why_undefined})
+    caption = ""
     if result.clips:
-        caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {_clips(result)}"
-    print_table(heading, rows, caption=caption)
+        of_clips = counted(len(result.clips.rows), "clip")
+        caption = f"over all frames, scores as they are; intervals from {RESAMPLES:,} resamples of the {of_clips}"
+    print_table(f"metrics, scorer {result.scorer or 'own'}", metrics, caption=caption)
+    print_table("by kind", kind_table(result))
     if result.clips:
-        print_table("by kind", _kinds_of_clips(result))
         print_table("by clip", clip_table(result))
-    else:
-        print_table("by kind", _kinds_of_images(result))
-    _print_outcomes(result)
     if result.flattery:
-        typer.secho(f"{result.flattery}: {', '.join(result.seen[:3])}", err=True, fg="yellow")
+        warn(f"{result.flattery}: {', '.join(result.seen[:3])}")
     for path in result.unreadable:
-        typer.secho(f"unreadable, left out: {path}", err=True, fg="yellow")
+        warn(f"unreadable, left out: {path}")
 
 
-def _kinds_of_images(result: Evaluation) -> list[dict[str, Any]]:
-    auroc = result.metrics["image_auroc"].details if "image_auroc" in result.metrics else {}
-    iou = result.metrics["pixel_iou"].details if "pixel_iou" in result.metrics else {}
+def kind_table(result: Evaluation) -> list[dict[str, Any]]:
+    """Return a row for each kind of defect, and one for the good samples."""
+
+    def details(metric: str) -> Mapping[str, float | None]:
+        return result.metrics[metric].details if metric in result.metrics else {}
+
+    if result.clips:
+        auroc = details("frame_auroc")
+        return [
+            {
+                "kind": row.kind,
+                "frames": row.count,
+                "clips": row.clips,
+                "events found": None if row.events is None else f"{row.events_caught} of {row.events}",
+                "mean score": row.mean_score,
+                "highest": row.quantiles[-1],
+                "frames above threshold": f"{row.called_anomalous} ({row.called_anomalous / row.count:.0%})",
+                "frame_auroc": auroc.get(f"kind {row.kind}"),
+            }
+            for row in result.kinds
+        ]
+    auroc, iou = details("image_auroc"), details("pixel_iou")
     return [
         {
             "kind": row.kind,
@@ -135,27 +141,8 @@ def _kinds_of_images(result: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _kinds_of_clips(result: Evaluation) -> list[dict[str, Any]]:
-    auroc = result.metrics["frame_auroc"].details if "frame_auroc" in result.metrics else {}
-    return [
-        {
-            "kind": row.kind,
-            "frames": row.count,
-            "clips": row.clips,
-            "events found": None if row.events is None else f"{row.events_caught} of {row.events}",
-            "mean score": row.mean_score,
-            "highest": row.quantiles[-1],
-            "frames above threshold": f"{row.called_anomalous} ({row.called_anomalous / row.count:.0%})",
-            "frame_auroc": auroc.get(f"kind {row.kind}"),
-        }
-        for row in result.kinds
-    ]
-
-
 def clip_table(result: Evaluation) -> list[dict[str, Any]]:
-    """A row per test clip."""
-    from adkit.stats.formatting import clock
-
+    """Return a row for each test clip."""
     assert result.clips is not None
     return [
         {
@@ -165,7 +152,7 @@ def clip_table(result: Evaluation) -> list[dict[str, Any]]:
             "highest": row.highest_score,
             "at": clock(row.highest_s),
             "auroc": row.auroc,
-            "events found": f"{row.events_caught} of {row.events}" if row.events else "–",
+            "events found": f"{row.events_caught} of {row.events}" if row.events else None,
             "false alarms": row.false_alarms,
             "decision": "anomalous" if row.called_anomalous else "normal",
         }
@@ -173,16 +160,9 @@ def clip_table(result: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _clips(result: Evaluation) -> str:
-    from adkit.stats.formatting import counted
-
-    return counted(len(result.clips.rows), "clip") if result.clips else ""
-
-
 def _print_outcomes(result: Evaluation) -> None:
-    """What the threshold does, and what thresholds would do that know the labels."""
+    """Print what the threshold does, and what thresholds would do that know the labels."""
     found = result.rates
-    typer.echo(f"threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if result.clips:
         typer.echo(f"  normal {result.clips.unit}s flagged: {found.false_alarms}")
         missed = f"{found.misses.count} of {found.misses.total}" if found.misses.total else "none to judge"
@@ -191,8 +171,10 @@ def _print_outcomes(result: Evaluation) -> None:
     else:
         typer.echo(f"  good parts flagged: {found.false_alarms}")
         typer.echo(f"  defects missed: {found.misses}")
+    typer.echo(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if found.mean_normal is not None and found.mean_anomalous is not None:
         ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""
         typer.echo(f"  mean score: {found.mean_normal:.4f} good, {found.mean_anomalous:.4f} anomalous{ratio}")
     for row in found.oracle_passing:
         typer.echo(f"  oracle: good parts that pass when {row.recall:.0%} of defects are caught: {row.passing}")
+    typer.echo()

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
-from adkit.cli.fitted import FittedRuns
+from adkit.cli.calibration import print_threshold, promise_row, warn_of_mixture
+from adkit.cli.output import Destination, destination
+from adkit.errors import OptionError
+from adkit.stats.formatting import counted, duration_text
+
+if TYPE_CHECKING:
+    from adkit.interfaces import Dataset
+    from adkit.registry import Registry
+    from adkit.runs.record import FitSettings
+    from adkit.runs.store import Run
+    from adkit.runs.unfinished import Unfinished
+
+_FREE = {"resume", "runs", "device", "format_", "verbose"}
+"""Options that do not change what is learned."""
 
 
 def fit(
     context: typer.Context,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            "--method",
-            "-m",
-            help="How to find anomalies; see: adkit list methods",
-            show_default="needed unless --resume is given",
-        ),
-    ] = None,
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dataset",
-            "-d",
-            help="What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer. Several categories as "
-            "mvtec:a,b, or the option again.",
-            show_default="needed unless --resume is given",
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
-    ] = None,
+    method: Annotated[str | None, o.methods("needed unless --resume is given")] = None,
+    dataset: Annotated[list[str] | None, o.datasets("needed unless --resume is given")] = None,
+    settings: o.SettingsOption = None,
     root: o.RootOption = None,
     scorer: o.ScorerOption = None,
-    max_false_alarms: o.MaxFalseAlarmsOption = None,
+    max_false_alarms: o.RateOption = None,
     certain: o.CertainOption = False,
     percentile: o.PercentileOption = None,
     joint: Annotated[
@@ -69,13 +65,7 @@ def fit(
     ] = None,
     smoothing: Annotated[
         float | None,
-        typer.Option(
-            "--smoothing",
-            metavar="SECONDS",
-            min=0,
-            help="Of clips, smooth the frames' scores over the past by this time constant.",
-            show_default="0.4",
-        ),
+        o.seconds("--smoothing", "Of clips, smooth the frames' scores over the past by this time constant.", "0.4"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
     resume: Annotated[
@@ -83,12 +73,13 @@ def fit(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Go on with a training that was broken off: its id, or latest. The other options are as they were.",
+            help="Resume a training that was interrupted: its id, or latest. The other options are as they were.",
         ),
     ] = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say also what the method tells of itself.")] = False,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
     """Learn from good images, and set the threshold from them.
@@ -102,28 +93,143 @@ def fit(
 
     From four images: [bold]adkit fit --method patchknn --dataset mvtec:bottle --few 4[/bold]
 
-    After a training was broken off: [bold]adkit fit --resume latest[/bold]
+    After a training was interrupted: [bold]adkit fit --resume latest[/bold]
     """
-    from adkit.cli.requests import grouped, resumed, settings_of
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
-    from adkit.runs.store import default_runs_root
     from adkit.workflows.fit import check_settings, fit_joint
+    from adkit.workflows.score import calibrating_scores
 
-    registry, runs_root = loaded_registry(), runs or default_runs_root()
-    begun = None
+    to, registry, runs_root, begun = destination(format_), o.loaded_registry(), o.runs_folder(runs), None
     if resume is not None:
-        begun, wanted, datasets = resumed(resume, context, runs_root, registry)
+        begun, wanted, datasets = _resumed(resume, context, runs_root, registry)
         groups = [datasets]
     else:
         wanted = settings_of(context.params)
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
-        groups = grouped(datasets, joint)
-    with FittedRuns(format_, several=len(datasets) > 1) as fitted:
+        groups = _grouped(datasets, joint)
+    with _all_rows(to, several=len(datasets) > 1) as rows:
         for group in groups:
-            for dataset_ in group:
-                for note in dataset_.notes():
-                    typer.echo(note, err=True)
+            for note in (note for one in group for note in one.notes()):
+                typer.echo(note, err=True)
             for run in fit_joint(wanted, group, runs_root, registry, terminal_progress(), resume=begun):
-                fitted.add(run, registry)
+                rows.append(_row(run))
+                warn_of_mixture(*calibrating_scores(run, registry))
+                if to.for_people:
+                    print_fitted(run, verbose=verbose)
+                elif to.format is not o.Format.json:
+                    to.emit(rows[-1:], None, header=len(rows) == 1)
+
+
+def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
+    """Read the settings from the parsed command line of `fit`: the inverse of `FitSettings.command_line`.
+
+    Raises OptionError for a method or dataset that is not given, and for what is out of bounds.
+    """
+    from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
+
+    for name in ("method", "dataset"):
+        if not parameters[name]:
+            raise OptionError(
+                f"--{name} is not given", hint="for example: adkit fit --method patchknn --dataset folder:good_parts/"
+            )
+    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
+    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
+    return FitSettings(**{**named, "options": options, "root": named.get("root") and str(named["root"])})
+
+
+def _grouped(datasets: list[Dataset], joint: bool) -> list[list[Dataset]]:
+    """Put together those that are learned from together; raises OptionError for a joint fit of one category."""
+    if not joint:
+        return [[dataset] for dataset in datasets]
+    if len(datasets) == 1:
+        raise OptionError(
+            f"--joint learns from several categories, and {datasets[0].spec} is one",
+            hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
+        )
+    return [datasets]
+
+
+def _resumed(
+    name: str, context: typer.Context, runs_root: Path, registry: Registry
+) -> tuple[Unfinished, FitSettings, list[Dataset]]:
+    """Find the unfinished fit of that name, what it was asked for, and its data.
+
+    Raises AdkitError when it or its data is not there, when it still runs, and when the command line says again what
+    it has settled already.
+    """
+    from adkit.data.datasets import open_datasets
+    from adkit.runs.unfinished import find_unfinished
+
+    settled = [parameter for parameter in context.params if parameter not in _FREE]
+    for option in (o.option_of(parameter) for parameter in settled if o.is_given(context, parameter)):
+        raise OptionError(
+            f"--resume takes the options that the fit began with, and {option} was given",
+            hint=f"leave {option} out, or fit anew without --resume",
+        )
+    begun = find_unfinished(runs_root, name)
+    device = {"device": context.params["device"]} if o.is_given(context, "device") else {}
+    datasets = [
+        dataset
+        for category in begun.categories
+        for dataset in open_datasets(category.dataset, Path(category.root) if category.root else None, registry)
+    ]
+    return begun, begun.settings.model_copy(update=device), datasets
+
+
+@contextmanager
+def _all_rows(to: Destination, *, several: bool) -> Iterator[list[dict[str, object]]]:
+    """Collect rows; as JSON, they are one document at the end, also when a later fit failed."""
+    rows: list[dict[str, object]] = []
+    try:
+        yield rows
+    finally:
+        if to.format is o.Format.json and rows:
+            to.emit(rows, rows if several else rows[0])
+
+
+def print_fitted(run: Run, *, verbose: bool = False) -> None:
+    """Print what the run promises, what was learned, and what to do next."""
+    record = run.record
+    typer.secho(f"run {record.id}", bold=True)
+    print_threshold(record)
+    took = duration_text(sum(record.timings_s.values()))
+    learned = counted(record.train_count, "normal image")
+    typer.echo(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
+    if record.settings.few is not None:
+        seed = record.settings.seed
+        typer.echo(f"  drawn by seed {seed} of the training split, whose other images set the threshold")
+    if record.joint:
+        others = ", ".join(f"{count} of {spec}" for spec, count in record.learned_with.items())
+        typer.echo(f"  and from {others}: one model; the threshold is of {record.dataset} alone")
+    if record.skipped:
+        files = counted(len(record.skipped), "file")
+        typer.echo(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
+    if record.copies:
+        copies = counted(len(record.copies), record.threshold.unit)
+        typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
+    for name, value in record.facts.items() if verbose else ():
+        typer.echo(f"  {name.replace('_', ' ')}: {value}")
+    typer.echo(f"  folder {run.folder}")
+    name = shlex.quote(run.argument)
+    typer.echo(f"  next: adkit eval --run {name}   or   adkit score FILES --run {name}")
+
+
+def _row(run: Run) -> dict[str, object]:
+    record = run.record
+    return {
+        "run": record.id,
+        "folder": str(run.folder),
+        "method": record.method,
+        "dataset": record.dataset,
+        "train_count": record.train_count,
+        "few": record.settings.few,
+        "learned_with": ", ".join(record.learned_with),  # other categories; as text: CSV knows no lists
+        "learned_with_count": sum(record.learned_with.values()),
+        "threshold": record.threshold.value,
+        **promise_row(record),
+        "fit_s": record.timings_s["fit"],
+        "calibrate_s": record.timings_s["calibrate"],
+    }

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
+from adkit.cli.output import destination, print_table
+from adkit.errors import OptionError
+from adkit.files.atomic import write_whole
+from adkit.stats.formatting import clock
 
 if TYPE_CHECKING:
     from adkit.workflows.inspect import Inspection
@@ -28,32 +31,31 @@ def inspect(
 
     Example: [bold]adkit inspect --dataset folder:./parts[/bold]
     """
-    from adkit.cli.output import emit
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
-    from adkit.errors import OptionError
-    from adkit.files.atomic import write_whole
     from adkit.workflows.inspect import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
-    documents = []
-    categories = open_datasets(dataset, root, loaded_registry())
+    to, documents = destination(format_), []
+    categories = open_datasets(dataset, root, o.loaded_registry())
     for category in categories:
         found = inspect_dataset(category, terminal_progress())
-        path = _sheet_path(sheet, category.spec, several=len(categories) > 1)
-        if found.sheet is not None:
+        path = _sheet_path(sheet, category.spec, several=len(categories) > 1) if found.sheet else None
+        documents.append({**_document(found), "sheet": str(path) if path else None})
+        if to.for_people:
+            _print(found)
+        if path and found.sheet:
             buffer = io.BytesIO()
             found.sheet.save(buffer, "PNG")
             write_whole(path, buffer.getvalue())
-        documents.append({**_document(found), "sheet": str(path) if found.sheet is not None else None})
-        if format_ is o.Format.table:
-            _print(found, path)
-    if format_ is not o.Format.table:
-        rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
-        names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
-        rows = [{name: row.get(name) for name in names} for row in rows]
-        emit(format_, None, rows, documents[0] if len(documents) == 1 else documents)
+            if to.for_people:
+                typer.echo(f"contact sheet: {path}")
+    rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
+    names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
+    to.emit(
+        [{name: row.get(name) for name in names} for row in rows], documents if len(documents) > 1 else documents[0]
+    )
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
@@ -88,11 +90,12 @@ def _document(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _print(found: Inspection, path: Path) -> None:
-    from adkit.cli.output import print_table
-    from adkit.stats.formatting import clock
-
-    print_table(found.spec, _document(found)["counts"])
+def _print(found: Inspection) -> None:
+    for finding in found.findings:
+        typer.secho(f"looks wrong: {finding}", fg="yellow")
+    if not found.findings:
+        typer.secho("nothing looks wrong", fg="green")
+    print_table(found.spec, _document(found)["counts"], keys=2)
     for note in found.notes:
         typer.echo(note)
     if found.lengths_s:
@@ -101,9 +104,3 @@ def _print(found: Inspection, path: Path) -> None:
         typer.echo(f"clips: {len(found.lengths_s)}, each {each} long (minutes:seconds), {total} in all")
     typer.echo("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
     typer.echo("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))
-    for finding in found.findings:
-        typer.secho(f"looks wrong: {finding}", fg="yellow")
-    if not found.findings:
-        typer.echo("nothing looks wrong")
-    if found.sheet is not None:
-        typer.echo(f"contact sheet: {path}")

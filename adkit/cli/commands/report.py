@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
+from adkit.cli.output import warn
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")],
+    run: o.RunArgument,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the page to this file.", show_default="report.html in the run"),
@@ -30,12 +30,11 @@ def report(
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.report.page import write_report
-    from adkit.runs.store import default_runs_root, find_run
 
-    opened = find_run(runs or default_runs_root(), run)
+    opened, registry = o.opened_run(run, runs), o.loaded_registry()
     page = write_report(
-        opened, loaded_registry(), output, root=root, device=device, skip_bad=skip_bad, progress=terminal_progress()
+        opened, registry, output, root=root, device=device, skip_bad=skip_bad, progress=terminal_progress()
     )
     for note in page.notes:
-        typer.secho(note, err=True, fg="yellow")
+        warn(note)
     typer.echo(f"report: {page.path}")

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.faults import loaded_registry
+from adkit.cli.output import destination
+from adkit.errors import OptionError
 
-_OF_CLIPS = {
-    name: f"--{name.replace('_', '-')}"
-    for name in (
-        "annotate",
-        "overlay",
-        "events",
-        "timeline",
-        "learn",
-        "every",
-        "min_duration",
-        "merge_gap",
-        "duration",
-        "reconnect_timeout",
-    )
-}
-"""The parameters that say something of clips only, and their options."""
+if TYPE_CHECKING:
+    from adkit.runs.record import FitSettings
+
+_OF_CLIPS = (
+    "annotate",
+    "overlay",
+    "events",
+    "timeline",
+    "learn",
+    "every",
+    "min_duration",
+    "merge_gap",
+    "duration",
+    "reconnect_timeout",
+)
+"""The parameters that say something of clips only."""
 
 
 def score(
@@ -67,45 +69,21 @@ def score(
             "given several times.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="With --learn: an option of the method."),
-    ] = None,
+    settings: o.SettingsOption = None,
     every: Annotated[
         int | None,
         typer.Option("--every", metavar="K", min=1, help="Videos: judge one in K frames.", show_default="the run's"),
     ] = None,
-    min_duration: Annotated[
-        float | None,
-        typer.Option(
-            "--min-duration", metavar="SECONDS", min=0, help="Drop events that are shorter.", show_default="0.2"
-        ),
-    ] = None,
+    min_duration: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
     merge_gap: Annotated[
-        float | None,
-        typer.Option(
-            "--merge-gap", metavar="SECONDS", min=0, help="Join events with less time between them.", show_default="1"
-        ),
+        float | None, o.seconds("--merge-gap", "Join events with less time between them.", "1")
     ] = None,
     duration: Annotated[
-        float | None,
-        typer.Option(
-            "--duration",
-            metavar="SECONDS",
-            min=0,
-            help="Stop a live source after so long.",
-            show_default="until Ctrl-C",
-        ),
+        float | None, o.seconds("--duration", "Stop a live source after so long.", "until Ctrl-C")
     ] = None,
     reconnect_timeout: Annotated[
         float | None,
-        typer.Option(
-            "--reconnect-timeout",
-            metavar="SECONDS",
-            min=0,
-            help="Give a live source up when it does not come back within this time.",
-            show_default="60",
-        ),
+        o.seconds("--reconnect-timeout", "Give a live source up when it does not come back within this time.", "60"),
     ] = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -123,44 +101,35 @@ def score(
 
     Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --learn 0:00-2:00[/bold]
     """
-    from adkit.cli.clip_files import Outputs
-    from adkit.cli.output import format_of
-    from adkit.cli.requests import refuse_given
-    from adkit.cli.span_fits import fit_spans
-    from adkit.cli.stills import score_stills
-    from adkit.cli.watched import ClipScorer
+    from adkit.cli.clips import ClipScorer, clip_files
+    from adkit.cli.scoring import fit_spans, score_stills
     from adkit.data.inputs import find_inputs
     from adkit.data.live import PATIENCE_S
     from adkit.data.spans import parse_spans
-    from adkit.runs.store import default_runs_root, find_run
     from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S
     from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 
-    chosen_format, runs_root = format_of(format_, output), runs or default_runs_root()
-    spans = parse_spans(learn or [])
+    to, registry, spans = destination(format_, output), o.loaded_registry(), parse_spans(learn or [])
+    if method is not None:
+        registry.methods.get(method)  # or a misspelt name would only have no runs
     if spans:
-        refuse_given(context, {"run": "--run"}, "names a run, and --learn makes one")
-        found = find_inputs(files, of_clips=True)
+        o.refuse_given(context, ["run"], "names a run, and --learn makes one")
     else:
-        refuse_given(context, {"settings": "--set"}, "is for learning, with --learn")
-        opened = find_run(runs_root, run, method=method)
-        found = find_inputs(files, of_clips=opened.record.threshold.unit == "clip")
+        o.refuse_given(context, ["settings"], "is for learning, with --learn")
+        opened = o.opened_run(run, runs, method=method)
+    found = find_inputs(files, of_clips=bool(spans) or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
     if stills:
-        refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
+        o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
-        refuse_given(context, {"heatmaps": "--heatmaps"}, "is for still images; of videos: --annotate out.mp4")
-    outputs = Outputs(annotate, events, timeline, output)
-    outputs.require(clips)
-    registry = loaded_registry()
+        o.refuse_given(context, ["heatmaps"], "is for still images; of videos: --annotate out.mp4")
+    written = clip_files(clips, annotate, events, timeline, output)
     if spans:
-        opened = fit_spans(
-            clips, spans, method, settings or [], every, scorer, device, runs_root, registry, skip_bad=skip_bad
-        )
+        opened = fit_spans(clips, spans, _settings_of(context.params), o.runs_folder(runs), registry)
     judge = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        score_stills(judge, stills, heatmaps, chosen_format, format_, output, skip_bad)
+        score_stills(judge, stills, heatmaps, to, skip_bad=skip_bad)
         return
     wanted = Settings(
         every=every,
@@ -171,4 +140,16 @@ def score(
         limit_s=duration,
         patience_s=PATIENCE_S if reconnect_timeout is None else reconnect_timeout,
     )
-    ClipScorer(judge, wanted, outputs, chosen_format, format_).score(clips, skip_bad=skip_bad)
+    ClipScorer(judge, wanted, written, to).score(clips, skip_bad=skip_bad)
+
+
+def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
+    """Read what --learn is to do from the parsed command line; raises OptionError where no method is named."""
+    from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
+
+    if parameters["method"] is None:
+        raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
+    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
+    named = {name: parameters[name] for name in ("method", "scorer", "device", "skip_bad", "every")}
+    return FitSettings(**named, options=options)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from adkit.cli import options as o
+from adkit.errors import OptionError
 
 _NEEDED = ("fastapi", "uvicorn", "multipart", "gradio")
 
@@ -45,15 +46,12 @@ def ui(
 ) -> None:
     """Serve a page to train, inspect and look at results, and a REST interface beside it.
 
-    Trainings that were started from the page go on when it is closed, and when the server is stopped.
+    Trainings that were started from the page continue when it is closed, and when the server is stopped.
 
     Example: [bold]adkit ui[/bold]
 
     For others: [bold]ADKIT_TOKEN=… adkit ui --host 0.0.0.0 --no-browser[/bold]
     """
-    from adkit.errors import OptionError
-    from adkit.runs.store import default_runs_root
-
     missing = [name for name in (_NEEDED[:3] if api_only else _NEEDED) if find_spec(name) is None]
     if missing:
         raise OptionError(
@@ -65,7 +63,7 @@ def ui(
 
     data = root or Path(os.environ.get("ADKIT_DATA") or "data")
     settings = Settings(
-        runs or default_runs_root(),
+        o.runs_folder(runs),
         data,
         host,
         port,
@@ -84,4 +82,4 @@ def ui(
     try:
         run_server(settings, browser=browser, told=started)
     except KeyboardInterrupt:
-        typer.echo("stopped; trainings that were started go on", err=True)
+        typer.echo("stopped; trainings that were started continue", err=True)

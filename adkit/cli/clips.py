@@ -1,0 +1,304 @@
+"""What `score` does with clips: watches each, writes what was asked for, prints what was found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
+from adkit.cli.output import Destination, print_table, warn
+from adkit.errors import AdkitError, FrameError, OptionError
+from adkit.files.atomic import is_folder
+from adkit.stats.formatting import clock, counted
+
+if TYPE_CHECKING:
+    from adkit.data.inputs import VideoInput
+    from adkit.watching.events import Event
+    from adkit.watching.watch import Settings, Watch
+    from adkit.workflows.score import FittedModel, FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFiles:
+    """The files that were asked for, beside the rows; by the names of the clips where each has its own."""
+
+    events: Path | None
+    annotated: dict[str, Path] = field(default_factory=dict)
+    timelines: dict[str, Path] = field(default_factory=dict)
+
+
+def clip_files(
+    clips: Sequence[VideoInput], annotate: Path | None, events: Path | None, timeline: Path | None, rows: Path | None
+) -> ClipFiles:
+    """Name the files to write; of several clips, `annotate` and `timeline` are folders.
+
+    Raises AdkitError for a file that cannot be meant: a wrong suffix, an input, or the same file twice.
+    """
+    from adkit.data.video_writer import require_video_file
+    from adkit.watching.event_files import require_event_file
+
+    if events:
+        require_event_file(events, len(clips))
+    files = ClipFiles(events)
+    inputs = {path.resolve() for clip in clips for path in (clip.video, *clip.frames) if path is not None}
+    taken: dict[Path, str] = {}
+
+    def claim(path: Path, what: str) -> None:
+        whole = path.resolve()
+        if whole in inputs:
+            raise OptionError(f"{path} ({what}) is the input itself", hint="choose another name")
+        if whole in taken:
+            raise OptionError(f"{path} is named twice: {what} and {taken[whole]}", hint="choose another name")
+        taken[whole] = what
+
+    for clip in clips:
+        if annotate:
+            video = files.annotated[clip.name] = _for_clip(annotate, clip.name, len(clips), ".mp4")
+            require_video_file(video)
+            claim(video, f"--annotate for {clip.name}")
+        if timeline:
+            picture = files.timelines[clip.name] = _for_clip(timeline, clip.name, len(clips), ".png")
+            if picture.suffix.lower() != ".png":
+                raise OptionError(f"{picture} does not end in .png", hint=f"for example {picture.with_suffix('.png')}")
+            claim(picture, f"--timeline for {clip.name}")
+    for path, option in ((events, "--events"), (rows, "--output")):
+        if path:
+            claim(path, option)
+    return files
+
+
+def _for_clip(path: Path, name: str, clips: int, suffix: str) -> Path:
+    if clips == 1 and path.suffix and not is_folder(path):
+        return path
+    if clips > 1 and path.suffix.lower() == suffix:
+        raise OptionError(f"{path} is one file, and there are {clips} clips", hint="name a folder for them")
+    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip("._")
+    return path / f"{plain[-100:] or 'clip'}{suffix}"
+
+
+class ClipScorer:
+    """Watches clips one after another; what goes wrong with one does not keep the next from being watched."""
+
+    def __init__(self, judge: FittedModel, settings: Settings, files: ClipFiles, to: Destination) -> None:
+        self.judge, self.settings, self.files, self.to = judge, settings, files, to
+        self._events: dict[str, list[Event]] = {}
+        self._summaries: list[dict[str, Any]] = []
+        self._unreadable: list[str] = []
+        self._unwritten: list[AdkitError] = []
+
+    def score(self, clips: Sequence[VideoInput], *, skip_bad: bool) -> None:
+        """Watch all; raises Exit where not all went well."""
+        from adkit.cli.stopping import stopping
+
+        self._warn()
+        live = any(clip.live for clip in clips)
+        head = {"run": self.judge.run.record.id}
+        tail = {"clips": self._summaries, "unreadable": self._unreadable}
+        with stopping() as stop, self.to.streamed(head, tail, live=live) as add:
+            for clip in clips:
+                if not stop.is_set():
+                    self._watch(clip, stop, add, named=len(clips) > 1)
+        if self.to.for_people:
+            print_clips(self.judge, self._summaries, self._events)
+        for message in self._unreadable:
+            warn(message)
+        for error in self._unwritten:
+            report_fault(error)
+        if self._unwritten:
+            raise typer.Exit(USER_FAULT)
+        if stop.is_set() and not live:  # a live source is meant to be stopped
+            warn("interrupted: what was watched until then is written")
+            raise typer.Exit(INTERRUPTED)
+        if self._unreadable and not skip_bad:
+            raise typer.Exit(SOME_UNREADABLE)
+
+    def _watch(
+        self, clip: VideoInput, stop: threading.Event, add: Callable[[Mapping[str, Any]], None], *, named: bool
+    ) -> None:
+        """Watch one clip to its end, and write what is written of a clip."""
+        from adkit.data.spans import Span
+        from adkit.watching.timeline import Trace, write_timeline
+        from adkit.watching.watch import Watch
+
+        trace, events = Trace(), self._events.setdefault(clip.name, [])
+        try:
+            watch = Watch(self.judge, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
+            announcer = Announcer(watch, clip.name if named else "") if clip.live else None
+            with closing(_told(watch)) as results:
+                for result in results:
+                    add(frame_row(clip.name, watch.rules.threshold, result))
+                    trace.add(result.time_s, result.score)
+                    if announcer:
+                        announcer.tell()
+                    if clip.live and len(watch.events) > len(events):
+                        events[:] = watch.events
+                        self._write_events()
+        except FrameError as error:
+            if clip.live:
+                raise
+            self._unreadable.append(error.message)
+            return
+        events[:] = watch.events
+        if announcer:
+            announcer.tell()
+        self._summaries.append(clip_summary(watch))
+        self._unreadable += [fault.message for fault in watch.faults if isinstance(fault, FrameError)]
+        self._unwritten += [fault for fault in watch.faults if not isinstance(fault, FrameError)]
+        for note in watch.source.notes:
+            warn(note)
+        self._write_events()
+        if path := self.files.timelines.get(clip.name):
+            gaps = [Span(gap.start_s, gap.end_s) for gap in watch.gaps if gap.end_s is not None]
+            write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.settings.learned, gaps=gaps)
+
+    def _write_events(self) -> None:
+        from adkit.watching.event_files import write_events
+
+        if self.files.events:
+            write_events(self.files.events, self._events)
+
+    def _warn(self) -> None:
+        """Say what the run's threshold does not promise of these clips."""
+        record, every = self.judge.run.record, self.settings.every
+        if self.judge.threshold.unit == "image":
+            warn(
+                f"{record.id} learned from still images: each frame is scored as one, and its threshold counts images. "
+                "A minute has many: learn from clips, or from a part of the video with --learn"
+            )
+        elif every not in (None, record.every):
+            warn(f"the threshold was set with {_share(record.every)}, and {_share(every)} is judged")
+
+
+def _told(watch: Watch) -> Generator[FrameResult]:
+    """Give the results of a watch, whose progress is told where its end is known."""
+    from adkit.cli.terminal import terminal_progress
+
+    step: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
+    if watch.source.expected:
+        step = terminal_progress().task("watching", watch.source.expected)
+    told = 0
+    with step as advance:
+        for result in watch:
+            yield result
+            advance(result.index + 1 - told)
+            told = result.index + 1
+
+
+def _share(every: int | None) -> str:
+    return f"one in {every} frames" if every != 1 else "every frame"
+
+
+class Announcer:
+    """Says on stderr when an event of a live source begins and ends, and when the source was away."""
+
+    def __init__(self, watch: Watch, name: str) -> None:
+        self._watch, self._before = watch, f"{name}: " if name else ""
+        self._begun = self._ended = self._gaps = 0
+
+    def tell(self) -> None:
+        """Say what is new."""
+        watch = self._watch
+        for gap in watch.gaps[self._gaps :]:
+            back = f"back at {clock(gap.end_s)}" if gap.end_s is not None else "it did not come back"
+            self._say(f"{clock(gap.start_s)} lost ({gap.reason}), {back}", "yellow")
+        self._gaps = len(watch.gaps)
+        for event in watch.events[self._ended :]:
+            self._begin(event)
+            self._say(f"{clock(event.end_s)} event {event.number} ended, {event.duration_s:.1f} s", "green")
+        self._ended = len(watch.events)
+        if watch.under_way:
+            self._begin(watch.under_way)
+
+    def _begin(self, event: Event) -> None:
+        if event.number > self._begun:
+            where = f", {event.region.words}" if event.region else ""
+            self._say(f"{clock(event.start_s)} event {event.number}: score {event.peak:.3g}{where}", "red")
+            self._begun = event.number
+
+    def _say(self, text: str, colour: str) -> None:
+        typer.secho(self._before + text, err=True, fg=colour)
+
+
+def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:
+    """Return one judged frame for programs; the box is in px of the clip."""
+    from adkit.drawing.regions import region_columns
+
+    return {
+        "clip": clip,
+        "frame": result.index,
+        "time_s": round(result.time_s, 4),
+        "raw_score": result.raw,
+        "score": result.score,
+        "threshold": threshold,
+        "p_value": result.p_value,
+        "decision": "learned" if result.learned else "anomalous" if result.anomalous else "normal",
+        "event": result.event,
+        **region_columns(result.region),
+    }
+
+
+def clip_summary(watch: Watch) -> dict[str, Any]:
+    """Return one watched clip for programs."""
+    from adkit.watching.event_files import event_row
+
+    return {
+        "clip": watch.clip.name,
+        "frames": watch.source.seen,
+        "judged": watch.judged,
+        "seconds": round(watch.source.length_s, 3),
+        "highest": watch.highest.score if watch.highest else None,
+        "highest_s": round(watch.highest.time_s, 3) if watch.highest else None,
+        "p_value": watch.highest.p_value if watch.highest else None,
+        "threshold": watch.rules.threshold,
+        "release": watch.rules.release,
+        "dropped": watch.dropped,
+        "gaps": [{"start_s": gap.start_s, "end_s": gap.end_s, "reason": gap.reason} for gap in watch.gaps],
+        "faults": [fault.message for fault in watch.faults],
+        "events": [event_row(event) for event in watch.events],
+    }
+
+
+def print_clips(
+    judge: FittedModel, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]
+) -> None:
+    """Print how many events there are, a table of them, and one of the clips."""
+    found = [
+        {
+            **({"clip": clip} if len(summaries) > 1 else {}),
+            "event": event.number,
+            "start": clock(event.start_s),
+            "end": clock(event.end_s),
+            "seconds": f"{event.duration_s:.1f}",
+            "peak": event.peak,
+            "peak at": clock(event.peak_s),
+            "where": event.region.words if event.region else None,
+        }
+        for clip, all_of_it in events.items()
+        for event in all_of_it
+    ]
+    total_s = sum(one["seconds"] for one in summaries)
+    typer.secho(f"{counted(len(found), 'event')} in {clock(total_s)}", bold=True, fg="red" if found else "green")
+    if found:
+        print_table("events", found, keys=2 if len(summaries) > 1 else 1)
+    lossy = any(one["dropped"] or one["gaps"] for one in summaries)
+    rows = [
+        {
+            "clip": one["clip"],
+            "frames": one["frames"],
+            "length": clock(one["seconds"]),
+            "highest": one["highest"],
+            "at": None if one["highest_s"] is None else clock(one["highest_s"]),
+            "p_value": one["p_value"],
+            "events": len(one["events"]),
+            **({"dropped": one["dropped"], "gaps": len(one["gaps"])} if lossy else {}),
+        }
+        for one in summaries
+    ]
+    threshold = judge.threshold
+    print_table(f"run {judge.run.record.id}", rows, caption=f"threshold {threshold.value:.4f}: {threshold.promise()}")

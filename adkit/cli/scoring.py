@@ -1,0 +1,98 @@
+"""What `score` does with still images, and how it learns from a part of a video; clips are in `clips`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from adkit.cli.calibration import warn_of_mixture
+from adkit.cli.faults import SOME_UNREADABLE
+from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
+from adkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from adkit.data.inputs import VideoInput
+    from adkit.data.spans import Span
+    from adkit.errors import AdkitError
+    from adkit.registry import Registry
+    from adkit.runs.record import FitSettings
+    from adkit.runs.store import Run
+    from adkit.types import Sample
+    from adkit.workflows.score import FittedModel
+
+
+def fit_spans(
+    clips: Sequence[VideoInput], spans: Sequence[Span], settings: FitSettings, runs_root: Path, registry: Registry
+) -> Run:
+    """Learn from the spans of the one video, and say so on stderr; raises AdkitError where that cannot be."""
+    from adkit.cli.terminal import terminal_progress
+    from adkit.data.spans import VideoSpans
+    from adkit.workflows.fit import check_settings, fit
+    from adkit.workflows.score import calibrating_scores
+
+    if len(clips) != 1 or clips[0].video is None:
+        named = f"{len(clips)} clips" if len(clips) > 1 else clips[0].name
+        raise OptionError(f"--learn names parts of one video file, and {named} was given", hint="name one file")
+    check_settings(settings, registry)
+    dataset = VideoSpans(clips[0].video, spans)
+    run = fit(settings, dataset, runs_root, registry, terminal_progress())
+    warn_of_mixture(*calibrating_scores(run, registry))
+    typer.echo(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
+    return run
+
+
+def score_stills(
+    judge: FittedModel, samples: list[Sample], heatmaps: Path | None, to: Destination, *, skip_bad: bool
+) -> None:
+    """Score the images and print or write a row for each; raises Exit where some could not be read."""
+    rows = _score_rows(judge, samples, heatmaps)
+    unreadable = [row for row in rows if row["decision"] == "unreadable"]
+    to.emit(rows, {"run": judge.run.record.id, "results": rows})
+    if to.for_people:
+        _print_rows(judge, [row for row in rows if row["score"] is not None])
+    for row in unreadable:
+        warn(f"unreadable: {row['error']}")
+    if unreadable:
+        typer.echo(f"{len(unreadable)} of {len(rows)} files could not be read", err=True)
+        if not skip_bad:
+            raise typer.Exit(SOME_UNREADABLE)
+
+
+def _score_rows(judge: FittedModel, samples: list[Sample], heatmaps: Path | None) -> list[dict[str, Any]]:
+    """Return a row for each sample, in the samples' order; pictures are drawn on the way."""
+    from adkit.cli.terminal import terminal_progress
+    from adkit.data.frame_source import frames_of
+    from adkit.evaluation.pictures import PictureWriter
+
+    found: dict[str, dict[str, Any]] = {}
+
+    def note(sample: Sample, error: AdkitError) -> None:
+        found[sample.id] = {"decision": "unreadable", "error": error.message}
+
+    writer = PictureWriter(judge.run, judge.threshold, heatmaps) if heatmaps else None
+    by_id = {sample.id: sample for sample in samples}
+    with terminal_progress().task("scoring", len(samples)) as advance:
+        for result in judge.stream(frames_of(samples, judge.method.frame_size, note)):
+            decision = "anomalous" if result.anomalous else "normal"
+            found[result.id] = {"score": result.score, "p_value": result.p_value, "decision": decision}
+            if writer:
+                writer.write(by_id[result.id], result.score, result.p_value, result.map, result.reconstruction)
+            advance(1)
+    empty = {"score": None, "threshold": judge.threshold.value, "p_value": None, "decision": None, "error": None}
+    return [{"path": str(sample.frame), **empty, **found[sample.id]} for sample in samples]
+
+
+def _print_rows(judge: FittedModel, rows: list[dict[str, Any]]) -> None:
+    anomalous = sum(row["decision"] == "anomalous" for row in rows)
+    are = "image is" if len(rows) == 1 else "images are"
+    typer.secho(f"{anomalous} of {len(rows)} {are} anomalous", bold=True, fg="red" if anomalous else "green")
+    if len(rows) > MOST_ROWS:
+        rows = sorted(rows, key=lambda row: -row["score"])  # the most anomalous first
+    print_table(
+        f"run {judge.run.record.id}",
+        [{name: row[name] for name in ("path", "score", "p_value", "decision")} for row in rows],
+        caption=f"threshold {judge.threshold.value:.4f}: {judge.threshold.promise()}",
+    )
