@@ -101,7 +101,7 @@ def test_a_joint_fit_goes_on(sorts: Path, tmp_path: Path, interrupted: pytest.Mo
     ok(*both, "--runs", tmp_path / "whole")
     made, whole = (sorted((tmp_path / name).iterdir(), key=lambda one: one.name[16:]) for name in ("broken", "whole"))
     assert [open_run(one).record.dataset for one in made] == ["mvtec:connector", "mvtec:washer"]
-    assert [open_run(one).record.few for one in made] == [6, 6]
+    assert [open_run(one).record.settings.few for one in made] == [6, 6]
     for one, other in zip(made, whole, strict=True):
         assert_alike(one, other)
 
