@@ -120,6 +120,8 @@ def score(
         opened = o.opened_run(run, runs, method=method)
     found = find_inputs(files, of_clips=bool(spans) or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
+    for note in found.notes:
+        typer.echo(note, err=True)
     if stills:
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
