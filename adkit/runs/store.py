@@ -293,7 +293,9 @@ def _read_record(folder: Path) -> RunRecord:
         raise RunError(f"{path} cannot be read: {error}", hint=UNTRUSTED) from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         found = body.get("format") if isinstance(body, dict) else type(body).__name__
-        raise RunError(f"{path} has format {found!r}, expected {FORMAT}", hint="fit again with this adkit")
+        told = isinstance(body, dict) and {"method", "dataset"} <= body.keys()  # of runs of format 6 and before
+        again = f": adkit fit --method {body['method']} --dataset {body['dataset']}" if told else " with this adkit"
+        raise RunError(f"{path} has format {found!r}, expected {FORMAT}", hint=f"fit again{again}")
     if body.pop("checksum", None) != _own_checksum(body):
         raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)
     try:

@@ -274,6 +274,14 @@ def test_a_record_of_another_format_is_refused(tmp_path: Path, found: int) -> No
     assert caught.value.hint == "fit again with this adkit"
 
 
+def test_a_run_of_an_older_adkit_is_refused_with_how_to_fit_again(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    edit(folder, lambda body: body.update(format=6, method="padim", dataset="mvtec:pill"))
+    with pytest.raises(RunError, match="has format 6") as caught:
+        open_run(folder)
+    assert caught.value.hint == "fit again: adkit fit --method padim --dataset mvtec:pill"
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": 6', b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path)
