@@ -2,8 +2,7 @@
 
 A plugin is a module that an entry point of the group `adkit` names. It implements the hooks it needs:
 
-    from adkit import hookimpl
-    from adkit.interfaces import MethodEntry
+    from adkit import MethodEntry, hookimpl
 
     @hookimpl
     def adkit_methods():
@@ -23,23 +22,23 @@ hookspec = pluggy.HookspecMarker("adkit")
 
 @hookspec
 def adkit_methods() -> Iterable[MethodEntry]:
-    """The methods that this plugin brings."""
+    """Announce the methods that this plugin brings."""
     return []
 
 
 @hookspec
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """The datasets that this plugin brings."""
+    """Announce the datasets that this plugin brings."""
     return []
 
 
 @hookspec
 def adkit_scorers() -> Iterable[ScorerEntry]:
-    """The scorers that this plugin brings."""
+    """Announce the scorers that this plugin brings."""
     return []
 
 
 @hookspec
 def adkit_metrics() -> Iterable[MetricEntry]:
-    """The metrics that this plugin brings."""
+    """Announce the metrics that this plugin brings."""
     return []

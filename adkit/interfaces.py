@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from adkit.errors import PluginError
+from adkit.errors import AdkitError, PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +34,10 @@ class Progress(ABC):
 
     @abstractmethod
     def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
-        """Opens a step of `total` units: `with progress.task("coreset", n) as advance: advance(1)`."""
+        """Open a step of `total` units: `with progress.task("coreset", n) as advance: advance(1)`."""
 
     def status(self, text: str) -> None:
-        """Says how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
+        """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
         return
 
 
@@ -44,7 +45,7 @@ class Silent(Progress):
     """Reports to nobody."""
 
     def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
-        """Opens a step that nobody watches."""
+        """Open a step that nobody watches."""
 
         def ignore(_: int) -> None:
             return None
@@ -63,10 +64,10 @@ class Batches(Protocol):
     """Batches that may be walked any number of times, in the same order each time."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """Walks the batches from the start."""
+        """Walk the batches from the start."""
 
     def __len__(self) -> int:
-        """How many samples all batches hold together."""
+        """Count the samples of all batches together."""
 
 
 OptionsType = TypeVar("OptionsType", bound="BaseModel")
@@ -110,7 +111,7 @@ class Method(ABC, Generic[OptionsType]):
 
     @abstractmethod
     def predict(self, batch: Batch) -> Prediction:
-        """Judges every sample of the batch; each independently of the others beside it."""
+        """Judge every sample of the batch; each independently of the others beside it."""
 
     def stream(self) -> Stream:
         """Return what judges the frames of clips as they come: by default `predict`, whose windows hold all it needs.
@@ -122,7 +123,7 @@ class Method(ABC, Generic[OptionsType]):
         return self.predict
 
     def calibration(self) -> Prediction | None:
-        """Results on the training samples as if each had not been trained on, in training order.
+        """Return results on the training samples as if each had not been trained on, in training order.
 
         A memory bank gives leave-one-image-out results, available after `fit` (not after `load_state`).
         A method that cannot do this leaves it as it is: then the core holds training data out.
@@ -131,11 +132,11 @@ class Method(ABC, Generic[OptionsType]):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """All that was learned, as tensors. There is no pickle anywhere."""
+        """Return all that was learned, as tensors. There is no pickle anywhere."""
 
     @abstractmethod
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state` gave; the method was made with the same options."""
+        """Take back what `state` gave; the method was made with the same options."""
 
 
 def calibrates_itself(method: type[Method[Any]]) -> bool:
@@ -159,17 +160,17 @@ class Dataset(ABC):
     @classmethod
     @abstractmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """The categories that a spec's second half names; raises DatasetError when one is not there.
+        """Find the categories that a spec's second half names; raise DatasetError when one is not there.
 
         `root` is the folder that the user gave, or None.
         """
 
     @abstractmethod
     def samples(self, split: Split) -> list[Sample]:
-        """The samples of one split in a stable order; those of "train" are meant to be normal."""
+        """Return the samples of one split in a stable order; those of "train" are meant to be normal."""
 
     def notes(self) -> list[str]:
-        """How the files were read, in sentences: shown before fitting, so that surprises come early."""
+        """Say how the files were read, in sentences: shown before fitting, so that surprises come early."""
         return []
 
 
@@ -217,7 +218,7 @@ class LabelledResults:
         return len(set(self.clips)) < len(self.clips)
 
     def spans(self, flags: NDArray[np.bool_]) -> list[range]:
-        """The runs of frames of one clip, one after another, for which `flags` (N,) is True, as their positions.
+        """Return the runs of frames of one clip for which `flags` (N,) is True, as their positions.
 
         `spans(anomalous)` are the events in truth, `spans(alarms)` those that were found.
         """
@@ -251,15 +252,35 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, evidence: LabelledResults) -> MetricValue:
-        """The figure, or the reason why there is none."""
+        """Return the figure, or the reason why there is none."""
 
     def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The metric in each of R resamples, for intervals: `weights` (R, N) says how often each sample is drawn.
+        """Return the metric in each of R resamples, for intervals.
 
-        Clips are drawn whole: then all frames of a clip have the same weight. (R,) values, nan where undefined. None
-        (the default): the metric cannot be resampled.
+        `weights` (R, N) says how often each sample is drawn. Clips are drawn whole: then all frames of a clip have the
+        same weight. (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
         """
         return None
+
+
+@contextmanager
+def plugin_code(origin: str) -> Iterator[None]:
+    """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the plugin.
+
+    A plugin that ends the program raises PluginError instead. For steps beside which no other thread prints results.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise PluginError(
+            f"{origin} ended the program (exit code {error.code}) instead of raising an error",
+            hint="tell its author, or uninstall that plugin; every other name still works",
+        ) from error
+    except Exception as error:
+        if not isinstance(error, AdkitError):
+            error.add_note(f"raised in {origin}")
+        raise
 
 
 Announced = TypeVar("Announced")
@@ -286,7 +307,8 @@ class Entry(Generic[Announced]):
     def load(self) -> type[Announced]:
         """Import the class; raise PluginError, which names plugin and target, when that fails."""
         try:
-            found: Any = pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+            with redirect_stdout(sys.stderr):
+                found: Any = pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
@@ -356,24 +378,3 @@ class MetricEntry(Entry[Metric]):
     """Announces a metric."""
 
     kind = Metric
-
-
-__all__: Sequence[str] = [
-    "Advance",
-    "Batches",
-    "Dataset",
-    "DatasetEntry",
-    "Entry",
-    "LabelledResults",
-    "Method",
-    "MethodEntry",
-    "Metric",
-    "MetricEntry",
-    "MetricValue",
-    "Progress",
-    "Scorer",
-    "ScorerEntry",
-    "Silent",
-    "Stream",
-    "Workspace",
-]

@@ -37,7 +37,7 @@ class OptionRow:
 
 
 def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -> dict[str, str]:
-    """`["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice.
+    """Read `["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice.
 
     `example` shows the hint's reader what to type: "--set coreset_ratio=0.05".
     """
@@ -72,12 +72,12 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
 
 
 def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:
-    """The options model of a method or scorer; an empty one when it has no options."""
+    """Return the options model of a method or scorer; an empty one when it has no options."""
     return plugin.Options or Options
 
 
 def option_rows(model: type[BaseModel]) -> list[OptionRow]:
-    """The options of a model as a table, made from its JSON schema."""
+    """Return the options of a model as a table, made from its JSON schema."""
     schema = model.model_json_schema()
     defaults = model().model_dump(mode="json")
     rows = []

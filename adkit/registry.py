@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import textwrap
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -45,7 +47,7 @@ class Catalogue(Generic[EntryType]):
     claims: dict[str, list[Plugin]] = field(default_factory=dict)
 
     def add(self, entry: EntryType, plugin: Plugin) -> None:
-        """Takes an entry; a second one of the same name is only remembered."""
+        """Take an entry; a second one of the same name is only remembered."""
         self.entries.setdefault(entry.name, replace(entry, origin=plugin.origin))
         self.claims.setdefault(entry.name, []).append(plugin)
 
@@ -54,7 +56,7 @@ class Catalogue(Generic[EntryType]):
         return sorted(self.entries)
 
     def get(self, name: str) -> EntryType:
-        """The entry of that name; raises PluginError when there is none, or two."""
+        """Return the entry of that name; raise PluginError when there is none, or two."""
         claims = self._claims_of(name)
         if len(claims) > 1:
             origins = " and ".join(plugin.origin for plugin in claims)
@@ -65,7 +67,7 @@ class Catalogue(Generic[EntryType]):
         return self.entries[name]
 
     def origin(self, name: str) -> Plugin:
-        """The plugin that brings the entry of that name, the first of them where two do; PluginError for none."""
+        """Return the plugin that brings the entry of that name, the first of two; raise PluginError for none."""
         return self._claims_of(name)[0]
 
     def _claims_of(self, name: str) -> list[Plugin]:
@@ -91,7 +93,7 @@ class Registry:
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Loads every plugin that is installed, each on its own, so that one cannot harm another.
+    """Load every plugin that is installed, each on its own, so that one cannot harm another.
 
     `points` replaces the installed entry points (for tests).
     """
@@ -121,7 +123,8 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     )
     accepted: list[tuple[Catalogue[Any], Entry[Any]]] = []
     try:
-        module = importlib.import_module(point.value)
+        with redirect_stdout(sys.stderr):  # or what it prints would stand in the results of every command
+            module = importlib.import_module(point.value)
         manager.register(module, point.name)
         manager.check_pending()  # a misspelt hook is an error, not silence
         if not manager.get_hookcallers(module):

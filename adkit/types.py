@@ -62,7 +62,7 @@ class Sample:
         kind: str | None = None,
         mask: Path | None = None,
     ) -> Sample:
-        """A still image as a sample: a clip of its own."""
+        """Make a still image a sample: a clip of its own."""
         mask_ref = None if mask is None else FrameRef(mask)
         return cls(sample_id, FrameRef(path), sample_id, 0, anomalous, kind, mask_ref)
 

@@ -136,6 +136,14 @@ def test_a_broken_plugin_is_set_aside_and_named(install: Install, fault: str) ->
     assert registry.scorers.names() == ["median"]
 
 
+def test_what_a_plugin_prints_is_no_result(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    module = install("method", "print('imported')\nBrightness = int").value
+    code = "print('hello')\n" + GOOD.replace("a_module_that_is_nowhere", module)
+    with pytest.raises(PluginError, match="it is no Method"):
+        load_registry([install("talks", code)]).methods.get("brightness").load()
+    assert capsys.readouterr() == ("", "hello\nimported\n")
+
+
 def test_a_module_that_is_not_there_is_named() -> None:
     (broken,) = load_registry([EntryPoint("gone", "a_module_that_is_nowhere", GROUP)]).broken
     assert broken.problem == "ModuleNotFoundError: No module named 'a_module_that_is_nowhere'"

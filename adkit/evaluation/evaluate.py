@@ -22,7 +22,7 @@ from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, Stor
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import KindRow, details_of, kind_rows
-from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent
+from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent, plugin_code
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
@@ -349,8 +349,10 @@ def _measured(
 def _measured_by(name: str, results: LabelledResults, registry: Registry) -> tuple[Metric | None, MetricValue]:
     """Return a metric and its value; what goes wrong in a plugin leaves that metric undefined, and harms no other."""
     try:
-        metric = registry.metrics.get(name).load()()
-        value = metric(results)
+        entry = registry.metrics.get(name)
+        with plugin_code(entry.origin):
+            metric = entry.load()()
+            value = metric(results)
         if not isinstance(value, MetricValue):
             raise TypeError(f"it gave {value!r}, expected a MetricValue")
     except PluginError as error:  # two plugins claim this name, or it cannot be loaded

@@ -112,14 +112,14 @@ def check_method(method: MethodEntry | type[Method[Any]], options: Mapping[str, 
 
 
 def _check_options(candidate: Candidate) -> None:
-    """Every option has a default and a description."""
+    """Check that every option has a default and a description."""
     for name, field in options_of(candidate.method_class).model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
         assert field.description, f"option {name} has no description: adkit show needs one"
 
 
 def _check_declarations(candidate: Candidate) -> None:
-    """What the class says of itself can be."""
+    """Check that what the class says of itself can be."""
     method, scorers = candidate.made(), candidate.registry.scorers.entries
     assert min(method.frame_size) > 0, f"frame_size is {method.frame_size}"
     assert method.window >= 1, f"window is {method.window}"
@@ -129,14 +129,14 @@ def _check_declarations(candidate: Candidate) -> None:
 
 
 def _check_predictions(candidate: Candidate) -> None:
-    """Predictions are complete and finite, of a picture of one grey too."""
+    """Check that predictions are complete and finite, of a picture of one grey too."""
     _check_prediction(candidate.prediction, 3, candidate.fitted)
     constant = Batch(torch.full_like(candidate.batch.frames[:1], 0.5), ("constant",), ("constant",))
     _check_prediction(candidate.fitted.predict(constant), 1, candidate.fitted)
 
 
 def _check_independence(candidate: Candidate) -> None:
-    """Predictions depend neither on the frames beside, nor on what was predicted before, nor on names."""
+    """Check that predictions depend neither on the frames beside, nor on what was predicted before, nor on names."""
     expected, predict = candidate.prediction, candidate.fitted.predict
     singles = [predict(candidate.batches.batch(range(row, row + 1))) for row in range(3)]
     check_same(expected, joined(singles), "one by one", "in a batch")
@@ -145,7 +145,7 @@ def _check_independence(candidate: Candidate) -> None:
 
 
 def _check_determinism(candidate: Candidate) -> None:
-    """Fitted again with the same seed, on the same samples under other names, the method predicts the same."""
+    """Check that the method predicts the same when it is fitted again with the same seed, under other names."""
     again = candidate.made()
     again.fit(_Renamed(candidate.batches.frames, clips=candidate.batches.clips), Silent())
     found = again.predict(candidate.batch)
@@ -153,7 +153,7 @@ def _check_determinism(candidate: Candidate) -> None:
 
 
 def _check_state(candidate: Candidate) -> None:
-    """The state can be written, and restores the method when it is read."""
+    """Check that the state can be written, and restores the method when it is read."""
     state = candidate.fitted.state()
     for name, value in state.items():
         assert isinstance(value, Tensor), f"state()[{name!r}] is a {type(value).__name__}, not a tensor"
@@ -167,7 +167,7 @@ def _check_state(candidate: Candidate) -> None:
 
 
 def _check_calibration(candidate: Candidate) -> None:
-    """Results on the training samples are as many as those, and other than those of a method that knows them."""
+    """Check that there is a result for each training sample, other than that of a method that knows it."""
     method = candidate.fitted
     found, count = method.calibration(), len(candidate.batches)
     if not calibrates_itself(type(method)):
@@ -184,13 +184,13 @@ def _check_calibration(candidate: Candidate) -> None:
 
 
 def _check_streams(candidate: Candidate) -> None:
-    """Clips are judged frame by frame as `check_stream` asks for it."""
+    """Check the stream with two clips that move."""
     moving = moving_frames(candidate.fitted.frame_size).frames[:, 0]
     check_stream(candidate.fitted, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
 
 
 def _check_leaks(candidate: Candidate) -> None:
-    """Nothing is learned from the test split."""
+    """Check that nothing is learned from the test split."""
     check_no_leak(candidate.entry.name, candidate.registry, candidate.options)
 
 

@@ -35,7 +35,7 @@ class FrameBatches:
             yield self.batch(range(first, min(first + self.batch_size, len(self.frames))))
 
     def batch(self, rows: range) -> Batch:
-        """The batch of these rows."""
+        """Return the batch of these rows."""
         names = tuple(f"part/{row}" for row in rows)
         clips = tuple(self.clips[row] for row in rows) if self.clips else names
         return Batch(self.frames[rows.start : rows.stop], names, clips)

@@ -16,7 +16,7 @@ import numpy as np
 
 from adkit import __version__
 from adkit.data.batches import FrameBatches
-from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace
+from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace, plugin_code
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, to_predictions
@@ -145,9 +145,10 @@ def _learn(
     """Fit, calibrate each category by itself, and write a run for each."""
     settings, started = begun.settings, time.perf_counter()
     batches = FrameBatches(learned_together(data), method.frame_size, window=method.window)
-    report = method.fit(batches, progress, workspace) or FitReport()
-    fitted = time.perf_counter()
-    predictions = _out_of_sample(method, data, progress)
+    with plugin_code(begun.origin):
+        report = method.fit(batches, progress, workspace) or FitReport()
+        fitted = time.perf_counter()
+        predictions = _out_of_sample(method, data, progress)
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []

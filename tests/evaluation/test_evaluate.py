@@ -197,13 +197,24 @@ def with_metric(registry: Registry, metric: type[Metric]) -> Registry:
     return replace(registry, metrics=metrics)
 
 
-def test_a_metric_that_fails_is_undefined_and_harms_no_other(tmp_path: Path, registry: Registry) -> None:
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (ValueError("no such column"), "the metric of odd of adkit-odd 3 failed: ValueError: no such column"),
+        (SystemExit(0), "odd of adkit-odd 3 ended the program (exit code 0) instead of raising an error"),
+    ],
+    ids=["raises", "exits"],
+)
+def test_a_metric_that_fails_is_undefined_and_harms_no_other(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, fault: BaseException, why: str
+) -> None:
+    monkeypatch.setattr(Broken, "fault", fault)
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
     usual = evaluate(run, registry, device="cpu")
     found = evaluate(run, with_metric(registry, Broken), device="cpu")
     told = found.metrics.pop("broken")
     assert told.value is None
-    assert told.why_undefined == "the metric of odd of adkit-odd 3 failed: ValueError: no such column"
+    assert told.why_undefined == why
     assert "broken" in found.apt
     assert found.metrics == usual.metrics
 
