@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from adkit.ui.markup import render
-from adkit.ui.settings import Settings, is_loopback
+from adkit.ui.settings import ServerSettings, is_loopback
 
 LOGIN = "/login"
 _COOKIE = "adkit_entry"
@@ -39,7 +39,7 @@ class AccessMiddleware:
     pages.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app = app
         self.settings = settings
 
@@ -73,7 +73,7 @@ class AccessMiddleware:
         # A page that is opened from a file, or in a sandbox, sends "null".
         if changes and origin is not None and urlsplit(origin).netloc != host:
             return fault_response(403, "the request comes from another site's page", "use the server's own page")
-        if not length.isdigit():
+        if not length.isdecimal():
             return fault_response(400, "the content length is no number", "send it as digits")
         return self._too_large() if int(length) > self.settings.limits.request_bytes else None
 

@@ -26,7 +26,7 @@ from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
 from adkit.ui.safety import comparison_folder, inside, run_folder, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 MapKind = Literal["none", "grey", "heat"]
 
@@ -149,7 +149,7 @@ def create_api(judges: Judges) -> FastAPI:
     return app
 
 
-def _tell_faults(app: FastAPI, settings: Settings) -> None:
+def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
     """Let every fault be told in two lines."""
 
     @app.exception_handler(AdkitError)
@@ -194,20 +194,20 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, began: f
         if finding.error is not None:
             raise finding.error
         picture = None if kind == "none" else map_picture(ready, finding, kind)
-    record = ready.record
+    low, high = finding.map_range if picture else (None, None)
     assert finding.score is not None
     assert finding.p_value is not None
     return Answer(
-        run=record.id,
+        run=ready.record.id,
         image=name,
         decision="anomalous" if finding.anomalous else "normal",
         score=finding.score,
         threshold=ready.judge.threshold.value,
         p_value=finding.p_value,
-        map_png=None if picture is None else base64.b64encode(picture).decode(),
-        map_low=None if picture is None else finding.map_range[0],
-        map_high=None if picture is None else finding.map_range[1],
-        pixel_threshold=record.pixel_threshold.value if record.pixel_threshold else None,
+        map_png=base64.b64encode(picture).decode() if picture else None,
+        map_low=low,
+        map_high=high,
+        pixel_threshold=ready.record.pixel_threshold.value if ready.record.pixel_threshold else None,
         seconds=round(time.perf_counter() - began, 3),
     )
 

@@ -11,13 +11,13 @@ from adkit.data.images import is_image
 from adkit.data.video import is_video
 from adkit.errors import AdkitError
 from adkit.registry import Registry
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
 
 
-def dataset_choices(settings: Settings, registry: Registry, chosen: str | None) -> Any:
+def dataset_choices(settings: ServerSettings, registry: Registry, chosen: str | None) -> Any:
     """Return the list to choose from as it is now, for a part of the page."""
     import gradio as gr
 
@@ -25,7 +25,7 @@ def dataset_choices(settings: Settings, registry: Registry, chosen: str | None) 
     return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
 
 
-def listed(settings: Settings, registry: Registry) -> list[str]:
+def listed(settings: ServerSettings, registry: Registry) -> list[str]:
     """Return what can be chosen: folders of images or videos, uploads first, and the categories of each dataset."""
     folders = [f"{sort}:{path.relative_to(settings.data_root).as_posix()}" for path, sort in _folders(settings)]
     categories = []
@@ -37,7 +37,7 @@ def listed(settings: Settings, registry: Registry) -> list[str]:
     return list(dict.fromkeys([*folders, *categories]))[:MOST_LISTED]
 
 
-def _folders(settings: Settings) -> Iterator[tuple[Path, str]]:
+def _folders(settings: ServerSettings) -> Iterator[tuple[Path, str]]:
     """Yield folders directly in the uploads and in the data root that hold images or videos, and the dataset for it."""
     for parent in (settings.uploads, settings.data_root):
         if not parent.is_dir():

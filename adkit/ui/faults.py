@@ -15,7 +15,7 @@ from adkit.errors import AdkitError
 from adkit.interfaces import Advance, Progress
 from adkit.ui.markup import piece
 from adkit.ui.safety import two_lines
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 log = logging.getLogger("adkit.ui")
 
@@ -25,7 +25,7 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-def told(settings: Settings) -> Callable[[Handler], Handler]:
+def told(settings: ServerSettings) -> Callable[[Handler], Handler]:
     """Decorate what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
 
     def decorate(handler: Handler) -> Handler:
@@ -48,7 +48,7 @@ def told(settings: Settings) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def fault_on_page(error: AdkitError, settings: Settings) -> str:
+def fault_on_page(error: AdkitError, settings: ServerSettings) -> str:
     """Return a fault as a part of the page."""
     return piece("fault", *two_lines(error, settings))
 

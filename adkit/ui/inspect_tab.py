@@ -23,7 +23,7 @@ from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import open_named_run
 from adkit.ui.scoring import Finding, Judges, Upload
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
 PROGRESS = gr.Progress()
@@ -145,7 +145,7 @@ def looked_at(judges: Judges, run_id: str, uploads: Sequence[Upload], progress: 
     )
 
 
-def choice_of_runs(settings: Settings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
+def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
     """Return the choice of runs that can score, the newest first, and its value: the chosen one, or the newest."""
     records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
     texts = {one.id: f"{one.dataset} · {one.method} · {moment_text(one.created, local=True)[5:]}" for one in records}
@@ -154,7 +154,7 @@ def choice_of_runs(settings: Settings, chosen: str | None) -> tuple[gr.Dropdown,
     return gr.Dropdown(choices=choices, value=value), value
 
 
-def about_run(settings: Settings, run_id: str | None) -> str:
+def about_run(settings: ServerSettings, run_id: str | None) -> str:
     """Return the run's promise and what it learned from."""
     if not run_id:
         return NO_RUN

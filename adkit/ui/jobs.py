@@ -37,7 +37,7 @@ from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
 from adkit.ui.safety import is_name
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
 FOLDER = ".jobs"
@@ -259,27 +259,29 @@ def _json_in(path: Path) -> Any:
         return text
 
 
-def fit_arguments(settings: Settings, wanted: FitSettings) -> list[str]:
+def fit_arguments(settings: ServerSettings, wanted: FitSettings) -> list[str]:
     """Return the command line of a training."""
     return ["fit", *wanted.command_line(), f"--runs={settings.runs_root.resolve()}", "--format=json"]
 
 
-def resume_arguments(settings: Settings, unfinished_id: str) -> list[str]:
+def resume_arguments(settings: ServerSettings, unfinished_id: str) -> list[str]:
     """Return the command line that goes on with a training."""
     return ["fit", f"--resume={unfinished_id}", f"--runs={settings.runs_root.resolve()}", "--format=json"]
 
 
-def report_arguments(settings: Settings, run_folder: Path) -> list[str]:
+def report_arguments(settings: ServerSettings, run_folder: Path) -> list[str]:
     """Return the command line that writes a run's report into its folder."""
     return ["report", *_common(settings), "--skip-bad", "--", str(run_folder.resolve())]
 
 
-def compare_arguments(settings: Settings, methods: Sequence[str], spec: str, seeds: int, output: Path) -> list[str]:
+def compare_arguments(
+    settings: ServerSettings, methods: Sequence[str], spec: str, seeds: int, output: Path
+) -> list[str]:
     """Return the command line of a comparison."""
     arguments = ["compare", f"--methods={','.join(methods)}", f"--dataset={spec}", f"--seeds={seeds}"]
     arguments += [f"--output={output.resolve()}", f"--root={settings.data_root.resolve()}"]
     return [*arguments, *_common(settings), "--format=json"]
 
 
-def _common(settings: Settings) -> list[str]:
+def _common(settings: ServerSettings) -> list[str]:
     return [f"--runs={settings.runs_root.resolve()}", f"--device={settings.device}"]

@@ -8,7 +8,7 @@ from typing import Any
 from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
 from adkit.ui.jobs import Jobs, Kind, resume_arguments
 from adkit.ui.markup import render
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 TRAININGS: Sequence[Kind] = ("fit",)
 OTHERS: Sequence[Kind] = ("report", "compare")
@@ -25,7 +25,7 @@ def panel(jobs: Jobs, kinds: Sequence[Kind]) -> str:
     return render("jobs.html", statuses=statuses[::-1], begun=begun[::-1], trainings="fit" in kinds)
 
 
-def act(settings: Settings, jobs: Jobs, what: Mapping[str, Any]) -> None:
+def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:
     """Do what a button of a job's card asks for; raises AdkitError for what is not there any more."""
     if isinstance(job := what.get("cancel"), str):
         jobs.cancel(job)

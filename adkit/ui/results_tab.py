@@ -33,7 +33,7 @@ from adkit.ui.safety import (
     run_folder,
 )
 from adkit.ui.scoring import Judges
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 MOST_SEEDS = 10
 
@@ -157,7 +157,7 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
     tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
 
 
-def tables(settings: Settings, chosen: Chosen) -> str:
+def tables(settings: ServerSettings, chosen: Chosen) -> str:
     """Return all runs, and all comparisons below them, as HTML."""
     runs = [
         (folder.name, record if isinstance(record, RunRecord) else None, stored_auroc(folder))
@@ -176,7 +176,7 @@ def stored_auroc(folder: Path) -> float | None:
         return None
 
 
-def _comparisons(settings: Settings) -> list[tuple[str, datetime, str]]:
+def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
     """Return name, time and candidates of each comparison, the newest name first."""
     found = []
     for path in sorted(comparisons_root(settings).glob("*/comparison.json"), reverse=True):
@@ -188,7 +188,7 @@ def _comparisons(settings: Settings) -> list[tuple[str, datetime, str]]:
     return found
 
 
-def about(settings: Settings, what: Mapping[str, Any]) -> str:
+def about(settings: ServerSettings, what: Mapping[str, Any]) -> str:
     """Return one run or comparison in short; raises RunError when it is gone or damaged."""
     if isinstance(name := what.get("comparison"), str):
         comparison_folder(settings, name)
@@ -205,12 +205,12 @@ def about(settings: Settings, what: Mapping[str, Any]) -> str:
     return render("about.html", title=record.id, threshold=record.threshold, rows=rows)
 
 
-def folder_of(settings: Settings, what: Mapping[str, Any]) -> Path:
+def folder_of(settings: ServerSettings, what: Mapping[str, Any]) -> Path:
     """Return the folder of a run or comparison; raises RunError when it is gone."""
     return run_folder(settings, what["run"]) if "run" in what else comparison_folder(settings, what["comparison"])
 
 
-def has_report(settings: Settings, what: Mapping[str, Any]) -> bool:
+def has_report(settings: ServerSettings, what: Mapping[str, Any]) -> bool:
     """Say whether the run has a report that is not older than its calibration."""
     folder = run_folder(settings, what["run"])
     try:
@@ -226,7 +226,7 @@ def frame(what: Mapping[str, Any]) -> str:
 
 
 def check_comparison(
-    settings: Settings, registry: Registry, methods: list[str], spec: str | None, seeds: int, name: str
+    settings: ServerSettings, registry: Registry, methods: list[str], spec: str | None, seeds: int, name: str
 ) -> None:
     """Raise AdkitError for a comparison that could not be made."""
     if len(methods) < 2:

@@ -19,7 +19,7 @@ from adkit.registry import Registry
 from adkit.runs.record import RECORD
 from adkit.runs.store import Run, newest_folder, open_run
 from adkit.types import FrameRef
-from adkit.ui.settings import Limits, Settings
+from adkit.ui.settings import Limits, ServerSettings
 
 _NAME = re.compile(r"[\w][\w.\- ]{0,79}")
 
@@ -40,7 +40,7 @@ def inside(root: Path, path: Path) -> Path:
     return found
 
 
-def run_folder(settings: Settings, run_id: str) -> Path:
+def run_folder(settings: ServerSettings, run_id: str) -> Path:
     """Return the folder of that run; raises RunError for what is not the id of one directly in the runs' folder."""
     folder = settings.runs_root / run_id
     try:
@@ -51,17 +51,17 @@ def run_folder(settings: Settings, run_id: str) -> Path:
     raise RunError(f"there is no run {run_id[:80]!r}", hint="it may have been deleted; reload the list of runs")
 
 
-def named_folder(settings: Settings, run_id: str) -> Path:
+def named_folder(settings: ServerSettings, run_id: str) -> Path:
     """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
     return newest_folder(settings.runs_root) if run_id == "latest" else run_folder(settings, run_id)
 
 
-def open_named_run(settings: Settings, run_id: str) -> Run:
+def open_named_run(settings: ServerSettings, run_id: str) -> Run:
     """Open the run of that id, or the newest for "latest"; raises RunError when there is none or it is damaged."""
     return open_run(named_folder(settings, run_id))
 
 
-def comparison_folder(settings: Settings, name: str) -> Path:
+def comparison_folder(settings: ServerSettings, name: str) -> Path:
     """Return the folder of that comparison; raises RunError when there is none."""
     root = comparisons_root(settings)
     folder = root / name
@@ -70,7 +70,7 @@ def comparison_folder(settings: Settings, name: str) -> Path:
     raise RunError(f"there is no comparison {name[:80]!r}", hint="it may have been deleted; reload the list")
 
 
-def comparisons_root(settings: Settings) -> Path:
+def comparisons_root(settings: ServerSettings) -> Path:
     """Return where comparisons that were started from the page lie; hidden, because they are no runs."""
     return settings.runs_root / ".comparisons"
 
@@ -83,7 +83,7 @@ def delete_folder(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def named_datasets(settings: Settings, spec: str, registry: Registry) -> list[Dataset]:
+def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> list[Dataset]:
     """Open the datasets that the spec names below the data root; raises DatasetError for files that lie elsewhere.
 
     Only the samples tell where a dataset's files are, so all of them are looked at, links followed. What adkit
@@ -115,7 +115,7 @@ def named_datasets(settings: Settings, spec: str, registry: Registry) -> list[Da
     return datasets
 
 
-def confined_options(settings: Settings, schema: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+def confined_options(settings: ServerSettings, schema: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
     """Make options that are paths absolute below the data root; raises OptionError for one that is not."""
     confined = dict(values)
     for name, field in schema.get("properties", {}).items():
@@ -167,7 +167,7 @@ def too_long(name: str, limits: Limits) -> FrameError:
     )
 
 
-def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
+def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> str:
     """Copy good images, or normal videos, into the data root as a dataset of that name and return its spec.
 
     Whole or not at all. Raises AdkitError for a name that is taken or no name, and for the first file that is no image,
@@ -203,7 +203,7 @@ def keep_upload(settings: Settings, name: str, files: Sequence[Path]) -> str:
     return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}"
 
 
-def two_lines(error: AdkitError, settings: Settings) -> tuple[str, str]:
+def two_lines(error: AdkitError, settings: ServerSettings) -> tuple[str, str]:
     """Return what is wrong and what to do, without the paths of this machine."""
     texts = []
     for text in (error.message, error.hint):

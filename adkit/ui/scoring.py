@@ -20,7 +20,7 @@ from adkit.runs.record import RECORD, RunRecord
 from adkit.runs.store import open_run
 from adkit.types import FrameRef, Sample
 from adkit.ui.safety import named_folder, require_image
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,11 +87,15 @@ class Upload:
     name: str
     path: Path
 
+    def named_in(self, error: AdkitError, hint: str = "") -> AdkitError:
+        """Return the error with the sender's name of the file, instead of where it lies."""
+        return type(error)(error.message.replace(str(self.path), self.name), hint=hint or error.hint)
+
 
 class Judges:
     """Opens runs when they are asked for and keeps the latest ready. May be asked from several threads."""
 
-    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+    def __init__(self, settings: ServerSettings, registry: Registry | None = None) -> None:
         self.settings = settings
         self._ready: OrderedDict[str, Ready] = OrderedDict()
         self._opening = threading.Lock()
@@ -147,6 +151,8 @@ class Judges:
 
     def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
         """Return a finding for each upload, in their order; a file that cannot be read is a finding too."""
+        from adkit.data.frame_source import frames_of
+
         found: dict[int, Finding] = {}
         samples = {}
         for number, upload in enumerate(uploads):
@@ -156,12 +162,9 @@ class Judges:
             except AdkitError as error:
                 found[number] = Finding(upload.name, upload.path, error=error)
 
-        from adkit.data.frame_source import frames_of
-
         def refuse(sample: Sample, error: AdkitError) -> None:
             upload = uploads[int(sample.id)]
-            told = type(error)(error.message.replace(str(upload.path), upload.name), hint="check the file")
-            found[int(sample.id)] = Finding(upload.name, upload.path, error=told)
+            found[int(sample.id)] = Finding(upload.name, upload.path, error=upload.named_in(error, "check the file"))
 
         with self._scoring:
             frames = frames_of(samples.values(), ready.judge.method.frame_size, refuse)

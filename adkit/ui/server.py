@@ -24,7 +24,7 @@ from adkit.ui.api import create_api
 from adkit.ui.jobs import Jobs
 from adkit.ui.markup import text_of
 from adkit.ui.scoring import Judges
-from adkit.ui.settings import Settings, require_token
+from adkit.ui.settings import ServerSettings, require_token
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,7 +62,7 @@ class Front:
 class Server:
     """What belongs to one server."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         require_token(settings.host, settings.token)
         self.settings = settings
         self.judges = Judges(settings)
@@ -142,7 +142,7 @@ class Server:
                 threading.Thread(target=self.judges.warm_up, daemon=True).start()
 
 
-def run_server(settings: Settings, *, browser: bool, told: Any) -> None:
+def run_server(settings: ServerSettings, *, browser: bool, told: Any) -> None:
     """Serve until Ctrl-C; `told` gets the page's address when it answers. Raises OptionError for a taken port."""
     server = Server(settings)
     listening = listen(settings.host, settings.port)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from adkit.errors import OptionError
 
-HOST, PORT = "127.0.0.1", 7860
 LEAST_TOKEN = 8
 TOKEN_VARIABLE = "ADKIT_TOKEN"
 
@@ -28,13 +27,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How a server was started. Nothing outside `runs_root` and `data_root` is read or written."""
 
     runs_root: Path
     data_root: Path
-    host: str = HOST
-    port: int = PORT
+    host: str = "127.0.0.1"
+    port: int = 7860
     token: str | None = None  # None: whoever reaches the address may use it
     device: str = "auto"
     api_only: bool = False

@@ -18,7 +18,7 @@ DRAWN = ("loss", "held out")
 _FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
 
 
-class Step(BaseModel):
+class ProgressLine(BaseModel):
     """A line of progress; see `adkit.cli.terminal.Stream`."""
 
     model_config = ConfigDict(frozen=True)
@@ -34,8 +34,8 @@ class Step(BaseModel):
 class Steps:
     """How far a job is."""
 
-    outer: Step
-    inner: Step
+    outer: ProgressLine
+    inner: ProgressLine
     curves: dict[str, list[float]] = field(default_factory=dict)  # values that the statuses told, of DRAWN
     notes: tuple[str, ...] = ()  # what else was written to stderr
 
@@ -60,8 +60,8 @@ def read_steps(path: Path) -> Steps:
             notes.append(text)
             continue
         with suppress(ValidationError):  # a line that is being written
-            lines.append(Step.model_validate_json(text))
-    inner = lines[-1] if lines else Step()
+            lines.append(ProgressLine.model_validate_json(text))
+    inner = lines[-1] if lines else ProgressLine()
     outer = next((line for line in reversed(lines) if line.steps == inner.steps[:1]), inner)
     return Steps(outer, inner, _curves([line.status for line in lines]), tuple(notes))
 

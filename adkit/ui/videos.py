@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.interfaces import Progress, Silent
@@ -65,8 +65,8 @@ def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: 
                     annotated.unlink(missing_ok=True)
                     raise too_long(upload.name, limits)
     except (FrameError, StorageError) as error:
-        raise _named(error, upload) from None
-    faults = [_named(error, upload) for error in watching.faults]
+        raise upload.named_in(error) from None
+    faults = [upload.named_in(error) for error in watching.faults]
     shown = annotated if annotated.exists() else None
     return Seen(upload.name, shown, times, scores, watching.rules.threshold, watching.events, faults)
 
@@ -82,7 +82,3 @@ def panel(seen: Seen, address: str) -> str:
 def verdict(seen: Seen) -> str:
     """Return how many events there are, and when the worst is."""
     return render("video_verdict.html", seen=seen)
-
-
-def _named(error: AdkitError, upload: Upload) -> Any:
-    return type(error)(error.message.replace(str(upload.path), upload.name), hint=error.hint)

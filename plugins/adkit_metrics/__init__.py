@@ -10,21 +10,23 @@ RANKING, PIXELS, EVENTS = (f"adkit_metrics.{module}" for module in ("ranking", "
 @hookimpl
 def adkit_metrics() -> Iterable[MetricEntry]:
     """Announce the ten metrics."""
-    yield MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc")
-    yield MetricEntry("average_precision", "area under precision over recall, per image", f"{RANKING}:AveragePrecision")
-    yield MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1")
-    yield MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", f"{PIXELS}:PixelAuroc")
-    yield MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro")
-    yield MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU")
-    yield MetricEntry(
-        "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"
-    )
-    yield MetricEntry(
-        "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
-    )
-    yield MetricEntry(
-        "event_recall", "share of the events in clips that the run's threshold finds", f"{EVENTS}:EventRecall"
-    )
-    yield MetricEntry(
-        "false_alarms_per_hour", "events found in an hour of normal frames", f"{EVENTS}:FalseAlarmsPerHour"
-    )
+    return [
+        MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc"),
+        MetricEntry("average_precision", "area under precision over recall, per image", f"{RANKING}:AveragePrecision"),
+        MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1"),
+        MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", f"{PIXELS}:PixelAuroc"),
+        MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro"),
+        MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
+        MetricEntry(
+            "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"
+        ),
+        MetricEntry(
+            "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
+        ),
+        MetricEntry(
+            "event_recall", "share of the events in clips that the run's threshold finds", f"{EVENTS}:EventRecall"
+        ),
+        MetricEntry(
+            "false_alarms_per_hour", "events found in an hour of normal frames", f"{EVENTS}:FalseAlarmsPerHour"
+        ),
+    ]

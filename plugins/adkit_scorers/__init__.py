@@ -10,14 +10,16 @@ HERE = "adkit_scorers.scorers"
 @hookimpl
 def adkit_scorers() -> Iterable[ScorerEntry]:
     """Announce `max`, `mean`, `top1`, `top5` and `quantile`."""
-    yield ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", f"{HERE}:Maximum")
-    yield ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", f"{HERE}:Mean")
-    yield ScorerEntry(
-        "top1", "the mean of the highest 1 % of pixels: small defects with less noise", f"{HERE}:TopPercent"
-    )
-    yield ScorerEntry(
-        "top5",
-        "the mean of the highest 5 % of pixels: what fills more of the picture; videos",
-        f"{HERE}:TopFivePercent",
-    )
-    yield ScorerEntry("quantile", "a high quantile of the pixels (quantile:q=0.99)", f"{HERE}:Quantile")
+    return [
+        ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", f"{HERE}:Maximum"),
+        ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", f"{HERE}:Mean"),
+        ScorerEntry(
+            "top1", "the mean of the highest 1 % of pixels: small defects with less noise", f"{HERE}:TopPercent"
+        ),
+        ScorerEntry(
+            "top5",
+            "the mean of the highest 5 % of pixels: what fills more of the picture; videos",
+            f"{HERE}:TopFivePercent",
+        ),
+        ScorerEntry("quantile", "a high quantile of the pixels (quantile:q=0.99)", f"{HERE}:Quantile"),
+    ]

@@ -14,15 +14,15 @@ pytest.importorskip("fastapi", reason="the extra ui is not installed")
 pytest.importorskip("multipart", reason="the extra ui is not installed")
 
 from adkit.ui.scoring import Judges
-from adkit.ui.settings import Limits, Settings
+from adkit.ui.settings import Limits, ServerSettings
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> ServerSettings:
     """Runs and data in folders of this test; small limits."""
     (tmp_path / "data").mkdir()
     limits = Limits(request_bytes=300_000, pixels=1_000_000, files=20, waiting=50)
-    return Settings(tmp_path / "runs", tmp_path / "data", device="cpu", limits=limits)
+    return ServerSettings(tmp_path / "runs", tmp_path / "data", device="cpu", limits=limits)
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +32,13 @@ def greys() -> Registry:
 
 
 @pytest.fixture
-def run(settings: Settings, greys: Registry, tmp_path: Path) -> Run:
+def run(settings: ServerSettings, greys: Registry, tmp_path: Path) -> Run:
     """A run that gives maps, calibrated on 40 grey pictures."""
     dataset = Greys(paint(tmp_path / "normal", usual_levels(40, 1)))
     return fit_greys(greys, dataset, settings.runs_root, method="grey_maps")
 
 
 @pytest.fixture
-def judges(settings: Settings, greys: Registry) -> Judges:
+def judges(settings: ServerSettings, greys: Registry) -> Judges:
     """Opens the runs of this test's folder."""
     return Judges(settings, greys)

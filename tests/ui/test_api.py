@@ -20,7 +20,7 @@ from adkit.ui.access import AccessMiddleware
 from adkit.ui.api import create_api
 from adkit.ui.safety import delete_folder, run_folder
 from adkit.ui.scoring import Judges, packed, unpacked
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 from tests.greys import paint
 from tests.ui.test_safety import png_that_claims
 
@@ -44,7 +44,7 @@ def client(judges: Judges) -> Iterator[Any]:
 
 
 @pytest.fixture
-def guarded(settings: Settings, judges: Judges) -> Iterator[Any]:
+def guarded(settings: ServerSettings, judges: Judges) -> Iterator[Any]:
     """A server that asks for a token."""
     judges.settings = replace(settings, token=TOKEN)
     with client_of(judges) as client:
@@ -121,7 +121,7 @@ def test_no_run_is_opened_elsewhere(client: Any, run: Run, tmp_path: Path, name:
 
 
 def test_a_run_that_is_deleted_while_it_is_open_is_gone(
-    client: Any, run: Run, settings: Settings, tmp_path: Path
+    client: Any, run: Run, settings: ServerSettings, tmp_path: Path
 ) -> None:
     sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
     assert client.post("/api/score", files=sent, data={"run": run.record.id}).status_code == 200
@@ -244,7 +244,7 @@ def test_a_browser_logs_in(guarded: Any) -> None:
     assert guarded.get("/api/runs").status_code == 200
 
 
-def asked(settings: Settings, scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+def asked(settings: ServerSettings, scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """What the application behind the middleware got, and what was sent by the middleware itself."""
     reached: list[Any] = []
     sent: list[Any] = []
@@ -263,7 +263,7 @@ def asked(settings: Settings, scope: dict[str, Any]) -> tuple[list[Any], list[An
 
 
 @pytest.mark.parametrize("headers", [[(b"host", b"evil")], [(b"host", b"localhost"), (b"content-length", b"12x")]])
-def test_what_is_refused_reaches_nobody(settings: Settings, headers: list[tuple[bytes, bytes]]) -> None:
+def test_what_is_refused_reaches_nobody(settings: ServerSettings, headers: list[tuple[bytes, bytes]]) -> None:
     reached, sent = asked(settings, {"type": "http", "method": "POST", "headers": headers})
     assert reached == []
     assert sent[0]["status"] in (400, 403)
@@ -281,7 +281,7 @@ def test_what_is_refused_reaches_nobody(settings: Settings, headers: list[tuple[
     ],
 )
 def test_another_sites_page_opens_no_websocket(
-    settings: Settings, host: bytes, origin: bytes | None, let_through: bool
+    settings: ServerSettings, host: bytes, origin: bytes | None, let_through: bool
 ) -> None:
     headers = [(b"host", host)] + ([] if origin is None else [(b"origin", origin)])
     reached, sent = asked(settings, {"type": "websocket", "headers": headers})
@@ -289,7 +289,7 @@ def test_another_sites_page_opens_no_websocket(
     assert [message["type"] for message in sent] == ([] if let_through else ["websocket.close"])
 
 
-def test_a_websocket_needs_the_token_as_well(settings: Settings) -> None:
+def test_a_websocket_needs_the_token_as_well(settings: ServerSettings) -> None:
     settings = replace(settings, token=TOKEN)
     host = (b"host", b"factory.example")
     assert asked(settings, {"type": "websocket", "headers": [host]})[0] == []

@@ -18,7 +18,7 @@ from adkit.runs.record import FitSettings
 from adkit.ui import jobs as jobs_module
 from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, report_arguments, resume_arguments
 from adkit.ui.jobs_panel import panel
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 
 PROGRAM = """
 import json, os, sys, time
@@ -325,7 +325,7 @@ def test_unreadable_files_are_no_jobs(jobs: Jobs) -> None:
     assert jobs.list() == []
 
 
-def test_command_lines_cannot_be_mistaken(settings: Settings) -> None:
+def test_command_lines_cannot_be_mistaken(settings: ServerSettings) -> None:
     options = {"size": "--runs=/"}
     asked = FitSettings(method="--help", dataset=("-x:y",), options=options, max_false_alarms="1%", certain=True)
     made = fit_arguments(settings, asked)

@@ -26,7 +26,7 @@ from adkit.ui.safety import (
     run_folder,
     two_lines,
 )
-from adkit.ui.settings import Limits, Settings, is_loopback, require_token
+from adkit.ui.settings import Limits, ServerSettings, is_loopback, require_token
 from tests.greys import paint
 
 
@@ -43,12 +43,12 @@ def test_what_is_no_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc", ".", "..", "", "nothing", ".jobs", "a\0b", "x" * 5000])
-def test_no_run_lies_elsewhere(settings: Settings, run: Run, name: str) -> None:
+def test_no_run_lies_elsewhere(settings: ServerSettings, run: Run, name: str) -> None:
     with pytest.raises(RunError):
         run_folder(settings, name)
 
 
-def test_a_link_to_a_run_elsewhere_is_no_run(settings: Settings, run: Run, tmp_path: Path) -> None:
+def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     run.folder.rename(elsewhere)
     (settings.runs_root / "linked").symlink_to(elsewhere)
@@ -59,7 +59,7 @@ def test_a_link_to_a_run_elsewhere_is_no_run(settings: Settings, run: Run, tmp_p
     assert (elsewhere / "run.json").exists()
 
 
-def test_a_deleted_run_is_gone_as_a_whole(settings: Settings, run: Run) -> None:
+def test_a_deleted_run_is_gone_as_a_whole(settings: ServerSettings, run: Run) -> None:
     assert open_named_run(settings, "latest").record.id == run.record.id
     delete_folder(run_folder(settings, run.record.id))
     assert list(settings.runs_root.iterdir()) == []
@@ -71,12 +71,12 @@ def test_a_deleted_run_is_gone_as_a_whole(settings: Settings, run: Run) -> None:
     "selection",
     ["/etc", "../outside", "a/../../outside", "~/x", "~root", "..\\outside", "C:\\x", "\\\\host\\x", "a\0b"],
 )
-def test_a_spec_cannot_leave_the_data_root(settings: Settings, registry: Registry, selection: str) -> None:
+def test_a_spec_cannot_leave_the_data_root(settings: ServerSettings, registry: Registry, selection: str) -> None:
     with pytest.raises(DatasetError, match="leads out of the server's data folder"):
         named_datasets(settings, f"folder:{selection}", registry)
 
 
-def test_a_link_out_of_the_data_root_is_refused(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+def test_a_link_out_of_the_data_root_is_refused(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     paint(outside / "normal", [100.0] * 5)
     (settings.data_root / "linked").symlink_to(outside)
@@ -93,7 +93,7 @@ def test_a_link_out_of_the_data_root_is_refused(settings: Settings, registry: Re
 
 
 def test_a_folder_of_the_working_directory_is_outside(
-    settings: Settings, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: ServerSettings, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(tmp_path / "here" / "normal", [100.0] * 5)
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_a_folder_of_the_working_directory_is_outside(
         named_datasets(settings, "folder:here", registry)
 
 
-def test_paths_among_the_options_are_confined(settings: Settings) -> None:
+def test_paths_among_the_options_are_confined(settings: ServerSettings) -> None:
     class Chosen(BaseModel):
         weights: Path | None = None
         folder: Path = Path()
@@ -121,7 +121,7 @@ def test_paths_among_the_options_are_confined(settings: Settings) -> None:
                 confined_options(settings, schema, {name: path})
 
 
-def test_a_circle_of_links_is_not_followed(settings: Settings) -> None:
+def test_a_circle_of_links_is_not_followed(settings: ServerSettings) -> None:
     circle = settings.data_root / "circle"
     circle.symlink_to(circle)
     with pytest.raises(OptionError):
@@ -159,7 +159,7 @@ def test_what_is_no_image_is_named_and_not_decoded(tmp_path: Path, content: byte
     assert "a91f" not in caught.value.message
 
 
-def test_an_upload_becomes_a_dataset(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+def test_an_upload_becomes_a_dataset(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 12)
     spec = keep_upload(settings, "washers", files)
     (dataset,) = named_datasets(settings, spec, registry)
@@ -169,12 +169,12 @@ def test_an_upload_becomes_a_dataset(settings: Settings, registry: Registry, tmp
 
 
 @pytest.mark.parametrize("name", ["", "../x", "/tmp/x", ".x", "a/b"])
-def test_an_upload_has_a_name_of_its_own(settings: Settings, tmp_path: Path, name: str) -> None:
+def test_an_upload_has_a_name_of_its_own(settings: ServerSettings, tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionError, match="no name"):
         keep_upload(settings, name, paint(tmp_path / "sent", [100.0]))
 
 
-def test_of_a_bad_upload_nothing_is_kept(settings: Settings, tmp_path: Path) -> None:
+def test_of_a_bad_upload_nothing_is_kept(settings: ServerSettings, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 3)
     (tmp_path / "sent" / "bad.png").write_text("no image")
     with pytest.raises(FrameError, match=r"bad\.png is not an image"):
@@ -186,7 +186,7 @@ def test_of_a_bad_upload_nothing_is_kept(settings: Settings, tmp_path: Path) -> 
     assert not settings.uploads.exists()
 
 
-def test_uploads_that_lead_elsewhere_are_refused(settings: Settings, tmp_path: Path) -> None:
+def test_uploads_that_lead_elsewhere_are_refused(settings: ServerSettings, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     settings.uploads.symlink_to(tmp_path / "outside")
     with pytest.raises(AdkitError):
@@ -194,7 +194,7 @@ def test_uploads_that_lead_elsewhere_are_refused(settings: Settings, tmp_path: P
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_faults_do_not_tell_this_machines_paths(settings: Settings) -> None:
+def test_faults_do_not_tell_this_machines_paths(settings: ServerSettings) -> None:
     error = RunError(f"{settings.runs_root.resolve()}/x is damaged", hint=f"see {settings.data_root.resolve()}")
     assert two_lines(error, settings) == ("runs/x is damaged", "see data")
 

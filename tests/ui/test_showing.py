@@ -16,7 +16,7 @@ from adkit.ui.datasets import listed
 from adkit.ui.markup import piece, render
 from adkit.ui.safety import keep_upload
 from adkit.ui.scoring import Judges, Upload
-from adkit.ui.settings import Settings
+from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import as_csv, gallery, verdict, viewer
 from tests.greys import paint
 
@@ -80,7 +80,7 @@ def test_promises_are_sentences(run: Run) -> None:
     assert "<b>Flags about 1 in 9 normal images (11.11%).</b>With 95% certainty" in text
 
 
-def test_data_below_the_root_is_listed(settings: Settings, registry: Registry, tmp_path: Path) -> None:
+def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     paint(settings.data_root / "parts" / "normal", [100.0] * 3)
     (settings.data_root / "empty").mkdir()
     keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))

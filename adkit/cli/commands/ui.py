@@ -59,10 +59,10 @@ def ui(
             hint="pip install 'adkit-vision[ui]', or '.[ui]' in the folder of its source",
         )
     from adkit.ui.server import run_server
-    from adkit.ui.settings import Limits, Settings
+    from adkit.ui.settings import Limits, ServerSettings
 
     data = root or Path(os.environ.get("ADKIT_DATA") or "data")
-    settings = Settings(
+    settings = ServerSettings(
         o.runs_folder(runs),
         data,
         host,
