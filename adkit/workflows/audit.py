@@ -11,10 +11,9 @@ import numpy as np
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.stats.calibration import CERTAINTY, Threshold, unit_scores
-from adkit.stats.significance import Drift, Interval, alarms_p_value, drift_test, noticeable_rate, proportion_interval
-from adkit.workflows.fresh_data import FreshNormals, fresh_normals, predict_normals
-from adkit.workflows.score import open_model, sample_scores
+from adkit.stats.calibration import CERTAINTY, Threshold
+from adkit.stats.significance import Drift, Interval, alarms_p_value, noticeable_rate, proportion_interval
+from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +41,7 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken: more alarms than the promise allows. Drifted: the scores are not those of the calibration.
+        """Return "broken" for more alarms than the promise allows, "drifted" where scores are not as they were.
 
         Leave-one-out scores err a little on the high side: against them only a drift upwards is a sign of a change.
         """
@@ -51,7 +50,7 @@ class Audit:
         return "drifted" if self.drift.p_value < LEVEL else "kept"
 
     def sentences(self) -> list[str]:
-        """The result in words, the verdict first."""
+        """Say the result in words, the verdict first."""
         count, unit, promised = len(self.scores), self.threshold.unit, self.threshold
         observed = f"{self.alarms} of {count} normal {unit}s were flagged"
         bounds = f"{self.interval.low:.2%} to {self.interval.high:.2%}"
@@ -66,7 +65,7 @@ class Audit:
         sentences = [
             headings[self.verdict],
             f"{observed} ({rates}); promised: {promised.expected_rate:.2%}, at most {promised.certain_rate:.1%}",
-            f"so many or more come of a kept promise with p = {self.alarms_p_value:.3g}",
+            f"if the promise holds, this many alarms or more have a probability of {self.alarms_p_value:.2g}",
             f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
             f"in {self.drift.shift:.0%} of pairs",
         ]
@@ -74,11 +73,14 @@ class Audit:
             sentences.append(f"{count} {unit}s are too few to notice any broken promise")
         elif self.verdict == "kept":
             rate = f"{self.noticeable_rate:.1%}"
-            sentences.append(f"{count} {unit}s would tell, four times in five, a false-alarm rate of {rate} or more")
+            sentences.append(
+                f"{count} {unit}s reveal a false-alarm rate of {rate} or more in 80% of audits; "
+                "a lower one may go unnoticed"
+            )
         return sentences
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return everything, for programs."""
         return {
             "run": self.run.record.id,
             "verdict": self.verdict,
@@ -105,28 +107,25 @@ def audit(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Audit:
-    """Scores fresh images of good parts and holds the result against the run's promise; writes nothing.
+    """Score fresh images of good parts and hold the result against the run's promise; write nothing.
 
     Images that the run learned from or was calibrated with are left out. Raises AdkitError for what the user can
-    mend.
+    fix.
     """
     seen = run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
-    judge = open_model(run, registry, device=device)
-    predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
-    smoothing_s = run.record.smoothing_s
-    scores, _ = unit_scores(sample_scores(predictions, judge.scorer, smoothing_s), predictions.clips)
-    threshold = judge.threshold
-    alarms = int((scores > threshold.value).sum())
+    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress or Silent())
+    threshold = found.model.threshold
+    count, alarms = len(found.scores), int((found.scores > threshold.value).sum())
     return Audit(
         run,
         threshold,
         fresh,
-        tuple(dict.fromkeys(predictions.clips)),
-        scores,
+        tuple(dict.fromkeys(found.predictions.clips)),
+        found.scores,
         alarms,
-        proportion_interval(alarms, len(scores)),
-        alarms_p_value(alarms, len(scores), threshold.rank, threshold.count),
-        noticeable_rate(len(scores), threshold.rank, threshold.count, LEVEL),
-        drift_test(judge.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out),
+        proportion_interval(alarms, count),
+        alarms_p_value(alarms, count, threshold.rank, threshold.count),
+        noticeable_rate(count, threshold.rank, threshold.count, LEVEL),
+        found.drift,
     )

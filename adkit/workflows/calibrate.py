@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adkit.data.fingerprints import data_hash
-from adkit.errors import OptionError, PromiseError
+from adkit.errors import OptionError, PromiseError, RunError
+from adkit.files.atomic import storage_faults
+from adkit.files.lock import LockHeld, lock
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
-from adkit.runs.record import SeenData
-from adkit.runs.store import Run, recalibrated
-from adkit.stats.calibration import Threshold, ThresholdRule, unit_scores
+from adkit.runs.record import CalibrationRecord, SeenData
+from adkit.runs.store import Run, open_run, recalibrated
+from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import counted
-from adkit.stats.significance import Drift, drift_test
+from adkit.stats.significance import Drift
 from adkit.workflows.audit import LEVEL
 from adkit.workflows.fit import calibration_record
-from adkit.workflows.fresh_data import FreshNormals, fresh_normals, predict_normals
-from adkit.workflows.score import calibrating_scores, open_model, open_scorer, sample_scores
+from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
+from adkit.workflows.score import calibrating_scores, open_scorer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+LOCK = ".lock"
+PATIENCE_S = 10.0
+"""So long does a change of a run wait for another."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Recalibration:
 
     @property
     def warning(self) -> str | None:
-        """Why to look at the new images, in a sentence; None when their scores are like those from before."""
+        """Say why to look at the new images; None when their scores are like those from before."""
         if self.drift is None or self.drift.p_value >= LEVEL:
             return None
         before = self.run.record.earlier_calibrations[-1]
@@ -60,73 +67,113 @@ def recalibrate(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Recalibration:
-    """Sets the run's threshold anew from images of good parts, and writes it into the run's folder.
+    """Set the run's threshold anew from images of good parts, and write it into the run's folder.
 
     `normal` names files, folders or patterns; without any, the scores that the run has are used with another
     rule. `keep` adds the run's scores to those of the new images. `rule` None keeps the run's rule. Raises
-    AdkitError for what the user can mend, PromiseError when the images are too few, or with `keep` when their scores
+    AdkitError for what the user can fix, PromiseError when the images are too few, or with `keep` when their scores
     are not like the run's; the run is then unchanged.
     """
-    record = run.record
-    rule = rule or record.calibration.rule
+    rule = rule or run.record.calibration.rule
     if keep and not normal:
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
-    if not normal:
-        predictions, seen, unit_s = run.calibration(), run.seen(), record.threshold.unit_s
-        source, data, fingerprint = (
-            record.calibration.source,
-            record.calibration.data,
-            record.calibration.data_hash,
-        )
-        fresh = drift = None
+    _require_unchanged(run)
+    if normal:
+        basis = _fresh_basis(run, registry, normal, rule, keep, device, skip_bad, progress or Silent())
     else:
-        seen = run.seen()
-        avoided = {*seen.training.values(), *(seen.calibration.values() if keep else ())}
-        fresh = fresh_normals(normal, avoided, record)
-        kept = run.calibration() if keep else None
-        unit_s = _mean_of_both(fresh, record.threshold) if keep else fresh.unit_s
-        rule.in_units(unit_s).rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
-        judge = open_model(run, registry, device=device)
-        predictions = predict_normals(judge, fresh, skip_bad=skip_bad, progress=progress or Silent())
-        new_scores, _ = unit_scores(sample_scores(predictions, judge.scorer, record.smoothing_s), predictions.clips)
-        leave_one_out = record.calibration.leave_one_out
-        drift = drift_test(judge.normal_scores, new_scores, upwards_only=leave_one_out)
-        hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
-        source, data = counted(len(set(predictions.clips)), f"further normal {fresh.unit}"), fresh.named
-        if kept:
-            if drift.p_value < LEVEL:
-                raise PromiseError(
-                    f"{_moved(drift, leave_one_out)}: "
-                    "pooled scores of different parts promise nothing for the new ones",
-                    hint="leave --keep out",
-                )
-            source = f"{source}, and {len(set(kept.clips))} from before ({record.calibration.source})"
-            data = f"{data} and {record.calibration.data}"
-            names = _names_beside(kept, predictions)
-            known = {**seen.training, **seen.calibration}
-            hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
-            kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
-            predictions = join_predictions([predictions, kept])
-        fingerprint = data_hash(hashes)
-        seen = SeenData(seen.training, hashes)
-    scorer = open_scorer(record.scorer, registry)
-    described = calibration_record(
-        predictions,
-        scorer,
+        basis = _Basis(run.calibration(), run.seen(), run.record.threshold.unit_s, run.record.calibration)
+    record, described = run.record, basis.described
+    calibration = calibration_record(
+        basis.predictions,
+        open_scorer(record.scorer, registry),
         rule,
-        unit_s=unit_s,
+        unit_s=basis.unit_s,
         smoothing_s=record.smoothing_s,
-        source=source,
+        source=described.source,
         leave_one_out=record.calibration.leave_one_out and (keep or not normal),
-        data=data,
-        fingerprint=fingerprint,
+        data=described.data,
+        fingerprint=described.data_hash,
     )
-    changed = recalibrated(run, described, predictions, seen)
-    return Recalibration(changed, record.threshold, fresh, *calibrating_scores(changed, registry), drift)
+    with _only_one(run):
+        _require_unchanged(run)
+        changed = recalibrated(run, calibration, basis.predictions, basis.seen)
+    return Recalibration(changed, record.threshold, basis.fresh, *calibrating_scores(changed, registry), basis.drift)
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What a threshold is to be set from."""
+
+    predictions: Predictions
+    seen: SeenData
+    unit_s: float | None
+    described: CalibrationRecord  # its source, data and data_hash count
+    fresh: FreshNormals | None = None
+    drift: Drift | None = None
+
+
+def _fresh_basis(
+    run: Run,
+    registry: Registry,
+    normal: Sequence[str],
+    rule: ThresholdRule,
+    keep: bool,
+    device: str,
+    skip_bad: bool,
+    progress: Progress,
+) -> _Basis:
+    """Return the new images' results, with `keep` beside those that the run has."""
+    record, seen = run.record, run.seen()
+    fresh = fresh_normals(normal, {*seen.training.values(), *(seen.calibration.values() if keep else ())}, record)
+    kept = run.calibration() if keep else None
+    unit_s = _mean_of_both(fresh, record.threshold) if keep else fresh.unit_s
+    rule.in_units(unit_s).rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
+    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
+    predictions = found.predictions
+    hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
+    source, data = counted(len(set(predictions.clips)), f"further normal {fresh.unit}"), fresh.named
+    if kept:
+        if found.drift.p_value < LEVEL:
+            raise PromiseError(
+                f"{_moved(found.drift, record.calibration.leave_one_out)}: "
+                "pooled scores of different parts promise nothing for the new ones",
+                hint="leave --keep out",
+            )
+        source = f"{source}, and {len(set(kept.clips))} from before ({record.calibration.source})"
+        data = f"{data} and {record.calibration.data}"
+        names = _names_beside(kept, predictions)
+        known = {**seen.training, **seen.calibration}
+        hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
+        kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
+        predictions = join_predictions([predictions, kept])
+    described = record.calibration.model_copy(update={"source": source, "data": data, "data_hash": data_hash(hashes)})
+    return _Basis(predictions, SeenData(seen.training, hashes), unit_s, described, fresh, found.drift)
+
+
+def _require_unchanged(run: Run) -> None:
+    """Raise RunError where the run is no longer as it was opened, since somebody else changed it."""
+    if open_run(run.folder).record.calibration != run.record.calibration:
+        hint = "its threshold is the other command's; calibrate again to replace it"
+        raise RunError(f"{run.record.id} was changed by another command meanwhile", hint=hint)
+
+
+@contextmanager
+def _only_one(run: Run) -> Iterator[None]:
+    """Hold the run's lock; raise RunError where somebody else holds it."""
+    path = run.folder / LOCK
+    try:
+        with storage_faults(run.folder), lock(path, patience_s=PATIENCE_S):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except LockHeld:
+        message = f"{run.record.id} is being changed by another command"
+        raise RunError(message, hint="wait until it is done, then calibrate again") from None
 
 
 def _mean_of_both(fresh: FreshNormals, before: Threshold) -> float | None:
-    """How long clips last, on average of the new ones and of those that set the threshold before."""
+    """Return how long clips last, on average of the new ones and of those that set the threshold before."""
     if fresh.unit_s is None or before.unit_s is None:
         return None
     return (fresh.unit_s * fresh.count + before.unit_s * before.count) / (fresh.count + before.count)
@@ -138,7 +185,7 @@ def _moved(drift: Drift, leave_one_out: bool) -> str:
 
 
 def _names_beside(kept: Predictions, new: Predictions) -> dict[str, str]:
-    """A name for each of the kept samples and clips that no new one has.
+    """Return a name for each of the kept samples and clips that no new one has.
 
     A path that stood for one image may stand for another today; under one name they would count as one clip.
     """

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adkit.data.clips import cut_into, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.inputs import find_inputs
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
+from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
-from adkit.stats.calibration import mean_length_s
+from adkit.runs.store import Run
+from adkit.stats.calibration import mean_length_s, unit_scores
 from adkit.stats.formatting import counted
 from adkit.stats.segments import by_clip
+from adkit.stats.significance import Drift, drift_test
 from adkit.stats.unit import UnitName
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, predict_all
+from adkit.workflows.score import FittedModel, open_model, predict_all, sample_scores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass
@@ -36,16 +44,16 @@ class FreshNormals:
 
     @property
     def count(self) -> int:
-        """How many images or clips there are."""
+        """Return how many images or clips there are."""
         return len({sample.clip for sample in self.samples})
 
     @property
     def unit_s(self) -> float | None:
-        """How long the clips last, on average; None for images, or where it is not known."""
+        """Return how long the clips last, on average; None for images, or where it is not known."""
         return mean_length_s([one.clip for one in self.samples], [one.timestamp_s for one in self.samples])
 
     def notes(self) -> list[str]:
-        """What was left out and why, in sentences."""
+        """Say what was left out and why."""
         reasons = (
             (self.seen, "that the run has seen: such scores say nothing of new parts"),
             (self.copies, "of which there are copies: each counts once"),
@@ -59,7 +67,7 @@ class FreshNormals:
 
 
 def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRecord) -> FreshNormals:
-    """What paths, folders and patterns name, without what has a checksum among `seen`.
+    """Return what paths, folders and patterns name, without what has a checksum among `seen`.
 
     Images, for a run whose threshold counts those. For one that counts clips they are videos and folders of frames,
     thinned and cut into pieces as the run's own were. Scores of files that took part in fitting are lower than
@@ -118,7 +126,7 @@ def _clips(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
 
 
 def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
-    """The method's answers for what is fresh; with `skip_bad`, what cannot be read is left out and noted.
+    """Return the method's predictions for what is fresh; with `skip_bad`, what cannot be read is left out and noted.
 
     Raises FrameError for the first that cannot be read otherwise, DatasetError when none can.
     """
@@ -131,3 +139,24 @@ def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, 
     if not predictions.ids:
         raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
     return predictions
+
+
+@dataclass(frozen=True)
+class ScoredNormals:
+    """Fresh normal data as a run scores it."""
+
+    model: FittedModel
+    predictions: Predictions
+    scores: NDArray[np.float64]  # one for each image or clip, in the order in which they begin
+    drift: Drift  # from the scores that set the threshold; upwards only where those err on the high side
+
+
+def score_normals(
+    run: Run, registry: Registry, fresh: FreshNormals, *, device: str, skip_bad: bool, progress: Progress
+) -> ScoredNormals:
+    """Score what is fresh with the run's model, and compare it with the scores that set the threshold."""
+    model = open_model(run, registry, device=device)
+    predictions = predict_normals(model, fresh, skip_bad=skip_bad, progress=progress)
+    scores, _ = unit_scores(sample_scores(predictions, model.scorer, run.record.smoothing_s), predictions.clips)
+    drift = drift_test(model.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out)
+    return ScoredNormals(model, predictions, scores, drift)

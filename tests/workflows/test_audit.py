@@ -58,7 +58,7 @@ def test_the_promise_is_kept_on_fresh_good_parts(run: Run, registry: Registry, n
     assert found.drift.p_value > LEVEL
     verdict, *details = found.sentences()
     assert verdict == "nothing speaks against the promise"
-    assert "150 images would tell, four times in five, a false-alarm rate of " in details[-1]
+    assert "150 images reveal a false-alarm rate of " in details[-1]
     assert bytes_below(run.folder) == before
 
 

@@ -14,14 +14,15 @@ import pytest
 
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.inputs import find_inputs
-from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, PromiseError, StorageError
+from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, PromiseError, RunError, StorageError
+from adkit.files.lock import lock
 from adkit.registry import Registry
 from adkit.runs.record import CALIBRATION, DATA, MODEL, RECORD
 from adkit.runs.store import Run, find_run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.stats.significance import drift_test
 from adkit.workflows.audit import LEVEL, audit
-from adkit.workflows.calibrate import recalibrate
+from adkit.workflows.calibrate import LOCK, recalibrate
 from adkit.workflows.score import open_model, open_scorer, sample_scores
 from tests.greys import METHODS, SPREAD, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
@@ -86,6 +87,21 @@ def test_the_threshold_comes_from_the_new_images_and_the_model_stays(
     assert (after.pixel_threshold is None) == (before.pixel_threshold is None)
     unchanged = {"calibration", "earlier_calibrations", "files"}
     assert after.model_dump(exclude=unchanged) == before.model_dump(exclude=unchanged)
+
+
+def test_of_two_calibrations_at_once_none_is_lost_without_a_word(
+    run: Run, registry: Registry, more: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have opened the run as it was; the second is told of the first."""
+    first = recalibrate(run, registry, [str(more)], device="cpu").run
+    with pytest.raises(RunError, match="was changed by another command meanwhile"):
+        recalibrate(run, registry, rule=ThresholdRule("certain", 0.05), device="cpu")
+    assert open_run(run.folder).record == first.record
+    monkeypatch.setattr("adkit.workflows.calibrate.PATIENCE_S", 0.1)
+    with lock(run.folder / LOCK), pytest.raises(RunError, match="is being changed by another command"):
+        recalibrate(first, registry, rule=ThresholdRule("certain", 0.05), device="cpu")
+    assert open_run(run.folder).record == first.record
+    assert recalibrate(first, registry, rule=ThresholdRule("percentile", 0.5), device="cpu").run != first
 
 
 def test_the_record_says_from_what_and_keeps_what_was_before(run: Run, registry: Registry, more: Path) -> None:
@@ -178,7 +194,7 @@ def test_a_rule_alone_uses_the_stored_scores_and_no_model(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.workflows.calibrate.open_model", fail)
+    monkeypatch.setattr("adkit.workflows.fresh_data.open_model", fail)
     before = any_run.record
     stored = [any_run.path_of(name).read_bytes() for name in (MODEL, CALIBRATION, DATA)]
     scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry), before.smoothing_s)
@@ -349,7 +365,7 @@ def test_too_few_are_refused_before_they_are_scored(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.workflows.calibrate.open_model", fail)
+    monkeypatch.setattr("adkit.workflows.fresh_data.open_model", fail)
     with pytest.raises(PromiseError):
         recalibrate(run, registry, [str(more)], rule=ThresholdRule("expected", 0.001), device="cpu")
 

@@ -97,9 +97,8 @@ def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry:
 def test_learning_takes_a_rate_by_the_hour(registry: Registry, normal: Path, tmp_path: Path) -> None:
     def fitted(rate: str) -> Run:
         dataset = VideoSpans(normal, parse_spans(["0:00-0:20"]))
-        return fit(
-            FitSettings(method="grey_memory", device="cpu", rule=parse_rule(rate)), dataset, tmp_path / "runs", registry
-        )
+        settings = FitSettings(method="grey_memory", device="cpu", max_false_alarms=rate)
+        return fit(settings, dataset, tmp_path / "runs", registry)
 
     with pytest.raises(PromiseError, match="held out from learning"):
         fitted("60/h")
