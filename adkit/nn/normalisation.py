@@ -91,22 +91,18 @@ def require_maps(count: int, choice: Choice) -> None:
         )
 
 
-def position_matters(maps: Tensor, clips: Tensor, choice: Choice) -> bool:
-    """Whether to normalise, given out-of-sample maps (N, h, w) of normal samples, and the number (N,) of each's clip.
+def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
+    """Decide by out-of-sample maps (N, h, w) of normal samples, and the number (N,) of each one's clip.
 
-    Raises OptionError for "on" with too few maps: their spread would be chance.
+    Returns the normalisation, or None where position matters little; and how it was decided, for the run. Raises
+    OptionError for "on" with too few maps: their spread would be chance.
     """
     require_maps(len(maps), choice)
-    if choice != "auto":
-        return choice == "on"
-    return len(torch.unique(clips)) >= LEAST_MAPS and explained_by_position(maps) >= EXPLAINED_SHARE
-
-
-def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
-    """Return what out-of-sample maps (N, h, w) of normal samples say, and the number (N,) of each one's clip: the
-    normalisation, or None where position matters little; and how it was decided, for the run."""
-    matters = position_matters(maps, clips, choice)
-    facts = {"explained_by_position": round(explained_by_position(maps), 4), "position_normalised": matters}
+    explained = explained_by_position(maps)
+    matters = choice == "on"
+    if choice == "auto":
+        matters = len(torch.unique(clips)) >= LEAST_MAPS and explained >= EXPLAINED_SHARE
+    facts = {"explained_by_position": round(explained, 4), "position_normalised": matters}
     return PositionNormalisation.learn(maps) if matters else None, facts
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
-from adkit.nn.features.patches import PatchFeatures, level_weights_of
+from adkit.nn.features.patches import PatchFeatures, level_weights
 from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainedMapOptions
 from adkit.nn.samples import gather
 from adkit.nn.training.corruption import corrupt
@@ -158,7 +158,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
     def _made(self, features: Tensor) -> FeatureAutoencoder:
         """Return an untrained autoencoder for features (n, N, D), which sets scaling and code."""
         patches = features.flatten(0, 1)
-        weights = level_weights_of(patches.var(dim=0, correction=0), self._features.lengths) * patches.shape[1] ** 0.5
+        weights = level_weights(patches.var(dim=0, correction=0), self._features.lengths) * patches.shape[1] ** 0.5
         code = self.options.code or _components(patches, weights, self.options.explained)
         with seeded(self.seed):
             made = FeatureAutoencoder(patches.shape[1], code)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adkit.nn.features.patches import level_weights_of
+from adkit.nn.features.patches import level_weights
 
 _POSITIONS = 128  # factorised at a time
 _GRAM = 4_000_000  # elements of the Gram matrices that are held at a time
@@ -65,7 +65,7 @@ class Gaussians:
         count = moments.count
         mean, scatter = moments.take()
         variances = scatter.diagonal(dim1=1, dim2=2).mean(dim=0) / count
-        weights = level_weights_of(variances, lengths)
+        weights = level_weights(variances, lengths)
         ridge = shrinkage * count * len(lengths) / len(weights)
         diagonal = ridge * torch.eye(len(weights), device=mean.device)
         for part in torch.split(scatter, _POSITIONS):

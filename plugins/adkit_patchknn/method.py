@@ -141,9 +141,9 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
     def _balanced(self, patches: Tensor) -> Tensor:
         """(N, D) -> weights (D,): all levels have the same say, and their changes as much as `motion` says."""
-        lengths = self._features.lengths
+        variances, lengths = patches.var(dim=0, correction=0), self._features.lengths
         if not self.options.motion:
-            return level_weights(patches, lengths)
-        weights = level_weights(patches, lengths * 2)
+            return level_weights(variances, lengths)
+        weights = level_weights(variances, lengths * 2)
         weights[sum(lengths) :] *= self.options.motion
         return weights

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
-from adkit.nn.features.patches import level_weights_of
+from adkit.nn.features.patches import level_weights
 from adkit.nn.options import Neighbourhood, PatchMapOptions
 from adkit.nn.samples import each_clip, last_frames
 from adkit_subspace.moments import Moments, Residual
@@ -59,7 +59,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """One pass for the moments; those of a clip are taken off again to leave it out."""
         total, clips, of_clips = self._collect(batches, progress)
-        weights = level_weights_of(total.variances, self._features.lengths).to(torch.float32)
+        weights = level_weights(total.variances, self._features.lengths).to(torch.float32)
         self._weights = weights.to(self.device)
         self._residual = self._learned_from(total)
         length, left = self._residual.directions.shape

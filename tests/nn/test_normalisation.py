@@ -8,11 +8,12 @@ from adkit.errors import OptionError
 from adkit.nn.normalisation import (
     LEAST_MAPS,
     PositionNormalisation,
+    decide,
     explained_by_position,
     normalised_out_of_sample,
-    position_matters,
     smooth,
 )
+from adkit.nn.options import Choice
 
 
 def noise(count: int, seed: int = 0) -> Tensor:
@@ -83,6 +84,12 @@ def test_explained_by_position() -> None:
     assert explained_by_position(aligned_maps(3)[:1].repeat(4, 1, 1)) == pytest.approx(1)
     assert explained_by_position(torch.arange(3.0).reshape(3, 1, 1).expand(3, 2, 2)) == pytest.approx(0)
     assert explained_by_position(torch.ones(3, 2, 2)) == 0
+
+
+def position_matters(maps: Tensor, clips: Tensor, choice: Choice) -> bool:
+    normalisation, facts = decide(maps, clips, choice)
+    assert facts["position_normalised"] is (normalisation is not None)
+    return normalisation is not None
 
 
 def test_auto_decides_by_the_maps() -> None:

@@ -112,7 +112,7 @@ def test_vectors_that_are_all_the_same() -> None:
 
 def test_maps_are_residuals(frames: Tensor, method: Subspace) -> None:
     patches = method._features(frames[:, -1]).flatten(0, 2)
-    weights = level_weights(patches, method._features.lengths)
+    weights = level_weights(patches.var(dim=0, correction=0), method._features.lengths)
     torch.testing.assert_close(method.state()["weights"], weights, rtol=1e-4, atol=0)
     unseen = synthetic_frames(2, (64, 64), seed=9)
     queries = method._features(unseen[:, -1]) * weights

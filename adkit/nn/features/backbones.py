@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
 # The scaling these weights were trained with: (rgb_0_255 - 127) / 128.
 _EMBEDDED_MEAN, _EMBEDDED_STD = 127 / 255, 128 / 255
+
+_USUAL = ("resnet18", "resnet50", "wide_resnet50_2", "tf_efficientnet_lite0", "convnext_tiny", "efficientnet_b0")
 
 
 class Backbone(nn.Module):
@@ -99,47 +102,36 @@ def _build(
     base, _, tag = architecture.partition(".")
     tagged = timm.list_pretrained(f"{base}.*")
     if base not in timm.list_models() or (tag and architecture not in tagged):
-        raise BackboneError(
-            f"timm has no network named {name!r}", hint=nearest(name, tagged or [EMBEDDED, *_usual(timm)])
-        )
-    levels = _levels(timm, architecture, strides)
-    if name == EMBEDDED:
-        path = weights or _embedded_weights()
-        state = _read_weights(path)
-        own = timm.create_model(architecture).state_dict()
+        raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, tagged or [EMBEDDED, *_USUAL]))
+    network = partial(
+        timm.create_model, architecture, features_only=True, out_indices=_levels(timm, architecture, strides)
+    )
+    path = weights or (_embedded_weights() if name == EMBEDDED else None)
+    if path is None:
+        features = _downloaded(network, name)
+    else:
+        own, state = timm.create_model(architecture).state_dict(), _read_weights(path)
         if weights is None:
             # The packaged file names its tensors otherwise, but in the very order of timm's network.
             state = dict(zip(own, state.values(), strict=True))
         _check_weights(own, state, architecture, path)
-        network = timm.create_model(architecture, features_only=True, out_indices=levels)
-        network.load_state_dict(state, strict=False)  # the classifier's tensors have no place in it
-        return network, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
-    network = _timm_features(timm, architecture, levels, weights)
+        features = network(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    if name == EMBEDDED:
+        return features, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
     scaling: Any = timm.get_pretrained_cfg(architecture)
-    return network, tuple(scaling.mean), tuple(scaling.std)
+    return features, tuple(scaling.mean), tuple(scaling.std)
 
 
-def _timm_features(timm: Any, name: str, levels: tuple[int, ...], weights: Path | None) -> nn.Module:
-    overlay = None
-    if weights is not None:
-        own = timm.create_model(name).state_dict()
-        _check_weights(own, _read_weights(weights), name, weights)
-        overlay = {"file": str(weights)}
+def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
+    """Return the network with timm's own weights, from its cache or its hub."""
     # Offline, the hub's client logs every attempt; what matters is said once, below.
     hub_log = logging.getLogger("huggingface_hub")
     level = hub_log.level
     hub_log.setLevel(logging.CRITICAL)
     try:
-        return cast(
-            nn.Module,
-            timm.create_model(
-                name, pretrained=True, features_only=True, out_indices=levels, pretrained_cfg_overlay=overlay
-            ),
-        )
+        return network(pretrained=True)
     # Hub clients fail offline in many ways (their own errors, requests', httpx'), which all mean the same.
     except Exception as error:
-        if weights is not None:
-            raise
         raise BackboneError(
             f"the weights of {name} are neither in timm's cache nor to be downloaded ({type(error).__name__})",
             hint="save them as a .safetensors or .pth file and give --set weights=FILE, "
@@ -203,15 +195,3 @@ def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name:
                 f"{path} does not fit {name}: {key} {state_of}, expected {expected}",
                 hint="the file belongs to another architecture: name that one with --set backbone=…",
             )
-
-
-def _usual(timm: Any) -> list[str]:
-    names = [
-        "resnet18",
-        "resnet50",
-        "wide_resnet50_2",
-        "tf_efficientnet_lite0",
-        "convnext_tiny",
-        "efficientnet_b0",
-    ]
-    return [name for name in names if name in timm.list_models()]

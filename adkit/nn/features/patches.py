@@ -179,17 +179,12 @@ def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
     return joined.permute(0, 2, 3, 1).contiguous()
 
 
-def level_weights(patches: Tensor, lengths: Sequence[int]) -> Tensor:
-    """(N, D) patches whose D features come in levels of these lengths -> (D,) weights that balance them.
+def level_weights(variances: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Variances (D,) of features that come in levels of these lengths -> (D,) weights that balance the levels.
 
     Each level is divided by the square root of its total variance over the normal patches, so that a level
     of many channels, or of large activations, does not drown the others in a distance.
     """
-    return level_weights_of(patches.var(dim=0, correction=0), lengths)
-
-
-def level_weights_of(variances: Tensor, lengths: Sequence[int]) -> Tensor:
-    """As `level_weights`, from the variances (D,) of the features: then each level's sum to one."""
     weights = [
         torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=variances.device)
         for part in torch.split(variances, list(lengths))
