@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -13,7 +13,7 @@ from adkit.interfaces import Advance, Batches
 
 
 def gather(
-    parts: Iterable[tuple[Sequence[str], Tensor]],
+    parts: Iterable[tuple[Sequence[Hashable], Tensor]],
     count: int,
     advance: Advance,
     room: Callable[[Tensor, tuple[int, ...]], Tensor] = Tensor.new_empty,
@@ -23,7 +23,7 @@ def gather(
     Each part is the clips of some rows, and the rows. `room` makes place for all, given the first part and the shape:
     in one piece from the start, because joining parts at the end would need twice the memory.
     """
-    clips: dict[str, int] = {}
+    clips: dict[Hashable, int] = {}
     numbers: list[int] = []
     rows = torch.empty(0)
     for names, part in parts:

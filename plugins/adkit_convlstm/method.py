@@ -118,14 +118,19 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         super().__init__(options, seed=seed, device=device)
         self.reconstructs = options.space == "pixels"
         self._space: Space
+        network: RecurrentNetwork
         if self.reconstructs:
             require_sixteens(options.size)
             self._space = PixelSpace()
+            code, hidden, layers = options.code or 128, options.hidden or 128, options.layers or 2
+            with seeded(seed):
+                network = pixel_network(options.size, options.width, code, hidden, layers)
         else:
             self._features = PatchFeatures.from_options(options, device)
             self._space = FeatureSpace(self._features, options.directions)
-        with seeded(seed):
-            network = self._new_network()
+            code, hidden, layers = options.code or 8, options.hidden or options.directions, options.layers or 1
+            with seeded(seed):
+                network = FeatureNetwork(options.directions, code, hidden, layers)
         self._objective = Rebuild(network, options.task, options.pseudo).eval()
         self._warm_up = WarmUp()
 
@@ -190,16 +195,6 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         super().restore(state)
         self._space.load_state(state)
         self._warm_up = WarmUp(state["warm_up"])
-
-    def _new_network(self) -> RecurrentNetwork:
-        options = self.options
-        if options.space == "pixels":
-            return pixel_network(
-                options.size, options.width, options.code or 128, options.hidden or 128, options.layers or 2
-            )
-        return FeatureNetwork(
-            options.directions, options.code or 8, options.hidden or options.directions, options.layers or 1
-        )
 
     @torch.inference_mode()
     def _rebuild(self, frames: Tensor, past: Past | None) -> tuple[Tensor, Past]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from adkit import Batches, Progress
+from adkit.nn.samples import gather
 
 BLOCK = 64
 """Where there are more frames than may be kept, whole blocks of this many are left out."""
@@ -52,27 +53,29 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
     frames were left out.
     """
     share = min(1.0, limit / len(batches))
-    frames = torch.empty(0)
-    runs: list[int] = []
-    seen, run, before = 0, -1, ("", -2)
-    with progress.task("reading", len(batches)) as advance:
-        for batch in batches:
-            numbers = range(seen, seen + len(batch))
-            kept = [row for row, number in enumerate(numbers) if _is_kept(number // BLOCK, share)]
-            if kept:
-                looked = look(batch.frames[kept, -1])
-                if not runs:
-                    # In one piece from the start: joining parts at the end would need twice the memory.
-                    room = len(batches) if share == 1 else min(len(batches), limit + BLOCK)
-                    frames = torch.empty((room, *looked.shape[1:]), dtype=looked.dtype)
-                frames[len(runs) : len(runs) + len(kept)] = looked
-            for row in kept:
-                run += before != (batch.clips[row], numbers[row] - 1)
-                before = (batch.clips[row], numbers[row])
-                runs.append(run)
-            seen += len(batch)
-            advance(len(batch))
-    return Recording(frames, torch.arange(len(runs)), torch.tensor(runs))
+    room = len(batches) if share == 1 else min(len(batches), limit + BLOCK)
+    with progress.task("reading", room) as advance:
+        frames, runs = gather(_kept(batches, look, share), room, advance)
+    return Recording(frames, torch.arange(len(runs)), runs)
+
+
+def _kept(
+    batches: Batches, look: Callable[[Tensor], Tensor], share: float
+) -> Iterator[tuple[list[tuple[str, int]], Tensor]]:
+    """Walk what is kept of frames, with the run of each: its clip, and how many frames were left out before."""
+    seen = left_out = 0
+    for batch in batches:
+        rows, runs = [], []
+        for row, clip in enumerate(batch.clips):
+            block = (seen + row) // BLOCK
+            if int((block + 1) * share) > int(block * share):
+                rows.append(row)
+                runs.append((clip, left_out))
+            else:
+                left_out += 1
+        if rows:
+            yield runs, look(batch.frames[rows, -1])
+        seen += len(batch)
 
 
 def in_pieces(recording: Recording, length: int) -> Recording:
@@ -120,7 +123,3 @@ class Sequences:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         return self.recording[self.places[rows]]
-
-
-def _is_kept(block: int, share: float) -> bool:
-    return int((block + 1) * share) > int(block * share)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from adkit.interfaces import Method
+from adkit.testing.synthetic import FrameBatches
 from adkit.types import Batch
 
 
@@ -24,3 +25,8 @@ def calibration_of(method: Method[Any]) -> Tensor:
     assert calibration is not None
     assert calibration.maps is not None
     return calibration.maps
+
+
+def in_pairs(frames: Tensor) -> FrameBatches:
+    """Frames as batches, of which every two are one clip."""
+    return FrameBatches(frames, clips=[f"clip/{row // 2}" for row in range(len(frames))])

@@ -14,18 +14,11 @@ from adkit.interfaces import Silent
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.types import Batch
+from tests.plugins.asking import in_pairs
 
 SMALL: dict[str, Any] = {"size": 64}
 COUNT = 8
 GROUPS = (2, 3)
-
-
-class Clips(FrameBatches):
-    """Every two frames are one clip."""
-
-    def batch(self, rows: range) -> Batch:
-        batch = super().batch(rows)
-        return Batch(batch.frames, batch.ids, tuple(f"clip/{row // 2}" for row in rows))
 
 
 def made(**options: object) -> Knn:
@@ -144,7 +137,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     twins = frames[:4].repeat_interleave(2, dim=0)
     apart, together = made(neighbours=1), made(neighbours=1)
     apart.fit(FrameBatches(twins), Silent())
-    together.fit(Clips(twins, batch_size=3), Silent())
+    together.fit(in_pairs(twins), Silent())
     assert float(calibration_of(apart).max()) < 0.1 * float(calibration_of(together).min())
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
 

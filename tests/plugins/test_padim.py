@@ -14,19 +14,11 @@ from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
 from adkit.types import Batch
-from tests.plugins.asking import calibration_of, maps_of
+from tests.plugins.asking import calibration_of, in_pairs, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off"}
 COUNT = 6
 LENGTHS = (3, 4)
-
-
-class Clips(FrameBatches):
-    """Every two frames are one clip."""
-
-    def batch(self, rows: range) -> Batch:
-        batch = super().batch(rows)
-        return Batch(batch.frames, batch.ids, tuple(f"clip/{row // 2}" for row in rows))
 
 
 def made(**options: object) -> Padim:
@@ -147,7 +139,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     twins = frames[:3].repeat_interleave(2, dim=0)
     apart, together = made(), made()
     apart.fit(FrameBatches(twins), Silent())
-    together.fit(Clips(twins, batch_size=3), Silent())
+    together.fit(in_pairs(twins), Silent())
     assert float(calibration_of(apart).mean()) < 0.8 * float(calibration_of(together).mean())
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
 

@@ -14,19 +14,10 @@ from adkit.nn.features.patches import level_weights
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
-from adkit.types import Batch
-from tests.plugins.asking import calibration_of, maps_of
+from tests.plugins.asking import calibration_of, in_pairs, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off"}
 COUNT = 6
-
-
-class Clips(FrameBatches):
-    """Every two frames are one clip."""
-
-    def batch(self, rows: range) -> Batch:
-        batch = super().batch(rows)
-        return Batch(batch.frames, batch.ids, tuple(f"clip/{row // 2}" for row in rows))
 
 
 def made(**options: object) -> Subspace:
@@ -141,7 +132,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     """A video's neighbouring frames look alike: one must not vouch for the other."""
     twins = frames[:3].repeat_interleave(2, dim=0)
     together = made()
-    together.fit(Clips(twins, batch_size=3), Silent())
+    together.fit(in_pairs(twins), Silent())
     # A clip of twice the same frame, left out, leaves what the frame of a still image leaves.
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(fitted(frames[:3])), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
