@@ -46,7 +46,7 @@ class ServerSettings:
 
 
 def require_token(host: str, token: str | None) -> None:
-    """Raises OptionError where others could reach the server without a token, and for one that is soon guessed."""
+    """Raise OptionError where others could reach the server without a token, and for one that is soon guessed."""
     if token is not None and len(token) < LEAST_TOKEN:
         raise OptionError(
             f"the token has {len(token)} characters; {LEAST_TOKEN} or more were expected",
@@ -60,7 +60,7 @@ def require_token(host: str, token: str | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Say whether only this machine reaches the address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
