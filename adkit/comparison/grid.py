@@ -100,7 +100,7 @@ _EITHER = {
 
 
 def candidates_of(methods: str) -> tuple[Candidate, ...]:
-    """The candidates of a list such as "patchknn,ae": each method with its defaults."""
+    """Return the candidates of a list such as "patchknn,ae": each method with its defaults."""
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
         raise OptionError("no method is named", hint="for example: --methods patchknn,padim; see: adkit list methods")
@@ -108,12 +108,12 @@ def candidates_of(methods: str) -> tuple[Candidate, ...]:
 
 
 def seeds_of(count: int) -> tuple[int, ...]:
-    """The seeds 0, 1, … of that many repetitions."""
+    """Return the seeds 0, 1, … of that many repetitions."""
     return tuple(range(count))
 
 
 def read_grid(path: Path) -> Plan:
-    """The plan in a TOML file; raises OptionError for a file that cannot be read or says something unknown."""
+    """Return the plan in a TOML file; raise OptionError for a file that cannot be read or says something unknown."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -48,7 +48,7 @@ class PictureWriter:
         anomaly_map: NDArray[np.float32] | None,
         reconstruction: NDArray[np.uint8] | None = None,
     ) -> Path:
-        """Writes the picture and returns its path; raises OptionError when the method gives no map."""
+        """Write the picture and return its path; raise OptionError when the method gives no map."""
         if anomaly_map is None:
             raise OptionError(
                 f"{self.run.record.method} gives no maps, so there is nothing to draw",
@@ -84,7 +84,7 @@ class PictureWriter:
 
 
 def picture_name(sample: Sample, *, hashed: bool = False) -> str:
-    """A flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png.
+    """Return a flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png.
 
     8 hex digits of the id's hash are appended when more of the id is lost than its slashes (../x/1.png is not
     x/1.png), when it is long, and when `hashed` asks for them.
@@ -130,7 +130,7 @@ def write_pictures(
 def redraw(
     evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress | None = None
 ) -> tuple[Path, list[Path]]:
-    """The run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
+    """Return the run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
     folder = evaluation.run.folder / PICTURES
     chosen = worth_seeing(evaluation)
     with whole_folder(folder) as temporary:
@@ -139,7 +139,7 @@ def redraw(
 
 
 def worth_seeing(evaluation: Evaluation) -> list[int]:
-    """The clearest and the least clear sample of each kind, and the worst mistakes."""
+    """Return the clearest and the least clear sample of each kind, and the worst mistakes."""
     chosen: list[int] = []
     kinds = evaluation.results.kinds
     by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))

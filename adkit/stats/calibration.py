@@ -51,7 +51,7 @@ class Threshold:
         return None if self.unit_s is None else self.unit_s / self.expected_rate
 
     def promise(self) -> str:
-        """The threshold in words."""
+        """Return the threshold in words."""
         rate = self.expected_rate
         return (
             f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
@@ -102,7 +102,7 @@ class ThresholdRule:
         return words + endings.get(self.kind, " on average, or as few as the normal samples support")
 
     def in_units(self, unit_s: float | None) -> ThresholdRule:
-        """The rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
+        """Return the rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
 
         Raises PromiseError for an hourly rate where that is not known, or of more than one false alarm in each clip.
         """
@@ -139,7 +139,7 @@ class ThresholdRule:
         return ThresholdRule("expected", self.level).scores_needed if self.kind == "usual" else self.scores_needed
 
     def supported(self, count: int) -> str:
-        """The lowest rate of its kind that `count` scores support, rounded up to two digits, in percent."""
+        """Return the lowest rate of its kind that `count` scores support, rounded up to two digits, in percent."""
         certain = self.kind == "certain" and count > 0
         rate = float(_beta_quantile(1, count)) if certain else 1 / (count + 1)
         return f"{float(bound_text(rate).removesuffix('%')):g}%"
@@ -160,7 +160,7 @@ class ThresholdRule:
 
 
 def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
-    """A promise from "1%", "0.01" or, for clips, "6/h"; raises PromiseError for what is neither."""
+    """Read a promise from "1%", "0.01" or, for clips, "6/h"; raise PromiseError for what is neither."""
     kind: Literal["expected", "certain"] = "certain" if certain else "expected"
     number, slash, unit = text.strip().partition("/")
     if not slash:
@@ -196,7 +196,7 @@ def rule_of(max_false_alarms: str | None, certain: bool, percentile: float | Non
 
 
 def parse_rate(text: str) -> float:
-    """The share that "1%", "0.5 %" or "0.005" means; raises PromiseError for anything not between 0 and 1."""
+    """Return the share that "1%", "0.5 %" or "0.005" means; raise PromiseError for anything not between 0 and 1."""
     number, percent = text.strip().removesuffix("%").strip(), text.strip().endswith("%")
     try:
         value = float(number)
@@ -214,7 +214,7 @@ def parse_rate(text: str) -> float:
 def threshold_from(
     normal_scores: ArrayLike, rule: ThresholdRule, unit: UnitName = "image", unit_s: float | None = None
 ) -> Threshold:
-    """The threshold that the rule takes from out-of-sample scores of normal units; clips last `unit_s` on average.
+    """Return the rule's threshold from out-of-sample scores of normal units; clips last `unit_s` on average.
 
     Of clips a false alarm is a flagged one, however many alarms there are in it.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
@@ -251,7 +251,7 @@ def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> floa
 
 
 def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.float64], UnitName]:
-    """The highest score of each clip, in the order in which clips begin; stills are clips of one image."""
+    """Return the highest score of each clip, in the order in which clips begin; stills are clips of one image."""
     values, numbers = np.asarray(scores, dtype=np.float64), clip_numbers(clips)
     highest = np.full(int(numbers.max(initial=-1)) + 1, -np.inf)
     if len(highest) == len(values):
@@ -271,7 +271,7 @@ def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]
 
 
 def _beta_quantile(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """The value below which Beta(a, b) lies with 95 % certainty."""
+    """Return the value below which Beta(a, b) lies with 95 % certainty."""
     from scipy.stats import beta  # takes half a second to import
 
     return np.asarray(beta.ppf(CERTAINTY, a, b), dtype=np.float64)

@@ -28,7 +28,7 @@ class Rate:
 
     @classmethod
     def of(cls, hits: NDArray[np.bool_]) -> Rate:
-        """The share of True among `hits`."""
+        """Return the share of True among `hits`."""
         return cls.counted(int(hits.sum()), len(hits))
 
     @classmethod
@@ -83,7 +83,7 @@ class Curve:
 
 
 def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> DecisionRates:
-    """What calling scores above the threshold anomalous does to N samples of known truth."""
+    """Return what calling scores above the threshold anomalous does to N samples of known truth."""
     normals, defects = scores[~anomalous], scores[anomalous]
     return DecisionRates(
         false_alarms=Rate.of(normals > threshold),
@@ -117,7 +117,7 @@ def precision_recall_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bo
 
 
 def _passing(normals: NDArray[np.float64], defects: NDArray[np.float64], recall: float) -> OraclePassing:
-    """The highest threshold at which `recall` of the defects are flagged: just below the least of them."""
+    """Return the highest threshold at which `recall` of the defects are flagged: just below the least of them."""
     needed = int(np.ceil(recall * len(defects) - 1e-9))
     lowest_caught = np.sort(defects)[::-1][needed - 1]
     threshold = float(np.nextafter(lowest_caught, -np.inf))

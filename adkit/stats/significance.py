@@ -79,7 +79,7 @@ class Apart:
 
 
 def proportion_interval(count: int, total: int, certainty: float = CERTAINTY) -> Interval:
-    """The proportions that `count` of `total` leave possible; 0 to 1 when the total is 0.
+    """Return the proportions that `count` of `total` leave possible; 0 to 1 when the total is 0.
 
     Clopper & Pearson 1934: exact, so that it holds the true proportion with at least this certainty.
     """
@@ -106,7 +106,7 @@ def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
 
 
 def noticeable_rate(total: int, rank: int, count: int, level: float, power: float = 0.8) -> float | None:
-    """The lowest true false-alarm rate at which `alarms_p_value` falls below `level` with probability `power`.
+    """Return the lowest true false-alarm rate at which `alarms_p_value` falls below `level` with probability `power`.
 
     None where `total` new samples can never give so small a p-value.
     """
@@ -163,7 +163,7 @@ def bootstrap_weights(anomalous: ArrayLike, resamples: int = 2000, seed: int = 0
 
 
 def percentile_interval(replicates: ArrayLike, certainty: float = CERTAINTY) -> Interval:
-    """The middle `certainty` of bootstrap replicates (R,), nan left out; nan to nan when none is left.
+    """Return the middle `certainty` of bootstrap replicates (R,), nan left out; nan to nan when none is left.
 
     Efron & Tibshirani 1993, chapter 13.
     """
@@ -176,7 +176,7 @@ def percentile_interval(replicates: ArrayLike, certainty: float = CERTAINTY) -> 
 
 
 def difference_p_value(differences: ArrayLike) -> float:
-    """The bootstrap p-value of "no difference" from replicates (R,) of a difference, nan left out; nan without any.
+    """Return the bootstrap p-value of "no difference" from replicates (R,) of a difference; nan without any but nan.
 
     Twice the smaller share of replicates on either side of zero, zero itself on both. One is added to each number, so
     that R resamples never claim less than 2 / (R + 1) (Davison & Hinkley 1997, section 4.2).
@@ -190,7 +190,7 @@ def difference_p_value(differences: ArrayLike) -> float:
 
 
 def delong(scores: ArrayLike, anomalous: ArrayLike) -> Delong:
-    """The AUROCs of K candidates and their covariance, from scores (K, S, N) of S seeds each and the truth (N,) bool.
+    """Return the AUROCs of K candidates and their covariance, from scores (K, S, N) of S seeds and the truth (N,) bool.
 
     A candidate's AUROC is the mean over its seeds; ties count half. That mean is itself a two-sample U-statistic, whose
     kernel is the mean of the seeds' kernels. So placements (for an anomalous sample the share of normal ones below it,
@@ -217,7 +217,7 @@ def delong(scores: ArrayLike, anomalous: ArrayLike) -> Delong:
 
 
 def delong_p_value(result: Delong, first: int, second: int) -> float:
-    """The p-value of "candidates `first` and `second` have the same AUROC", from the normal approximation.
+    """Return the p-value of "candidates `first` and `second` have the same AUROC", from the normal approximation.
 
     nan where the covariance is undefined. The variance of the difference is 0 when every sample's placements differ
     by the same amount. If that is nothing, the candidates rank all samples alike, as two perfect ones do, and the
@@ -250,7 +250,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def auroc_interval(auroc: float, variance: float, normal: int, anomalous: int) -> Interval | None:
-    """The 95 % interval of an AUROC from DeLong's variance, on the logit, where its distribution is less lopsided.
+    """Return the 95 % interval of an AUROC from DeLong's variance, on the logit, which makes it less lopsided.
 
     Resampling gives far too narrow an interval near 1, and none at 1. Where the samples are separated perfectly, the
     interval is exact and one-sided at heart: of m = min(normal, anomalous) disjoint pairs all are in order with
@@ -270,7 +270,7 @@ def auroc_interval(auroc: float, variance: float, normal: int, anomalous: int) -
 
 
 def least_categories(candidates: int, tests: int = 1) -> int:
-    """The fewest categories with which the clearest result there can be is significant at 5 %.
+    """Return the fewest categories with which the clearest result there can be is significant at 5 %.
 
     It is one in which all categories rank the candidates alike; its p-value is corrected for so many `tests`.
     """
@@ -284,7 +284,7 @@ def least_categories(candidates: int, tests: int = 1) -> int:
 
 
 def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
-    """The signed-rank p-value of "no difference" between two candidates' values (C,) in the same categories.
+    """Return the signed-rank p-value of "no difference" between two candidates' values (C,) in the same categories.
 
     Exact for any number of categories, with ties too: scipy's test is exact only without ties. Differences of zero
     are left out (Wilcoxon 1945); if all are zero, the p-value is 1. A nan gives nan.
@@ -336,7 +336,7 @@ def friedman(values: ArrayLike) -> Friedman:
 
 
 def looks_mixed(scores: ArrayLike) -> Apart | None:
-    """The group of scores that lies apart from the rest, above a wide gap, as anomalous images given as normal would.
+    """Return the scores that lie apart from the rest, above a wide gap, as anomalous images given as normal would.
 
     Of `scores` (N,), finite, copies count once. A gap starts at or above their median, with eight or more below it. The
     k scores above it lie apart when the gap, times k to the power of 2/3, is wider than 6 spreads of the scores below:

@@ -25,7 +25,7 @@ class Smoother:
         self._value = 0.0
 
     def __call__(self, clip: str, time_s: float, score: float) -> float:
-        """The smoothed score of the clip's next frame; another clip starts afresh."""
+        """Return the smoothed score of the clip's next frame; another clip starts afresh."""
         if clip != self._clip or self.constant_s <= 0:
             self._value = score
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -105,12 +104,7 @@ def print_evaluation(result: Evaluation) -> None:
 
 def kind_table(result: Evaluation) -> list[dict[str, Any]]:
     """Return a row for each kind of defect, and one for the good samples."""
-
-    def details(metric: str) -> Mapping[str, float | None]:
-        return result.metrics[metric].details if metric in result.metrics else {}
-
     if result.clips:
-        auroc = details("frame_auroc")
         return [
             {
                 "kind": row.kind,
@@ -120,11 +114,10 @@ def kind_table(result: Evaluation) -> list[dict[str, Any]]:
                 "mean score": row.mean_score,
                 "highest": row.quantiles[-1],
                 "frames above threshold": f"{row.called_anomalous} ({row.called_anomalous / row.count:.0%})",
-                "frame_auroc": auroc.get(f"kind {row.kind}"),
+                "frame_auroc": row.auroc,
             }
             for row in result.kinds
         ]
-    auroc, iou = details("image_auroc"), details("pixel_iou")
     return [
         {
             "kind": row.kind,
@@ -134,8 +127,8 @@ def kind_table(result: Evaluation) -> list[dict[str, Any]]:
             "highest": row.quantiles[-1],
             "called anomalous": row.called_anomalous,
             "share": row.called_anomalous / row.count,
-            "image_auroc": auroc.get(row.kind),
-            "pixel_iou": iou.get(row.kind),
+            "image_auroc": row.auroc,
+            "pixel_iou": row.pixel_iou,
         }
         for row in result.kinds
     ]
