@@ -1,14 +1,19 @@
-"""The figures of an evaluation as rows, which terminal and report lay out."""
+"""The figures of an evaluation as rows of named cells, which terminal, files and report lay out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adkit.evaluation.clip_results import ClipResults
 from adkit.interfaces import LabelledResults, MetricValue
+from adkit.stats.formatting import clock
+
+if TYPE_CHECKING:
+    from adkit.evaluation.evaluate import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +64,73 @@ def kind_rows(
                 row = replace(row, events=count, events_caught=count - missed)
         rows.append(row)
     return rows
+
+
+def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
+    """Return a row for each test sample."""
+    return [
+        {
+            "path": str(sample.frame),
+            "kind": sample.kind,
+            "anomalous": sample.anomalous,
+            "score": float(score),
+            "threshold": result.threshold.value,
+            "p_value": float(p_value),
+            "decision": "anomalous" if called else "normal",
+            **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
+        }
+        for sample, score, p_value, called, alarm in zip(
+            result.samples, result.scores, result.p_values, result.called, result.results.alarms, strict=True
+        )
+    ]
+
+
+def kind_table(result: Evaluation) -> list[dict[str, Any]]:
+    """Return a row for each kind of defect, and one for the good samples."""
+    if result.clips:
+        return [
+            {
+                "kind": row.kind,
+                "frames": row.count,
+                "clips": row.clips,
+                "events found": None if row.events is None else f"{row.events_caught} of {row.events}",
+                "mean score": row.mean_score,
+                "highest": row.quantiles[-1],
+                "frames above threshold": f"{row.called_anomalous} ({row.called_anomalous / row.count:.0%})",
+                "frame_auroc": row.auroc,
+            }
+            for row in result.kinds
+        ]
+    return [
+        {
+            "kind": row.kind,
+            "images": row.count,
+            "mean score": row.mean_score,
+            "lowest": row.quantiles[0],
+            "highest": row.quantiles[-1],
+            "called anomalous": row.called_anomalous,
+            "share": row.called_anomalous / row.count,
+            "image_auroc": row.auroc,
+            "pixel_iou": row.pixel_iou,
+        }
+        for row in result.kinds
+    ]
+
+
+def clip_table(result: Evaluation) -> list[dict[str, Any]]:
+    """Return a row for each test clip."""
+    assert result.clips is not None
+    return [
+        {
+            "clip": row.clip,
+            "frames": row.frames,
+            "anomalous": row.anomalous_frames,
+            "highest": row.highest_score,
+            "at": clock(row.highest_s),
+            "auroc": row.auroc,
+            "events found": f"{row.events_caught} of {row.events}" if row.events else None,
+            "false alarms": row.false_alarms,
+            "decision": "anomalous" if row.called_anomalous else "normal",
+        }
+        for row in result.clips.rows
+    ]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from adkit.cli.commands.evaluate import clip_table, print_evaluation, sample_rows
+from adkit.cli.commands.evaluate import print_evaluation
 from adkit.cli.output import csv_text
 from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.evaluation.tables import clip_table, sample_rows
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from tests.press import PRESS, fit_films, write_films

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from adkit.cli import options as o
 from adkit.cli.output import destination, print_table, warn
-from adkit.stats.formatting import clock, counted
+from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.evaluation.evaluate import Evaluation
@@ -35,6 +35,7 @@ def evaluate(
     from adkit.cli.terminal import terminal_progress
     from adkit.evaluation.evaluate import evaluate as evaluate_run
     from adkit.evaluation.pictures import redraw, write_pictures
+    from adkit.evaluation.tables import sample_rows
 
     to = destination(format_, output)
     registry, progress = o.loaded_registry(), terminal_progress()
@@ -57,27 +58,9 @@ def evaluate(
         typer.echo(f"curves, threshold slider and galleries in one page: adkit report {shlex.quote(opened.argument)}")
 
 
-def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
-    """Return a row for each test sample."""
-    return [
-        {
-            "path": str(sample.frame),
-            "kind": sample.kind,
-            "anomalous": sample.anomalous,
-            "score": float(score),
-            "threshold": result.threshold.value,
-            "p_value": float(p_value),
-            "decision": "anomalous" if called else "normal",
-            **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
-        }
-        for sample, score, p_value, called, alarm in zip(
-            result.samples, result.scores, result.p_values, result.called, result.results.alarms, strict=True
-        )
-    ]
-
-
 def print_evaluation(result: Evaluation) -> None:
     """Print what the threshold does to the test split, then metrics, then the tables by kind of defect and by clip."""
+    from adkit.evaluation.tables import clip_table, kind_table
     from adkit.stats.bootstrap import RESAMPLES
 
     record = result.run.record
@@ -100,57 +83,6 @@ def print_evaluation(result: Evaluation) -> None:
         warn(f"{result.flattery}: {', '.join(result.seen[:3])}")
     for path in result.unreadable:
         warn(f"unreadable, left out: {path}")
-
-
-def kind_table(result: Evaluation) -> list[dict[str, Any]]:
-    """Return a row for each kind of defect, and one for the good samples."""
-    if result.clips:
-        return [
-            {
-                "kind": row.kind,
-                "frames": row.count,
-                "clips": row.clips,
-                "events found": None if row.events is None else f"{row.events_caught} of {row.events}",
-                "mean score": row.mean_score,
-                "highest": row.quantiles[-1],
-                "frames above threshold": f"{row.called_anomalous} ({row.called_anomalous / row.count:.0%})",
-                "frame_auroc": row.auroc,
-            }
-            for row in result.kinds
-        ]
-    return [
-        {
-            "kind": row.kind,
-            "images": row.count,
-            "mean score": row.mean_score,
-            "lowest": row.quantiles[0],
-            "highest": row.quantiles[-1],
-            "called anomalous": row.called_anomalous,
-            "share": row.called_anomalous / row.count,
-            "image_auroc": row.auroc,
-            "pixel_iou": row.pixel_iou,
-        }
-        for row in result.kinds
-    ]
-
-
-def clip_table(result: Evaluation) -> list[dict[str, Any]]:
-    """Return a row for each test clip."""
-    assert result.clips is not None
-    return [
-        {
-            "clip": row.clip,
-            "frames": row.frames,
-            "anomalous": row.anomalous_frames,
-            "highest": row.highest_score,
-            "at": clock(row.highest_s),
-            "auroc": row.auroc,
-            "events found": f"{row.events_caught} of {row.events}" if row.events else None,
-            "false alarms": row.false_alarms,
-            "decision": "anomalous" if row.called_anomalous else "normal",
-        }
-        for row in result.clips.rows
-    ]
 
 
 def _print_outcomes(result: Evaluation) -> None:
