@@ -11,6 +11,7 @@ The unit is the image, or for video the clip: frames of one clip are alike, and 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -154,8 +155,12 @@ class ThresholdRule:
         if self.kind == "percentile":
             return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
         if self.kind == "certain":
-            ranks = np.arange(1, count + 1)
-            return int((_beta_quantile(ranks, count + 1 - ranks) <= self.level + _SLACK).sum())
+            # The promise grows with the rank: a few quantiles find the last that keeps it, among millions too.
+            return bisect_right(
+                range(1, count + 1),
+                self.level + _SLACK,
+                key=lambda rank: float(_beta_quantile(rank, count + 1 - rank)),
+            )
         return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
 
 
