@@ -17,8 +17,8 @@ from adkit.interfaces import Dataset, sees_motion
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
-from adkit.synthetic.parts import GOOD, draw_part
-from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, TRAINING_FRAMES
+from adkit.synthetic.parts import GOOD
+from adkit.testing.synthetic import CLIP_FRAMES, CLIPS, TRAINING_FRAMES, drawn_part
 from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
 
@@ -73,7 +73,7 @@ def _draw_parts(folder: Path, count: int, clip_frames: int) -> _Parts:
     for number in range(count + 4):
         split, kind = "train" if number < count else "test", "scratch" if number >= count + 2 else None
         path, mask_path = folder / f"{number}.png", folder / f"{number}_mask.png"
-        picture, mask = draw_part("washer", np.random.default_rng([0, number]), kind)
+        picture, mask = drawn_part("washer", 0, number, kind)
         Image.fromarray(picture).save(path)
         Image.fromarray(mask).save(mask_path)
         sample = Sample.still(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adkit.data.images import resize
@@ -41,11 +43,19 @@ class FrameBatches:
         return Batch(self.frames[rows.start : rows.stop], names, clips)
 
 
+@lru_cache(maxsize=200)
+def drawn_part(
+    part: str, seed: int, number: int, defect: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return one synthetic part and its mask, not to be written to: they are drawn once for all checks."""
+    return draw_part(part, np.random.default_rng([seed, number]), defect)
+
+
 def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0, part: str = "washer") -> Tensor:
     """float32 (count, window, 3, H, W): normal synthetic parts."""
     frames = []
     for number in range(count):
-        picture, _ = draw_part(part, np.random.default_rng([seed, number]))
+        picture, _ = drawn_part(part, seed, number)
         frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
     return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
 

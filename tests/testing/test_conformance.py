@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,15 +33,6 @@ from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
 from adkit.types import Batch, FitReport, FrameRef, Prediction, Sample, Split
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawn_once() -> Iterator[None]:
-    """Every check draws the same parts; here they are copied instead."""
-    drawn = cache(conformance.synthetic_frames)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conformance, "synthetic_frames", lambda *arguments: drawn(*arguments).clone())
-        yield
 
 
 class SoundOptions(Options):
