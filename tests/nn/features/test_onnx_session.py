@@ -43,6 +43,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "onnx" / "doubling.onnx"
 
 
+@pytest.fixture(scope="module")
+def doubling() -> bytes:
+    """The network, exported."""
+    return onnx_session._export(Doubling().eval(), torch.rand(2, 3, *SIZE), lambda: FACTS)
+
+
+@pytest.fixture
+def quick_export(doubling: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export takes two seconds: where it is not what matters, there is one for all."""
+    monkeypatch.setattr(onnx_session, "_export", lambda *_: doubling)
+
+
 def assert_doubles(model: bytes | None) -> None:
     assert model is not None
     frames = torch.rand(5, 3, *SIZE)
@@ -63,30 +75,29 @@ def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureF
     assert capfd.readouterr().out == "", "the exporter's chatter must not reach a command's output"
 
 
-def test_inputs_need_not_be_contiguous() -> None:
-    model = Calls()
-    session = OnnxSession(onnx_session._export(model.network(), torch.rand(2, 3, *SIZE), lambda: FACTS))
+def test_inputs_need_not_be_contiguous(doubling: bytes) -> None:
+    session = OnnxSession(doubling)
     frames = torch.rand(12, 8, 3, 2).permute(3, 2, 1, 0)
     torch.testing.assert_close(session(frames=frames)[0], 2 * frames + 1)
 
 
+@pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize("content", ["empty", "text", "cut", "without facts"])
 def test_a_damaged_cached_file_is_exported_again(
-    cache: Path, caplog: pytest.LogCaptureFixture, content: str, monkeypatch: pytest.MonkeyPatch
+    cache: Path, caplog: pytest.LogCaptureFixture, content: str, doubling: bytes
 ) -> None:
-    good = onnx_session._export(Doubling().eval(), torch.rand(2, 3, *SIZE), lambda: FACTS)
-    monkeypatch.setattr(onnx_session, "_export", lambda *_: good)
-    bare = good.replace(b"adkit", b"other")
+    bare = doubling.replace(b"adkit", b"other")
     cache.parent.mkdir(parents=True)
-    cache.write_bytes({"empty": b"", "text": b"hello", "cut": good[:40], "without facts": bare}[content])
+    cache.write_bytes({"empty": b"", "text": b"hello", "cut": doubling[:40], "without facts": bare}[content])
     with caplog.at_level(logging.WARNING):
         model = Calls().model()
     assert_doubles(model)
-    assert cache.read_bytes() == good
+    assert cache.read_bytes() == doubling
     assert "cannot be used" in caplog.text
     assert str(cache) in caplog.text
 
 
+@pytest.mark.usefixtures("quick_export")
 def test_a_cache_that_cannot_be_written_costs_only_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,6 +110,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.usefixtures("quick_export")
 def test_a_cache_without_permission_costs_only_time(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache.parent.mkdir(parents=True)
     cache.parent.chmod(0o500)
