@@ -31,3 +31,7 @@ def test_importing_adkit_and_announcing_a_method_load_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_method_has_a_dozen_names() -> None:
+    assert len([name for name in {*vars(interfaces.Method)} if not name.startswith("_")]) <= 12
