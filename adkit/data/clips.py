@@ -8,10 +8,11 @@ are; docs/thresholds.md says what that means for the promise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adkit.stats.formatting import clock
+from adkit.stats.segments import by_clip
 from adkit.types import Sample
 
 PIECES = 20
@@ -22,36 +23,48 @@ MOST_FRAMES = 1000
 
 
 def are_stills(samples: Sequence[Sample]) -> bool:
-    """Whether each sample is a clip of its own."""
+    """Say whether each sample is a clip of its own."""
     return len({sample.clip for sample in samples}) == len(samples)
 
 
 def spacing(samples: Sequence[Sample], *, temporal: bool) -> int:
-    """One in how many frames is taken when nobody says; 1 for stills and for methods that look at motion."""
+    """Say in how many frames one is taken when nobody says; 1 for stills and for methods that look at motion."""
     return 1 if temporal or are_stills(samples) else max(1, math.ceil(len(samples) / MOST_FRAMES))
 
 
 def thinned(samples: Sequence[Sample], every: int) -> list[Sample]:
-    """One in `every` frames of each clip, beginning with its first."""
-    first: dict[str, int] = {}
-    return [sample for sample in samples if (sample.index - first.setdefault(sample.clip, sample.index)) % every == 0]
+    """Return one in `every` frames of each clip, beginning with its first.
+
+    Where that would leave one of each, the last ones stay too: clips remain clips, of the length that they have.
+    """
+    clips = by_clip([sample.clip for sample in samples], samples)
+    if every >= max(map(len, clips.values()), default=0):
+        ends = {id(frames[end]) for frames in clips.values() for end in (0, -1)}
+        return [sample for sample in samples if id(sample) in ends]
+    first = {clip: frames[0].index for clip, frames in clips.items()}
+    return [sample for sample in samples if (sample.index - first[sample.clip]) % every == 0]
 
 
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
-    """The samples with long clips cut into clips, and about how long a piece is; None where nothing was cut.
+    """Return the samples with long clips cut into clips, and about how long a piece is; None where nothing was cut.
 
-    So that there are about 20 pieces, of 1 to 20 seconds each.
+    So that there are about 20 pieces, of 1 to 20 seconds each, longer only where frames are few.
     """
-    clips, lengths_s = _by_clip(samples)
+    clips = by_clip([sample.clip for sample in samples], samples)
+    lengths_s = _lengths_s(clips)
     segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
+    # A piece holds two frames at least: of single ones, images would be counted.
+    gaps_s = [lengths_s[clip] / (len(frames) - 1) for clip, frames in clips.items() if len(frames) > 1]
+    segment_s = max(segment_s, 2 * max(gaps_s, default=0.0))
     if len(clips) >= PIECES or max((int(length_s / segment_s) for length_s in lengths_s.values()), default=0) < 2:
         return list(samples), None
     return cut_into(samples, segment_s), round(segment_s, 3)
 
 
 def cut_into(samples: Sequence[Sample], segment_s: float) -> list[Sample]:
-    """The samples with clips cut into clips of about so many seconds; shorter ones stay whole."""
-    clips, lengths_s = _by_clip(samples)
+    """Return the samples with clips cut into clips of about so many seconds; shorter ones stay whole."""
+    clips = by_clip([sample.clip for sample in samples], samples)
+    lengths_s = _lengths_s(clips)
     counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}
     found = []
     for clip, members in clips.items():
@@ -62,16 +75,13 @@ def cut_into(samples: Sequence[Sample], segment_s: float) -> list[Sample]:
     return found
 
 
-def _by_clip(samples: Sequence[Sample]) -> tuple[dict[str, list[Sample]], dict[str, float]]:
-    """The samples of each clip, and the seconds from its first to its last."""
-    clips: dict[str, list[Sample]] = {}
-    for sample in samples:
-        clips.setdefault(sample.clip, []).append(sample)
-    return clips, {clip: members[-1].time_s - members[0].time_s for clip, members in clips.items()}
+def _lengths_s(clips: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
+    """Return the seconds from the first to the last frame of each clip."""
+    return {clip: frames[-1].time_s - frames[0].time_s for clip, frames in clips.items()}
 
 
 def piece_numbers(times_s: Sequence[float], segment_s: float) -> list[int]:
-    """Which piece each frame of a clip is in, from 0: the clip is cut evenly, no piece is shorter than `segment_s`."""
+    """Say which piece each frame is in, from 0: the clip is cut evenly, no piece is shorter than `segment_s`."""
     length_s = times_s[-1] - times_s[0]
     count = max(1, int(length_s / segment_s))
     if count == 1:

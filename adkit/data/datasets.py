@@ -12,7 +12,7 @@ from adkit.registry import Registry
 
 
 def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Dataset]:
-    """The categories that a spec such as "mvtec:bottle,screw" names, each as a dataset of its own."""
+    """Return the categories that a spec such as "mvtec:bottle,screw" names, each as a dataset of its own."""
     name, colon, selection = spec.partition(":")
     if not colon and is_folder(Path(spec)):
         raise DatasetError(

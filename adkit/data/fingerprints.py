@@ -13,7 +13,7 @@ UNREADABLE = "unreadable"
 
 
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
-    """What each sample's file contains, as a checksum by sample id; every file is read.
+    """Return a checksum of each sample's file, by sample id; every file is read.
 
     Frames of a video share their file, so their number is part of theirs.
     """
@@ -28,7 +28,7 @@ def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
 
 
 def data_hash(hashes: Mapping[str, str]) -> str:
-    """A fingerprint of samples by their ids and what their files contain: the same for the same data anywhere."""
+    """Return a fingerprint of samples by ids and what their files contain: the same for the same data anywhere."""
     digest = hashlib.sha256()
     for line in sorted(f"{sample_id}\t{content}" for sample_id, content in hashes.items()):
         digest.update(line.encode(errors="surrogateescape") + b"\n")  # file names may be any bytes

@@ -47,7 +47,7 @@ def is_image(path: Path) -> bool:
 
 
 def read_image(ref: FrameRef) -> NDArray[np.uint8]:
-    """The frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it."""
+    """Return the frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it."""
     if ref.number is not None:
         return video_frame(ref.path, ref.number)
     with _decoding(ref) as image:
@@ -55,7 +55,7 @@ def read_image(ref: FrameRef) -> NDArray[np.uint8]:
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
+    """Return the mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
 
     A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous (0/1, 0/1/3). In
     any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed borders).
@@ -102,7 +102,7 @@ def pixel_format(ref: FrameRef) -> str:
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image at `size` = (height, width) px: area averages when shrinking, so that thin defects survive."""
+    """Return the image at `size` = (height, width) px: area averages when shrinking, so that thin defects survive."""
     height, width = size
     if image.shape[:2] == (height, width):
         return image
@@ -113,7 +113,7 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 @contextmanager
 def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
-    """The opened file; inside it, what a damaged file makes Pillow raise becomes a FrameError."""
+    """Open the file; inside it, what a damaged file makes Pillow raise becomes a FrameError."""
     with _opened(ref) as image:
         try:
             yield image

@@ -148,5 +148,5 @@ def samples_by_kind(folder: Path, split: Split) -> list[Sample]:
 
 
 def _images_at(folder: Path) -> list[Path]:
-    """The images in the folders of `folder`, no deeper."""
+    """Return the images in the folders of `folder`, no deeper."""
     return [path for path in contents_of(folder).files if is_image(path) and path.parent.parent == folder]

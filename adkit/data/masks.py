@@ -66,7 +66,7 @@ class MapsBesideMasks:
 
 
 def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A map (h, w) at the picture's resolution (H, W), bilinearly."""
+    """Return a map (h, w) at the picture's resolution (H, W), bilinearly."""
     import cv2
 
     return np.asarray(cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -75,7 +75,7 @@ def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray
 def with_sound_masks(
     samples: Sequence[Sample], skip_bad: bool, unreadable: list[str], progress: Progress
 ) -> list[Sample]:
-    """The samples, after every mask was read once: before anything is scored, as scoring takes long.
+    """Return the samples, after every mask was read once: before anything is scored, as scoring takes long.
 
     Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
     the mask is added to `unreadable`. A picture that cannot be read itself is left to the scoring.

@@ -36,7 +36,7 @@ class Span:
 
 
 def parse_time(text: str) -> float:
-    """The seconds that "0:00", "1:02:03.5", "90s" or "90" mean; raises OptionError for anything else."""
+    """Return the seconds that "0:00", "1:02:03.5", "90s" or "90" mean; raises OptionError for anything else."""
     if match := _CLOCK.fullmatch(text.strip()):
         hours, minutes, seconds = match.groups()
         if float(seconds) < 60 and (hours is None or int(minutes) < 60):
@@ -47,7 +47,7 @@ def parse_time(text: str) -> float:
 
 
 def parse_spans(texts: Sequence[str]) -> tuple[Span, ...]:
-    """The spans in their order; raises OptionError for what is none, is empty, or overlaps another."""
+    """Return the spans in their order; raises OptionError for what is none, is empty, or overlaps another."""
     spans = []
     for text in texts:
         start, dash, end = text.partition("-")
@@ -76,14 +76,14 @@ class VideoSpans(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """A span like "line.mp4@0:00-2:00"."""
+        """Read a span like "line.mp4@0:00-2:00"."""
         name, at, spans = selection.rpartition("@")
         if not at:
             raise DatasetError(f"{selection!r} names no span of a video", hint="for example: span:line.mp4@0:00-2:00")
         return [cls(Path(root or ".") / name, parse_spans(spans.split(",")))]
 
     def samples(self, split: Split) -> list[Sample]:
-        """The frames of the spans; raises DatasetError for a span that the video does not have."""
+        """Return the frames of the spans; raises DatasetError for a span that the video does not have."""
         if split != "train":
             return []
         times = video_times(self.path)

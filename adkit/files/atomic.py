@@ -31,7 +31,7 @@ _FAULTS = {
 
 @contextmanager
 def storage_faults(path: Path) -> Iterator[None]:
-    """Inside it, an OSError that the user can mend becomes a StorageError that names `path`."""
+    """Turn an OSError inside it that the user can mend into a StorageError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -42,14 +42,14 @@ def storage_faults(path: Path) -> Iterator[None]:
 
 
 def refuse_folder(path: Path | None) -> None:
-    """Raises StorageError when a folder stands where a file is to be written; for asking before the work is done."""
+    """Raise StorageError when a folder stands where a file is to be written; for asking before the work is done."""
     if path is not None and is_folder(path):
         with storage_faults(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder that can be reached; a name that is too long for one means no folder."""
+    """Say whether there is a folder that can be reached; a name that is too long for one means no folder."""
     try:
         return path.is_dir()
     except OSError:
@@ -58,7 +58,7 @@ def is_folder(path: Path) -> bool:
 
 @contextmanager
 def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Yields a temporary folder beside `target` that takes its name when the block ends well.
+    """Yield a temporary folder beside `target` that takes its name when the block ends well.
 
     An older folder of that name is replaced; without `replace` it is kept and FileExistsError raised, also when
     it appears only while the block runs. When the block fails or is interrupted, nothing of the new one remains,
@@ -86,14 +86,14 @@ def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then gives it its own; parent folders are made."""
+    """Write a file under a temporary name, then give it its own; parent folders are made."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `target` that takes its name when the block ends well; parent folders are made.
+    """Yield a temporary file beside `target` that takes its name when the block ends well; parent folders are made.
 
     An older file of that name is replaced. When the block fails or is interrupted, nothing of the new one remains. Both
     names have the same suffix.
@@ -131,7 +131,7 @@ def _taken(target: Path) -> FileExistsError:
 
 
 def checksum(content: bytes) -> str:
-    """The SHA-256 of the content, as hex digits."""
+    """Return the SHA-256 of the content, as hex digits."""
     return hashlib.sha256(content).hexdigest()
 
 

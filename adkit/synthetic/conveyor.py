@@ -103,7 +103,7 @@ class ConveyorClip:
 
 
 def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float = SECONDS) -> ConveyorClip:
-    """The clip of this key, normal or with one event of a kind; at least 12 seconds, for the event to end in it."""
+    """Return the clip of this key, normal or with one event of a kind, which ends within 12 seconds."""
     rng = np.random.default_rng([*key, 2])
     frames = round(seconds * RATE)
     times_s = np.arange(frames) / RATE
@@ -146,7 +146,7 @@ def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float 
 
 
 def write_conveyor(folder: Path, *, seed: int, train: int, good: int, each_kind: int) -> None:
-    """Writes clips as the dataset `clips` reads them: train/normal, test/normal, test/<kind>, labels beside them.
+    """Write clips as the dataset `clips` reads them: train/normal, test/normal, test/<kind>, labels beside them.
 
     Every clip has a generator of its own, so that more of one kind leave the others as they are.
     """
@@ -205,7 +205,7 @@ def _light(rng: np.random.Generator, times_s: NDArray[np.float64]) -> NDArray[np
 
 
 def _softened(values: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
-    """A moving average over an odd number of frames: neither belts nor lamps change at once."""
+    """Return a moving average over an odd number of frames: neither belts nor lamps change at once."""
     return np.convolve(np.pad(values, frames // 2, mode="edge"), np.full(frames, 1 / frames), mode="valid")
 
 
@@ -247,7 +247,7 @@ def _surroundings() -> NDArray[np.float32]:
 
 
 def _window(belt: NDArray[np.float32], left_px: float) -> NDArray[np.float32]:
-    """What the camera sees of the belt, at fractions of a pixel."""
+    """Return what the camera sees of the belt, at fractions of a pixel."""
     left_px %= _LOOP_PX
     first, part = int(left_px), left_px % 1
     one, next_one = belt[:, first : first + WIDTH_PX], belt[:, first + 1 : first + 1 + WIDTH_PX]
@@ -255,7 +255,7 @@ def _window(belt: NDArray[np.float32], left_px: float) -> NDArray[np.float32]:
 
 
 def _sprite(foreign: bool, rng: np.random.Generator) -> _Sprite:
-    """A thing seen from above, with its shadow."""
+    """Draw a thing seen from above, with its shadow."""
     side = _SPRITE_PX * _FINE
     colours, opacity = np.zeros((side, side, 3), np.float32), np.zeros((side, side), np.float32)
     (_draw_foreign if foreign else _draw_part)(colours, opacity, rng)
@@ -270,7 +270,7 @@ def _sprite(foreign: bool, rng: np.random.Generator) -> _Sprite:
 
 
 def _draw_part(colours: NDArray[np.float32], opacity: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A bracket: a bright plate with two holes, a slot and a blue label."""
+    """Draw a bracket: a bright plate with two holes, a slot and a blue label."""
     middle, (width, height) = _SPRITE_PX * _FINE // 2, (PART_PX[0] * _FINE, PART_PX[1] * _FINE)
     left, top, radius = middle - width // 2, middle - height // 2, 6 * _FINE
     cv2.rectangle(opacity, (left + radius, top), (left + width - radius, top + height), 1, -1)
@@ -293,7 +293,7 @@ def _draw_part(colours: NDArray[np.float32], opacity: NDArray[np.float32], rng: 
 
 
 def _draw_foreign(colours: NDArray[np.float32], opacity: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A ragged scrap of paper, rubber or cloth, 26 to 40 px wide."""
+    """Draw a ragged scrap of paper, rubber or cloth, 26 to 40 px wide."""
     middle, corners = _SPRITE_PX * _FINE / 2, 11
     radii = rng.uniform(13, 20, corners) * rng.uniform(0.7, 1.0, corners) * _FINE
     angles = np.arange(corners) * 2 * np.pi / corners

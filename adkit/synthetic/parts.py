@@ -47,7 +47,7 @@ class _Drawn:
 def draw_part(
     part: str, rng: np.random.Generator, defect: str | None = None, grade: str = "clear"
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A picture, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
+    """Return a picture, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
     drawn = _PARTS[part](rng)
     canvas, mask = drawn.canvas, np.zeros((_CANVAS, _CANVAS), np.uint8)
     if defect is not None:
@@ -60,7 +60,7 @@ def draw_part(
 
 
 def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, each_grade: int) -> None:
-    """Writes a dataset in MVTec's layout: train/good, test/<grade>_<defect>, ground_truth/<grade>_<defect>.
+    """Write a dataset in MVTec's layout: train/good, test/<grade>_<defect>, ground_truth/<grade>_<defect>.
 
     Every picture has a generator of its own, so that more of one kind leave the others as they are.
     """

@@ -51,7 +51,7 @@ class Inspection:
 
 
 def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspection:
-    """Reads every image, video and mask of the dataset, each once; a bad file is a finding, and raises nothing."""
+    """Read every image, video and mask of the dataset, each once; a bad file is a finding, and raises nothing."""
     samples = [(split, sample) for split in _SPLITS for sample in dataset.samples(split)]
     every = [sample for _, sample in samples]
     look = _Look(Inspection(dataset.spec, dataset.notes()), ContactSheet(every))
@@ -96,7 +96,7 @@ class _Look:
     sizes: dict[str, list[str]] = field(default_factory=dict)  # by clip, those that could be read: "900×900", …
 
     def at_image(self, sample: Sample) -> None:
-        """Reads an image and its mask."""
+        """Read an image and its mask."""
         try:
             image = read_image(sample.frame)
             mode = pixel_format(sample.frame)
@@ -113,7 +113,7 @@ class _Look:
             self.sheet.add(sample, image)
 
     def at_film(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
-        """Walks a video once, from its first frame to its last."""
+        """Walk a video once, from its first frame to its last."""
         expected = {sample.frame.number: sample for sample in samples}
         blank: list[Sample] = []
         try:
@@ -170,7 +170,7 @@ class _Look:
 
 
 def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
-    """Notes how many images and clips there are of each kind, and how long the clips are."""
+    """Note how many images and clips there are of each kind, and how long the clips are."""
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
     times_s: dict[str, list[float]] = defaultdict(list)
     for split, sample in samples:

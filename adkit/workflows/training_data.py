@@ -17,6 +17,7 @@ from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
 from adkit.stats.formatting import counted
+from adkit.stats.segments import by_clip
 from adkit.types import Sample
 
 HELD_OUT_SHARE = 0.2
@@ -59,14 +60,14 @@ class TrainingData:
         return f"{_clips(self.held_out)} of {_clips(samples)} training {unit}, held out from fitting"
 
     def hashes_of(self, samples: Sequence[Sample]) -> dict[str, str]:
-        """The checksums of some of the samples, by their id."""
+        """Return the checksums of some of the samples, by their id."""
         return {sample.id: self.hashes[sample.id] for sample in samples}
 
 
 def training_data(
     datasets: Sequence[Dataset], settings: FitSettings, method_class: type[Method[Any]], progress: Progress
 ) -> list[TrainingData]:
-    """The training splits of all datasets, each parted by itself; a copy is left out also of another dataset's image.
+    """Part the training splits of all datasets, each by itself; a copy of another dataset's image is left out too.
 
     Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
     """
@@ -102,7 +103,7 @@ def training_data(
 
 
 def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:
-    """Raises OptionError when the method cannot learn from so few images; None stands for no wish."""
+    """Raise OptionError when the method cannot learn from so few images; None stands for no wish."""
     least = max(1, method_class.least_samples)
     if few is not None and few < least:
         raise OptionError(
@@ -112,7 +113,7 @@ def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -
 
 
 def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
-    """All that a method learns from, category after category; ids and clips have the category's spec before them."""
+    """Return all that a method learns from, category after category; ids and clips begin with its spec."""
     return [
         replace(sample, id=_in_union(one, sample.id), clip=_in_union(one, sample.clip))
         for one in data
@@ -121,7 +122,7 @@ def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
 
 
 def seen_by(own: TrainingData, data: Sequence[TrainingData]) -> SeenData:
-    """What the run of a category has seen: its own samples by their ids, and those of the others learned from with it.
+    """Return what the run of a category has seen: its own samples by ids, and those of others learned from with it.
 
     The others' stand for no sample of the run's dataset, and have their spec before their ids.
     """
@@ -141,8 +142,7 @@ def _clips(samples: Sequence[Sample]) -> int:
 
 
 def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any]]) -> list[Sample]:
-    """The training samples; raises DatasetError when there are none, or not only normal ones, or no clips to learn
-    motion from."""
+    """Return the training samples; raises DatasetError for none, anomalous ones, and stills where clips are due."""
     samples = dataset.samples("train")
     if not samples:
         raise DatasetError(
@@ -164,7 +164,7 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
 
 
 def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], list[str]]:
-    """The samples that can be decoded, and the paths of those that cannot."""
+    """Return the samples that can be decoded, and the paths of those that cannot."""
     bad: list[str] = []
 
     def note(sample: Sample, _: AdkitError) -> None:
@@ -183,16 +183,13 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
 def _without_copies(
     samples: list[Sample], hashes: Mapping[str, str], taken: set[tuple[str, ...]]
 ) -> tuple[list[Sample], list[str]]:
-    """Each clip (a still image is one) once, and the copies that were left out; contents are added to `taken`.
+    """Return each clip (a still image is one) once, and the copies that were left out; contents are added to `taken`.
 
     A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
     """
-    clips: dict[str, list[Sample]] = {}
-    for sample in samples:
-        clips.setdefault(sample.clip, []).append(sample)
     kept: list[Sample] = []
     copies: list[str] = []
-    for clip, frames in clips.items():
+    for clip, frames in by_clip([sample.clip for sample in samples], samples).items():
         contents = tuple(hashes[sample.id] for sample in frames)
         if contents in taken:
             copies.append(str(frames[0].frame) if len(frames) == 1 else clip)
@@ -213,7 +210,7 @@ def _require_enough(
     method_class: type[Method[Any]],
     few: int | None,
 ) -> None:
-    """Raises DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
+    """Raise DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
     clips = _clips(samples)
     if few is None:
         least = method_class.least_samples
@@ -234,7 +231,7 @@ def _require_enough(
 def _split(
     samples: list[Sample], method: str, method_class: type[Method[Any]], rule: ThresholdRule, seed: int
 ) -> _Parts:
-    """What to learn from, and what to hold out because the method cannot calibrate itself.
+    """Part the samples into what to learn from, and what to hold out because the method cannot calibrate itself.
 
     Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
     Raises PromiseError when the rule needs more than there may be.
@@ -261,7 +258,7 @@ def _split(
 
 
 def _split_few(samples: list[Sample], rule: ThresholdRule, seed: int, few: int) -> _Parts:
-    """So few clips, drawn by the seed, to learn from, and all others to hold out.
+    """Part so few clips, drawn by the seed, to learn from, and all others to hold out.
 
     With one seed, the clips of a smaller number are among those of a larger one: steps of `few` are comparable.
     Raises PromiseError where the others do not suffice for the rule.
@@ -272,7 +269,7 @@ def _split_few(samples: list[Sample], rule: ThresholdRule, seed: int, few: int) 
 
 
 def _parted(samples: list[Sample], held_out: set[str]) -> _Parts:
-    """The samples in their order without those of the held-out clips, and those."""
+    """Return the samples in their order without those of the held-out clips, and those."""
     return (
         [sample for sample in samples if sample.clip not in held_out],
         [sample for sample in samples if sample.clip in held_out],

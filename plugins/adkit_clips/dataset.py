@@ -1,4 +1,4 @@
-"""Your own videos, read in the first of these ways that fits:
+"""Reads your own videos, in the first of these ways that fits.
 
 1. split folders:  train/[normal/]…, test/normal/…, test/<kind>/…
 2. plain clips:    every clip in the folder, at any depth, is a normal one to learn from

@@ -68,7 +68,7 @@ class Conveyor(Demo):
         super().__init__(CONVEYOR)
 
     def samples(self, split: Split) -> list[Sample]:
-        """The frames of one split, clip by clip; the clips are drawn first if the cache lacks them."""
+        """Return the frames of one split, clip by clip; the clips are drawn first if the cache lacks them."""
         folder = self._folder()
         return [
             sample

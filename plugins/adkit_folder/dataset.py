@@ -1,4 +1,4 @@
-"""A custom folder, read in the first of these ways that fits:
+"""Reads a folder of your own images, in the first of these ways that fits.
 
 1. split folders:  train/[good/]…, test/<kind>/…, and masks in ground_truth/<kind>/… or masks/<kind>/…
 2. named folders:  normal/ (or good/, ok/) beside folders of any other name, each of them a kind of defect

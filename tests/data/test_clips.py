@@ -70,3 +70,20 @@ def test_short_clips_beside_a_long_one_stay_whole() -> None:
 def test_stills_are_never_cut() -> None:
     samples = [Sample.still(str(number), Path(f"{number}.png")) for number in range(5)]
     assert cut(samples) == (samples, None)
+
+
+@pytest.mark.parametrize("every", [100, 60, 1000])
+def test_clips_stay_clips_however_few_frames_are_taken(every: int) -> None:
+    samples = [*clip("a", 60), *clip("b", 50)]
+    found = thinned(samples, every)
+    assert [(one.clip, one.index) for one in found] == [("a", 0), ("a", 59), ("b", 0), ("b", 49)]
+    assert not are_stills(found)
+    assert thinned(found, 1) == found
+
+
+@pytest.mark.parametrize("every", [1, 10, 25, 60])
+def test_pieces_hold_two_frames_at_least(every: int) -> None:
+    """A piece of a single frame would count as an image."""
+    pieces, segment_s = cut(thinned(clip("a", 600), every))
+    assert min(lengths(pieces).values()) >= 2
+    assert segment_s is not None

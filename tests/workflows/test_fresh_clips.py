@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from adkit_clips.dataset import Clips
 
 from adkit.data.spans import VideoSpans, parse_spans
 from adkit.errors import DatasetError, PromiseError
@@ -36,6 +37,17 @@ def run(registry: Registry, normal: Path, tmp_path: Path) -> Run:
     run = fit_film(registry, normal, tmp_path / "runs")
     assert run.record.segment_s == pytest.approx(1.0, abs=0.01)
     return run
+
+
+@pytest.mark.parametrize("every", [19, 50])
+def test_clips_are_counted_however_few_of_their_frames_are_taken(
+    registry: Registry, tmp_path: Path, every: int
+) -> None:
+    for number in range(12):
+        film(tmp_path / "line" / f"{number}.mp4", 8 + number)
+    settings = FitSettings(method="grey", device="cpu", every=every)
+    run = fit(settings, Clips(tmp_path / "line", "clips:line", tmp_path), tmp_path / "runs", registry)
+    assert run.record.threshold.unit == "clip"
 
 
 def test_a_video_is_cut_into_pieces_like_the_runs(run: Run, tmp_path: Path) -> None:
