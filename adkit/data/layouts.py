@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.images import is_image
+from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.video import is_video
 from adkit.types import Sample, Split
 
@@ -25,7 +25,6 @@ MASK_NAMES = ("ground_truth", "masks")
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
 _OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
 _RUN = frozenset({"run.json", "model.safetensors"})
-_SHEET = re.compile(r"inspect-(clips|demo|folder|ipad|mvtec|span)-.+\.png")
 
 HIDDEN = "hidden folders"
 OWN = "files or folders that adkit wrote"
@@ -78,7 +77,7 @@ def contents_of(folder: Path) -> Contents:
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         here = Path(place)
-        if names and here != folder and set(names) >= _RUN:
+        if here != folder and set(names) >= _RUN:
             passed[OWN].append(here)
             folders.clear()
             continue
@@ -97,12 +96,12 @@ def contents_of(folder: Path) -> Contents:
         for path in map(here.joinpath, names):
             if path.name.startswith(".") or path.name.lower() in _OF_VIEWERS:
                 continue
-            if _SHEET.fullmatch(path.name):
-                passed[OWN].append(path)
-            elif path.is_file():
-                found.append(path)
-            else:
+            if not path.is_file():
                 passed[NOWHERE].append(path)
+            elif is_drawn_by_adkit(path):
+                passed[OWN].append(path)
+            else:
+                found.append(path)
     return Contents(folder, tuple(sorted(found)), passed)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.data.images import read_image, read_mask
+from adkit.data.images import png_of, read_image, read_mask
 from adkit.drawing.overlay import Caption, Scale, draw
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
@@ -61,10 +60,9 @@ class PictureWriter:
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
         truth = None if sample.anomalous is None else sample.kind or ("anomalous" if sample.anomalous else "good")
         caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
-        buffer = io.BytesIO()
-        draw(image, anomaly_map, self._scale_of_run(), caption, mask, reconstruction).save(buffer, "PNG")
+        picture = draw(image, anomaly_map, self._scale_of_run(), caption, mask, reconstruction)
         path = self.folder / self._free_name(sample)
-        write_whole(path, buffer.getvalue())
+        write_whole(path, png_of(picture))
         return path
 
     def _free_name(self, sample: Sample) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from adkit_clips.dataset import Clips
 from adkit_folder.dataset import Folder
+from PIL import Image
 
+from adkit.data.images import png_of
 from adkit.data.inputs import find_inputs
-from adkit.data.layouts import ANOMALOUS_NAMES, contents_of, in_numeric_order
+from adkit.data.layouts import ANOMALOUS_NAMES, OWN, contents_of, in_numeric_order
 from adkit.errors import DatasetError
 from adkit.types import Sample
 from tests.videos import write_greys
@@ -47,9 +49,7 @@ READERS = pytest.mark.parametrize("read", [learned, watched, scored, calibrated]
 
 
 @READERS
-@pytest.mark.parametrize(
-    "name", [".thumbnails/2.png", "__MACOSX/2.png", "@eaDir/2.png", "a/._1.png", "inspect-folder-x.png"]
-)
+@pytest.mark.parametrize("name", [".thumbnails/2.png", "__MACOSX/2.png", "@eaDir/2.png", "a/._1.png"])
 def test_what_is_hidden_or_left_by_others_is_read_nowhere(
     tmp_path: Path, read: Callable[[Path], list[Sample]], name: str
 ) -> None:
@@ -62,6 +62,15 @@ def test_runs_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]])
     touch(tmp_path, "a/1.png", "runs/one/run.json", "runs/one/model.safetensors", "runs/one/pictures/1.png")
     assert [sample.frame.path for sample in read(tmp_path)] == [tmp_path / "a" / "1.png"]
     assert len(read(tmp_path / "runs" / "one" / "pictures")) == 1, "named itself"
+
+
+@READERS
+@pytest.mark.parametrize("name", ["a/inspect-folder-parts.png", "maps/1.PNG"])
+def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]], name: str) -> None:
+    touch(tmp_path, "a/1.png", name)
+    (tmp_path / name).write_bytes(png_of(Image.new("RGB", (8, 8))))
+    assert [sample.frame.path for sample in read(tmp_path)] == [tmp_path / "a" / "1.png"]
+    assert f"1 {OWN}" in contents_of(tmp_path).notes(lambda _: True)[0]
 
 
 @READERS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +32,7 @@ def inspect(
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
+    from adkit.data.images import png_of
     from adkit.workflows.inspect import inspect_dataset
 
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -46,9 +46,7 @@ def inspect(
         if to.for_people:
             _print(found)
         if path and found.sheet:
-            buffer = io.BytesIO()
-            found.sheet.save(buffer, "PNG")
-            write_whole(path, buffer.getvalue())
+            write_whole(path, png_of(found.sheet))
             if to.for_people:
                 typer.echo(f"contact sheet: {path}")
     rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
