@@ -53,22 +53,13 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """One picture: what it is, and itself as a data URI."""
-
-    title: str
-    source: str
-    alt: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
-    """An example's panels, and what stands under them."""
+    """An example's panels, all of one size, and what stands under them."""
 
     example: Example
-    panels: tuple[Panel, ...]
+    panels: dict[str, str]  # by title: "input", "heat map"; each as an address that holds the picture itself
+    width: int
+    height: int
     about: str = ""  # why it is shown: "clearest"
 
 
@@ -90,9 +81,11 @@ class Gallery:
             if self.bytes >= MOST_BYTES:
                 self.left_out += 1
                 continue
-            picture = Picture(example, _panels(example, self.scale), abouts[number] if abouts else "")
-            self.bytes += sum(len(panel.source) for panel in picture.panels)
-            pictures.append(picture)
+            found = _panels(example, self.scale)
+            height, width = found["input"].shape[:2]
+            addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}
+            self.bytes += sum(map(len, addresses.values()))
+            pictures.append(Picture(example, addresses, width, height, abouts[number] if abouts else ""))
         return pictures
 
 
@@ -114,21 +107,8 @@ def colour_ramp(steps: int = 9) -> str:
     return f"linear-gradient(to right, {', '.join('#' + bytes(colour.tolist()).hex() for colour in row)})"
 
 
-_ALTERNATIVES = {
-    "input": "input image",
-    "reconstruction": "what the method makes of",
-    "heat map": "heat map of",
-    "truth": "true defect of",
-}
-
-
-def _panels(example: Example, scale: Scale | None) -> tuple[Panel, ...]:
+def _panels(example: Example, scale: Scale | None) -> dict[str, NDArray[np.uint8]]:
     sample = example.sample
     image = read_image(sample.frame)
     mask = None if sample.mask is None else read_mask(sample.mask, (image.shape[0], image.shape[1]))
-    found = panels(image, PANEL_PX, example.map, scale, mask, example.reconstruction)
-    named = f"{sample.id} ({'truth not known' if sample.anomalous is None else kind_of(sample)})"
-    return tuple(
-        Panel(title, jpeg_uri(pixels), f"{_ALTERNATIVES[title]} {named}", pixels.shape[1], pixels.shape[0])
-        for title, pixels in found.items()
-    )
+    return panels(image, PANEL_PX, example.map, scale, mask, example.reconstruction)

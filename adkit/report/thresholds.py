@@ -42,7 +42,7 @@ class Step:
 def threshold_steps(
     names: Sequence[str], scores: NDArray[np.float64], own: Threshold, evaluation: Evaluation | None
 ) -> list[Step]:
-    """Steps by ascending threshold, so from many false alarms to few; one of them is the run's own.
+    """Return steps by ascending threshold, so from many false alarms to few; one of them is the run's own.
 
     `scores` (n,) are those of the normal units, `names` what the units are called.
     """
@@ -71,7 +71,7 @@ def threshold_steps(
 
 
 def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None]:
-    """False alarms and misses of images; of clips, of what the promise counts and of events, and the alarms."""
+    """Count false alarms and misses of images; of clips, what the promise counts and events, with the alarms."""
     clips = evaluation.clips
     if clips is None:
         called = evaluation.scores > threshold
@@ -83,7 +83,7 @@ def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArra
 
 
 def offered_ranks(count: int, own: int) -> list[int]:
-    """The ranks that become steps, ascending: from the highest of `count` scores down, the run's own included."""
+    """Return the ranks that become steps, ascending, of `count` scores from the highest down, the run's own too."""
     lowest = max(min(count, max(LEAST_RANKS, count // SHARE_OF_RANKS)), own)
     ranks = {*range(1, lowest + 1)}
     if lowest > MOST_STEPS:
@@ -92,7 +92,7 @@ def offered_ranks(count: int, own: int) -> list[int]:
 
 
 def rate_for(rank: int, count: int) -> str:
-    """A short rate in percent for which the threshold is the rank-th largest of `count` scores: "0.94%"."""
+    """Return a short rate in percent for which the threshold is the rank-th largest of `count` scores: "0.94%"."""
     exact = 100 * rank / (count + 1)
     for digits in range(2, 12):
         scale = 10**digits

@@ -7,7 +7,7 @@ import io
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
 from adkit.evaluation.clip_results import ClipResults, ClipRow
 from adkit.evaluation.evaluate import Evaluation
-from adkit.report.contents import plain
+from adkit.report.charts import Axis, path_of
 from adkit.report.thresholds import Step
-from adkit.stats.formatting import clock, counted, score_text
+from adkit.stats.formatting import clock
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -79,10 +79,8 @@ class Timeline:
     length_s: float
     curve: str  # an SVG path
     truth: list[Truth]
-    found: list[Block]  # at the run's threshold
-    at_steps: list[list[Block]]  # the same at each step of the slider
+    found: list[list[Block]]  # at each step of the slider
     ticks: list[tuple[float, str]]  # (share of the width in percent, time)
-    label: str  # for those who do not see it
     video: ClipVideo | None
 
 
@@ -92,8 +90,7 @@ class Clips:
 
     timelines: list[Timeline]
     left_out: int
-    limit: float  # y of the run's threshold
-    limits: list[float]  # of each step's
+    limits: list[float]  # y of each step's threshold
     low: float
     high: float
     cut: bool  # scores above the scale's end are drawn at it
@@ -101,7 +98,7 @@ class Clips:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the page's script needs to follow the slider."""
-        return {"limits": self.limits, "found": [timeline.at_steps for timeline in self.timelines]}
+        return {"limits": self.limits, "found": [timeline.found for timeline in self.timelines]}
 
 
 def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
@@ -116,39 +113,30 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     high = max(min(top, end) if end > low else top, *limits)
     high += 0.02 * (high - low or 1.0)
 
-    def height(value: float) -> float:
-        return round(HEIGHT * (1 - (min(value, high) - low) / (high - low)), 2)
-
+    axis = Axis("", low, high, height=HEIGHT)
     spans = results.spans(np.ones(len(scores), bool))
     chosen = _worth_seeing(evaluation, clips, spans)
     videos = _videos(evaluation, spans, chosen)
-    found = _by_clip(spans, results.spans(results.alarms))
-    at_steps = [_by_clip(spans, results.spans(step.alarms)) for step in steps if step.alarms is not None]
+    found = [_by_clip(spans, results.spans(step.alarms)) for step in steps if step.alarms is not None]
     missed = set(clips.missed)
     timelines = []
     for number in sorted(chosen):
         span, row = spans[number], clips.rows[number]
         track = Track.of(results.times_s[span.start : span.stop], span.start)
-        label = (
-            f"Scores of {plain(row.clip)} over {clock(track.length_s)}, the highest {score_text(row.highest_score)} at "
-            f"{clock(row.highest_s)}; {_events_text(row)}"
-        )
         own = [event for event in clips.events if event.frames.start in span]
         timelines.append(
             Timeline(
                 row,
                 track.length_s,
-                _curve(track, scores[span.start : span.stop], height),
+                _curve(track, np.minimum(scores[span.start : span.stop], high), axis),
                 [Truth(track.block(event.frames), event.kind, event not in missed) for event in own],
-                [track.block(frames) for frames in found[number]],
-                [[track.block(frames) for frames in step[number]] for step in at_steps],
+                [[track.block(frames) for frames in step[number]] for step in found],
                 _ticks(track.length_s),
-                label,
                 videos.get(number),
             )
         )
     left_out, cut = len(spans) - len(chosen), bool(scores.max() > high)
-    return Clips(timelines, left_out, height(threshold), list(map(height, limits)), low, high, cut, len(videos))
+    return Clips(timelines, left_out, list(map(axis.at, limits)), low, high, cut, len(videos))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +238,7 @@ def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def _events_text(row: ClipRow) -> str:
-    events = f"{row.events_caught} of {row.events} true events found" if row.events else "nothing is wrong in truth"
-    return f"{events}, {counted(row.false_alarms, 'false alarm')}"
-
-
-def _curve(track: Track, scores: NDArray[np.float64], height: Callable[[float], float]) -> str:
+def _curve(track: Track, scores: NDArray[np.float64], axis: Axis) -> str:
     """Return the path of the scores; of many frames, the lowest and the highest of each group are drawn."""
     rows = list(range(len(scores)))
     if len(scores) > MOST_POINTS:
@@ -263,8 +246,8 @@ def _curve(track: Track, scores: NDArray[np.float64], height: Callable[[float], 
         for part in np.array_split(np.arange(len(scores)), MOST_POINTS // 2):
             values = scores[part]
             rows += sorted({int(part[values.argmin()]), int(part[values.argmax()])})
-    points = [f"{track.x(row):g} {height(float(scores[row])):g}" for row in rows]
-    return "M" + "L".join(points if len(points) > 1 else points * 2)
+    points = [(track.x(row), axis.at(float(scores[row]))) for row in rows]
+    return path_of(points if len(points) > 1 else points * 2)
 
 
 def _ticks(length_s: float) -> list[tuple[float, str]]:

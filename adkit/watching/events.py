@@ -32,6 +32,7 @@ class EventRules:
     merge_gap_s: float = MERGE_GAP_S  # events with less time than this between them are joined
 
     def __post_init__(self) -> None:
+        """Refuse rules that contradict themselves."""
         if not (self.release <= self.threshold and self.min_duration_s >= 0 and self.merge_gap_s >= 0):
             raise ValueError(f"not rules for events: {self}")
 
@@ -152,7 +153,7 @@ class EventFinder:
         return finished
 
     def _confirm(self) -> list[Settled]:
-        """Number the open event once it lasts long enough, and settle the frames that are surely part of it."""
+        """Give the open event a number once it lasts long enough, and settle the frames that are surely part of it."""
         current = self._open
         assert current is not None
         assert self._last_s is not None
