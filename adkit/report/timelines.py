@@ -6,7 +6,6 @@ import base64
 import io
 import math
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from adkit.evaluation.evaluate import Evaluation
 from adkit.report.charts import Axis, path_of
 from adkit.report.thresholds import Step
 from adkit.stats.formatting import clock
+from adkit.stats.segments import by_clip
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     top, end = float(max(scores.max(), threshold)), low + _ABOVE * (threshold - low)
     high = max(min(top, end) if end > low else top, *limits)
     high += 0.02 * (high - low or 1.0)
-
     axis = Axis("", low, high, height=HEIGHT)
     spans = results.spans(np.ones(len(scores), bool))
     chosen = _worth_seeing(evaluation, clips, spans)
     videos = _videos(evaluation, spans, chosen)
-    found = [_by_clip(spans, results.spans(step.alarms)) for step in steps if step.alarms is not None]
+    runs = [results.spans(step.alarms) for step in steps if step.alarms is not None]
+    found = [by_clip((results.clips[frames.start] for frames in step), step) for step in runs]
     missed = set(clips.missed)
     timelines = []
     for number in sorted(chosen):
@@ -130,7 +130,7 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
                 track.length_s,
                 _curve(track, np.minimum(scores[span.start : span.stop], high), axis),
                 [Truth(track.block(event.frames), event.kind, event not in missed) for event in own],
-                [[track.block(frames) for frames in step[number]] for step in found],
+                [[track.block(frames) for frames in step.get(row.clip, [])] for step in found],
                 _ticks(track.length_s),
                 videos.get(number),
             )
@@ -166,15 +166,6 @@ class Track:
         """Return where consecutive frames lie, given by their positions among all frames."""
         begin = self.x(frames.start - self.first)
         return begin, round(self.x(frames.stop - self.first) - begin, 2)
-
-
-def _by_clip(clips: Sequence[range], found: Sequence[range]) -> Mapping[int, list[range]]:
-    """Group runs of frames by the number of the clip that they are in."""
-    groups: defaultdict[int, list[range]] = defaultdict(list)
-    starts = [clip.start for clip in clips]
-    for frames in found:
-        groups[bisect_right(starts, frames.start) - 1].append(frames)
-    return groups
 
 
 def _worth_seeing(evaluation: Evaluation, clips: ClipResults, spans: Sequence[range]) -> dict[int, int]:
