@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
@@ -29,7 +30,7 @@ class Demo(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Parts by name, comma-separated, or "all" parts; "conveyor" is apart, since not every method learns clips."""
+        """Return parts by name, with commas between, or "all"; "conveyor" is apart: not every method learns clips."""
         known = [*PART_NAMES, CONVEYOR]
         names = list(PART_NAMES) if selection == "all" else [name.strip() for name in selection.split(",")]
         for name in names:
@@ -42,23 +43,15 @@ class Demo(Dataset):
         return samples_by_kind(self._folder(), split)
 
     def notes(self) -> list[str]:
-        """Where the parts come from."""
+        """Say where the parts come from."""
         grades = ", ".join(GRADES)
         return [f"synthetic {self.part}s, drawn with seed {SEED}; defects are {grades}: {self._folder()}"]
 
     def _folder(self) -> Path:
-        folder = cache_root() / "demo" / f"{PARTS_VERSION}-{SEED}" / self.part
-        if not folder.is_dir():
-            with whole_folder(folder) as temporary:
-                write_parts(
-                    temporary,
-                    self.part,
-                    seed=SEED,
-                    train=COUNTS["train"],
-                    good=COUNTS["good"],
-                    each_grade=COUNTS["each grade"],
-                )
-        return folder
+        counts = {"train": COUNTS["train"], "good": COUNTS["good"], "each_grade": COUNTS["each grade"]}
+        return _drawn(
+            f"{PARTS_VERSION}-{SEED}/{self.part}", lambda folder: write_parts(folder, self.part, seed=SEED, **counts)
+        )
 
 
 class Conveyor(Demo):
@@ -78,7 +71,7 @@ class Conveyor(Demo):
         ]
 
     def notes(self) -> list[str]:
-        """Where the clips come from."""
+        """Say where the clips come from."""
         kinds = ", ".join(CONVEYOR_KINDS)
         return [
             f"synthetic clips of a conveyor belt, drawn with seed {SEED}; anomalies are {kinds}: {self._folder()}",
@@ -86,17 +79,19 @@ class Conveyor(Demo):
         ]
 
     def _folder(self) -> Path:
-        folder = cache_root() / "demo" / f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}"
-        if not folder.is_dir():
-            with whole_folder(folder) as temporary:
-                write_conveyor(
-                    temporary,
-                    seed=SEED,
-                    train=CLIP_COUNTS["train"],
-                    good=CLIP_COUNTS["good"],
-                    each_kind=CLIP_COUNTS["each kind"],
-                )
-        return folder
+        counts = {"train": CLIP_COUNTS["train"], "good": CLIP_COUNTS["good"], "each_kind": CLIP_COUNTS["each kind"]}
+        return _drawn(
+            f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}", lambda folder: write_conveyor(folder, seed=SEED, **counts)
+        )
+
+
+def _drawn(name: str, draw: Callable[[Path], None]) -> Path:
+    """Return the folder of that name in the cache, drawn first if it is not there."""
+    folder = cache_root() / "demo" / name
+    if not folder.is_dir():
+        with whole_folder(folder) as temporary:
+            draw(temporary)
+    return folder
 
 
 def _frames(film: Path, clip: str, kind: str) -> list[Sample]:
