@@ -30,6 +30,11 @@ def seconds(flag: str, text: str, default: str) -> Any:
     return typer.Option(flag, metavar="SECONDS", min=0, help=text, show_default=default)
 
 
+def counting(flag: str, text: str, default: str) -> Any:
+    """Declare an option that takes a number from 1 on, which its help calls K."""
+    return typer.Option(flag, metavar="K", min=1, help=text, show_default=default)
+
+
 def methods(default: str | bool = True) -> Any:
     """Declare the option that names a method."""
     return typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default=default)

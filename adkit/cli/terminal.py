@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from adkit.interfaces import Advance, Progress
+from adkit.stats.formatting import duration_text
 
 _QUIET_S = 5.0
 """Without a terminal, a step says where it is this often, and steps that are shorter say nothing."""
@@ -24,7 +25,7 @@ STREAM_VARIABLE = "ADKIT_PROGRESS"
 
 
 def terminal_progress() -> Progress:
-    """Bars on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
+    """Give bars on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
     if os.environ.get(STREAM_VARIABLE) == "json":
         return Stream()
     return Bars() if sys.stderr.isatty() else Lines()
@@ -39,7 +40,7 @@ class Bars(Progress):
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Opens a step that is drawn until it ends."""
+        """Open a step that is drawn until it ends."""
         outermost = self._bars is None
         bars = self._bars or RichProgress(
             TextColumn("{task.description:<16}"),
@@ -68,7 +69,7 @@ class Bars(Progress):
                 self._bars = None
 
     def status(self, text: str) -> None:
-        """Stands at the end of the innermost bar."""
+        """Show the text at the end of the innermost bar."""
         if self._bars and self._open:
             self._bars.update(self._open[-1], status=text)
 
@@ -81,7 +82,7 @@ class Lines(Progress):
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Opens a step that speaks up when it takes long."""
+        """Open a step that speaks up when it takes long."""
         started = spoken = time.monotonic()
         done = 0
         self._status = ""
@@ -91,15 +92,15 @@ class Lines(Progress):
             done += steps
             now = time.monotonic()
             if now - spoken >= _QUIET_S and done:
-                left = (now - started) * (total - done) / done
+                left = duration_text((now - started) * (total - done) / done)
                 status = f"; {self._status}" if self._status else ""
-                print(f"{label}: {done} of {total}, about {left:.0f} s left{status}", file=sys.stderr, flush=True)
+                print(f"{label}: {done:,} of {total:,}, about {left} left{status}", file=sys.stderr, flush=True)
                 spoken = now
 
         yield advance
 
     def status(self, text: str) -> None:
-        """Stands at the end of the step's lines."""
+        """Show the text at the end of the step's lines."""
         self._status = text
 
 
@@ -117,7 +118,7 @@ class Stream(Progress):
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Opens a step that is told of until it ends."""
+        """Open a step that is told of until it ends."""
         step = _Step(label, total)
         self._open.append(step)
         self._tell()
@@ -134,7 +135,7 @@ class Stream(Progress):
             self._open.remove(step)
 
     def status(self, text: str) -> None:
-        """Goes with the next line, which comes at the next advance."""
+        """Send the text with the next line, which comes at the next advance."""
         if self._open:
             self._open[-1].status = text
             self._open[-1].news = True

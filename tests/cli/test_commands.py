@@ -17,6 +17,7 @@ import pytest
 from adkit_patchknn.method import PatchKnn
 from PIL import Image
 
+from adkit.cli.commands.fit import print_fitted
 from adkit.cli.output import print_table
 from adkit.interfaces import Method, MethodEntry
 from adkit.registry import Plugin, load_registry
@@ -586,3 +587,47 @@ def test_a_suffix_that_contradicts_the_format_is_refused(runs: Path, washers: Pa
 
 def test_version() -> None:
     assert ok("--version").stdout.startswith("adkit 0.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["help"], ["--help"]], ids=str)
+def test_no_command_and_help_show_all_commands(arguments: list[str]) -> None:
+    shown = ok(*arguments).stdout
+    assert all(f" {name} " in shown for name in ("demo", "fit", "eval", "score", "calibrate", "audit", "show"))
+    assert "2 something that you can fix" in " ".join(shown.replace("│", "").split())
+
+
+def test_help_of_a_command_is_its_help_and_options_without_a_value_show_none() -> None:
+    shown = ok("help", "fit").stdout
+    assert shown == ok("fit", "--help").stdout
+    assert "--certain" in shown
+    assert "<bool>" not in shown
+    assert "calibrate" not in shown
+
+
+def test_a_misspelt_method_is_named_by_score(tmp_path: Path) -> None:
+    assert "did you mean padim" in fault("score", "x.png", "--method", "padimm", "--runs", tmp_path)
+
+
+def test_spans_of_a_video_are_known_as_a_dataset() -> None:
+    shown = ok("show", "span").stdout
+    assert shown.startswith("dataset span: ")
+    assert "example: span:line.mp4@0:00-2:00" in shown
+    assert "span" in [row["name"] for row in json.loads(ok("list", "datasets", "-f", "json").stdout)]
+
+
+def test_what_a_method_tells_of_itself_is_for_who_asks(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder,) = runs.iterdir()
+    run_ = open_run(folder)
+    for verbose in (False, True):
+        print_fitted(run_, verbose=verbose)
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[1] == f"  threshold {run_.record.threshold.value:.4f}: {run_.record.threshold.promise()}"
+        assert (f"  bank: {run_.record.facts['bank']}" in printed) is verbose
+
+
+def test_findings_are_printed_although_the_sheet_cannot_be_written(washers: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("inspect", "-d", f"folder:{washers}", "--sheet", tmp_path / "file" / "sheet.png")
+    assert result.exit_code == 2
+    assert "sizes: 21 of 256×256" in result.stdout
+    assert "a file stands where a folder was expected" in result.stderr

@@ -87,15 +87,13 @@ def print_evaluation(result: Evaluation) -> None:
 
 def _print_outcomes(result: Evaluation) -> None:
     """Print what the threshold does, and what thresholds would do that know the labels."""
-    found = result.rates
+    found, unit = result.rates, result.unit
+    typer.echo(f"  {unit.good}s flagged: {found.false_alarms}")
+    # Events of one clip are alike, so that no interval is theirs.
+    missed = f"{found.misses.count} of {found.misses.total}" if result.clips and found.misses.total else found.misses
+    typer.echo(f"  {unit.defect}s missed: {missed}")
     if result.clips:
-        typer.echo(f"  normal {result.clips.unit}s flagged: {found.false_alarms}")
-        missed = f"{found.misses.count} of {found.misses.total}" if found.misses.total else "none to judge"
-        typer.echo(f"  events missed: {missed}")
         typer.echo(f"  alarms that touch no event: {len(result.clips.false)}")
-    else:
-        typer.echo(f"  good parts flagged: {found.false_alarms}")
-        typer.echo(f"  defects missed: {found.misses}")
     typer.echo(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if found.mean_normal is not None and found.mean_anomalous is not None:
         ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""

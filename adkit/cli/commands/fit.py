@@ -45,22 +45,18 @@ def fit(
     ] = False,
     few: Annotated[
         int | None,
-        typer.Option(
+        o.counting(
             "--few",
-            metavar="K",
-            min=1,
-            help="Learn from K images of each category only, drawn by the seed; all others set the threshold.",
-            show_default="all that the method may learn from",
+            "Learn from K images of each category only, drawn by the seed; all others set the threshold.",
+            "all that the method may learn from",
         ),
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(
+        o.counting(
             "--every",
-            metavar="K",
-            min=1,
-            help="Of clips, learn from and judge one in K frames.",
-            show_default="so that about 1,000 are learned from; 1 for methods that look at motion",
+            "Of clips, learn from and judge one in K frames.",
+            "so that about 1,000 are learned from; 1 for methods that look at motion",
         ),
     ] = None,
     smoothing: Annotated[

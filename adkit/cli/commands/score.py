@@ -70,10 +70,7 @@ def score(
         ),
     ] = None,
     settings: o.SettingsOption = None,
-    every: Annotated[
-        int | None,
-        typer.Option("--every", metavar="K", min=1, help="Videos: judge one in K frames.", show_default="the run's"),
-    ] = None,
+    every: Annotated[int | None, o.counting("--every", "Videos: judge one in K frames.", "the run's")] = None,
     min_duration: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
     merge_gap: Annotated[
         float | None, o.seconds("--merge-gap", "Join events with less time between them.", "1")
