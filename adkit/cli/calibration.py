@@ -25,7 +25,8 @@ def print_threshold(record: RunRecord) -> None:
 
     calibration, threshold = record.calibration, record.threshold
     typer.echo(f"  threshold {threshold.value:.4f}: {threshold.promise()}")
-    typer.echo(f"  set for {calibration.rule} by {calibration.source}")
+    typer.echo(f"  set for {calibration.rule}")
+    typer.echo(f"  set by {calibration.source}")
     if threshold.expected_rate > MANY_FALSE_ALARMS and threshold.unit == "image":
         typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
     wanted = ThresholdRule().scores_wanted

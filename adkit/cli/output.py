@@ -173,8 +173,10 @@ def print_table(
             if number < keys or any(row[name] not in (None, "") for row in rows)
         ]
         parts = _parts(columns, keys, console.width) if console.is_terminal else [columns]
-        if parts and sum(len(shown) + 3 for _ in parts) <= len(shown) * (len(columns) + 1) + 3:
-            for part in parts:
+        if parts and len(parts) * (len(shown) + 3) <= len(shown) * (len(columns) + 1) + 3:
+            for number, part in enumerate(parts):
+                if number:
+                    console.print()
                 console.width = max(console.width, _width(part))
                 console.print(_table(part))
         else:
@@ -267,7 +269,8 @@ def _shown(text: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or isinstance(value, (int, float)) or str(value).replace(".", "", 1).isdecimal()
+    text = str(value).removesuffix("%")
+    return value is None or isinstance(value, (int, float)) or text.replace(".", "", 1).isdecimal()
 
 
 def _cell(value: Any) -> str:

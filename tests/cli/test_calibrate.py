@@ -179,7 +179,7 @@ def test_calibrate_sets_the_threshold_from_the_images_and_tells_the_old_one(fold
     lines = result.stdout.splitlines()
     assert lines[0] == f"run {before.id}"
     assert lines[1] == f"  threshold {after.threshold.value:.4f}: {after.threshold.promise()}"
-    assert lines[2].endswith("by 120 further normal images")
+    assert lines[3] == "  set by 120 further normal images"
     assert lines[-1] == f"  it was {before.threshold.value:.4f}: {before.threshold.promise()}"
     assert result.stderr == ""
 
