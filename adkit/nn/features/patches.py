@@ -88,7 +88,7 @@ class PatchFeatures:
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
-        self._session(torch.empty(1, 3, *size), distances=True)
+        self._session(torch.empty(1, 3, *size), distances=False)
 
     def state(self) -> dict[str, Tensor]:
         """Return what a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""

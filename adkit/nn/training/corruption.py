@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Corruption = Literal["stain", "paste", "noise"]
+Floats = NDArray[np.float32]
 
 CLEAN_SHARE = 0.1
 """Of the pictures stay as they are."""
@@ -53,7 +54,7 @@ def corrupt(
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).to(frames.device)
 
 
-def _stain(picture: NDArray[np.float32], _: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
     """Return a blob of one colour."""
     opacity = _opacity(_outline(picture.shape[:2], rng), rng)
     colour = rng.random(3, dtype=np.float32)
@@ -62,7 +63,7 @@ def _stain(picture: NDArray[np.float32], _: NDArray[np.float32], rng: np.random.
     picture += opacity[:, :, None] * (colour - picture)
 
 
-def _paste(picture: NDArray[np.float32], donor: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _paste(picture: Floats, donor: Floats, rng: np.random.Generator) -> None:
     """Return a patch of a picture of the batch, turned by quarters and moved."""
     height, width = picture.shape[:2]
     turned = donor[::-1, ::-1] if rng.random() < 0.5 else donor
@@ -73,13 +74,10 @@ def _paste(picture: NDArray[np.float32], donor: NDArray[np.float32], rng: np.ran
     picture += opacity[:, :, None] * (moved - picture)
 
 
-_BLOBS: dict[str, Callable[[NDArray[np.float32], NDArray[np.float32], np.random.Generator], None]] = {
-    "stain": _stain,
-    "paste": _paste,
-}
+_BLOBS: dict[str, Callable[[Floats, Floats, np.random.Generator], None]] = {"stain": _stain, "paste": _paste}
 
 
-def _outline(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+def _outline(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
     """float32 (H, W), 1 inside a blob with an irregular edge: now roundish, now long like a scratch."""
     height, width = shape
     radius = min(shape) * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
@@ -95,7 +93,7 @@ def _outline(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.flo
     return mask.astype(np.float32)
 
 
-def _opacity(inside: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _opacity(inside: Floats, rng: np.random.Generator) -> Floats:
     """Return the blob's opacity: 0.1 to 1 inside, with an edge that is soft half of the time."""
     if rng.random() < 0.5:
         inside = np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), dtype=np.float32)

@@ -72,18 +72,14 @@ class Registration:
 
     def restore_maps(self, maps: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
         """(B, h, w) of cut-outs -> (B, *size) of pictures; around each cut-out lies its smallest value."""
-        back = [
-            _laid_back(one, matrix, size, cv2.BORDER_CONSTANT, float(one.min()))
-            for one, matrix in zip(maps.numpy(), matrices, strict=True)
-        ]
+        laid = zip(maps.numpy(), matrices, strict=True)
+        back = [_laid_back(one, matrix, size, cv2.BORDER_CONSTANT, float(one.min())) for one, matrix in laid]
         return torch.from_numpy(np.stack(back))
 
     def restore_pictures(self, cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
         """(B, 3, h, w) of cut-outs -> (B, 3, *size) of pictures; the cut-out's border goes on around it."""
-        pictures = cut.permute(0, 2, 3, 1).contiguous().numpy()
-        back = [
-            _laid_back(one, matrix, size, cv2.BORDER_REPLICATE) for one, matrix in zip(pictures, matrices, strict=True)
-        ]
+        laid = zip(cut.permute(0, 2, 3, 1).contiguous().numpy(), matrices, strict=True)
+        back = [_laid_back(one, matrix, size, cv2.BORDER_REPLICATE) for one, matrix in laid]
         return torch.from_numpy(np.stack(back)).permute(0, 3, 1, 2).contiguous()
 
     def state(self) -> dict[str, Tensor]:
