@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
 
 from adkit.data.video_writer import VideoWriter, require_video_file
-from adkit.drawing.overlay import Scale
-from adkit.watching.annotated_frame import Sheet, Sight, panel_size
+from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, rebuilt
+from adkit.stats.formatting import clock
 from adkit.watching.events import Event
-from adkit.watching.score_strip import ScoreScale
+from adkit.workflows.score import FrameResult
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-
-class _Result(Protocol):
-    """What is shown of a frame's result."""
-
-    @property
-    def time_s(self) -> float: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def anomalous(self) -> bool: ...
-    @property
-    def learned(self) -> bool: ...
-    @property
-    def event(self) -> int | None: ...
+PANEL = (270, 480)
+"""(height, width) in px that bound each of several panels."""
+ONE_PANEL = (432, 768)
+"""They bound the one panel of an overlay."""
+SHOWN_S = 20.0
+"""Seconds of the past in the strip."""
+_LEAST_WIDTH = 640
+_LEAST_SIDE = 64
+_MARGIN = 10
+_TITLE = 22
+_SIGN = 156  # width of what stands to the left of the strip
+_STRIP = 96
+_BORDER = 4
+_EVENT = (255, 214, 214)
+_LEARNED = (222, 232, 243)
+_LINE = (52, 84, 128)
+_GRID = (226, 230, 234)
+_TEXT = 13
+_TOP, _BOTTOM = 6, 20
+_FINE = 4  # fractional bits of the line's coordinates: it moves smoothly
 
 
 class Annotator:
@@ -39,61 +51,227 @@ class Annotator:
     """
 
     def __init__(self, path: Path, rate: float, scale: Scale | None, scores: ScoreScale, *, overlay: bool) -> None:
+        """Refuse a path that cannot be written; the video is begun with its first frame."""
         require_video_file(path)
         self.path, self._rate, self._overlay = path, rate, overlay
         self._how = scale, scores
         self._sheet: Sheet | None = None
         self._video: VideoWriter | None = None
-        self._last: tuple[_Result, NDArray[np.float32] | None, NDArray[np.uint8] | None] | None = None
+        self._last: FrameResult | None = None
 
     def panel_of(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) in px at which the frames of a clip of this shape are to be given to `draw`."""
+        """Return (height, width) in px at which the frames of a clip of this shape are to be given to `draw`."""
         return panel_size(shape, overlay=self._overlay)
 
-    def judged(
-        self, result: _Result, anomaly_map: NDArray[np.float32] | None, reconstruction: NDArray[np.uint8] | None
-    ) -> None:
-        """What the method says of the frame that is drawn next."""
-        self._last = result, anomaly_map, reconstruction
+    def judged(self, result: FrameResult) -> None:
+        """Take what the method says of the frame that is drawn next."""
+        self._last = result
         if self._sheet:
             self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
 
     def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
-        """The clip's next frame, RGB at a panel's size, and the event that is under way, for the strip."""
-        if self._sheet is None:
+        """Draw the clip's next frame, RGB at a panel's size, with the event that is under way in the strip."""
+        last = self._last
+        if self._sheet is None or self._video is None:
             scale, scores = self._how
-            rebuilds = self._last is not None and self._last[2] is not None
+            rebuilds = last is not None and last.reconstruction is not None
             size = pixels.shape[0], pixels.shape[1]
             self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
             self._video = VideoWriter(self.path, (self._sheet.height, self._sheet.width), self._rate)
-            if self._last:
-                first = self._last[0]
-                self._sheet.strip.add(first.time_s, first.score, learned=first.learned)
-        assert self._video is not None
+            if last:
+                self._sheet.strip.add(last.time_s, last.score, learned=last.learned)
         if event:
             self._sheet.strip.mark(event)
-        self._video.add(self._sheet.draw(pixels, time_s, self._sight()), time_s)
+        self._video.add(self._sheet.draw(pixels, time_s, last), time_s)
 
     def finish(self) -> None:
-        """Writes the video's end and gives it its name; a clip without frames leaves none."""
+        """Write the video's end and give it its name; a clip without frames leaves none."""
         video, self._video = self._video, None
         if video:
             video.finish()
 
     def discard(self) -> None:
-        """Leaves nothing of it, unless it was finished."""
+        """Leave nothing of it, unless it was finished."""
         video, self._video = self._video, None
         if video:
             video.discard()
 
-    def _sight(self) -> Sight | None:
-        if self._last is None:
-            return None
-        result, anomaly_map, reconstruction = self._last
-        if result.event is not None:
-            state = f"event {result.event}"
-        elif result.learned:
-            state = "learned from"
+
+def panel_size(shape: tuple[int, int], *, overlay: bool) -> tuple[int, int]:
+    """Return (height, width) in px, both even, of a panel for a video of this shape."""
+    most_height, most_width = ONE_PANEL if overlay else PANEL
+    factor = min(most_height / shape[0], most_width / shape[1])
+    height, width = (max(_LEAST_SIDE, 2 * round(side * factor / 2)) for side in shape)
+    return height, width
+
+
+class Sheet:
+    """Draws the frames of one video, all of one size: panels side by side, the running score below them.
+
+    `panel` is the size of a panel; `scale` None: the method gives no map, and there is no heat to show.
+    """
+
+    def __init__(
+        self, panel: tuple[int, int], scale: Scale | None, scores: ScoreScale, *, rebuilds: bool, overlay: bool
+    ) -> None:
+        """Lay the panels out."""
+        self.panel, self._scale = panel, scale
+        if scale is None:
+            titles = ["input"]
+        elif overlay:
+            titles = ["heat map over the input"]
         else:
-            state = "above threshold" if result.anomalous else "normal"
-        return Sight(result.score, state, result.event is not None, anomaly_map, reconstruction)
+            titles = ["input", *(["reconstruction"] if rebuilds else []), "heat map"]
+        self._overlay = overlay
+        height, width = panel
+        content = len(titles) * (width + _MARGIN) - _MARGIN
+        self.width = max(content, _LEAST_WIDTH) + 2 * _MARGIN
+        self.height = _TITLE + height + _MARGIN + _STRIP + _MARGIN
+        first = (self.width - content) // 2
+        self._lefts = [first + number * (width + _MARGIN) for number in range(len(titles))]
+        self._empty = np.full((self.height, self.width, 3), 255, np.uint8)
+        self._write_titles(titles)
+        self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
+
+    def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+        """Return RGB (height, width, 3) for a frame at a panel's size.
+
+        A frame that was not scored shows the last `result`; None: nothing was scored yet.
+        """
+        sheet = self._empty.copy()
+        height, width = self.panel
+        for left, picture in zip(self._lefts, self._pictures(pixels, result), strict=True):
+            sheet[_TITLE : _TITLE + height, left : left + width] = picture
+        if result is not None and result.event is not None:
+            left, right = self._lefts[0], self._lefts[-1] + width
+            cv2.rectangle(sheet, (left - 2, _TITLE - 2), (right + 1, _TITLE + height + 1), RED, _BORDER, cv2.LINE_8)
+        top = _TITLE + height + _MARGIN
+        sheet[top : top + _STRIP, _MARGIN : _MARGIN + _SIGN] = self._sign(now_s, result)
+        left = _MARGIN + _SIGN
+        sheet[top : top + _STRIP, left : left + self.strip.width] = self.strip.draw(now_s)
+        return sheet
+
+    def _pictures(self, pixels: NDArray[np.uint8], result: FrameResult | None) -> list[NDArray[np.uint8]]:
+        if self._scale is None:
+            return [pixels]
+        if result is None or result.map is None:
+            return [pixels] * len(self._lefts)
+        hot = heat(pixels, result.map, self._scale)
+        if self._overlay:
+            return [hot]
+        if len(self._lefts) == 2:
+            return [pixels, hot]
+        expected = pixels if result.reconstruction is None else rebuilt(result.reconstruction, self.panel)
+        return [pixels, expected, hot]
+
+    def _write_titles(self, titles: list[str]) -> None:
+        image = Image.fromarray(self._empty)
+        pen = ImageDraw.Draw(image)
+        for left, title in zip(self._lefts, titles, strict=True):
+            pen.text((left, 3), title, fill=FAINT, font=letters(14))
+        self._empty = np.asarray(image).copy()
+
+    def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+        image = Image.new("RGB", (_SIGN, _STRIP), "white")
+        pen = ImageDraw.Draw(image)
+        pen.text((2, 4), clock(now_s), fill=INK, font=letters(26))
+        if result is not None:
+            pen.text((2, 42), f"score {result.score:.3g}", fill=INK, font=letters(15))
+            if result.event is not None:
+                state, colour = f"event {result.event}", RED
+            elif result.learned or result.anomalous:
+                state, colour = "learned from" if result.learned else "above threshold", FAINT
+            else:
+                state, colour = "normal", GREEN
+            pen.text((2, 64), state, fill=colour, font=letters(17))
+        return np.asarray(image)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreScale:
+    """Where scores are drawn: what is usual lies low, and twice as far above it as the threshold is the top."""
+
+    threshold: float
+    usual: float  # what normal frames score
+
+    def unit(self, score: float) -> float:
+        """Map a score to 0..1."""
+        reach = max(self.threshold - self.usual, 1e-9)
+        share = (score - self.usual + 0.25 * reach) / (2.25 * reach)  # a quarter of room below what is usual
+        return min(max(share, 0.0), 1.0)
+
+
+@dataclass
+class ScoreStrip:
+    """Draws the score's last seconds, `height` × `width` px; memory is bounded by the seconds shown."""
+
+    height: int
+    width: int
+    scale: ScoreScale
+    _points: deque[tuple[float, float]] = field(default_factory=deque, init=False)
+    _events: dict[int, tuple[float, float]] = field(default_factory=dict, init=False)
+    _learned: deque[tuple[float, float]] = field(default_factory=deque, init=False)
+
+    def add(self, time_s: float, score: float, *, learned: bool = False) -> None:
+        """Take the score of the next frame; `learned`: the method has learned from it."""
+        if learned:
+            since_s = self._points[-1][0] if self._points else time_s
+            if self._learned and self._learned[-1][1] >= since_s:
+                since_s = self._learned.pop()[0]
+            self._learned.append((since_s, time_s))
+        self._points.append((time_s, score))
+        start_s = time_s - SHOWN_S
+        while len(self._points) > 2 and self._points[1][0] < start_s:
+            self._points.popleft()
+        while self._learned and self._learned[0][1] < start_s:
+            self._learned.popleft()
+        self._events = {number: span for number, span in self._events.items() if span[1] >= start_s}
+
+    def mark(self, event: Event) -> None:
+        """Take an event as far as it is known by now."""
+        self._events[event.number] = (event.start_s, event.end_s)
+
+    def draw(self, now_s: float) -> NDArray[np.uint8]:
+        """Return RGB (height, width, 3) at that time: the line grows to the right, then it moves to the left."""
+        start_s = max(0.0, now_s - SHOWN_S)
+        strip = np.full((self.height, self.width, 3), 255, np.uint8)
+        for spans, colour in ((self._learned, _LEARNED), (self._events.values(), _EVENT)):
+            for since_s, until_s in spans:
+                left, right = self._x(since_s, start_s), self._x(until_s, start_s)
+                if right > 0:
+                    strip[:, max(0, int(left)) : max(int(right), int(left) + 2)] = colour
+        ticks = range(math.ceil(start_s / 5) * 5, int(start_s + SHOWN_S) + 1, 5)
+        for tick in ticks:
+            x = min(self.width - 1, int(self._x(tick, start_s)))
+            strip[: self.height - _BOTTOM, x] = _GRID
+        level = int(self._y(self.scale.threshold))
+        for x in range(0, self.width, 10):
+            strip[level, x : x + 6] = RED
+        line = [(self._x(time, start_s), self._y(score)) for time, score in self._points]
+        fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
+        if len(line) > 1:
+            cv2.polylines(strip, [fine], False, _LINE, 2, cv2.LINE_AA, _FINE)
+        if line:
+            cv2.circle(strip, tuple(fine[-1, 0]), 4 << _FINE, _LINE, -1, cv2.LINE_AA, _FINE)
+        return self._labelled(strip, ticks, start_s, level)
+
+    def _labelled(self, strip: NDArray[np.uint8], ticks: range, start_s: float, level: int) -> NDArray[np.uint8]:
+        sheet = Image.fromarray(strip)
+        pen = ImageDraw.Draw(sheet)
+        for tick in ticks:
+            text = clock(tick).partition(".")[0]
+            place = self._x(tick, start_s) - pen.textlength(text, font=letters(_TEXT)) / 2
+            place = min(max(place, 1), self.width - pen.textlength(text, font=letters(_TEXT)) - 1)
+            pen.text((place, self.height - _TEXT - 3), text, fill=FAINT, font=letters(_TEXT))
+        pen.text((4, level - _TEXT - 4), f"threshold {self.scale.threshold:.3g}", fill=RED, font=letters(_TEXT))
+        for number, (since_s, until_s) in self._events.items():
+            left, right = max(0.0, self._x(since_s, start_s)), self._x(until_s, start_s)
+            if right - left > 4:
+                pen.text((left + 3, self.height - _BOTTOM - _TEXT - 3), str(number), fill=INK, font=letters(_TEXT))
+        return np.asarray(sheet)
+
+    def _x(self, time_s: float, start_s: float) -> float:
+        return (time_s - start_s) / SHOWN_S * (self.width - 6)
+
+    def _y(self, score: float) -> float:
+        return _TOP + (1 - self.scale.unit(score)) * (self.height - _TOP - _BOTTOM)

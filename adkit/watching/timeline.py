@@ -33,7 +33,7 @@ class Trace:
     _taken: int = field(default=0, init=False)
 
     def add(self, time_s: float, score: float) -> None:
-        """The score of the next frame."""
+        """Take the score of the next frame."""
         if self._taken % self._step == 0:
             if len(self.scores) == MOST_POINTS:
                 self._halve()
@@ -62,7 +62,7 @@ def write_timeline(
     gaps: Sequence[Span] = (),
     truth: Sequence[Span] | None = None,
 ) -> None:
-    """Draws the trace of one clip as a PNG: spans learned from, gaps and, where it is known, the truth are shaded."""
+    """Draw the trace of one clip as a PNG: spans learned from, gaps and, where it is known, the truth are shaded."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -93,7 +93,7 @@ def write_timeline(
 
 
 def _number(axes: Axes, events: Sequence[Event]) -> None:
-    """The events' numbers above the picture, but for those that would stand upon each other."""
+    """Write the events' numbers above the picture, but for those that would stand upon each other."""
     free_s = float("-inf")
     left, right = axes.get_xlim()
     for event in events:

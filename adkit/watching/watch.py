@@ -23,7 +23,7 @@ from adkit.data.prefetch import ahead
 from adkit.data.spans import Span
 from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError, FrameError, StorageError
-from adkit.watching.annotation import Annotator
+from adkit.watching.annotation import Annotator, ScoreScale
 from adkit.watching.events import (
     MERGE_GAP_S,
     MIN_DURATION_S,
@@ -34,7 +34,6 @@ from adkit.watching.events import (
     Settled,
     release_level,
 )
-from adkit.watching.score_strip import ScoreScale
 from adkit.workflows.score import FittedModel, FrameResult, sample_scores
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ class Watch:
             if not result.learned and (self.highest is None or result.score > self.highest.score):
                 self.highest = result
             if self._annotator:
-                self._annotator.judged(self.latest, result.map, result.reconstruction)
+                self._annotator.judged(self.latest)
         if self._annotator and frame.panel is not None:
             self._draw(frame.time_s, frame.panel)
         yield from self._settled(settled)

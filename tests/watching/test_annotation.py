@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from adkit.drawing.overlay import Scale
-from adkit.watching.annotated_frame import ONE_PANEL, PANEL, Sheet, Sight, panel_size
+from adkit.watching.annotation import ONE_PANEL, PANEL, SHOWN_S, ScoreScale, ScoreStrip, Sheet, panel_size
 from adkit.watching.events import Event
-from adkit.watching.score_strip import SHOWN_S, ScoreScale, ScoreStrip
+from adkit.workflows.score import FrameResult
 
 SCORES = ScoreScale(threshold=2.0, usual=1.0)
+
+
+def result(
+    heat: NDArray[np.float32] | None = None, rebuilt: NDArray[np.uint8] | None = None, event: int | None = None
+) -> FrameResult:
+    return FrameResult("x", "x", 0, 0.0, 3.0, 3.0, 0.1, True, heat, rebuilt, None, event=event)
 
 
 def strip() -> ScoreStrip:
@@ -71,12 +78,12 @@ def test_sheets_have_even_sides_and_room_for_their_panels(rebuilds: bool, overla
     hot[3:6, 3:6] = 2.0
     calm = sheet.draw(pixels, 0.0, None)
     assert calm.shape == (sheet.height, sheet.width, 3)
-    alarm = sheet.draw(pixels, 0.0, Sight(3.0, "event 1", True, hot, pixels))
+    alarm = sheet.draw(pixels, 0.0, result(hot, pixels, event=1))
     assert (alarm != calm).any(axis=2).mean() > 0.05
 
 
 def test_a_method_without_maps_shows_the_input_alone() -> None:
     sheet = Sheet((120, 200), None, SCORES, rebuilds=False, overlay=False)
     pixels = np.full((120, 200, 3), 90, np.uint8)
-    drawn = sheet.draw(pixels, 0.0, Sight(3.0, "normal", False, None, None))
+    drawn = sheet.draw(pixels, 0.0, result())
     assert (drawn == 90).all(axis=2).sum() >= 120 * 200
