@@ -22,12 +22,14 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import evaluate
 from adkit.files.atomic import storage_faults
-from adkit.interfaces import Dataset, Progress, Silent
+from adkit.interfaces import Advance, Dataset, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.workflows.fit import check_settings
 
 Note = Callable[[str], None]
+Place = tuple[str, str, int]
+"""Category, candidate and seed of a cell."""
 
 
 def compare(
@@ -53,36 +55,25 @@ def compare(
     for candidate in candidates:
         check_settings(candidate.settings(0, max_false_alarms, device), registry)
     specs = [dataset.spec for dataset in datasets]
-    twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
-    if twice:
-        raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
-    if len(set(seeds)) < len(seeds):
-        raise OptionError("a seed is named twice", hint="each seed counts once")
+    _require_once(specs, seeds)
     with storage_faults(output):
         output.mkdir(parents=True, exist_ok=True)
     with progress.task("reading the data", len(datasets)) as advance:
-        categories = []
-        for dataset in datasets:
-            categories.append(Category.of(dataset))
-            advance(1)
-    # Seeds outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
-    places = [(seed, category, candidate) for seed in seeds for category in categories for candidate in candidates]
-    cells: dict[tuple[str, str, int], Cell] = {}
-    failures: dict[tuple[str, str, int], str] = {}
-    folders: dict[tuple[str, str, int], Path] = {}
-    for seed, category, candidate in places:
-        place = (category.dataset.spec, candidate.name, seed)
-        folder = cell_folder(output, cell_key(candidate, category, seed, max_false_alarms, registry))
-        folders[place] = folder
-        if found := load_cell(output, folder, candidate.name):
+        categories = [_read(dataset, advance) for dataset in datasets]
+    places = _places(candidates, categories, seeds)
+    cells: dict[Place, Cell] = {}
+    failures: dict[Place, str] = {}
+    folders: dict[Place, Path] = {}
+    for place, settings in places.items():
+        folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
+        if found := load_cell(output, folder, settings[0].name):
             cells[place] = found
         elif folder.exists() or abandoned(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")
     if cells:
         note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")
     with progress.task("comparison", len(places) - len(cells)) as advance:
-        for seed, category, candidate in places:
-            place = (category.dataset.spec, candidate.name, seed)
+        for place, (candidate, category, seed) in places.items():
             if place in cells:
                 continue
             try:
@@ -100,6 +91,36 @@ def compare(
     if not result.runs:
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
+
+
+def _places(
+    candidates: Sequence[Candidate], categories: Sequence[Category], seeds: Sequence[int]
+) -> dict[Place, tuple[Candidate, Category, int]]:
+    """Return what is computed in each place, in turn.
+
+    Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
+    """
+    return {
+        (category.dataset.spec, candidate.name, seed): (candidate, category, seed)
+        for seed in seeds
+        for category in categories
+        for candidate in candidates
+    }
+
+
+def _read(dataset: Dataset, advance: Advance) -> Category:
+    category = Category.of(dataset)
+    advance(1)
+    return category
+
+
+def _require_once(specs: Sequence[str], seeds: Sequence[int]) -> None:
+    """Raise AdkitError where a category or a seed is named twice."""
+    twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
+    if len(set(seeds)) < len(seeds):
+        raise OptionError("a seed is named twice", hint="each seed counts once")
 
 
 def compare_runs(

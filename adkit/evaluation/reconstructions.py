@@ -10,6 +10,7 @@ from adkit.data.frame_source import frames_of
 from adkit.interfaces import Method, Progress, Silent, sees_motion
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.stats.segments import by_clip
 from adkit.types import Sample
 from adkit.workflows.score import open_model, predicted
 
@@ -74,13 +75,11 @@ def _together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
 
 
 def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:
-    """The samples that are in the footage, with all that comes before them in their clips; as many as are not too long.
+    """Return the samples that are in the footage, with their clips up to them; as many as are not too long.
 
     Those whose past is the shortest come first into the bound; the rest have no reconstruction.
     """
-    clips: dict[str, list[Sample]] = {}
-    for sample in footage:
-        clips.setdefault(sample.clip, []).append(sample)
+    clips = by_clip((sample.clip for sample in footage), footage)
     places = {sample.id: (clip, row) for clip, members in clips.items() for row, sample in enumerate(members)}
     needed: dict[str, int] = {}
     for clip, row in sorted((places[sample.id] for sample in samples if sample.id in places), key=lambda one: one[1]):
