@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import evaluate
 from adkit.files.atomic import storage_faults
-from adkit.interfaces import Advance, Dataset, Progress, Silent
+from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.workflows.fit import check_settings
@@ -58,20 +58,14 @@ def compare(
     _require_once(specs, seeds)
     with storage_faults(output):
         output.mkdir(parents=True, exist_ok=True)
+    categories = []
     with progress.task("reading the data", len(datasets)) as advance:
-        categories = [_read(dataset, advance) for dataset in datasets]
+        for dataset in datasets:
+            categories.append(Category.of(dataset))
+            advance(1)
     places = _places(candidates, categories, seeds)
-    cells: dict[Place, Cell] = {}
+    cells, folders = _finished(places, max_false_alarms, registry, output, note)
     failures: dict[Place, str] = {}
-    folders: dict[Place, Path] = {}
-    for place, settings in places.items():
-        folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
-        if found := load_cell(output, folder, settings[0].name):
-            cells[place] = found
-        elif folder.exists() or abandoned(folder):
-            note(f"the cell {folder.name} is not whole: it is computed again")
-    if cells:
-        note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")
     with progress.task("comparison", len(places) - len(cells)) as advance:
         for place, (candidate, category, seed) in places.items():
             if place in cells:
@@ -108,10 +102,24 @@ def _places(
     }
 
 
-def _read(dataset: Dataset, advance: Advance) -> Category:
-    category = Category.of(dataset)
-    advance(1)
-    return category
+def _finished(
+    places: Mapping[Place, tuple[Candidate, Category, int]],
+    max_false_alarms: str | None,
+    registry: Registry,
+    output: Path,
+    note: Note,
+) -> tuple[dict[Place, Cell], dict[Place, Path]]:
+    """Return the cells that need no computing, and the folders of all; tell of them."""
+    cells, folders = {}, {}
+    for place, settings in places.items():
+        folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
+        if found := load_cell(output, folder, settings[0].name):
+            cells[place] = found
+        elif folder.exists() or abandoned(folder):
+            note(f"the cell {folder.name} is not whole: it is computed again")
+    if cells:
+        note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")
+    return cells, folders
 
 
 def _require_once(specs: Sequence[str], seeds: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,6 @@ class PictureWriter:
     run: Run
     threshold: Threshold
     folder: Path
-    _scale: Scale | None = field(default=None, init=False)
     _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
 
     def write(
@@ -58,9 +58,10 @@ class PictureWriter:
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             shape = (image.shape[0], image.shape[1])
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
-        truth = None if sample.anomalous is None else sample.kind or ("anomalous" if sample.anomalous else "good")
+        truth = None if sample.anomalous is None else kind_of(sample)
         caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
-        picture = draw(image, anomaly_map, self._scale_of_run(), caption, mask, reconstruction)
+        assert self._scale is not None  # there are maps
+        picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
         path = self.folder / self._free_name(sample)
         write_whole(path, png_of(picture))
         return path
@@ -72,13 +73,20 @@ class PictureWriter:
             name = picture_name(sample, hashed=True)
         return name
 
-    def _scale_of_run(self) -> Scale:
-        if self._scale is None:
-            maps = self.run.calibration().maps
-            pixel_threshold = self.run.record.pixel_threshold
-            assert maps is not None
-            self._scale = Scale.of_run(maps, pixel_threshold.value if pixel_threshold else None)
-        return self._scale
+    @cached_property
+    def _scale(self) -> Scale | None:
+        return colour_scale(self.run)
+
+
+def colour_scale(run: Run) -> Scale | None:
+    """Return the colours of the run's maps, the same in all its pictures; None for a method without maps."""
+    maps, threshold = run.calibration().maps, run.record.pixel_threshold
+    return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
+
+
+def kind_of(sample: Sample) -> str:
+    """Say in a word what the sample is in truth: the kind of its defect, or "good"."""
+    return sample.kind or ("anomalous" if sample.anomalous else "good")
 
 
 def picture_name(sample: Sample, *, hashed: bool = False) -> str:
@@ -138,11 +146,16 @@ def redraw(
 
 def worth_seeing(evaluation: Evaluation) -> list[int]:
     """Return the clearest and the least clear sample of each kind, and the worst mistakes."""
-    chosen: list[int] = []
+    chosen = [position for ends in ends_of_kinds(evaluation).values() for position in ends]
+    return list(dict.fromkeys([*chosen, *evaluation.mistakes()[:MOST_MISTAKES]]))
+
+
+def ends_of_kinds(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
+    """Return the positions of the highest and the lowest score of each kind, kinds in the order of the samples.
+
+    Of clips a kind may be missing: its frames are the peak of nothing.
+    """
     kinds = evaluation.results.kinds
     by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
-    for kind in dict.fromkeys(kinds):
-        members = [position for position in by_score if kinds[position] == kind]
-        chosen += [members[-1], members[0]] if members else []
-    chosen += evaluation.mistakes()[:MOST_MISTAKES]
-    return list(dict.fromkeys(chosen))
+    members = {kind: [position for position in by_score if kinds[position] == kind] for kind in dict.fromkeys(kinds)}
+    return {kind: (found[-1], found[0]) for kind, found in members.items() if found}

@@ -94,10 +94,10 @@ def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
         return f"{found}; so few would not speak against the promise even if all were flagged."
     if chance >= LEVEL:
         return f"{found}, which does not speak against the promise."
+    things = "clips" if evaluation.clips else "parts"
     return (
-        f"{found}. That is more than the promise allows: so many or more would come of a kept promise with "
-        f"p = {chance:.2g}. Are these {'clips' if evaluation.clips else 'parts'} like those that the threshold was set "
-        "from?"
+        f"{found}. That is more than the promise allows: if the promise held, this many false alarms or more would "
+        f"happen with probability {chance:.2g}. Are these {things} like those that the threshold was set from?"
     )
 
 

@@ -13,6 +13,7 @@ from adkit.data.fingerprints import content_hashes
 from adkit.drawing.overlay import Scale
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
+from adkit.evaluation.pictures import colour_scale, ends_of_kinds
 from adkit.evaluation.reconstructions import reconstructed
 from adkit.interfaces import Progress
 from adkit.registry import Registry
@@ -51,15 +52,11 @@ def choose(
 ) -> Examples:
     """Draw the worst mistakes, the ends of each kind, and the oddest normal samples, all in the run's colours."""
     calibrating = _calibrating(run, registry, root)
-    normals = _oddest_normals(run, registry, calibrating)
-    mistakes = [] if evaluation is None else evaluation.mistakes()
-    worst = mistakes[:MOST_MISTAKES]
-    ends = {} if evaluation is None else _ends(evaluation)
-    found: dict[int, Example] = {}
-    if evaluation is not None:
-        chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
-        found = {position: _example(evaluation, position) for position in chosen}
-    examples = [*found.values(), *normals]
+    mistakes = evaluation.mistakes() if evaluation else []
+    worst, ends = mistakes[:MOST_MISTAKES], _ends(evaluation) if evaluation else {}
+    chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
+    examples = [_example(evaluation, position) for position in chosen] if evaluation else []
+    examples += _oddest_normals(run, registry, calibrating)
     images = reconstructed(
         run,
         registry,
@@ -69,9 +66,9 @@ def choose(
         progress=progress,
     )
     rebuilt = [replace(one, reconstruction=image) for one, image in zip(examples, images, strict=True)]
-    found = dict(zip(found, rebuilt, strict=False))
+    found = dict(zip(chosen, rebuilt, strict=False))  # the rest are normal ones
 
-    gallery = Gallery(_scale(run))
+    gallery = Gallery(colour_scale(run))
     drawn = gallery.draw([found[position] for position in worst])
     kinds = []
     for kind, positions in ends.items():
@@ -94,17 +91,11 @@ def _example(evaluation: Evaluation, position: int) -> Example:
 
 def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
     """Return by kind, good parts first, the positions of its clearest and its least clear sample, by what they are."""
-    by_score = sorted(evaluation.telling(), key=lambda position: float(evaluation.scores[position]))
-    ends = {}
-    for kind in (row.kind for row in evaluation.kinds):
-        members = [position for position in by_score if evaluation.results.kinds[position] == kind]
-        if not members:  # of clips: frames that are the peak of nothing
-            continue
-        anomalous = evaluation.anomalous[members[-1]]
-        high, low = ("clearest", "least clear") if anomalous else ("highest score", "lowest score")
-        ends[kind] = {high: members[-1]}
-        if len(members) > 1:
-            ends[kind][low] = members[0]
+    found, ends = ends_of_kinds(evaluation), {}
+    for kind in (row.kind for row in evaluation.kinds if row.kind in found):
+        high, low = found[kind]
+        names = ("clearest", "least clear") if evaluation.anomalous[high] else ("highest score", "lowest score")
+        ends[kind] = dict(zip(names, dict.fromkeys((high, low)), strict=False))  # a single sample is both
     return ends
 
 
@@ -142,8 +133,3 @@ def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample
     predictions = run.calibration()
     pairs = zip(predictions.ids, predictions.clips, strict=True)
     return [replace(known[name], clip=clip) for name, clip in pairs if name in known]
-
-
-def _scale(run: Run) -> Scale | None:
-    maps, threshold = run.calibration().maps, run.record.pixel_threshold
-    return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)

@@ -89,11 +89,6 @@ class Gallery:
         return pictures
 
 
-def kind_of(sample: Sample) -> str:
-    """Say in a word what the sample is in truth: the kind of its defect, or "good"."""
-    return sample.kind or ("anomalous" if sample.anomalous else "good")
-
-
 def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
     """Return RGB pixels (H, W, 3) as a JPEG file inside an address."""
     buffer = io.BytesIO()

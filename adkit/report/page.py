@@ -16,13 +16,14 @@ from markupsafe import Markup
 from adkit import __version__
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.evaluation.pictures import kind_of
 from adkit.files.atomic import refuse_folder, write_whole
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.report import contents, plots
 from adkit.report.contents import plain
 from adkit.report.examples import choose
-from adkit.report.gallery import colour_ramp, kind_of
+from adkit.report.gallery import colour_ramp
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import clips_of
 from adkit.report.training import training_of

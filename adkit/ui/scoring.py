@@ -122,7 +122,7 @@ class Judges:
 
         A run that was deleted or calibrated anew in the meantime is not answered from memory.
         """
-        from adkit.drawing.overlay import Scale
+        from adkit.evaluation.pictures import colour_scale
         from adkit.workflows.score import open_model
 
         with self._opening:
@@ -133,10 +133,7 @@ class Judges:
             if known is None or known.stamp != stamp:
                 run = open_run(folder)
                 judge = open_model(run, self.registry, device=self.settings.device)
-                threshold = run.record.pixel_threshold
-                maps = run.calibration().maps
-                scale = None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
-                known = Ready(judge, scale, stamp)
+                known = Ready(judge, colour_scale(run), stamp)
             self._ready[folder.name] = known
             self._ready.move_to_end(folder.name)
             while len(self._ready) > MOST_OPEN:

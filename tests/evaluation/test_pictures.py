@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from adkit.errors import OptionError
-from adkit.evaluation.pictures import PictureWriter, picture_name
+from adkit.evaluation.pictures import PictureWriter, kind_of, picture_name
 from adkit.types import Sample
 
 
@@ -81,3 +81,9 @@ def test_no_picture_replaces_another(tmp_path: Path, writer: PictureWriter) -> N
 def test_without_a_map_there_is_nothing_to_draw(tmp_path: Path, writer: PictureWriter) -> None:
     with pytest.raises(OptionError, match="patchknn gives no maps"):
         writer.write(Sample.still("a", tmp_path / "a.png"), 0.1, 0.5, None)
+
+
+def test_kinds_without_a_name(tmp_path: Path) -> None:
+    assert kind_of(Sample.still("x", tmp_path, anomalous=True)) == "anomalous"
+    assert kind_of(Sample.still("x", tmp_path, anomalous=False)) == "good"
+    assert kind_of(Sample.still("x", tmp_path, anomalous=True, kind="crack")) == "crack"

@@ -14,7 +14,7 @@ from PIL import Image
 from adkit.drawing.overlay import Scale
 from adkit.errors import FrameError
 from adkit.report import gallery
-from adkit.report.gallery import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri, kind_of
+from adkit.report.gallery import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri
 from adkit.report.page import environment
 from adkit.types import Sample
 
@@ -95,12 +95,6 @@ def test_verdicts(truth: bool | None, decision: bool, verdict: str, mistaken: bo
     sample = Sample.still("x", shown.sample.frame.path, anomalous=truth)
     example = changed(shown, sample=sample, anomalous=decision)
     assert (example.verdict, example.mistaken) == (verdict, mistaken)
-
-
-def test_kinds_without_a_name(tmp_path: Path) -> None:
-    assert kind_of(Sample.still("x", tmp_path, anomalous=True)) == "anomalous"
-    assert kind_of(Sample.still("x", tmp_path, anomalous=False)) == "good"
-    assert kind_of(Sample.still("x", tmp_path, anomalous=True, kind="crack")) == "crack"
 
 
 def test_a_page_has_enough_at_some_point(shown: Example, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,7 +292,8 @@ def test_false_alarms_beyond_the_promise_are_said(greys: Registry, fit_grey: Fit
     few, _ = page_of(fit_grey({"good": GOOD[:1]}), greys)
     assert "0 of 1 good part; so few would not speak against the promise even if all were flagged." in few.text
     broken, _ = page_of(fit_grey({"good": [150.0] * 10}), greys)
-    assert "flagged 10 of 10 good parts. That is more than the promise allows" in broken.text
+    assert "flagged 10 of 10 good parts. That is more than the promise allows: if the promise held, " in broken.text
+    assert "this many false alarms or more would happen with probability " in broken.text
 
 
 def test_of_test_images_that_the_run_has_seen_nothing_is_claimed(
