@@ -11,24 +11,24 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cv2
 import numpy as np
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from adkit import __version__
+from adkit.drawing.overlay import heat
 from adkit.errors import AdkitError, FrameError, RunError
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
 from adkit.ui.safety import comparison_folder, inside, run_folder, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
-from adkit.ui.settings import ServerSettings
-
-MapKind = Literal["none", "grey", "heat"]
 
 COMPARISON = "comparison.html"
 
@@ -52,23 +52,6 @@ class RunInfo(BaseModel):
     certain_false_alarm_rate: float = Field(description="the rate that holds with 95 % certainty")
     promise: str = Field(description="the threshold in words")
     maps: bool = Field(description="whether it shows where")
-
-    @classmethod
-    def of(cls, record: RunRecord) -> RunInfo:
-        """Tell of the run with this record."""
-        threshold = record.threshold
-        return cls(
-            run=record.id,
-            created=record.created.isoformat(timespec="seconds"),
-            method=record.method,
-            dataset=record.dataset,
-            images=record.train_count,
-            threshold=threshold.value,
-            expected_false_alarm_rate=threshold.expected_rate,
-            certain_false_alarm_rate=threshold.certain_rate,
-            promise=threshold.promise(),
-            maps=record.pixel_threshold is not None,
-        )
 
 
 class Answer(BaseModel):
@@ -117,13 +100,15 @@ def create_api(judges: Judges) -> FastAPI:
     def runs() -> list[RunInfo]:
         """List the runs that can score, the newest first."""
         records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
-        return [RunInfo.of(record) for record in reversed(records)]
+        return [_run_info(record) for record in reversed(records)]
 
     @app.post("/api/score", response_model=Answer, responses=faults)
     async def score(
         image: Annotated[UploadFile, File(description="a PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")],
         run: Annotated[str, Form(description="the id of a run, or latest")] = "latest",
-        kind: Annotated[MapKind, Form(alias="map", description="whether to show where, and how")] = "none",
+        kind: Annotated[
+            Literal["none", "grey", "heat"], Form(alias="map", description="whether to show where, and how")
+        ] = "none",
     ) -> Any:
         """Decide about one image. Requests are answered one after the other."""
         nonlocal waiting
@@ -145,33 +130,37 @@ def create_api(judges: Judges) -> FastAPI:
     def comparison_report(name: str) -> HTMLResponse:
         return _report(comparison_folder(settings, name), COMPARISON)
 
-    _tell_faults(app, settings)
+    async def tell(request: Request, error: Exception) -> JSONResponse:
+        match error:
+            case AdkitError():
+                return fault_response(404 if isinstance(error, RunError) else 422, *two_lines(error, settings))
+            case RequestValidationError():
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"][1:])
+                return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
+            case HTTPException():
+                return fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
+        return fault_response(500, "something failed inside adkit", "the server's log says where")
+
+    for sort in (AdkitError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(sort, tell)
     return app
 
 
-def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
-    """Let every fault be told in two lines."""
-
-    @app.exception_handler(AdkitError)
-    async def tellfault_response(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, AdkitError)
-        return fault_response(404 if isinstance(error, RunError) else 422, *two_lines(error, settings))
-
-    @app.exception_handler(RequestValidationError)
-    async def tell_missing(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
-        return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
-
-    @app.exception_handler(HTTPException)
-    async def tell_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        return fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
-
-    @app.exception_handler(Exception)
-    async def tell_bug(request: Request, error: Exception) -> JSONResponse:
-        return fault_response(500, "something failed inside adkit", "the server's log says where")
+def _run_info(record: RunRecord) -> RunInfo:
+    threshold = record.threshold
+    return RunInfo(
+        run=record.id,
+        created=record.created.isoformat(timespec="seconds"),
+        method=record.method,
+        dataset=record.dataset,
+        images=record.train_count,
+        threshold=threshold.value,
+        expected_false_alarm_rate=threshold.expected_rate,
+        certain_false_alarm_rate=threshold.certain_rate,
+        promise=threshold.promise(),
+        maps=record.pixel_threshold is not None,
+    )
 
 
 def _report(folder: Path, name: str) -> HTMLResponse:
@@ -183,8 +172,9 @@ def _report(folder: Path, name: str) -> HTMLResponse:
     return HTMLResponse(content, headers={"content-security-policy": _REPORT_POLICY})
 
 
-def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, began: float) -> Answer:
+def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float) -> Answer:
     ready = judges.ready(run)
+    record = ready.model.run.record
     name = Path(image.filename or "image").name
     with tempfile.TemporaryDirectory(prefix="adkit-") as folder:
         path = Path(folder) / f"image{Path(name).suffix.lower()[:8]}"
@@ -193,41 +183,34 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: MapKind, began: f
         (finding,) = judges.findings(ready, [Upload(name, path)])
         if finding.error is not None:
             raise finding.error
-        picture = None if kind == "none" else map_picture(ready, finding, kind)
-    low, high = finding.map_range if picture else (None, None)
-    assert finding.score is not None
-    assert finding.p_value is not None
+        shown = {} if kind == "none" else _map_of(ready, finding, kind)
+    result = finding.result
+    assert result is not None
     return Answer(
-        run=ready.record.id,
+        run=record.id,
         image=name,
-        decision="anomalous" if finding.anomalous else "normal",
-        score=finding.score,
-        threshold=ready.judge.threshold.value,
-        p_value=finding.p_value,
-        map_png=base64.b64encode(picture).decode() if picture else None,
-        map_low=low,
-        map_high=high,
-        pixel_threshold=ready.record.pixel_threshold.value if ready.record.pixel_threshold else None,
+        decision="anomalous" if result.anomalous else "normal",
+        score=result.score,
+        threshold=ready.model.threshold.value,
+        p_value=result.p_value,
+        pixel_threshold=record.pixel_threshold.value if record.pixel_threshold else None,
         seconds=round(time.perf_counter() - began, 3),
+        **shown,
     )
 
 
-def map_picture(ready: Ready, finding: Finding, kind: MapKind) -> bytes:
-    """Return the map of a finding as a PNG in the image's shape; raises FrameError where the method gives none."""
-    from PIL import Image
-
-    from adkit.drawing.overlay import heat
-
-    if finding.map_png is None or ready.scale is None:
-        raise FrameError(f"{ready.record.method} gives no maps", hint="ask with map=none, or choose another run")
-    image = finding.image()
-    values = finding.map_over(image)
+def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
+    """Return the map of a finding in the image's shape, and its range; raises FrameError where there is none."""
+    if finding.result is None or finding.result.map is None or ready.scale is None:
+        method = ready.model.run.record.method
+        raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")
+    image, values = finding.upload.image(), finding.result.map
+    low, high = float(values.min()), float(values.max())
     if kind == "heat":
-        picture = Image.fromarray(heat(image, values, ready.scale))
+        picture = heat(image, values, ready.scale)
     else:
-        low, high = finding.map_range
-        levels = np.round((values - low) / max(high - low, 1e-12) * 65535)
-        picture = Image.fromarray(levels.clip(0, 65535).astype(np.uint16))
+        large = cv2.resize(values, (image.shape[1], image.shape[0]))
+        picture = np.round((large - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
+    return {"map_png": base64.b64encode(buffer.getvalue()).decode(), "map_low": low, "map_high": high}

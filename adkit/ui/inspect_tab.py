@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def inspect_tab(judges: Judges) -> tuple[gr.Dropdown, gr.HTML]:
     def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = PROGRESS) -> Any:
         if before is None or before.run == run_id or not run_id:
             return gr.skip()
-        return _look(judges, run_id, [one.path for one in before.findings if one.path.exists()], progress)
+        kept = [one.upload.path for one in before.findings if one.upload.path.exists()]
+        return _look(judges, run_id, kept, progress)
 
     @guarded
     def open_card(before: Inspected | None, event: gr.EventData) -> tuple[str, str]:
@@ -95,54 +96,42 @@ def inspect_tab(judges: Judges) -> tuple[gr.Dropdown, gr.HTML]:
     return run, about
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What stands right of the box."""
+def _parts(
+    decision: str = NOTHING_YET,
+    picture: str = "",
+    cards: str = "",
+    table: Path | None = None,
+    inspected: Inspected | None = None,
+) -> tuple[Any, ...]:
+    """Return what stands right of the box."""
+    return inspected, decision, picture, cards, gr.DownloadButton(visible=table is not None, value=table)
 
-    decision: str = NOTHING_YET
-    picture: str = ""
-    cards: str = ""
-    csv: str | None = None  # a file to download
-    inspected: Inspected | None = None
 
-
-def _look(judges: Judges, run_id: str | None, paths: Iterable[str | Path], progress: gr.Progress) -> tuple[Any, ...]:
+def _look(judges: Judges, run_id: str | None, paths: Sequence[str | Path], show: gr.Progress) -> tuple[Any, ...]:
     """Return the new parts right of the box for these files, which may be what is wrong with them."""
     uploads = [Upload(Path(path).name, Path(path)) for path in paths]
-    try:
-        found = looked_at(judges, run_id or "latest", uploads, PageProgress(progress))
-    except AdkitError as error:
-        found = Shown(fault_on_page(error, judges.settings))
-    button = gr.DownloadButton(visible=found.csv is not None, value=found.csv)
-    return found.inspected, found.decision, found.picture, found.cards, button
-
-
-def looked_at(judges: Judges, run_id: str, uploads: Sequence[Upload], progress: PageProgress) -> Shown:
-    """Return what was found in these files; raises AdkitError for what concerns all of them."""
     most = judges.settings.limits.files
-    if len(uploads) > most:
-        raise OptionError(
-            f"{len(uploads):,} files were dropped; {most:,} are the most",
-            hint="drop them in parts, or use: adkit score FOLDER",
-        )
-    if not uploads:
-        return Shown()
-    ready = judges.ready(run_id)
-    if is_video(uploads[0].path):
-        seen = videos.watch(judges, ready, uploads[0], _own_folder(), progress)
-        return Shown(videos.verdict(seen), videos.panel(seen, f"/gradio_api/file={quote(str(seen.annotated))}"))
-    findings = judges.findings(ready, uploads, progress)
+    try:
+        if len(uploads) > most:
+            raise OptionError(
+                f"{len(uploads):,} files were dropped; {most:,} are the most",
+                hint="drop them in parts, or use: adkit score FOLDER",
+            )
+        if not uploads:
+            return _parts()
+        ready = judges.ready(run_id or "latest")
+        if is_video(uploads[0].path):
+            seen = videos.watch(judges, ready, uploads[0], _own_folder(), PageProgress(show))
+            return _parts(videos.verdict(seen), videos.panel(seen, f"/gradio_api/file={quote(str(seen.annotated))}"))
+        findings = judges.findings(ready, uploads, PageProgress(show))
+    except AdkitError as error:
+        return _parts(fault_on_page(error, judges.settings))
     table = None
     if len(findings) > 1:
         table = _own_folder() / "scores.csv"
         table.write_text(as_csv(ready, findings), encoding="utf-8")
-    return Shown(
-        verdict(ready, findings[0]),
-        viewer(ready, findings[0]),
-        gallery(ready, findings),
-        str(table) if table else None,
-        Inspected(ready.record.id, findings),
-    )
+    inspected = Inspected(ready.model.run.record.id, findings)
+    return _parts(verdict(ready, findings[0]), viewer(ready, findings[0]), gallery(ready, findings), table, inspected)
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:

@@ -51,18 +51,13 @@ def piece(name: str, *values: Any) -> str:
     return str(macro(*values)).strip()
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """Return the content as an address."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def jpeg_uri(image: NDArray[np.uint8]) -> str:
+def image_uri(image: NDArray[np.uint8], kind: str = "JPEG") -> str:
     """Return an image, RGB (h, w, 3), as an address."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=88)
-    return data_uri(buffer.getvalue(), "image/jpeg")
+    Image.fromarray(image).save(buffer, kind, quality=88)  # a PNG is whole without
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 SENDING = text_of("sending.js")

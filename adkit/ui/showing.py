@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.errors import FrameError
-from adkit.ui.markup import data_uri, jpeg_uri, piece, render
+from adkit.data.images import resize
+from adkit.drawing.overlay import heat
+from adkit.errors import AdkitError
+from adkit.ui.markup import image_uri, piece, render
 from adkit.ui.scoring import Finding, Ready
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ NOTHING_YET = piece("empty", "Drop an image of a part", "Its decision, p-value a
 
 def verdict(ready: Ready, finding: Finding) -> str:
     """Return the decision, what it is based on, and where the score lies among those of good parts."""
-    threshold, normal = ready.judge.threshold.value, ready.judge.normal_scores
-    score = threshold if finding.score is None else finding.score
-    every = [float(normal.min()), float(normal.max()), threshold, score]
+    if finding.error is not None:
+        return piece("fault", finding.error.message, finding.error.hint)
+    assert finding.result is not None
+    threshold, normal = ready.model.threshold.value, ready.model.normal_scores
+    every = [float(normal.min()), float(normal.max()), threshold, finding.result.score]
     low, span = min(every), max(max(every) - min(every), 1e-12)
     counts, edges = np.histogram(normal, bins=36, range=(low, low + span))
     bars = [(int(count), float(edge)) for count, edge in zip(counts, edges[:-1], strict=True) if count]
@@ -36,22 +40,21 @@ def verdict(ready: Ready, finding: Finding) -> str:
 
 
 def viewer(ready: Ready, finding: Finding) -> str:
-    """Return the image with its heat map and controls; "" when it cannot be shown."""
-    if finding.error is not None:
+    """Return the image with its heat map and controls; "" when there is nothing to show."""
+    if (result := finding.result) is None:
         return ""
     try:
-        picture = jpeg_uri(_shrunk(finding.image(), SHOWN_PX))
-    except FrameError as error:
-        return piece("fault", error.message.replace(str(finding.path), finding.name), "upload it again")
-    shows_map = finding.map_png is not None and ready.scale is not None
-    rebuilt = finding.reconstruction
+        picture = image_uri(_shrunk(finding.upload.image(), SHOWN_PX))
+    except AdkitError as error:
+        return piece("fault", error.message, error.hint)
+    rebuilt = result.reconstruction
     return render(
         "viewer.html",
-        finding=finding,
+        name=finding.upload.name,
         scale=ready.scale,
         picture=picture,
-        map=data_uri(finding.map_png or b"", "image/png") if shows_map else None,
-        reconstruction=None if rebuilt is None else jpeg_uri(_shrunk(rebuilt, SHOWN_PX)),
+        map=None if result.map is None or ready.scale is None else packed(result.map),
+        reconstruction=None if rebuilt is None else image_uri(_shrunk(rebuilt, SHOWN_PX)),
     )
 
 
@@ -59,27 +62,19 @@ def gallery(ready: Ready, findings: Sequence[Finding]) -> str:
     """Return all findings as cards that can be sorted, the first one chosen; "" for one alone."""
     if len(findings) < 2:
         return ""
-    decisions = [finding.decision for finding in findings]
-    return render(
-        "gallery.html",
-        cards=[(finding, _thumbnail(ready, finding)) for finding in findings],
-        anomalous=decisions.count("anomalous"),
-        readable=len(findings) - decisions.count("unreadable"),
-    )
+    return render("gallery.html", cards=[(finding, _thumbnail(ready, finding)) for finding in findings])
 
 
 def _thumbnail(ready: Ready, finding: Finding) -> str | None:
-    from adkit.drawing.overlay import heat
-
-    if finding.error is not None:
+    if finding.result is None:
         return None
     try:
-        image = _shrunk(finding.image(), THUMBNAIL_PX)
-    except FrameError:
+        image = _shrunk(finding.upload.image(), THUMBNAIL_PX)
+    except AdkitError:
         return None
-    if finding.map_png is not None and ready.scale is not None:
-        image = heat(image, finding.map_over(image), ready.scale)
-    return jpeg_uri(image)
+    if finding.result.map is not None and ready.scale is not None:
+        image = heat(image, finding.result.map, ready.scale)
+    return image_uri(image)
 
 
 def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
@@ -88,14 +83,24 @@ def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["path", "score", "threshold", "p_value", "decision", "error"])
     for one in findings:
+        score, p_value = (one.result.score, one.result.p_value) if one.result else (None, None)
         error = one.error.message if one.error else None
-        writer.writerow([one.name, one.score, ready.judge.threshold.value, one.p_value, one.decision, error])
+        writer.writerow([one.upload.name, score, ready.model.threshold.value, p_value, one.decision, error])
     return buffer.getvalue()
 
 
-def _shrunk(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    from adkit.data.images import resize
+def packed(anomaly_map: NDArray[np.float32]) -> tuple[str, float, float]:
+    """Return a map as the address of a PNG, and its range; red and green are the bytes of 65,536 levels.
 
+    Browsers show 8 bits a channel, and a threshold that is moved by hand wants more.
+    """
+    low, high = float(anomaly_map.min()), float(anomaly_map.max())
+    levels = np.round((anomaly_map - low) / max(high - low, 1e-12) * 65535).astype(np.uint16)
+    pixels = np.stack([levels >> 8, levels & 255, np.zeros_like(levels)], axis=2).astype(np.uint8)
+    return image_uri(pixels, "PNG"), low, high
+
+
+def _shrunk(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     factor = longest / max(image.shape[:2])
     if factor >= 1:
         return image

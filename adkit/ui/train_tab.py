@@ -21,7 +21,7 @@ from adkit.ui.datasets import dataset_choices
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
 from adkit.ui.jobs_panel import TRAININGS, panel
-from adkit.ui.markup import SENDING, jpeg_uri, render
+from adkit.ui.markup import SENDING, image_uri, render
 from adkit.ui.options_form import changed, choices_of, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
@@ -193,4 +193,4 @@ def _examples(samples: Sequence[Sample]) -> str | None:
             with suppress(FrameError):
                 sheet.add(sample, read_image(sample.frame))
     picture = sheet.draw()
-    return None if picture is None else jpeg_uri(np.asarray(picture))
+    return None if picture is None else image_uri(np.asarray(picture))

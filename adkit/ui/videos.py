@@ -29,8 +29,7 @@ class Seen:
 
     name: str
     annotated: Path | None  # a video that browsers play; None: it could not be written
-    times: Sequence[float]  # seconds, of the frames that were judged
-    scores: Sequence[float]
+    scores: Sequence[tuple[float, float]]  # of the frames that were judged, with their seconds before them
     threshold: float
     events: Sequence[Event]
     faults: Sequence[AdkitError] = ()  # what is wrong with the video, or with writing
@@ -38,27 +37,27 @@ class Seen:
     @property
     def seconds(self) -> float:
         """How long it is."""
-        return max(self.times[-1], 1e-3) if self.times else 1e-3
+        return max(self.scores[-1][0], 1e-3) if self.scores else 1e-3
 
 
 def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: Progress | None = None) -> Seen:
     """Watch a whole video and write the annotated one into `folder`; raises AdkitError for what cannot be read."""
     from adkit.data.inputs import VideoInput
     from adkit.watching.watch import Settings, Watch
+    from adkit.workflows.score import open_model
 
     limits = judges.settings.limits
+    annotated = folder / "annotated.mp4"
+    scores: list[tuple[float, float]] = []
     try:
         expected = require_video(upload.path, upload.name, limits)
-        annotated = folder / "annotated.mp4"
-        times: list[float] = []
-        scores: list[float] = []
         with judges.watching, (progress or Silent()).task("watching", max(1, expected)) as advance:
-            judge = judges.judge_of_its_own(ready)
-            watching = Watch(judge, VideoInput(upload.name, video=upload.path), Settings(annotate=annotated))
+            # A model of its own: a video takes minutes, and others would else wait for it.
+            model = open_model(ready.model.run, judges.registry, device=judges.settings.device)
+            watching = Watch(model, VideoInput(upload.name, video=upload.path), Settings(annotate=annotated))
             results = iter(watching)
             for result in results:
-                times.append(result.time_s)
-                scores.append(result.score)
+                scores.append((result.time_s, result.score))
                 advance(watching.every)
                 if result.time_s > limits.video_s:  # whatever the file says of its length
                     results.close()  # type: ignore[attr-defined]
@@ -68,14 +67,14 @@ def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: 
         raise upload.named_in(error) from None
     faults = [upload.named_in(error) for error in watching.faults]
     shown = annotated if annotated.exists() else None
-    return Seen(upload.name, shown, times, scores, watching.rules.threshold, watching.events, faults)
+    return Seen(upload.name, shown, scores, watching.rules.threshold, watching.events, faults)
 
 
 def panel(seen: Seen, address: str) -> str:
     """Return player, timeline and events; `address` is where the browser finds the annotated video."""
-    pairs = list(zip(seen.times, seen.scores, strict=True))
-    step = max(1, -(-len(pairs) // MOST_POINTS))
-    points = [max(pairs[first : first + step], key=lambda pair: pair[1]) for first in range(0, len(pairs), step)]
+    step = max(1, -(-len(seen.scores) // MOST_POINTS))
+    groups = (seen.scores[first : first + step] for first in range(0, len(seen.scores), step))
+    points = [max(group, key=lambda pair: pair[1]) for group in groups]
     return render("video.html", seen=seen, points=points, address=address)
 
 

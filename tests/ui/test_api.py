@@ -19,7 +19,7 @@ from adkit.runs.store import Run
 from adkit.ui.access import AccessMiddleware
 from adkit.ui.api import create_api
 from adkit.ui.safety import delete_folder, run_folder
-from adkit.ui.scoring import Judges, packed, unpacked
+from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
 from tests.greys import paint
 from tests.ui.test_safety import png_that_claims
@@ -295,11 +295,3 @@ def test_a_websocket_needs_the_token_as_well(settings: ServerSettings) -> None:
     assert asked(settings, {"type": "websocket", "headers": [host]})[0] == []
     bearer = (b"authorization", b"Bearer " + TOKEN.encode())
     assert asked(settings, {"type": "websocket", "headers": [host, bearer]})[0] != []
-
-
-def test_a_map_survives_its_way_to_the_browser() -> None:
-    values = np.random.default_rng(0).normal(3, 2, (17, 31)).astype(np.float32)
-    png, between = packed(values)
-    np.testing.assert_allclose(unpacked(png, between), values, atol=float(np.ptp(values)) / 60_000)
-    flat = np.full((4, 4), 2.5, np.float32)
-    np.testing.assert_allclose(unpacked(*packed(flat)), flat)

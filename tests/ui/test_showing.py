@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from adkit.files.atomic import checksum
 from adkit.interfaces import Silent
@@ -17,7 +20,7 @@ from adkit.ui.markup import piece, render
 from adkit.ui.safety import keep_upload
 from adkit.ui.scoring import Judges, Upload
 from adkit.ui.settings import ServerSettings
-from adkit.ui.showing import as_csv, gallery, verdict, viewer
+from adkit.ui.showing import as_csv, gallery, packed, verdict, viewer
 from tests.greys import paint
 
 
@@ -55,8 +58,17 @@ def test_findings_are_shown_and_names_are_only_text(judges: Judges, run: Run, tm
 def test_an_image_that_went_away_is_told(judges: Judges, run: Run, tmp_path: Path) -> None:
     ready = judges.ready("latest")
     findings = judges.findings(ready, uploads(tmp_path)[:1])
-    findings[0].path.unlink()
+    findings[0].upload.path.unlink()
     assert "there is no file good.png" in viewer(ready, findings[0])
+
+
+def test_a_map_survives_its_way_to_the_browser() -> None:
+    drawn = np.random.default_rng(0).normal(3, 2, (17, 31)).astype(np.float32)
+    for values in (drawn, np.full((4, 4), 2.5, np.float32)):
+        address, low, high = packed(values)
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))), np.float32)
+        levels = pixels[:, :, 0] * 256 + pixels[:, :, 1]
+        np.testing.assert_allclose(low + levels / 65535 * (high - low), values, atol=float(np.ptp(values)) / 60_000)
 
 
 def test_a_run_is_read_once_until_it_changes(judges: Judges, run: Run) -> None:
