@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -38,9 +37,8 @@ def told(settings: ServerSettings) -> Callable[[Handler], Handler]:
             except Exception:
                 log.exception("the page's %s failed", handler.__name__)
                 message, hint = "something failed inside adkit", "the server's log says where"
-            text = f"<b>error:</b> {escape(message)}<br><b>hint:</b> {escape(hint)}"
             # Not as the library's error, which covers everything that the handler would have changed.
-            gr.Warning(text, title="That did not work", duration=None)
+            gr.Warning(piece("notice", message, hint), title="That did not work", duration=None)
             return gr.skip()
 
         return called  # type: ignore[return-value]

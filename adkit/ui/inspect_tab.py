@@ -148,16 +148,9 @@ def about_run(settings: ServerSettings, run_id: str | None) -> str:
     if not run_id:
         return NO_RUN
     try:
-        record = open_named_run(settings, run_id).record
+        return render("about.html", title="", record=open_named_run(settings, run_id).record)
     except AdkitError as error:
         return fault_on_page(error, settings)
-    rows = [
-        ("method", record.method),
-        ("made", moment_text(record.created, local=True)),
-        ("learned from", f"{record.train_count} images of {record.dataset}"),
-        ("shows", "where, by a heat map" if record.pixel_threshold else "a score, no map"),
-    ]
-    return render("about.html", title="", threshold=record.threshold, rows=rows)
 
 
 def _own_folder() -> Path:

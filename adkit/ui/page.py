@@ -67,7 +67,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         if "inspect" in what:
             return lists() | inspect_with(what["inspect"])
         if "report" in what or "comparison" in what:
-            chosen = {"run": what["report"]} if "report" in what else {"comparison": what["comparison"]}
+            chosen = ("run", what["report"]) if "report" in what else ("comparison", what["comparison"])
             return lists() | {tabs: gr.Tabs(selected="results")} | results.show(chosen)
         return lists()
 
@@ -80,7 +80,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         for listed in (trainings, results.jobs):
             listed.click(press, None, pressed, show_progress="hidden", **PRIVATE)
         results.inspect.click(
-            lambda what: inspect_with((what or {}).get("run")), results.chosen, [tabs, run], **PRIVATE
+            lambda what: inspect_with(what[1] if what else None), results.chosen, [tabs, run], **PRIVATE
         )
     built: gr.Blocks = page
     return built
@@ -132,8 +132,3 @@ def head() -> str:
     script = text_of("page.js").replace("{{colours}}", base64.b64encode(ramp.tobytes()).decode())
     script = script.replace("{{viewer_style}}", text_of("viewer.css"))
     return f"<script>{script}</script>"
-
-
-def style() -> str:
-    """Return the page's own style sheet."""
-    return text_of("page.css")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,31 +13,24 @@ from urllib.parse import quote
 import gradio as gr
 
 from adkit.errors import OptionError
-from adkit.registry import Registry
-from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
-from adkit.runs.store import list_runs
-from adkit.stats.formatting import duration_text, moment_text
+from adkit.runs.record import EVALUATION, REPORT, RunRecord
+from adkit.runs.store import list_runs, open_run
 from adkit.ui.datasets import dataset_choices
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
 from adkit.ui.jobs_panel import OTHERS, panel
-from adkit.ui.markup import SENDING, render
-from adkit.ui.safety import (
-    comparison_folder,
-    comparisons_root,
-    delete_folder,
-    is_name,
-    named_datasets,
-    open_named_run,
-    run_folder,
-)
+from adkit.ui.markup import SENDING, piece, render
+from adkit.ui.safety import comparison_folder, comparisons_root, delete_folder, is_name, named_datasets, run_folder
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
 
 MOST_SEEDS = 10
 
-Chosen = Mapping[str, Any] | None
-"""What is shown: {"run": id}, {"comparison": name}, or nothing. It comes from a browser."""
+FOLDERS: dict[str, Callable[[ServerSettings, str], Path]] = {"run": run_folder, "comparison": comparison_folder}
+"""Where what can be chosen lies; RunError is raised for what is gone."""
+
+Chosen = tuple[str, str] | None
+"""What is shown: ("run", its id), ("comparison", its name), or nothing."""
 
 Updates = dict[Any, Any]
 """New values by the part of the page."""
@@ -74,40 +66,44 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     shown = [chosen, runs, detail, actions, inspect, report, confirmation, page]
 
     def show(what: Chosen, *, with_report: bool = True) -> Updates:
-        closed = {chosen: what, runs: tables(settings, what), confirmation: gr.Row(visible=False), page: ""}
+        closed = {chosen: what, runs: _tables(settings, what), confirmation: gr.Row(visible=False), page: ""}
         if not what:
             return {**closed, detail: "", actions: gr.Row(visible=False)}
-        is_run = isinstance(what.get("run"), str)
+        kind, name = what
+        folder, is_run = FOLDERS[kind](settings, name), kind == "run"
+        title = "Show the report" if (folder / REPORT).is_file() else "Report"
         return {
             **closed,
-            detail: about(settings, what),
+            detail: render("about.html", title=name, record=open_run(folder).record if is_run else None),
             actions: gr.Row(visible=True),
             inspect: gr.Button(visible=is_run),
-            report: gr.Button("Show the report" if is_run and has_report(settings, what) else "Report", visible=is_run),
-            page: frame(what) if with_report or not is_run else "",
+            report: gr.Button(title, visible=is_run),
+            page: _frame(what) if with_report or not is_run else "",
         }
 
     @guarded
     def choose(event: gr.EventData) -> Updates:
-        return show(event._data if isinstance(event._data, dict) else None, with_report=False)
+        sent = event._data if isinstance(event._data, dict) else {}  # it comes from a browser
+        what = next(((kind, str(name)) for kind, name in sent.items() if kind in FOLDERS), None)
+        return show(what, with_report=False)
 
     @guarded
     def open_report(what: Chosen) -> Updates:
-        if not what or "run" not in what:
+        if not what:
             raise OptionError("no run is chosen", hint="choose one in the table")
-        if has_report(settings, what):
-            return {page: frame(what)}
-        arguments = report_arguments(settings, run_folder(settings, what["run"]))
-        jobs.submit("report", f"report of {what['run']}", arguments, result=what["run"])
+        folder = run_folder(settings, what[1])
+        if (folder / REPORT).is_file():
+            return {page: _frame(what)}
+        jobs.submit("report", f"report of {what[1]}", report_arguments(settings, folder), result=what[1])
         return {page: "", working: panel(jobs, OTHERS)}
 
     @guarded
     def really_delete(what: Chosen) -> Updates:
         if what:
-            delete_folder(folder_of(settings, what))
+            delete_folder(FOLDERS[what[0]](settings, what[1]))
         return show(None)
 
-    tab.select(lambda what: tables(settings, what), chosen, runs, **PRIVATE)
+    tab.select(lambda what: _tables(settings, what), chosen, runs, **PRIVATE)
     runs.click(choose, None, shown, **PRIVATE)
     report.click(open_report, chosen, [page, working], **PRIVATE)
     yes.click(really_delete, chosen, shown, **PRIVATE)
@@ -122,8 +118,7 @@ def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Butto
         no = gr.Button("Keep it", size="sm")
 
     def ask(what: Chosen) -> tuple[gr.Row, str]:
-        name = escape(str(next(iter((what or {}).values()), "")))
-        return gr.Row(visible=True), f"<p>Delete <b>{name}</b> and all that was learned?</p>"
+        return gr.Row(visible=True), piece("question", what[1] if what else "")
 
     delete.click(ask, chosen, [row, question], queue=False, **PRIVATE)
     no.click(lambda: gr.Row(visible=False), None, row, queue=False, **PRIVATE)
@@ -147,9 +142,19 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
     @told(settings)
     def start(wanted: list[str], spec: str | None, count: float | None, called: str) -> str:
         called = (called or "").strip() or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        check_comparison(settings, registry, wanted, spec, int(count or 0), called)
-        output = comparisons_root(settings) / called
-        arguments = compare_arguments(settings, wanted, spec or "", int(count or 0), output)
+        count = int(count or 0)
+        if len(wanted) < 2:
+            raise OptionError(f"{len(wanted)} method is chosen", hint="choose two or more to compare")
+        if not spec:
+            raise OptionError("no data is chosen", hint="choose some")
+        if not 1 <= count <= MOST_SEEDS:
+            raise OptionError(f"{count} seeds were asked for", hint=f"1 to {MOST_SEEDS}; 3 are usual")
+        if not is_name(called):
+            raise OptionError(f"{called[:80]!r} is no name for a comparison", hint="letters, digits, - and _")
+        for method in wanted:
+            registry.methods.get(method)
+        named_datasets(settings, spec, registry)
+        arguments = compare_arguments(settings, wanted, spec, count, comparisons_root(settings) / called)
         jobs.submit("compare", f"comparison {called}", arguments, result=called)
         return panel(jobs, OTHERS)
 
@@ -157,16 +162,16 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
     tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
 
 
-def tables(settings: ServerSettings, chosen: Chosen) -> str:
+def _tables(settings: ServerSettings, chosen: Chosen) -> str:
     """Return all runs, and all comparisons below them, as HTML."""
     runs = [
-        (folder.name, record if isinstance(record, RunRecord) else None, stored_auroc(folder))
+        (folder.name, record if isinstance(record, RunRecord) else None, _stored_auroc(folder))
         for folder, record in reversed(list_runs(settings.runs_root))
     ]
-    return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen or {})
+    return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen)
 
 
-def stored_auroc(folder: Path) -> float | None:
+def _stored_auroc(folder: Path) -> float | None:
     """Return the image AUROC that an evaluation stored in the run, None without one."""
     try:
         index = json.loads((folder / EVALUATION / "evaluation.json").read_text(encoding="utf-8"))
@@ -188,56 +193,6 @@ def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
     return found
 
 
-def about(settings: ServerSettings, what: Mapping[str, Any]) -> str:
-    """Return one run or comparison in short; raises RunError when it is gone or damaged."""
-    if isinstance(name := what.get("comparison"), str):
-        comparison_folder(settings, name)
-        return render("about.html", title=name, threshold=None, rows=[])
-    record = open_named_run(settings, str(what.get("run", ""))).record
-    spent = duration_text(sum(record.timings_s.values()))
-    rows = [
-        ("made", f"{moment_text(record.created, local=True)}, in {spent} on {record.device}"),
-        ("learned from", f"{record.train_count} images of {record.dataset}"),
-        ("threshold", f"{record.threshold.value:.4f}, from {record.calibration.source}"),
-        ("options", ", ".join(f"{name}={value}" for name, value in record.options.items()) or "none"),
-        *((name.replace("_", " "), value) for name, value in record.facts.items()),
-    ]
-    return render("about.html", title=record.id, threshold=record.threshold, rows=rows)
-
-
-def folder_of(settings: ServerSettings, what: Mapping[str, Any]) -> Path:
-    """Return the folder of a run or comparison; raises RunError when it is gone."""
-    return run_folder(settings, what["run"]) if "run" in what else comparison_folder(settings, what["comparison"])
-
-
-def has_report(settings: ServerSettings, what: Mapping[str, Any]) -> bool:
-    """Say whether the run has a report that is not older than its calibration."""
-    folder = run_folder(settings, what["run"])
-    try:
-        return (folder / REPORT).stat().st_mtime >= (folder / RECORD).stat().st_mtime
-    except OSError:
-        return False
-
-
-def frame(what: Mapping[str, Any]) -> str:
+def _frame(what: tuple[str, str]) -> str:
     """Return the report's page inside this one."""
-    kind, name = ("runs", what["run"]) if "run" in what else ("comparisons", what["comparison"])
-    return render("report.html", address=f"/reports/{kind}/{quote(str(name))}")
-
-
-def check_comparison(
-    settings: ServerSettings, registry: Registry, methods: list[str], spec: str | None, seeds: int, name: str
-) -> None:
-    """Raise AdkitError for a comparison that could not be made."""
-    if len(methods) < 2:
-        raise OptionError(f"{len(methods)} method is chosen", hint="choose two or more to compare")
-    if not spec:
-        raise OptionError("no data is chosen", hint="choose some")
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise OptionError(f"{seeds} seeds were asked for", hint=f"1 to {MOST_SEEDS}; 3 are usual")
-    for method in methods:
-        if method not in registry.methods.names():
-            raise OptionError(f"there is no method {method[:80]!r}", hint="reload the page")
-    if not is_name(name):
-        raise OptionError(f"{name[:80]!r} is no name for a comparison", hint="letters, digits, - and _")
-    named_datasets(settings, spec, registry)
+    return render("report.html", address=f"/reports/{what[0]}s/{quote(what[1])}")

@@ -92,6 +92,18 @@ def test_promises_are_sentences(run: Run) -> None:
     assert "<b>Flags about 1 in 9 normal images (11.11%).</b>With 95% certainty" in text
 
 
+def test_a_run_is_told_in_short_and_with_all_that_is_known(run: Run) -> None:
+    record = run.record.model_copy(update={"options": {"a": "<b>", "c": "1"}, "facts": {"held_out": "2 images"}})
+    short = render("about.html", title="", record=record)
+    assert "a score, no map" in short or "where, by a heat map" in short
+    assert "options" not in short
+    whole = render("about.html", title=record.id, record=record)
+    for told in (record.id, "a=&lt;b&gt;, c=1", "<dt>held out</dt><dd>2 images", f"from {record.calibration.source}"):
+        assert told in whole
+    assert "<dd>none</dd>" in render("about.html", title="x", record=run.record.model_copy(update={"options": {}}))
+    assert "promise" not in render("about.html", title="a comparison", record=None)
+
+
 def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     paint(settings.data_root / "parts" / "normal", [100.0] * 3)
     (settings.data_root / "empty").mkdir()
@@ -113,6 +125,6 @@ def test_names_in_the_tables_are_only_text(run: Run) -> None:
     bad = '"><script>'
     record = run.record.model_copy(update={"dataset": bad, "method": bad, "id": bad})
     compared = [(bad, record.created, bad)]
-    table = render("runs.html", runs=[(bad, record, None), (bad, None, None)], comparisons=compared, chosen={})
+    table = render("runs.html", runs=[(bad, record, None), (bad, None, None)], comparisons=compared, chosen=None)
     assert "<script>" not in table
     assert "cannot be read" in table
