@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -135,13 +135,12 @@ class Jobs:
                 for status in [status for status in listed if status.ended][:-MOST_KEPT]:
                     self.forget(status.job.id)
                 for status in listed:
-                    if status.state == "stopping" and self._cancelled_for_s(status.job.id) > PATIENCE_S:
+                    asked = self.folder / status.job.id / CANCELLED
+                    if status.state == "stopping" and time.time() - asked.stat().st_mtime > PATIENCE_S:
                         self._interrupt(status.job.id, by_force=True)
-                if any(status.state in ("running", "stopping") for status in listed):
-                    return
-                waiting = [status.job for status in listed if status.state == "waiting"]
-                if waiting:
-                    self._start(waiting[0])
+                waiting = [status for status in listed if not status.ended]
+                if waiting and all(status.state == "waiting" for status in waiting):
+                    self._start(waiting[0].job)
 
     def list(self) -> list[Status]:
         """Return all jobs, the oldest first."""
@@ -156,7 +155,7 @@ class Jobs:
         job = _job_in(self.folder / job_id) if is_name(job_id) else None
         if job is None:
             raise RunError(f"there is no job {job_id[:80]!r}", hint="it was forgotten; reload the page")
-        return self._status(job, 0)
+        return self._status(job)
 
     def cancel(self, job_id: str) -> None:
         """Ask the job to stop as Ctrl-C does: nothing is left half-written, and a training can go on later."""
@@ -175,35 +174,29 @@ class Jobs:
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
         self._ended.pop(job_id, None)
 
-    def _status(self, job: Job, ahead: int) -> Status:
-        if job.id not in self._ended:
-            status = self._status_now(job, ahead)
-            if not status.ended:
-                return status
-            self._ended[job.id] = status
-        return self._ended[job.id]
-
-    def _status_now(self, job: Job, ahead: int) -> Status:
+    def _status(self, job: Job, ahead: int = 0) -> Status:
+        if job.id in self._ended:
+            return self._ended[job.id]
         folder = self.folder / job.id
         cancelled = (folder / CANCELLED).exists()
         runs = running_process(folder) is not None  # before the outcome, which is there when it runs no more
         outcome = read_outcome(folder)
-        steps = read_steps(folder / "stderr")
+        status = Status(job, "cancelled", read_steps(folder / "stderr"))
         if runs:
-            return Status(job, "stopping" if cancelled else "running", steps)
+            return replace(status, state="stopping" if cancelled else "running")
         if outcome is not None and outcome.exit_code in _DONE:
-            return Status(job, "done", steps, result=_json_in(folder / "stdout"))
-        if cancelled:
-            return Status(job, "cancelled", steps)
-        if outcome is None and not (folder / PROCESS).exists():
-            return Status(job, "waiting", steps, ahead)
-        if outcome is None or outcome.exit_code == _INTERRUPTED:
-            told = ("it was ended before it was done", "start it again, or go on with it")
-        elif outcome.message:
-            told = (outcome.message, outcome.hint)
-        else:
+            status = replace(status, state="done", result=_json_in(folder / "stdout"))
+        elif not cancelled:
+            if outcome is None and not (folder / PROCESS).exists():
+                return replace(status, state="waiting", ahead=ahead)
             told = ("something failed inside adkit", f"its log says where: {job.id}/stderr")
-        return Status(job, "failed", steps, message=told[0], hint=told[1])
+            if outcome is None or outcome.exit_code == _INTERRUPTED:
+                told = ("it was ended before it was done", "start it again, or go on with it")
+            elif outcome.message:
+                told = (outcome.message, outcome.hint)
+            status = replace(status, state="failed", message=told[0], hint=told[1])
+        self._ended[job.id] = status
+        return status
 
     def _start(self, job: Job) -> None:
         """Start the job's process, and wait until it says itself that it runs."""
@@ -225,12 +218,6 @@ class Jobs:
             time.sleep(0.01)
         if not (folder / PROCESS).exists():  # it would be started again and again
             write_outcome(folder, Outcome(exit_code=child.returncode or 1))
-
-    def _cancelled_for_s(self, job_id: str) -> float:
-        try:
-            return time.time() - (self.folder / job_id / CANCELLED).stat().st_mtime
-        except OSError:
-            return 0.0
 
     def _interrupt(self, job_id: str, *, by_force: bool = False) -> None:
         """Do what Ctrl-C in a terminal does to a command and all that it started; or kill them."""
@@ -271,17 +258,14 @@ def resume_arguments(settings: ServerSettings, unfinished_id: str) -> list[str]:
 
 def report_arguments(settings: ServerSettings, run_folder: Path) -> list[str]:
     """Return the command line that writes a run's report into its folder."""
-    return ["report", *_common(settings), "--skip-bad", "--", str(run_folder.resolve())]
+    options = [f"--runs={settings.runs_root.resolve()}", f"--device={settings.device}", "--skip-bad"]
+    return ["report", *options, "--", str(run_folder.resolve())]
 
 
 def compare_arguments(
     settings: ServerSettings, methods: Sequence[str], spec: str, seeds: int, output: Path
 ) -> list[str]:
     """Return the command line of a comparison."""
-    arguments = ["compare", f"--methods={','.join(methods)}", f"--dataset={spec}", f"--seeds={seeds}"]
-    arguments += [f"--output={output.resolve()}", f"--root={settings.data_root.resolve()}"]
-    return [*arguments, *_common(settings), "--format=json"]
-
-
-def _common(settings: ServerSettings) -> list[str]:
-    return [f"--runs={settings.runs_root.resolve()}", f"--device={settings.device}"]
+    what = [f"--methods={','.join(methods)}", f"--dataset={spec}", f"--seeds={seeds}", f"--output={output.resolve()}"]
+    places = [f"--root={settings.data_root.resolve()}", f"--runs={settings.runs_root.resolve()}"]
+    return ["compare", *what, *places, f"--device={settings.device}", "--format=json"]

@@ -31,8 +31,8 @@ def shown(row: OptionRow) -> bool | float | str:
 
 def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
     """Return what was filled in and is not the default, as texts by name; an empty field means the default."""
-    texts = {row.name: _text(row, value) for row, value in zip(rows, values, strict=True)}
-    return {row.name: texts[row.name] for row in rows if texts[row.name] not in ("", row.default)}
+    texts = [(row, _text(row, value)) for row, value in zip(rows, values, strict=True)]
+    return {row.name: text for row, text in texts if text not in ("", row.default)}
 
 
 def _text(row: OptionRow, value: object) -> str:

@@ -118,14 +118,11 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
 def confined_options(settings: ServerSettings, schema: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
     """Make options that are paths absolute below the data root; raises OptionError for one that is not."""
     confined = dict(values)
-    for name, field in schema.get("properties", {}).items():
-        parts = (field, *field.get("anyOf", ()))
-        if (
-            name in values
-            and values[name] not in ("", "none")
-            and any("path" in part.get("format", "") for part in parts)
-        ):
-            confined[name] = str(inside(settings.data_root, settings.data_root / values[name]))
+    for name, text in values.items():
+        field = schema.get("properties", {}).get(name, {})
+        is_path = any("path" in part.get("format", "") for part in (field, *field.get("anyOf", ())))
+        if is_path and text not in ("", "none"):
+            confined[name] = str(inside(settings.data_root, settings.data_root / text))
     return confined
 
 
@@ -188,10 +185,7 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> s
     inside(settings.data_root, target)
     filmed = is_video(files[0])
     for path in files:
-        if filmed:
-            require_video(path, path.name, settings.limits)
-        else:
-            require_image(path, path.name, settings.limits)
+        (require_video if filmed else require_image)(path, path.name, settings.limits)
     try:
         with whole_folder(target, replace=False) as temporary:
             place = temporary / ("train" if filmed else "normal")
@@ -205,10 +199,8 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> s
 
 def two_lines(error: AdkitError, settings: ServerSettings) -> tuple[str, str]:
     """Return what is wrong and what to do, without the paths of this machine."""
-    texts = []
-    for text in (error.message, error.hint):
-        for root in (settings.runs_root, settings.data_root):
-            for path in {str(root.resolve()), str(root.absolute())}:
-                text = text.replace(path, root.name)
-        texts.append(text)
-    return texts[0], texts[1]
+    message, hint = error.message, error.hint
+    for root in (settings.runs_root, settings.data_root):
+        for path in {str(root.resolve()), str(root.absolute())}:
+            message, hint = message.replace(path, root.name), hint.replace(path, root.name)
+    return message, hint

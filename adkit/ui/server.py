@@ -77,7 +77,7 @@ class Server:
         import gradio as gr
         from fastapi import FastAPI
 
-        from adkit.ui.page import build_page, confine, head, style, theme
+        from adkit.ui.page import build_page, confine, head, theme
 
         blocks = build_page(self.judges, self.jobs, self._seen.set)
         blocks.queue(default_concurrency_limit=4, api_open=False)
@@ -87,7 +87,7 @@ class Server:
             path="",
             footer_links=[],
             theme=theme(),
-            css=style(),
+            css=text_of("page.css"),
             head=head(),
             show_error=False,
             max_file_size=self.settings.limits.request_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -67,14 +68,9 @@ def read_steps(path: Path) -> Steps:
 
 
 def _curves(statuses: list[str]) -> dict[str, list[float]]:
-    curves: dict[str, list[float]] = {}
-    told = ""
-    for status in statuses:
-        if status and status != told:
-            told = status
-            for name, value in figures_of(status).items():
-                curves.setdefault(name, []).append(value)
-    return {name: curves[name] for name in DRAWN if len(curves.get(name, ())) > 1}
+    told = [figures_of(status) for status, _ in groupby(filter(None, statuses))]
+    curves = {name: [figures[name] for figures in told if name in figures] for name in DRAWN}
+    return {name: values for name, values in curves.items() if len(values) > 1}
 
 
 def figures_of(status: str) -> dict[str, float]:

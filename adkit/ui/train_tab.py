@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,14 @@ import numpy as np
 
 from adkit.data.clips import are_stills
 from adkit.errors import FrameError, OptionError
-from adkit.options import OptionRow, option_rows, options_of
+from adkit.options import OptionRow, Options, option_rows, options_of
 from adkit.runs.record import FitSettings
-from adkit.stats.formatting import counted
 from adkit.types import Sample
 from adkit.ui.datasets import dataset_choices
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
 from adkit.ui.jobs_panel import TRAININGS, panel
-from adkit.ui.markup import SENDING, image_uri, render
+from adkit.ui.markup import SENDING, image_uri, piece, render
 from adkit.ui.options_form import changed, choices_of, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
@@ -100,45 +98,38 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
 
 def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], running: gr.HTML) -> None:
     """Build the form of a method's options, and the button that starts a training with them and what is `given`."""
-    rows = option_rows(options_of(judges.registry.methods.get(method).load())) if method else []
+    options = options_of(judges.registry.methods.get(method).load()) if method else Options
+    rows, schema = option_rows(options), options.model_json_schema()
     with gr.Accordion(f"Options of {method}", open=False):
         inputs = [_input(row) for row in rows]
     start = gr.Button("Start the training", variant="primary", elem_id="ak-start")
 
     @told(judges.settings)
     def begin(spec: str | None, rate: str, certain: bool, seed: float | None, *values: object) -> str:
-        wanted = checked_settings(judges, method, spec, rate, certain, int(seed or 0), changed(rows, values))
-        jobs.submit("fit", f"{method} on {spec}", fit_arguments(judges.settings, wanted))
+        """Queue a training, after all that can be refused before it begins."""
+        from adkit.workflows.fit import check_settings
+
+        settings, registry = judges.settings, judges.registry
+        if not spec or not method:
+            raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
+        if certain and not rate.strip():
+            raise OptionError("certainty says nothing without a rate", hint="fill in the false alarms: 5%")
+        wanted = FitSettings(
+            method=method,
+            dataset=(spec,),
+            options=confined_options(settings, schema, changed(rows, values)),
+            root=str(settings.data_root.resolve()),
+            max_false_alarms=rate.strip() or None,
+            certain=certain,
+            seed=int(seed or 0),
+            device=settings.device,
+        )
+        check_settings(wanted, registry)
+        named_datasets(settings, spec, registry)
+        jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
         return panel(jobs, TRAININGS)
 
     start.click(begin, [*given, *inputs], running, **PRIVATE)
-
-
-def checked_settings(
-    judges: Judges, method: str | None, spec: str | None, rate: str, certain: bool, seed: int, options: dict[str, str]
-) -> FitSettings:
-    """Return what a training is asked for; raises AdkitError for all that can be refused before it begins."""
-    from adkit.workflows.fit import check_settings
-
-    settings, registry = judges.settings, judges.registry
-    if not spec or not method:
-        raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
-    if certain and not rate.strip():
-        raise OptionError("certainty says nothing without a rate", hint="fill in the false alarms: 5%")
-    schema = options_of(registry.methods.get(method).load()).model_json_schema()
-    wanted = FitSettings(
-        method=method,
-        dataset=(spec,),
-        options=confined_options(settings, schema, options),
-        root=str(settings.data_root.resolve()),
-        max_false_alarms=rate.strip() or None,
-        certain=certain,
-        seed=seed,
-        device=settings.device,
-    )
-    check_settings(wanted, registry)
-    named_datasets(settings, spec, registry)
-    return wanted
 
 
 def _input(row: OptionRow) -> Any:
@@ -149,22 +140,16 @@ def _input(row: OptionRow) -> Any:
         "elem_id": f"ak-option-{row.name}",
         "interactive": True,
     }
-    match input_of(row):
-        case "switch":
-            return gr.Checkbox(**named)
-        case "choice":
-            return gr.Dropdown(choices_of(row), **named)
-        case "whole":
-            return gr.Number(precision=0, **named)
-        case "number":
-            return gr.Number(**named)
-        case _:
-            return gr.Textbox(**named)
+    if choices := choices_of(row):
+        return gr.Dropdown(choices, **named)
+    if (sort := input_of(row)) in ("whole", "number"):
+        return gr.Number(precision=0 if sort == "whole" else None, **named)
+    return gr.Checkbox(**named) if sort == "switch" else gr.Textbox(**named)
 
 
 def _cost(judges: Judges, method: str | None) -> str:
     cost = getattr(judges.registry.methods.entries.get(method or ""), "cost", "")
-    return f'<p class="ak-faint">Cost: {escape(cost)}</p>' if cost else ""
+    return piece("cost", cost)
 
 
 def preview(judges: Judges, spec: str | None) -> str:
@@ -176,8 +161,7 @@ def preview(judges: Judges, spec: str | None) -> str:
         train, test = dataset.samples("train"), dataset.samples("test")
         thing = "image" if are_stills([*train, *test]) else "frame"
         known = sum(one.anomalous is not None for one in test)
-        rows = [("to learn from", counted(len(train), thing)), ("to judge with", counted(known, thing))]
-        datasets.append((dataset.spec, rows, _examples([*train, *test])))
+        datasets.append((dataset.spec, thing, len(train), known, _examples([*train, *test])))
     return render("preview.html", datasets=datasets)
 
 
