@@ -33,6 +33,7 @@ from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats import bootstrap
+from adkit.stats.rates import Rate
 from adkit.types import Sample
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model, open_scorer
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 5
-_AS_THEY_ARE = ("metrics", "why_undefined", "threshold", "expected_rate")  # of a cell, in cell.json
+FORMAT = 6
+_AS_THEY_ARE = ("metrics", "why_undefined", "threshold", "expected_rate", "unit")  # of a cell, in cell.json
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -72,18 +73,6 @@ class Category:
         return cls(dataset, data_hash(content_hashes(dataset.samples("train"))), data_hash(hashes))
 
 
-@dataclass(frozen=True, slots=True)
-class ClipCounts:
-    """What a run's threshold does to clips."""
-
-    names: tuple[str, ...]  # of the clips
-    unit: str  # what the promise counts: "clip", or pieces of one
-    normal: int  # so many of them are normal
-    flagged: int
-    events: int
-    missed: int
-
-
 @dataclass(frozen=True)
 class Cell:
     """What one candidate reached on one category with one seed; arrays are in the order of `ids`."""
@@ -97,12 +86,15 @@ class Cell:
     why_undefined: Mapping[str, str]
     threshold: float
     expected_rate: float
+    unit: str  # what false alarms are counted by: "image", "clip", "30 s piece"
+    false_alarms: Rate
+    misses: Rate  # of anomalous images, or of events
     cost: Cost
     ids: tuple[str, ...]
     scores: NDArray[np.float64]
     anomalous: NDArray[np.bool_]
     replicates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # metric -> (R,)
-    clips: ClipCounts | None = None  # None: still images
+    clips: tuple[str, ...] = ()  # their names; none: still images
 
 
 def cell_key(
@@ -165,12 +157,14 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
             test_hash=key["test_hash"],
             **{name: record[name] for name in _AS_THEY_ARE},
             run=str((folder / record["run"]).relative_to(root)),
+            false_alarms=Rate.counted(*record["false_alarms"]),
+            misses=Rate.counted(*record["misses"]),
             cost=Cost(**record["cost"]),
             ids=tuple(record["ids"]),
             scores=named.pop("scores"),
             anomalous=named.pop("anomalous"),
             replicates={name.removeprefix(_OF): values for name, values in named.items()},
-            clips=ClipCounts(**{**counts, "names": tuple(counts["names"])}) if (counts := record["clips"]) else None,
+            clips=tuple(record["clips"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -223,23 +217,26 @@ def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, 
     """Return what a run reached, with the folder in which it lies now."""
     timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(judge, evaluation.samples)
     model_bytes = sum(file.bytes for name, file in run.record.files.items() if name.startswith("model"))
-    metrics, why_undefined = _figures(evaluation)
+    found, metrics = evaluation.rates, {name: evaluation.metrics[name] for name in evaluation.apt}
     return Cell(
         candidate=candidate,
         category=run.record.dataset,
         seed=run.record.settings.seed,
         run=str(run.folder.absolute()),
         test_hash=evaluation.test_hash,
-        metrics=metrics,
-        why_undefined=why_undefined,
+        metrics={name: one.value for name, one in metrics.items()},
+        why_undefined={name: one.why_undefined or "not defined" for name, one in metrics.items() if one.value is None},
         threshold=evaluation.threshold.value,
         expected_rate=evaluation.threshold.expected_rate,
+        unit=evaluation.unit.name,
+        false_alarms=found.false_alarms,
+        misses=found.misses,
         cost=Cost(timings["fit"], timings["calibrate"], decode_ms, predict_ms, peak_memory_bytes, model_bytes),
         ids=tuple(sample.id for sample in evaluation.samples),
         scores=evaluation.scores,
         anomalous=evaluation.anomalous,
         replicates=evaluation.replicates,
-        clips=_counts(evaluation),
+        clips=tuple(row.clip for row in evaluation.clips.rows) if evaluation.clips else (),
     )
 
 
@@ -251,32 +248,12 @@ def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
         "key": key,
         "run": Path(cell.run).name,
         **{name: getattr(cell, name) for name in _AS_THEY_ARE},
+        "false_alarms": (cell.false_alarms.count, cell.false_alarms.total),
+        "misses": (cell.misses.count, cell.misses.total),
         "cost": asdict(cell.cost),
-        "clips": asdict(cell.clips) if cell.clips else None,
+        "clips": cell.clips,
         "ids": cell.ids,
         "scores_sha256": checksum(buffer.getvalue()),
     }
     (folder / SCORES).write_bytes(buffer.getvalue())
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _figures(evaluation: Evaluation) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return the metrics' values, and why those that are undefined are so; none for the other sort of data."""
-    found = {name: evaluation.metrics[name] for name in evaluation.apt}
-    values = {name: metric.value for name, metric in found.items()}
-    why = {name: metric.why_undefined or "not defined" for name, metric in found.items() if metric.value is None}
-    return values, why
-
-
-def _counts(evaluation: Evaluation) -> ClipCounts | None:
-    clips, found = evaluation.clips, evaluation.rates
-    if clips is None:
-        return None
-    return ClipCounts(
-        tuple(row.clip for row in clips.rows),
-        clips.unit,
-        found.false_alarms.total,
-        found.false_alarms.count,
-        found.misses.total,
-        found.misses.count,
-    )

@@ -138,7 +138,7 @@ def _require_same_data(category: str, cells: Sequence[Cell]) -> None:
         same = cell.test_hash == cells[0].test_hash and cell.ids == cells[0].ids
         if cell.clips and cells[0].clips and cell.ids != cells[0].ids:
             # One may judge every frame, the other one in ten: the clips are the same, and they are what is resampled.
-            same = cell.clips.names == cells[0].clips.names
+            same = cell.clips == cells[0].clips
         if not same:
             raise RunError(
                 f"{cells[0].run} and {cell.run} were judged on different test images of {category}",
@@ -219,19 +219,11 @@ def _delong(metric: str, category: str, complete: Group) -> tuple[Delong | None,
 
 def _decisions(cells: Sequence[Cell]) -> Decisions:
     """Return what the cells of one candidate on one category decide, one cell for each seed."""
-    expected = float(np.mean([cell.expected_rate for cell in cells]))
-    counts = [cell.clips for cell in cells if cell.clips]
-    if counts:
-        return Decisions(
-            tuple(Rate.counted(one.flagged, one.normal) for one in counts),
-            tuple(Rate.counted(one.missed, one.events) for one in counts),
-            expected,
-            counts[0].unit,
-        )
     return Decisions(
-        tuple(Rate.of(cell.scores[~cell.anomalous] > cell.threshold) for cell in cells),
-        tuple(Rate.of(cell.scores[cell.anomalous] <= cell.threshold) for cell in cells),
-        expected,
+        tuple(cell.false_alarms for cell in cells),
+        tuple(cell.misses for cell in cells),
+        float(np.mean([cell.expected_rate for cell in cells])),
+        cells[0].unit,
     )
 
 

@@ -60,8 +60,7 @@ class ClipResults:
     normal: list[ClipPart]  # all-normal clips, or pieces of clips, as the promise counts them
     events: list[ClipPart]  # in truth
     found: list[ClipPart]
-    alarms: NDArray[np.bool_]  # (N,) frames that belong to a found event
-    anomalous: NDArray[np.bool_]  # (N,)
+    results: LabelledResults
     segment_s: float | None  # about how long a piece is that the promise counts; None: it counts clips
 
     @property
@@ -72,20 +71,21 @@ class ClipResults:
     @property
     def missed(self) -> list[ClipPart]:
         """Return the true events that no found one touches."""
-        return [event for event in self.events if not _any(self.alarms, event)]
+        return [event for event in self.events if not _any(self.results.alarms, event)]
 
     @property
     def false(self) -> list[ClipPart]:
         """Return the found events that touch no anomalous frame."""
-        return [event for event in self.found if not _any(self.anomalous, event)]
+        return [event for event in self.found if not _any(self.results.anomalous, event)]
 
-    def rates(self, scores: NDArray[np.float64], threshold: float) -> DecisionRates:
+    @property
+    def rates(self) -> DecisionRates:
         """Return how many normal clips (or pieces) are flagged and true events missed; means are of frames."""
-        missed = set(self.missed)
+        results = self.results
         return replace(
-            decision_rates(scores, self.anomalous, threshold),
-            false_alarms=Rate.of(np.array([part.score > threshold for part in self.normal], bool)),
-            misses=Rate.of(np.array([event in missed for event in self.events], bool)),
+            decision_rates(results.scores, results.anomalous, results.threshold),
+            false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
+            misses=Rate.counted(len(self.missed), len(self.events)),
             oracle_passing=(),
         )
 
@@ -128,7 +128,7 @@ def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapp
     events = [_part(results, span) for span in results.spans(results.anomalous)]
     found = [_part(results, span) for span in results.spans(results.alarms)]
     rows = [_row(results, clip, events, found, aurocs) for clip in clips]
-    return ClipResults(rows, normal, events, found, results.alarms, results.anomalous, segment_s)
+    return ClipResults(rows, normal, events, found, results, segment_s)
 
 
 def _row(

@@ -102,7 +102,7 @@ class Evaluation:
     def rates(self) -> DecisionRates:
         """Return what the run's threshold does to the test split: to images, or to normal clips and to events."""
         if self.clips:
-            return self.clips.rates(self.scores, self.threshold.value)
+            return self.clips.rates
         return decision_rates(self.scores, self.anomalous, self.threshold.value)
 
     @cached_property

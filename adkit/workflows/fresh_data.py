@@ -76,7 +76,7 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     """
     named = " ".join(str(Path(argument)) for argument in arguments)
     unit = record.threshold.unit
-    samples, left_out = _clips(arguments, named, record) if unit == "clip" else _stills(arguments, named)
+    samples, left_out = _found(arguments, named, record)
     hashes = content_hashes(samples)
     fresh = FreshNormals(named, [], {}, unit, left_out=left_out)
     taken: set[tuple[str, ...]] = set()
@@ -102,25 +102,19 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     return fresh
 
 
-def _stills(arguments: Sequence[str], named: str) -> tuple[list[Sample], list[str]]:
-    found = find_inputs(arguments)
-    if found.clips:
-        raise DatasetError(
-            f"the promise of this run counts images, and {named} names videos",
-            hint="name images of good parts, or fit on clips",
-        )
-    return found.stills, found.notes
-
-
-def _clips(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str]]:
-    found = find_inputs(arguments, of_clips=True)
-    if found.stills or any(clip.live for clip in found.clips):
+def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str]]:
+    """Return what is named, clips as the run takes them, and what was left out of folders, in sentences."""
+    unit = record.threshold.unit
+    found = find_inputs(arguments, of_clips=unit == "clip")
+    other, hint = "videos" if found.clips else None, "name images of good parts, or fit on clips"
+    if unit == "clip":
         # Single images say nothing of a clip's highest score, and a stream is another one tomorrow.
-        other = "still images" if found.stills else "a stream"
-        raise DatasetError(
-            f"the promise of this run counts clips, and {named} names {other}",
-            hint="name video files of normal operation, or folders of their frames",
-        )
+        other = "still images" if found.stills else "a stream" if any(clip.live for clip in found.clips) else None
+        hint = "name video files of normal operation, or folders of their frames"
+    if other:
+        raise DatasetError(f"the promise of this run counts {unit}s, and {named} names {other}", hint=hint)
+    if unit == "image":
+        return found.stills, found.notes
     samples = thinned([sample for clip in found.clips for sample in clip.samples()], record.every)
     return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
 

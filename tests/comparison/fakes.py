@@ -32,6 +32,7 @@ from adkit.interfaces import (
 )
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
+from adkit.stats.rates import decision_rates
 from adkit.stats.significance import bootstrap_weights, delong
 from adkit.types import Batch, Prediction
 
@@ -245,6 +246,7 @@ def made_cell(
     if metrics is None:
         metrics = {"image_auroc": float(delong([[scores]], truth).aurocs[0])}
         replicates = {"image_auroc": resampled_auroc(scores, truth, bootstrap_weights(truth, 400, seed=1))}
+    found = decision_rates(np.array(scores, dtype=np.float64), truth, threshold)
     return Cell(
         candidate,
         category,
@@ -255,6 +257,9 @@ def made_cell(
         why_undefined or {},
         threshold,
         0.1,
+        "image",
+        found.false_alarms,
+        found.misses,
         cost or Cost(1.0, 0.5, 2.0, 3.0, 100_000_000, 1_000_000),
         tuple(ids or map(str, range(len(scores)))),
         np.array(scores, dtype=np.float64),

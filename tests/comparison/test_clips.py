@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adkit.comparison.cells import Category, ClipCounts
+from adkit.comparison.cells import Category
 from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import as_json, as_markdown, headline
 from adkit.comparison.figures import Comparison, compare_cells
@@ -76,15 +76,11 @@ def test_runs_that_judge_other_frames_of_the_same_clips_are_compared(
     assert len(evaluations[0].samples) > len(evaluations[1].samples)
 
 
-def counts(*names: str) -> ClipCounts:
-    return ClipCounts(names, "clip", normal=4, flagged=1, events=3, missed=1)
-
-
 def test_frames_get_no_interval_of_delongs() -> None:
     truth = [False] * 20 + [True] * 20
     scores = [0.1 * number for number in range(40)]
     stills = made_cell("a", scores, truth)
-    frames = replace(stills, clips=counts("x", "y"), replicates={})
+    frames = replace(stills, clips=("x", "y"), replicates={})
     assert compared([stills]).figures["image_auroc", "x:a", "a"].interval is not None
     assert compared([frames]).figures["image_auroc", "x:a", "a"].interval is None
     other = replace(frames, candidate="b", scores=frames.scores[::-1])
@@ -92,9 +88,9 @@ def test_frames_get_no_interval_of_delongs() -> None:
 
 
 def test_other_clips_are_not_compared() -> None:
-    one = replace(made_cell("a", [0.0, 1.0], [False, True]), clips=counts("x", "y"))
-    same = replace(made_cell("b", [0.0], [False], ids=["other"], metrics={}), clips=counts("x", "y"))
-    other = replace(same, clips=counts("x", "z"))
+    one = replace(made_cell("a", [0.0, 1.0], [False, True]), clips=("x", "y"))
+    same = replace(made_cell("b", [0.0], [False], ids=["other"], metrics={}), clips=("x", "y"))
+    other = replace(same, clips=("x", "z"))
     compared([one, same])
     with pytest.raises(RunError, match="were judged on different test images"):
         compared([one, other])

@@ -54,7 +54,7 @@ def test_each_clip_has_a_row() -> None:
 
 def test_outcomes_are_of_normal_clips_and_of_events() -> None:
     clips = outcomes_of(CLIPS)
-    found = clips.rates(results_of(CLIPS).scores, THRESHOLD)
+    found = clips.rates
     assert (found.false_alarms.count, found.false_alarms.total) == (1, 2)
     assert (found.misses.count, found.misses.total) == (1, 2)
     assert found.mean_anomalous == pytest.approx((0.9 + 0.8 + 0.3) / 3)
