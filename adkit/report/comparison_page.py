@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adkit.comparison import documents
-from adkit.comparison.differences import LEVEL, Figure
+from adkit.comparison.differences import LEVEL
 from adkit.comparison.figures import ALL, Comparison
 from adkit.report import plots
 from adkit.report.charts import Axis, Chart, Ink, Row, row_chart
@@ -54,21 +54,16 @@ def _sentence(comparison: Comparison, metric: str, row: str) -> str:
 
 def _intervals(comparison: Comparison, metric: str, row: str) -> Chart | None:
     """Draw the headline figures of one category; None when no interval is known."""
-    rows = [
-        Row(candidate.name, _ink(figure), figure.interval.low, figure.value, figure.interval.high)
-        for candidate in comparison.candidates
-        if (figure := comparison.figures[metric, row, candidate.name]).interval is not None
-    ]
+    rows = []
+    for candidate in comparison.candidates:
+        figure = comparison.figures[metric, row, candidate.name]
+        ink: Ink = "good" if figure.is_best else "defect" if figure.is_worse else "normal"
+        if figure.interval:
+            rows.append(Row(candidate.name, ink, figure.interval.low, figure.value, figure.interval.high))
     if not rows:
         return None
     label = f"{metric} on {row}, with 95% intervals: " + ", ".join(f"{one.title} {one.middle:.4f}" for one in rows)
     return row_chart(label, rows, Axis.around(metric, [value for one in rows for value in one.values()]))
-
-
-def _ink(figure: Figure) -> Ink:
-    if figure.is_best:
-        return "good"
-    return "defect" if figure.is_worse else "normal"
 
 
 def _diagram(comparison: Comparison, metric: str) -> Chart | None:

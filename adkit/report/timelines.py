@@ -122,16 +122,16 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     timelines = []
     for number in sorted(chosen):
         span, row = spans[number], clips.rows[number]
-        track = Track.of(results.times_s[span.start : span.stop], span.start)
+        edges, length_s = _edges(results.times_s[span.start : span.stop])
         own = [event for event in clips.events if event.frames.start in span]
         timelines.append(
             Timeline(
                 row,
-                track.length_s,
-                _curve(track, np.minimum(scores[span.start : span.stop], high), axis),
-                [Truth(track.block(event.frames), event.kind, event not in missed) for event in own],
-                [[track.block(frames) for frames in step.get(row.clip, [])] for step in found],
-                _ticks(track.length_s),
+                length_s,
+                _curve(edges, np.minimum(scores[span.start : span.stop], high), axis),
+                [Truth(_block(edges, event.frames, span), event.kind, event not in missed) for event in own],
+                [[_block(edges, frames, span) for frames in step.get(row.clip, [])] for step in found],
+                _ticks(length_s),
                 videos.get(number),
             )
         )
@@ -139,33 +139,21 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     return Clips(timelines, left_out, list(map(axis.at, limits)), low, high, cut, len(videos))
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """Where the frames of a clip lie on its timeline."""
+def _edges(times_s: NDArray[np.float64]) -> tuple[list[float], float]:
+    """Return where each frame of a clip begins on its timeline and the last one ends, and how long the clip is.
 
-    times_s: NDArray[np.float64]
-    first: int  # the position of the clip's first frame among all frames
-    last_s: float  # how long the last frame is shown
+    The last frame is shown as long as the one before.
+    """
+    last_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
+    length_s = float(times_s[-1] - times_s[0]) + last_s or 1.0
+    since_start = [*(times_s - times_s[0]).tolist(), float(times_s[-1] + last_s - times_s[0])]
+    return [round(WIDTH * time_s / length_s, 2) for time_s in since_start], length_s
 
-    @classmethod
-    def of(cls, times_s: NDArray[np.float64], first: int) -> Track:
-        """Return the track of these frames; the last is shown as long as the one before."""
-        return cls(times_s, first, float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0)
 
-    @property
-    def length_s(self) -> float:
-        """Return the clip's length in seconds."""
-        return float(self.times_s[-1] - self.times_s[0]) + self.last_s or 1.0
-
-    def x(self, row: int) -> float:
-        """Return where a frame of the clip begins; the one after the last is where the clip ends."""
-        time_s = self.times_s[row] if row < len(self.times_s) else self.times_s[-1] + self.last_s
-        return round(WIDTH * float(time_s - self.times_s[0]) / self.length_s, 2)
-
-    def block(self, frames: range) -> Block:
-        """Return where consecutive frames lie, given by their positions among all frames."""
-        begin = self.x(frames.start - self.first)
-        return begin, round(self.x(frames.stop - self.first) - begin, 2)
+def _block(edges: Sequence[float], frames: range, clip: range) -> Block:
+    """Return where consecutive frames of the clip lie, both given by their positions among all frames."""
+    begin = edges[frames.start - clip.start]
+    return begin, round(edges[frames.stop - clip.start] - begin, 2)
 
 
 def _worth_seeing(evaluation: Evaluation, clips: ClipResults, spans: Sequence[range]) -> dict[int, int]:
@@ -229,7 +217,7 @@ def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def _curve(track: Track, scores: NDArray[np.float64], axis: Axis) -> str:
+def _curve(edges: Sequence[float], scores: NDArray[np.float64], axis: Axis) -> str:
     """Return the path of the scores; of many frames, the lowest and the highest of each group are drawn."""
     rows = list(range(len(scores)))
     if len(scores) > MOST_POINTS:
@@ -237,7 +225,7 @@ def _curve(track: Track, scores: NDArray[np.float64], axis: Axis) -> str:
         for part in np.array_split(np.arange(len(scores)), MOST_POINTS // 2):
             values = scores[part]
             rows += sorted({int(part[values.argmin()]), int(part[values.argmax()])})
-    points = [(track.x(row), axis.at(float(scores[row]))) for row in rows]
+    points = [(edges[row], axis.at(float(scores[row]))) for row in rows]
     return path_of(points if len(points) > 1 else points * 2)
 
 

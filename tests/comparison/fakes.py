@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
 
-from adkit.comparison.cells import Cell
+from adkit.comparison.cells import RECORD, SCORES, Cell
 from adkit.comparison.cost import Cost
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
@@ -176,6 +176,31 @@ def fake_registry(
         for claims in registry.scorers.claims.values():
             claims[:] = [Plugin(claim.name, claim.module, claim.distribution, scorers) for claim in claims]
     return registry
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes | None]]] = {
+    "no record": (RECORD, lambda _: None),
+    "half a record": (RECORD, lambda content: content[: len(content) // 2]),
+    "another record": (RECORD, lambda _: b"[1]"),
+    "a record that lacks a part": (RECORD, lambda content: content.replace(b'"fit_s"', b'"other"')),
+    "a record that is no text": (RECORD, lambda _: b"\xff\xfe"),
+    "no scores": (SCORES, lambda _: None),
+    "altered scores": (SCORES, lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:]),
+    "cut scores": (SCORES, lambda content: content[:-20]),
+}
+"""What may befall a cell: the file, and what becomes of its content; None: it is gone."""
+
+
+def damage(cell: Path, how: str) -> None:
+    """Do it to the cell in that folder."""
+    name, change = DAMAGES[how]
+    before = (cell / name).read_bytes()
+    after = change(before)
+    assert after != before
+    if after is None:
+        (cell / name).unlink()
+    else:
+        (cell / name).write_bytes(after)
 
 
 class Told(Progress):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,17 @@ from adkit.registry import Plugin, Registry
 from adkit.runs.store import find_run, open_run
 from adkit.stats import bootstrap
 from adkit.stats.significance import bootstrap_weights
-from tests.comparison.fakes import FITTED, Level, Shade, fake_registry, part_of_category, resampled_auroc, same_cell
+from tests.comparison.fakes import (
+    DAMAGES,
+    FITTED,
+    Level,
+    Shade,
+    damage,
+    fake_registry,
+    part_of_category,
+    resampled_auroc,
+    same_cell,
+)
 
 LEVEL = Candidate("plain level", "level")
 SHADE = Candidate("shade", "shade")
@@ -267,66 +277,17 @@ def test_a_cell_of_an_odd_name_lies_in_one_plain_folder(tmp_path: Path) -> None:
 # Damage
 
 
-def without_record(folder: Path) -> None:
-    (folder / RECORD).unlink()
-
-
-def truncated_record(folder: Path) -> None:
-    content = (folder / RECORD).read_bytes()
-    (folder / RECORD).write_bytes(content[: len(content) // 2])
-
-
-def other_record(folder: Path) -> None:
-    (folder / RECORD).write_text("[1]", encoding="utf-8")
-
-
-def record_that_lacks_a_part(folder: Path) -> None:
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    del record["cost"]["fit_s"]
-    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
-
-
-def record_that_is_no_text(folder: Path) -> None:
-    (folder / RECORD).write_bytes(b"\xff\xfe")
-
-
-def without_scores(folder: Path) -> None:
-    (folder / SCORES).unlink()
-
-
-def altered_scores(folder: Path) -> None:
-    content = bytearray((folder / SCORES).read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / SCORES).write_bytes(content)
-
-
-def truncated_scores(folder: Path) -> None:
-    (folder / SCORES).write_bytes((folder / SCORES).read_bytes()[:-20])
-
-
-DAMAGES = [
-    without_record,
-    truncated_record,
-    other_record,
-    record_that_lacks_a_part,
-    record_that_is_no_text,
-    without_scores,
-    altered_scores,
-    truncated_scores,
-]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cell_is_no_cell(damage: Callable[[Path], None], copied: Path) -> None:
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_cell_is_no_cell(how: str, copied: Path) -> None:
     assert load_cell(copied.parents[1], copied, "x") is not None
-    damage(copied)
+    damage(copied, how)
     assert load_cell(copied.parents[1], copied, "x") is None
 
 
 def test_a_damaged_cell_is_replaced_and_what_a_killed_comparison_left_is_swept(
     copied: Path, finished: tuple[Path, Cell], washer: Category, fakes: Registry
 ) -> None:
-    without_record(copied)
+    damage(copied, "no record")
     left = copied.parent / f".{copied.name}-abc"
     shutil.copytree(copied, left)
     other = copied.parent / ".another-cell-abc"

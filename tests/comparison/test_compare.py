@@ -16,7 +16,7 @@ from PIL import Image
 from adkit.cli.output import csv_text
 from adkit.comparison import cells as cell_module
 from adkit.comparison import compare as compare_module
-from adkit.comparison.cells import CELLS, RECORD, SCORES, Category, Cell
+from adkit.comparison.cells import CELLS, Category, Cell
 from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import metric_rows
 from adkit.comparison.figures import ALL, Comparison
@@ -30,7 +30,7 @@ from adkit.runs.store import Run, open_run
 from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
-from tests.comparison.fakes import FITTED, Level, Shade, Told, fake_registry, part_of_category
+from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, part_of_category
 
 LEVEL = Candidate("level", "level")
 SHADE = Candidate("shade", "shade")
@@ -162,25 +162,15 @@ def test_data_that_changed_is_judged_anew(
     assert len(FITTED) == 4
 
 
-def damaged(cell: Path, how: str) -> None:
-    if how == "no record":
-        (cell / RECORD).unlink()
-    elif how == "half a record":
-        (cell / RECORD).write_bytes((cell / RECORD).read_bytes()[:200])
-    elif how == "no scores":
-        (cell / SCORES).unlink()
-    elif how == "altered scores":
-        (cell / SCORES).write_bytes((cell / SCORES).read_bytes() + b"\0")
-    else:  # only what a killed comparison leaves
-        cell.rename(cell.with_name(f".{cell.name}-k1ll3d"))
-
-
 @pytest.mark.parametrize("how", ["no record", "half a record", "no scores", "altered scores", "killed"])
 def test_a_cell_that_is_not_whole_is_computed_again_and_said_to_be(
     how: str, copied: Path, whole: tuple[Path, Comparison], datasets: Sequence[Dataset], fakes: Registry
 ) -> None:
     cell = sorted((copied / CELLS).iterdir())[3]
-    damaged(cell, how)
+    if how == "killed":  # what is left of it has another name
+        cell.rename(cell.with_name(f".{cell.name}-k1ll3d"))
+    else:
+        damage(cell, how)
     notes: list[str] = []
     again = compare(BOTH, datasets, [0, 1], copied, fakes, device="cpu", note=notes.append)
     assert notes == [
