@@ -65,9 +65,8 @@ class AccessMiddleware:
         headers = connection.headers
         host, origin, length = headers.get("host", ""), headers.get("origin"), headers.get("content-length", "0")
         if self.settings.token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
-            return fault_response(
-                403, f"the host {host[:80]!r} is not this machine", "use the address that adkit ui printed"
-            )
+            told = f"the host {host[:80]!r} is not this machine"
+            return fault_response(403, told, "use the address that adkit ui printed")
         # What arrives over a websocket is not looked at one by one, so that it counts as something that changes.
         changes = connection.scope.get("method") not in ("GET", "HEAD", "OPTIONS")
         # A page that is opened from a file, or in a sandbox, sends "null".
@@ -79,9 +78,8 @@ class AccessMiddleware:
 
     def _too_large(self) -> Response:
         megabytes = self.settings.limits.request_bytes / 1e6
-        return fault_response(
-            413, f"the upload is larger than {megabytes:,.0f} MB", "send fewer or smaller files at once"
-        )
+        told = f"the upload is larger than {megabytes:,.0f} MB"
+        return fault_response(413, told, "send fewer or smaller files at once")
 
     def _has_entry(self, connection: HTTPConnection) -> bool:
         token = self.settings.token

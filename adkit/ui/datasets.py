@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import is_image
@@ -15,14 +14,6 @@ from adkit.ui.settings import ServerSettings
 
 MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
-
-
-def dataset_choices(settings: ServerSettings, registry: Registry, chosen: str | None) -> Any:
-    """Return the list to choose from as it is now, for a part of the page."""
-    import gradio as gr
-
-    specs = listed(settings, registry)
-    return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
 
 
 def listed(settings: ServerSettings, registry: Registry) -> list[str]:

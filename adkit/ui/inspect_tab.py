@@ -16,12 +16,12 @@ from adkit.data.images import is_image
 from adkit.data.video import is_video
 from adkit.errors import AdkitError, OptionError
 from adkit.runs.record import RunRecord
-from adkit.runs.store import list_runs
+from adkit.runs.store import list_runs, open_run
 from adkit.stats.formatting import moment_text
 from adkit.ui import videos
 from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
 from adkit.ui.markup import SENDING, piece, render
-from adkit.ui.safety import open_named_run
+from adkit.ui.safety import named_folder
 from adkit.ui.scoring import Finding, Judges, Upload
 from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
@@ -103,7 +103,6 @@ def _parts(
     table: Path | None = None,
     inspected: Inspected | None = None,
 ) -> tuple[Any, ...]:
-    """Return what stands right of the box."""
     return inspected, decision, picture, cards, gr.DownloadButton(visible=table is not None, value=table)
 
 
@@ -148,12 +147,11 @@ def about_run(settings: ServerSettings, run_id: str | None) -> str:
     if not run_id:
         return NO_RUN
     try:
-        return render("about.html", title="", record=open_named_run(settings, run_id).record)
+        return render("about.html", title="", record=open_run(named_folder(settings, run_id)).record)
     except AdkitError as error:
         return fault_on_page(error, settings)
 
 
 def _own_folder() -> Path:
     """Make a new folder where the page's library serves files from; it empties it in time."""
-    place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
-    return Path(tempfile.mkdtemp(dir=place, prefix="adkit-"))
+    return Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR") or None, prefix="adkit-"))

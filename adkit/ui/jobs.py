@@ -112,14 +112,8 @@ class Jobs:
     def submit(self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "") -> Job:
         """Queue `adkit ARGUMENTS`, and start it when nothing else runs; raises StorageError for a full disk."""
         now = datetime.now(UTC)
-        job = Job(
-            id=f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}",
-            kind=kind,
-            title=title,
-            created=now,
-            arguments=list(arguments),
-            result=result,
-        )
+        job_id = f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
+        job = Job(id=job_id, kind=kind, title=title, created=now, arguments=list(arguments), result=result)
         write_whole(self.folder / job.id / JOB, job.model_dump_json(indent=2).encode())
         self.advance()
         return job

@@ -34,8 +34,7 @@ def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:
     elif isinstance(name := what.get("resume"), str):
         begun = find_unfinished(settings.runs_root, name)
         specs = ", ".join(category.dataset for category in begun.categories)
-        jobs.submit(
-            "fit", f"{begun.settings.method} on {specs}, continued", resume_arguments(settings, name), result=name
-        )
+        title = f"{begun.settings.method} on {specs}, continued"
+        jobs.submit("fit", title, resume_arguments(settings, name), result=name)
     elif isinstance(name := what.get("discard"), str):
         discard_unfinished(settings.runs_root, name)

@@ -36,12 +36,10 @@ def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, st
 
 
 def _text(row: OptionRow, value: object) -> str:
-    if value is None:
-        return ""
-    if input_of(row) == "switch":
-        return "true" if value else "false"
-    if isinstance(value, int | float) and float(value) == float(row.default or "nan"):
-        return row.default  # 1e-05 is 0.00001
-    if input_of(row) == "whole" and isinstance(value, int | float) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        if value == float(row.default or "nan"):
+            return row.default  # 1e-05 is 0.00001
+        value = int(value) if input_of(row) == "whole" and float(value).is_integer() else value
+    return "" if value is None else str(value).strip()

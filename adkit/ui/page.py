@@ -24,8 +24,6 @@ TICK_S = 1.0
 """How often the page looks how far its jobs are."""
 
 TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
-FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-MONOSPACED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
 def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blocks:
@@ -61,7 +59,6 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
 
     @guarded
     def press(event: gr.EventData) -> dict[Any, Any]:
-        """Do what a button of a job's card says."""
         what = event._data if isinstance(event._data, dict) else {}
         act(settings, jobs, what)
         if "inspect" in what:
@@ -72,16 +69,13 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         return lists()
 
     with page:
-        page.load(load, run, [run, about], queue=False, **PRIVATE).then(
-            lambda: opened(), None, None, queue=False, **PRIVATE
-        )
+        loaded = page.load(load, run, [run, about], queue=False, **PRIVATE)
+        loaded.then(lambda: opened(), None, None, queue=False, **PRIVATE)
         clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
         pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):
             listed.click(press, None, pressed, show_progress="hidden", **PRIVATE)
-        results.inspect.click(
-            lambda what: inspect_with(what[1] if what else None), results.chosen, [tabs, run], **PRIVATE
-        )
+        results.inspect.click(lambda what: inspect_with(what and what[1]), results.chosen, [tabs, run], **PRIVATE)
     built: gr.Blocks = page
     return built
 
@@ -112,8 +106,8 @@ def theme() -> gr.themes.Base:
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
-        font=FONTS,
-        font_mono=MONOSPACED,
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
     ).set(
         color_accent="*primary_700",
         color_accent_soft_dark="#115e5966",

@@ -15,7 +15,6 @@ import gradio as gr
 from adkit.errors import OptionError
 from adkit.runs.record import EVALUATION, REPORT, RunRecord
 from adkit.runs.store import list_runs, open_run
-from adkit.ui.datasets import dataset_choices
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
 from adkit.ui.jobs_panel import OTHERS, panel
@@ -23,6 +22,7 @@ from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import comparison_folder, comparisons_root, delete_folder, is_name, named_datasets, run_folder
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
+from adkit.ui.train_tab import data_choice
 
 MOST_SEEDS = 10
 
@@ -126,7 +126,6 @@ def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Butto
 
 
 def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> None:
-    """Build the form that starts a comparison."""
     settings, registry = judges.settings, judges.registry
     with gr.Accordion("Compare methods", open=False):
         gr.Markdown(
@@ -134,7 +133,7 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
         )
         methods = gr.CheckboxGroup(registry.methods.names(), label="Methods")
         with gr.Row():
-            dataset = gr.Dropdown([], label="Data", allow_custom_value=True, interactive=True)
+            dataset = data_choice(judges, tab, "Data")
             seeds = gr.Number(3, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS)
             name = gr.Textbox(label="Name", placeholder="washers-november")
         compare = gr.Button("Start the comparison", variant="primary")
@@ -159,11 +158,9 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
         return panel(jobs, OTHERS)
 
     compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
-    tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
 
 
 def _tables(settings: ServerSettings, chosen: Chosen) -> str:
-    """Return all runs, and all comparisons below them, as HTML."""
     runs = [
         (folder.name, record if isinstance(record, RunRecord) else None, _stored_auroc(folder))
         for folder, record in reversed(list_runs(settings.runs_root))
@@ -172,7 +169,6 @@ def _tables(settings: ServerSettings, chosen: Chosen) -> str:
 
 
 def _stored_auroc(folder: Path) -> float | None:
-    """Return the image AUROC that an evaluation stored in the run, None without one."""
     try:
         index = json.loads((folder / EVALUATION / "evaluation.json").read_text(encoding="utf-8"))
         value = index["metrics"]["image_auroc"]["value"]
@@ -194,5 +190,4 @@ def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
 
 
 def _frame(what: tuple[str, str]) -> str:
-    """Return the report's page inside this one."""
     return render("report.html", address=f"/reports/{what[0]}s/{quote(what[1])}")

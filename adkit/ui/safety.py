@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -17,7 +18,7 @@ from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs.record import RECORD
-from adkit.runs.store import Run, newest_folder, open_run
+from adkit.runs.store import newest_folder
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, ServerSettings
 
@@ -54,11 +55,6 @@ def run_folder(settings: ServerSettings, run_id: str) -> Path:
 def named_folder(settings: ServerSettings, run_id: str) -> Path:
     """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
     return newest_folder(settings.runs_root) if run_id == "latest" else run_folder(settings, run_id)
-
-
-def open_named_run(settings: ServerSettings, run_id: str) -> Run:
-    """Open the run of that id, or the newest for "latest"; raises RunError when there is none or it is damaged."""
-    return open_run(named_folder(settings, run_id))
 
 
 def comparison_folder(settings: ServerSettings, name: str) -> Path:
@@ -104,14 +100,13 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
     datasets = open_datasets(spec, settings.data_root.resolve(), registry)
     allowed = [settings.data_root.resolve(), cache_root().resolve()]
     for dataset in datasets:
-        for split in ("train", "test"):
-            for sample in dataset.samples(split):
-                for ref in (sample.frame, sample.mask):
-                    if ref and not any(base in ref.path.resolve().parents for base in allowed):
-                        raise DatasetError(
-                            f"{dataset.spec}: {ref.path.name} lies outside the server's data folder",
-                            hint="copy the files into the data folder; links out of it are not followed",
-                        )
+        samples = chain(dataset.samples("train"), dataset.samples("test"))
+        for ref in filter(None, (ref for sample in samples for ref in (sample.frame, sample.mask))):
+            if not any(base in ref.path.resolve().parents for base in allowed):
+                raise DatasetError(
+                    f"{dataset.spec}: {ref.path.name} lies outside the server's data folder",
+                    hint="copy the files into the data folder; links out of it are not followed",
+                )
     return datasets
 
 

@@ -35,30 +35,6 @@ WARM_UP_AFTER_S = 10.0
 """So long it is waited for a browser before torch is loaded."""
 
 
-class Front:
-    """Sends each request to the REST interface or to the page; shows a splash until the page is there."""
-
-    def __init__(self, api: ASGIApp) -> None:
-        self.api = api
-        self.page: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        path = scope["path"]
-        answer: ASGIApp
-        if path.startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
-            answer = self.api
-        elif path == "/ready":
-            answer = Response(status_code=503 if self.page is None else 204)
-        elif self.page is not None:
-            answer = self.page
-        elif path == "/":
-            answer = HTMLResponse(text_of("splash.html"))
-        else:
-            answer = PlainTextResponse("not ready yet", 503)
-        await answer(scope, receive, send)
-
-
 class Server:
     """What belongs to one server."""
 
@@ -67,10 +43,27 @@ class Server:
         self.settings = settings
         self.judges = Judges(settings)
         self.jobs = Jobs(settings.runs_root)
-        self.front = Front(create_api(self.judges))
-        self.app = AccessMiddleware(self.front, settings)
+        self.app = AccessMiddleware(self._front, settings)
+        self._api = create_api(self.judges)
+        self._page: ASGIApp | None = None  # while its library is loaded
         self._seen = threading.Event()
         self._ended = threading.Event()
+
+    async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a request to the REST interface or to the page; show a splash until the page is there."""
+        path = scope["path"]
+        answer: ASGIApp
+        if path.startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
+            answer = self._api
+        elif path == "/ready":
+            answer = Response(status_code=503 if self._page is None else 204)
+        elif self._page is not None:
+            answer = self._page
+        elif path == "/":
+            answer = HTMLResponse(text_of("splash.html"))
+        else:
+            answer = PlainTextResponse("not ready yet", 503)
+        await answer(scope, receive, send)
 
     def page(self) -> FastAPI:
         """Build the page as an application; loads its library."""
@@ -119,12 +112,12 @@ class Server:
                 started()
                 if self.settings.api_only:
                     hint = "ask /api/openapi.json, or start adkit ui without --api-only"
-                    self.front.page = fault_response(404, "there is no page here", hint)
+                    self._page = fault_response(404, "there is no page here", hint)
                     self._seen.set()
                 else:
                     page = await asyncio.to_thread(self.page)
                     await stack.enter_async_context(page.router.lifespan_context(page))
-                    self.front.page = page
+                    self._page = page
                 await serving
         finally:
             self._ended.set()

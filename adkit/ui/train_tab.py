@@ -15,7 +15,7 @@ from adkit.errors import FrameError, OptionError
 from adkit.options import OptionRow, Options, option_rows, options_of
 from adkit.runs.record import FitSettings
 from adkit.types import Sample
-from adkit.ui.datasets import dataset_choices
+from adkit.ui.datasets import listed
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
 from adkit.ui.jobs_panel import TRAININGS, panel
@@ -66,17 +66,23 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
     return running
 
 
+def data_choice(judges: Judges, tab: gr.Tab, label: str, info: str | None = None) -> gr.Dropdown:
+    """Build what data is chosen with; what there is, is looked up whenever the tab is opened."""
+    choice = gr.Dropdown([], label=label, info=info, allow_custom_value=True, interactive=True)
+
+    def look_up(chosen: str | None) -> gr.Dropdown:
+        specs = listed(judges.settings, judges.registry)
+        return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
+
+    tab.select(look_up, choice, choice, **PRIVATE)
+    return choice
+
+
 def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     """Build what the data is chosen, uploaded and looked at with; returns the choice."""
-    settings, registry = judges.settings, judges.registry
+    settings = judges.settings
     guarded = told(settings)
-    dataset = gr.Dropdown(
-        [],
-        label="Data on the server",
-        info="folder:NAME is a folder below the server's data folder",
-        allow_custom_value=True,
-        interactive=True,
-    )
+    dataset = data_choice(judges, tab, "Data on the server", "folder:NAME is a folder below the server's data folder")
     with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
         name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
         label = "A hundred or more; or videos"
@@ -88,11 +94,10 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     @guarded
     def keep_files(wanted: str, paths: list[str] | None) -> tuple[Any, ...]:
         spec = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
-        return dataset_choices(settings, registry, spec), None, ""
+        return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, ""
 
     keep.click(keep_files, [name, files], [dataset, files, name], **PRIVATE)
     look.click(guarded(lambda spec: preview(judges, spec)), dataset, shown, **PRIVATE)
-    tab.select(lambda spec: dataset_choices(settings, registry, spec), dataset, dataset, **PRIVATE)
     return dataset
 
 
@@ -148,8 +153,7 @@ def _input(row: OptionRow) -> Any:
 
 
 def _cost(judges: Judges, method: str | None) -> str:
-    cost = getattr(judges.registry.methods.entries.get(method or ""), "cost", "")
-    return piece("cost", cost)
+    return piece("cost", getattr(judges.registry.methods.entries.get(method or ""), "cost", ""))
 
 
 def preview(judges: Judges, spec: str | None) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
 from adkit.registry import Registry
-from adkit.runs.store import Run
+from adkit.runs.store import Run, open_run
 from adkit.ui.safety import (
     confined_options,
     delete_folder,
@@ -21,7 +21,7 @@ from adkit.ui.safety import (
     is_name,
     keep_upload,
     named_datasets,
-    open_named_run,
+    named_folder,
     require_image,
     run_folder,
     two_lines,
@@ -53,18 +53,18 @@ def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run,
     run.folder.rename(elsewhere)
     (settings.runs_root / "linked").symlink_to(elsewhere)
     with pytest.raises(RunError):
-        open_named_run(settings, "linked")
+        open_run(named_folder(settings, "linked"))
     with pytest.raises(RunError):
         delete_folder(run_folder(settings, "linked"))
     assert (elsewhere / "run.json").exists()
 
 
 def test_a_deleted_run_is_gone_as_a_whole(settings: ServerSettings, run: Run) -> None:
-    assert open_named_run(settings, "latest").record.id == run.record.id
+    assert open_run(named_folder(settings, "latest")).record.id == run.record.id
     delete_folder(run_folder(settings, run.record.id))
     assert list(settings.runs_root.iterdir()) == []
     with pytest.raises(RunError, match="there is no run"):
-        open_named_run(settings, run.record.id)
+        open_run(named_folder(settings, run.record.id))
 
 
 @pytest.mark.parametrize(
