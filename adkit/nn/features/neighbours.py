@@ -9,17 +9,33 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, parser
 from torch import Tensor
 
 from adkit.nn.features.onnx_session import OnnxSession
 
 _ROWS = 2048  # queries per product: their product with a bank of a few thousand rows stays in the caches
-_OPSET = 18  # the first whose reductions take their axes as an input, as the exporter's opset does too
+# The first opset whose reductions take their axes as an input, as the exporter's does too.
+_NEAREST = """
+<ir_version: 8, opset_import: ["" : 18]>
+nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d] weights) => (float[q] squared)
+<int64[1] nn_last = {-1}, int64[4] nn_pads = {0, 0, 0, 1}, float nn_one = {1}, float nn_zero = {0}>
+{
+  nn_length = Shape(weights)
+  nn_flat = Concat <axis = 0> (nn_last, nn_length)
+  nn_queries = Reshape(queries, nn_flat)
+  nn_weighted = Mul(nn_queries, weights)
+  nn_extended = Pad(nn_weighted, nn_pads, nn_one)
+  nn_product = MatMul(nn_extended, columns)
+  nn_lowest = ReduceMin <keepdims = 0> (nn_product, nn_last)
+  nn_norms = ReduceSumSquare <keepdims = 0> (nn_weighted, nn_last)
+  nn_sum = Add(nn_lowest, nn_norms)
+  squared = Max(nn_sum, nn_zero)
+}"""
+"""From queries (..., D), `columns` and `weights` to squared distances (Q,)."""
 
 
 class NearestNeighbour:
@@ -59,62 +75,29 @@ def append_distances(model: bytes) -> bytes:
 
     The new inputs are `columns` and `weights` of a NearestNeighbour.
     """
-    graph_of = onnx.load_from_string(model)
-    graph = graph_of.graph
+    extended = onnx.load_from_string(model)
+    graph, nearest = extended.graph, parser.parse_model(_NEAREST).graph
     features = graph.output[0].name
-    nodes, constants = _nodes(features, indices=False)
-    nodes += [
-        helper.make_node("Sqrt", ["squared"], ["flat_distances"]),
-        helper.make_node("Shape", [features], ["grid"], start=0, end=-1),
-        helper.make_node("Reshape", ["flat_distances", "grid"], ["distances"]),
-    ]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
-    graph.input.extend(_bank_inputs())
+    graph.node.extend(
+        [
+            helper.make_node("Identity", [features], ["queries"]),
+            *nearest.node,
+            helper.make_node("Sqrt", ["squared"], ["flat_distances"]),
+            helper.make_node("Shape", [features], ["grid"], start=0, end=-1),
+            helper.make_node("Reshape", ["flat_distances", "grid"], ["distances"]),
+        ]
+    )
+    graph.initializer.extend(nearest.initializer)
+    graph.input.extend(nearest.input[1:])
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["b", "h", "w"]))
-    return bytes(graph_of.SerializeToString())
+    return bytes(extended.SerializeToString())
 
 
 @cache
 def _session(indices: bool) -> OnnxSession:
-    nodes, constants = _nodes("queries", indices=indices)
-    outputs = [helper.make_tensor_value_info("squared", TensorProto.FLOAT, ["q"])]
+    model = parser.parse_model(_NEAREST)
     if indices:
-        outputs.append(helper.make_tensor_value_info("index", TensorProto.INT64, ["q"]))
-    queries = helper.make_tensor_value_info("queries", TensorProto.FLOAT, ["q", "d"])
-    graph = helper.make_graph(nodes, "nearest", [queries, *_bank_inputs()], outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+        model.graph.node.append(helper.make_node("ArgMin", ["nn_product"], ["index"], axis=1, keepdims=0))
+        model.graph.output.append(helper.make_tensor_value_info("index", TensorProto.INT64, ["q"]))
     return OnnxSession(model.SerializeToString())
-
-
-def _bank_inputs() -> list[onnx.ValueInfoProto]:
-    return [
-        helper.make_tensor_value_info("columns", TensorProto.FLOAT, ["d_plus_1", "n"]),
-        helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["d"]),
-    ]
-
-
-def _nodes(features: str, *, indices: bool) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Nodes from features (..., D), `columns` and `weights` to `squared` (Q,), and `index` (Q,) if wanted."""
-    constants = {
-        "nn_last": np.array([-1]),
-        "nn_pads": np.array([0, 0, 0, 1]),
-        "nn_one": np.array(1, np.float32),
-        "nn_zero": np.array(0, np.float32),
-    }
-    nodes = [
-        helper.make_node("Shape", ["weights"], ["nn_length"]),
-        helper.make_node("Concat", ["nn_last", "nn_length"], ["nn_flat"], axis=0),
-        helper.make_node("Reshape", [features, "nn_flat"], ["nn_queries"]),
-        helper.make_node("Mul", ["nn_queries", "weights"], ["nn_weighted"]),
-        helper.make_node("Pad", ["nn_weighted", "nn_pads", "nn_one"], ["nn_extended"]),
-        helper.make_node("MatMul", ["nn_extended", "columns"], ["nn_product"]),
-        helper.make_node("ReduceMin", ["nn_product", "nn_last"], ["nn_lowest"], keepdims=0),
-        helper.make_node("ReduceSumSquare", ["nn_weighted", "nn_last"], ["nn_norms"], keepdims=0),
-        helper.make_node("Add", ["nn_lowest", "nn_norms"], ["nn_sum"]),
-        helper.make_node("Max", ["nn_sum", "nn_zero"], ["squared"]),
-    ]
-    if indices:
-        nodes.append(helper.make_node("ArgMin", ["nn_product"], ["index"], axis=1, keepdims=0))
-    return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]
