@@ -34,10 +34,10 @@ from adkit.nn.options import (
 )
 from adkit.nn.training.loop import TrainingRows
 from adkit.nn.training.trained_method import TrainedMethod, seeded
-from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork, pixel_network
+from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork
 from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
-from adkit_convlstm.spaces import FeatureSpace, PixelSpace, Space
+from adkit_convlstm.spaces import FeatureSpace, PixelSpace
 from adkit_convlstm.warm_up import WarmUp
 
 TOO_FAST = 3
@@ -117,14 +117,13 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
     def __init__(self, options: ConvLstmOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self.reconstructs = options.space == "pixels"
-        self._space: Space
+        self._space = PixelSpace()
         network: RecurrentNetwork
         if self.reconstructs:
             require_sixteens(options.size)
-            self._space = PixelSpace()
             code, hidden, layers = options.code or 128, options.hidden or 128, options.layers or 2
             with seeded(seed):
-                network = pixel_network(options.size, options.width, code, hidden, layers)
+                network = PixelNetwork(options.size, options.width, code, hidden, layers)
         else:
             self._features = PatchFeatures.from_options(options, device)
             self._space = FeatureSpace(self._features, options.directions)
@@ -138,8 +137,8 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         """Train on a part of the clips; the others say when to stop, and how large errors usually are."""
         options = self.options
         recording = in_pieces(record(batches, self._space.look, options.frame_limit, progress), options.sequence)
-        training, held_out = self.split(recording.runs)
-        recording = replace(recording, frames=self._space.learn(recording.frames, training, self.seed))
+        training, held_out = self.split(recording.clips)
+        recording = replace(recording, pixels=self._space.learn(recording.pixels, training, self.seed))
         if isinstance(self._objective.network, PixelNetwork):
             self._objective.network.learn_background(recording[thinned(training, BACKGROUND)])
         watched = recording.take(held_out)
@@ -154,7 +153,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         self._space.learn_spread(residual for _, residual in self._residuals(judged))
         self._warm_up = WarmUp.learn(self._clip_starts(watched))
         self._facts["first_frame_error"] = round(float(self._warm_up.factors[0]), 4)
-        self.decide(torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)]), judged.runs)
+        self.decide(torch.cat([self._maps(residual, ages) for ages, residual in self._residuals(judged)]), judged.clips)
 
     def predict(self, batch: Batch) -> Prediction:
         """Judge the last frame of each row; `batch.frames` is the clip from its start."""

@@ -55,10 +55,10 @@ class RecurrentNetwork(nn.Module):
     rebuilt_channels: int | None = None
     """So many of the first channels are rebuilt; None: all."""
 
-    def __init__(self, encode: nn.Module, layers: list[ConvLstm], decode: nn.Module) -> None:
+    def __init__(self, encode: nn.Module, decode: nn.Module, code: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.encode = encode
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(ConvLstm(hidden if number else code, hidden) for number in range(layers))
         self.decode = decode
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
@@ -79,7 +79,7 @@ class FeatureNetwork(RecurrentNetwork):
 
     def __init__(self, rebuilt_channels: int, code: int, hidden: int, layers: int) -> None:
         encode, decode = nn.Conv2d(rebuilt_channels, code, 1), nn.Conv2d(hidden, rebuilt_channels, 1)
-        super().__init__(encode, _layers(code, hidden, layers), decode)
+        super().__init__(encode, decode, code, hidden, layers)
         self.rebuilt_channels = rebuilt_channels
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
@@ -93,14 +93,24 @@ class PixelNetwork(RecurrentNetwork):
     """For pictures in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
 
     Without that it would spend most of its training on the background, and its border: convolutions continue a
-    picture with zeros, which here means that there is nothing but background.
+    picture with zeros, which here means that there is nothing but background. Four blocks halve pictures of `size` =
+    (height, width) px, four mirror them, and between is memory.
     """
 
     background: Tensor
     spread: Tensor
 
-    def __init__(self, encode: nn.Module, layers: list[ConvLstm], decode: nn.Module, size: tuple[int, int]) -> None:
-        super().__init__(encode, layers, decode)
+    def __init__(self, size: tuple[int, int], width: int, code: int, hidden: int, layers: int) -> None:
+        widths = [3, width, 2 * width, 4 * width, code]
+        down: list[nn.Module] = []
+        for narrow, wide in pairwise(widths):
+            down += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
+        up: list[nn.Module] = []
+        for wide, narrow in pairwise([hidden, *widths[-2:0:-1]]):
+            up += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.LeakyReLU(0.2)]
+        up.append(nn.ConvTranspose2d(width, 3, 4, 2, 1))
+        super().__init__(nn.Sequential(*down), nn.Sequential(*up), code, hidden, layers)
+        self.to(memory_format=torch.channels_last)
         self.register_buffer("background", torch.zeros(3, *size))
         self.register_buffer("spread", torch.ones(()))
 
@@ -113,21 +123,3 @@ class PixelNetwork(RecurrentNetwork):
         """(B, T, 3, H, W), RGB in 0..1, and what was before -> the same rebuilt, and what is remembered then."""
         told, memory = super().forward((frames - self.background) / self.spread, memory)
         return told * self.spread + self.background, memory
-
-
-def pixel_network(size: tuple[int, int], width: int, code: int, hidden: int, layers: int) -> PixelNetwork:
-    """For pictures of `size` = (height, width) px: four blocks halve them, four mirror them, and between is memory."""
-    widths = [3, width, 2 * width, 4 * width, code]
-    down: list[nn.Module] = []
-    for narrow, wide in pairwise(widths):
-        down += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
-    up: list[nn.Module] = []
-    for wide, narrow in pairwise([hidden, *widths[-2:0:-1]]):
-        up += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.LeakyReLU(0.2)]
-    up.append(nn.ConvTranspose2d(width, 3, 4, 2, 1))
-    network = PixelNetwork(nn.Sequential(*down), _layers(code, hidden, layers), nn.Sequential(*up), size)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _layers(code: int, hidden: int, layers: int) -> list[ConvLstm]:
-    return [ConvLstm(hidden if number else code, hidden) for number in range(layers)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from adkit import Batches, Progress
 from adkit.nn.samples import gather
+from adkit.nn.training.frame_store import FrameStore
 
 BLOCK = 64
 """Where there are more frames than may be kept, whole blocks of this many are left out."""
@@ -17,29 +18,12 @@ LEAST_PIECES = 5
 """Fewer clips than this are cut into at least so many pieces, so that there is something to hold out."""
 
 
-@dataclass(frozen=True)
-class Recording:
-    """N frames in their order, as they are kept, and the run of consecutive frames that each belongs to."""
-
-    frames: Tensor  # (M, C, h, w): bytes, or half precision
-    places: Tensor  # int64 (N,), where in `frames` each lies
-    runs: Tensor  # int64 (N,): numbers that never sink from one frame to the next
-
-    def __len__(self) -> int:
-        return len(self.runs)
-
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """int64 (...) -> float32 (..., C, h, w); bytes become 0..1."""
-        found = self.frames[self.places[rows]]
-        return found.to(torch.float32) if found.is_floating_point() else found.to(torch.float32).div_(255)
-
-    def take(self, rows: Tensor) -> Recording:
-        """Return these frames (int64, rising) as a recording of their own, over the same memory."""
-        return Recording(self.frames, self.places[rows], self.runs[rows])
+class Recording(FrameStore):
+    """Frames in their order, bytes or features. `clips` are runs of consecutive frames, whose numbers never sink."""
 
     def lengths(self) -> list[int]:
         """How many frames each run has."""
-        return torch.unique_consecutive(self.runs, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
+        return torch.unique_consecutive(self.clips, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
 
     def each_run(self) -> Iterator[Tensor]:
         """Return the rows of each run, int64 (n,)."""
@@ -85,7 +69,7 @@ def in_pieces(recording: Recording, length: int) -> Recording:
         part for rows in recording.each_run() for part in rows.tensor_split(max(1, min(pieces, len(rows) // length)))
     ]
     runs = torch.cat([torch.full((len(part),), number) for number, part in enumerate(parts)])
-    return replace(recording, runs=runs)
+    return replace(recording, clips=runs)
 
 
 def beginnings(recording: Recording, count: int) -> Recording:

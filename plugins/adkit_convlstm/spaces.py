@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from adkit import OptionError
 from adkit.nn.features.patches import PatchFeatures
+from adkit.nn.training.frame_store import as_bytes
 
 LEARNED_FROM = 200_000
 """Patches, at most, that say what the main directions of the features are."""
@@ -19,31 +19,31 @@ _AT_ONCE = 256  # frames
 _LARGEST = 6e4  # of half precision, nearly
 
 
-class Space(ABC):
-    """Turns frames into what is rebuilt, and what was not rebuilt into a map."""
+class PixelSpace:
+    """Turns frames into what is rebuilt, and what was not rebuilt into a map: pixels, of which nothing is learned."""
 
     stride = 1.0
     """px of the frame per position of the map."""
 
-    @abstractmethod
     def look(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W), RGB in 0..1 -> what is kept of them before anything is learned, on the CPU."""
+        """float32 (B, 3, H, W), RGB in 0..1 -> what is kept of them before anything is learned, on the CPU: bytes."""
+        return as_bytes(frames)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
         """All that was kept (N, ...) as `see` gives it, in the same memory; learns from the rows `training` (int64)."""
         return kept
 
-    @abstractmethod
     def see(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as it is rebuilt and compared."""
+        return frames
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
         """Learn from what was not rebuilt of held-out normal frames, (B, C, h, w) each."""
         return
 
-    @abstractmethod
     def maps(self, residual: Tensor) -> Tensor:
-        """Return what was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is."""
+        """Return what was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is: its squared error."""
+        return residual.square().mean(dim=1)
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned."""
@@ -54,23 +54,7 @@ class Space(ABC):
         return
 
 
-class PixelSpace(Space):
-    """Pictures, kept as bytes. The map is the squared error, mean over the colours; nothing is learned."""
-
-    def look(self, frames: Tensor) -> Tensor:
-        """As bytes."""
-        return (frames * 255).round().to(torch.uint8)
-
-    def see(self, frames: Tensor) -> Tensor:
-        """As it is."""
-        return frames
-
-    def maps(self, residual: Tensor) -> Tensor:
-        """Mean over the colours of the squared error."""
-        return residual.square().mean(dim=1)
-
-
-class FeatureSpace(Space):
+class FeatureSpace(PixelSpace):
     """A frozen network's features along their main directions, in half precision; zero is their mean.
 
     The first of them, so many as the network rebuilds, are each divided by their spread (whitened). The others vary

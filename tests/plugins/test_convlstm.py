@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from adkit_convlstm.method import ConvLstmMethod, ConvLstmOptions
-from adkit_convlstm.network import ConvLstm, FeatureNetwork, pixel_network
+from adkit_convlstm.network import ConvLstm, FeatureNetwork, PixelNetwork
 from adkit_convlstm.objective import Rebuild
 from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
@@ -177,7 +177,7 @@ def test_directions_that_are_not_rebuilt_are_not_seen_and_given_as_their_mean() 
 
 
 def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() -> None:
-    network = pixel_network((32, 48), 32, 128, 128, 2)
+    network = PixelNetwork((32, 48), 32, 128, 128, 2)
     assert 2.5e6 < sum(parameter.numel() for parameter in network.parameters()) < 3.5e6
     with torch.no_grad():
         pictures, _ = network(torch.rand(1, 2, 3, 32, 48))
@@ -186,13 +186,13 @@ def test_the_pixel_network_of_usual_size_has_about_three_million_parameters() ->
 
 def test_pixels_are_seen_against_the_background() -> None:
     scene = torch.rand(3, 32, 48)
-    network = pixel_network((32, 48), 4, 4, 4, 1).eval()
+    network = PixelNetwork((32, 48), 4, 4, 4, 1).eval()
     network.learn_background(torch.stack([scene - 0.1, scene + 0.1]))
     torch.testing.assert_close(network.background, scene)
     assert float(network.spread) == pytest.approx(0.1)
     with torch.no_grad():
         still, _ = network(scene[None, None])
-        darker = pixel_network((32, 48), 4, 4, 4, 1).eval()
+        darker = PixelNetwork((32, 48), 4, 4, 4, 1).eval()
         darker.load_state_dict(network.state_dict())
         darker.background *= 0.5
         half, _ = darker(scene[None, None] * 0.5)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -28,7 +29,10 @@ The images that set the threshold are held out before: no method sees them.
 
 @dataclass(frozen=True)
 class FrameStore:
-    """N frames as bytes; `store[rows]` gives them as float32 (len(rows), 3, H, W), RGB in 0..1."""
+    """N frames as bytes; `store[rows]` gives them as float32 (*rows.shape, 3, H, W), RGB in 0..1.
+
+    What is not bytes, features in half precision, comes as it is, as float32.
+    """
 
     pixels: Tensor  # uint8 (M, 3, H, W)
     places: Tensor  # int64 (N,), where in `pixels` each frame lies
@@ -39,7 +43,8 @@ class FrameStore:
         return len(self.places)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return self.pixels[self.places[rows]].to(torch.float32).div_(255)
+        found = self.pixels[self.places[rows]]
+        return found.to(torch.float32) if found.is_floating_point() else found.to(torch.float32).div_(255)
 
     def parts(self, size: int) -> Iterator[Tensor]:
         """Walk all frames in their order, so many at a time."""
@@ -49,13 +54,13 @@ class FrameStore:
         """Return what `change` makes of the frames: it gets float32 (B, 3, H, W), a part of them, and its number."""
         pixels = torch.empty(0)
         for number, rows in enumerate(torch.split(torch.arange(len(self)), at_once)):
-            part = _as_bytes(change(self[rows], number))
+            part = as_bytes(change(self[rows], number))
             if not number:
                 pixels = _room((len(self), *part.shape[1:]), self.most_bytes)
             pixels[rows] = part
         return FrameStore(pixels, torch.arange(len(self)), self.clips, self.most_bytes)
 
-    def take(self, rows: Tensor) -> FrameStore:
+    def take(self, rows: Tensor) -> Self:
         """Return these frames as a store of their own, over the same bytes."""
         return replace(self, places=self.places[rows], clips=self.clips[rows])
 
@@ -63,12 +68,13 @@ class FrameStore:
     def collect(cls, batches: Batches, progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY) -> FrameStore:
         """Keep every sample's own frame, decoded."""
         with progress.task("reading", len(batches)) as advance:
-            frames = ((batch.clips, _as_bytes(batch.frames[:, -1])) for batch in batches)
+            frames = ((batch.clips, as_bytes(batch.frames[:, -1])) for batch in batches)
             pixels, clips = gather(frames, len(batches), advance, lambda _, shape: _room(shape, most_bytes))
         return cls(pixels, torch.arange(len(clips)), clips, most_bytes)
 
 
-def _as_bytes(frames: Tensor) -> Tensor:
+def as_bytes(frames: Tensor) -> Tensor:
+    """Return frames in 0..1 as a store keeps them."""
     return (frames * 255).round_().to(torch.uint8)
 
 
