@@ -23,6 +23,8 @@ class LearnedMethod(Method[FrameOptionsType]):
 
     _features: PatchFeatures | None = None
     """The frozen network, where it looks through one."""
+    _calibration: Tensor | None = None
+    """Out-of-sample maps or scores of the training samples, where `learn` gives them."""
 
     def __init__(self, options: FrameOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -49,7 +51,7 @@ class LearnedMethod(Method[FrameOptionsType]):
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Make the frozen network ready, then learn."""
-        self._facts, self._curves, self._workspace = {}, {}, workspace
+        self._facts, self._curves, self._workspace, self._calibration = {}, {}, workspace, None
         if self._features:
             with progress.task("network", 1) as advance:
                 self._features.prepare(self.frame_size)
@@ -66,6 +68,7 @@ class LearnedMethod(Method[FrameOptionsType]):
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
         if self._features:
             self._features.check(state)
+        self._calibration = None
         self.restore(state)
 
 

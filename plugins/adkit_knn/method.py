@@ -37,7 +37,6 @@ class Knn(LearnedMethod[KnnOptions]):
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
     _features: PatchFeatures
-    _calibration: Tensor | None = None
 
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -52,7 +51,6 @@ class Knn(LearnedMethod[KnnOptions]):
         groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
         self._facts |= {"images": len(vectors), "features": vectors.shape[1]}
-        self._calibration = None
         if clips.any():
             with progress.task("leave one out", 1) as advance:
                 self._calibration = left_out_scores(vectors, clips, groups, self.options.neighbours)
@@ -74,7 +72,6 @@ class Knn(LearnedMethod[KnnOptions]):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
-        self._calibration = None
 
     def _pooled(self, frames: Tensor) -> Tensor:
         """float32 (B, 3, H, W) -> (B, 2 D): the mean of each feature over all positions, then its highest value."""

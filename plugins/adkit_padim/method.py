@@ -62,8 +62,8 @@ class Padim(PatchMapMethod[PadimOptions]):
         return self._left_out(batches, moments.grid, moments.count)
 
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w) Mahalanobis distances."""
-        features = self._features(frames)
+        """float32 (B, T, 3, H, W) -> (B, h, w) Mahalanobis distances."""
+        features = self._features(frames[:, -1])
         lengths: Tensor = self._gaussians.whitened(features).norm(dim=2)
         return lengths.T.reshape(features.shape[:3])
 

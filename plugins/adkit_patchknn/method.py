@@ -83,13 +83,13 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._nearest = NearestNeighbour(self._bank, weights)
         return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress)) if clips > 1 else None
 
-    def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w) distances to the nearest row of the bank."""
-        return self._features.distances(frames, self._nearest)
-
-    def window_distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w); with motion, of the first and the last frame."""
-        return self._window_distances(frames, self._nearest)
+    def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
+        """float32 (B, T, 3, H, W) -> (B, h, w) distances to the nearest row of a bank, the learned one or another."""
+        bank = bank or self._nearest
+        if not self.options.motion:
+            return self._features.distances(frames[:, -1], bank)
+        described = self._described(frames)
+        return bank.distances(described.flatten(0, 2)).reshape(described.shape[:3])
 
     def learned(self) -> dict[str, Tensor]:
         """Return the bank and the weights of the features."""
@@ -124,13 +124,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             bank = banks.without(numbers.setdefault(clip, len(numbers)))
             nearest = NearestNeighbour(bank, self._nearest.weights)
             for window in windows:
-                yield clip, self._window_distances(window, nearest)
-
-    def _window_distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
-        if not self.options.motion:
-            return self._features.distances(frames[:, -1], bank)
-        described = self._described(frames)
-        return bank.distances(described.flatten(0, 2)).reshape(described.shape[:3])
+                yield clip, self.distances(window, nearest)
 
     def _described(self, frames: Tensor) -> Tensor:
         """float32 (B, T, 3, H, W) -> (B, h, w, D): features, and with motion how much they changed in the window."""

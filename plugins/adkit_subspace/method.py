@@ -67,8 +67,8 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return self._left_out(batches, total, of_clips) if clips > 1 else None
 
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w) lengths of what is left over."""
-        return self._residual.lengths(self._features(frames) * self._weights)
+        """float32 (B, T, 3, H, W) -> (B, h, w) lengths of what is left over."""
+        return self._residual.lengths(self._features(frames[:, -1]) * self._weights)
 
     def learned(self) -> dict[str, Tensor]:
         """Weights, mean, and the directions left over."""

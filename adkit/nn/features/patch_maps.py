@@ -7,7 +7,7 @@ out. The rest is done here: features, smoothing, the decision whether position m
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TypeVar
 
 from torch import Tensor
@@ -33,7 +33,6 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
     """
 
     _features: PatchFeatures
-    _calibration: Tensor | None = None
 
     def __init__(self, options: PatchMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -48,18 +47,13 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
 
     @abstractmethod
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w), how far each patch is from normal; on any device."""
-
-    def window_distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w); the last frame's alone, unless a method compares it with others."""
-        return self.distances(frames[:, -1])
+        """float32 (B, T, 3, H, W) -> (B, h, w), how far each patch of the last frame is from normal; on any device."""
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then score every training frame as if its clip had not been seen; raises OptionError.
 
         Those maps say whether position matters, and calibrate.
         """
-        self._calibration = None
         left_out = self.learn_patches(batches, progress)
         if left_out is None:
             require_maps(1, self.options.position_normalisation)
@@ -72,16 +66,11 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Return maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        return Prediction(maps=self.normalised(self._smoothed(self.window_distances(batch.frames))))
+        return Prediction(maps=self.normalised(self._smoothed(self.distances(batch.frames))))
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out maps (for frames of a video: leave-one-clip-out); None with one clip only."""
         return None if self._calibration is None else Prediction(maps=self._calibration)
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave; raises BackboneError when the backbone's weights are others by now."""
-        super().load_state(state)
-        self._calibration = None
 
     def _smoothed(self, distances: Tensor) -> Tensor:
         return self.smoothed(distances, self.options.levels[0])

@@ -30,11 +30,11 @@ class Brightness(PatchMapMethod[PatchMapOptions]):
         return (
             (clip, self.distances(frame) + 1)
             for batch in batches
-            for clip, frame in zip(batch.clips, torch.split(batch.frames[:, -1], 1), strict=True)
+            for clip, frame in zip(batch.clips, torch.split(batch.frames, 1), strict=True)
         )
 
     def distances(self, frames: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(frames, 8).mean(dim=1) + self.offset
+        return torch.nn.functional.avg_pool2d(frames[:, -1], 8).mean(dim=1) + self.offset
 
     def learned(self) -> dict[str, Tensor]:
         return {"offset": self.offset}
@@ -78,7 +78,7 @@ def test_maps_and_calibration_are_smoothed_distances(smoothing: float) -> None:
     frames = aligned_frames(4)
     method = made(smoothing=smoothing, position_normalisation="off")
     method.fit(FrameBatches(frames), Silent())
-    expected = smooth(method.distances(frames[:, -1]), smoothing / 8)
+    expected = smooth(method.distances(frames), smoothing / 8)
     torch.testing.assert_close(maps_of(method, frames), expected)
     torch.testing.assert_close(calibration_of(method), expected + 1)
     assert method._facts["images"] == 4
@@ -120,6 +120,6 @@ def test_one_clip_gives_no_calibration() -> None:
     method = made()
     method.fit(OneClip(frames), Silent())
     assert method.calibration() is None
-    torch.testing.assert_close(maps_of(method, frames), smooth(method.distances(frames[:, -1]), 4 / 8))
+    torch.testing.assert_close(maps_of(method, frames), smooth(method.distances(frames), 4 / 8))
     with pytest.raises(OptionError, match="needs 3 normal images it did not learn from, and has 1"):
         made(position_normalisation="on").fit(OneClip(frames), Silent())
