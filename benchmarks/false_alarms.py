@@ -51,9 +51,9 @@ def main() -> None:
             write_parts(place, part, seed=arguments.seed, train=arguments.train, good=arguments.new, each_grade=0)
         for dataset in open_datasets(f"mvtec:{','.join(PART_NAMES)}", root, registry):
             run = fit(FitSettings(method="patchknn"), dataset, root / "runs", registry, terminal_progress())
-            judge = open_model(run, registry)
-            new = _scores(judge, dataset.samples("test"))
-            in_sample = _scores(judge, dataset.samples("train"))
+            model = open_model(run, registry)
+            new = _scores(model, dataset.samples("test"))
+            in_sample = _scores(model, dataset.samples("train"))
             naive = threshold_from(in_sample, run.record.requested_false_alarm_rate)
             promised = run.record.threshold
             print(
@@ -63,8 +63,8 @@ def main() -> None:
             )
 
 
-def _scores(judge: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
-    return np.array([result.score for result in judge.stream(frames_of(samples, judge.method.frame_size))])
+def _scores(model: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
+    return np.array([result.score for result in model.stream(frames_of(samples, model.method.frame_size))])
 
 
 def _alarms(scores: NDArray[np.float64], threshold: float) -> str:

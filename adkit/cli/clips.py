@@ -85,8 +85,8 @@ def _for_clip(path: Path, name: str, clips: int, suffix: str) -> Path:
 class ClipScorer:
     """Watches clips one after another; what goes wrong with one does not keep the next from being watched."""
 
-    def __init__(self, judge: FittedModel, settings: Settings, files: ClipFiles, to: Destination) -> None:
-        self.judge, self.settings, self.files, self.to = judge, settings, files, to
+    def __init__(self, model: FittedModel, settings: Settings, files: ClipFiles, to: Destination) -> None:
+        self.model, self.settings, self.files, self.to = model, settings, files, to
         self._events: dict[str, list[Event]] = {}
         self._summaries: list[dict[str, Any]] = []
         self._unreadable: list[str] = []
@@ -98,14 +98,14 @@ class ClipScorer:
 
         self._warn()
         live = any(clip.live for clip in clips)
-        head = {"run": self.judge.run.record.id}
+        head = {"run": self.model.run.record.id}
         tail = {"clips": self._summaries, "unreadable": self._unreadable}
         with stopping() as stop, self.to.streamed(head, tail, live=live) as add:
             for clip in clips:
                 if not stop.is_set():
                     self._watch(clip, stop, add, named=len(clips) > 1)
         if self.to.for_people:
-            print_clips(self.judge, self._summaries, self._events)
+            print_clips(self.model, self._summaries, self._events)
         for message in self._unreadable:
             warn(message)
         for error in self._unwritten:
@@ -128,7 +128,7 @@ class ClipScorer:
 
         trace, events = Trace(), self._events.setdefault(clip.name, [])
         try:
-            watch = Watch(self.judge, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
+            watch = Watch(self.model, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
             announcer = Announcer(watch, clip.name if named else "") if clip.live else None
             with closing(_told(watch)) as results:
                 for result in results:
@@ -165,8 +165,8 @@ class ClipScorer:
 
     def _warn(self) -> None:
         """Say what the run's threshold does not promise of these clips."""
-        record, every = self.judge.run.record, self.settings.every
-        if self.judge.threshold.unit == "image":
+        record, every = self.model.run.record, self.settings.every
+        if self.model.threshold.unit == "image":
             warn(
                 f"{record.id} learned from still images: each frame is scored as one, and its threshold counts images. "
                 "A minute has many: learn from clips, or from a part of the video with --learn"
@@ -265,7 +265,7 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
 
 
 def print_clips(
-    judge: FittedModel, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]
+    model: FittedModel, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]
 ) -> None:
     """Print how many events there are, a table of them, and one of the clips."""
     found = [
@@ -300,5 +300,5 @@ def print_clips(
         }
         for one in summaries
     ]
-    threshold = judge.threshold
-    print_table(f"run {judge.run.record.id}", rows, caption=f"threshold {threshold.value:.4f}: {threshold.promise()}")
+    threshold = model.threshold
+    print_table(f"run {model.run.record.id}", rows, caption=f"threshold {threshold.value:.4f}: {threshold.promise()}")

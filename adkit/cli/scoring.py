@@ -45,14 +45,14 @@ def fit_spans(
 
 
 def score_stills(
-    judge: FittedModel, samples: list[Sample], heatmaps: Path | None, to: Destination, *, skip_bad: bool
+    model: FittedModel, samples: list[Sample], heatmaps: Path | None, to: Destination, *, skip_bad: bool
 ) -> None:
     """Score the images and print or write a row for each; raises Exit where some could not be read."""
-    rows = _score_rows(judge, samples, heatmaps)
+    rows = _score_rows(model, samples, heatmaps)
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
-    to.emit(rows, {"run": judge.run.record.id, "results": rows})
+    to.emit(rows, {"run": model.run.record.id, "results": rows})
     if to.for_people:
-        _print_rows(judge, [row for row in rows if row["score"] is not None])
+        _print_rows(model, [row for row in rows if row["score"] is not None])
     for row in unreadable:
         warn(f"unreadable: {row['error']}")
     if unreadable:
@@ -61,7 +61,7 @@ def score_stills(
             raise typer.Exit(SOME_UNREADABLE)
 
 
-def _score_rows(judge: FittedModel, samples: list[Sample], heatmaps: Path | None) -> list[dict[str, Any]]:
+def _score_rows(model: FittedModel, samples: list[Sample], heatmaps: Path | None) -> list[dict[str, Any]]:
     """Return a row for each sample, in the samples' order; pictures are drawn on the way."""
     from adkit.cli.terminal import terminal_progress
     from adkit.data.frame_source import frames_of
@@ -72,27 +72,27 @@ def _score_rows(judge: FittedModel, samples: list[Sample], heatmaps: Path | None
     def note(sample: Sample, error: AdkitError) -> None:
         found[sample.id] = {"decision": "unreadable", "error": error.message}
 
-    writer = PictureWriter(judge.run, judge.threshold, heatmaps) if heatmaps else None
+    writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
     by_id = {sample.id: sample for sample in samples}
     with terminal_progress().task("scoring", len(samples)) as advance:
-        for result in judge.stream(frames_of(samples, judge.method.frame_size, note)):
+        for result in model.stream(frames_of(samples, model.method.frame_size, note)):
             decision = "anomalous" if result.anomalous else "normal"
             found[result.id] = {"score": result.score, "p_value": result.p_value, "decision": decision}
             if writer:
                 writer.write(by_id[result.id], result.score, result.p_value, result.map, result.reconstruction)
             advance(1)
-    empty = {"score": None, "threshold": judge.threshold.value, "p_value": None, "decision": None, "error": None}
+    empty = {"score": None, "threshold": model.threshold.value, "p_value": None, "decision": None, "error": None}
     return [{"path": str(sample.frame), **empty, **found[sample.id]} for sample in samples]
 
 
-def _print_rows(judge: FittedModel, rows: list[dict[str, Any]]) -> None:
+def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
     anomalous = sum(row["decision"] == "anomalous" for row in rows)
     are = "image is" if len(rows) == 1 else "images are"
     typer.secho(f"{anomalous} of {len(rows)} {are} anomalous", bold=True, fg="red" if anomalous else "green")
     if len(rows) > MOST_ROWS:
         rows = sorted(rows, key=lambda row: -row["score"])  # the most anomalous first
     print_table(
-        f"run {judge.run.record.id}",
+        f"run {model.run.record.id}",
         [{name: row[name] for name in ("path", "score", "p_value", "decision")} for row in rows],
-        caption=f"threshold {judge.threshold.value:.4f}: {judge.threshold.promise()}",
+        caption=f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}",
     )

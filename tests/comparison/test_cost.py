@@ -111,16 +111,16 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
     monkeypatch.setattr(cost, "time", clock)
     monkeypatch.setattr(cost, "frames_of", decoded)
     method = SlowMethod(clock)
-    judge: Any = SimpleNamespace(method=method)
+    model: Any = SimpleNamespace(method=method)
     samples = [SimpleNamespace(id=str(name), clip=str(number)) for number, name in enumerate(names)]
-    found = time_images(judge, samples)  # type: ignore[arg-type]
+    found = time_images(model, samples)  # type: ignore[arg-type]
     assert found == pytest.approx(expected)
     assert method.asked == [str(name) for name in [names[0], *names[:TIMED_IMAGES]]]
 
 
 def test_real_images_are_timed(datasets: Sequence[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     method = Level(FakeOptions())
-    judge: Any = SimpleNamespace(method=method)
+    model: Any = SimpleNamespace(method=method)
     predict = method.predict
 
     def slowly(batch: Batch) -> Prediction:
@@ -128,7 +128,7 @@ def test_real_images_are_timed(datasets: Sequence[Dataset], monkeypatch: pytest.
         return predict(batch)
 
     monkeypatch.setattr(method, "predict", slowly)
-    decode_ms, predict_ms = time_images(judge, datasets[0].samples("test")[:3])
+    decode_ms, predict_ms = time_images(model, datasets[0].samples("test")[:3])
     assert decode_ms > 0
     assert predict_ms >= 20
 
@@ -136,5 +136,5 @@ def test_real_images_are_timed(datasets: Sequence[Dataset], monkeypatch: pytest.
 def test_a_frame_of_a_clip_is_timed_with_the_window_of_its_method(datasets: Sequence[Dataset]) -> None:
     method = Level(FakeOptions())
     method.window = 3
-    judge: Any = SimpleNamespace(method=method)
-    assert min(time_images(judge, datasets[0].samples("test")[:2])) > 0
+    model: Any = SimpleNamespace(method=method)
+    assert min(time_images(model, datasets[0].samples("test")[:2])) > 0

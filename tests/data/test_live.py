@@ -147,12 +147,12 @@ def test_a_source_that_is_not_there_is_refused() -> None:
 
 def test_events_end_with_the_connection_and_the_video_plays(stream: bytes, tmp_path: Path) -> None:
     registry = film_registry()
-    judge = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
     wrong = film(tmp_path / "b.ts", 20, [range(10, 20)]).read_bytes()  # it breaks off while something is wrong
     with served(lambda connection, number: connection.sendall((wrong, stream)[min(number, 1)])) as port:
         address = f"tcp://127.0.0.1:{port}"
         settings = Settings(annotate=tmp_path / "out.mp4", limit_s=5.0)
-        watch = Watch(judge, VideoInput(address, address=address), settings)
+        watch = Watch(model, VideoInput(address, address=address), settings)
         results = list(watch)
     assert len(watch.gaps) == 1
     first, second = watch.events
@@ -168,18 +168,18 @@ def test_a_slow_method_loses_the_oldest_frames_and_counts_them(
     stream: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = film_registry()
-    judge = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
-    quick = judge.method.predict
+    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    quick = model.method.predict
 
     def slow(batch: Batch) -> Prediction:
         assert len(batch) == 1
         time.sleep(0.1)
         return quick(batch)
 
-    monkeypatch.setattr(judge.method, "predict", slow)
+    monkeypatch.setattr(model.method, "predict", slow)
     with served(lambda connection, _: connection.sendall(stream)) as port:
         address = f"tcp://127.0.0.1:{port}"
-        watch = Watch(judge, VideoInput(address, address=address), Settings(limit_s=5.0))
+        watch = Watch(model, VideoInput(address, address=address), Settings(limit_s=5.0))
         frames = [result.index for result in watch]
     assert watch.dropped > 20
     assert len(frames) + watch.dropped == watch.source.seen

@@ -47,7 +47,7 @@ def run(registry: Registry, normal: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def judge(run: Run, registry: Registry) -> FittedModel:
+def model(run: Run, registry: Registry) -> FittedModel:
     return open_model(run, registry, device="cpu")
 
 
@@ -57,13 +57,13 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("films") / "wrong.mp4", 80, [WRONG])
 
 
-def watched(judge: FittedModel, path: Path, **settings: object) -> tuple[Watch, list[FrameResult]]:
-    watch = Watch(judge, VideoInput(str(path), video=path), Settings(**settings))  # type: ignore[arg-type]
+def watched(model: FittedModel, path: Path, **settings: object) -> tuple[Watch, list[FrameResult]]:
+    watch = Watch(model, VideoInput(str(path), video=path), Settings(**settings))  # type: ignore[arg-type]
     return watch, list(watch)
 
 
-def test_it_says_when_and_where(judge: FittedModel, wrong: Path) -> None:
-    watch, results = watched(judge, wrong)
+def test_it_says_when_and_where(model: FittedModel, wrong: Path) -> None:
+    watch, results = watched(model, wrong)
     assert [result.index for result in results] == list(range(80))
     assert [result.time_s for result in results] == pytest.approx(np.arange(80) / RATE)
     (event,) = watch.events
@@ -88,39 +88,39 @@ def test_it_says_when_and_where(judge: FittedModel, wrong: Path) -> None:
 def test_scores_are_those_of_the_same_frames_as_samples(
     method: str, every: int, registry: Registry, normal: Path, wrong: Path, tmp_path: Path
 ) -> None:
-    judge = open_model(fit_film(registry, normal, tmp_path, method), registry, device="cpu")
-    _, results = watched(judge, wrong, every=every)
+    model = open_model(fit_film(registry, normal, tmp_path, method), registry, device="cpu")
+    _, results = watched(model, wrong, every=every)
     samples = VideoInput("x", video=wrong).samples()[::every]
-    expected = list(judge.stream(frames_of(samples, judge.method.frame_size)))
+    expected = list(model.stream(frames_of(samples, model.method.frame_size)))
     assert [result.index for result in results] == [one.index for one in expected]
     assert [result.score for result in results] == pytest.approx([one.score for one in expected])
     assert [result.anomalous for result in results] == [one.anomalous for one in expected]
 
 
 def test_a_run_judges_one_in_so_many_frames_as_it_learned(
-    registry: Registry, run: Run, judge: FittedModel, wrong: Path
+    registry: Registry, run: Run, model: FittedModel, wrong: Path
 ) -> None:
     record = run.record.model_copy(update={"every": 4})
-    sparse = FittedModel(Run(run.folder, record), judge.method, judge.scorer, judge.normal_scores, judge.threshold)
+    sparse = FittedModel(Run(run.folder, record), model.method, model.scorer, model.normal_scores, model.threshold)
     watch, results = watched(sparse, wrong)
     assert [result.index for result in results] == list(range(0, 80, 4))
     assert watch.source.seen == 80
 
 
-def test_what_was_learned_from_is_scored_but_part_of_no_event(judge: FittedModel, wrong: Path) -> None:
-    watch, results = watched(judge, wrong, learned=(Span(2.0, 4.0),))
+def test_what_was_learned_from_is_scored_but_part_of_no_event(model: FittedModel, wrong: Path) -> None:
+    watch, results = watched(model, wrong, learned=(Span(2.0, 4.0),))
     assert [result.index for result in results] == list(range(80))
     assert [result.index for result in results if result.learned] == list(range(20, 40))
     assert not any(result.event for result in results if result.learned)
     assert watch.events[0].start_frame == 40
 
 
-def test_a_folder_of_frames_is_watched_at_25_a_second(judge: FittedModel, tmp_path: Path) -> None:
+def test_a_folder_of_frames_is_watched_at_25_a_second(model: FittedModel, tmp_path: Path) -> None:
     frames = [tmp_path / f"{number}.png" for number in range(75)]
     for number, path in enumerate(frames):
         Image.fromarray(picture(10 <= number < 35, 0)).save(path)
     frames[3].write_bytes(b"")
-    watch = Watch(judge, VideoInput("frames", frames=tuple(frames)), Settings(annotate=tmp_path / "out.mp4"))
+    watch = Watch(model, VideoInput("frames", frames=tuple(frames)), Settings(annotate=tmp_path / "out.mp4"))
     results = list(watch)
     assert [result.index for result in results] == [0, 1, 2, *range(4, 75)]
     assert watch.events[0].start_s == pytest.approx(10 / 25, abs=0.1)
@@ -128,10 +128,10 @@ def test_a_folder_of_frames_is_watched_at_25_a_second(judge: FittedModel, tmp_pa
     assert video_times(tmp_path / "out.mp4") == pytest.approx([n / 25 for n in (0, 1, 2, *range(4, 75))], abs=1e-4)
 
 
-def test_the_annotated_video_has_the_inputs_times(judge: FittedModel, tmp_path: Path) -> None:
+def test_the_annotated_video_has_the_inputs_times(model: FittedModel, tmp_path: Path) -> None:
     stamps = list(np.cumsum([1, *[7, 13, 30, 5] * 10]))  # a variable frame rate
     film_ = write_video(tmp_path / "in.mp4", [picture(False, n) for n in range(41)], stamps=[int(s) for s in stamps])
-    watch, _ = watched(judge, film_, annotate=tmp_path / "out.mp4", every=3)
+    watch, _ = watched(model, film_, annotate=tmp_path / "out.mp4", every=3)
     assert not watch.faults
     assert video_times(tmp_path / "out.mp4") == pytest.approx(video_times(film_), abs=1e-4)
     with Video(tmp_path / "out.mp4") as video:
@@ -149,8 +149,8 @@ def test_the_annotated_video_has_the_inputs_times(judge: FittedModel, tmp_path: 
 def test_an_annotated_frame_shows_alarms(
     method: str, overlay: bool, registry: Registry, normal: Path, wrong: Path, tmp_path: Path
 ) -> None:
-    judge = open_model(fit_film(registry, normal, tmp_path / "runs", method), registry, device="cpu")
-    watched(judge, wrong, annotate=tmp_path / "out.mp4", overlay=overlay)
+    model = open_model(fit_film(registry, normal, tmp_path / "runs", method), registry, device="cpu")
+    watched(model, wrong, annotate=tmp_path / "out.mp4", overlay=overlay)
     with Video(tmp_path / "out.mp4") as video:
         shown = {frame.number: frame.pixels().astype(int) for frame in video}
 
@@ -161,19 +161,19 @@ def test_an_annotated_frame_shows_alarms(
     assert shown[45].shape[0] <= 600
 
 
-def test_broken_files_are_watched_up_to_where_they_end(judge: FittedModel, tmp_path: Path) -> None:
+def test_broken_files_are_watched_up_to_where_they_end(model: FittedModel, tmp_path: Path) -> None:
     frames = [picture(number % 40 > 30, number) for number in range(400)]
     content = write_video(tmp_path / "whole.mp4", frames, options={"movflags": "+faststart"}).read_bytes()
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(content[: int(len(content) * 0.7)])
-    watch, results = watched(judge, broken, annotate=tmp_path / "out.mp4")
+    watch, results = watched(model, broken, annotate=tmp_path / "out.mp4")
     assert 100 < len(results) < 400
     assert "breaks off" in watch.faults[0].message or "damaged" in watch.faults[0].message
     assert len(video_times(tmp_path / "out.mp4")) == len(results)
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "sound", "missing", "folder"])
-def test_what_is_no_video_is_refused_by_name(kind: str, judge: FittedModel, tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused_by_name(kind: str, model: FittedModel, tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     if kind == "text":
         path.write_text("no video" * 1000)
@@ -184,7 +184,7 @@ def test_what_is_no_video_is_refused_by_name(kind: str, judge: FittedModel, tmp_
     elif kind == "sound":
         _write_sound(path)
     with pytest.raises(FrameError, match=r"x\.mp4") as caught:
-        watched(judge, path, annotate=tmp_path / "out.mp4")
+        watched(model, path, annotate=tmp_path / "out.mp4")
     assert caught.value.hint
     assert not (tmp_path / "out.mp4").exists()
     assert len(list(tmp_path.iterdir())) == (kind != "missing")
@@ -203,34 +203,34 @@ def _write_sound(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_must_not_be_read_is_told(judge: FittedModel, wrong: Path, tmp_path: Path) -> None:
+def test_a_file_that_must_not_be_read_is_told(model: FittedModel, wrong: Path, tmp_path: Path) -> None:
     locked = Path(shutil.copy(wrong, tmp_path / "locked.mp4"))
     locked.chmod(0)
     with pytest.raises(FrameError, match="no permission to read"):
-        watched(judge, locked)
+        watched(model, locked)
 
 
 def test_a_clip_shorter_than_the_window_is_scored(registry: Registry, normal: Path, tmp_path: Path) -> None:
-    judge = open_model(fit_film(registry, normal, tmp_path / "runs", "grey_change"), registry, device="cpu")
-    _, results = watched(judge, film(tmp_path / "short.mp4", 2))
+    model = open_model(fit_film(registry, normal, tmp_path / "runs", "grey_change"), registry, device="cpu")
+    _, results = watched(model, film(tmp_path / "short.mp4", 2))
     assert len(results) == 2
 
 
-def test_a_size_that_changes_is_noted_and_watched_on(judge: FittedModel, tmp_path: Path) -> None:
+def test_a_size_that_changes_is_noted_and_watched_on(model: FittedModel, tmp_path: Path) -> None:
     small = write_video(tmp_path / "a.ts", [picture(False, n) for n in range(20)])
     large = write_video(tmp_path / "b.ts", [picture(False, n, (96, 64)) for n in range(20)])
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
-    watch, results = watched(judge, both, annotate=tmp_path / "out.mp4")
+    watch, results = watched(model, both, annotate=tmp_path / "out.mp4")
     assert len(results) > 35
     (note,) = watch.source.notes
     assert "from 64×48 to 64×96 px" in note
     assert len(video_times(tmp_path / "out.mp4")) == len(results)
 
 
-def test_a_full_disk_costs_the_video_not_the_scores(judge: FittedModel, wrong: Path, tmp_path: Path) -> None:
+def test_a_full_disk_costs_the_video_not_the_scores(model: FittedModel, wrong: Path, tmp_path: Path) -> None:
     with mock.patch.object(VideoWriter, "_mux", side_effect=OSError(errno.ENOSPC, "full")):
-        watch, results = watched(judge, wrong, annotate=tmp_path / "out.mp4")
+        watch, results = watched(model, wrong, annotate=tmp_path / "out.mp4")
     assert len(results) == 80
     (fault,) = watch.faults
     assert isinstance(fault, StorageError)
@@ -239,11 +239,11 @@ def test_a_full_disk_costs_the_video_not_the_scores(judge: FittedModel, wrong: P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
-def test_a_file_that_grows_too_large_is_removed(judge: FittedModel, wrong: Path, tmp_path: Path) -> None:
+def test_a_file_that_grows_too_large_is_removed(model: FittedModel, wrong: Path, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        watch, results = watched(judge, wrong, annotate=tmp_path / "out.mp4")
+        watch, results = watched(model, wrong, annotate=tmp_path / "out.mp4")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(results) == 80
@@ -253,11 +253,11 @@ def test_a_file_that_grows_too_large_is_removed(judge: FittedModel, wrong: Path,
 
 @pytest.mark.parametrize("how", ["stop", "break"])
 def test_a_walk_that_ends_early_leaves_a_video_that_plays(
-    how: str, judge: FittedModel, normal: Path, tmp_path: Path
+    how: str, model: FittedModel, normal: Path, tmp_path: Path
 ) -> None:
     stop = threading.Event()
     threads = threading.active_count()
-    watch = Watch(judge, VideoInput("x", video=normal), Settings(annotate=tmp_path / "out.mp4"), stop)
+    watch = Watch(model, VideoInput("x", video=normal), Settings(annotate=tmp_path / "out.mp4"), stop)
     walk = iter(watch)
     results = list(islice(walk, 20))
     if how == "stop":
@@ -271,12 +271,12 @@ def test_a_walk_that_ends_early_leaves_a_video_that_plays(
     assert threading.active_count() == threads
 
 
-def test_a_bug_leaves_no_video_and_no_threads(judge: FittedModel, wrong: Path, tmp_path: Path) -> None:
+def test_a_bug_leaves_no_video_and_no_threads(model: FittedModel, wrong: Path, tmp_path: Path) -> None:
     threads = threading.active_count()
     with (
-        mock.patch.object(type(judge.method), "predict", side_effect=ZeroDivisionError),
+        mock.patch.object(type(model.method), "predict", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
-        watched(judge, wrong, annotate=tmp_path / "out.mp4")
+        watched(model, wrong, annotate=tmp_path / "out.mp4")
     assert not list(tmp_path.iterdir())
     assert threading.active_count() == threads

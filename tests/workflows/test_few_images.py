@@ -52,11 +52,11 @@ def test_so_few_are_learned_from_and_all_others_set_the_threshold(
     assert {**seen.training, **seen.calibration} == content_hashes(samples)
     assert record.data_hash == record.calibration.data_hash == data_hash(content_hashes(samples))
     assert list(run.calibration().ids) == [sample.id for sample in samples if sample.id not in seen.training]
-    judge = open_model(run, registry, device="cpu")
+    model = open_model(run, registry, device="cpu")
     held_out = [sample for sample in samples if sample.id in seen.calibration]
-    scores = [one.score for one in judge.stream(frames_of(held_out, judge.method.frame_size))]
-    assert judge.normal_scores == pytest.approx(scores)
-    assert record.threshold == threshold_from(judge.normal_scores, ThresholdRule())
+    scores = [one.score for one in model.stream(frames_of(held_out, model.method.frame_size))]
+    assert model.normal_scores == pytest.approx(scores)
+    assert record.threshold == threshold_from(model.normal_scores, ThresholdRule())
 
 
 def test_all_is_learned_from_without_the_wish(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:

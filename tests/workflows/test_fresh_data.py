@@ -33,7 +33,7 @@ def run(registry: Registry, learned: list[Path], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def judge(run: Run, registry: Registry) -> FittedModel:
+def model(run: Run, registry: Registry) -> FittedModel:
     return open_model(run, registry, device="cpu")
 
 
@@ -121,27 +121,27 @@ def damaged(path: Path) -> Path:
     return path
 
 
-def test_an_unreadable_image_is_refused_by_name(judge: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_an_unreadable_image_is_refused_by_name(model: FittedModel, run: Run, fresh: list[Path]) -> None:
     damaged(fresh[4])
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
     with pytest.raises(FrameError, match=r"004\.png"):
-        predict_normals(judge, found, skip_bad=False, progress=Silent())
+        predict_normals(model, found, skip_bad=False, progress=Silent())
 
 
-def test_unreadable_images_are_left_out_on_demand_and_noted(judge: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_unreadable_images_are_left_out_on_demand_and_noted(model: FittedModel, run: Run, fresh: list[Path]) -> None:
     bad = [damaged(fresh[number]) for number in (4, 7)]
     bad[1].write_bytes(b"")
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
-    predictions = predict_normals(judge, found, skip_bad=True, progress=Silent())
+    predictions = predict_normals(model, found, skip_bad=True, progress=Silent())
     assert predictions.ids == tuple(str(path) for path in fresh if path not in bad)
     assert found.unreadable == [str(path) for path in bad]
     assert found.notes() == [f"left out 2 images that cannot be read (the first: {bad[0]})"]
 
 
-def test_nothing_readable_is_refused(judge: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_nothing_readable_is_refused(model: FittedModel, run: Run, fresh: list[Path]) -> None:
     found = fresh_normals([str(damaged(fresh[4]))], seen_by(run), run.record)
     with pytest.raises(DatasetError, match=r"none of the images of .* can be read"):
-        predict_normals(judge, found, skip_bad=True, progress=Silent())
+        predict_normals(model, found, skip_bad=True, progress=Silent())
 
 
 def test_files_that_cannot_be_opened_are_not_taken_for_copies_of_each_other(
@@ -154,9 +154,9 @@ def test_files_that_cannot_be_opened_are_not_taken_for_copies_of_each_other(
     assert found.copies == []
 
 
-def test_scores_are_those_of_the_method(judge: FittedModel, run: Run, fresh: list[Path]) -> None:
+def test_scores_are_those_of_the_method(model: FittedModel, run: Run, fresh: list[Path]) -> None:
     found = fresh_normals([str(fresh[0].parent)], seen_by(run), run.record)
-    predictions = predict_normals(judge, found, skip_bad=False, progress=Silent())
+    predictions = predict_normals(model, found, skip_bad=False, progress=Silent())
     assert predictions.scores is not None
-    scored = [result.score for result in judge.score([fresh[0].parent])]
+    scored = [result.score for result in model.score([fresh[0].parent])]
     assert predictions.scores.tolist() == scored

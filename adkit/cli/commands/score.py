@@ -126,9 +126,9 @@ def score(
     written = clip_files(clips, annotate, events, timeline, output)
     if spans:
         opened = fit_spans(clips, spans, _settings_of(context.params), o.runs_folder(runs), registry)
-    judge = open_model(opened, registry, scorer=scorer, device=device)
+    model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        score_stills(judge, stills, heatmaps, to, skip_bad=skip_bad)
+        score_stills(model, stills, heatmaps, to, skip_bad=skip_bad)
         return
     wanted = Settings(
         every=every,
@@ -139,7 +139,7 @@ def score(
         limit_s=duration,
         patience_s=PATIENCE_S if reconnect_timeout is None else reconnect_timeout,
     )
-    ClipScorer(judge, wanted, written, to).score(clips, skip_bad=skip_bad)
+    ClipScorer(model, wanted, written, to).score(clips, skip_bad=skip_bad)
 
 
 def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
