@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,10 +89,11 @@ class FrameBatches:
         return len(self.samples)
 
     def __iter__(self) -> Iterator[Batch]:
-        frames = frames_of(self.samples, self.size, self.on_bad, 2 * self.batch_size)
-        for _, batch in batched(frames, self.window, self.batch_size):
-            if batch is not None:
-                yield batch
+        # Closed by name: the threads that decode end with the walk, whoever still holds it.
+        with closing(frames_of(self.samples, self.size, self.on_bad, 2 * self.batch_size)) as frames:
+            for _, batch in batched(frames, self.window, self.batch_size):
+                if batch is not None:
+                    yield batch
 
 
 def _batch(windows: Sequence[NDArray[np.uint8]], names: Sequence[tuple[str, str]]) -> Batch | None:

@@ -49,7 +49,7 @@ class Frame:
 
 def frames_of(
     samples: Iterable[Sample], size: Size, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead of who asks.
 
     A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.

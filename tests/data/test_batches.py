@@ -148,10 +148,12 @@ def test_only_unreadable_files_give_no_batches(tmp_path: Path) -> None:
 
 
 def test_leaving_early_ends_the_threads(pictures: list[Path]) -> None:
+    before = set(threading.enumerate())
     walk = iter(FrameBatches(clips_of(pictures, [20]), SIZE, batch_size=2))
     next(walk)
+    assert any(thread.name.startswith("decode") for thread in set(threading.enumerate()) - before)
     walk.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("decode")]
 
 
 def test_reading_ahead_is_bounded(pictures: list[Path]) -> None:
