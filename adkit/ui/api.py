@@ -27,7 +27,7 @@ from adkit.errors import AdkitError, FrameError, RunError
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
-from adkit.ui.safety import comparison_folder, inside, run_folder, two_lines
+from adkit.ui.safety import folder_of, inside, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
 
 COMPARISON = "comparison.html"
@@ -124,11 +124,11 @@ def create_api(judges: Judges) -> FastAPI:
 
     @app.get("/reports/runs/{name}", include_in_schema=False)
     def run_report(name: str) -> HTMLResponse:
-        return _report(run_folder(settings, name), REPORT)
+        return _report(folder_of(settings, "run", name), REPORT)
 
     @app.get("/reports/comparisons/{name}", include_in_schema=False)
     def comparison_report(name: str) -> HTMLResponse:
-        return _report(comparison_folder(settings, name), COMPARISON)
+        return _report(folder_of(settings, "comparison", name), COMPARISON)
 
     async def tell(request: Request, error: Exception) -> JSONResponse:
         match error:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
-from adkit.ui.jobs import Jobs, Kind, resume_arguments
+from adkit.ui.jobs import Jobs, resume_arguments
 from adkit.ui.markup import render
 from adkit.ui.settings import ServerSettings
 
-TRAININGS: Sequence[Kind] = ("fit",)
-OTHERS: Sequence[Kind] = ("report", "compare")
 
-
-def panel(jobs: Jobs, kinds: Sequence[Kind]) -> str:
-    """Return the jobs of these kinds as HTML, the newest first, with what was broken off and can go on."""
-    statuses = [status for status in jobs.list() if status.job.kind in kinds]
+def panel(jobs: Jobs, *, trainings: bool) -> str:
+    """Return these, or all other jobs as HTML, the newest first; with trainings that were broken off and can go on."""
+    statuses = [status for status in jobs.list() if (status.job.kind == "fit") == trainings]
     begun = []
-    if "fit" in kinds:
+    if trainings:
         waiting = {status.job.result for status in statuses if not status.ended}
         unfinished = [one for one in list_unfinished(jobs.runs_root) if not one.is_running(jobs.runs_root)]
         begun = [one for one in unfinished if one.id not in waiting]
-    return render("jobs.html", statuses=statuses[::-1], begun=begun[::-1], trainings="fit" in kinds)
+    return render("jobs.html", statuses=statuses[::-1], begun=begun[::-1], trainings=trainings)
 
 
 def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:

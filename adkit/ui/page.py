@@ -14,7 +14,7 @@ from adkit.drawing.overlay import colours
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.inspect_tab import about_run, choice_of_runs, inspect_tab
 from adkit.ui.jobs import Jobs
-from adkit.ui.jobs_panel import OTHERS, TRAININGS, act, panel
+from adkit.ui.jobs_panel import act, panel
 from adkit.ui.markup import text_of
 from adkit.ui.results_tab import results_tab
 from adkit.ui.scoring import Judges
@@ -46,7 +46,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         return choice, about_run(settings, value)
 
     def lists() -> dict[Any, Any]:
-        return {trainings: panel(jobs, TRAININGS), results.jobs: panel(jobs, OTHERS)}
+        return {trainings: panel(jobs, trainings=True), results.jobs: panel(jobs, trainings=False)}
 
     def tick(before: str) -> dict[Any, Any]:
         """Return what the lists of jobs show, if it is not what they showed before."""
@@ -63,9 +63,10 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         act(settings, jobs, what)
         if "inspect" in what:
             return lists() | inspect_with(what["inspect"])
-        if "report" in what or "comparison" in what:
-            chosen = ("run", what["report"]) if "report" in what else ("comparison", what["comparison"])
-            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(chosen)
+        if "report" in what:
+            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("run", what["report"]))
+        if "comparison" in what:
+            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("comparison", what["comparison"]))
         return lists()
 
     with page:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import gradio as gr
@@ -17,19 +17,16 @@ from adkit.runs.record import EVALUATION, REPORT, RunRecord
 from adkit.runs.store import list_runs, open_run
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
-from adkit.ui.jobs_panel import OTHERS, panel
+from adkit.ui.jobs_panel import panel
 from adkit.ui.markup import SENDING, piece, render
-from adkit.ui.safety import comparison_folder, comparisons_root, delete_folder, is_name, named_datasets, run_folder
+from adkit.ui.safety import comparisons_root, delete_folder, folder_of, is_name, named_datasets
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
 from adkit.ui.train_tab import data_choice
 
 MOST_SEEDS = 10
 
-FOLDERS: dict[str, Callable[[ServerSettings, str], Path]] = {"run": run_folder, "comparison": comparison_folder}
-"""Where what can be chosen lies; RunError is raised for what is gone."""
-
-Chosen = tuple[str, str] | None
+Chosen = tuple[Literal["run", "comparison"], str] | None
 """What is shown: ("run", its id), ("comparison", its name), or nothing."""
 
 Updates = dict[Any, Any]
@@ -70,7 +67,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         if not what:
             return {**closed, detail: "", actions: gr.Row(visible=False)}
         kind, name = what
-        folder, is_run = FOLDERS[kind](settings, name), kind == "run"
+        folder, is_run = folder_of(settings, kind, name), kind == "run"
         title = "Show the report" if (folder / REPORT).is_file() else "Report"
         return {
             **closed,
@@ -78,29 +75,30 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             actions: gr.Row(visible=True),
             inspect: gr.Button(visible=is_run),
             report: gr.Button(title, visible=is_run),
-            page: _frame(what) if with_report or not is_run else "",
+            page: _frame(what) if with_report else "",
         }
 
     @guarded
     def choose(event: gr.EventData) -> Updates:
         sent = event._data if isinstance(event._data, dict) else {}  # it comes from a browser
-        what = next(((kind, str(name)) for kind, name in sent.items() if kind in FOLDERS), None)
-        return show(what, with_report=False)
+        if "run" in sent:
+            return show(("run", str(sent["run"])), with_report=False)
+        return show(("comparison", str(sent["comparison"])) if "comparison" in sent else None)
 
     @guarded
     def open_report(what: Chosen) -> Updates:
         if not what:
             raise OptionError("no run is chosen", hint="choose one in the table")
-        folder = run_folder(settings, what[1])
+        folder = folder_of(settings, "run", what[1])
         if (folder / REPORT).is_file():
             return {page: _frame(what)}
         jobs.submit("report", f"report of {what[1]}", report_arguments(settings, folder), result=what[1])
-        return {page: "", working: panel(jobs, OTHERS)}
+        return {page: "", working: panel(jobs, trainings=False)}
 
     @guarded
     def really_delete(what: Chosen) -> Updates:
         if what:
-            delete_folder(FOLDERS[what[0]](settings, what[1]))
+            delete_folder(folder_of(settings, *what))
         return show(None)
 
     tab.select(lambda what: _tables(settings, what), chosen, runs, **PRIVATE)
@@ -155,7 +153,7 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
         named_datasets(settings, spec, registry)
         arguments = compare_arguments(settings, wanted, spec, count, comparisons_root(settings) / called)
         jobs.submit("compare", f"comparison {called}", arguments, result=called)
-        return panel(jobs, OTHERS)
+        return panel(jobs, trainings=False)
 
     compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
 

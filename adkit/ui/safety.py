@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import pixel_count
@@ -41,29 +42,21 @@ def inside(root: Path, path: Path) -> Path:
     return found
 
 
-def run_folder(settings: ServerSettings, run_id: str) -> Path:
-    """Return the folder of that run; raises RunError for what is not the id of one directly in the runs' folder."""
-    folder = settings.runs_root / run_id
-    try:
-        if is_name(run_id) and folder.resolve().parent == settings.runs_root.resolve() and (folder / RECORD).is_file():
+def folder_of(settings: ServerSettings, kind: Literal["run", "comparison"], name: str) -> Path:
+    """Return the folder of that run or comparison; raises RunError for what is not one directly where they lie."""
+    root = settings.runs_root if kind == "run" else comparisons_root(settings)
+    folder = root / name
+    with suppress(OSError):
+        is_there = is_name(name) and folder.resolve().parent == root.resolve() and folder.is_dir()
+        if is_there and (kind == "comparison" or (folder / RECORD).is_file()):
             return folder
-    except OSError:
-        pass
-    raise RunError(f"there is no run {run_id[:80]!r}", hint="it may have been deleted; reload the list of runs")
+    where = "the list of runs" if kind == "run" else "the list"
+    raise RunError(f"there is no {kind} {name[:80]!r}", hint=f"it may have been deleted; reload {where}")
 
 
 def named_folder(settings: ServerSettings, run_id: str) -> Path:
     """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
-    return newest_folder(settings.runs_root) if run_id == "latest" else run_folder(settings, run_id)
-
-
-def comparison_folder(settings: ServerSettings, name: str) -> Path:
-    """Return the folder of that comparison; raises RunError when there is none."""
-    root = comparisons_root(settings)
-    folder = root / name
-    if is_name(name) and folder.is_dir() and folder.resolve().parent == root.resolve():
-        return folder
-    raise RunError(f"there is no comparison {name[:80]!r}", hint="it may have been deleted; reload the list")
+    return newest_folder(settings.runs_root) if run_id == "latest" else folder_of(settings, "run", run_id)
 
 
 def comparisons_root(settings: ServerSettings) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -92,10 +93,8 @@ class Judges:
         """Load what the first image would have to wait for; a fault is told to whoever asks for that run."""
         import torch  # noqa: F401
 
-        try:
+        with suppress(AdkitError):
             self.ready("latest")
-        except AdkitError:
-            return
 
     def ready(self, run_id: str) -> Ready:
         """Return the run of that id, or the newest for "latest"; raises RunError where it is gone or damaged.

@@ -18,7 +18,7 @@ from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
-from adkit.ui.jobs_panel import TRAININGS, panel
+from adkit.ui.jobs_panel import panel
 from adkit.ui.markup import SENDING, image_uri, piece, render
 from adkit.ui.options_form import changed, choices_of, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
@@ -61,7 +61,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
-            running = gr.HTML(panel(jobs, TRAININGS), js_on_load=SENDING, elem_id="ak-jobs")
+            running = gr.HTML(panel(jobs, trainings=True), js_on_load=SENDING, elem_id="ak-jobs")
     method.change(lambda chosen: _cost(judges, chosen), method, cost, queue=False, **PRIVATE)
     return running
 
@@ -132,7 +132,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
         check_settings(wanted, registry)
         named_datasets(settings, spec, registry)
         jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
-        return panel(jobs, TRAININGS)
+        return panel(jobs, trainings=True)
 
     start.click(begin, [*given, *inputs], running, **PRIVATE)
 

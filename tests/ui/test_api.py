@@ -18,7 +18,7 @@ from PIL import Image
 from adkit.runs.store import Run
 from adkit.ui.access import AccessMiddleware
 from adkit.ui.api import create_api
-from adkit.ui.safety import delete_folder, run_folder
+from adkit.ui.safety import delete_folder, folder_of
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
 from tests.greys import paint
@@ -125,7 +125,7 @@ def test_a_run_that_is_deleted_while_it_is_open_is_gone(
 ) -> None:
     sent = {"image": ("part.png", picture(tmp_path, 120), "image/png")}
     assert client.post("/api/score", files=sent, data={"run": run.record.id}).status_code == 200
-    delete_folder(run_folder(settings, run.record.id))
+    delete_folder(folder_of(settings, "run", run.record.id))
     assert "there is no run" in fault_of(client.post("/api/score", files=sent, data={"run": run.record.id}), 404)
     assert client.get("/api/runs").json() == []
 

@@ -134,7 +134,7 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
     assert status.steps.left_s == 0
     assert status.steps.curves["loss"] == [1.0, 0.5, 0.3333, 0.25, 0.2]
     assert status.steps.curves["held out"][0] == 2
-    text = panel(jobs, ["fit"])
+    text = panel(jobs, trainings=True)
     assert "Inspect with it" in text
     assert "held out 0.4000" in text
 
@@ -154,8 +154,8 @@ def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     assert status.state == "running"
     assert (status.steps.outer.done, status.steps.outer.total) == (2, 5)
     assert status.steps.left_s == pytest.approx(6)
-    assert "about 6 s left" in panel(jobs, ["fit"])
-    assert "Cancel" in panel(jobs, ["fit"])
+    assert "about 6 s left" in panel(jobs, trainings=True)
+    assert "Cancel" in panel(jobs, trainings=True)
 
 
 def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
@@ -166,7 +166,7 @@ def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
     assert [status.state for status in jobs.list()] == ["running", "waiting", "waiting"]
     assert jobs.get(second.id).steps.inner.steps == ()
     assert [status.ahead for status in jobs.list()] == [0, 1, 2]
-    assert "waiting, 2 before it" in panel(jobs, ["fit"])
+    assert "waiting, 2 before it" in panel(jobs, trainings=True)
     jobs.cancel(third.id)
     jobs.cancel(first.id)
     assert until(jobs, first.id, ended).state == "cancelled"
@@ -180,14 +180,14 @@ def test_a_fault_is_told_in_two_lines(jobs: Jobs) -> None:
     assert status.state == "failed"
     assert status.message == "there is no <b>data</b>"
     assert status.hint == "put some there"
-    assert "&lt;b&gt;data&lt;/b&gt;" in panel(jobs, ["fit"])
+    assert "&lt;b&gt;data&lt;/b&gt;" in panel(jobs, trainings=True)
 
 
 def test_a_bug_keeps_its_traceback_to_itself(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "bad", ["bug"]).id, ended)
     assert status.state == "failed"
     assert "inside adkit" in status.message
-    assert "ZeroDivisionError" not in panel(jobs, ["fit"])
+    assert "ZeroDivisionError" not in panel(jobs, trainings=True)
     assert "ZeroDivisionError" in (jobs.folder / status.job.id / "stderr").read_text()
 
 
@@ -205,13 +205,13 @@ def test_what_a_good_job_writes_to_stderr_is_no_fault(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "x", ["noisy"]).id, ended)
     assert status.state == "done"
     assert status.made() == ["made"]
-    assert "a warning" in panel(jobs, ["fit"])
+    assert "a warning" in panel(jobs, trainings=True)
 
 
 def test_a_job_that_left_out_files_is_done(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "x", ["partly"]).id, ended)
     assert status.state == "done"
-    assert "a file cannot be read" in panel(jobs, ["fit"])
+    assert "a file cannot be read" in panel(jobs, trainings=True)
 
 
 def test_a_command_that_there_is_not_is_a_failed_job(jobs: Jobs) -> None:

@@ -17,13 +17,13 @@ from adkit.runs.store import Run, open_run
 from adkit.ui.safety import (
     confined_options,
     delete_folder,
+    folder_of,
     inside,
     is_name,
     keep_upload,
     named_datasets,
     named_folder,
     require_image,
-    run_folder,
     two_lines,
 )
 from adkit.ui.settings import Limits, ServerSettings, is_loopback, require_token
@@ -44,8 +44,9 @@ def test_what_is_no_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["../outside", "/etc", ".", "..", "", "nothing", ".jobs", "a\0b", "x" * 5000])
 def test_no_run_lies_elsewhere(settings: ServerSettings, run: Run, name: str) -> None:
-    with pytest.raises(RunError):
-        run_folder(settings, name)
+    for kind in ("run", "comparison"):
+        with pytest.raises(RunError, match=f"there is no {kind}"):
+            folder_of(settings, kind, name)  # type: ignore[arg-type]
 
 
 def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run, tmp_path: Path) -> None:
@@ -55,13 +56,13 @@ def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run,
     with pytest.raises(RunError):
         open_run(named_folder(settings, "linked"))
     with pytest.raises(RunError):
-        delete_folder(run_folder(settings, "linked"))
+        delete_folder(folder_of(settings, "run", "linked"))
     assert (elsewhere / "run.json").exists()
 
 
 def test_a_deleted_run_is_gone_as_a_whole(settings: ServerSettings, run: Run) -> None:
     assert open_run(named_folder(settings, "latest")).record.id == run.record.id
-    delete_folder(run_folder(settings, run.record.id))
+    delete_folder(folder_of(settings, "run", run.record.id))
     assert list(settings.runs_root.iterdir()) == []
     with pytest.raises(RunError, match="there is no run"):
         open_run(named_folder(settings, run.record.id))
