@@ -36,7 +36,6 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
-from adkit.ui.safety import is_name
 from adkit.ui.settings import ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
@@ -140,16 +139,16 @@ class Jobs:
         """Return all jobs, the oldest first."""
         found: list[Status] = []
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            if job := _job_in(folder):
+            if (job := _job_in(folder)) and job.id == folder.name:  # so no id leads out of the folder
                 found.append(self._status(job, sum(not status.ended for status in found)))
         return found
 
     def get(self, job_id: str) -> Status:
         """Return the job of that id; raises RunError when there is none."""
-        job = _job_in(self.folder / job_id) if is_name(job_id) else None
-        if job is None:
-            raise RunError(f"there is no job {job_id[:80]!r}", hint="it was forgotten; reload the page")
-        return self._status(job)
+        for status in self.list():
+            if status.job.id == job_id:
+                return status
+        raise RunError(f"there is no job {job_id[:80]!r}", hint="it was forgotten; reload the page")
 
     def cancel(self, job_id: str) -> None:
         """Ask the job to stop as Ctrl-C does: nothing is left half-written, and a training can go on later."""
@@ -168,14 +167,14 @@ class Jobs:
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
         self._ended.pop(job_id, None)
 
-    def _status(self, job: Job, ahead: int = 0) -> Status:
+    def _status(self, job: Job, ahead: int) -> Status:
         if job.id in self._ended:
             return self._ended[job.id]
         folder = self.folder / job.id
         cancelled = (folder / CANCELLED).exists()
         runs = running_process(folder) is not None  # before the outcome, which is there when it runs no more
         outcome = read_outcome(folder)
-        status = Status(job, "cancelled", read_steps(folder / "stderr"))
+        status = Status(job, "cancelled", read_steps(folder / "stderr"))  # if nothing below says otherwise
         if runs:
             return replace(status, state="stopping" if cancelled else "running")
         if outcome is not None and outcome.exit_code in _DONE:

@@ -79,9 +79,8 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
     itself drew in its cache is allowed.
     """
     selection = spec.partition(":")[2]
-    parts = PurePosixPath(selection).parts
     if (
-        ".." in (*parts, *PureWindowsPath(selection).parts)
+        ".." in (*PurePosixPath(selection).parts, *PureWindowsPath(selection).parts)
         or selection.startswith(("/", "\\", "~"))
         or PureWindowsPath(selection).drive
         or "\0" in spec

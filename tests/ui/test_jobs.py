@@ -305,6 +305,16 @@ def test_no_job_lies_elsewhere(jobs: Jobs, name: str) -> None:
             ask(name)
 
 
+def test_a_file_that_names_another_folder_is_no_job(jobs: Jobs) -> None:
+    job = jobs.submit("fit", "x", ["good"])
+    until(jobs, job.id, ended)
+    changed = job.model_copy(update={"id": "../../outside"})
+    (jobs.folder / job.id / "job.json").write_text(changed.model_dump_json())
+    assert jobs.list() == []
+    with pytest.raises(RunError):
+        jobs.forget("../../outside")
+
+
 def test_a_full_disk_is_told_and_nothing_is_queued(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

@@ -46,7 +46,7 @@ def test_what_is_no_name(name: str) -> None:
 def test_no_run_lies_elsewhere(settings: ServerSettings, run: Run, name: str) -> None:
     for kind in ("run", "comparison"):
         with pytest.raises(RunError, match=f"there is no {kind}"):
-            folder_of(settings, kind, name)  # type: ignore[arg-type]
+            folder_of(settings, kind, name)
 
 
 def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run, tmp_path: Path) -> None:
