@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adkit.comparison.compare import compare as compare_candidates
 from adkit.comparison.documents import metric_rows
 from adkit.comparison.figures import Comparison
-from adkit.comparison.grid import candidates_of, seeds_of
+from adkit.comparison.grid import candidates_of
 from adkit.data.datasets import open_datasets
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import evaluate as evaluate_run
@@ -82,7 +82,7 @@ def compare(
     return compare_candidates(
         candidates_of(",".join(methods)),
         found,
-        seeds_of(seeds),
+        range(seeds),
         Path(output),
         registry,
         max_false_alarms=max_false_alarms,

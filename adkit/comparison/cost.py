@@ -62,7 +62,7 @@ class PeakMemory:
 
 
 def time_images(model: FittedModel, samples: Sequence[Sample]) -> tuple[float, float]:
-    """(decode, predict) in ms an image or frame, over a few samples; the first only warms up.
+    """Return (decode, predict) in ms an image or frame, over a few samples; the first only warms up.
 
     Of still images these are medians, one at a time. Of clips they are of consecutive frames, as a stream takes them:
     decoding is the mean, for a frame is decoded from those before it.

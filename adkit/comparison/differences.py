@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.stats.significance import (
+    EQUAL_DIGITS,
     Delong,
     Friedman,
     Interval,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.05
-_EQUAL_DIGITS = 12  # figures that are equal may differ in the sixteenth digit, in every resample alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Differences:
         """Return the difference (R,) in each resample; None when the metric cannot be resampled."""
         if name not in self.replicates or other not in self.replicates:
             return None
-        return np.round(self.replicates[name] - self.replicates[other], _EQUAL_DIGITS)
+        return np.round(self.replicates[name] - self.replicates[other], EQUAL_DIGITS)
 
     def interval(self, name: str, other: str) -> Interval | None:
         """Return the 95 % interval of the difference; None without one."""
@@ -109,7 +109,7 @@ def against_best(
     if len(defined) < 2:
         return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}
     sign = -1 if lower else 1
-    best = max(defined, key=lambda name: sign * round(defined[name], _EQUAL_DIGITS))
+    best = max(defined, key=lambda name: sign * round(defined[name], EQUAL_DIGITS))
     pairs = list(itertools.combinations(defined, 2))
     raw = [differences.p_value(*pair) for pair in pairs] if significance else [math.nan] * len(pairs)
     adjusted = dict(zip(map(frozenset, pairs), holm(np.array(raw)).tolist(), strict=True))
@@ -121,7 +121,7 @@ def against_best(
         p_value = adjusted[frozenset((name, best))]
         result[name] = replace(
             figure,
-            difference=round(defined[name] - defined[best], _EQUAL_DIGITS),
+            difference=round(defined[name] - defined[best], EQUAL_DIGITS),
             difference_interval=differences.interval(name, best),
             p_value=None if math.isnan(p_value) else p_value,
         )

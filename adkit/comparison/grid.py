@@ -68,19 +68,17 @@ class Plan:
 
 
 _Seed = Annotated[StrictInt, Field(ge=0)]
-
-
-_Few = Annotated[StrictInt, Field(ge=1)]
+_Positive = Annotated[StrictInt, Field(ge=1)]
 
 
 class _CandidateTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    method: str | None = Field(default=None)
+    method: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     vary: dict[str, list[Any]] = Field(default_factory=dict)
     scorer: str | None = None
-    few: _Few | None = None
+    few: _Positive | None = None
 
 
 class _GridFile(BaseModel):
@@ -88,7 +86,7 @@ class _GridFile(BaseModel):
 
     candidates: dict[str, _CandidateTable] = Field(min_length=1)
     datasets: str | Annotated[list[str], Field(min_length=1)] | None = None
-    seeds: Annotated[StrictInt, Field(ge=1)] | Annotated[list[_Seed], Field(min_length=1)] | None = None
+    seeds: _Positive | Annotated[list[_Seed], Field(min_length=1)] | None = None
     max_false_alarms: str | None = None
 
 
@@ -107,11 +105,6 @@ def candidates_of(methods: str) -> tuple[Candidate, ...]:
     return _unique([Candidate(name, name) for name in names], "--methods")
 
 
-def seeds_of(count: int) -> tuple[int, ...]:
-    """Return the seeds 0, 1, … of that many repetitions."""
-    return tuple(range(count))
-
-
 def read_grid(path: Path) -> Plan:
     """Return the plan in a TOML file; raise OptionError for a file that cannot be read or says something unknown."""
     try:
@@ -128,13 +121,13 @@ def read_grid(path: Path) -> Plan:
     return Plan(
         _unique(candidates, str(path)),
         (table.datasets,) if isinstance(table.datasets, str) else tuple(table.datasets) if table.datasets else None,
-        seeds_of(table.seeds) if isinstance(table.seeds, int) else tuple(table.seeds) if table.seeds else None,
+        tuple(range(table.seeds)) if isinstance(table.seeds, int) else tuple(table.seeds) if table.seeds else None,
         table.max_false_alarms,
     )
 
 
 def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
-    """One candidate, or one for every combination of the options, and numbers of images, that vary."""
+    """Return one candidate, or one for every combination of the options, and numbers of images, that vary."""
     empty = [key for key, values in entry.vary.items() if not values]
     both = sorted(entry.vary.keys() & entry.options.keys())
     odd = [value for value in entry.vary.get(FEW, ()) if type(value) is not int or value < 1]

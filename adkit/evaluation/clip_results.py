@@ -61,12 +61,7 @@ class ClipResults:
     events: list[ClipPart]  # in truth
     found: list[ClipPart]
     results: LabelledResults
-    segment_s: float | None  # about how long a piece is that the promise counts; None: it counts clips
-
-    @property
-    def unit(self) -> str:
-        """Return what the promise counts, in the singular: "clip", or "5 s piece"."""
-        return Unit.of("clip", self.segment_s).name
+    unit: str  # what the promise counts, in the singular: "clip", or "5 s piece"
 
     @property
     def missed(self) -> list[ClipPart]:
@@ -128,7 +123,7 @@ def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapp
     events = [_part(results, span) for span in results.spans(results.anomalous)]
     found = [_part(results, span) for span in results.spans(results.alarms)]
     rows = [_row(results, clip, events, found, aurocs) for clip in clips]
-    return ClipResults(rows, normal, events, found, results, segment_s)
+    return ClipResults(rows, normal, events, found, results, Unit.of("clip", segment_s).name)
 
 
 def _row(

@@ -140,11 +140,6 @@ class Evaluation:
             normal = [int(np.where(self.anomalous, -np.inf, self.scores).argmax())]
         return [*normal, *(event.peak for event in self.clips.events)]
 
-    def alarms_at(self, threshold: float) -> NDArray[np.bool_]:
-        """Return which frames (N,) belong to an event that this threshold would find; of clips."""
-        results = self.results
-        return alarms_at(threshold, self.normal_frame_scores, results.clips, results.times_s, self.scores)
-
     def as_json(self) -> dict[str, Any]:
         """Return everything but maps and samples, for `--format json` and the run folder."""
         record, intervals = self.run.record, self.intervals

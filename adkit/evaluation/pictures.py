@@ -113,7 +113,7 @@ def write_pictures(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Pictures of an evaluation's samples, all or those at the chosen positions."""
+    """Write pictures of an evaluation's samples, all or those at the chosen positions."""
     writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
     positions = range(len(evaluation.samples)) if chosen is None else chosen
     samples = [evaluation.samples[position] for position in positions]

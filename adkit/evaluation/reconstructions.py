@@ -31,17 +31,15 @@ def reconstructed(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Iterator[NDArray[np.uint8] | None]:
-    """RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
+    """Yield RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
 
     What a method that looks at more than one frame makes of a frame depends on what the clip showed before: `footage`
     has all frames of the clips, in their order. Frames that are not in it have no reconstruction.
     """
     name = run.record.method
-    if name not in registry.methods.entries or not samples or not registry.methods.get(name).load().reconstructs:
-        yield from repeat(None, len(samples))
-        return
-    method = open_model(run, registry, device=device).method
-    if not method.reconstructs:
+    may = name in registry.methods.entries and samples and registry.methods.get(name).load().reconstructs
+    method = open_model(run, registry, device=device).method if may else None
+    if method is None or not method.reconstructs:
         yield from repeat(None, len(samples))
         return
     remembers = sees_motion(type(method)) or method.window > 1

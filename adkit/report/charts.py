@@ -56,12 +56,12 @@ class Axis:
     write: Callable[[float], str] = _number_text
 
     @classmethod
-    def around(cls, title: str, values: Iterable[float]) -> Axis:
-        """Return an axis along the width that holds these values with a little room at both ends."""
-        found = list(values)
-        low, high = min(found), max(found)
-        room = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
-        return cls(title, low - room, high + room, round_numbers(low - room, high + room))
+    def around(cls, title: str, values: Sequence[float], height: int | None = None) -> Axis:
+        """Return an axis that holds these values with a little room at both ends."""
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        room = (0.05 if height else 0.03) * (high - low) or 0.05 * abs(high) or 1.0
+        low, high = low - room, high + room
+        return cls(title, low, high, round_numbers(low, high, 5 if height else 6), height)
 
     @classmethod
     def of_shares(cls, title: str, highest: float = 1.0, height: int | None = None) -> Axis:

@@ -219,16 +219,14 @@ def epochs(title: str, curves: Mapping[str, Sequence[float]], best_epoch: int | 
 
 
 def _axis_of_epochs(title: str, values: Sequence[float], height: int) -> Axis:
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    low, high = min(values, default=0.0), max(values, default=1.0)
     if low > 0 and high >= 10 * low:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         bases = (1, 2, 5) if high < 300 * low else (1,)
         ticks = [float(f"{base}e{power}") for power in powers for base in bases]
         low, high = low / (high / low) ** 0.05, high * (high / low) ** 0.05
         return Axis(title, low, high, [tick for tick in ticks if low <= tick <= high], height, logarithmic=True)
-    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = low - room, high + room
-    return Axis(title, low, high, round_numbers(low, high, 5), height)
+    return Axis.around(title, values, height)
 
 
 def _curve_text(name: str, values: Sequence[float], best_epoch: int | None) -> str:

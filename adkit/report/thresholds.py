@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adkit.evaluation.clip_results import alarms_at
 from adkit.stats.calibration import Threshold, ThresholdRule, parse_rate, threshold_from
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArra
     if clips is None:
         called = evaluation.scores > threshold
         return int((called & ~evaluation.anomalous).sum()), int((~called & evaluation.anomalous).sum()), None
-    alarms = evaluation.alarms_at(threshold)
+    results = evaluation.results
+    alarms = alarms_at(threshold, evaluation.normal_frame_scores, results.clips, results.times_s, results.scores)
     flagged = sum(part.score > threshold for part in clips.normal)
     missed = sum(not alarms[event.frames.start : event.frames.stop].any() for event in clips.events)
     return flagged, missed, alarms

@@ -125,7 +125,7 @@ class ThresholdRule:
 
     @property
     def scores_needed(self) -> int:
-        """The least number of normal scores that supports it; its level must be a share."""
+        """Return the least number of normal scores that supports it; its level must be a share."""
         if self.hourly:
             raise ValueError("how many scores an hourly rate needs depends on how long clips last")
         if self.kind == "expected":
@@ -136,7 +136,7 @@ class ThresholdRule:
 
     @property
     def scores_wanted(self) -> int:
-        """The least number of normal scores with which it does what it aims at."""
+        """Return the least number of normal scores with which it does what it aims at."""
         return ThresholdRule("expected", self.level).scores_needed if self.kind == "usual" else self.scores_needed
 
     def supported(self, count: int) -> str:
@@ -146,7 +146,7 @@ class ThresholdRule:
         return f"{float(bound_text(rate).removesuffix('%')):g}%"
 
     def rank(self, count: int) -> int:
-        """Which of `count` scores, from the largest (1) down; raises PromiseError where they do not suffice."""
+        """Say which of `count` scores, from the largest (1) down; raise PromiseError where they do not suffice."""
         if count < self.scores_needed:
             raise PromiseError(
                 f"a promise of {self} needs at least {self.scores_needed:,} normal samples; there are {count:,}",
@@ -241,7 +241,7 @@ def threshold_from(
 
 
 def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
-    """How long a clip lasts, on average, from each frame's clip and time.
+    """Return how long a clip lasts, on average, from each frame's clip and time.
 
     None where that is not known: for stills, and where a frame of a clip has no time.
     """
@@ -266,7 +266,7 @@ def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.flo
 
 
 def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]:
-    """(1 + #{normal ≥ score}) / (n + 1) for each score: the share of normal samples at least as high.
+    """Return (1 + #{normal ≥ score}) / (n + 1) for each score: the share of normal samples at least as high.
 
     For a new normal sample it is at most p with probability at most p.
     """

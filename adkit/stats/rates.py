@@ -33,12 +33,12 @@ class Rate:
 
     @classmethod
     def counted(cls, count: int, total: int) -> Rate:
-        """So many of so many."""
+        """Return the share of so many of so many."""
         return cls(count, total, proportion_interval(count, total))
 
     @property
     def share(self) -> float | None:
-        """0..1; None without samples."""
+        """Return the share, 0..1; None without samples."""
         return self.count / self.total if self.total else None
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class DecisionRates:
 
     @property
     def separation_ratio(self) -> float | None:
-        """Mean anomalous score over mean normal score; None where one is missing or the latter is not positive."""
+        """Return mean anomalous over mean normal score; None where one is missing or the latter is not positive."""
         if self.mean_normal is None or self.mean_anomalous is None or self.mean_normal <= 0:
             return None
         return self.mean_anomalous / self.mean_normal
@@ -97,7 +97,7 @@ def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], th
 
 
 def roc_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Curve | None:
-    """False-positive rate (x) against recall (y); None without both sorts of samples."""
+    """Return false-positive rate (x) against recall (y); None without both sorts of samples."""
     if not anomalous.any() or anomalous.all():
         return None
     from sklearn import metrics
@@ -107,7 +107,7 @@ def roc_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Curv
 
 
 def precision_recall_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Curve | None:
-    """Recall (x) against precision (y); None without both sorts of samples."""
+    """Return recall (x) against precision (y); None without both sorts of samples."""
     if not anomalous.any() or anomalous.all():
         return None
     from sklearn import metrics

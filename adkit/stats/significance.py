@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _APART = 6.0
 _LEAST_BELOW = 8  # fewer scores do not tell how far scores scatter: so the 1 % above, at 4 of 10
 
-_EQUAL_DIGITS = 12  # means over seeds that are equal may differ in the sixteenth digit
+EQUAL_DIGITS = 12
+"""Means over seeds that are equal may differ in the sixteenth digit, in every resample alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def proportion_interval(count: int, total: int, certainty: float = CERTAINTY) ->
 
 
 def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
-    """P(at least `alarms` of `total` new normal samples score above the `rank`-th largest of `count` normal scores).
+    """Return P(at least `alarms` of `total` new normal samples score above the `rank`-th largest of `count` others).
 
     One-sided: small when there are more false alarms than the threshold promised. For exchangeable continuous scores
     the false-alarm rate is Beta(rank, count + 1 - rank) (see adkit.stats.calibration), so their number is
@@ -123,7 +124,7 @@ def noticeable_rate(total: int, rank: int, count: int, level: float, power: floa
 
 
 def drift_test(reference: ArrayLike, fresh: ArrayLike, *, upwards_only: bool = False) -> Drift:
-    """Whether `fresh` (M,) scores come from the distribution of the `reference` (N,) scores, and which way they moved.
+    """Test whether `fresh` (M,) scores come from the distribution of `reference` (N,), and which way they moved.
 
     With `upwards_only`, the p-value is of the fresh scores being no higher: for references that err on the high side.
 
@@ -147,7 +148,7 @@ def drift_test(reference: ArrayLike, fresh: ArrayLike, *, upwards_only: bool = F
 
 
 def bootstrap_weights(anomalous: ArrayLike, resamples: int = 2000, seed: int = 0) -> NDArray[np.int64]:
-    """(R, N): how often each of N samples is drawn in each of R resamples; the same for the same seed.
+    """Return (R, N): how often each of N samples is drawn in each of R resamples; the same for the same seed.
 
     Normal samples are drawn among the normal and anomalous (N,) bool among the anomalous, so that no resample lacks
     either (Efron & Tibshirani 1993, section 8.3). Weights that all candidates share make their differences paired.
@@ -231,12 +232,12 @@ def delong_p_value(result: Delong, first: int, second: int) -> float:
         return math.nan
     # Rounding leaves a trace of a variance that is 0: relative where the terms cancel, absolute where they are none.
     if variance <= 1e-14 * own + 1e-24:
-        return 1.0 if difference < 10.0**-_EQUAL_DIGITS else 0.0
+        return 1.0 if difference < 10.0**-EQUAL_DIGITS else 0.0
     return math.erfc(difference / math.sqrt(2 * variance))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """P-values (P,) adjusted for their number, in the order given; nan stays nan and is not counted.
+    """Return p-values (P,) adjusted for their number, in the order given; nan stays nan and is not counted.
 
     Rejecting those of at most 5 % makes any false rejection at most 5 % likely, whatever their dependence (Holm 1979).
     """
@@ -294,7 +295,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     if np.isnan(differences).any():
         return math.nan
-    differences = np.round(differences, _EQUAL_DIGITS)
+    differences = np.round(differences, EQUAL_DIGITS)
     differences = differences[differences != 0]
     # Doubled, because midranks end in a half.
     doubled = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)
@@ -306,7 +307,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def friedman(values: ArrayLike) -> Friedman:
-    """Whether K candidates differ over C categories, from values (C, K), higher being better; and which of them do.
+    """Test whether K candidates differ over C categories, from values (C, K), higher being better, and which do.
 
     Friedman's test by its chi-squared approximation, corrected for ties; then Nemenyi's comparison of all pairs and the
     critical difference (Demšar 2006, JMLR 7). Candidates that tie everywhere have a p-value of 1, and a nan gives nan.
@@ -314,7 +315,7 @@ def friedman(values: ArrayLike) -> Friedman:
     """
     from scipy.stats import chi2, rankdata, studentized_range
 
-    table = np.round(np.asarray(values, dtype=np.float64), _EQUAL_DIGITS)
+    table = np.round(np.asarray(values, dtype=np.float64), EQUAL_DIGITS)
     categories, candidates = table.shape
     if candidates < 2 or categories < 1:
         raise ValueError("Friedman's test needs at least two candidates and one category")
@@ -367,7 +368,7 @@ def looks_mixed(scores: ArrayLike) -> Apart | None:
 
 
 def _covariance_of_means(placements: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K, K) covariance of the means over samples of placements (K, M)."""
+    """Return the (K, K) covariance of the means over samples of placements (K, M)."""
     candidates, count = placements.shape
     if count < 2:
         return np.full((candidates, candidates), np.nan)

@@ -38,7 +38,7 @@ class Smoother:
 def smoothed(
     scores: NDArray[np.float64], clips: Sequence[str], times_s: NDArray[np.float64] | None, constant_s: float
 ) -> NDArray[np.float64]:
-    """(N,) scores of frames in order, each smoothed within its clip; a still image is a clip of one frame."""
+    """Return (N,) scores of frames in order, smoothed within its clip; a still image is a clip of one frame."""
     if times_s is None or constant_s <= 0:
         return scores
     smoother = Smoother(constant_s)

@@ -12,7 +12,8 @@ from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.calibration import CERTAINTY, Threshold
-from adkit.stats.significance import Drift, Interval, alarms_p_value, noticeable_rate, proportion_interval
+from adkit.stats.rates import Rate
+from adkit.stats.significance import Drift, alarms_p_value, noticeable_rate
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class Audit:
     fresh: FreshNormals
     names: tuple[str, ...]  # of the units (images, or clips) in the order of `scores`
     scores: NDArray[np.float64]
-    alarms: int
-    interval: Interval  # of the false-alarm rate, 95 %
+    flagged: Rate
     alarms_p_value: float  # how often so many alarms come of a promise that is kept
     noticeable_rate: float | None  # a true rate from which this many images would break the verdict; None: no rate
     drift: Drift
@@ -51,10 +51,10 @@ class Audit:
 
     def sentences(self) -> list[str]:
         """Say the result in words, the verdict first."""
-        count, unit, promised = len(self.scores), self.threshold.unit, self.threshold
-        observed = f"{self.alarms} of {count} normal {unit}s were flagged"
-        bounds = f"{self.interval.low:.2%} to {self.interval.high:.2%}"
-        rates = f"{self.alarms / count:.2%}, with {CERTAINTY:.0%} certainty {bounds}"
+        count, unit, promised = self.flagged.total, self.threshold.unit, self.threshold
+        observed = f"{self.flagged.count} of {count} normal {unit}s were flagged"
+        bounds = f"{self.flagged.interval.low:.2%} to {self.flagged.interval.high:.2%}"
+        rates = f"{self.flagged.share:.2%}, with {CERTAINTY:.0%} certainty {bounds}"
         upwards = " upwards" if self.run.record.calibration.leave_one_out else ""
         direction = "higher" if self.drift.shift > 0.5 else "lower"
         headings = {
@@ -85,10 +85,10 @@ class Audit:
             "run": self.run.record.id,
             "verdict": self.verdict,
             "normal": self.fresh.named,
-            "units": len(self.scores),
-            "alarms": self.alarms,
-            "rate": self.alarms / len(self.scores),
-            "interval": asdict(self.interval),
+            "units": self.flagged.total,
+            "alarms": self.flagged.count,
+            "rate": self.flagged.share,
+            "interval": asdict(self.flagged.interval),
             "threshold": asdict(self.threshold),
             "alarms_p_value": self.alarms_p_value,
             "noticeable_rate": self.noticeable_rate,
@@ -116,16 +116,15 @@ def audit(
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
     found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress or Silent())
     threshold = found.model.threshold
-    count, alarms = len(found.scores), int((found.scores > threshold.value).sum())
+    flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
     return Audit(
         run,
         threshold,
         fresh,
         tuple(dict.fromkeys(found.predictions.clips)),
         found.scores,
-        alarms,
-        proportion_interval(alarms, count),
-        alarms_p_value(alarms, count, threshold.rank, threshold.count),
-        noticeable_rate(count, threshold.rank, threshold.count, LEVEL),
+        flagged,
+        alarms_p_value(flagged.count, flagged.total, *promised),
+        noticeable_rate(flagged.total, *promised, LEVEL),
         found.drift,
     )

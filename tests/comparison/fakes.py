@@ -320,3 +320,10 @@ def valued(candidate: str, category: str, value: float | None, **more: Any) -> C
         why_undefined=reasons,
         **more,
     )
+
+
+def several(values: Mapping[str, Sequence[float]]) -> Comparison:
+    """Candidates with one value in each of several categories, in the metric "up"; "down" is its negative."""
+    return compared(
+        [valued(name, f"x:{number}", one) for name, row in values.items() for number, one in enumerate(row)]
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from adkit.comparison.figures import ALL, Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Interval
-from tests.comparison.fakes import compared, made_cell, valued
+from tests.comparison.fakes import compared, made_cell, several, valued
 
 TRUTH = [False] * 20 + [True] * 20
 GOOD = [number / 40 for number in range(40)]
@@ -112,21 +111,15 @@ def test_json_holds_everything(two: Comparison) -> None:
     ]
 
 
-def many(values: dict[str, Sequence[float]]) -> Comparison:
-    return compared(
-        [valued(name, f"x:{number}", one) for name, row in values.items() for number, one in enumerate(row)]
-    )
-
-
 def test_json_holds_the_tests_across_categories() -> None:
     eight = np.linspace(0.2, 0.9, 8)
-    three = many({"a": eight.tolist(), "b": (eight - 0.1).tolist(), "c": (eight - 0.2).tolist()})
+    three = several({"a": eight.tolist(), "b": (eight - 0.1).tolist(), "c": (eight - 0.2).tolist()})
     across = reread(as_json(three))["across_categories"]["up"]
     assert across["mean_ranks"] == [1, 2, 3]
     assert across["critical_difference"] == pytest.approx(1.172, abs=1e-3)
     assert np.array(across["nemenyi"]).shape == (3, 3)
     assert across["categories"] == 8
-    two = reread(as_json(many({"a": eight.tolist(), "b": (eight - 0.1).tolist()})))["across_categories"]["up"]
+    two = reread(as_json(several({"a": eight.tolist(), "b": (eight - 0.1).tolist()})))["across_categories"]["up"]
     assert two["p_value"] == pytest.approx(2 * 2 / 2**8)
     assert two["why_not"] is two["mean_ranks"] is None
 
@@ -210,7 +203,7 @@ def test_documents_without_any_complete_candidate_say_why() -> None:
 
 def test_the_headline_is_the_image_auroc_where_there_is_one(two: Comparison) -> None:
     assert headline(two) == "image_auroc"
-    assert headline(many({"a": [0.5]})) == "up"
+    assert headline(several({"a": [0.5]})) == "up"
 
 
 @pytest.mark.parametrize(
@@ -242,11 +235,11 @@ def test_the_test_across_categories_in_words(two: Comparison) -> None:
         "could become significant."
     )
     eight = np.linspace(0.2, 0.9, 8)
-    pair = many({"a": eight.tolist(), "b": (eight - 0.1).tolist()})
+    pair = several({"a": eight.tolist(), "b": (eight - 0.1).tolist()})
     assert across_text(pair.across["up"], pair) == (
         "Across 8 categories: Wilcoxon signed-rank, p = 0.0156 after Holm over the metrics."
     )
-    three = many({"c": (eight - 0.2).tolist(), "a": eight.tolist(), "b": (eight - 0.1).tolist()})
+    three = several({"c": (eight - 0.2).tolist(), "a": eight.tolist(), "b": (eight - 0.1).tolist()})
     assert across_text(three.across["up"], three) == (
         "Across 8 categories: Friedman, p = 0.000671 after Holm over the metrics; mean ranks a 1.00, b 2.00, c 3.00; "
         "Nemenyi: ranks that differ by less than 1.17 are noise at 5%."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from scipy import stats
 
 from adkit.comparison.cost import Cost
 from adkit.comparison.differences import Figure
-from adkit.comparison.figures import ALL, Comparison
+from adkit.comparison.figures import ALL
 from adkit.errors import RunError
 from adkit.stats.rates import Rate
 from adkit.stats.significance import (
@@ -26,7 +25,7 @@ from adkit.stats.significance import (
     least_categories,
     percentile_interval,
 )
-from tests.comparison.fakes import compared, made_cell, valued
+from tests.comparison.fakes import compared, made_cell, several, valued
 
 TRUTH = [False] * 20 + [True] * 20
 AUROC = "image_auroc"
@@ -282,13 +281,6 @@ def test_different_categories_have_different_data() -> None:
 # All categories
 
 
-def several(count: int, values: Mapping[str, Sequence[float]]) -> Comparison:
-    """Candidates with one value in each of several categories, in the metric "up"; "down" is its negative."""
-    return compared(
-        [valued(name, f"x:{number}", value[number]) for name, value in values.items() for number in range(count)]
-    )
-
-
 def spread_of(count: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(0, 0.05, count)
 
@@ -323,7 +315,7 @@ def test_the_mean_over_categories_has_the_mean_of_their_resamples() -> None:
 
 
 def test_a_mean_over_categories_of_a_metric_that_nobody_resamples_has_no_interval() -> None:
-    result = several(2, {"a": [0.9, 0.7], "b": [0.5, 0.6]})
+    result = several({"a": [0.9, 0.7], "b": [0.5, 0.6]})
     figure = result.figures["up", ALL, "b"]
     assert figure.value == pytest.approx(0.55)
     assert figure.difference == pytest.approx(-0.25)
@@ -335,7 +327,7 @@ def test_a_mean_over_categories_of_a_metric_that_nobody_resamples_has_no_interva
     [(names, count) for names in ("ab", "abc") for count in (1, 2, least_categories(len(names), 2) - 1)],
 )
 def test_with_few_categories_there_is_no_test_and_the_reason_is_said(names: str, count: int) -> None:
-    result = several(count, {name: list(spread_of(count, number)) for number, name in enumerate(names)})
+    result = several({name: list(spread_of(count, number)) for number, name in enumerate(names)})
     for metric in ("up", "down"):
         across = result.across[metric]
         assert (across.p_value, across.friedman) == (None, None)
@@ -372,7 +364,7 @@ def test_two_candidates_are_compared_by_wilcoxons_test_with_holm_over_metrics() 
 def test_as_many_wins_as_are_asked_for_are_significant() -> None:
     count = least_categories(2, 2)
     result = several(
-        count, {"a": [0.9 - 0.1 * step for step in range(count)], "b": [0.8 - 0.2 * step for step in range(count)]}
+        {"a": [0.9 - 0.1 * step for step in range(count)], "b": [0.8 - 0.2 * step for step in range(count)]}
     )
     # Both metrics say the same of two candidates, which Holm does not know.
     assert result.across["up"].p_value == pytest.approx(2 * 2 / 2**count)
@@ -383,7 +375,7 @@ def test_three_candidates_are_compared_by_friedmans_test_with_a_critical_differe
     count = 8
     shifts = {"a": 0.9, "b": 0.85, "c": 0.6}
     values = {name: shift + spread_of(count, number) for number, (name, shift) in enumerate(shifts.items())}
-    result = several(count, {name: list(row) for name, row in values.items()})
+    result = several({name: list(row) for name, row in values.items()})
     across = result.across["up"]
     expected = friedman(np.array(list(values.values())).T)
     # Twice, after Holm: the other metric is the same one turned round.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adkit.comparison import grid
-from adkit.comparison.grid import Candidate, Plan, candidates_of, read_grid, seeds_of
+from adkit.comparison.grid import Candidate, Plan, candidates_of, read_grid
 from adkit.errors import OptionError
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
@@ -183,7 +183,3 @@ def test_a_method_named_twice_on_the_command_line_is_refused() -> None:
     with pytest.raises(OptionError, match="--methods names patchknn twice") as caught:
         candidates_of("patchknn,ae,patchknn")
     assert "a name of its own" in caught.value.hint
-
-
-def test_seeds_count_from_zero() -> None:
-    assert seeds_of(3) == (0, 1, 2)

@@ -52,7 +52,7 @@ def test_the_promise_is_kept_on_fresh_good_parts(run: Run, registry: Registry, n
     before = bytes_below(run.folder)
     found = audited(run, registry, new)
     assert found.verdict == "kept"
-    assert found.alarms <= 3
+    assert found.flagged.count <= 3
     assert found.threshold == run.record.threshold
     assert found.names == tuple(str(path) for path in sorted(new.iterdir()))
     assert found.drift.p_value > LEVEL
@@ -76,7 +76,7 @@ def test_anomalous_parts_given_as_normal_break_it(run: Run, registry: Registry, 
     paint(new, [*usual_levels(40, 4), *[USUAL + 12 * SPREAD] * 5], seed=4)
     found = audited(run, registry, new)
     assert found.verdict == "broken"
-    assert 5 <= found.alarms <= 7
+    assert 5 <= found.flagged.count <= 7
     assert found.alarms_p_value < LEVEL
     assert found.sentences()[0] == "the promise is broken: more false alarms than chance allows"
 
@@ -88,7 +88,7 @@ def test_scores_that_move_without_alarms_put_it_in_doubt(
     low, high = levels
     paint(new, np.linspace(USUAL + low * SPREAD, USUAL + high * SPREAD, 60), seed=5)
     found = audited(run, registry, new)
-    assert found.alarms == 0
+    assert found.flagged.count == 0
     assert found.verdict == "drifted"
     assert found.drift.p_value < LEVEL <= found.alarms_p_value
     assert found.sentences()[0] == f"the promise is in doubt: scores are {direction} than those it was made from"
@@ -101,10 +101,10 @@ def test_the_figures_are_those_of_the_tests_by_name(run: Run, registry: Registry
     scores = found.scores
     rank, count = run.record.threshold.rank, run.record.threshold.count
     alarms = int((scores > run.record.threshold.value).sum())
-    assert found.alarms == alarms >= 2
+    assert found.flagged.count == alarms >= 2
     expected = stats.betabinom.sf(alarms - 1, len(scores), rank, count + 1 - rank)
     assert found.alarms_p_value == pytest.approx(expected, rel=1e-6)
-    assert found.interval == proportion_interval(alarms, 82)
+    assert found.flagged.interval == proportion_interval(alarms, 82)
     assert found.noticeable_rate == noticeable_rate(82, rank, count, LEVEL)
     judge = open_model(run, registry, device="cpu")
     assert found.drift == drift_test(judge.normal_scores, scores)
@@ -116,14 +116,14 @@ def test_a_threshold_that_promises_little_is_not_broken_by_what_it_promised(
     run = fit_greys(registry, Greys(learned), tmp_path / "runs", rule=ThresholdRule("percentile", 0.25))
     paint(new, usual_levels(100, 7), seed=7)
     found = audited(run, registry, new)
-    assert 15 <= found.alarms <= 40
+    assert 15 <= found.flagged.count <= 40
     assert found.verdict == "kept"
 
 
 def test_too_few_images_to_notice_anything_are_told_so(run: Run, registry: Registry, new: Path) -> None:
     paint(new, [USUAL + 20 * SPREAD], seed=8)
     found = audited(run, registry, new)
-    assert found.alarms == 1
+    assert found.flagged.count == 1
     assert found.verdict == "kept"  # p = 1/100 is not below 1/100
     assert found.noticeable_rate is None
     assert found.sentences()[-1] == "1 images are too few to notice any broken promise"
@@ -158,8 +158,8 @@ def test_everything_is_json(run: Run, registry: Registry, new: Path) -> None:
     assert document["run"] == run.record.id
     assert document["verdict"] == found.verdict
     assert document["units"] == 12
-    assert document["rate"] == found.alarms / 12
-    assert document["interval"] == {"low": found.interval.low, "high": found.interval.high}
+    assert document["rate"] == found.flagged.count / 12
+    assert document["interval"] == {"low": found.flagged.interval.low, "high": found.flagged.interval.high}
     assert document["threshold"]["value"] == run.record.threshold.value
     assert document["drift"]["p_value"] == found.drift.p_value
     assert document["sentences"] == found.sentences()

@@ -13,6 +13,8 @@ from adkit.cli.output import csv_text, destination, print_table
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from adkit.comparison.figures import Comparison
     from adkit.comparison.grid import Plan
     from adkit.interfaces import Dataset
@@ -114,10 +116,10 @@ def _plan(methods: str | None, grid: Path | None) -> Plan:
     return read_grid(grid) if grid else Plan(candidates_of(methods or ""))
 
 
-def _seeds(count: int | None, plan: Plan) -> tuple[int, ...]:
-    from adkit.comparison.grid import DEFAULT_SEEDS, seeds_of
+def _seeds(count: int | None, plan: Plan) -> Sequence[int]:
+    from adkit.comparison.grid import DEFAULT_SEEDS
 
-    return seeds_of(count) if count else plan.seeds or seeds_of(DEFAULT_SEEDS)
+    return range(count) if count else plan.seeds or range(DEFAULT_SEEDS)
 
 
 def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, registry: Registry) -> list[Dataset]:
