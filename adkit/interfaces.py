@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -222,15 +223,9 @@ class LabelledResults:
 
         `spans(anomalous)` are the events in truth, `spans(alarms)` those that were found.
         """
-        found: list[range] = []
-        first: int | None = None
-        for position, flag in enumerate(flags.tolist()):
-            if first is not None and (not flag or self.clips[position] != self.clips[first]):
-                found.append(range(first, position))
-                first = None
-            if flag and first is None:
-                first = position
-        return found if first is None else [*found, range(first, len(flags))]
+        of_row = list(zip(flags.tolist(), self.clips, strict=True))
+        runs = ((flag, list(rows)) for (flag, _), rows in groupby(range(len(of_row)), key=of_row.__getitem__))
+        return [range(rows[0], rows[-1] + 1) for flag, rows in runs if flag]
 
 
 @dataclass(frozen=True, slots=True)

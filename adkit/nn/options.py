@@ -41,10 +41,6 @@ def _parse_list(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-def _show_size(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
 def _increasing(values: tuple[int, ...]) -> tuple[int, ...]:
     if any(later <= earlier for earlier, later in pairwise(values)):
         raise ValueError("strides must increase, as in 8,16")
@@ -58,15 +54,11 @@ def _parse_path(value: Any) -> Any:
     return Path(value).expanduser().resolve()
 
 
-def _show_list(values: tuple[int, ...]) -> str:
-    return ",".join(map(str, values))
-
-
 Pixels = Annotated[int, Field(ge=LEAST_PX, le=MOST_PX)]
 FrameSize = Annotated[
     tuple[Pixels, Pixels],
     BeforeValidator(_parse_size, json_schema_input_type=str),
-    PlainSerializer(_show_size),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
 ]
 """(height, width) in px, written as "384" or "256x512"."""
 
@@ -75,7 +67,7 @@ Strides = Annotated[
     Field(min_length=1),
     BeforeValidator(_parse_list, json_schema_input_type=str),
     AfterValidator(_increasing),
-    PlainSerializer(_show_list),
+    PlainSerializer(lambda values: ",".join(map(str, values)), return_type=str),
 ]
 """Feature levels by their stride in px, written as "8,16"."""
 

@@ -78,6 +78,12 @@ class Candidate:
         return FrameBatches(synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window))
 
     @cached_property
+    def renamed(self) -> FrameBatches:
+        """The same frames under names that somebody might read something into."""
+        clips = [f"scratched/{name}" for name in self.batches.clips]
+        return replace(self.batches, clips=clips, named="scratched/part")
+
+    @cached_property
     def fitted(self) -> Method[Any]:
         """The method, fitted on the batches."""
         method = self.made()
@@ -112,7 +118,6 @@ def check_method(method: MethodEntry | type[Method[Any]], options: Mapping[str, 
 
 
 def _check_options(candidate: Candidate) -> None:
-    """Check that every option has a default and a description."""
     for name, field in options_of(candidate.method_class).model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
         assert field.description, f"option {name} has no description: adkit show needs one"
@@ -141,13 +146,13 @@ def _check_independence(candidate: Candidate) -> None:
     singles = [predict(candidate.batches.batch(range(row, row + 1))) for row in range(3)]
     check_same(expected, joined(singles), "one by one", "in a batch")
     check_same(expected, predict(candidate.batch), "again", "the first time")
-    check_same(expected, predict(_renamed(candidate.batch)), "under other names", "under the first ones")
+    check_same(expected, predict(candidate.renamed.batch(range(3))), "under other names", "under the first ones")
 
 
 def _check_determinism(candidate: Candidate) -> None:
     """Check that the method predicts the same when it is fitted again with the same seed, under other names."""
     again = candidate.made()
-    again.fit(_Renamed(candidate.batches.frames, clips=candidate.batches.clips), Silent())
+    again.fit(candidate.renamed, Silent())
     found = again.predict(candidate.batch)
     check_same(candidate.prediction, found, "fitted again with the same seed, under other names,", "fitted once")
 
@@ -184,13 +189,11 @@ def _check_calibration(candidate: Candidate) -> None:
 
 
 def _check_streams(candidate: Candidate) -> None:
-    """Check the stream with two clips that move."""
     moving = moving_frames(candidate.fitted.frame_size).frames[:, 0]
     check_stream(candidate.fitted, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
 
 
 def _check_leaks(candidate: Candidate) -> None:
-    """Check that nothing is learned from the test split."""
     check_no_leak(candidate.entry.name, candidate.registry, candidate.options)
 
 
@@ -259,18 +262,6 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     """Join several predictions."""
     tensors = ([getattr(part, name) for part in parts] for name in ("maps", "scores", "images"))
     return Prediction(*(None if several[0] is None else torch.cat(several) for several in tensors))
-
-
-def _renamed(batch: Batch) -> Batch:
-    ids, clips = (tuple(f"scratched/{name}" for name in names) for names in (batch.ids, batch.clips))
-    return replace(batch, ids=ids, clips=clips)
-
-
-class _Renamed(FrameBatches):
-    """The same frames under names that somebody might read something into."""
-
-    def batch(self, rows: range) -> Batch:
-        return _renamed(super().batch(rows))
 
 
 def _check_prediction(prediction: Prediction, count: int, method: Method[Any]) -> None:

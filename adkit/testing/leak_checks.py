@@ -87,7 +87,6 @@ def _draw_parts(folder: Path, count: int, clip_frames: int) -> _Parts:
 
 
 def _swapped(samples: Sequence[Sample]) -> list[Sample]:
-    """Good parts called scratched and masked, and the scratched ones good."""
     truths = [*samples[2:], *samples[:2]]
     return [
         replace(sample, anomalous=truth.anomalous, kind=truth.kind, mask=truth.mask)

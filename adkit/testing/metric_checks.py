@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,10 +86,6 @@ class _Case:
         maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
         scores = self.scores[chosen].ravel()
         found = np.where(kept, scores, 1 - scores)
-
-        def pixels() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-            yield from zip(range(len(labels)), maps, masks, strict=True)
-
         return LabelledResults(
             scores=found,
             anomalous=labels,
@@ -98,7 +94,7 @@ class _Case:
             pixel_threshold=0.5,
             maps=maps,
             has_masks=bool(labels.any()),
-            pixels=pixels,
+            pixels=lambda: zip(range(len(labels)), maps, masks, strict=True),
             clips=tuple(f"clip {number}" for number in range(len(chosen)) for _ in range(length)),
             times_s=np.tile(np.arange(length) / 25, len(chosen)),
             alarms=found > 0.5,

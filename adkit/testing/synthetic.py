@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,16 +19,14 @@ CLIPS, CLIP_FRAMES = 6, 12
 TRAINING_FRAMES = 8
 
 
+@dataclass(frozen=True)
 class FrameBatches:
-    """Batches of synthetic parts in memory, walkable again and again; each frame is a still unless `clips` says more.
+    """Batches of synthetic parts in memory, walkable again and again; a frame is a still unless `clips` says more."""
 
-    frames: float32 (N, T, 3, H, W); clips: N names.
-    """
-
-    def __init__(self, frames: Tensor, batch_size: int = 3, clips: Sequence[str] = ()) -> None:
-        self.frames = frames
-        self.batch_size = batch_size
-        self.clips = tuple(clips)
+    frames: Tensor  # float32 (N, T, 3, H, W)
+    batch_size: int = 3
+    clips: Sequence[str] = ()  # N names, or none
+    named: str = "part"
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -38,7 +37,7 @@ class FrameBatches:
 
     def batch(self, rows: range) -> Batch:
         """Return the batch of these rows."""
-        names = tuple(f"part/{row}" for row in rows)
+        names = tuple(f"{self.named}/{row}" for row in rows)
         clips = tuple(self.clips[row] for row in rows) if self.clips else names
         return Batch(self.frames[rows.start : rows.stop], names, clips)
 

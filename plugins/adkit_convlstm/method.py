@@ -118,19 +118,13 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         super().__init__(options, seed=seed, device=device)
         self.reconstructs = options.space == "pixels"
         self._space = PixelSpace()
-        network: RecurrentNetwork
         if self.reconstructs:
             require_sixteens(options.size)
-            code, hidden, layers = options.code or 128, options.hidden or 128, options.layers or 2
-            with seeded(seed):
-                network = PixelNetwork(options.size, options.width, code, hidden, layers)
         else:
             self._features = PatchFeatures.from_options(options, device)
             self._space = FeatureSpace(self._features, options.directions)
-            code, hidden, layers = options.code or 8, options.hidden or options.directions, options.layers or 1
-            with seeded(seed):
-                network = FeatureNetwork(options.directions, code, hidden, layers)
-        self._objective = Rebuild(network, options.task, options.pseudo).eval()
+        with seeded(seed):
+            self._objective = Rebuild(_network_of(options), options.task, options.pseudo).eval()
         self._warm_up = WarmUp()
 
     def learn(self, batches: Batches, progress: Progress) -> None:
@@ -225,3 +219,10 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
             maps=self.normalised(self._maps(rebuilt - seen, ages)),
             images=rebuilt.clamp(0, 1).cpu().contiguous() if self.reconstructs else None,
         )
+
+
+def _network_of(options: ConvLstmOptions) -> RecurrentNetwork:
+    code, hidden, layers, directions = options.code, options.hidden, options.layers, options.directions
+    if options.space == "pixels":
+        return PixelNetwork(options.size, options.width, code or 128, hidden or 128, layers or 2)
+    return FeatureNetwork(directions, code or 8, hidden or directions, layers or 1)

@@ -90,14 +90,14 @@ class Gaussians:
 
     def state(self) -> dict[str, Tensor]:
         """As tensors for a run: of each factor the one triangle, in float16."""
-        rows, columns = _triangle(self.factors.shape[1])
+        rows, columns = torch.triu_indices(*self.factors.shape[1:])
         packed = self.factors.cpu()[:, rows, columns].to(torch.float16)
         return {"weights": self.weights, "mean": self.mean, "factors": packed}
 
     @classmethod
     def from_state(cls, weights: Tensor, mean: Tensor, packed: Tensor) -> Gaussians:
         """Return what `state` gave, on the device of these tensors."""
-        rows, columns = _triangle(len(weights))
+        rows, columns = torch.triu_indices(len(weights), len(weights))
         factors = torch.zeros(len(mean), len(weights), len(weights), device=mean.device)
         factors[:, rows, columns] = packed.to(torch.float32)
         return cls(weights, mean, factors)
@@ -126,8 +126,3 @@ def left_out(whitened: Tensor, count: int) -> Tensor:
         solved = torch.linalg.solve(torch.eye(frames, dtype=torch.float64) - product, exchange.expand_as(product))
         results.append(count * (product * solved.transpose(1, 2)).sum(dim=2))
     return torch.cat(results).clamp_min_(0).sqrt_().to(torch.float32)
-
-
-def _triangle(length: int) -> tuple[Tensor, Tensor]:
-    rows, columns = torch.triu_indices(length, length)
-    return rows, columns

@@ -101,7 +101,6 @@ def _weights_file(name: str, weights: Path | None) -> Path | None:
 def _build(
     name: str, strides: tuple[int, ...], weights: Path | None
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """Return the feature network, and the mean and std of its input scaling."""
     import timm  # takes seconds to import
 
     architecture = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else name
@@ -129,7 +128,6 @@ def _build(
 
 
 def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
-    """Return the network with timm's own weights, from its cache or its hub."""
     # Offline, the hub's client logs every attempt; what matters is said once, below.
     hub_log = logging.getLogger("huggingface_hub")
     level = hub_log.level
@@ -148,7 +146,6 @@ def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
 
 
 def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the indices of the feature levels with these strides."""
     reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
     missing = [stride for stride in strides if stride not in reductions]
     if missing:

@@ -55,7 +55,6 @@ def corrupt(
 
 
 def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
-    """Return a blob of one colour."""
     opacity = _opacity(_outline(picture.shape[:2], rng), rng)
     colour = rng.random(3, dtype=np.float32)
     if rng.random() < 0.5:

@@ -263,7 +263,6 @@ class _Training:
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
-    """Return the rows of an epoch, shuffled."""
     generator = torch.Generator().manual_seed(_draw(seed, epoch, 0))
     rounds = max(1, math.ceil(LEAST_ROWS / count))
     return torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])

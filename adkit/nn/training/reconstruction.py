@@ -44,14 +44,10 @@ def _parse_kinds(value: Any) -> Any:
     return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
 
 
-def _show_kinds(kinds: tuple[str, ...]) -> str:
-    return ",".join(kinds) or "none"
-
-
 Corruptions = Annotated[
     tuple[Corruption, ...],
     BeforeValidator(_parse_kinds, json_schema_input_type=str),
-    PlainSerializer(_show_kinds),
+    PlainSerializer(lambda kinds: ",".join(kinds) or "none", return_type=str),
 ]
 """Written as "stain,paste,noise" or "none"."""
 

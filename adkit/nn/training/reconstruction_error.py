@@ -75,7 +75,6 @@ def _gradient_map(found: Tensor, given: Tensor) -> Tensor:
 
 
 def _gradient(grey: Tensor) -> Tensor:
-    """Return the magnitude of the gradient by Prewitt's filters."""
     across = torch.tensor([[1.0, 0.0, -1.0]] * 3, device=grey.device).reshape(1, 1, 3, 3) / 3
     padded = F.pad(grey, [1] * 4, mode="replicate")
     squares = F.conv2d(padded, across).square() + F.conv2d(padded, across.transpose(2, 3)).square()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import cv2
@@ -97,17 +98,16 @@ class Registration:
 
     def _lay(self, frame: Floats, pose: _Pose) -> tuple[Floats, Floats]:
         """Return the cut-out that looks more usual of the two that the axis allows, and its matrix."""
-        best: tuple[float, Floats, Floats] | None = None
+        laid: list[tuple[float, Floats, Floats]] = []
         for turn in (pose.turn, pose.turn + math.pi):
             matrix = self._matrix(pose, turn)
             cut = cv2.warpAffine(
                 frame, matrix, self.usual.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
             likeness = float((_even(cut.mean(axis=2)[None])[0] * self.usual.numpy()).mean())
-            if best is None or likeness > best[0]:  # of equals the first: the heavier end is where it should be
-                best = (likeness, np.asarray(cut, np.float32), matrix)
-        assert best is not None
-        return best[1], best[2]
+            laid.append((likeness, np.asarray(cut, np.float32), matrix))
+        # Of equals the first: the heavier end is where it should be.
+        return max(laid, key=itemgetter(0))[1:]
 
     def _matrix(self, pose: _Pose, turn: float) -> Floats:
         cos, sin = self.scale * math.cos(turn), self.scale * math.sin(turn)
