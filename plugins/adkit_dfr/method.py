@@ -144,15 +144,13 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
         wanted = set(rows.tolist())
         rng = np.random.default_rng(self.seed)
         whole, corrupted = [], []
-        row = 0
+        frames = (frame for batch in batches for frame in torch.split(batch.frames[:, -1], 1))
         with progress.task("held out", len(wanted)) as advance:
-            for batch in batches:
-                for frame in torch.split(batch.frames[:, -1], 1):
-                    if row in wanted:
-                        whole.append(self._features(frame).cpu())
-                        corrupted.append(self._features(corrupt(frame, ("stain", "paste"), rng, clean_share=0)).cpu())
-                        advance(1)
-                    row += 1
+            for row, frame in enumerate(frames):
+                if row in wanted:
+                    whole.append(self._features(frame).cpu())
+                    corrupted.append(self._features(corrupt(frame, ("stain", "paste"), rng, clean_share=0)).cpu())
+                    advance(1)
         return torch.cat(whole), torch.cat(corrupted)
 
     def _made(self, features: Tensor) -> FeatureAutoencoder:

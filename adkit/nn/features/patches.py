@@ -115,13 +115,10 @@ class PatchFeatures:
 
     def _session(self, frames: Tensor, *, distances: bool) -> OnnxSession | None:
         """Return the session for features or for distances at this input size; None where torch is used."""
-        if self.device != "cpu":
-            return None
         size = _size_of(frames)
-        if size not in self._models:
+        if self.device == "cpu" and size not in self._models:
             self._models[size] = self._export(size)
-        model = self._models[size]
-        if model is None:
+        if (model := self._models.get(size)) is None:
             return None
         key = (*size, distances)
         if key not in self._sessions:

@@ -35,15 +35,14 @@ class Checkpoint:
 class Checkpoints:
     """The one file in `folder` that always holds a whole checkpoint; None: nothing is kept."""
 
-    def __init__(self, folder: Path | None, every_s: float = EVERY_S) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / FILE
-        self._every_s = every_s
         self._written = time.monotonic()
 
     @property
     def due(self) -> bool:
         """Whether it is time for the next one."""
-        return self._path is not None and time.monotonic() - self._written >= self._every_s
+        return self._path is not None and time.monotonic() - self._written >= EVERY_S
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Replace the one before."""
