@@ -67,7 +67,7 @@ class StorageError(AdkitError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Names the known word that `word` was probably meant to be, and all of them: text for a hint."""
+    """Name the known word that `word` was probably meant to be, and all of them: text for a hint."""
     names = sorted(known)
     listed = ", ".join(names) if names else "none"
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)

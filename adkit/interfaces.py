@@ -100,7 +100,7 @@ class Method(ABC, Generic[OptionsType]):
     @property
     @abstractmethod
     def frame_size(self) -> tuple[int, int]:
-        """(height, width) in px to which frames are resized before the method sees them."""
+        """Return (height, width) in px to which frames are resized before the method sees them."""
 
     @abstractmethod
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport | None:
@@ -186,7 +186,7 @@ class Scorer(ABC, Generic[OptionsType]):
 
     @abstractmethod
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, h, w) maps -> (N,) scores."""
+        """Turn (N, h, w) maps into (N,) scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class LabelledResults:
 
     @property
     def of_clips(self) -> bool:
-        """Whether they are frames of clips; False: each is a still image."""
+        """Say whether they are frames of clips; False: each is a still image."""
         return len(set(self.clips)) < len(self.clips)
 
     def spans(self, flags: NDArray[np.bool_]) -> list[range]:

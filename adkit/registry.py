@@ -34,7 +34,7 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """The plugin and the distribution that brought it: "patchknn of adkit 0.1.0"."""
+        """Return the plugin and the distribution that brought it: "patchknn of adkit 0.1.0"."""
         return f"{self.name} of {self.distribution} {self.version}"
 
 
@@ -52,7 +52,7 @@ class Catalogue(Generic[EntryType]):
         self.claims.setdefault(entry.name, []).append(plugin)
 
     def names(self) -> list[str]:
-        """All names in alphabetical order."""
+        """Return all names in alphabetical order."""
         return sorted(self.entries)
 
     def get(self, name: str) -> EntryType:
@@ -88,7 +88,7 @@ class Registry:
 
     @property
     def broken(self) -> list[Plugin]:
-        """The plugins that were set aside."""
+        """Return the plugins that were set aside."""
         return [plugin for plugin in self.plugins if plugin.problem]
 
 

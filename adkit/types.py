@@ -49,7 +49,7 @@ class Sample:
 
     @property
     def time_s(self) -> float:
-        """Seconds from the clip's start; where nobody says, 25 frames make a second."""
+        """Return seconds from the clip's start; where nobody says, 25 frames make a second."""
         return self.index / USUAL_RATE if self.timestamp_s is None else self.timestamp_s
 
     @classmethod

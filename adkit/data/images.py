@@ -45,7 +45,7 @@ _HINT = "check or remove the file; --skip-bad goes on without such files"
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file's name says that it is an image (hidden files are not)."""
+    """Say whether the file's name says that it is an image (hidden files are not)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
@@ -98,7 +98,7 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def frame_shape(ref: FrameRef) -> tuple[int, int]:
-    """(height, width) in px as `read_image` would give it, from the file's header where the format allows."""
+    """Return (height, width) in px as `read_image` would give it, from the file's header where the format allows."""
     if ref.number is not None:
         return video_shape(ref.path)
     with _decoding(ref) as image:
@@ -109,7 +109,7 @@ def frame_shape(ref: FrameRef) -> tuple[int, int]:
 
 
 def pixel_count(ref: FrameRef) -> int:
-    """How many pixels the file's header tells of; decodes nothing, whatever the format."""
+    """Say how many pixels the file's header tells of; decodes nothing, whatever the format."""
     with _opened(ref) as image:
         return image.width * image.height
 

@@ -39,7 +39,7 @@ class VideoInput:
 
     @property
     def live(self) -> bool:
-        """Whether it comes as it happens: it cannot wait, and has no end."""
+        """Say whether it comes as it happens: it cannot wait, and has no end."""
         return self.address is not None
 
     def samples(self) -> list[Sample]:

@@ -33,7 +33,7 @@ NOWHERE = "files or links that cannot be opened"
 
 
 def is_film(path: Path) -> bool:
-    """Whether the file's name says that it moves: a video, or an animated GIF."""
+    """Say whether the file's name says that it moves: a video, or an animated GIF."""
     return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
 
 

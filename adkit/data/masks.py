@@ -34,7 +34,7 @@ class MapsBesideMasks:
         self._shapes: dict[Path, tuple[int, int]] = {}  # of videos
 
     def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        """Each sample's index, its map and its mask, as `LabelledResults.pixels` has them."""
+        """Yield each sample's index, its map and its mask, as `LabelledResults.pixels` has them."""
         for index, sample in enumerate(self._samples):
             if self._maps is None or (sample.anomalous and sample.mask is None):
                 continue
@@ -57,7 +57,7 @@ class MapsBesideMasks:
         return mask
 
     def _shape(self, frame: FrameRef) -> tuple[int, int]:
-        """Of a video it is asked once: for each frame, the file would be opened anew."""
+        """Return a frame's shape; of a video it is asked once, or the file would be opened anew for each frame."""
         if frame.number is None:
             return frame_shape(frame)
         if frame.path not in self._shapes:

@@ -33,7 +33,7 @@ _HINT = "check the file, or record it again; --skip-bad goes on without such fil
 
 
 def is_video(path: Path) -> bool:
-    """Whether the file's name says that it is a video (hidden files are not)."""
+    """Say whether the file's name says that it is a video (hidden files are not)."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
@@ -47,12 +47,12 @@ class VideoFrame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) in px, upright."""
+        """Return (height, width) in px, upright."""
         height, width = self.decoded.height, self.decoded.width
         return (width, height) if self._quarter_turns % 2 else (height, width)
 
     def pixels(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """RGB uint8 (H, W, 3), upright; resized to `size` = (height, width) in the same step as converted."""
+        """Return RGB uint8 (H, W, 3), upright; resized to `size` = (height, width) in the same step as converted."""
         height, width = size or self.shape
         if self._quarter_turns % 2:
             height, width = width, height
@@ -106,28 +106,28 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file or stream."""
+        """Let go of the file or stream."""
         self._container.close()
 
     @property
     def rate(self) -> float:
-        """Frames a second on average, as the file says; 25 where it does not."""
+        """Return frames a second on average, as the file says; 25 where it does not."""
         return float(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)
 
     @property
     def coded_shape(self) -> tuple[int, int]:
-        """(height, width) in px of a frame before it is turned upright, as the header says."""
+        """Return (height, width) in px of a frame before it is turned upright, as the header says."""
         return int(self._stream.height), int(self._stream.width)
 
     @property
     def is_recording(self) -> bool:
-        """Whether it says how long it is, in seconds or bytes: then it has an end, also where a server offers it."""
+        """Say whether its length in seconds or bytes is known: then it has an end, also where a server offers it."""
         playlist = self._container.format.name in ("hls", "dash")  # which may grow
         return bool(self._container.duration) or (not playlist and self._container.size > 0)
 
     @property
     def declared_frames(self) -> int | None:
-        """How many frames an mp4 or mov says that it has; None for formats that count otherwise or do not say."""
+        """Say how many frames an mp4 or mov says that it has; None for formats that count otherwise or do not say."""
         return (int(self._stream.frames) or None) if "mp4" in self._container.format.name else None
 
     @property
@@ -140,11 +140,11 @@ class Video:
 
     @property
     def time_base(self) -> Fraction:
-        """The fraction of a second in which its timestamps count."""
+        """Return the fraction of a second in which its timestamps count."""
         return self._stream.time_base or Fraction(1, 1000)
 
     def times_s(self) -> NDArray[np.float64]:
-        """(N,) when each frame is shown, read from the packets' headers without decoding any; ends the walk."""
+        """Return (N,) when each frame is shown, read from the packets' headers; ends the walk."""
         with _decoding(self.name):
             stamps = [
                 packet.pts for packet in self._container.demux(self._stream) if packet.size and not packet.is_discard
@@ -158,7 +158,7 @@ class Video:
         return np.asarray(times - times[0])
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Every frame that can be decoded, in order.
+        """Yield every frame that can be decoded, in order.
 
         After the last one, raises FrameError when there should have been more, saying where the video ends; so a
         caller has had all that there is.
@@ -217,7 +217,7 @@ class Video:
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
-    """(N,) seconds from the first frame to each, by the file's packets; raises FrameError for what is no video."""
+    """Return (N,) seconds from the first frame to each, by packets; raises FrameError for what is no video."""
     with Video(path) as video:
         return video.times_s()
 
@@ -238,7 +238,7 @@ def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
 
 
 def video_shape(path: Path) -> tuple[int, int]:
-    """(height, width) in px of a video file's first frame, upright."""
+    """Return (height, width) in px of a video file's first frame, upright."""
     with Video(path) as video:
         return next(iter(video)).shape
 

@@ -34,7 +34,7 @@ class LearnedMethod(Method[FrameOptionsType]):
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """As the options say."""
+        """Return what the options say."""
         return self.options.size
 
     @abstractmethod
@@ -96,11 +96,11 @@ class MapMethod(LearnedMethod[MapOptionsType]):
         self._normalisation = PositionNormalisation.from_state(state)
 
     def smoothed(self, maps: Tensor, stride: float = 1) -> Tensor:
-        """(B, h, w) on any device, a position every `stride` px -> (B, h, w) on the CPU, smoothed."""
+        """Turn (B, h, w) on any device, a position every `stride` px into (B, h, w) on the CPU, smoothed."""
         return smooth(maps.cpu(), self.options.smoothing / stride)
 
     def normalised(self, maps: Tensor) -> Tensor:
-        """(B, h, w) -> (B, h, w), in spreads above what is usual at each position where position matters."""
+        """Turn (B, h, w) into (B, h, w), in spreads above what is usual at each position where position matters."""
         return self._normalisation(maps) if self._normalisation else maps
 
     def decide(self, maps: Tensor, clips: Tensor) -> None:

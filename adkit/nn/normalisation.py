@@ -32,7 +32,7 @@ LEAST_MAPS_ON = 3
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """(B, h, w) -> (B, h, w) smoothed by a Gaussian of this standard deviation in positions; 0: as they are."""
+    """Turn (B, h, w) into (B, h, w) smoothed by a Gaussian of this standard deviation in positions; 0: as they are."""
     if sigma == 0:
         return maps
     # The border is mirrored, so that a defect at the edge of the picture loses nothing.
@@ -41,7 +41,7 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
 
 
 def explained_by_position(maps: Tensor) -> float:
-    """(N, h, w) -> the share, 0..1, of the maps' variance that lies between positions (an R²)."""
+    """Turn (N, h, w) into the share, 0..1, of the maps' variance that lies between positions (an R²)."""
     total = float(maps.var(correction=0))
     return float(maps.mean(dim=0).var(correction=0)) / total if total > 0 else 0.0
 
@@ -67,11 +67,11 @@ class PositionNormalisation:
         return cls(mean.to(torch.float32), shared.clamp_min(1e-12).sqrt().to(torch.float32))
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """(B, h, w) -> (B, h, w) in spreads above the mean."""
+        """Turn (B, h, w) into (B, h, w) in spreads above the mean."""
         return (maps - self.mean) / self.spread
 
     def state(self) -> dict[str, Tensor]:
-        """As tensors for a run."""
+        """Give it as tensors for a run."""
         return {"position_mean": self.mean, "position_spread": self.spread}
 
     @classmethod
@@ -107,7 +107,7 @@ def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormali
 
 
 def normalised_out_of_sample(maps: Tensor, clips: Tensor) -> Tensor:
-    """Each of N maps, normalised by what the maps of other clips say: what a new normal map would become.
+    """Normalise each of N maps by what the maps of other clips say: what a new normal map would become.
 
     maps: (N, h, w); clips: (N,) whole numbers from 0, at least two different ones. One pass: the sums over the
     other clips are the sums over all less the clip's own.

@@ -37,7 +37,7 @@ def gather(
 
 
 def last_frames(frames: Tensor) -> Tensor:
-    """float32 (B, T, 3, H, W) -> (B, 3, H, W): those that are scored."""
+    """Turn float32 (B, T, 3, H, W) into (B, 3, H, W): those that are scored."""
     return frames[:, -1]
 
 

@@ -48,7 +48,7 @@ class Threshold:
 
     @property
     def alarm_every_s(self) -> float | None:
-        """Seconds of normal operation in which to expect one flagged clip; None where clips have no known length."""
+        """Return the seconds of normal operation to one flagged clip; None where clips have no known length."""
         return None if self.unit_s is None else self.unit_s / self.expected_rate
 
     def promise(self) -> str:

@@ -77,7 +77,7 @@ class ConveyorClip:
     things: tuple[_Thing, ...]  # in the order in which they come
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """RGB uint8 (192, 320, 3), one after another, the same ones each time."""
+        """Yield RGB uint8 (192, 320, 3), one after another, the same ones each time."""
         belt, still, on_belt = _belt(), _surroundings(), slice(_RAIL_PX, HEIGHT_PX - _RAIL_PX)
         rng = np.random.default_rng([*self.key, 0])
         noise = rng.normal(0, _NOISE, (HEIGHT_PX + 64, WIDTH_PX + 64, 3)).astype(np.float32)
@@ -188,7 +188,7 @@ def _things(rng: np.random.Generator, length_px: float) -> list[_Thing]:
 
 
 def _longest_free_px(moved_px: NDArray[np.float64], things: list[_Thing]) -> NDArray[np.float64]:
-    """(T,) the longest stretch of belt between two parts, as far as it is in the picture."""
+    """Return the longest stretch (T,) of belt between two parts, as far as it is in the picture."""
     longest = np.zeros(len(moved_px))
     for ahead, behind in pairwise(things):
         right = np.minimum(moved_px - ahead.place_px - PART_PX[0] / 2, WIDTH_PX)
@@ -198,7 +198,7 @@ def _longest_free_px(moved_px: NDArray[np.float64], things: list[_Thing]) -> NDA
 
 
 def _light(rng: np.random.Generator, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T, 3) a lamp whose brightness differs by 4 % between clips and drifts by 3 % within one, its colour by 1 %."""
+    """Return a lamp (T, 3): its brightness differs by 4 % between clips, drifts by 3 % in one, its colour by 1 %."""
     drift = 0.03 * np.sin(times_s * 2 * np.pi / rng.uniform(8, 20) + rng.uniform(0, 2 * np.pi))
     tint = 0.01 * np.sin(times_s[:, None] * 2 * np.pi / rng.uniform(10, 30) + rng.uniform(0, 2 * np.pi, 3))
     return np.asarray((1 + rng.uniform(-0.04, 0.04)) * (1 + drift)[:, None] * (1 + tint))
@@ -222,7 +222,7 @@ def _noise_picture(seed: int, shape: tuple[int, int], cell_px: int) -> NDArray[n
 
 
 def _belt() -> NDArray[np.float32]:
-    """(H, loop + W + 1, 3) in grey levels: ribbed rubber with stains, the same belt in all clips."""
+    """Return (H, loop + W + 1, 3) in grey levels: ribbed rubber with stains, the same belt in all clips."""
     shape = (HEIGHT_PX - 2 * _RAIL_PX, _LOOP_PX)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     chevron = (x + np.abs(y - shape[0] / 2) * 0.5) % 40
@@ -233,7 +233,7 @@ def _belt() -> NDArray[np.float32]:
 
 
 def _surroundings() -> NDArray[np.float32]:
-    """(192, 320, 3) in grey levels: what does not move, two rails with bolts."""
+    """Return (192, 320, 3) in grey levels: what does not move, two rails with bolts."""
     picture = np.empty((HEIGHT_PX, WIDTH_PX, 3), np.float32)
     picture[:] = (148, 152, 156)
     picture += 5 * _noise_picture(3, (HEIGHT_PX, WIDTH_PX), 8)[:, :, None]

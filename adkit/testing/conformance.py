@@ -54,12 +54,12 @@ class Candidate:
 
     @cached_property
     def method_class(self) -> type[Method[Any]]:
-        """The class, imported."""
+        """Return the class, imported."""
         return self.entry.load()
 
     @cached_property
     def registry(self) -> Registry:
-        """The installed plugins, and the candidate where it is none of them."""
+        """Return the installed plugins, and the candidate where it is none of them."""
         registry = load_registry()
         if self.entry.name not in registry.methods.entries:
             registry.methods.add(self.entry, Plugin("candidate", self.method_class.__module__, "candidate", "0"))
@@ -79,13 +79,13 @@ class Candidate:
 
     @cached_property
     def renamed(self) -> FrameBatches:
-        """The same frames under names that somebody might read something into."""
+        """Return the same frames under names that somebody might read something into."""
         clips = [f"scratched/{name}" for name in self.batches.clips]
         return replace(self.batches, clips=clips, named="scratched/part")
 
     @cached_property
     def fitted(self) -> Method[Any]:
-        """The method, fitted on the batches."""
+        """Return the method, fitted on the batches."""
         method = self.made()
         method.fit(self.batches, Silent())
         return method
@@ -97,7 +97,7 @@ class Candidate:
 
     @cached_property
     def prediction(self) -> Prediction:
-        """What the fitted method says of them."""
+        """Return what the fitted method says of them."""
         return self.fitted.predict(self.batch)
 
 
@@ -236,7 +236,7 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
 
 
 def _windows(clip: Tensor, window: int) -> Tensor:
-    """(n, 3, H, W) -> (n, window, 3, H, W): each frame with those before it, the first one repeated."""
+    """Turn (n, 3, H, W) into (n, window, 3, H, W): each frame with those before it, the first one repeated."""
     numbers = torch.arange(len(clip))[:, None] - torch.arange(window - 1, -1, -1)
     return clip[numbers.clamp_min(0)]
 
@@ -308,7 +308,7 @@ def check_dataset(dataset: Dataset) -> None:
 
 
 def _check_clips(samples: Sequence[Sample]) -> None:
-    """Frames of a clip must stand together, in the order of their numbers and times: so they are walked once."""
+    """Check that the frames of a clip stand together, in the order of their numbers and times."""
     for clip, members in groupby(samples, key=lambda sample: sample.clip):
         for earlier, later in pairwise(members):
             assert earlier.index < later.index, f"the frames of {clip} are not in order: {later.id}"

@@ -51,7 +51,7 @@ def drawn_part(
 
 
 def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0, part: str = "washer") -> Tensor:
-    """float32 (count, window, 3, H, W): normal synthetic parts."""
+    """Return float32 (count, window, 3, H, W): normal synthetic parts."""
     frames = []
     for number in range(count):
         picture, _ = drawn_part(part, seed, number)

@@ -86,7 +86,7 @@ class Status:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes."""
+        """Say whether nothing more comes."""
         return self.state in ("done", "failed", "cancelled")
 
     def made(self) -> list[str]:

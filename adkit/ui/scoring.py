@@ -86,7 +86,7 @@ class Judges:
 
     @cached_property
     def registry(self) -> Registry:
-        """The installed plugins, found once."""
+        """Return the installed plugins, found once."""
         return self._registry or load_registry()
 
     def warm_up(self) -> None:

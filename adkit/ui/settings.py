@@ -41,7 +41,7 @@ class ServerSettings:
 
     @property
     def uploads(self) -> Path:
-        """The folder of the data that came by browser to learn from."""
+        """Return the folder of the data that came by browser to learn from."""
         return self.data_root / "uploads"
 
 

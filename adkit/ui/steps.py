@@ -42,7 +42,7 @@ class Steps:
 
     @property
     def share(self) -> float:
-        """How much of the outermost step is done, 0..1, with a part for the inner one."""
+        """Say how much of the outermost step is done, 0..1, with a part for the inner one."""
         within = self.inner.done / self.inner.total if self.inner.total and self.inner is not self.outer else 0.0
         return min(1.0, (self.outer.done + within) / max(1, self.outer.total))
 

@@ -36,7 +36,7 @@ class Seen:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Say how long it is."""
         return max(self.scores[-1][0], 1e-3) if self.scores else 1e-3
 
 

@@ -198,7 +198,7 @@ def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[st
 
 
 def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
-    """How many images, what is wrong with them, and some by name."""
+    """Say how many images there are, what is wrong with them, and some by name."""
     count = sum(map(len, groups))
     shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
     left = count - sum(map(len, shown))

@@ -47,7 +47,7 @@ class TrainingData:
 
     @property
     def fingerprint(self) -> str:
-        """Of both parts' ids and files."""
+        """Return a checksum of both parts' ids and files."""
         return data_hash(self.hashes)
 
     @property

@@ -56,7 +56,7 @@ class _Clip:
 
     @property
     def truth(self) -> bool | None:
-        """Whether all its frames are anomalous, where no labels say more."""
+        """Say whether all its frames are anomalous, where no labels say more."""
         return None if self.kind is None else self.kind != GOOD
 
 

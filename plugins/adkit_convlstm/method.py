@@ -211,7 +211,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
             yield self.smoothed(self._space.maps(rebuilt[0] - given[0]), self._space.stride)
 
     def _maps(self, residual: Tensor, ages: Sequence[int]) -> Tensor:
-        """(B, C, h, w), and how many frames of its clip came before each -> (B, h, w) on the CPU."""
+        """Turn (B, C, h, w), and how many frames of its clip came before each into (B, h, w) on the CPU."""
         return self._warm_up(self.smoothed(self._space.maps(residual), self._space.stride), ages)
 
     def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Sequence[int]) -> Prediction:

@@ -30,7 +30,7 @@ class ConvLstm(nn.Module):
             self.given.bias[hidden : 2 * hidden] = 1  # or it would begin by forgetting (Gers et al., 2000)
 
     def forward(self, frames: Tensor, memory: CellMemory | None) -> tuple[Tensor, CellMemory]:
-        """(B, T, channels, h, w) and what was before -> (B, T, hidden, h, w) and what is remembered then."""
+        """Turn (B, T, channels, h, w) and what was before into (B, T, hidden, h, w) and what is remembered then."""
         count, length = frames.shape[:2]
         # What each frame brings does not depend on the past: one convolution for all is faster than one for each.
         gates: Tensor = self.given(frames.flatten(0, 1))
@@ -62,7 +62,7 @@ class RecurrentNetwork(nn.Module):
         self.decode = decode
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-        """(B, T, C, h, w) and what was before -> (B, T, C, h, w), float32, and what is remembered then."""
+        """Turn (B, T, C, h, w) and what was before into (B, T, C, h, w), float32, and what is remembered then."""
         count, length = frames.shape[:2]
         seen: Tensor = self.encode(frames.flatten(0, 1))
         seen = seen.reshape(count, length, *seen.shape[1:])
@@ -83,7 +83,7 @@ class FeatureNetwork(RecurrentNetwork):
         self.rebuilt_channels = rebuilt_channels
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-        """(B, T, D, h, w) and what was before -> the same rebuilt, and what is remembered then."""
+        """Turn (B, T, D, h, w) and what was before into the same rebuilt, and what is remembered then."""
         told, memory = super().forward(frames[:, :, : self.rebuilt_channels], memory)
         others = frames.shape[2] - told.shape[2]
         return F.pad(told, (0, 0, 0, 0, 0, others)), memory
@@ -120,6 +120,6 @@ class PixelNetwork(RecurrentNetwork):
         self.spread = (frames - self.background).square().mean().sqrt().clamp_min(1e-3)
 
     def forward(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-        """(B, T, 3, H, W), RGB in 0..1, and what was before -> the same rebuilt, and what is remembered then."""
+        """Turn (B, T, 3, H, W), RGB in 0..1, and what was before into the same rebuilt, and what is remembered then."""
         told, memory = super().forward((frames - self.background) / self.spread, memory)
         return told * self.spread + self.background, memory

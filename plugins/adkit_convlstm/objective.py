@@ -39,7 +39,7 @@ class Rebuild(Objective):
         self.pseudo = pseudo
 
     def rebuild(self, frames: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """(B, T, C, h, w), frames in their order, and what was before -> the same rebuilt, and what is then past.
+        """Rebuild (B, T, C, h, w), frames in their order, from what was before; give what is then past, too.
 
         With no past, a clip begins with an empty memory. Nothing foretells a first frame: it is compared with what
         the network gives when it has seen it.
@@ -51,7 +51,7 @@ class Rebuild(Objective):
         return rebuilt, (memory, told[:, -1:])
 
     def forward(self, batch: Tensor, draw: int) -> Tensor:
-        """(B, T, C, h, w) -> (B,) mean squared errors of what the network is to rebuild."""
+        """Turn (B, T, C, h, w) into (B,) mean squared errors of what the network is to rebuild."""
         generator = torch.Generator().manual_seed(draw)
         chances, step = torch.rand(len(batch), generator=generator), self._step(generator)
         too_fast = (chances < SKIPPING_SHARE).to(batch.device)
@@ -75,7 +75,7 @@ class Rebuild(Objective):
         return self._squares(rebuilt, wanted).mean(dim=(1, 2, 3, 4))
 
     def _squares(self, rebuilt: Tensor, wanted: Tensor) -> Tensor:
-        """(B, T, C, h, w) both -> squared errors of the channels that the network rebuilds."""
+        """Turn (B, T, C, h, w) both into squared errors of the channels that the network rebuilds."""
         channels = self.network.rebuilt_channels
         return (rebuilt[:, :, :channels] - wanted[:, :, :channels]).square()
 

@@ -22,7 +22,7 @@ class Recording(FrameStore):
     """Frames in their order, bytes or features. `clips` are runs of consecutive frames, whose numbers never sink."""
 
     def lengths(self) -> list[int]:
-        """How many frames each run has."""
+        """Say how many frames each run has."""
         return torch.unique_consecutive(self.clips, return_counts=True)[1].tolist()  # type: ignore[no-any-return]
 
     def each_run(self) -> Iterator[Tensor]:
@@ -31,7 +31,7 @@ class Recording(FrameStore):
 
 
 def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progress: Progress) -> Recording:
-    """All frames, or evenly spread blocks of them where there are more than `limit`.
+    """Return all frames, or evenly spread blocks of them where there are more than `limit`.
 
     `look` gives what is kept of frames, float32 (B, 3, H, W) -> (B, C, h, w). Runs end with their clips, and where
     frames were left out.

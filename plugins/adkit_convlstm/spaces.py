@@ -26,15 +26,15 @@ class PixelSpace:
     """px of the frame per position of the map."""
 
     def look(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W), RGB in 0..1 -> what is kept of them before anything is learned, on the CPU: bytes."""
+        """Turn float32 (B, 3, H, W), RGB in 0..1, into what is kept before anything is learned, on the CPU: bytes."""
         return as_bytes(frames)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
-        """All that was kept (N, ...) as `see` gives it, in the same memory; learns from the rows `training` (int64)."""
+        """Return all that was kept (N, ...) as `see` gives it, in the same memory; learn from the rows `training`."""
         return kept
 
     def see(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W), RGB in 0..1 -> (B, C, h, w), as it is rebuilt and compared."""
+        """Turn float32 (B, 3, H, W), RGB in 0..1 into (B, C, h, w), as it is rebuilt and compared."""
         return frames
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
@@ -42,7 +42,7 @@ class PixelSpace:
         return
 
     def maps(self, residual: Tensor) -> Tensor:
-        """Return what was not rebuilt (B, C, h, w) -> (B, h, w), how anomalous each position is: its squared error."""
+        """Turn what was not rebuilt (B, C, h, w) into (B, h, w), how anomalous each position is: its squared error."""
         return residual.square().mean(dim=1)
 
     def state(self) -> dict[str, Tensor]:
@@ -72,7 +72,7 @@ class FeatureSpace(PixelSpace):
         self._spread = torch.ones(1)  # (D,), of the error in held-out frames
 
     def look(self, frames: Tensor) -> Tensor:
-        """All features, (B, D, h, w) in half precision."""
+        """Return all features, (B, D, h, w) in half precision."""
         return self._features(frames).permute(0, 3, 1, 2).to("cpu", torch.float16)
 
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
@@ -101,11 +101,11 @@ class FeatureSpace(PixelSpace):
         return kept
 
     def see(self, frames: Tensor) -> Tensor:
-        """(B, D, h, w)."""
+        """Return (B, D, h, w)."""
         return self._projected(self._features(frames).permute(0, 3, 1, 2))
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
-        """How far each direction usually is off."""
+        """Say how far each direction usually is off."""
         squares = torch.cat([residual.square().mean(dim=(2, 3)).cpu() for residual in residuals]).mean(dim=0)
         self._spread = (squares + FLOOR * squares.mean()).clamp_min(1e-12).sqrt()
 

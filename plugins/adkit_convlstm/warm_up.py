@@ -30,7 +30,7 @@ class WarmUp:
         return cls((usual[:filling] / full).clamp_min(1e-6))
 
     def __call__(self, maps: Tensor, ages: Sequence[int]) -> Tensor:
-        """(B, h, w), and how many frames of its clip came before each -> (B, h, w) as if the memory were full."""
+        """Give (B, h, w) as if the memory were full, by how many frames of its clip came before each."""
         factors = torch.tensor([float(self.factors[age]) if age < len(self.factors) else 1.0 for age in ages])
         return maps / factors[:, None, None]
 

@@ -65,16 +65,16 @@ class FeatureAutoencoder(Objective):
         self.register_buffer("spread", torch.ones(length))  # of each feature's error in held-out normal pictures
 
     def residual(self, features: Tensor) -> Tensor:
-        """(..., D) features -> (..., D) how far their reconstruction is off, in weighted features."""
+        """Turn (..., D) features into (..., D) how far their reconstruction is off, in weighted features."""
         given = (features - self.mean) * self.weights
         return self.decode(self.encode(given)).float() - given  # type: ignore[no-any-return]
 
     def errors(self, features: Tensor) -> Tensor:
-        """(..., D) features -> (...) root of the mean squared error, in spreads."""
+        """Turn (..., D) features into (...) root of the mean squared error, in spreads."""
         return (self.residual(features) / self.spread).square().mean(dim=-1).sqrt()
 
     def forward(self, batch: Tensor, draw: int) -> Tensor:
-        """(B, N, D) features of N patches each -> (B,) mean squared errors."""
+        """Turn (B, N, D) features of N patches each into (B,) mean squared errors."""
         return self.residual(batch).square().mean(dim=(1, 2))
 
     def scores(self, batch: Tensor) -> Tensor:
@@ -121,13 +121,13 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
 
     @torch.inference_mode()
     def _maps(self, features: Tensor) -> Tensor:
-        """(B, h, w, D) on the features' device -> (B, h, w), smoothed, on the CPU."""
+        """Turn (B, h, w, D) on the features' device into (B, h, w), smoothed, on the CPU."""
         autoencoder = self._objective.to(features.device).eval()
         maps = torch.cat([autoencoder.errors(part) for part in torch.split(features, 1)])
         return self.smoothed(maps, self.options.levels[0])
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
-        """(n, N, D) features of all images, on the CPU, a random part of each where there are too many; clips (n,)."""
+        """Return (n, N, D) features of all images, a random part of each where there are too many; clips (n,)."""
         generator = torch.Generator().manual_seed(self.seed)
         quota = max(1, self.options.patch_limit // len(batches))
 
@@ -140,7 +140,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
             return gather(parts, len(batches), advance)
 
     def _held_out(self, batches: Batches, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
-        """(n, h, w, D) features of those images as they are, and spoilt; on the CPU."""
+        """Return (n, h, w, D) features of those images as they are, and spoilt; on the CPU."""
         wanted = set(rows.tolist())
         rng = np.random.default_rng(self.seed)
         whole, corrupted = [], []
@@ -165,7 +165,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
 
 
 def _components(patches: Tensor, weights: Tensor, explained: float) -> int:
-    """How many principal components of the weighted patches (N, D) explain that share of their variance."""
+    """Say how many principal components of the weighted patches (N, D) explain that share of their variance."""
     weighted = patches * weights
     spectrum = torch.linalg.eigvalsh(weighted.T.cov()).flip(0).clamp_min(0)
     shares = spectrum.cumsum(0) / spectrum.sum().clamp_min(1e-12)

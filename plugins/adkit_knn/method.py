@@ -57,7 +57,7 @@ class Knn(LearnedMethod[KnnOptions]):
                 advance(1)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Scores only."""
+        """Return scores only."""
         vectors = self._pooled(batch.frames[:, -1])
         return Prediction(scores=self._space.scores(vectors, self.options.neighbours))
 
@@ -74,6 +74,6 @@ class Knn(LearnedMethod[KnnOptions]):
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
 
     def _pooled(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, 2 D): the mean of each feature over all positions, then its highest value."""
+        """Turn float32 (B, 3, H, W) into (B, 2 D): each feature's mean over all positions, then its highest value."""
         features = self._features(frames).flatten(1, 2)
         return torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=1)

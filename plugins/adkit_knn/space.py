@@ -44,7 +44,7 @@ class NormalSpace:
         return cls(mean, scale[:, None] * inverse.T, centred @ inverse.T)
 
     def scores(self, vectors: Tensor, neighbours: int) -> Tensor:
-        """(B, D) -> (B,), the mean distance to that many nearest normal images."""
+        """Turn (B, D) into (B,), the mean distance to that many nearest normal images."""
         points = (vectors.cpu().to(torch.float64) - self.mean) @ self.factor
         # For thousands of images one product is quick, and exact.
         lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
@@ -54,7 +54,7 @@ class NormalSpace:
 
 
 def left_out_scores(vectors: Tensor, clips: Tensor, groups: Sequence[int], neighbours: int) -> Tensor:
-    """(N,), each vector's score in the space that is learned without its clip; there must be two clips at least.
+    """Return (N,), each vector's score in the space that is learned without its clip; there must be two clips at least.
 
     `clips` (N,) are whole numbers from 0. Learning anew without it is the only exact way: an image of its own
     enters the features' scales too, and with few images that alone would lower its score by some percent. Of

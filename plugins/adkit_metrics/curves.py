@@ -62,7 +62,7 @@ def overlap_area(good: Values, anomalous: Values) -> Values:
 
 
 def in_chunks(weights: NDArray[np.int64], levels: int, figure: Callable[[NDArray[np.int64]], Values]) -> Values:
-    """Return figure(weights) of (R, N) weights -> (R,), as many rows at a time as keep (rows, levels) arrays small."""
+    """Turn figure(weights) of (R, N) weights into (R,), as many rows at a time as keep (rows, levels) arrays small."""
     rows = max(1, VALUES_AT_ONCE // levels)
     values = np.empty(len(weights))
     for first in range(0, len(weights), rows):
@@ -75,7 +75,7 @@ def _from_highest(histogram: Values) -> Values:
 
 
 def _caught(histogram: Values) -> Values:
-    """(..., L + 1): the share at or above each level, from none to all."""
+    """Return (..., L + 1): the share at or above each level, from none to all."""
     caught = _from_highest(histogram)
     caught = share(caught, np.broadcast_to(caught[..., -1:], caught.shape))
     return np.concatenate([np.zeros_like(caught[..., :1]), caught], axis=-1)

@@ -84,12 +84,12 @@ class Gaussians:
             part.copy_(part.to(torch.float16))
 
     def whitened(self, features: Tensor) -> Tensor:
-        """(B, h, w, D) -> (P, B, D), whose squared lengths are squared Mahalanobis distances."""
+        """Turn (B, h, w, D) into (P, B, D), whose squared lengths are squared Mahalanobis distances."""
         centred = features.flatten(1, 2).transpose(0, 1) * self.weights - self.mean[:, None]
         return torch.bmm(centred, self.factors)
 
     def state(self) -> dict[str, Tensor]:
-        """As tensors for a run: of each factor the one triangle, in float16."""
+        """Give it as tensors for a run: of each factor the one triangle, in float16."""
         rows, columns = torch.triu_indices(*self.factors.shape[1:])
         packed = self.factors.cpu()[:, rows, columns].to(torch.float16)
         return {"weights": self.weights, "mean": self.mean, "factors": packed}

@@ -42,7 +42,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         self._gaussians = Gaussians(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0, 0))
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
-        """One pass for the moments; what a clip adds to them is taken back in closed form."""
+        """Make one pass for the moments; what a clip adds to them is taken back in closed form."""
         moments = PositionMoments()
         clips: set[str] = set()
         with progress.task("features", len(batches)) as advance:
@@ -62,7 +62,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         return self._left_out(batches, moments.grid, moments.count)
 
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w) Mahalanobis distances."""
+        """Turn float32 (B, T, 3, H, W) into (B, h, w) Mahalanobis distances."""
         features = self._features(frames[:, -1])
         lengths: Tensor = self._gaussians.whitened(features).norm(dim=2)
         return lengths.T.reshape(features.shape[:3])

@@ -84,7 +84,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress)) if clips > 1 else None
 
     def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w) distances to the nearest row of a bank, the learned one or another."""
+        """Turn float32 (B, T, 3, H, W) into (B, h, w) distances to the nearest row of the learned bank or another."""
         bank = bank or self._nearest
         if not self.options.motion:
             return self._features.distances(frames[:, -1], bank)
@@ -127,14 +127,14 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
                 yield clip, self.distances(window, nearest)
 
     def _described(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w, D): features, and with motion how much they changed in the window."""
+        """Turn float32 (B, T, 3, H, W) into (B, h, w, D): features, and with motion how much they changed."""
         features = self._features(frames[:, -1])
         if not self.options.motion:
             return features
         return torch.cat([features, features - self._features(frames[:, 0])], dim=-1)
 
     def _balanced(self, patches: Tensor) -> Tensor:
-        """(N, D) -> weights (D,): all levels have the same say, and their changes as much as `motion` says."""
+        """Turn (N, D) into weights (D,): all levels have the same say, and their changes as much as `motion` says."""
         variances, lengths = patches.var(dim=0, correction=0), self._features.lengths
         if not self.options.motion:
             return level_weights(variances, lengths)

@@ -57,7 +57,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         self._residual = Residual(torch.empty(0), torch.empty(0, 0))
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
-        """One pass for the moments; those of a clip are taken off again to leave it out."""
+        """Make one pass for the moments; those of a clip are taken off again to leave it out."""
         total, clips, of_clips = self._collect(batches, progress)
         weights = level_weights(total.variances, self._features.lengths).to(torch.float32)
         self._weights = weights.to(self.device)
@@ -67,7 +67,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return self._left_out(batches, total, of_clips) if clips > 1 else None
 
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w) lengths of what is left over."""
+        """Turn float32 (B, T, 3, H, W) into (B, h, w) lengths of what is left over."""
         return self._residual.lengths(self._features(frames[:, -1]) * self._weights)
 
     def learned(self) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return Residual.learn(weighted, self.options.explained, self.options.components).to(self.device)
 
     def _moments(self, frame: Tensor) -> Moments:
-        """Those of all patches of one frame (1, 3, H, W) and of its turned copies."""
+        """Return those of all patches of one frame (1, 3, H, W) and of its turned copies."""
         return Moments.of(torch.cat([self._features(copy).flatten(0, 2) for copy in turned(frame, self.options.turns)]))
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Moments, int, dict[str, Moments]]:

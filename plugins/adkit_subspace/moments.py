@@ -23,21 +23,21 @@ class Moments:
 
     @classmethod
     def of(cls, vectors: Tensor) -> Moments:
-        """Those of (N, D) vectors."""
+        """Return those of (N, D) vectors."""
         values = vectors.cpu().to(torch.float64)
         mean = values.mean(dim=0)
         centred = values - mean
         return cls(len(values), mean, centred.T @ centred)
 
     def __add__(self, other: Moments) -> Moments:
-        """Those of both sets of vectors together (Chan, Golub and LeVeque 1983)."""
+        """Return those of both sets of vectors together (Chan, Golub and LeVeque 1983)."""
         count = self.count + other.count
         apart = other.mean - self.mean
         scatter = self.scatter + other.scatter + torch.outer(apart, apart) * (self.count * other.count / count)
         return Moments(count, self.mean + apart * (other.count / count), scatter)
 
     def __sub__(self, part: Moments) -> Moments:
-        """Those of the vectors without a part of them; something must remain."""
+        """Return those of the vectors without a part of them; something must remain."""
         count = self.count - part.count
         mean = self.mean + (self.mean - part.mean) * (part.count / count)
         apart = part.mean - mean
@@ -46,11 +46,11 @@ class Moments:
 
     @property
     def variances(self) -> Tensor:
-        """(D,) of each feature."""
+        """Return (D,) of each feature."""
         return self.scatter.diagonal() / self.count
 
     def scaled(self, weights: Tensor) -> Moments:
-        """Those of the vectors times the weights (D,)."""
+        """Return those of the vectors times the weights (D,)."""
         factors = weights.to(torch.float64)
         return Moments(self.count, self.mean * factors, self.scatter * torch.outer(factors, factors))
 
@@ -79,7 +79,7 @@ class Residual:
         return cls(moments.mean.to(torch.float32), (vectors[:, :left] / spread).to(torch.float32))
 
     def lengths(self, vectors: Tensor) -> Tensor:
-        """(..., D) -> (...), the length of what is left over."""
+        """Turn (..., D) into (...), the length of what is left over."""
         lengths: Tensor = torch.linalg.vector_norm((vectors - self.mean) @ self.directions, dim=-1)
         return lengths
 

@@ -54,7 +54,7 @@ class UNetNetwork(nn.Module):
         self.out = nn.Conv2d(widths[0], 3, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """As the class says."""
+        """Return what the class says."""
         levels: list[Tensor] = []
         found = frames
         for depth, block in enumerate(self.down):
@@ -67,7 +67,7 @@ class UNetNetwork(nn.Module):
 
 
 def _block(narrow: int, wide: int) -> nn.Sequential:
-    """Two convolutions that keep the frame's size."""
+    """Make two convolutions that keep the frame's size."""
     layers: list[nn.Module] = []
     for first, second in ((narrow, wide), (wide, wide)):
         layers += [nn.Conv2d(first, second, 3, 1, 1, bias=False), nn.BatchNorm2d(second), nn.ReLU()]

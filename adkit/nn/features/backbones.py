@@ -52,7 +52,7 @@ class Backbone(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
-        """As the class says."""
+        """Return what the class says."""
         return cast("list[Tensor]", self.body((frames - self.mean) / self.std))
 
     def require(self, size: tuple[int, int]) -> None:

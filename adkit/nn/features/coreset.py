@@ -81,7 +81,7 @@ class _Selection:
             self.add(chosen)
 
     def _squared(self, rows: Tensor, centres: Tensor) -> Tensor:
-        """(R, D) and (C, D) -> (R, C) squared distances."""
+        """Turn (R, D) and (C, D) into (R, C) squared distances."""
         left, right = rows.to(self.dtype), centres.to(self.dtype)
         products = torch.addmm(right.square().sum(dim=1)[None], left, right.T, alpha=-2)
         return products.add_(left.square().sum(dim=1)[:, None]).clamp_min_(0)
@@ -127,7 +127,7 @@ class _Selection:
         return chosen
 
     def _choose_among_equals(self, top: float) -> list[int]:
-        """One patch, when many are the farthest up to the rounding; none, when only copies are left."""
+        """Return one patch, when many are the farthest up to the rounding; none, when only copies are left."""
         close = np.flatnonzero((self.distances >= top - 2 * self.rounding).cpu().numpy())
         if self.dtype == torch.float64 and top <= 2 * self.rounding:
             return []

@@ -69,7 +69,7 @@ class LeaveOneOutBanks:
         return self._bank[(self._owners != clip).to(self._bank.device)]
 
     def _close(self, orphans: Tensor, clip: int, radius: float) -> Tensor:
-        """Those of the orphaned patches that the greedy selection would take in place of the clip's rows."""
+        """Return those of the orphaned patches that the greedy selection would take in place of the clip's rows."""
         rest = self._rest(clip)
         taken: list[Tensor] = []
         if not len(rest):

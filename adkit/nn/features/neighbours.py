@@ -50,15 +50,15 @@ class NearestNeighbour:
         self.weights = torch.ones(bank.shape[1], device=bank.device) if weights is None else weights
 
     def distances(self, queries: Tensor) -> Tensor:
-        """float32 (Q, D) -> (Q,) Euclidean distances to the nearest row."""
+        """Turn float32 (Q, D) into (Q,) Euclidean distances to the nearest row."""
         return self.squared(queries).sqrt_()
 
     def squared(self, queries: Tensor) -> Tensor:
-        """float32 (Q, D) -> (Q,) squared Euclidean distances to the nearest row."""
+        """Turn float32 (Q, D) into (Q,) squared Euclidean distances to the nearest row."""
         return torch.cat([self._block(part, indices=False)[0] for part in torch.split(queries, _ROWS)])
 
     def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 (Q, D) -> squared distances (Q,) and the index (Q,) of the nearest row, the lowest if tied."""
+        """Turn float32 (Q, D) into squared distances (Q,) and the index (Q,) of the nearest row, the lowest if tied."""
         blocks = [self._block(part, indices=True) for part in torch.split(queries, _ROWS)]
         return torch.cat([block[0] for block in blocks]), torch.cat([block[1] for block in blocks])
 

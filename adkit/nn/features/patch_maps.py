@@ -47,7 +47,7 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
 
     @abstractmethod
     def distances(self, frames: Tensor) -> Tensor:
-        """float32 (B, T, 3, H, W) -> (B, h, w), how far each patch of the last frame is from normal; on any device."""
+        """Say how far each patch of the last frame is from normal: float32 (B, T, 3, H, W) -> (B, h, w), any device."""
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then score every training frame as if its clip had not been seen; raises OptionError.

@@ -59,14 +59,14 @@ class PatchFeatures:
         return cls(options.backbone, options.levels, options.weights, neighbourhood, device)
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """float32 (B, 3, H, W), RGB in 0..1 -> float32 (B, h, w, D) on the features' device."""
+        """Turn float32 (B, 3, H, W), RGB in 0..1 into float32 (B, h, w, D) on the features' device."""
         session = self._session(frames, distances=False)
         if session is None:
             return self._in_torch(frames)
         return torch.cat([session(frames=frame)[0] for frame in torch.split(frames, 1)])
 
     def distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
-        """float32 (B, 3, H, W) -> (B, h, w) distances of the frames' patches to the bank's nearest rows."""
+        """Turn float32 (B, 3, H, W) into (B, h, w) distances of the frames' patches to the bank's nearest rows."""
         session = self._session(frames, distances=True)
         if session is None:
             features = self._in_torch(frames)
@@ -154,7 +154,7 @@ class _FeatureNetwork(nn.Module):
 
 
 def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
-    """(B, C_i, h_i, w_i) per level -> (B, h, w, D), D = sum of C_i, on the first level's grid."""
+    """Turn (B, C_i, h_i, w_i) per level into (B, h, w, D), D = sum of C_i, on the first level's grid."""
     height, width = levels[0].shape[-2:]
     aligned = [levels[0]]
     aligned += [F.interpolate(level, (height, width), mode="bilinear", align_corners=False) for level in levels[1:]]

@@ -41,7 +41,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Say whether it is time for the next one."""
         return self._path is not None and time.monotonic() - self._written >= EVERY_S
 
     def write(self, checkpoint: Checkpoint) -> None:

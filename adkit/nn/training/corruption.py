@@ -33,7 +33,7 @@ _CORNERS = 24  # of a blob's outline
 def corrupt(
     frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
 ) -> Tensor:
-    """float32 (B, 3, H, W), RGB in 0..1 -> the same pictures spoilt, on the same device.
+    """Turn float32 (B, 3, H, W), RGB in 0..1 into the same pictures spoilt, on the same device.
 
     Each gets up to three stains or pasted patches, where `kinds` names them, and noise over all; about that share
     of them stays as it is.
@@ -77,7 +77,7 @@ _BLOBS: dict[str, Callable[[Floats, Floats, np.random.Generator], None]] = {"sta
 
 
 def _outline(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """float32 (H, W), 1 inside a blob with an irregular edge: now roundish, now long like a scratch."""
+    """Return float32 (H, W), 1 inside a blob with an irregular edge: now roundish, now long like a scratch."""
     height, width = shape
     radius = min(shape) * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
     stretch = np.exp(rng.uniform(0, np.log(4)))

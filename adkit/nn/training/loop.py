@@ -204,12 +204,12 @@ class _Training:
 
     @property
     def epochs(self) -> int:
-        """How many there were so far."""
+        """Say how many there were so far."""
         return len(self.curves.get("loss", ()))
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Return the learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def text(self) -> str:

@@ -94,7 +94,7 @@ class Denoising(Objective):
         self.corruption = tuple(corruption)
 
     def forward(self, batch: Tensor, draw: int) -> Tensor:
-        """(B, 3, H, W), RGB in 0..1 -> (B,)."""
+        """Turn (B, 3, H, W), RGB in 0..1 into (B,)."""
         given = corrupt(batch, self.corruption, np.random.default_rng(draw))
         found = self.reconstruct(given)
         # Similarities are differences of squares, for which half precision is not enough.
@@ -102,7 +102,7 @@ class Denoising(Objective):
             return loss_of(self.loss, found, batch)
 
     def reconstruct(self, frames: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 3, H, W), RGB in 0..1, float32 whatever the precision inside."""
+        """Turn (B, 3, H, W) into (B, 3, H, W), RGB in 0..1, float32 whatever the precision inside."""
         wide = F.pad(frames, [MARGIN] * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
         found: Tensor = self.network(wide)
         return torch.sigmoid(found[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float())
@@ -132,11 +132,11 @@ class Reconstruction(TrainedMethod[OptionsType]):
     @classmethod
     @abstractmethod
     def network(cls, options: OptionsType) -> nn.Module:
-        """Return a new network: (B, 3, H, W), RGB in 0..1 -> (B, 3, H, W), the logits of the reconstruction."""
+        """Turn a new network: (B, 3, H, W), RGB in 0..1 into (B, 3, H, W), the logits of the reconstruction."""
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """As the options say; twice that where a part may be cut out, which then gets all the pixels."""
+        """Return what the options say; twice that where a part may be cut out, which then gets all the pixels."""
         times = 1 if self.options.registration == "off" else 2
         return (times * self.options.size[0], times * self.options.size[1])
 
@@ -193,7 +193,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
             )
 
     def _laid(self, frames: Tensor) -> tuple[Tensor, list[Any]]:
-        """Frames as decoded -> as the network gets them, and the matrices of the registration, if there is one."""
+        """Give frames as the network gets them, and the matrices of the registration, if there is one."""
         if self._registration:
             return self._registration(frames)
         return (frames if self.options.registration == "off" else F.avg_pool2d(frames, 2)), []
@@ -203,7 +203,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
 
     @torch.inference_mode()
     def _errors(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 (B, 3, H, W) -> smoothed error maps (B, H, W) and reconstructions, on the CPU."""
+        """Turn float32 (B, 3, H, W) into smoothed error maps (B, H, W) and reconstructions, on the CPU."""
         self._objective.to(self.device).eval()
         given = frames.to(self.device)
         found = self._objective.reconstruct(given)

@@ -64,7 +64,7 @@ class Registration:
         return registration
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, list[Floats]]:
-        """float32 (B, 3, H, W) -> cut-outs (B, 3, h, w), and the matrix (2, 3) from picture to cut-out
+        """Turn float32 (B, 3, H, W) into cut-outs (B, 3, h, w), and the matrix (2, 3) from picture to cut-out
         of each."""
         pictures = frames.permute(0, 2, 3, 1).cpu().numpy()
         laid = [self._lay(np.ascontiguousarray(picture), _pose_of(picture)) for picture in pictures]
@@ -72,19 +72,19 @@ class Registration:
         return cut.contiguous(), [matrix for _, matrix in laid]
 
     def restore_maps(self, maps: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
-        """(B, h, w) of cut-outs -> (B, *size) of pictures; around each cut-out lies its smallest value."""
+        """Turn (B, h, w) of cut-outs into (B, *size) of pictures; around each cut-out lies its smallest value."""
         laid = zip(maps.numpy(), matrices, strict=True)
         back = [_laid_back(one, matrix, size, cv2.BORDER_CONSTANT, float(one.min())) for one, matrix in laid]
         return torch.from_numpy(np.stack(back))
 
     def restore_pictures(self, cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
-        """(B, 3, h, w) of cut-outs -> (B, 3, *size) of pictures; the cut-out's border goes on around it."""
+        """Turn (B, 3, h, w) of cut-outs into (B, 3, *size) of pictures; the cut-out's border goes on around it."""
         laid = zip(cut.permute(0, 2, 3, 1).contiguous().numpy(), matrices, strict=True)
         back = [_laid_back(one, matrix, size, cv2.BORDER_REPLICATE) for one, matrix in laid]
         return torch.from_numpy(np.stack(back)).permute(0, 3, 1, 2).contiguous()
 
     def state(self) -> dict[str, Tensor]:
-        """As tensors for a run."""
+        """Give it as tensors for a run."""
         where = torch.tensor([self.scale, *self.anchor], dtype=torch.float64)
         return {"registration_usual": self.usual, "registration_where": where}
 
@@ -159,7 +159,7 @@ def _pose_of(frame: Floats) -> _Pose:
 
 
 def _foreground(frame: Floats) -> NDArray[np.bool_]:
-    """(H, W): the largest thing that differs from the ground, which is a plane through the picture's border; all of
+    """Find the largest thing that differs from the ground, a plane through the picture's border: (H, W); all of
     the picture where there is nothing."""
     height, width = frame.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -177,7 +177,7 @@ def _foreground(frame: Floats) -> NDArray[np.bool_]:
 
 
 def _even(grey: Floats) -> Floats:
-    """(N, H, W), each of mean 0 and spread 1: light is no structure."""
+    """Return (N, H, W), each of mean 0 and spread 1: light is no structure."""
     even = grey - grey.mean(axis=(1, 2), keepdims=True)
     return np.asarray(even / np.maximum(even.std(axis=(1, 2), keepdims=True), 1e-6), np.float32)
 
