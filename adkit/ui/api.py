@@ -29,6 +29,7 @@ from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
 from adkit.ui.safety import folder_of, inside, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
+from adkit.ui.settings import ServerSettings
 
 COMPARISON = "comparison.html"
 
@@ -130,6 +131,13 @@ def create_api(judges: Judges) -> FastAPI:
     def comparison_report(name: str) -> HTMLResponse:
         return _report(folder_of(settings, "comparison", name), COMPARISON)
 
+    _tell_faults(app, settings)
+    return app
+
+
+def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
+    """Let the application answer every fault with two lines."""
+
     async def tell(request: Request, error: Exception) -> JSONResponse:
         match error:
             case AdkitError():
@@ -144,7 +152,6 @@ def create_api(judges: Judges) -> FastAPI:
 
     for sort in (AdkitError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(sort, tell)
-    return app
 
 
 def _run_info(record: RunRecord) -> RunInfo:

@@ -80,10 +80,8 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
 
     @guarded
     def choose(event: gr.EventData) -> Updates:
-        sent = event._data if isinstance(event._data, dict) else {}  # it comes from a browser
-        if "run" in sent:
-            return show(("run", str(sent["run"])), with_report=False)
-        return show(("comparison", str(sent["comparison"])) if "comparison" in sent else None)
+        what = _chosen(event)
+        return show(what, with_report=not what or what[0] != "run")
 
     @guarded
     def open_report(what: Chosen) -> Updates:
@@ -106,6 +104,11 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     report.click(open_report, chosen, [page, working], **PRIVATE)
     yes.click(really_delete, chosen, shown, **PRIVATE)
     return ResultsTab(working, inspect, chosen, show, shown)
+
+
+def _chosen(event: gr.EventData) -> Chosen:
+    sent = event._data if isinstance(event._data, dict) else {}  # it comes from a browser
+    return next(((kind, str(sent[kind])) for kind in ("run", "comparison") if kind in sent), None)
 
 
 def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Button]:

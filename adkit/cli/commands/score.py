@@ -13,7 +13,9 @@ from adkit.cli.output import destination
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
+    from adkit.data.spans import Span
     from adkit.runs.record import FitSettings
+    from adkit.watching.watch import Settings
 
 _OF_CLIPS = (
     "annotate",
@@ -101,10 +103,7 @@ def score(
     from adkit.cli.clips import ClipScorer, clip_files
     from adkit.cli.scoring import fit_spans, score_stills
     from adkit.data.inputs import find_inputs
-    from adkit.data.live import PATIENCE_S
     from adkit.data.spans import parse_spans
-    from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S
-    from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 
     to, registry, spans = destination(format_, output), o.loaded_registry(), parse_spans(learn or [])
@@ -129,17 +128,22 @@ def score(
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         score_stills(model, stills, heatmaps, to, skip_bad=skip_bad)
-        return
-    wanted = Settings(
-        every=every,
-        min_duration_s=MIN_DURATION_S if min_duration is None else min_duration,
-        merge_gap_s=MERGE_GAP_S if merge_gap is None else merge_gap,
-        overlay=overlay,
-        learned=spans,
-        limit_s=duration,
-        patience_s=PATIENCE_S if reconnect_timeout is None else reconnect_timeout,
-    )
-    ClipScorer(model, wanted, written, to).score(clips, skip_bad=skip_bad)
+    else:
+        ClipScorer(model, _watching(context.params, spans), written, to).score(clips, skip_bad=skip_bad)
+
+
+def _watching(parameters: Mapping[str, Any], learned: tuple[Span, ...]) -> Settings:
+    """Read how to watch from the parsed command line; what is not given is as usual."""
+    from adkit.watching.watch import Settings
+
+    named = {
+        "min_duration_s": parameters["min_duration"],
+        "merge_gap_s": parameters["merge_gap"],
+        "patience_s": parameters["reconnect_timeout"],
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    every, overlay, limit_s = parameters["every"], parameters["overlay"], parameters["duration"]
+    return Settings(every=every, overlay=overlay, learned=learned, limit_s=limit_s, **given)
 
 
 def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
