@@ -12,14 +12,29 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-# ruff: noqa: F403, F405
-if TYPE_CHECKING:  # here type checkers find the names of `__all__`; the others stay where they are
-    from adkit.errors import *
-    from adkit.interfaces import *
+if TYPE_CHECKING:
+    from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, TrainingError, nearest
+    from adkit.interfaces import (
+        Batches,
+        Dataset,
+        DatasetEntry,
+        LabelledResults,
+        Method,
+        MethodEntry,
+        Metric,
+        MetricEntry,
+        MetricValue,
+        Progress,
+        Scorer,
+        ScorerEntry,
+        Silent,
+        Stream,
+        Workspace,
+    )
     from adkit.options import Options
-    from adkit.python import *
+    from adkit.python import compare, evaluate, fit, load, rows
     from adkit.runs.record import FitSettings
-    from adkit.types import *
+    from adkit.types import USUAL_RATE, Batch, FitReport, FrameRef, Prediction, Sample, Split
 
 __version__ = "0.1.0"
 
@@ -51,6 +66,7 @@ __all__ = [
     "Silent",
     "Split",
     "Stream",
+    "TrainingError",
     "Workspace",
     "compare",
     "evaluate",

@@ -346,11 +346,12 @@ class MethodEntry(Entry[Method[Any]]):
 
     def require_today(self, found: type[Method[Any]]) -> None:
         """Raise TypeError, which says what to change, for a class that was written for an older adkit."""
-        changes = [change for name, change in _CHANGED.items() if hasattr(found, name)]
-        if len(inspect.signature(found.fit).parameters) < len(inspect.signature(Method.fit).parameters):
-            changes.insert(0, "fit takes (batches, progress, workspace)")
-        if changes:
-            raise TypeError(f"it was written for an older adkit; by now {', '.join(dict.fromkeys(changes))}")
+        try:
+            inspect.signature(found.fit).bind("self", "batches", "progress", "workspace")
+        except TypeError:
+            changes = [change for name, change in _CHANGED.items() if hasattr(found, name)]
+            told = ", ".join(dict.fromkeys(["fit takes (batches, progress, workspace)", *changes]))
+            raise TypeError(f"it was written for an older adkit; by now {told}") from None
 
 
 @dataclass(frozen=True, slots=True)

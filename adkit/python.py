@@ -65,7 +65,7 @@ def evaluate(
 
 
 def compare(
-    methods: Sequence[str],
+    methods: str | Sequence[str],
     datasets: str | Sequence[str],
     *,
     seeds: int = 3,
@@ -80,7 +80,7 @@ def compare(
     specs = [datasets] if isinstance(datasets, str) else datasets
     found = [one for spec in specs for one in open_datasets(spec, Path(root) if root else None, registry)]
     return compare_candidates(
-        candidates_of(",".join(methods)),
+        candidates_of(methods if isinstance(methods, str) else ",".join(methods)),
         found,
         range(seeds),
         Path(output),

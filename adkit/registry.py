@@ -48,7 +48,7 @@ class Catalogue(Generic[EntryType]):
 
     def add(self, entry: EntryType, plugin: Plugin) -> None:
         """Take an entry; a second one of the same name is only remembered."""
-        self.entries.setdefault(entry.name, replace(entry, origin=plugin.origin))
+        self.entries.setdefault(entry.name, entry if entry.origin else replace(entry, origin=plugin.origin))
         self.claims.setdefault(entry.name, []).append(plugin)
 
     def names(self) -> list[str]:
@@ -125,18 +125,18 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     try:
         with redirect_stdout(sys.stderr):  # or what it prints would stand in the results of every command
             module = importlib.import_module(point.value)
-        manager.register(module, point.name)
-        manager.check_pending()  # a misspelt hook is an error, not silence
-        if not manager.get_hookcallers(module):
-            raise TypeError("it implements no hook of adkit (is @hookimpl missing?)")
-        for hook, kind, catalogue in catalogues:
-            results = hook()  # of this one plugin; pluggy leaves out None
-            if hook.get_hookimpls() and not results:
-                raise TypeError(f"{hook.name} must return {kind.__name__} records, got None")
-            for entry in (entry for entries in results for entry in entries):
-                if not (isinstance(entry, kind) and isinstance(entry.name, str)):
-                    raise TypeError(f"{hook.name} must return {kind.__name__} records, got {entry!r}")
-                accepted.append((catalogue, entry))
+            manager.register(module, point.name)
+            manager.check_pending()  # a misspelt hook is an error, not silence
+            if not manager.get_hookcallers(module):
+                raise TypeError("it implements no hook of adkit (is @hookimpl missing?)")
+            for hook, kind, catalogue in catalogues:
+                results = hook()  # of this one plugin; pluggy leaves out None
+                if hook.get_hookimpls() and not results:
+                    raise TypeError(f"{hook.name} must return {kind.__name__} records, got None")
+                for entry in (entry for entries in results for entry in entries):
+                    if not (isinstance(entry, kind) and isinstance(entry.name, str)):
+                        raise TypeError(f"{hook.name} must return {kind.__name__} records, got {entry!r}")
+                    accepted.append((catalogue, replace(entry, origin=plugin.origin)))
     # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
     except KeyboardInterrupt:
         raise

@@ -69,11 +69,12 @@ def test_arrays_of_8_and_16_bits_grey_and_rgb_score_like_their_files(names: dict
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.zeros((4, 4), np.float32), "floating-point pixels"),
+        (np.zeros((4, 4), np.float32), "pixels are float32; uint8 or uint16 was expected"),
         (np.zeros((2, 3, 4, 4), np.uint8), r"an array of shape \(2, 3, 4, 4\)"),
         (np.zeros((4, 4, 4), np.uint8), r"an array of shape \(4, 4, 4\)"),
         (np.zeros((0, 4), np.uint8), r"an array of shape \(0, 4\)"),
-        (np.full((4, 4), 70_000, np.int32), "32-bit pixels"),
+        (np.full((4, 4), 200, np.int64), "pixels are int64"),
+        (np.zeros((4, 4), bool), "pixels are bool"),
     ],
 )
 def test_other_arrays_are_refused(names: dict[str, Any], pixels: Any, message: str) -> None:
@@ -81,9 +82,32 @@ def test_other_arrays_are_refused(names: dict[str, Any], pixels: Any, message: s
         list(names["model"].score([pixels]))
 
 
+def test_what_cannot_be_read_is_told_and_left_out(names: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no film")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    rgb, told = np.full((32, 32, 3), 128, np.uint8), list[str]()
+    inputs = [tmp_path / "bad.mp4", rgb, tmp_path / "bad.png", rgb.astype(np.int64), rgb]
+    found = list(names["model"].score(inputs, on_bad=lambda sample, error: told.append(sample.id)))
+    assert [result.id for result in found] == ["array 1", "array 4"]
+    assert told == [str(tmp_path / "bad.mp4"), str(tmp_path / "bad.png"), "array 3"]
+    with pytest.raises(adkit.AdkitError, match="bad"):
+        list(names["model"].score(inputs))
+
+
+@pytest.mark.parametrize("alone", ["photo.png", np.zeros((8, 8, 3), np.uint8)], ids=["path", "array"])
+def test_one_input_that_is_in_no_list_is_refused(names: dict[str, Any], alone: Any) -> None:
+    with pytest.raises(adkit.AdkitError, match="one input was given where several were expected"):
+        list(names["model"].score(alone))
+
+
+def test_a_stream_is_not_taken_for_an_empty_file(names: dict[str, Any]) -> None:
+    with pytest.raises(adkit.AdkitError, match="has no end"):
+        list(names["model"].score(["tcp://127.0.0.1:9"]))
+
+
 def test_a_setting_that_does_not_exist_or_several_datasets_are_refused(tmp_path: Path, parts_root: Path) -> None:
     with pytest.raises(adkit.AdkitError, match="certian"):
-        adkit.fit("patchknn", "mvtec:washer", root=str(parts_root), runs=tmp_path, certian=True)
+        adkit.fit("patchknn", "mvtec:washer", root=parts_root, runs=tmp_path, certian=True)
     with pytest.raises(adkit.AdkitError, match="means 2 datasets"):
         adkit.fit("patchknn", "demo:washer,connector", runs=tmp_path)
     assert not list(tmp_path.iterdir())

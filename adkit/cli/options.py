@@ -75,7 +75,9 @@ RootOption = Annotated[
 ]
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="An option of the method; see: adkit show METHOD"),
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="An option of the method (score: with --learn); see: adkit show METHOD"
+    ),
 ]
 ScorerOption = Annotated[
     str | None,

@@ -181,6 +181,10 @@ def print_table(
                 console.print(_table(part))
         else:
             for number in range(len(shown)):
+                if len(columns) == 2:  # names and their values
+                    name, value = (column.cells[number] for column in columns)
+                    console.print(f"{name}: {value}", soft_wrap=True)
+                    continue
                 console.print()
                 for position, column in enumerate(columns):
                     text, style = f"{column.name}: {column.cells[number]}", "bold" if position < keys else None

@@ -63,6 +63,9 @@ def frames_of(
 
 def frame_of_array(pixels: NDArray[Any], name: str, size: Size) -> Frame:
     """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
+    if pixels.dtype.name not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
+        hint = "for pixels from 0 to 255: picture.astype('uint8')"
+        raise FrameError(f"pixels are {pixels.dtype}; uint8 or uint16 was expected: {name}", hint=hint)
     rgb = as_rgb8(pixels, name)
     return Frame(name, name, 0, 0.0, (rgb.shape[0], rgb.shape[1]), resize(rgb, size))
 

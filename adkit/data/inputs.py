@@ -21,7 +21,7 @@ from pathlib import Path
 from adkit.data.images import is_image
 from adkit.data.layouts import contents_of, in_numeric_order, is_film
 from adkit.data.video import is_video, video_times
-from adkit.errors import DatasetError, OptionError
+from adkit.errors import DatasetError, FrameError, OptionError
 from adkit.types import USUAL_RATE, FrameRef, Sample
 
 SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
@@ -44,6 +44,8 @@ class VideoInput:
 
     def samples(self) -> list[Sample]:
         """Return its frames as samples of unknown truth, numbered in order; raises FrameError for what is no video."""
+        if self.live:
+            raise FrameError(f"{self.name} has no end, and cannot be read as a file", hint="watch it: adkit score")
         if self.video is not None:
             return [
                 Sample(f"{self.name}#{number}", FrameRef(self.video, number), self.name, number, timestamp_s=time)

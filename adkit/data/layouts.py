@@ -44,6 +44,7 @@ class Contents:
     folder: Path
     files: tuple[Path, ...]
     passed: Mapping[str, list[Path]]
+    folders: frozenset[str] = frozenset()  # the names of those directly inside that are to be seen, empty ones too
 
     def by_folder(self) -> dict[str, list[Path]]:
         """Return the files of each folder directly inside, by its name; "" for those in no folder."""
@@ -71,17 +72,21 @@ def contents_of(folder: Path) -> Contents:
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []
     followed = {folder.resolve()}
+    inside: frozenset[str] = frozenset()
 
     def refuse(error: OSError) -> None:
         passed[NOWHERE].append(Path(error.filename))
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         here = Path(place)
+        folders.sort()  # which of two links to one folder is followed does not depend on the disk
+        if here == folder:
+            inside = frozenset(one for one in folders if not one.startswith(".") and one.lower() not in _OF_SYSTEMS)
         if here != folder and set(names) >= _RUN:
             passed[OWN].append(here)
             folders.clear()
             continue
-        for name in sorted(folders):
+        for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
                 passed[HIDDEN].append(path)
@@ -102,7 +107,7 @@ def contents_of(folder: Path) -> Contents:
                 passed[OWN].append(path)
             else:
                 found.append(path)
-    return Contents(folder, tuple(sorted(found)), passed)
+    return Contents(folder, tuple(sorted(found)), passed, inside)
 
 
 def unlike_normal(names: Iterable[str]) -> list[str]:

@@ -219,7 +219,7 @@ def evaluate(
         seen=_seen(run, kept, hashes),
         unreadable=unreadable,
     )
-    not_stored = not_stored or _told(lambda: store_document(folder, evaluation.as_json()))
+    not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 
 

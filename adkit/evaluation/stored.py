@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adkit.errors import RunError
+from adkit.errors import RunError, StorageError
 from adkit.files.atomic import checksum, whole_folder, write_whole
 from adkit.runs.predictions import Predictions
 
@@ -34,9 +34,14 @@ def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predict
         _write_index(temporary, {**key, "predictions_sha256": checksum(content), "unreadable": unreadable})
 
 
-def store_document(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write what was made of the stored predictions beside them; raise StorageError if that fails."""
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, Any]) -> None:
+    """Write what was made of the stored predictions of this key beside them; raise StorageError if that fails."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        index = {}
+    if {name: index.get(name) for name in key} != key:
+        raise StorageError("another evaluation of this run was stored meanwhile", hint="evaluate again")
     _write_index(folder, {**index, **document})
 
 

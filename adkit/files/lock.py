@@ -19,9 +19,9 @@ class LockHeld(Exception):  # noqa: N818 (it is no fault: whoever asks decides w
 @contextmanager
 def lock(path: Path, *, patience_s: float = _GLANCE_S) -> Iterator[None]:
     """Hold the lock of this file, which is made if it is not there; raises LockHeld when somebody else has it."""
-    held = FileLock(path, timeout=patience_s, poll_interval=0.01, thread_local=False)
+    held = FileLock(path, thread_local=False)
     try:
-        held.acquire()
+        held.acquire(timeout=patience_s, poll_interval=0.01)
     except Timeout:
         raise LockHeld from None
     try:

@@ -51,7 +51,10 @@ def _parse_path(value: Any) -> Any:
     """ "none" or nothing -> None; a path is made absolute, so that the run finds it from any folder."""
     if value in (None, "", "none"):
         return None
-    return Path(value).expanduser().resolve()
+    try:
+        return Path(value).expanduser().resolve()
+    except RuntimeError as error:  # of a user who does not exist
+        raise ValueError(str(error)) from None
 
 
 Pixels = Annotated[int, Field(ge=LEAST_PX, le=MOST_PX)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -58,9 +59,14 @@ class FitSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
-            raise OptionError(
-                f"{name}={first['input']!r} is refused: {first['msg']}", hint=nearest(name, type(self).model_fields)
-            ) from None
+            unknown = first["type"] == "extra_forbidden"
+            hint = nearest(name, type(self).model_fields) if unknown else "see: adkit fit --help"
+            raise OptionError(f"{name}={first['input']!r} is refused: {first['msg']}", hint=hint) from None
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _as_text(cls, root: Any) -> Any:
+        return str(root) if isinstance(root, Path) else root
 
     @field_validator("options", mode="before")
     @classmethod

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from adkit.errors import RunError
+from adkit.errors import OptionError, RunError
 from adkit.files.atomic import checksum, is_folder, whole_folder, write_whole
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
@@ -78,12 +78,18 @@ class Run:
         return load_file(self.folder / MODEL)
 
     def calibration(self) -> Predictions:
-        """Return the out-of-sample results on normal data."""
-        return Predictions.from_file(self.path_of(CALIBRATION))
+        """Return the out-of-sample results on normal data; raises RunError where another command replaced them."""
+        return Predictions.from_file(self._current(CALIBRATION))
 
     def seen(self) -> SeenData:
-        """Return what the run learned from and was calibrated with."""
-        return SeenData(**json.loads(self.path_of(DATA).read_text(encoding="utf-8")))
+        """Return what the run learned from and was calibrated with; raises RunError as `calibration` does."""
+        return SeenData(**json.loads(self._current(DATA).read_text(encoding="utf-8")))
+
+    def _current(self, name: str) -> Path:
+        path = self.path_of(name)
+        if not path.is_file():
+            raise RunError(f"{self.folder} was calibrated anew since it was opened", hint="open the run again")
+        return path
 
 
 def save_run(
@@ -300,6 +306,8 @@ def _read_record(folder: Path) -> RunRecord:
         raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)
     try:
         return RunRecord.model_validate(body)
+    except OptionError as error:
+        raise RunError(f"{path} is not valid: {error.message}", hint=UNTRUSTED) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adkit.errors import AdkitError, RunError, StorageError, TrainingError, nearest
+from adkit.errors import AdkitError, OptionError, PluginError, RunError, StorageError, TrainingError, nearest
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.lock import LockHeld, is_locked, lock
 from adkit.runs.record import FitSettings
@@ -53,6 +53,7 @@ class Unfinished(BaseModel):
 
     created: datetime
     settings: FitSettings
+    options: dict[str, Any]  # of the method: all of them, with the defaults of its time
     origin: str
     categories: list[BegunCategory]
 
@@ -83,7 +84,7 @@ class Unfinished(BaseModel):
                 self._refuse(f"{name} was {old.get(name)}, and is {new.get(name)}")
 
     def _asked(self) -> dict[str, Any]:
-        options = {f"option {name}": text for name, text in self.settings.options.items()}
+        options = {f"option {name}": value for name, value in self.options.items()}
         return {"origin": self.origin, **options, **self.settings.model_dump(exclude={"options", *FREE})}
 
     def _refuse(self, what: str) -> None:
@@ -111,7 +112,9 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
                 write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
             yield folder
         except BaseException as error:
-            repeats = isinstance(error, AdkitError) and not isinstance(error, StorageError | TrainingError)
+            repeats = isinstance(error, AdkitError) and not isinstance(
+                error, StorageError | TrainingError | PluginError
+            )
             if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
                 _delete(folder, held)
             else:
@@ -147,7 +150,7 @@ def list_unfinished(runs_root: Path) -> list[Unfinished]:
     for path in (runs_root / FOLDER).glob(f"*/{REQUEST}"):
         try:
             found.append(Unfinished.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError):
+        except (OSError, ValidationError, OptionError):
             continue
     return sorted(found, key=lambda one: (one.created, one.id))
 

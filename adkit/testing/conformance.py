@@ -38,7 +38,7 @@ from adkit.options import options_of, parse_options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
 from adkit.testing.metric_checks import check_metric as check_metric
-from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, FrameBatches, moving_frames, synthetic_frames
+from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, FrameBatches, moving_frames, synthetic_frames, windows
 from adkit.types import Batch, Prediction, Sample
 
 TOLERANCE = 1e-3
@@ -73,9 +73,10 @@ class Candidate:
     def batches(self) -> FrameBatches:
         """Normal frames: clips that move for a method that looks at several, else stills."""
         method = self.made()
-        if sees_motion(self.method_class):
-            return moving_frames(method.frame_size)
-        return FrameBatches(synthetic_frames(TRAINING_FRAMES, method.frame_size, method.window))
+        if sees_motion(self.method_class) or method.window > 1:
+            return moving_frames(method.frame_size, window=method.window)
+        count = max(TRAINING_FRAMES, 2 * method.least_samples)
+        return FrameBatches(synthetic_frames(count, method.frame_size))
 
     @cached_property
     def renamed(self) -> FrameBatches:
@@ -217,14 +218,21 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     Answers may not depend on how frames are parted into batches, nor on the clip before, nor on another stream;
     and those of a method with memory must be those of `predict` on a clip's frames from its start.
     """
-    windows = [_windows(clip, method.window) for clip in clips]
+    seen = [windows(clip, method.window) for clip in clips]
     names = ["first clip"] * len(clips[0]) + ["second clip"] * len(clips[1])
-    one_by_one = _streamed(method, torch.cat(windows), names, 1)
-    check_same(one_by_one, _streamed(method, torch.cat(windows), names, 4), "streamed in fours", "streamed one by one")
+    one_by_one = _streamed(method, torch.cat(seen), names, 1)
+    check_same(one_by_one, _streamed(method, torch.cat(seen), names, 4), "streamed in fours", "streamed one by one")
     alone = [
-        _streamed(method, part, [name] * len(part), 1) for part, name in zip(windows, sorted(set(names)), strict=True)
+        _streamed(method, part, [name] * len(part), 1) for part, name in zip(seen, sorted(set(names)), strict=True)
     ]
     check_same(joined(alone), one_by_one, "streamed clip after clip", "streamed alone")
+    count = min(map(len, seen))
+    streams, beside = (method.stream(), method.stream()), []
+    for one, other in zip(*(FrameBatches(part[:count], 1, ["clip"] * count) for part in seen), strict=True):
+        beside.append(streams[0](one))
+        streams[1](other)
+    expected = _streamed(method, seen[0][:count], ["clip"] * count, 1)
+    check_same(expected, joined(beside), "streamed beside another", "streamed alone")
     if type(method).stream is Method.stream:
         return
     past = [
@@ -233,12 +241,6 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
         for end in range(len(clip))
     ]
     check_same(joined(past), one_by_one, "streamed", "predicted from the clip's start")
-
-
-def _windows(clip: Tensor, window: int) -> Tensor:
-    """Turn (n, 3, H, W) into (n, window, 3, H, W): each frame with those before it, the first one repeated."""
-    numbers = torch.arange(len(clip))[:, None] - torch.arange(window - 1, -1, -1)
-    return clip[numbers.clamp_min(0)]
 
 
 def _streamed(method: Method[Any], frames: Tensor, clips: Sequence[str], batch_size: int) -> Prediction:
@@ -253,6 +255,7 @@ def check_same(expected: Prediction, found: Prediction, how: str, otherwise: str
         assert (one is None) == (other is None), f"{name} are there only {how} or only {otherwise}"
         if one is not None:
             assert len(one) == len(other), f"{len(other)} {name} {how}, {len(one)} {otherwise}"
+            assert one.shape == other.shape, f"{name} are {tuple(other.shape)} {how}, {tuple(one.shape)} {otherwise}"
             span = float(one.max() - one.min()) or 1.0
             difference = float((one - other).abs().max())
             assert difference <= TOLERANCE * span, f"{name} {how} differ from {name} {otherwise} by {difference:.3g}"

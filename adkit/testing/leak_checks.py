@@ -14,6 +14,7 @@ from PIL import Image
 
 from adkit.errors import DatasetError
 from adkit.interfaces import Dataset, sees_motion
+from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
@@ -30,7 +31,8 @@ def check_no_leak(method: str, registry: Registry, options: Mapping[str, Any] | 
     changes came from the test split.
     """
     method_class = registry.methods.get(method).load()
-    clip_frames = CLIP_FRAMES if sees_motion(method_class) else 0
+    made = method_class(parse_options(options_of(method_class), options or {}, method))
+    clip_frames = CLIP_FRAMES if sees_motion(method_class) or made.window > 1 else 0
     count = CLIPS * clip_frames or max(TRAINING_FRAMES, 2 * method_class.least_samples)
     settings = FitSettings(method=method, options=options or {}, seed=3, device="cpu")
     with TemporaryDirectory() as folder:

@@ -59,12 +59,19 @@ def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: i
     return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
 
 
-def moving_frames(size: tuple[int, int], batch_size: int = 3) -> FrameBatches:
+def windows(clip: Tensor, window: int) -> Tensor:
+    """Turn (n, 3, H, W) into (n, window, 3, H, W): each frame with those before it, the first one repeated."""
+    numbers = torch.arange(len(clip))[:, None] - torch.arange(window - 1, -1, -1)
+    return clip[numbers.clamp_min(0)]
+
+
+def moving_frames(size: tuple[int, int], batch_size: int = 3, window: int = 1) -> FrameBatches:
     """Six short clips, one after the other, of a washer that moves to the right at the same speed."""
     frames, clips = [], []
     step = max(1, size[1] // CLIP_FRAMES)
     for number in range(CLIPS):
         (still,) = synthetic_frames(1, size, seed=number)
-        frames += [still.roll(step * (index + number), dims=-1) for index in range(CLIP_FRAMES)]
+        clip = torch.cat([still.roll(step * (index + number), dims=-1) for index in range(CLIP_FRAMES)])
+        frames.append(windows(clip, window))
         clips += [f"clip {number}"] * CLIP_FRAMES
-    return FrameBatches(torch.stack(frames), batch_size, clips)
+    return FrameBatches(torch.cat(frames), batch_size, clips)

@@ -64,13 +64,13 @@ class AccessMiddleware:
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         headers = connection.headers
         host, origin, length = headers.get("host", ""), headers.get("origin"), headers.get("content-length", "0")
-        if self.settings.token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self.settings.token is None and not is_loopback(_parts(f"//{host}")[0]):
             told = f"the host {host[:80]!r} is not this machine"
             return fault_response(403, told, "use the address that adkit ui printed")
         # What arrives over a websocket is not looked at one by one, so that it counts as something that changes.
         changes = connection.scope.get("method") not in ("GET", "HEAD", "OPTIONS")
         # A page that is opened from a file, or in a sandbox, sends "null".
-        if changes and origin is not None and urlsplit(origin).netloc != host:
+        if changes and origin is not None and _parts(origin)[1] != host:
             return fault_response(403, "the request comes from another site's page", "use the server's own page")
         if not length.isdecimal():
             return fault_response(400, "the content length is no number", "send it as digits")
@@ -167,3 +167,12 @@ def _entry(token: str) -> str:
 
 def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return an address's host without and with its port; empty ones for what is no address."""
+    try:
+        found = urlsplit(address)
+        return found.hostname or "", found.netloc
+    except ValueError:
+        return "", ""

@@ -1,6 +1,6 @@
 """Trainings, reports and comparisons as processes of their own, one at a time, remembered on disk.
 
-    runs/.jobs/20261121-233012-1f3a/
+    runs/.page-jobs/20261121-233012-1f3a/
         job.json        what was asked for: a command line of adkit
         cancelled       somebody asked it to stop
         stdout, stderr  what it says: the result, and its progress as JSON lines
@@ -39,7 +39,7 @@ from adkit.runs.record import FitSettings
 from adkit.ui.settings import ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
-FOLDER = ".jobs"
+FOLDER = ".page-jobs"
 SPINS = "2000"
 """How often a thread of torch looks whether the others are done before it sleeps: about a tenth of a millisecond.
 

@@ -18,7 +18,7 @@ def input_of(row: OptionRow) -> Input:
 
 def choices_of(row: OptionRow) -> list[str]:
     """Return what can be chosen; [] where anything can be typed."""
-    return row.type.split(" | ") if " | " in row.type else []
+    return row.type.split(" | ") if " | " in row.type and " or " not in row.type else []
 
 
 def shown(row: OptionRow) -> bool | float | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from adkit.errors import OptionError
-from adkit.runs.record import EVALUATION, REPORT, RunRecord
+from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
 from adkit.runs.store import list_runs, open_run
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
@@ -68,7 +69,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             return {**closed, detail: "", actions: gr.Row(visible=False)}
         kind, name = what
         folder, is_run = folder_of(settings, kind, name), kind == "run"
-        title = "Show the report" if (folder / REPORT).is_file() else "Report"
+        title = "Show the report" if _has_report(folder) else "Report"
         return {
             **closed,
             detail: render("about.html", title=name, record=open_run(folder).record if is_run else None),
@@ -88,7 +89,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         if not what:
             raise OptionError("no run is chosen", hint="choose one in the table")
         folder = folder_of(settings, "run", what[1])
-        if (folder / REPORT).is_file():
+        if _has_report(folder):
             return {page: _frame(what)}
         jobs.submit("report", f"report of {what[1]}", report_arguments(settings, folder), result=what[1])
         return {page: "", working: panel(jobs, trainings=False)}
@@ -104,6 +105,13 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     report.click(open_report, chosen, [page, working], **PRIVATE)
     yes.click(really_delete, chosen, shown, **PRIVATE)
     return ResultsTab(working, inspect, chosen, show, shown)
+
+
+def _has_report(folder: Path) -> bool:
+    """Say whether there is a report, and of the run as it is now: calibrating it makes an older one untrue."""
+    with suppress(OSError):
+        return (folder / REPORT).stat().st_mtime_ns >= (folder / RECORD).stat().st_mtime_ns
+    return False
 
 
 def _chosen(event: gr.EventData) -> Chosen:

@@ -53,7 +53,8 @@ def watch(judges: Judges, ready: Ready, upload: Upload, folder: Path, progress: 
         expected = require_video(upload.path, upload.name, limits)
         with judges.watching, (progress or Silent()).task("watching", max(1, expected)) as advance:
             # A model of its own: a video takes minutes, and others would else wait for it.
-            model = open_model(ready.model.run, judges.registry, device=judges.settings.device)
+            run = judges.ready(ready.model.run.record.id).model.run  # as it is now: it may have been calibrated anew
+            model = open_model(run, judges.registry, device=judges.settings.device)
             watching = Watch(model, VideoInput(upload.name, video=upload.path), Settings(annotate=annotated))
             results = iter(watching)
             for result in results:

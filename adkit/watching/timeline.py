@@ -88,7 +88,7 @@ def write_timeline(
     _number(axes, events)
     _finish(axes, title, trace, len(events))
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": "adkit"})
     write_whole(path, buffer.getvalue())
 
 

@@ -148,14 +148,15 @@ class Watch:
         if result is not None:
             result = replace(result, learned=any(frame.time_s in span for span in self.settings.learned))
             self.judged += 1
-            self._unsettled.append(result)
+            light = replace(result, map=None, reconstruction=None)  # many wait, and nobody looks at their pictures
+            self._unsettled.append(light)
             moment = Moment(result.index, result.time_s, result.score, result.region)
             settled += [*self._finder.finish(), (moment, None)] if result.learned else self._finder.add(moment)
             event = self.under_way
             inside = event is not None and event.end_frame == result.index  # not only waiting to be joined with more
             self.latest = replace(result, event=event.number if event and inside else None)
             if not result.learned and (self.highest is None or result.score > self.highest.score):
-                self.highest = result
+                self.highest = light
             if self._annotator:
                 self._annotator.judged(self.latest)
         if self._annotator and frame.panel is not None:

@@ -104,6 +104,7 @@ def fit_joint(
     begun = Unfinished(
         created=datetime.now(UTC),
         settings=settings,
+        options=options.model_dump(mode="json"),
         origin=registry.methods.origin(settings.method).origin,
         categories=[_begun(settings, one, runs_root) for one in data],
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
 from adkit.drawing.regions import Region, region_columns, region_of
-from adkit.errors import AdkitError, OptionError, RunError
+from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
@@ -71,17 +70,27 @@ class FittedModel:
         """Score images and videos by path, folder or pattern, and arrays (H, W) or (H, W, 3), RGB, 8 or 16 bits.
 
         Of videos one frame in so many is scored, as the run was fitted. What cannot be read raises its FrameError, or
-        goes to `on_bad` and is left out.
+        goes to `on_bad` and is left out. Raises OptionError for an input that is in no list.
         """
-        every, of_clips = self.run.record.every, self.threshold.unit == "clip"
+        if isinstance(inputs, str | Path | np.ndarray):
+            raise OptionError("one input was given where several were expected", hint="put it into a list: score([it])")
+        every, size = self.run.record.every, self.method.frame_size
         for number, one in enumerate(inputs):
-            if isinstance(one, str | Path):
-                found = find_inputs([str(one)], of_clips=of_clips)
-                clips = (clip.samples()[::every] for clip in found.clips)
-                for samples in chain(([still] for still in found.stills), clips):
-                    yield from self.stream(frames_of(samples, self.method.frame_size, on_bad))
-            else:
-                yield from self.stream([frame_of_array(one, f"array {number}", self.method.frame_size)])
+            path = Path(one if isinstance(one, str | Path) else f"array {number}")
+            try:
+                if isinstance(one, str | Path):
+                    found = find_inputs([str(one)], of_clips=self.threshold.unit == "clip")
+                    parts = [found.stills, *(clip.samples()[::every] for clip in found.clips)]
+                    walks: list[Iterable[Frame]] = [frames_of(samples, size, on_bad) for samples in parts]
+                else:
+                    walks = [[frame_of_array(one, str(path), size)]]
+            except FrameError as error:
+                if on_bad is None:
+                    raise
+                on_bad(Sample.still(str(one) if isinstance(one, str | Path) else str(path), path), error)
+                continue
+            for frames in walks:
+                yield from self.stream(frames)
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""

@@ -68,8 +68,7 @@ class Clips(OwnFolder):
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
-        groups = self._contents.by_folder()
-        self.layout: Layout = _layout_of(folder, groups)
+        self.layout: Layout = _layout_of(folder, self._contents.folders)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
         if not any(clip.split == "train" for clip in self._clips):

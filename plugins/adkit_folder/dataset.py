@@ -36,7 +36,7 @@ class Folder(OwnFolder):
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
         images = {name: list(filter(is_image, files)) for name, files in self._contents.by_folder().items()}
-        self.layout: Layout = _layout_of(folder, images)
+        self.layout: Layout = _layout_of(folder, self._contents.folders)
         self._loose = len(images.get("", ())) if self.layout != "plain images" else 0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for split, sample in _READERS[self.layout](folder, images):

@@ -113,6 +113,15 @@ def test_what_is_left_out_is_told_by_all(tmp_path: Path) -> None:
     assert find_inputs([str(tmp_path)]).notes == [told]
 
 
+@pytest.mark.parametrize("empty", ["train", "normal"])
+def test_an_empty_folder_of_normal_data_is_not_looked_past(tmp_path: Path, empty: str) -> None:
+    touch(tmp_path, "unsorted/1.png", "unsorted/2.mp4")
+    (tmp_path / empty).mkdir()
+    for dataset in (Folder, Clips):
+        with pytest.raises(DatasetError, match=f"{tmp_path} has the folder|was found to learn from in {tmp_path}"):
+            dataset(tmp_path, "x", tmp_path)
+
+
 @pytest.mark.parametrize("name", sorted(ANOMALOUS_NAMES))
 def test_no_dataset_learns_from_a_folder_that_says_it_is_bad(tmp_path: Path, name: str) -> None:
     touch(tmp_path, f"{name.upper()}/1.png", "usual/2.png")

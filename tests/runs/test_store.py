@@ -282,6 +282,22 @@ def test_a_run_of_an_older_adkit_is_refused_with_how_to_fit_again(tmp_path: Path
     assert caught.value.hint == "fit again: adkit fit --method padim --dataset mvtec:pill"
 
 
+def test_a_run_with_settings_of_another_adkit_stands_in_the_list_with_its_fault(tmp_path: Path) -> None:
+    edit(saved(tmp_path, "odd"), lambda body: body["settings"].update(sead=1))
+    saved(tmp_path, "sound")
+    faults = {folder.name: isinstance(record, RunError) for folder, record in list_runs(tmp_path)}
+    assert faults == {"odd": True, "sound": False}
+
+
+def test_a_run_that_was_calibrated_anew_since_it_was_opened_says_so(tmp_path: Path) -> None:
+    run = open_run(saved(tmp_path))
+    recalibrated(open_run(run.folder), run.record.calibration, run.calibration(), run.seen())
+    for read in (run.calibration, run.seen):
+        with pytest.raises(RunError, match="was calibrated anew since it was opened"):
+            read()
+    assert open_run(run.folder).calibration().ids == IDS
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": 6', b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     folder = saved(tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adkit.errors import OptionError, RunError, StorageError, TrainingError
+from adkit.errors import OptionError, PluginError, RunError, StorageError, TrainingError
 from adkit.runs.record import FitSettings
 from adkit.runs.unfinished import (
     FOLDER,
@@ -28,6 +28,7 @@ def asked(**changes: Any) -> FitSettings:
 BEGUN = Unfinished(
     created=datetime(2026, 1, 1, tzinfo=UTC),
     settings=asked(),
+    options={"epochs": 3, "size": "64x64", "patience": 12},
     origin="ae of adkit 1",
     categories=[WASHER],
 )
@@ -172,8 +173,9 @@ def test_the_same_fit_may_go_on() -> None:
         ),
         ({"settings": asked(seed=1)}, "seed was 0, and is 1"),
         ({"origin": "ae of adkit 2"}, "origin was ae of adkit 1, and is ae of adkit 2"),
-        ({"settings": asked(options={"epochs": 4, "size": "64x64"})}, "option epochs was 3, and is 4"),
-        ({"settings": asked(options={"epochs": 3})}, "option size was 64x64, and is None"),
+        ({"options": {"epochs": 4, "size": "64x64", "patience": 12}}, "option epochs was 3, and is 4"),
+        ({"options": {"epochs": 3, "size": "64x64", "patience": 9}}, "option patience was 12, and is 9"),
+        ({"options": {"epochs": 3, "patience": 12}}, "option size was 64x64, and is None"),
         ({"settings": asked(max_false_alarms="5%")}, "max_false_alarms was None, and is 5%"),
     ],
 )
@@ -182,3 +184,19 @@ def test_another_fit_may_not_and_the_difference_is_named(change: dict[str, objec
         BEGUN.require_same(BEGUN.model_copy(update=change))
     assert message in caught.value.message
     assert "without --resume" in caught.value.hint
+
+
+def test_one_that_another_adkit_wrote_does_not_hide_the_others(tmp_path: Path) -> None:
+    for name, text in (
+        ("a-run", BEGUN.model_dump_json()),
+        ("b-run", BEGUN.model_dump_json().replace('"seed"', '"sead"')),
+    ):
+        (tmp_path / FOLDER / name).mkdir(parents=True)
+        (tmp_path / FOLDER / name / REQUEST).write_text(text)
+    assert list_unfinished(tmp_path) == [BEGUN]
+
+
+def test_what_a_plugin_breaks_off_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(PluginError):
+        broken_off(tmp_path, BEGUN, PluginError("it called sys.exit", hint="see its author"))
+    assert find_unfinished(tmp_path, "latest") == BEGUN

@@ -326,14 +326,14 @@ def test_the_report_opens_inside(page: Any, server: Server, trained: str) -> Non
 def test_faults_of_the_form_are_told_before_anything_is_queued(page: Any, server: Server) -> None:
     page.get_by_role("tab", name="Train").click()
     page.get_by_role("button", name="Start the training").wait_for()
-    queued = len(list((server.runs / ".jobs").glob("*/job.json"))) if (server.runs / ".jobs").exists() else 0
+    queued = len(list((server.runs / ".page-jobs").glob("*/job.json"))) if (server.runs / ".page-jobs").exists() else 0
     box = page.get_by_label("Data on the server", exact=True)
     page.wait_for_timeout(500)
     box.fill("folder:../..")
     box.press("Enter")
     page.get_by_role("button", name="Start the training").click()
     page.get_by_text("leads out of the server's data folder").wait_for()
-    assert len(list((server.runs / ".jobs").glob("*/job.json"))) == queued
+    assert len(list((server.runs / ".page-jobs").glob("*/job.json"))) == queued
 
 
 def test_it_fits_a_phone_in_the_dark(chromium: Any, server: Server) -> None:

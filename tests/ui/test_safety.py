@@ -42,7 +42,7 @@ def test_what_is_no_name(name: str) -> None:
     assert not is_name(name)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc", ".", "..", "", "nothing", ".jobs", "a\0b", "x" * 5000])
+@pytest.mark.parametrize("name", ["../outside", "/etc", ".", "..", "", "nothing", ".page-jobs", "a\0b", "x" * 5000])
 def test_no_run_lies_elsewhere(settings: ServerSettings, run: Run, name: str) -> None:
     for kind in ("run", "comparison"):
         with pytest.raises(RunError, match=f"there is no {kind}"):

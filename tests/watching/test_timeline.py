@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from adkit.data.images import is_drawn_by_adkit
 from adkit.data.spans import Span
 from adkit.watching.events import Event, EventRules
 from adkit.watching.timeline import MOST_POINTS, Trace, write_timeline
@@ -46,6 +47,12 @@ def test_events_gaps_and_truth_are_shaded(tmp_path: Path) -> None:
     more = picture(tmp_path / "more.png", learned=[Span(0, 4)], gaps=[Span(10, 12)], truth=[Span(5, 6)])
     for colour in ([222, 232, 243], [217, 217, 217], [20, 130, 74]):
         assert (np.abs(more - colour).max(axis=2) < 4).sum() > (np.abs(plain - colour).max(axis=2) < 4).sum() + 100
+
+
+def test_a_timeline_is_known_as_drawn_and_never_read_as_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.png"
+    write_timeline(path, "clip", Trace(), EventRules(1.0, 0.5), [])
+    assert is_drawn_by_adkit(path)
 
 
 def test_a_clip_without_scores_is_drawn_too(tmp_path: Path) -> None:

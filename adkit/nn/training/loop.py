@@ -159,7 +159,9 @@ class _Training:
         numbers = found.numbers
         self.curves, self.best_epoch, self.ended = numbers["curves"], numbers["best_epoch"], numbers["ended"]
         self.schedule.load_state_dict(numbers["schedule"])
-        restore_optimizer(self.optimizer, found.tensors["optimizer"], numbers["learning_rate"])
+        restore_optimizer(self.optimizer, found.tensors.get("optimizer", {}), numbers["learning_rate"])
+        if self.scaler.is_enabled() and numbers.get("scaler"):
+            self.scaler.load_state_dict(numbers["scaler"])
 
     def checkpoint(self) -> Checkpoint:
         """Return all that `resume` needs."""
@@ -169,6 +171,7 @@ class _Training:
             "best_epoch": self.best_epoch,
             "ended": self.ended,
             "learning_rate": self.rate,
+            "scaler": self.scaler.state_dict(),
             "schedule": {name: schedule[name] for name in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")},
         }
         optimizer = optimizer_tensors(self.optimizer)
