@@ -10,10 +10,9 @@ and videos), `adkit.synthetic` (drawn parts) and `adkit.files` (writing to disk)
 import importlib
 from typing import TYPE_CHECKING
 
-import pluggy
-
 if TYPE_CHECKING:
     from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, TrainingError, nearest
+    from adkit.hookspecs import hookimpl
     from adkit.interfaces import (
         Batches,
         Dataset,
@@ -77,10 +76,7 @@ __all__ = [
     "rows",
 ]
 
-_HOMES = ("errors", "types", "interfaces", "options", "runs.record", "python")  # what is light comes first
-
-hookimpl = pluggy.HookimplMarker("adkit")
-"""Marks a function of a plugin as the implementation of one of the hooks in `adkit.hookspecs`."""
+_HOMES = ("errors", "types", "interfaces", "hookspecs", "options", "runs.record", "python")  # what is light comes first
 
 if not TYPE_CHECKING:  # or a misspelt name would be anything to a type checker
 

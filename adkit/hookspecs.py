@@ -18,6 +18,8 @@ import pluggy
 from adkit.interfaces import DatasetEntry, MethodEntry, MetricEntry, ScorerEntry
 
 hookspec = pluggy.HookspecMarker("adkit")
+hookimpl = pluggy.HookimplMarker("adkit")
+"""Marks a function of a plugin as the implementation of one of these hooks."""
 
 
 @hookspec

@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -99,19 +100,17 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     """
     found = entry_points(group=GROUP) if points is None else points
     registry = Registry()
+    named = cache(_named)  # its file is parsed whole each time
     for point in sorted(found, key=lambda point: (point.name, point.value)):
-        registry.plugins.append(_load(point, registry))
+        registry.plugins.append(_load(Plugin(point.name, point.value, *named(point.dist)), registry))
     return registry
 
 
-def _load(point: EntryPoint, registry: Registry) -> Plugin:
-    distribution = point.dist
-    plugin = Plugin(
-        point.name,
-        point.value,
-        distribution.name if distribution else "(no distribution)",
-        distribution.version if distribution else "",
-    )
+def _named(distribution: Distribution | None) -> tuple[str, str]:
+    return (distribution.name, distribution.version) if distribution else ("(no distribution)", "")
+
+
+def _load(plugin: Plugin, registry: Registry) -> Plugin:
     # A manager per plugin: pluggy's checks then speak of this plugin only, and nothing needs undoing.
     manager = pluggy.PluginManager("adkit")
     manager.add_hookspecs(hookspecs)
@@ -124,8 +123,8 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
     accepted: list[tuple[Catalogue[Any], Entry[Any]]] = []
     try:
         with redirect_stdout(sys.stderr):  # or what it prints would stand in the results of every command
-            module = importlib.import_module(point.value)
-            manager.register(module, point.name)
+            module = importlib.import_module(plugin.module)
+            manager.register(module, plugin.name)
             manager.check_pending()  # a misspelt hook is an error, not silence
             if not manager.get_hookcallers(module):
                 raise TypeError("it implements no hook of adkit (is @hookimpl missing?)")
@@ -145,7 +144,7 @@ def _load(point: EntryPoint, registry: Registry) -> Plugin:
         if "argument 'load'" in problem:  # how entries were written before they named their class
             problem += '; replace load=FUNCTION by target="package.module:Class"'
         problem = textwrap.shorten(problem, width=400)  # in one line
-        return Plugin(plugin.name, plugin.module, plugin.distribution, plugin.version, problem)
+        return replace(plugin, problem=problem)
     for catalogue, entry in accepted:
         catalogue.add(entry, plugin)
     return plugin

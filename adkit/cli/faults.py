@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from adkit.cli.deferred import CommandGroup
 from adkit.cli.output import warn
 from adkit.errors import AdkitError, StorageError
 
@@ -24,20 +24,8 @@ PROMISE_BROKEN = 4
 INTERRUPTED = 130
 
 
-class Command(TyperCommand):
-    """A command whose help shows no value for options that take none."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return all parameters, --help among them."""
-        return _without_flag_types(super().get_params(ctx))
-
-
-class FaultReportingGroup(TyperGroup):
+class FaultReportingGroup(CommandGroup):
     """All commands; reports what the user caused, and is the only place where AdkitError is caught to exit."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return all parameters, --help among them."""
-        return _without_flag_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; none at all, and "help", ask for help."""
@@ -108,10 +96,3 @@ def report_fault(error: AdkitError) -> None:
 def _print_notes(error: BaseException) -> None:
     for note in getattr(error, "__notes__", ()):
         warn(note)
-
-
-def _without_flag_types(params: list[Any]) -> list[Any]:
-    for param in params:
-        if isinstance(param, TyperOption) and param.is_bool_flag:
-            param.metavar = ""
-    return params

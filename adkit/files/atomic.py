@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
@@ -132,6 +131,8 @@ def _taken(target: Path) -> FileExistsError:
 
 def checksum(content: bytes) -> str:
     """Return the SHA-256 of the content, as hex digits."""
+    import hashlib  # loads OpenSSL, which no help and no list needs
+
     return hashlib.sha256(content).hexdigest()
 
 

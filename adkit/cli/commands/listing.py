@@ -13,21 +13,11 @@ from adkit.cli import options as o
 from adkit.cli.output import destination, print_table
 from adkit.errors import PluginError, RunError, nearest
 from adkit.files.atomic import is_folder
-from adkit.interfaces import DatasetEntry, MethodEntry
 
 if TYPE_CHECKING:
+    from adkit.interfaces import DatasetEntry
     from adkit.registry import Registry
     from adkit.runs.record import RunRecord
-
-
-SPANS = DatasetEntry(
-    "span",
-    "parts of one video in which all is normal, as score --learn takes them",
-    "adkit.data.spans:VideoSpans",
-    "span:line.mp4@0:00-2:00",
-    origin="adkit",
-)
-"""A dataset that no plugin brings."""
 
 
 class Listable(StrEnum):
@@ -79,9 +69,11 @@ def show(
 
     Example: [bold]adkit show patchknn[/bold]
     """
-    registry, about = o.loaded_registry(), ""
+    from adkit.interfaces import DatasetEntry, MethodEntry
+
+    registry, spans, about = o.loaded_registry(), _spans(), ""
     catalogues = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
-    named: dict[str, Any] = {SPANS.name: (SPANS, "dataset")}
+    named: dict[str, Any] = {spans.name: (spans, "dataset")}
     named |= {entry: (one.get(name), one.sort) for one in catalogues for entry in one.entries if entry == name}
     if name in named:
         entry, sort = named[name]
@@ -102,7 +94,7 @@ def show(
         rows = [{"field": key, "value": value} for key, value in _flat(document) if not key.startswith("files.")]
         title = f"run {record.id}"
     else:
-        known = [SPANS.name, *(entry for one in catalogues for entry in one.entries)]
+        known = [spans.name, *(entry for one in catalogues for entry in one.entries)]
         raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
     to = destination(format_)
     to.emit(rows, document)
@@ -111,6 +103,19 @@ def show(
             print_table(title, rows, subtitle=about, most=len(rows))
         else:
             typer.echo("\n".join(filter(None, [title, about, "it has no options"])))
+
+
+def _spans() -> DatasetEntry:
+    """Return the dataset that no plugin brings."""
+    from adkit.interfaces import DatasetEntry
+
+    return DatasetEntry(
+        "span",
+        "parts of one video in which all is normal, as score --learn takes them",
+        "adkit.data.spans:VideoSpans",
+        "span:line.mp4@0:00-2:00",
+        origin="adkit",
+    )
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -152,7 +157,8 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
             }
         )
     if of_datasets:
-        rows.append({"name": SPANS.name, "summary": SPANS.summary, "example": SPANS.example, "plugin": SPANS.origin})
+        spans = _spans()
+        rows.append({"name": spans.name, "summary": spans.summary, "example": spans.example, "plugin": spans.origin})
     return rows
 
 

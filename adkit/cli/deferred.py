@@ -1,0 +1,99 @@
+"""Commands that are imported when they are named, and help without what it needs for other modes of Typer."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import getdoc
+from types import ModuleType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands whose help comes without what it does not show."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, --help among them."""
+        return _without_flag_types(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        with _unused_left_out():
+            super().format_help(ctx, formatter)
+
+
+class Command(TyperCommand):
+    """A command whose help shows no value for options that take none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, --help among them."""
+        return _without_flag_types(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        with _unused_left_out():
+            super().format_help(ctx, formatter)
+
+
+class DeferredCommand(TyperCommand):
+    """A command of which the name is known; its function, "package.module:function", is imported when it is asked for.
+
+    Building the options of all commands would take longer than `adkit list methods` takes for its list.
+    """
+
+    def __init__(self, name: str, target: str) -> None:
+        self._target = target
+        super().__init__(name)
+
+    def _text(self) -> str:
+        """Return the text of the function, in which only paragraphs break lines: Typer breaks where the source does."""
+        paragraphs = (getdoc(self._function()) or "").split("\n\n")
+        return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+
+    help = property(_text, lambda _, given: None)  # what the base class gives is left aside
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read a command line with the options of the function."""
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+        alone.command(self.name, cls=Command, help=self.help)(self._function())
+        return typer.main.get_command(alone).make_context(info_name, args, parent=parent, **extra)
+
+    def _function(self) -> Callable[..., None]:
+        module, _, name = self._target.partition(":")
+        function: Callable[..., None] = getattr(importlib.import_module(module), name)
+        return function
+
+
+@contextmanager
+def _unused_left_out() -> Iterator[None]:
+    """Spare typer.rich_utils what it imports for Markdown and for tracebacks, which adkit has switched off.
+
+    It would be a third of the time that `adkit --help` takes.
+    """
+    unused = [name for name in ("rich.markdown", "rich.traceback") if name not in sys.modules]
+    for name in unused:
+        sys.modules[name] = _StandIn(name)
+    try:
+        yield
+    finally:
+        for name in unused:
+            del sys.modules[name]
+
+
+class _StandIn(ModuleType):
+    """A module in which Markdown and Traceback are empty classes."""
+
+    Markdown = type("Markdown", (), {})
+    Traceback = type("Traceback", (), {})
+
+
+def _without_flag_types(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_bool_flag:
+            param.metavar = ""
+    return params
