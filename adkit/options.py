@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,15 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def sized(self, shape: tuple[int, int]) -> Self:
+        """Return the options for pictures of this (height, width) px, as a run keeps them; by default the same."""
+        return self
+
+    @property
+    def finest_px(self) -> float | None:
+        """Say how many px of a frame the smallest defect takes that is seen in it; None where nobody knows."""
+        return None
 
 
 OptionsType = TypeVar("OptionsType", bound=BaseModel)

@@ -16,6 +16,7 @@ from _setting import heading
 
 from adkit.data.batches import FrameBatches
 from adkit.data.datasets import open_datasets
+from adkit.data.view import View
 from adkit.errors import DatasetError
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.patches import PatchFeatures
@@ -82,7 +83,7 @@ def _screws(images: int) -> torch.Tensor | None:
     except DatasetError:
         return None
     features = PatchFeatures()
-    batches = FrameBatches(dataset.samples("train")[:images], (256, 256))
+    batches = FrameBatches(dataset.samples("train")[:images], View(frame=(256, 256)))
     found = torch.cat([features(batch.frames[:, -1]).flatten(0, 2) for batch in batches])
     generator = torch.Generator().manual_seed(0)
     return found @ (torch.randn(found.shape[1], LENGTH, generator=generator) / LENGTH**0.5)

@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _scores(model: FittedModel, samples: list[Sample]) -> NDArray[np.float64]:
-    return np.array([result.score for result in model.stream(frames_of(samples, model.method.frame_size))])
+    return np.array([result.score for result in model.stream(frames_of(samples, model.view))])
 
 
 def _alarms(scores: NDArray[np.float64], threshold: float) -> str:

@@ -53,21 +53,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = fit(FitSettings(method="patchknn"), dataset, Path(folder), registry, terminal_progress())
         judge = open_model(run, registry)
-        size = judge.method.frame_size
+        size, view = judge.method.frame_size, judge.view
         with mock.patch.dict(os.environ, ADKIT_CACHE=folder):  # only adkit's own exports belong in the user's cache
             model = exported_model("bare-backbone", _JoinedLevels, size, dict)
         assert model is not None
         bare = OnnxSession(model)
         samples = dataset.samples("test")
-        batch = next(iter(FrameBatches(samples, size)))
+        batch = next(iter(FrameBatches(samples, view)))
         frame = batch.frames[:1, -1].contiguous()
         single = Batch(batch.frames[:1], batch.ids[:1], batch.clips[:1])
         bare_s, predict_s = in_turns([lambda: bare(frames=frame), lambda: judge.method.predict(single)], ROUNDS)
         started = time.perf_counter()
-        decoded = sum(len(one) for one in FrameBatches(samples, size))
+        decoded = sum(len(one) for one in FrameBatches(samples, view))
         decode_s = (time.perf_counter() - started) / decoded
         started = time.perf_counter()
-        scored = sum(1 for _ in judge.stream(frames_of(samples, size)))
+        scored = sum(1 for _ in judge.stream(frames_of(samples, view)))
         whole_s = (time.perf_counter() - started) / scored
     print("| size | bank | backbone alone | scoring | ratio | decoding alone | files to scores |")
     print("|---|---|---|---|---|---|---|")

@@ -26,6 +26,7 @@ from torch import Tensor
 from adkit.cli.terminal import terminal_progress
 from adkit.data.batches import FrameBatches
 from adkit.data.datasets import open_datasets
+from adkit.data.view import View
 from adkit.interfaces import Dataset, Method
 from adkit.options import split_assignments
 from adkit.registry import load_registry
@@ -182,7 +183,7 @@ def _there_and_back(place: float, last: int) -> int:
 
 
 def _decoded(samples: list[Sample], method: Method[Any]) -> Tensor:
-    return torch.cat([batch.frames[:, -1] for batch in FrameBatches(samples, method.frame_size)])
+    return torch.cat([batch.frames[:, -1] for batch in FrameBatches(samples, View(frame=method.frame_size))])
 
 
 def _maps(method: Method[Any], clip: Tensor) -> Tensor:

@@ -62,10 +62,10 @@ def _judge(spec: str, dataset: Dataset, registry: Registry, arguments: argparse.
         busy_s = time.process_time() - started
         samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         started = time.perf_counter()
-        method = open_model(run, registry).method
-        if method.window > 1:  # frames before are those that were taken, as in learning
+        model = open_model(run, registry)
+        if model.method.window > 1:  # frames before are those that were taken, as in learning
             samples = thinned(samples, run.record.every)
-        found = predict_all(method, samples, terminal_progress(), "scoring")
+        found = predict_all(model.method, model.view, samples, terminal_progress(), "scoring")
         rate = len(samples) / (time.perf_counter() - started)
     facts = ", ".join(f"{key} {value}" for key, value in run.record.facts.items())
     print(f"### {spec}\n\nlearned in {run.record.timings_s['fit']:.0f} s", end="")

@@ -75,7 +75,7 @@ def _score_rows(model: FittedModel, samples: list[Sample], heatmaps: Path | None
     writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
     by_id = {sample.id: sample for sample in samples}
     with terminal_progress().task("scoring", len(samples)) as advance:
-        for result in model.stream(frames_of(samples, model.method.frame_size, note)):
+        for result in model.stream(frames_of(samples, model.view, note)):
             decision = "anomalous" if result.anomalous else "normal"
             found[result.id] = {"score": result.score, "p_value": result.p_value, "decision": decision}
             if writer:

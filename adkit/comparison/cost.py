@@ -72,9 +72,9 @@ def time_images(model: FittedModel, samples: Sequence[Sample]) -> tuple[float, f
     decoding, predicting = [], []
     for sample in [samples[0], *samples[:TIMED_IMAGES]]:
         started = time.perf_counter()
-        frames = list(frames_of([sample], model.method.frame_size))
+        frames = list(frames_of([sample], model.view))
         decoded = time.perf_counter()
-        list(predicted(model.method, frames))  # waits for a GPU to be done
+        list(predicted(model.method, model.view, frames))  # waits for a GPU to be done
         predicting.append(time.perf_counter() - decoded)
         decoding.append(decoded - started)
     return 1000 * statistics.median(decoding[1:]), 1000 * statistics.median(predicting[1:])
@@ -82,11 +82,11 @@ def time_images(model: FittedModel, samples: Sequence[Sample]) -> tuple[float, f
 
 def _time_frames(model: FittedModel, clip: Sequence[Sample]) -> tuple[float, float]:
     started = time.perf_counter()
-    frames = list(frames_of(clip[: TIMED_IMAGES + 1], model.method.frame_size))
+    frames = list(frames_of(clip[: TIMED_IMAGES + 1], model.view))
     decoding = (time.perf_counter() - started) / len(frames)
     predicting = []
     started = time.perf_counter()
-    for _ in predicted(model.method, frames, batch_size=1):
+    for _ in predicted(model.method, model.view, frames, batch_size=1):
         predicting.append(time.perf_counter() - started)
         started = time.perf_counter()
     return 1000 * decoding, 1000 * statistics.median(predicting[1:] or predicting)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.data.frame_source import Frame, OnBad, frames_of
+from adkit.data.view import View
 from adkit.errors import FrameError
 from adkit.types import Batch, Sample
 
@@ -66,21 +67,21 @@ def batched(
 class FrameBatches:
     """Batches over `samples` in their order; may be walked again (files are then read again).
 
-    `size` is (height, width) in px; `window` is the number of frames per sample, the last being its own. A frame that
+    `window` is the number of frames per sample, the last being its own. A frame that
     cannot be read raises its FrameError, or goes to `on_bad` and is left out.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
-        size: tuple[int, int],
+        view: View,
         *,
         window: int = 1,
         batch_size: int = BATCH,
         on_bad: OnBad | None = None,
     ) -> None:
         self.samples = samples
-        self.size = size
+        self.view = view
         self.window = window
         self.batch_size = batch_size
         self.on_bad = on_bad
@@ -90,7 +91,7 @@ class FrameBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         # Closed by name: the threads that decode end with the walk, whoever still holds it.
-        with closing(frames_of(self.samples, self.size, self.on_bad, 2 * self.batch_size)) as frames:
+        with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
             for _, batch in batched(frames, self.window, self.batch_size):
                 if batch is not None:
                     yield batch

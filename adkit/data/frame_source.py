@@ -12,11 +12,12 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adkit.data.images import as_rgb8, read_image, resize
+from adkit.data.images import as_rgb8, read_image
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
 from adkit.data.prefetch import ahead
 from adkit.data.video import Video
+from adkit.data.view import Picture, Size, StillPicture, View, px
 from adkit.errors import AdkitError, FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -24,9 +25,6 @@ from adkit.types import USUAL_RATE, FrameRef, Sample
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Size = tuple[int, int]
-"""(height, width) in px."""
 
 OnBad = Callable[[Sample, AdkitError], None]
 
@@ -43,12 +41,12 @@ class Frame:
     index: int  # in its clip
     time_s: float  # since the clip's start
     shape: Size  # of the picture as it lies in the file
-    pixels: NDArray[np.uint8] | None  # RGB, at the method's size; None: it is not judged
+    pixels: NDArray[np.uint8] | None  # RGB, as the method sees it; None: it is not judged
     panel: NDArray[np.uint8] | None = None  # RGB, at the panel's size
 
 
 def frames_of(
-    samples: Iterable[Sample], size: Size, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
+    samples: Iterable[Sample], view: View, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
 ) -> Generator[Frame]:
     """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead of who asks.
 
@@ -56,30 +54,29 @@ def frames_of(
     """
     for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
         if film is None:
-            yield from _stills(members, size, on_bad, lookahead)
+            yield from _stills(members, view, on_bad, lookahead)
         else:
-            yield from _film(film, list(members), size, on_bad, lookahead)
+            yield from _film(film, list(members), view, on_bad, lookahead)
 
 
-def frame_of_array(pixels: NDArray[Any], name: str, size: Size) -> Frame:
+def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
     """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
     if pixels.dtype.name not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
         hint = "for pixels from 0 to 255: picture.astype('uint8')"
         raise FrameError(f"pixels are {pixels.dtype}; uint8 or uint16 was expected: {name}", hint=hint)
-    rgb = as_rgb8(pixels, name)
-    return Frame(name, name, 0, 0.0, (rgb.shape[0], rgb.shape[1]), resize(rgb, size))
+    picture = StillPicture(as_rgb8(pixels, name))
+    return Frame(name, name, 0, 0.0, picture.shape, view.see(picture))
 
 
-def _frame(sample: Sample, shape: tuple[int, ...], pixels: NDArray[np.uint8]) -> Frame:
-    return Frame(sample.id, sample.clip, sample.index, sample.time_s, (shape[0], shape[1]), pixels)
+def _frame(sample: Sample, picture: Picture, view: View) -> Frame:
+    return Frame(sample.id, sample.clip, sample.index, sample.time_s, picture.shape, view.see(picture))
 
 
-def _stills(samples: Iterator[Sample], size: Size, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+def _stills(samples: Iterator[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
     """Yield images, each decoded by one of several threads."""
 
     def read(sample: Sample) -> Frame:
-        image = read_image(sample.frame)
-        return _frame(sample, image.shape, resize(image, size))
+        return _frame(sample, StillPicture(read_image(sample.frame)), view)
 
     pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), thread_name_prefix="decode")
     waiting: deque[tuple[Sample, Future[Frame]]] = deque()
@@ -102,7 +99,7 @@ def _stills(samples: Iterator[Sample], size: Size, on_bad: OnBad | None, lookahe
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _film(path: Path, samples: Sequence[Sample], size: Size, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
     """Yield frames of one video, walked once by a thread of its own; what is not asked for is not converted."""
     numbers = [sample.frame.number or 0 for sample in samples]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -113,7 +110,7 @@ def _film(path: Path, samples: Sequence[Sample], size: Size, on_bad: OnBad | Non
         with Video(path) as video:
             for frame in video:
                 if (sample := wanted.get(frame.number)) is not None:
-                    yield _frame(sample, frame.shape, frame.pixels(size))
+                    yield _frame(sample, frame, view)
                     del wanted[frame.number]
                 if not wanted:
                     return
@@ -126,20 +123,6 @@ def _film(path: Path, samples: Sequence[Sample], size: Size, on_bad: OnBad | Non
             raise
         for sample in list(wanted.values()):  # the rest of a video that breaks off
             on_bad(sample, error)
-
-
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """An image file as a frame of a clip, with what a decoded frame of a video offers."""
-
-    image: NDArray[np.uint8]
-
-    @property
-    def shape(self) -> Size:
-        return self.image.shape[0], self.image.shape[1]
-
-    def pixels(self, size: Size | None = None) -> NDArray[np.uint8]:
-        return self.image if size is None else resize(self.image, size)
 
 
 @dataclass
@@ -170,8 +153,8 @@ class ClipSource:
         """Say how long the frames last that were decoded, the last one for as long as the one before."""
         return self.last_s + self._step_s
 
-    def frames(self, size: Size, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Frame]:
-        """Yield one in `every` frames at `size`; with `panel_of` all, also at its size for the first's shape.
+    def frames(self, view: View, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Frame]:
+        """Yield one in `every` frames; with `panel_of` all, also at its size for the first's shape.
 
         Connections of a live source are clips of their own. Raises FrameError after the last frame where there should
         have been more.
@@ -183,8 +166,8 @@ class ClipSource:
                 panel = panel_of(picture.shape) if panel_of else None
             elif shape != picture.shape:
                 self.notes.append(
-                    f"{self.clip.name} changes its size from {_px(shape)} to {_px(picture.shape)} px "
-                    f"at {clock(time_s)}; all frames are resized alike"
+                    f"{self.clip.name} changes its size from {px(shape)} to {px(picture.shape)} px "
+                    f"at {clock(time_s)}; each frame is fitted in as it is"
                 )
             shape = picture.shape
             if self.seen:
@@ -198,7 +181,7 @@ class ClipSource:
                     number,
                     time_s,
                     shape,
-                    picture.pixels(size) if judged else None,
+                    view.see(picture) if judged else None,
                     picture.pixels(panel) if panel else None,
                 )
             if self.stop.is_set():
@@ -221,10 +204,6 @@ class ClipSource:
             except FrameError as error:
                 self.unreadable.append(error)
                 continue
-            yield number, number / USUAL_RATE, 0, _Still(image)
+            yield number, number / USUAL_RATE, 0, StillPicture(image)
         if len(self.unreadable) == len(paths):
             raise FrameError(f"none of the images in {self.clip.name} can be read", hint="check the files")
-
-
-def _px(shape: Size) -> str:
-    return f"{shape[1]}×{shape[0]}"

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,21 @@ def frame_shape(ref: FrameRef) -> tuple[int, int]:
         # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
         turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
+
+
+@dataclass(frozen=True)
+class FrameShapes:
+    """Gives (height, width) in px of frames; a video is asked once, or it would be opened anew for each frame."""
+
+    _of_videos: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False)
+
+    def __call__(self, ref: FrameRef) -> tuple[int, int]:
+        """Return the shape of one; raises FrameError as `frame_shape` does."""
+        if ref.number is None:
+            return frame_shape(ref)
+        if ref.path not in self._of_videos:
+            self._of_videos[ref.path] = frame_shape(ref)
+        return self._of_videos[ref.path]
 
 
 def pixel_count(ref: FrameRef) -> int:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adkit.data.images import frame_shape, read_mask
+from adkit.data.images import FrameShapes, frame_shape, read_mask
 from adkit.errors import FrameError
 from adkit.interfaces import Progress
-from adkit.types import FrameRef, Sample
+from adkit.types import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +30,7 @@ class MapsBesideMasks:
         self._maps = maps
         self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
         self._kept_bytes = 0
-        self._shapes: dict[Path, tuple[int, int]] = {}  # of videos
+        self._shape = FrameShapes()
 
     def __call__(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
         """Yield each sample's index, its map and its mask, as `LabelledResults.pixels` has them."""
@@ -55,14 +54,6 @@ class MapsBesideMasks:
             self._kept[index] = (shape, bits)
             self._kept_bytes += 0 if bits is None else bits.nbytes
         return mask
-
-    def _shape(self, frame: FrameRef) -> tuple[int, int]:
-        """Return a frame's shape; of a video it is asked once, or the file would be opened anew for each frame."""
-        if frame.number is None:
-            return frame_shape(frame)
-        if frame.path not in self._shapes:
-            self._shapes[frame.path] = frame_shape(frame)
-        return self._shapes[frame.path]
 
 
 def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

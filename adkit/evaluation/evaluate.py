@@ -207,7 +207,7 @@ def evaluate(
             unreadable.append(str(sample.frame))
 
         judge = judge or open_model(run, registry, device=device)
-        predictions = predict_all(judge.method, samples, progress, "scoring", note if skip_bad else None)
+        predictions = predict_all(judge.method, judge.view, samples, progress, "scoring", note if skip_bad else None)
         if not predictions.ids:
             of_all = counted(len(samples), "test image")
             raise FrameError(f"of {of_all} none can be read", hint="adkit inspect names them")

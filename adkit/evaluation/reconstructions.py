@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adkit.data.frame_source import frames_of
-from adkit.interfaces import Method, Progress, Silent, sees_motion
+from adkit.interfaces import Progress, Silent, sees_motion
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
-from adkit.workflows.score import open_model, predicted
+from adkit.workflows.score import FittedModel, open_model, predicted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,16 +38,16 @@ def reconstructed(
     """
     name = run.record.method
     may = name in registry.methods.entries and samples and registry.methods.get(name).load().reconstructs
-    method = open_model(run, registry, device=device).method if may else None
-    if method is None or not method.reconstructs:
+    model = open_model(run, registry, device=device) if may else None
+    if model is None or not model.method.reconstructs:
         yield from repeat(None, len(samples))
         return
-    remembers = sees_motion(type(method)) or method.window > 1
+    remembers = sees_motion(type(model.method)) or model.method.window > 1
     watched = _with_past(samples, footage) if remembers else list(samples)
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}
     with (progress or Silent()).task("reconstructing", len(watched)) as advance:
-        rebuilt = _rebuilt(method, [watched] if remembers else _together(watched))
+        rebuilt = _rebuilt(model, [watched] if remembers else _together(watched))
         for sample in samples:
             while sample.id not in found and (one := next(rebuilt, None)) is not None:
                 name, image = one
@@ -57,11 +57,12 @@ def reconstructed(
             yield found.pop(sample.id, None)
 
 
-def _rebuilt(method: Method[Any], parts: Iterable[Sequence[Sample]]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _rebuilt(model: FittedModel, parts: Iterable[Sequence[Sample]]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for part in parts:
-        for group, _, images in predicted(method, frames_of(part, method.frame_size)):
+        for group, _, images in predicted(model.method, model.view, frames_of(part, model.view)):
             if images is None:
-                raise ValueError(f"{type(method).__name__} says that it reconstructs, but predict() gave no images")
+                name = type(model.method).__name__
+                raise ValueError(f"{name} says that it reconstructs, but predict() gave no images")
             yield from zip((frame.id for frame in group), images, strict=True)
 
 

@@ -35,7 +35,7 @@ class LearnedMethod(Method[FrameOptionsType]):
     @property
     def frame_size(self) -> tuple[int, int]:
         """Return what the options say."""
-        return self.options.size
+        return self.options.frame
 
     @abstractmethod
     def learn(self, batches: Batches, progress: Progress) -> None:

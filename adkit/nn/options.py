@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
@@ -17,21 +18,44 @@ EMBEDDED = "efficientnet_lite0"
 
 
 LEAST_PX, MOST_PX = 32, 4096
+MOST_OVER = 1.05
+"""A frame may have so many times the pixels that were asked for, where its shape then is more like the pictures'."""
+HALVED = 16
+"""Sides of a frame are multiples of this, in px, for a network that halves it four times."""
 
 Choice = Literal["auto", "on", "off"]
 """Whether something is done; "auto": the normal data decide."""
 
 
 def _parse_size(value: Any) -> Any:
-    """ "384" or 384 -> (384, 384); "256x512" -> (256, 512), height first."""
-    if isinstance(value, int):
-        return (value, value)
-    if isinstance(value, str):
-        parts = value.lower().replace("×", "x").split("x")
-        if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
-            raise ValueError(f"a size is HEIGHTxWIDTH or one number, each {LEAST_PX} to {MOST_PX} px")
-        return tuple(parts * 2 if len(parts) == 1 else parts)
-    return value
+    """ "384" -> 384; "256x512" -> (256, 512), height first."""
+    parts = str(value).lower().replace("×", "x").split("x") if isinstance(value, int | str) else list(value)
+    sides = [int(part) if str(part).strip().isdigit() else 0 for part in parts]
+    if len(sides) > 2 or not all(LEAST_PX <= side <= MOST_PX for side in sides):
+        raise ValueError(f"a size is HEIGHTxWIDTH or one number, each {LEAST_PX} to {MOST_PX} px")
+    return sides[0] if len(sides) == 1 else tuple(sides)
+
+
+def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """Return about `budget` x `budget` px in the shape of a picture (height, width), both multiples of `multiple`.
+
+    The shape counts twice as much as the number of pixels, of which there are hardly more than were asked for.
+    """
+    aspect, wanted = shape[0] / shape[1], budget**2
+    least = math.ceil(LEAST_PX / multiple) * multiple
+    sides = range(least, max(least, MOST_PX) + 1, multiple)
+    near = [
+        (height, max(least, min(width, sides[-1])))
+        for height in sides
+        for below in [int(height / aspect / multiple) * multiple]
+        for width in (below, below + multiple)
+    ]
+
+    def unlike(size: tuple[int, int]) -> float:
+        return 2 * abs(math.log(size[0] / size[1] / aspect)) + abs(math.log(size[0] * size[1] / wanted))
+
+    few_enough = [size for size in near if size[0] * size[1] <= MOST_OVER * wanted]
+    return min(few_enough, key=unlike) if few_enough else min(near, key=math.prod)
 
 
 def _parse_list(value: Any) -> Any:
@@ -57,13 +81,12 @@ def _parse_path(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-Pixels = Annotated[int, Field(ge=LEAST_PX, le=MOST_PX)]
 FrameSize = Annotated[
-    tuple[Pixels, Pixels],
+    int | tuple[int, int],
     BeforeValidator(_parse_size, json_schema_input_type=str),
-    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
+    PlainSerializer(lambda size: str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}", return_type=str),
 ]
-"""(height, width) in px, written as "384" or "256x512"."""
+"""(height, width) in px, written as "256x512"; or "384": as many pixels as a square of that side."""
 
 Strides = Annotated[
     tuple[Annotated[int, Field(ge=1, le=64)], ...],
@@ -95,9 +118,33 @@ class FrameOptions(Options):
     """How large the frames are that a method sees."""
 
     size: FrameSize = Field(
-        default=(384, 384),
-        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096: larger sees smaller defects, slower",
+        default=384,
+        description="px: N for as many as a square of that side has, in the shape of the pictures; or HEIGHTxWIDTH; "
+        "each 32 to 4096: larger sees smaller defects, slower",
     )
+
+    @property
+    def multiple(self) -> int:
+        """Return what the sides of a frame are multiples of, in px, where they follow the pictures' shape."""
+        return 1
+
+    @property
+    def finest_px(self) -> float:
+        """Return 1: each pixel is seen."""
+        return 1.0
+
+    def sized(self, shape: tuple[int, int]) -> Self:
+        """Return the options with the size of a frame in the shape of these pictures, unless both sides are given."""
+        if not isinstance(self.size, int):
+            return self
+        return self.model_copy(update={"size": laid_out(self.size, shape, self.multiple)})
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Return (height, width) in px of a frame; a square one as long as the pictures' shape is not known."""
+        size = self.sized((1, 1)).size
+        assert not isinstance(size, int)
+        return size
 
 
 class FeatureOptions(FrameOptions):
@@ -115,12 +162,27 @@ class FeatureOptions(FrameOptions):
         description="strides in px of the feature levels, finest first; the first sets the grid",
     )
 
+    @property
+    def multiple(self) -> int:
+        """Return the coarsest stride."""
+        return self.levels[-1]
+
+    @property
+    def finest_px(self) -> float:
+        """Return the finest stride, or more where maps are smoothed."""
+        return max(float(self.levels[0]), super().finest_px)
+
 
 class MapOptions(FrameOptions):
     """How maps are made steadier: `adkit.nn.normalisation` does what these say."""
 
     smoothing: Smoothing = 4.0
     position_normalisation: PositionChoice = "auto"
+
+    @property
+    def finest_px(self) -> float:
+        """Return how wide a spot becomes by smoothing."""
+        return max(2 * self.smoothing, super().finest_px)
 
 
 class PatchMapOptions(FeatureOptions, MapOptions):
@@ -147,11 +209,12 @@ class TrainedMapOptions(TrainingOptions, MapOptions):
     """Of a method with maps that trains a network."""
 
 
-def require_sixteens(size: tuple[int, int]) -> None:
+def require_halved(size: tuple[int, int]) -> None:
     """Raise OptionError unless both sides can be halved four times."""
     height, width = size
-    if height % 16 or width % 16:
+    if height % HALVED or width % HALVED:
+        fitting = (max(LEAST_PX, round(side / HALVED) * HALVED) for side in size)
         raise OptionError(
-            f"size={height}x{width}: the network halves the frame four times, and needs multiples of 16 px",
-            hint=f"for example --set size={max(32, round(height / 16) * 16)}x{max(32, round(width / 16) * 16)}",
+            f"size={height}x{width}: the network halves the frame four times, and needs multiples of {HALVED} px",
+            hint=f"for example --set size={'x'.join(map(str, fitting))}",
         )

@@ -15,6 +15,7 @@ import numpy as np
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
 from adkit.data.video_writer import Encoding, VideoWriter
+from adkit.data.view import View
 from adkit.drawing.overlay import fitted
 from adkit.errors import AdkitError
 from adkit.evaluation.clip_results import ClipResults, ClipRow
@@ -211,7 +212,7 @@ def _encoded(samples: Sequence[Sample], size: tuple[int, int]) -> bytes:
     times = {sample.id: sample.time_s - samples[0].time_s for sample in samples}
     buffer = io.BytesIO()
     with VideoWriter(buffer, size, VIDEO_RATE, _ENCODING) as video:
-        for one in frames_of(samples, size):
+        for one in frames_of(samples, View(frame=size)):
             assert one.pixels is not None
             video.add(one.pixels, times[one.id])
     return buffer.getvalue()

@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from adkit.data.view import View
 from adkit.errors import OptionError, nearest
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
 from adkit.stats.smoothing import SMOOTHING_S
 
-FORMAT = 7
+FORMAT = 8
 RECORD = "run.json"
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -147,7 +148,7 @@ class RunRecord(BaseModel):
     dataset: str  # this run's own, as a spec
     root: str | None  # where it lies
     device: str  # on which it was fitted
-    frame_size: tuple[int, int]  # (height, width) px
+    view: View  # how pictures become what the method sees
     window: int
     train_count: int  # images of this dataset that were learned from
     data_hash: str  # of this dataset's training samples' ids and their files' contents, the held-out ones' too

@@ -132,7 +132,7 @@ class Judges:
             found[sample.id] = Finding(upload, error=upload.named_in(error, "check the file"))
 
         with self._scoring, (progress or Silent()).task("scoring", len(samples)) as advance:
-            for result in ready.model.stream(frames_of(samples, ready.model.method.frame_size, refuse)):
+            for result in ready.model.stream(frames_of(samples, ready.model.view, refuse)):
                 found[result.id] = Finding(by_id[result.id], result)
                 advance(1)
         return [found[number] for number in by_id]

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from adkit import __version__
 from adkit.data.batches import FrameBatches
+from adkit.data.view import View
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace, plugin_code
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
@@ -25,12 +26,9 @@ from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
 from adkit.types import FitReport, Prediction
+from adkit.workflows.score import device_of, of_pictures, open_scorer, predict_all, sample_scores, times_of
+from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, require_few, seen_by, training_data
-
-if TYPE_CHECKING:
-    pass
-
-from adkit.workflows.score import device_of, open_scorer, predict_all, sample_scores, times_of
 
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
@@ -87,7 +85,6 @@ def fit_joint(
     """
     progress = progress or Silent()
     method_class = registry.methods.get(settings.method).load()
-    options = parse_options(options_of(method_class), settings.options, settings.method)
     roots = {dataset.root for dataset in datasets if dataset.root}
     settings = settings.model_copy(
         update={
@@ -99,19 +96,18 @@ def fit_joint(
     )
     scorer = open_scorer(settings.scorer, registry)
     data = training_data(datasets, settings, method_class, progress)
-
-    device = device_of(settings.device)
+    shapes = [shape for one in data for shape in one.shapes]
+    method, view = method_and_view(method_class, settings, shapes, device_of(settings.device))
     begun = Unfinished(
         created=datetime.now(UTC),
         settings=settings,
-        options=options.model_dump(mode="json"),
+        options=method.options.model_dump(mode="json"),
         origin=registry.methods.origin(settings.method).origin,
         categories=[_begun(settings, one, runs_root) for one in data],
     )
     if resume is not None:
         resume.require_same(begun)
         begun = resume
-    method = method_class(options, seed=settings.seed, device=device)
     with ExitStack() as held:
 
         @cache
@@ -120,7 +116,7 @@ def fit_joint(
 
         if resume is not None:
             folder()
-        return _learn(method, scorer, begun, data, runs_root, progress, folder if resumable else None)
+        return _learn(method, view, scorer, begun, data, runs_root, progress, folder if resumable else None)
 
 
 def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
@@ -136,6 +132,7 @@ def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunC
 
 def _learn(
     method: Method[Any],
+    view: View,
     scorer: Scorer[Any] | None,
     begun: Unfinished,
     data: Sequence[TrainingData],
@@ -145,11 +142,11 @@ def _learn(
 ) -> list[Run]:
     """Fit, calibrate each category by itself, and write a run for each."""
     settings, started = begun.settings, time.perf_counter()
-    batches = FrameBatches(learned_together(data), method.frame_size, window=method.window)
+    batches = FrameBatches(learned_together(data), view, window=method.window)
     with plugin_code(begun.origin):
         report = method.fit(batches, progress, workspace) or FitReport()
         fitted = time.perf_counter()
-        predictions = _out_of_sample(method, data, progress)
+        predictions = _out_of_sample(method, view, data, progress)
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []
@@ -174,7 +171,7 @@ def _learn(
             dataset=category.dataset,
             root=category.root,
             device=method.device,
-            frame_size=method.frame_size,
+            view=view,
             window=method.window,
             train_count=len(one.learned),
             data_hash=category.data_hash,
@@ -232,10 +229,12 @@ def calibration_record(
     )
 
 
-def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: Progress) -> list[Predictions]:
+def _out_of_sample(
+    method: Method[Any], view: View, data: Sequence[TrainingData], progress: Progress
+) -> list[Predictions]:
     """Return, for each category, results on normal data as if the method had not learned from it."""
     if data[0].held_out:
-        return [predict_all(method, one.held_out, progress, "calibrating") for one in data]
+        return [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
     total = sum(len(one.learned) for one in data)
     prediction = method.calibration()
     if prediction is None or len(prediction) != total:
@@ -246,7 +245,8 @@ def _out_of_sample(method: Method[Any], data: Sequence[TrainingData], progress: 
         own = slice(first, first + len(one.learned))
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
         answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(to_predictions(ids, clips, Prediction(*answers), times_of(one.learned)))
+        of_frames = to_predictions(ids, clips, Prediction(*answers), times_of(one.learned))
+        parts.append(of_pictures(of_frames, view, one.shapes))
         first = own.stop
     return parts
 

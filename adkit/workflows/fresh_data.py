@@ -129,7 +129,7 @@ def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, 
         if (name := str(sample.frame.path)) not in fresh.unreadable:
             fresh.unreadable.append(name)
 
-    predictions = predict_all(judge.method, fresh.samples, progress, "scoring", note if skip_bad else None)
+    predictions = predict_all(judge.method, judge.view, fresh.samples, progress, "scoring", note if skip_bad else None)
     if not predictions.ids:
         raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
     return predictions

@@ -14,6 +14,7 @@ from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import pixel_format, read_image, read_mask
 from adkit.data.video import Video
+from adkit.data.view import Size, px
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import Advance, Dataset, Progress, Silent
@@ -44,10 +45,15 @@ class Inspection:
     clips: dict[tuple[str, str], int] = field(default_factory=dict)  # (split, kind) -> clips that show it
     lengths_s: dict[str, float] = field(default_factory=dict)  # clip -> seconds; empty where all are still images
     masks: dict[str, int] = field(default_factory=dict)  # kind -> masks
-    sizes: Counter[str] = field(default_factory=Counter)  # "900×900" -> images
+    shapes: list[Size] = field(default_factory=list)  # (height, width) px of each image that could be read
     formats: Counter[str] = field(default_factory=Counter)  # "RGB" -> images
     findings: list[str] = field(default_factory=list)  # what looks wrong, in sentences
     sheet: Image.Image | None = None
+
+    @property
+    def sizes(self) -> Counter[str]:
+        """Count the images of each size, "900×900"."""
+        return Counter(map(px, self.shapes))
 
 
 def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspection:
@@ -145,13 +151,13 @@ class _Look:
         advance(len(expected))
 
     def _note(self, sample: Sample, shape: tuple[int, int], mode: str) -> None:
-        size = f"{shape[1]}×{shape[0]}"
+        size = px(shape)
         known = self.sizes.setdefault(sample.clip, [])
         if size not in known:
             known.append(size)
             if min(shape) < _TINY_PX:
                 self.trouble[f"are smaller than {_TINY_PX} px"].append((sample.clip,))
-        self.result.sizes[size] += 1
+        self.result.shapes.append(shape)
         self.result.formats[mode] += 1
 
     def _look_at_mask(self, sample: Sample, image: NDArray[np.uint8]) -> None:

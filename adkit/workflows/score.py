@@ -13,6 +13,7 @@ from adkit.data.batches import BATCH, batched
 from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
+from adkit.data.view import Size, View
 from adkit.drawing.regions import Region, region_columns, region_of
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
@@ -44,7 +45,7 @@ class FrameResult:
     score: float  # smoothed over the clip's past, as the run's threshold wants it
     p_value: float  # the share of normal units that score as high
     anomalous: bool  # the score is above the threshold
-    map: NDArray[np.float32] | None  # (h, w), the method's own resolution
+    map: NDArray[np.float32] | None  # (h, w) of the picture, at the method's own resolution
     reconstruction: NDArray[np.uint8] | None  # RGB (H, W, 3), likewise
     region: Region | None  # where the map is highest, of what is anomalous
     learned: bool = False  # the run has learned from it: its score says nothing, and it is part of no event
@@ -66,6 +67,11 @@ class FittedModel:
     normal_scores: NDArray[np.float64]  # of units: images, or clips
     threshold: Threshold
 
+    @property
+    def view(self) -> View:
+        """Say how the method sees pictures."""
+        return self.run.record.view
+
     def score(self, inputs: Iterable[str | Path | NDArray[Any]], on_bad: OnBad | None = None) -> Iterator[FrameResult]:
         """Score images and videos by path, folder or pattern, and arrays (H, W) or (H, W, 3), RGB, 8 or 16 bits.
 
@@ -74,16 +80,16 @@ class FittedModel:
         """
         if isinstance(inputs, str | Path | np.ndarray):
             raise OptionError("one input was given where several were expected", hint="put it into a list: score([it])")
-        every, size = self.run.record.every, self.method.frame_size
+        every, view = self.run.record.every, self.view
         for number, one in enumerate(inputs):
             path = Path(one if isinstance(one, str | Path) else f"array {number}")
             try:
                 if isinstance(one, str | Path):
                     found = find_inputs([str(one)], of_clips=self.threshold.unit == "clip")
                     parts = [found.stills, *(clip.samples()[::every] for clip in found.clips)]
-                    walks: list[Iterable[Frame]] = [frames_of(samples, size, on_bad) for samples in parts]
+                    walks: list[Iterable[Frame]] = [frames_of(samples, view, on_bad) for samples in parts]
                 else:
-                    walks = [[frame_of_array(one, str(path), size)]]
+                    walks = [[frame_of_array(one, str(path), view)]]
             except FrameError as error:
                 if on_bad is None:
                     raise
@@ -100,7 +106,7 @@ class FittedModel:
         """Give back every frame with its result, None for a frame without pixels."""
         smoother, pixel_threshold = Smoother(self.run.record.smoothing_s), self.run.record.pixel_threshold
         outline = pixel_threshold.value if pixel_threshold else None
-        for group, predictions, images in predicted(self.method, frames, batch_size):
+        for group, predictions, images in predicted(self.method, self.view, frames, batch_size):
             raw = iter(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
             row = -1
             for frame in group:
@@ -197,7 +203,7 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
 
 
 def predicted(
-    method: Method[Any], frames: Iterable[Frame], batch_size: int = BATCH
+    method: Method[Any], view: View, frames: Iterable[Frame], batch_size: int = BATCH
 ) -> Iterator[tuple[list[Frame], Predictions | None, NDArray[np.uint8] | None]]:
     """Yield groups of frames in their order with what the method says of those that have pixels.
 
@@ -213,12 +219,19 @@ def predicted(
         judged = [frame for frame in group if frame.pixels is not None]
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
         times_s = np.array([frame.time_s for frame in judged])
-        images = None if prediction.images is None else pixels_of(prediction.images)
-        yield group, to_predictions(ids, clips, prediction, times_s), images
+        shapes = [frame.shape for frame in judged]
+        images = None if prediction.images is None else view.own(pixels_of(prediction.images), shapes)
+        yield group, of_pictures(to_predictions(ids, clips, prediction, times_s), view, shapes), images
+
+
+def of_pictures(predictions: Predictions, view: View, shapes: Sequence[Size]) -> Predictions:
+    """Turn what a method said of frames into what that means for their pictures, (height, width) px each."""
+    return predictions if predictions.maps is None else replace(predictions, maps=view.own(predictions.maps, shapes))
 
 
 def predict_all(
     method: Method[Any],
+    view: View,
     samples: Sequence[Sample],
     progress: Progress,
     label: str,
@@ -227,7 +240,7 @@ def predict_all(
     """Return the method's predictions for all samples that can be read, in their order."""
     buffer, stills = PredictionBuffer(len(samples)), are_stills(samples)
     with progress.task(label, len(samples)) as advance:
-        for group, predictions, _ in predicted(method, frames_of(samples, method.frame_size, on_bad)):
+        for group, predictions, _ in predicted(method, view, frames_of(samples, view, on_bad)):
             assert predictions is not None  # every frame has pixels
             buffer.add(replace(predictions, times_s=None) if stills else predictions)
             advance(len(group))

@@ -12,6 +12,8 @@ import numpy as np
 from adkit.data.clips import are_stills, cut, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
+from adkit.data.images import FrameShapes
+from adkit.data.view import Size, View
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
@@ -37,6 +39,7 @@ class TrainingData:
     dataset: Dataset
     learned: list[Sample]
     held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
+    shapes: list[Size]  # (height, width) px of each picture that is learned from
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # images and clips left out because others are the same
@@ -78,6 +81,7 @@ def training_data(
     if twice:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
     taken: set[tuple[str, ...]] = set()
+    shape_of = FrameShapes()
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
@@ -98,7 +102,10 @@ def training_data(
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        found.append(TrainingData(dataset, learned, held_out, hashes, skipped, copies, stills, step, segment_s, unit_s))
+        shapes = [shape_of(sample.frame) for sample in learned]
+        found.append(
+            TrainingData(dataset, learned, held_out, shapes, hashes, skipped, copies, stills, step, segment_s, unit_s)
+        )
     return found
 
 
@@ -174,7 +181,7 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
     by_id = {sample.id: sample for sample in samples}
     with progress.task("checking files", len(samples)) as advance:
         # Tiny frames: only whether each can be decoded matters here.
-        for frame in frames_of(samples, (1, 1), note):
+        for frame in frames_of(samples, View(frame=(1, 1)), note):
             readable.append(by_id[frame.id])
             advance(1)
     return readable, bad

@@ -20,6 +20,7 @@ from torch import Tensor
 from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.options import (
+    HALVED,
     BatchSize,
     Epochs,
     FeatureOptions,
@@ -30,7 +31,7 @@ from adkit.nn.options import (
     Smoothing,
     Strides,
     TrainedMapOptions,
-    require_sixteens,
+    require_halved,
 )
 from adkit.nn.training.loop import TrainingRows
 from adkit.nn.training.trained_method import TrainedMethod, seeded
@@ -62,9 +63,9 @@ class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
         default="reconstruct", description="a frame is given from those before it only (predict), or from itself too"
     )
     size: FrameSize = Field(
-        default=(256, 384),
-        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096; in pixels a multiple of 16: larger "
-        "sees smaller anomalies, and is slower",
+        default=320,
+        description="px: N for as many as a square of that side has, in the shape of the clips; or HEIGHTxWIDTH, "
+        "in pixels multiples of 16; each 32 to 4096: larger sees smaller anomalies, and is slower",
     )
     levels: Strides = Field(default=(16,), description="strides in px of the feature levels, finest first")
     directions: int = Field(
@@ -104,6 +105,11 @@ class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
     learning_rate: LearningRate = 2e-3
     patience: Patience = 4
 
+    @property
+    def multiple(self) -> int:
+        """Return the coarsest stride, or what can be halved four times."""
+        return HALVED if self.space == "pixels" else super().multiple
+
 
 class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
     """What a network with a memory could not rebuild of a frame."""
@@ -119,7 +125,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         self.reconstructs = options.space == "pixels"
         self._space = PixelSpace()
         if self.reconstructs:
-            require_sixteens(options.size)
+            require_halved(options.frame)
         else:
             self._features = PatchFeatures.from_options(options, device)
             self._space = FeatureSpace(self._features, options.directions)
@@ -224,5 +230,5 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
 def _network_of(options: ConvLstmOptions) -> RecurrentNetwork:
     code, hidden, layers, directions = options.code, options.hidden, options.layers, options.directions
     if options.space == "pixels":
-        return PixelNetwork(options.size, options.width, code or 128, hidden or 128, layers or 2)
+        return PixelNetwork(options.frame, options.width, code or 128, hidden or 128, layers or 2)
     return FeatureNetwork(directions, code or 8, hidden or directions, layers or 1)

@@ -16,6 +16,7 @@ import torch
 from adkit.comparison import cost
 from adkit.comparison.cost import TIMED_IMAGES, PeakMemory, time_images
 from adkit.data.frame_source import Frame
+from adkit.data.view import View
 from adkit.interfaces import Dataset
 from adkit.types import Batch, Prediction, Sample
 from tests.comparison.fakes import FakeOptions, Level
@@ -100,9 +101,9 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
 ) -> None:
     clock = Clock()
 
-    def decoded(samples: Sequence[Sample], size: tuple[int, int]) -> Iterator[Frame]:
+    def decoded(samples: Sequence[Sample], view: View) -> Iterator[Frame]:
         """Frames, each in the milliseconds that the sample's name tells."""
-        assert size == (4, 4)
+        assert view.frame == (4, 4)
         for sample in samples:
             clock.now += float(sample.id) / 1000
             method.decoded = sample.id
@@ -111,7 +112,7 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
     monkeypatch.setattr(cost, "time", clock)
     monkeypatch.setattr(cost, "frames_of", decoded)
     method = SlowMethod(clock)
-    model: Any = SimpleNamespace(method=method)
+    model: Any = SimpleNamespace(method=method, view=View(frame=method.frame_size))
     samples = [SimpleNamespace(id=str(name), clip=str(number)) for number, name in enumerate(names)]
     found = time_images(model, samples)  # type: ignore[arg-type]
     assert found == pytest.approx(expected)
@@ -120,7 +121,7 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
 
 def test_real_images_are_timed(datasets: Sequence[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     method = Level(FakeOptions())
-    model: Any = SimpleNamespace(method=method)
+    model: Any = SimpleNamespace(method=method, view=View(frame=method.frame_size))
     predict = method.predict
 
     def slowly(batch: Batch) -> Prediction:
@@ -136,5 +137,5 @@ def test_real_images_are_timed(datasets: Sequence[Dataset], monkeypatch: pytest.
 def test_a_frame_of_a_clip_is_timed_with_the_window_of_its_method(datasets: Sequence[Dataset]) -> None:
     method = Level(FakeOptions())
     method.window = 3
-    model: Any = SimpleNamespace(method=method)
+    model: Any = SimpleNamespace(method=method, view=View(frame=method.frame_size))
     assert min(time_images(model, datasets[0].samples("test")[:2])) > 0

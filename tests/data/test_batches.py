@@ -14,12 +14,13 @@ from PIL import Image
 from adkit.data.batches import FrameBatches, batched
 from adkit.data.frame_source import Frame, frames_of
 from adkit.data.video import Video
+from adkit.data.view import View
 from adkit.errors import AdkitError, FrameError
 from adkit.types import Batch, FrameRef, Sample
 from tests.videos import write_greys
 
 COUNT = 24
-SIZE = (1, 1)
+VIEW = View(frame=(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def clips_of(pictures: list[Path], lengths: list[int]) -> list[Sample]:
 
 def groups_of(batches: FrameBatches) -> Iterator[tuple[list[Frame], Batch]]:
     """The batches, each with its frames, which tell whose they are."""
-    frames = frames_of(batches.samples, batches.size, batches.on_bad)
+    frames = frames_of(batches.samples, batches.view, batches.on_bad)
     for group, batch in batched(frames, batches.window, batches.batch_size):
         assert batch is not None
         yield group, batch
@@ -79,7 +80,7 @@ def test_every_frame_gets_one_window_that_stays_in_its_clip(
     ]
     left_out: list[str] = []
     batches = FrameBatches(
-        named, SIZE, window=window, batch_size=batch_size, on_bad=lambda sample, _: left_out.append(sample.id)
+        named, VIEW, window=window, batch_size=batch_size, on_bad=lambda sample, _: left_out.append(sample.id)
     )
     found = values_of(batches)
     readable = [(number + 1, sample) for number, sample in enumerate(samples) if sample.id not in absent]
@@ -92,7 +93,7 @@ def test_every_frame_gets_one_window_that_stays_in_its_clip(
 
 def test_a_batch_holds_colours_between_0_and_1(tmp_path: Path) -> None:
     Image.new("RGB", (6, 4), (255, 0, 51)).save(tmp_path / "a.png")
-    (batch,) = FrameBatches([Sample.still("a", tmp_path / "a.png")], (4, 6))
+    (batch,) = FrameBatches([Sample.still("a", tmp_path / "a.png")], View(frame=(4, 6)))
     assert batch.frames.shape == (1, 1, 3, 4, 6)
     assert batch.frames.dtype == torch.float32
     assert batch.frames.is_contiguous()
@@ -100,7 +101,7 @@ def test_a_batch_holds_colours_between_0_and_1(tmp_path: Path) -> None:
 
 
 def test_names_in_a_batch_are_numbers_that_tell_which_frames_are_of_one_clip(pictures: list[Path]) -> None:
-    batches = FrameBatches(clips_of(pictures, [2, 1, 2]), SIZE, batch_size=2)
+    batches = FrameBatches(clips_of(pictures, [2, 1, 2]), VIEW, batch_size=2)
     for _ in range(2):
         assert [batch.ids for batch in batches] == [("0", "1"), ("2", "3"), ("4",)]
         assert [batch.clips for batch in batches] == [("0", "0"), ("1", "2"), ("2",)]
@@ -108,32 +109,32 @@ def test_names_in_a_batch_are_numbers_that_tell_which_frames_are_of_one_clip(pic
 
 def test_frames_are_resized_to_height_and_width(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.png")
-    (batch,) = FrameBatches([Sample.still("a", tmp_path / "a.png")], (10, 30))
+    (batch,) = FrameBatches([Sample.still("a", tmp_path / "a.png")], View(frame=(10, 30)))
     assert tuple(batch.frames.shape[-2:]) == (10, 30)
 
 
 def test_batches_can_be_walked_again(pictures: list[Path]) -> None:
-    batches = FrameBatches(clips_of(pictures, [5, 7]), SIZE, window=2, batch_size=5)
+    batches = FrameBatches(clips_of(pictures, [5, 7]), VIEW, window=2, batch_size=5)
     assert len(batches) == 12
     assert values_of(batches) == values_of(batches)
 
 
 def test_no_samples_give_no_batches() -> None:
-    assert list(FrameBatches([], SIZE)) == []
+    assert list(FrameBatches([], VIEW)) == []
 
 
 def test_a_file_that_cannot_be_read_stops_the_walk_by_name(pictures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(pictures[0].read_bytes()[:40])
     samples = [*clips_of(pictures, [4]), Sample.still("torn", tmp_path / "torn.png")]
     with pytest.raises(FrameError, match=r"torn\.png"):
-        list(FrameBatches(samples, SIZE, batch_size=2))
+        list(FrameBatches(samples, VIEW, batch_size=2))
 
 
 def test_a_file_that_cannot_be_read_is_reported_and_left_out(pictures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(b"")
     samples = [Sample.still("torn", tmp_path / "torn.png"), *clips_of(pictures, [3])]
     reported: list[tuple[str, AdkitError]] = []
-    batches = FrameBatches(samples, SIZE, on_bad=lambda sample, error: reported.append((sample.id, error)))
+    batches = FrameBatches(samples, VIEW, on_bad=lambda sample, error: reported.append((sample.id, error)))
     assert list(values_of(batches)) == ["clip0/0", "clip0/1", "clip0/2"]
     ((name, error),) = reported
     assert name == "torn"
@@ -143,13 +144,13 @@ def test_a_file_that_cannot_be_read_is_reported_and_left_out(pictures: list[Path
 def test_only_unreadable_files_give_no_batches(tmp_path: Path) -> None:
     reported: list[str] = []
     samples = [Sample.still(name, tmp_path / name) for name in ("a.png", "b.png")]
-    assert list(FrameBatches(samples, SIZE, on_bad=lambda sample, _: reported.append(sample.id))) == []
+    assert list(FrameBatches(samples, VIEW, on_bad=lambda sample, _: reported.append(sample.id))) == []
     assert reported == ["a.png", "b.png"]
 
 
 def test_leaving_early_ends_the_threads(pictures: list[Path]) -> None:
     before = set(threading.enumerate())
-    walk = iter(FrameBatches(clips_of(pictures, [20]), SIZE, batch_size=2))
+    walk = iter(FrameBatches(clips_of(pictures, [20]), VIEW, batch_size=2))
     next(walk)
     assert any(thread.name.startswith("decode") for thread in set(threading.enumerate()) - before)
     walk.close()  # type: ignore[attr-defined]
@@ -165,7 +166,7 @@ def test_reading_ahead_is_bounded(pictures: list[Path]) -> None:
                 taken.append(number)
                 yield sample
 
-    next(iter(FrameBatches(Counted(clips_of(pictures, [COUNT])), SIZE, batch_size=2)))
+    next(iter(FrameBatches(Counted(clips_of(pictures, [COUNT])), VIEW, batch_size=2)))
     assert len(taken) <= 6
 
 
@@ -196,7 +197,7 @@ def test_films_are_decoded_once_and_in_order(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Video, "__init__", counted)
     values = list(range(10, 240, 10))
     samples = [*film_of(tmp_path / "a.mp4", values), *film_of(tmp_path / "b.mp4", values[::-1], every=4)]
-    found = means_of(FrameBatches(samples, (24, 32), batch_size=5))
+    found = means_of(FrameBatches(samples, View(frame=(24, 32)), batch_size=5))
     assert list(found) == [sample.id for sample in samples]
     assert list(found.values()) == pytest.approx([*values, *values[::-1][::4]], abs=2)
     assert opened == ["a.mp4", "b.mp4"]
@@ -206,9 +207,9 @@ def test_a_film_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
     samples = film_of(tmp_path / "a.mp4", [50] * 10)
     beyond = Sample("a/10", FrameRef(tmp_path / "a.mp4", 10), "a", 10)
     with pytest.raises(FrameError, match=r"a\.mp4 lacks frame 10"):
-        list(FrameBatches([*samples, beyond], SIZE))
+        list(FrameBatches([*samples, beyond], VIEW))
     reported: list[str] = []
-    batches = FrameBatches([*samples, beyond], SIZE, on_bad=lambda sample, _: reported.append(sample.id))
+    batches = FrameBatches([*samples, beyond], VIEW, on_bad=lambda sample, _: reported.append(sample.id))
     assert list(means_of(batches)) == [sample.id for sample in samples]
     assert reported == ["a/10"]
 
@@ -218,12 +219,12 @@ def test_what_is_no_film_is_left_out_as_a_whole(tmp_path: Path) -> None:
     path.write_bytes(b"no film" * 100)
     samples = [Sample(f"a/{number}", FrameRef(path, number), "a", number) for number in range(3)]
     reported: list[str] = []
-    assert list(FrameBatches(samples, SIZE, on_bad=lambda sample, _: reported.append(sample.id))) == []
+    assert list(FrameBatches(samples, VIEW, on_bad=lambda sample, _: reported.append(sample.id))) == []
     assert reported == ["a/0", "a/1", "a/2"]
 
 
 def test_leaving_a_film_early_ends_its_thread(tmp_path: Path) -> None:
-    walk = iter(FrameBatches(film_of(tmp_path / "a.mp4", [50] * 60), SIZE, batch_size=2))
+    walk = iter(FrameBatches(film_of(tmp_path / "a.mp4", [50] * 60), VIEW, batch_size=2))
     next(walk)
     walk.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from adkit.data.view import View
 from adkit.errors import RunError, StorageError
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
@@ -49,7 +50,7 @@ def record_of(run_id: str, method: str = "patchknn", seed: int = 3, **changes: A
         dataset="folder:Prüfstücke",
         root=None,
         device="cpu",
-        frame_size=(384, 512),
+        view=View(frame=(384, 512)),
         window=1,
         train_count=3,
         data_hash="abc",

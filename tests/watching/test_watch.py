@@ -91,7 +91,7 @@ def test_scores_are_those_of_the_same_frames_as_samples(
     model = open_model(fit_film(registry, normal, tmp_path, method), registry, device="cpu")
     _, results = watched(model, wrong, every=every)
     samples = VideoInput("x", video=wrong).samples()[::every]
-    expected = list(model.stream(frames_of(samples, model.method.frame_size)))
+    expected = list(model.stream(frames_of(samples, model.view)))
     assert [result.index for result in results] == [one.index for one in expected]
     assert [result.score for result in results] == pytest.approx([one.score for one in expected])
     assert [result.anomalous for result in results] == [one.anomalous for one in expected]

@@ -54,7 +54,7 @@ def test_so_few_are_learned_from_and_all_others_set_the_threshold(
     assert list(run.calibration().ids) == [sample.id for sample in samples if sample.id not in seen.training]
     model = open_model(run, registry, device="cpu")
     held_out = [sample for sample in samples if sample.id in seen.calibration]
-    scores = [one.score for one in model.stream(frames_of(held_out, model.method.frame_size))]
+    scores = [one.score for one in model.stream(frames_of(held_out, model.view))]
     assert model.normal_scores == pytest.approx(scores)
     assert record.threshold == threshold_from(model.normal_scores, ThresholdRule())
 

@@ -119,7 +119,7 @@ def test_each_category_gets_a_run_of_its_own_with_the_same_model(
     assert torch.equal(dark.state()["mean"], light.state()["mean"])
     for run, dataset in zip((dark, light), categories(root, registry), strict=True):
         alone = fit(FitSettings(method=method, device="cpu"), dataset, tmp_path, registry)
-        own = {"dataset", "root", "train_count", "data_hash", "options", "frame_size"}
+        own = {"dataset", "root", "train_count", "data_hash", "options", "view"}
         assert run.record.model_dump(include=own) == alone.record.model_dump(include=own)
         assert run.calibration().ids == alone.calibration().ids  # the same are held out, or left out one by one
         assert run.record.calibration.source == alone.record.calibration.source
@@ -235,7 +235,7 @@ def test_a_joint_run_is_judged_on_its_own_category_at_its_own_threshold(
         assert judged.threshold == run.record.threshold
         assert judged.metrics["image_auroc"].value == 1
         judge = open_model(run, registry, device="cpu")
-        scores = [one.score for one in judge.stream(frames_of(judged.samples, judge.method.frame_size))]
+        scores = [one.score for one in judge.stream(frames_of(judged.samples, judge.view))]
         assert scores == pytest.approx(judged.scores.tolist(), abs=1e-4)
 
 

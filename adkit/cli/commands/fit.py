@@ -194,6 +194,7 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     took = duration_text(sum(record.timings_s.values()))
     learned = counted(record.train_count, "normal image")
     typer.echo(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
+    typer.echo(f"  {record.view.in_words()}")
     if record.settings.few is not None:
         seed = record.settings.seed
         typer.echo(f"  drawn by seed {seed} of the training split, whose other images set the threshold")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def inspect(
     dataset: o.DatasetOption,
     root: o.RootOption = None,
+    method: Annotated[str, o.methods()] = "patchknn",
+    settings: o.SettingsOption = None,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", help="Where the contact sheet goes.", show_default="./inspect-NAME.png"),
@@ -28,23 +30,36 @@ def inspect(
 ) -> None:
     """Look at a dataset: counts, sizes, kinds, lengths of clips, a contact sheet, and what looks wrong.
 
+    It also says how large the method would see the pictures, and what it can see in them.
+
     Example: [bold]adkit inspect --dataset folder:./parts[/bold]
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
     from adkit.data.images import png_of
+    from adkit.data.view import px
+    from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
     from adkit.workflows.inspect import inspect_dataset
+    from adkit.workflows.seeing import method_and_view
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
     to, documents = destination(format_), []
-    categories = open_datasets(dataset, root, o.loaded_registry())
+    registry = o.loaded_registry()
+    wanted = FitSettings(method=method, options=split_assignments(settings or [], example="--set size=512"))
+    method_class = registry.methods.get(method).load()
+    categories = open_datasets(dataset, root, registry)
     for category in categories:
         found = inspect_dataset(category, terminal_progress())
         path = _sheet_path(sheet, category.spec, several=len(categories) > 1) if found.sheet else None
-        documents.append({**_document(found), "sheet": str(path) if path else None})
+        view = method_and_view(method_class, wanted, found.shapes)[1] if found.shapes else None
+        seen = {} if view is None else {"frame": px(view.frame), "smallest_defect_px": view.smallest_px}
+        documents.append({**_document(found), **seen, "sheet": str(path) if path else None})
         if to.for_people:
             _print(found)
+            if view:
+                typer.echo(f"{method}: {view.in_words()}")
         if path and found.sheet:
             write_whole(path, png_of(found.sheet))
             if to.for_people:

@@ -5,6 +5,7 @@ What `ae` and `unet` share; they differ in their networks only.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
-from adkit.nn.options import BatchSize, Choice, FrameSize, Smoothing, TrainedMapOptions, require_sixteens
+from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, TrainedMapOptions, require_halved
 from adkit.nn.training.corruption import Corruption, corrupt
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
@@ -58,9 +59,9 @@ class ReconstructionOptions(TrainedMapOptions):
     # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
     batch_size: BatchSize = Field(default=4, description="frames per step: small ones take more steps, a little longer")
     size: FrameSize = Field(
-        default=(128, 128),
-        description="frame size in px, HEIGHTxWIDTH or one number, 32 to 4096, a multiple of 16: larger sees "
-        "smaller defects, and learns slower",
+        default=128,
+        description="px: N for as many as a square of that side has, in the shape of the pictures; or HEIGHTxWIDTH, "
+        "multiples of 16; each 32 to 4096: larger sees smaller defects, and learns slower",
     )
     width: int = Field(
         default=32, ge=4, le=256, description="channels of the first block; they double from block to block"
@@ -77,6 +78,21 @@ class ReconstructionOptions(TrainedMapOptions):
         default="auto",
         description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
     )
+
+    @property
+    def multiple(self) -> int:
+        """Return what can be halved four times."""
+        return HALVED
+
+    @property
+    def enlarged(self) -> int:
+        """Say how many times as large the pictures are looked at: a part may be cut out, and gets all the pixels."""
+        return 1 if self.registration == "off" else 2
+
+    @property
+    def finest_px(self) -> float:
+        """Return how wide a spot becomes by smoothing, in px of the picture that is looked at."""
+        return self.enlarged * super().finest_px
 
 
 OptionsType = TypeVar("OptionsType", bound=ReconstructionOptions)
@@ -122,8 +138,8 @@ class Reconstruction(TrainedMethod[OptionsType]):
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        require_sixteens(options.size)
-        self._require_scales(options.size, "", "or a larger size")
+        require_halved(options.frame)
+        self._require_scales(options.frame, "", "or a larger size")
         with seeded(seed):
             network = self.network(options)
         self._objective = Denoising(network, options.loss, options.error, options.corruption).eval()
@@ -136,9 +152,9 @@ class Reconstruction(TrainedMethod[OptionsType]):
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Return what the options say; twice that where a part may be cut out, which then gets all the pixels."""
-        times = 1 if self.options.registration == "off" else 2
-        return (times * self.options.size[0], times * self.options.size[1])
+        """Return what the options say; twice that where a part may be cut out."""
+        height, width = self.options.frame
+        return (self.options.enlarged * height, self.options.enlarged * width)
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Decide how parts lie, train, then see in the held-out pictures whether and how to normalise each position."""
@@ -175,7 +191,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
         count = min(len(store), max(least, min(most, most_bytes // (12 * height * width))))
         some = store.take(torch.linspace(0, len(store) - 1, count).round().to(torch.int64))
         frames = [frame.permute(1, 2, 0).contiguous().numpy() for part in some.parts(_AT_ONCE) for frame in part]
-        area = self.options.size[0] * self.options.size[1]
+        area = math.prod(self.options.frame)
         self._registration, facts = decide_registration(frames, self.options.registration, area)
         self._facts |= facts
         if self._registration:

@@ -96,7 +96,7 @@ def test_a_fit_says_how_it_went(frames: Tensor) -> None:
     assert facts["parameters"] == sum(value.numel() for value in method._objective.parameters())
 
 
-@pytest.mark.parametrize("size", ["40", "32x40"])
+@pytest.mark.parametrize("size", ["40x40", "32x40"])
 def test_a_size_that_cannot_be_halved_four_times_is_refused(size: str) -> None:
     with pytest.raises(OptionError, match="needs multiples of 16 px") as caught:
         made(size=size)
