@@ -48,6 +48,9 @@ def test_every_block_runs_and_gives_what_the_page_says(names: dict[str, Any]) ->
     assert image.map.dtype == np.float32
     assert 0 < image.p_value <= 1
     assert names["table"][0]["id"] == "new/part.png"
+    mask = names["model"].mask(image)
+    assert mask.shape == image.shape
+    assert mask.sum() == sum(region.area_px for region in image.regions)
     assert names["result"].metrics["image_auroc"].value is not None
     assert {row["candidate"] for row in adkit.rows(names["comparison"])} == {"knn", "padim"}
 

@@ -227,8 +227,6 @@ class Announcer:
 
 def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:
     """Return one judged frame for programs; the box is in px of the clip."""
-    from adkit.drawing.regions import region_columns
-
     return {
         "clip": clip,
         "frame": result.index,
@@ -239,7 +237,7 @@ def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any
         "p_value": result.p_value,
         "decision": "learned" if result.learned else "anomalous" if result.anomalous else "normal",
         "event": result.event,
-        **region_columns(result.region),
+        **result.places(),
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 import textwrap
@@ -18,12 +16,11 @@ import typer
 from adkit.cli.options import Format
 from adkit.errors import OptionError
 from adkit.files.atomic import refuse_folder, storage_faults, whole_file, write_whole
+from adkit.files.table import Rows, csv_text
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-Rows = Sequence[Mapping[str, Any]]
 
 PIPED_WIDTH = 120
 """Characters a line where there is no terminal to ask; tables are wider if their words are."""
@@ -117,17 +114,6 @@ def destination(chosen: Format, file: Path | None = None) -> Destination:
         raise OptionError(f"{file} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out")
     refuse_folder(file)
     return Destination(Format(suffix) if chosen is Format.table else chosen, file, chosen is Format.table)
-
-
-def csv_text(rows: Rows, *, header: bool = True) -> str:
-    """Return rows as CSV, with the names of the first row's columns."""
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -12,6 +12,7 @@ from adkit.cli.calibration import warn_of_mixture
 from adkit.cli.faults import SOME_UNREADABLE
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import OptionError
+from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -45,10 +46,16 @@ def fit_spans(
 
 
 def score_stills(
-    model: FittedModel, samples: list[Sample], heatmaps: Path | None, to: Destination, *, skip_bad: bool
+    model: FittedModel,
+    samples: list[Sample],
+    heatmaps: Path | None,
+    masks: Path | None,
+    to: Destination,
+    *,
+    skip_bad: bool,
 ) -> None:
     """Score the images and print or write a row for each; raises Exit where some could not be read."""
-    rows = _score_rows(model, samples, heatmaps)
+    rows = _score_rows(model, samples, heatmaps, masks)
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
     to.emit(rows, {"run": model.run.record.id, "results": rows})
     if to.for_people:
@@ -61,28 +68,35 @@ def score_stills(
             raise typer.Exit(SOME_UNREADABLE)
 
 
-def _score_rows(model: FittedModel, samples: list[Sample], heatmaps: Path | None) -> list[dict[str, Any]]:
-    """Return a row for each sample, in the samples' order; pictures are drawn on the way."""
+def _score_rows(
+    model: FittedModel, samples: list[Sample], heatmaps: Path | None, masks: Path | None
+) -> list[dict[str, Any]]:
+    """Return a row for each sample, in the samples' order; pictures and masks are written on the way."""
     from adkit.cli.terminal import terminal_progress
     from adkit.data.frame_source import frames_of
-    from adkit.evaluation.pictures import PictureWriter
+    from adkit.evaluation.pictures import MaskWriter, PictureWriter
+    from adkit.workflows.score import still_row
 
     found: dict[str, dict[str, Any]] = {}
 
     def note(sample: Sample, error: AdkitError) -> None:
-        found[sample.id] = {"decision": "unreadable", "error": error.message}
+        found[sample.id] = still_row(str(sample.frame), model.threshold, None, error)
 
-    writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
+    if heatmaps and masks and heatmaps.resolve() == masks.resolve():
+        raise OptionError(f"{masks} would hold heat maps and masks of the same names", hint="name another folder")
+    picture_writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
+    mask_writer = MaskWriter(model, masks) if masks else None
     by_id = {sample.id: sample for sample in samples}
     with terminal_progress().task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
-            decision = "anomalous" if result.anomalous else "normal"
-            found[result.id] = {"score": result.score, "p_value": result.p_value, "decision": decision}
-            if writer:
-                writer.write(by_id[result.id], result.score, result.p_value, result.map, result.reconstruction)
+            sample = by_id[result.id]
+            found[result.id] = still_row(str(sample.frame), model.threshold, result)
+            if picture_writer:
+                picture_writer.write(sample, result.score, result.p_value, result.map, result.reconstruction)
+            if mask_writer:
+                mask_writer.write(sample, result)
             advance(1)
-    empty = {"score": None, "threshold": model.threshold.value, "p_value": None, "decision": None, "error": None}
-    return [{"path": str(sample.frame), **empty, **found[sample.id]} for sample in samples]
+    return [found[sample.id] for sample in samples]
 
 
 def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
@@ -93,6 +107,14 @@ def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
         rows = sorted(rows, key=lambda row: -row["score"])  # the most anomalous first
     print_table(
         f"run {model.run.record.id}",
-        [{name: row[name] for name in ("path", "score", "p_value", "decision")} for row in rows],
+        [
+            {
+                **{name: row[name] for name in ("path", "score", "p_value", "decision")},
+                "where": f"{row['where']} +{len(row['regions']) - 1}" if len(row["regions"]) > 1 else row["where"],
+            }
+            for row in rows
+        ],
         caption=f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}",
     )
+    if specks := sum(row["specks"] for row in rows):
+        typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")

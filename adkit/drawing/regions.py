@@ -1,8 +1,11 @@
-"""Where in a picture something is: a box in the picture's own pixels, and words for it."""
+"""Where in a picture something is: the regions that a map outlines, in the picture's own pixels and in words.
+
+A region is a connected part of the map (8 neighbours), enlarged as heat maps are, above the outline (pixel) threshold.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,49 +15,136 @@ if TYPE_CHECKING:
 
 LARGE_SHARE = 0.5
 """A box of more than this share of the picture's area is in no corner of it."""
+GRID_PX = 1024
+"""On a picture with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A box in px of the picture, and in words where that is ("upper left")."""
+    """A part of a picture: its box and area in px of the picture, and its values of the map."""
 
     left: int
     top: int
     width: int
     height: int
-    words: str
+    area_px: int
+    area_share: float  # of the picture's area
+    map_peak: float  # the highest value of the map in it
+    map_mean: float
+    words: str  # where it is: "upper left"
+
+    @property
+    def in_words(self) -> str:
+        """Say where it is and how large its box is: "upper left, 40×20 px at 12, 30 (0.4 %)"."""
+        box = f"{self.width}×{self.height} px at {self.left}, {self.top}"
+        return f"{self.words}, {box} ({100 * self.area_share:.2g}% of the picture)"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values by name, where it is first."""
+        figures = asdict(self)
+        return {"where": figures.pop("words"), **figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a map outlines of a picture."""
+
+    regions: tuple[Region, ...] = ()  # the highest peak first
+    specks: int = 0  # further connected parts, too small to be regions
+
+
+_NO_REGION = dict.fromkeys(Region(0, 0, 0, 0, 0, 0, 0, 0, "").as_dict())
 
 
 def region_columns(region: Region | None) -> dict[str, Any]:
     """Return the cells of a table that say where something is; all are empty for None."""
-    sides = {name: getattr(region, name, None) for name in ("left", "top", "width", "height")}
-    return {"where": region.words if region else None, **sides}
+    return region.as_dict() if region else dict(_NO_REGION)
 
 
-def region_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]) -> Region:
-    """Find where a map (h, w) is highest, in a picture of shape (height, width) px.
+def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]) -> Outline:
+    """Find the regions of a map (h, w) above the threshold, in a picture of shape (height, width) px.
 
-    The box is around the region above the threshold that holds the highest value; other regions are left out. Where
-    no value is above the threshold, or there is none, it is around the highest value's cell alone.
+    What is smaller than one cell of the map is a speck, and no region: a method tells nothing finer than its map's
+    cells, and only the way between the values of two of them gave it a shape. Without a threshold there are none.
+    """
+    if threshold is None or anomaly_map.max() <= threshold:
+        return Outline()
+    values, labels, boxes, specks = _parts(anomaly_map, threshold, shape)
+    # The cells' centres in the grid: no value between them is as high as the higher one.
+    rows, columns = (
+        (2 * np.arange(cells) + 1) * length // (2 * cells)
+        for cells, length in zip(anomaly_map.shape, labels.shape, strict=True)
+    )
+    at_centres = labels[np.ix_(rows, columns)]
+    regions = []
+    for label, (left, top, width, height, area) in boxes.items():
+        part = np.s_[top : top + height, left : left + width]
+        inside = values[part][labels[part] == label]
+        peak = max(float(inside.max()), float(anomaly_map[at_centres == label].max(initial=-np.inf)))
+        region = _region((left, top, width, height), labels.shape, shape, area, peak, float(inside.mean()))
+        regions.append(region)
+    return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
+
+
+def outline_mask(
+    anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return which pixels (height, width) of the picture are in the map's regions."""
+    import cv2  # heavy: only where there is something to find
+
+    if threshold is None or anomaly_map.max() <= threshold:
+        return np.zeros(shape, np.bool_)
+    _, labels, boxes, _ = _parts(anomaly_map, threshold, shape)
+    mask = np.isin(labels, list(boxes)).astype(np.uint8)
+    return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.bool_)
+
+
+def highest_place(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> Region:
+    """Return the cell of a map (h, w) with the highest value, in a picture of shape (height, width) px."""
+    row, column = (int(place) for place in np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape))
+    peak = float(anomaly_map[row, column])
+    return _region((column, row, 1, 1), anomaly_map.shape, shape, 1, peak, peak)
+
+
+def _parts(
+    anomaly_map: NDArray[np.float32], threshold: float, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[int, list[int]], int]:
+    """Return the map on a grid, the number of the connected part at each place, the regions' boxes, and the specks.
+
+    A box is left, top, width, height and area in places of the grid, by the part's number.
     """
     import cv2  # heavy: only where there is something to find
 
-    peak = np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape)
-    region = np.zeros(anomaly_map.shape, np.uint8)
-    if threshold is not None:
-        region[anomaly_map > threshold] = 1
-    region[peak] = 1
-    _, labels = cv2.connectedComponents(region, connectivity=8)
-    rows, columns = np.nonzero(labels == labels[peak])
-    top, bottom = _scaled(rows, anomaly_map.shape[0], shape[0])
-    left, right = _scaled(columns, anomaly_map.shape[1], shape[1])
-    return Region(left, top, right - left, bottom - top, _words(left, top, right, bottom, shape))
+    factor = min(1.0, max(GRID_PX, 2 * max(anomaly_map.shape)) / max(shape))
+    height, width = (max(cells, round(factor * length)) for cells, length in zip(anomaly_map.shape, shape, strict=True))
+    values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    above = (values > threshold).astype(np.uint8)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    kept = {
+        label: boxes[label].tolist()
+        for label in range(1, count)
+        if boxes[label, cv2.CC_STAT_AREA] * anomaly_map.size >= labels.size
+    }
+    return values, np.asarray(labels, np.int32), kept, count - 1 - len(kept)
 
 
-def _scaled(cells: NDArray[np.int64], count: int, length: int) -> tuple[int, int]:
-    """Return the px from the first to after the last of the cells, where `count` of them cover `length` px."""
-    return int(cells.min()) * length // count, -(-(int(cells.max()) + 1) * length // count)
+def _region(
+    box: tuple[int, int, int, int],
+    grid: tuple[int, ...],
+    shape: tuple[int, int],
+    area: int,
+    peak: float,
+    mean: float,
+) -> Region:
+    """Make a region of a box (left, top, width, height) and an area in places of a grid that covers the picture."""
+    (left, right), (top, bottom) = (
+        (first * length // places, -(-(first + extent) * length // places))
+        for first, extent, places, length in zip(box[:2], box[2:], grid[::-1], shape[::-1], strict=True)
+    )
+    share, words = area / (grid[0] * grid[1]), _words(left, top, right, bottom, shape)
+    area_px = max(1, round(share * shape[0] * shape[1]))
+    return Region(left, top, right - left, bottom - top, area_px, share, peak, mean, words)
 
 
 def _words(left: int, top: int, right: int, bottom: int, shape: tuple[int, int]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from adkit.data.images import png_of, read_image, read_mask
 from adkit.drawing.overlay import Caption, Scale, draw
@@ -27,17 +27,59 @@ from adkit.types import Sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from adkit.workflows.score import FittedModel, FrameResult
+
 LONGEST_NAME = 120  # bytes, without what is appended
 
 
 @dataclass
-class PictureWriter:
-    """Draws samples of one run into `folder`; all pictures share one colour scale, and none replaces another."""
+class PictureFolder:
+    """Writes pictures of samples into `folder`, none of which replaces another."""
 
-    run: Run
-    threshold: Threshold
     folder: Path
     _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
+
+    def write(self, sample: Sample, picture: Image.Image) -> Path:
+        """Write the picture under a name that tells which sample it is of, and return its path."""
+        name = picture_name(sample)
+        # Not every file system tells capital letters from small ones.
+        if self._ids.setdefault(name.lower(), sample.id) != sample.id:
+            name = picture_name(sample, hashed=True)
+        write_whole(self.folder / name, png_of(picture))
+        return self.folder / name
+
+
+def require_maps(run: Run, option: str) -> None:
+    """Raise OptionError where the run's method gives no maps, so that there is nothing that the option could draw."""
+    if run.record.pixel_threshold is None:
+        raise OptionError(
+            f"{run.record.method} gives no maps, so there is nothing to draw",
+            hint=f"leave {option} out, or use a method that shows where",
+        )
+
+
+class MaskWriter:
+    """Writes masks of stills into a folder: 8 bits in the picture's own size, 255 in its regions and 0 elsewhere."""
+
+    def __init__(self, model: FittedModel, folder: Path) -> None:
+        """Raise OptionError for a method without maps."""
+        require_maps(model.run, "--masks")
+        self._model, self._folder = model, PictureFolder(folder)
+
+    def write(self, sample: Sample, result: FrameResult) -> Path:
+        """Write the mask of a sample, named as its heat map would be, and return its path."""
+        mask = self._model.mask(result)
+        assert mask is not None  # there are maps
+        return self._folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
+
+
+class PictureWriter:
+    """Draws samples of one run into a folder; all pictures share one colour scale."""
+
+    def __init__(self, run: Run, threshold: Threshold, folder: Path) -> None:
+        """Raise OptionError for a method without maps."""
+        require_maps(run, "--heatmaps")
+        self._threshold, self._folder, self._scale = threshold, PictureFolder(folder), colour_scale(run)
 
     def write(
         self,
@@ -47,35 +89,19 @@ class PictureWriter:
         anomaly_map: NDArray[np.float32] | None,
         reconstruction: NDArray[np.uint8] | None = None,
     ) -> Path:
-        """Write the picture and return its path; raise OptionError when the method gives no map."""
-        if anomaly_map is None:
-            raise OptionError(
-                f"{self.run.record.method} gives no maps, so there is nothing to draw",
-                hint="leave --heatmaps out, or use a method that shows where",
-            )
+        """Write the picture and return its path."""
+        assert anomaly_map is not None  # there are maps
         image = read_image(sample.frame)
         mask = None
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             shape = (image.shape[0], image.shape[1])
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
         truth = None if sample.anomalous is None else kind_of(sample)
-        caption = Caption(sample.id, score, p_value, score > self.threshold.value, self.threshold.value, truth)
+        limit = self._threshold.value
+        caption = Caption(sample.id, score, p_value, score > limit, limit, truth)
         assert self._scale is not None  # there are maps
         picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
-        path = self.folder / self._free_name(sample)
-        write_whole(path, png_of(picture))
-        return path
-
-    def _free_name(self, sample: Sample) -> str:
-        name = picture_name(sample)
-        # Not every file system tells capital letters from small ones.
-        if self._ids.setdefault(name.lower(), sample.id) != sample.id:
-            name = picture_name(sample, hashed=True)
-        return name
-
-    @cached_property
-    def _scale(self) -> Scale | None:
-        return colour_scale(self.run)
+        return self._folder.write(sample, picture)
 
 
 def colour_scale(run: Run) -> Scale | None:

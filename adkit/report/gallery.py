@@ -13,6 +13,7 @@ from PIL import Image
 
 from adkit.data.images import read_image, read_mask
 from adkit.drawing.overlay import Scale, colours, panels
+from adkit.drawing.regions import Outline, outline_of
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Picture:
     panels: dict[str, str]  # by title: "input", "heat map"; each as an address that holds the picture itself
     width: int
     height: int
+    outline: Outline
     about: str = ""  # why it is shown: "clearest"
 
 
@@ -81,11 +83,15 @@ class Gallery:
             if self.bytes >= MOST_BYTES:
                 self.left_out += 1
                 continue
-            found = _panels(example, self.scale)
+            image = read_image(example.sample.frame)
+            found = _panels(example, image, self.scale)
             height, width = found["input"].shape[:2]
             addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}
             self.bytes += sum(map(len, addresses.values()))
-            pictures.append(Picture(example, addresses, width, height, abouts[number] if abouts else ""))
+            outline = Outline()
+            if example.map is not None and self.scale is not None:
+                outline = outline_of(example.map, self.scale.threshold, image.shape[:2])
+            pictures.append(Picture(example, addresses, width, height, outline, abouts[number] if abouts else ""))
         return pictures
 
 
@@ -102,8 +108,7 @@ def colour_ramp(steps: int = 9) -> str:
     return f"linear-gradient(to right, {', '.join('#' + bytes(colour.tolist()).hex() for colour in row)})"
 
 
-def _panels(example: Example, scale: Scale | None) -> dict[str, NDArray[np.uint8]]:
+def _panels(example: Example, image: NDArray[np.uint8], scale: Scale | None) -> dict[str, NDArray[np.uint8]]:
     sample = example.sample
-    image = read_image(sample.frame)
     mask = None if sample.mask is None else read_mask(sample.mask, (image.shape[0], image.shape[1]))
     return panels(image, PANEL_PX, example.map, scale, mask, example.reconstruction)

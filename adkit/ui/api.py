@@ -55,6 +55,20 @@ class RunInfo(BaseModel):
     maps: bool = Field(description="whether it shows where")
 
 
+class RegionInfo(BaseModel):
+    """A connected part of the image in which the map is above pixel_threshold."""
+
+    where: str = Field(description="in words: upper left")
+    left: int = Field(description="of its box, in px of the image from its left side")
+    top: int
+    width: int
+    height: int
+    area_px: int = Field(description="of the region itself, in px of the image")
+    area_share: float = Field(description="of the image's area")
+    map_peak: float = Field(description="the highest value of the map in it")
+    map_mean: float
+
+
 class Answer(BaseModel):
     """What was found in one image."""
 
@@ -64,6 +78,8 @@ class Answer(BaseModel):
     score: float = Field(description="higher is more anomalous")
     threshold: float
     p_value: float = Field(description="the share of good images that score as high")
+    regions: list[RegionInfo] = Field(description="whatever the decision, the highest peak first")
+    specks: int = Field(description="further parts above pixel_threshold, smaller than a cell of the map: no regions")
     map_png: str | None = Field(
         None,
         description="base64 of a PNG in the image's shape: `heat` as people see it, or `grey` with 16 bits, "
@@ -71,7 +87,7 @@ class Answer(BaseModel):
     )
     map_low: float | None = None
     map_high: float | None = None
-    pixel_threshold: float | None = Field(None, description="map values above it are outlined")
+    pixel_threshold: float | None = Field(None, description="map values above it are outlined, and make regions")
     seconds: float = Field(description="from the whole upload to the answer, waiting for its turn included")
 
 
@@ -200,7 +216,9 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
         score=result.score,
         threshold=ready.model.threshold.value,
         p_value=result.p_value,
-        pixel_threshold=record.pixel_threshold.value if record.pixel_threshold else None,
+        regions=[RegionInfo(**region.as_dict()) for region in result.regions],
+        specks=result.specks,
+        pixel_threshold=ready.model.outline,
         seconds=round(time.perf_counter() - began, 3),
         **shown,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,8 +10,10 @@ import numpy as np
 from adkit.data.images import resize
 from adkit.drawing.overlay import heat
 from adkit.errors import AdkitError
+from adkit.files.table import csv_text
 from adkit.ui.markup import image_uri, piece, render
 from adkit.ui.scoring import Finding, Ready
+from adkit.workflows.score import still_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,14 +79,7 @@ def _thumbnail(ready: Ready, finding: Finding) -> str | None:
 
 def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
     """Return the findings as `adkit score --format csv` gives them."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "score", "threshold", "p_value", "decision", "error"])
-    for one in findings:
-        score, p_value = (one.result.score, one.result.p_value) if one.result else (None, None)
-        error = one.error.message if one.error else None
-        writer.writerow([one.upload.name, score, ready.model.threshold.value, p_value, one.decision, error])
-    return buffer.getvalue()
+    return csv_text([still_row(one.upload.name, ready.model.threshold, one.result, one.error) for one in findings])
 
 
 def packed(anomaly_map: NDArray[np.float32]) -> tuple[str, float, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from adkit.drawing.regions import region_columns
 from adkit.errors import OptionError
 from adkit.files.atomic import refuse_folder, write_whole
+from adkit.files.table import csv_text
 from adkit.watching.events import Event
 
 Clips = Mapping[str, Sequence[Event]]
@@ -60,11 +59,8 @@ def write_events(path: Path, clips: Clips) -> None:
 
 
 def _csv(clips: Clips) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"clip": clip, **event_row(event)} for clip, events in clips.items() for event in events)
-    return buffer.getvalue()
+    rows = [{"clip": clip, **event_row(event)} for clip, events in clips.items() for event in events]
+    return csv_text(rows, COLUMNS)
 
 
 def _json(clips: Clips) -> str:

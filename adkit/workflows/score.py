@@ -14,7 +14,7 @@ from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
 from adkit.data.view import Size, View
-from adkit.drawing.regions import Region, region_columns, region_of
+from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments
@@ -47,14 +47,38 @@ class FrameResult:
     anomalous: bool  # the score is above the threshold
     map: NDArray[np.float32] | None  # (h, w) of the picture, at the method's own resolution
     reconstruction: NDArray[np.uint8] | None  # RGB (H, W, 3), likewise
-    region: Region | None  # where the map is highest, of what is anomalous
+    region: Region | None  # the strongest region; of what is anomalous without one, the map's highest cell
     learned: bool = False  # the run has learned from it: its score says nothing, and it is part of no event
     event: int | None = None  # the number of the event that it is part of
+    shape: tuple[int, int] = (0, 0)  # (height, width) px of the picture
+    regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
+    specks: int = 0  # what it outlines besides, too small to be regions
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name, for a table: without map and reconstruction."""
         figures = {name: getattr(self, name) for name in ("id", "clip", "index", "time_s", "score", "p_value")}
-        return {**figures, "anomalous": self.anomalous, **region_columns(self.region)}
+        return {**figures, "anomalous": self.anomalous, **self.places()}
+
+    def places(self) -> dict[str, Any]:
+        """Say where, for a table: all regions, how many specks there are, and where the strongest region is."""
+        regions = [region.as_dict() for region in self.regions]
+        return {"regions": regions, "specks": self.specks, **region_columns(self.region)}
+
+
+def still_row(
+    path: str, threshold: Threshold, result: FrameResult | None, error: AdkitError | None = None
+) -> dict[str, Any]:
+    """Return an image for programs: what was found in it, or why it cannot be read."""
+    decision = "unreadable" if result is None else "anomalous" if result.anomalous else "normal"
+    return {
+        "path": path,
+        "score": result and result.score,
+        "threshold": threshold.value,
+        "p_value": result and result.p_value,
+        "decision": decision,
+        "error": error and error.message,
+        **(result.places() if result else {"regions": [], "specks": 0, **region_columns(None)}),
+    }
 
 
 @dataclass(frozen=True)
@@ -102,10 +126,18 @@ class FittedModel:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
         return (result for _, result in self.judged(frames) if result is not None)
 
+    @property
+    def outline(self) -> float | None:
+        """Return the map value above which a place is outlined; None without maps."""
+        return self.run.record.pixel_threshold.value if self.run.record.pixel_threshold else None
+
+    def mask(self, result: FrameResult) -> NDArray[np.bool_] | None:
+        """Return which pixels (H, W) of a result's picture are in its regions; None for a method without maps."""
+        return None if result.map is None else outline_mask(result.map, self.outline, result.shape)
+
     def judged(self, frames: Iterable[Frame], batch_size: int = BATCH) -> Generator[tuple[Frame, FrameResult | None]]:
         """Give back every frame with its result, None for a frame without pixels."""
-        smoother, pixel_threshold = Smoother(self.run.record.smoothing_s), self.run.record.pixel_threshold
-        outline = pixel_threshold.value if pixel_threshold else None
+        smoother = Smoother(self.run.record.smoothing_s)
         for group, predictions, images in predicted(self.method, self.view, frames, batch_size):
             raw = iter(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
             row = -1
@@ -117,6 +149,7 @@ class FittedModel:
                 score = smoother(frame.clip, frame.time_s, alone)
                 anomalous = score > self.threshold.value
                 anomaly_map = None if predictions.maps is None else predictions.maps[row]
+                regions, specks, place = self._places(anomaly_map, frame.shape, anomalous)
                 yield (
                     frame,
                     FrameResult(
@@ -130,9 +163,22 @@ class FittedModel:
                         anomalous,
                         anomaly_map,
                         None if images is None else images[row],
-                        region_of(anomaly_map, outline, frame.shape) if anomalous and anomaly_map is not None else None,
+                        place,
+                        shape=frame.shape,
+                        regions=regions,
+                        specks=specks,
                     ),
                 )
+
+    def _places(
+        self, anomaly_map: NDArray[np.float32] | None, shape: tuple[int, int], anomalous: bool
+    ) -> tuple[tuple[Region, ...], int, Region | None]:
+        """Return a map's regions, how many specks there are, and the one place to look at first."""
+        if anomaly_map is None:
+            return (), 0, None
+        found = outline_of(anomaly_map, self.outline, shape)
+        stand_in = highest_place(anomaly_map, shape) if anomalous and not found.regions else None
+        return found.regions, found.specks, next(iter(found.regions), stand_in)
 
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:

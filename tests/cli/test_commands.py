@@ -249,6 +249,41 @@ def test_score_draws_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> Non
         assert np.asarray(opened).std() > 10
 
 
+def test_score_tells_regions_and_writes_them_as_masks(runs: Path, washers: Path, tmp_path: Path) -> None:
+    masks, maps, spoilt = tmp_path / "masks", tmp_path / "maps", tmp_path / "spoilt.png"
+    with Image.open(washers / "test" / "good" / "000.png") as part:
+        pixels = np.array(part.convert("RGB"))
+    side = len(pixels) // 4
+    pixels[:side, :side] = pixels[-side:, -side:] = (255, 0, 255)
+    Image.fromarray(pixels).save(spoilt)
+    command = ["score", spoilt, washers / "test" / "good", "--runs", runs, "--masks", masks]
+    rows = json.loads(ok(*command, "--heatmaps", maps, "-f", "json").stdout)["results"]
+    assert sorted(path.name for path in masks.iterdir()) == sorted(path.name for path in maps.iterdir())
+    found = rows[0]["regions"]
+    assert {"upper left", "lower right"} <= {region["where"] for region in found}
+    assert [region["map_peak"] for region in found] == sorted((one["map_peak"] for one in found), reverse=True)
+    assert {name: rows[0][name] for name in found[0]} == found[0]
+    (path,) = (path for path in masks.iterdir() if "spoilt" in path.name)
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        mask = np.asarray(picture)
+    assert mask.shape == pixels.shape[:2]
+    assert set(np.unique(mask)) == {0, 255}
+    assert np.count_nonzero(mask) == sum(region["area_px"] for region in found)
+    assert (mask[: side // 2, : side // 2] == 255).all()
+    cells = list(csv.DictReader(ok(*command, "-f", "csv").stdout.splitlines()))
+    assert [int(cell["regions"]) for cell in cells] == [len(row["regions"]) for row in rows]
+    assert cells[0]["left"] == str(found[0]["left"])
+    assert "score" in fault("score", masks, "--runs", runs)  # nobody takes them for parts
+
+
+def test_masks_are_for_stills_and_lie_apart_from_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> None:
+    command = ["score", washers / "test" / "good", "--runs", runs, "--masks", tmp_path, "--heatmaps", f"{tmp_path}/."]
+    assert "heat maps and masks of the same names" in fault(*command)
+    film = write_greys(tmp_path / "film.mp4", [10, 20, 30])
+    assert "--masks is for still images" in fault("score", film, "--runs", runs, "--masks", tmp_path / "masks")
+
+
 @pytest.fixture
 def oddly_named(washers: Path, tmp_path: Path) -> Path:
     """An image in a folder with brackets, whose own name is not UTF-8."""

@@ -28,13 +28,13 @@ def test_eval_gives_figures_of_images_and_says_why_there_are_none_of_pixels(runs
     assert metrics["pixel_auroc"]["why_undefined"] == "the method gives no maps"
 
 
-@pytest.mark.parametrize("command", ["score", "eval"])
-def test_heat_maps_are_refused(command: str, runs: Path, parts_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "option"), [("score", "--heatmaps"), ("score", "--masks"), ("eval", "--heatmaps")])
+def test_pictures_of_maps_are_refused(command: str, option: str, runs: Path, parts_root: Path, tmp_path: Path) -> None:
     good = parts_root / "mvtec" / "washer" / "test" / "good"
     what = [good] if command == "score" else ["--root", parts_root]
-    error, hint = refused(command, *what, "--runs", runs, "--heatmaps", tmp_path / "maps")
+    error, hint = refused(command, *what, "--runs", runs, option, tmp_path / "maps")
     assert error == "knn gives no maps, so there is nothing to draw"
-    assert "leave --heatmaps out" in hint
+    assert f"leave {option} out" in hint
     assert not (tmp_path / "maps").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from adkit.errors import OptionError
-from adkit.evaluation.pictures import PictureWriter, kind_of, picture_name
+from adkit.evaluation.pictures import MaskWriter, PictureWriter, kind_of, picture_name
 from adkit.types import Sample
 
 
@@ -58,11 +58,14 @@ def test_an_id_of_any_bytes_has_a_name() -> None:
 @pytest.fixture
 def writer(tmp_path: Path) -> PictureWriter:
     """A writer of a run whose maps lie between 0 and 1."""
-    maps = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
-    record = SimpleNamespace(method="patchknn", pixel_threshold=None)
-    run: Any = SimpleNamespace(record=record, calibration=lambda: SimpleNamespace(maps=maps))
     threshold: Any = SimpleNamespace(value=0.5)
-    return PictureWriter(run, threshold, tmp_path / "pictures")
+    return PictureWriter(mapping_run(threshold), threshold, tmp_path / "pictures")
+
+
+def mapping_run(pixel_threshold: Any) -> Any:
+    maps = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    record = SimpleNamespace(method="patchknn", pixel_threshold=pixel_threshold)
+    return SimpleNamespace(record=record, calibration=lambda: SimpleNamespace(maps=maps))
 
 
 def test_no_picture_replaces_another(tmp_path: Path, writer: PictureWriter) -> None:
@@ -75,12 +78,15 @@ def test_no_picture_replaces_another(tmp_path: Path, writer: PictureWriter) -> N
     assert paths[1].name == "x_1.png"
     again = writer.write(Sample.still(ids[1], tmp_path / "a.png"), 0.1, 0.5, anomaly_map)
     assert again == paths[1]
-    assert len(list(writer.folder.iterdir())) == 4
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
 
 
-def test_without_a_map_there_is_nothing_to_draw(tmp_path: Path, writer: PictureWriter) -> None:
-    with pytest.raises(OptionError, match="patchknn gives no maps"):
-        writer.write(Sample.still("a", tmp_path / "a.png"), 0.1, 0.5, None)
+def test_without_maps_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    run, model = mapping_run(None), SimpleNamespace(run=mapping_run(None))
+    for write in (lambda: PictureWriter(run, run, tmp_path / "x"), lambda: MaskWriter(model, tmp_path / "x")):
+        with pytest.raises(OptionError, match="patchknn gives no maps"):
+            write()
+    assert not (tmp_path / "x").exists()
 
 
 def test_kinds_without_a_name(tmp_path: Path) -> None:

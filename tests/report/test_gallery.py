@@ -62,6 +62,7 @@ def test_the_panels_of_a_sample(shown: Example) -> None:
         pixels = pixels_of(source)
         assert pixels.shape == (PANEL_PX // 2, PANEL_PX, 3)
         assert (picture.height, picture.width) == pixels.shape[:2]
+    assert [(region.left, region.top, region.height) for region in picture.outline.regions] == [(20, 0, 20)]
     assert all("test/crack/a (crack)" in alternative(title, shown.sample) for title in picture.panels)
     given, rebuilt, heat, truth = (pixels_of(source).astype(int) for source in picture.panels.values())
     assert abs(given.mean() - 120) < 3

@@ -85,6 +85,12 @@ def test_an_image_is_decided(client: Any, run: Run, tmp_path: Path, level: float
     assert (answer["score"] > answer["threshold"]) == (decision == "anomalous")
     assert 0 < answer["p_value"] <= 1
     assert answer["map_png"] is None
+    assert bool(answer["regions"]) == (decision == "anomalous")
+    if decision == "anomalous":
+        (region,) = answer["regions"]
+        assert region["where"] == "most of the picture"
+        assert (region["left"], region["top"], region["width"], region["height"]) == (0, 0, 8, 8)
+        assert region["map_peak"] == pytest.approx(answer["score"], abs=0.01)
 
 
 def test_the_map_comes_when_it_is_asked_for(client: Any, run: Run, tmp_path: Path) -> None:

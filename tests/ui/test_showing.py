@@ -50,9 +50,12 @@ def test_findings_are_shown_and_names_are_only_text(judges: Judges, run: Run, tm
     assert "1 of 2 images" in gallery(ready, findings)
     assert "1 unreadable" in gallery(ready, findings)
     assert gallery(ready, findings[:1]) == ""
+    assert "1 region outlined: most of the picture, 8×8 px at 0, 0" in verdict(ready, findings[1])
+    assert "region" not in verdict(ready, findings[0])
     rows = list(csv.DictReader(io.StringIO(as_csv(ready, findings))))
     assert [row["decision"] for row in rows] == ["normal", "anomalous", "unreadable"]
     assert rows[2]["error"] == "text.png is not an image"
+    assert [(row["regions"], row["width"]) for row in rows] == [("0", ""), ("1", "8"), ("0", "")]
 
 
 def test_an_image_that_went_away_is_told(judges: Judges, run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from adkit.errors import OptionError
 from adkit.watching.event_files import COLUMNS, write_events
 from adkit.watching.events import Event
 
-FIRST = Event(1, 3723.5, 3725.0, 93087, 93124, 2.5, 3724.0, 93100, 2.0, Region(8, 16, 30, 40, "upper left"))
+FIRST = Event(
+    1, 3723.5, 3725.0, 93087, 93124, 2.5, 3724.0, 93100, 2.0, Region(8, 16, 30, 40, 900, 0.01, 3.0, 2.0, "upper left")
+)
 SECOND = Event(2, 3800.0, 3800.0, 95000, 95000, 1.5, 3800.0, 95000, 1.5, None)
 
 

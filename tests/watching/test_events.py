@@ -103,7 +103,7 @@ def test_an_event_at_the_clips_end_lasts_as_long_as_its_last_frame() -> None:
 
 
 def test_the_region_is_that_of_the_peak() -> None:
-    here, there = Region(0, 0, 1, 1, "upper left"), Region(5, 5, 1, 1, "centre")
+    here, there = (Region(left, 5, 1, 1, 1, 0.01, 2.0, 2.0, "centre") for left in (0, 5))
     frames = [Moment(0, 0, 2, here), Moment(1, 0.2, 3, there), Moment(2, 0.3, 2, here), Moment(3, 0.4, 0)]
     (event,) = events_of(frames, RULES)
     assert event.region == there

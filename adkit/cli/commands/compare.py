@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.output import csv_text, destination, print_table
+from adkit.cli.output import destination, print_table
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def write_comparison(result: Comparison, folder: Path) -> None:
     """Write the four files of a comparison."""
     from adkit.comparison.documents import as_json, as_markdown, metric_rows
     from adkit.files.atomic import write_whole
+    from adkit.files.table import csv_text
     from adkit.report.comparison_page import render_comparison
 
     # The bytes of file names that are not UTF-8 stay as they are on disk.

@@ -46,6 +46,10 @@ def score(
     run: o.RunOption = "latest",
     scorer: o.ScorerOption = None,
     heatmaps: o.HeatmapsOption = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Write a mask of every image into this folder: 255 in its regions, 0 elsewhere."),
+    ] = None,
     annotate: Annotated[
         Path | None,
         typer.Option(
@@ -121,13 +125,13 @@ def score(
     if stills:
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
-        o.refuse_given(context, ["heatmaps"], "is for still images; of videos: --annotate out.mp4")
+        o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
     written = clip_files(clips, annotate, events, timeline, output)
     if spans:
         opened = fit_spans(clips, spans, _settings_of(context.params), o.runs_folder(runs), registry)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        score_stills(model, stills, heatmaps, to, skip_bad=skip_bad)
+        score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)
     else:
         ClipScorer(model, _watching(context.params, spans), written, to).score(clips, skip_bad=skip_bad)
 
