@@ -135,6 +135,11 @@ def _to_stdout(content: bytes) -> None:
     typer.echo(content, nl=False)
 
 
+def print_text(text: str) -> None:
+    """Print lines that break between words only, where there is a terminal."""
+    _print_text(_console(), text)
+
+
 def print_table(
     title: str, rows: Rows, *, subtitle: str = "", caption: str = "", keys: int = 1, most: int = MOST_ROWS
 ) -> None:
@@ -143,11 +148,7 @@ def print_table(
     Columns in which no row says anything are left out. A table that is too wide for the terminal is split into parts
     that all begin with the first `keys` columns, or turned, so that each row is a block of lines: whichever is shorter.
     """
-    from rich.console import Console
-
-    console = Console(emoji=False, markup=False, highlight=False)
-    # Of a terminal without colours Rich believes that it has 80 columns.
-    console.size = shutil.get_terminal_size() if console.is_terminal else (PIPED_WIDTH, 25)
+    console = _console()
     _print_text(console, title if rows else f"{title}: none", bold=True)
     if subtitle:
         _print_text(console, subtitle)
@@ -242,6 +243,15 @@ def _table(columns: Sequence[_Column]) -> Table:
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
     return table
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(emoji=False, markup=False, highlight=False)
+    # Of a terminal without colours Rich believes that it has 80 columns.
+    console.size = shutil.get_terminal_size() if console.is_terminal else (PIPED_WIDTH, 25)
+    return console
 
 
 def _print_text(console: Console, text: str, *, bold: bool = False) -> None:

@@ -33,6 +33,7 @@ from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats import bootstrap
+from adkit.stats.calibration import Threshold
 from adkit.stats.rates import Rate
 from adkit.types import Sample
 from adkit.workflows.fit import fit
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 6
-_AS_THEY_ARE = ("metrics", "why_undefined", "threshold", "expected_rate", "unit")  # of a cell, in cell.json
+FORMAT = 7
+_AS_THEY_ARE = ("metrics", "why_undefined", "at", "unit")  # of a cell, in cell.json
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -84,11 +85,11 @@ class Cell:
     test_hash: str
     metrics: Mapping[str, float | None]
     why_undefined: Mapping[str, str]
-    threshold: float
-    expected_rate: float
+    threshold: Threshold
+    at: str  # in words: "the promised 1%"
     unit: str  # what false alarms are counted by: "image", "clip", "30 s piece"
+    caught: Rate  # of anomalous images, or of events
     false_alarms: Rate
-    misses: Rate  # of anomalous images, or of events
     cost: Cost
     ids: tuple[str, ...]
     scores: NDArray[np.float64]
@@ -157,8 +158,9 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
             test_hash=key["test_hash"],
             **{name: record[name] for name in _AS_THEY_ARE},
             run=str((folder / record["run"]).relative_to(root)),
+            threshold=Threshold(**record["threshold"]),
+            caught=Rate.counted(*record["caught"]),
             false_alarms=Rate.counted(*record["false_alarms"]),
-            misses=Rate.counted(*record["misses"]),
             cost=Cost(**record["cost"]),
             ids=tuple(record["ids"]),
             scores=named.pop("scores"),
@@ -226,11 +228,11 @@ def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, 
         test_hash=evaluation.test_hash,
         metrics={name: one.value for name, one in metrics.items()},
         why_undefined={name: one.why_undefined or "not defined" for name, one in metrics.items() if one.value is None},
-        threshold=evaluation.threshold.value,
-        expected_rate=evaluation.threshold.expected_rate,
+        threshold=evaluation.threshold,
+        at=run.record.calibration.rule.at(evaluation.threshold),
         unit=evaluation.unit.name,
+        caught=found.caught,
         false_alarms=found.false_alarms,
-        misses=found.misses,
         cost=Cost(timings["fit"], timings["calibrate"], decode_ms, predict_ms, peak_memory_bytes, model_bytes),
         ids=tuple(sample.id for sample in evaluation.samples),
         scores=evaluation.scores,
@@ -248,8 +250,9 @@ def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
         "key": key,
         "run": Path(cell.run).name,
         **{name: getattr(cell, name) for name in _AS_THEY_ARE},
+        "threshold": asdict(cell.threshold),
+        "caught": (cell.caught.count, cell.caught.total),
         "false_alarms": (cell.false_alarms.count, cell.false_alarms.total),
-        "misses": (cell.misses.count, cell.misses.total),
         "cost": asdict(cell.cost),
         "clips": cell.clips,
         "ids": cell.ids,

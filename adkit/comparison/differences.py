@@ -1,8 +1,8 @@
 """What of the differences between candidates is more than noise.
 
 Within a category the test images, or whole test clips, are resampled, the same ones for every candidate (paired,
-stratified bootstrap); image AUROCs have DeLong's test (1988). Across categories a category is one observation (Demšar
-2006).
+stratified bootstrap); of images, AUROCs have DeLong's test (1988) and what is caught has McNemar's (1947). Across
+categories a category is one observation (Demšar 2006).
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adkit.stats.significance import (
     EQUAL_DIGITS,
-    Delong,
     Friedman,
     Interval,
-    delong_p_value,
     difference_p_value,
     friedman,
     holm,
@@ -69,8 +67,7 @@ class Differences:
     """What is needed to test candidates against each other in one row: a category, or the mean of all."""
 
     replicates: Mapping[str, NDArray[np.float64]]
-    delong: Delong | None = None
-    names: tuple[str, ...] = ()  # of DeLong's candidates
+    tests: Mapping[frozenset[str], float] = field(default_factory=dict)  # p-values of the metric's own test, by pair
 
     def differences(self, name: str, other: str) -> NDArray[np.float64] | None:
         """Return the difference (R,) in each resample; None when the metric cannot be resampled."""
@@ -84,18 +81,15 @@ class Differences:
         return None if differences is None or np.isnan(differences).all() else percentile_interval(differences)
 
     def p_value(self, name: str, other: str) -> float:
-        """Return DeLong's where there is one, else the bootstrap's; nan for neither.
+        """Return that of the metric's own test where there is one, else the bootstrap's; nan for neither.
 
         Where DeLong's variance is 0 and the difference is not, its p-value is 0, which is no certainty: the
         bootstrap's is taken there too.
         """
-        p_value = math.nan
-        if self.delong is not None:
-            p_value = delong_p_value(self.delong, self.names.index(name), self.names.index(other))
-            if p_value != 0:
-                return p_value
-        differences = self.differences(name, other)
-        return p_value if differences is None else difference_p_value(differences)
+        p_value, differences = self.tests.get(frozenset((name, other)), 0.0), self.differences(name, other)
+        if p_value != 0 or (differences is None and self.tests):
+            return p_value
+        return math.nan if differences is None else difference_p_value(differences)
 
 
 def against_best(

@@ -7,24 +7,31 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from adkit.comparison.differences import LEVEL, AcrossCategories, Figure
-from adkit.comparison.figures import Comparison, Decisions, Expense
+from adkit.comparison.figures import Comparison, Expense
+from adkit.evaluation.tables import AUROCS, CAUGHT
 from adkit.stats.calibration import CERTAINTY
-from adkit.stats.rates import Rate
+from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import Interval
-
-HEADLINES = ("image_auroc", "frame_auroc")
 
 
 def legend(comparison: Comparison) -> str:
     """Say what the figures are, and what their intervals are of."""
-    sources = f"intervals of {CERTAINTY:.0%} from resampled test images, of image_auroc after DeLong"
-    if comparison.of_clips:
-        by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
-        sources = by_clip if comparison.things == "test clips" else f"{sources}; of films, {by_clip}"
     return (
-        f"Means over seeds; {sources}. * is worse than the best of its category by more than the noise of the "
-        f"{comparison.things} (p < {LEVEL:g} after Holm over all pairs)."
+        f"Means over seeds; {interval_sources(comparison)}. * is worse than the best of its category by more than the "
+        f"noise of the {comparison.things} (p < {LEVEL:g} after Holm over all pairs)."
     )
+
+
+def interval_sources(comparison: Comparison) -> str:
+    """Say where intervals come from."""
+    sources = (
+        f"intervals of {CERTAINTY:.0%} from resampled test images, of what is caught or flagged after Clopper and "
+        "Pearson, of image_auroc after DeLong"
+    )
+    if not comparison.of_clips:
+        return sources
+    by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
+    return by_clip if comparison.things == "test clips" else f"{sources}; of films, {by_clip}"
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -53,17 +60,45 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a row for each category and candidate: what the runs' thresholds do to the test split, seed by seed."""
-
-    def cells(decisions: Decisions) -> dict[str, str]:
+    rows, uneven = [], len({one.at for one in comparison.decisions.values()}) > 1
+    for (category, name), decisions in comparison.decisions.items():
         # Images and clips may stand in one table, so both have the same columns.
         events, clips = ("", "") if decisions.unit == "image" else (" events", f" normal {decisions.unit}s")
-        return {
-            "defects caught": f"{caught(decisions.misses)}{events}",
-            "good flagged": f"{counted(decisions.false_alarms)}{clips}",
-            "promised": f"{decisions.expected_rate:.1%}",
-        }
+        share, by_sample = over_seeds(decisions.caught)
+        # Events of one clip are alike: the metric's interval is by clip.
+        by_clip = figure.interval if (figure := comparison.figures.get((CAUGHT, category, name))) else None
+        rows.append(
+            {
+                "category": category,
+                "candidate": name,
+                "caught": f"{counted(decisions.caught)}{events}",
+                "caught %": _percent(share, by_sample if decisions.unit == "image" else by_clip),
+                "flagged": f"{counted(decisions.false_alarms)}{clips}",
+                "flagged %": _percent(*over_seeds(decisions.false_alarms)),
+                "promised": f"{decisions.promised:.1f}, at most {decisions.promised_most}",
+                **({"at": decisions.at} if uneven else {}),
+            }
+        )
+    return rows
 
-    return _placed(comparison.decisions, cells)
+
+def decisions_legend(comparison: Comparison) -> str:
+    """Say what the columns of the decisions are."""
+    rules = {one.at for one in comparison.decisions.values()}
+    where = f"All at {rules.pop()}." if len(rules) == 1 else "Where promises differ, the looser one catches more."
+    return (
+        f"{where} Caught: of what is anomalous; flagged: of what is good; a count for each seed, their mean in percent "
+        f"and its {CERTAINTY:.0%} interval. Promised: how many of the good are flagged on average and, with "
+        f"{CERTAINTY:.0%} certainty, at most."
+    )
+
+
+def _percent(share: float | None, interval: Interval | None) -> str | None:
+    """Write "67.2 (58.0 to 75.6)"; None without a share."""
+    if share is None:
+        return None
+    limits = f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})" if interval else ""
+    return f"{100 * share:.1f}{limits}"
 
 
 def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -115,31 +150,34 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Return tables for a README: one for each metric, then decisions and cost."""
+    """Return tables for a README: decisions, then one for each metric, then cost."""
     lines = [
         "# Comparison",
         "",
         f"{legend(comparison)} The best is bold. Seeds: {', '.join(map(str, comparison.seeds))}.",
         "",
     ]
+    lines += _section("Caught and flagged", decision_rows(comparison), decisions_legend(comparison))
     for metric in comparison.metrics:
         lines += [f"## {metric}", "", *_table(["candidate", *comparison.rows])]
         for candidate in comparison.candidates:
             figures = [comparison.figures[metric, row, candidate.name] for row in comparison.rows]
             lines.append(_line([candidate.name, *map(figure_text, figures)]))
         lines += ["", across_text(comparison.across[metric], comparison), ""]
-    for title, rows in (("Decisions", decision_rows(comparison)), ("Cost", cost_rows(comparison))):
-        if not rows:  # no candidate has all its seeds
-            continue
-        lines += [f"## {title}", "", *_table(list(rows[0]))]
-        lines += [_line(["–" if value is None else str(value) for value in row.values()]) for row in rows]
-        lines.append("")
+    lines += _section("Cost", cost_rows(comparison))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, rows: list[dict[str, Any]], text: str = "") -> list[str]:
+    if not rows:  # no candidate has all its seeds
+        return []
+    cells = [_line(["–" if value is None else str(value) for value in row.values()]) for row in rows]
+    return [f"## {title}", "", *_table(list(rows[0])), *cells, "", *([text, ""] if text else [])]
 
 
 def headline(comparison: Comparison) -> str:
     """Return the metric that stands for the others where there is room for one."""
-    return next((name for name in HEADLINES if name in comparison.metrics), comparison.metrics[0])
+    return next((name for name in (CAUGHT, *AUROCS) if name in comparison.metrics), comparison.metrics[0])
 
 
 def figure_text(figure: Figure) -> str:
@@ -172,11 +210,6 @@ def across_text(test: AcrossCategories, comparison: Comparison) -> str:
         f"{across}: Friedman, p = {test.p_value:.3g} after Holm over the metrics; mean ranks {ranks}; "
         f"Nemenyi: ranks that differ by less than {test.friedman.critical_difference:.2f} are noise at 5%."
     )
-
-
-def caught(misses: tuple[Rate, ...]) -> str:
-    """Write one count for each seed: "80, 72, 63 of 119"."""
-    return f"{', '.join(str(rate.total - rate.count) for rate in misses)} of {misses[0].total}"
 
 
 def counted(rates: tuple[Rate, ...]) -> str:

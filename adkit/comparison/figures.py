@@ -6,6 +6,7 @@ spread over seeds stands beside it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from adkit.comparison.cells import Cell
 from adkit.comparison.differences import AcrossCategories, Differences, Figure, across_categories, against_best
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
+from adkit.evaluation.tables import AUROCS, CAUGHT
 from adkit.stats.bootstrap import interval_of
-from adkit.stats.rates import Rate
-from adkit.stats.significance import Delong, auroc_interval, delong
+from adkit.stats.promises import most_alarms
+from adkit.stats.rates import Rate, over_seeds
+from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,17 +29,18 @@ if TYPE_CHECKING:
     Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
 
 ALL = "all categories"
-DELONG_METRIC = "image_auroc"
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
     """What the runs' own thresholds do to the test split, all seeds together; the interval is of one seed's count."""
 
-    false_alarms: tuple[Rate, ...]  # one for each seed; of good images, or of normal clips or their pieces
-    misses: tuple[Rate, ...]  # of anomalous images, or of events
-    expected_rate: float
-    unit: str = "image"
+    caught: tuple[Rate, ...]  # one for each seed; of anomalous images, or of events
+    false_alarms: tuple[Rate, ...]  # of good images, or of normal clips or their pieces
+    promised: float  # how many false alarms a seed's threshold promises on average …
+    promised_most: int  # … and with 95 % certainty at most
+    at: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Comparison:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     figures: Mapping[tuple[str, str, str], Figure]  # (metric, category or ALL, candidate)
-    decisions: Mapping[tuple[str, str], Decisions]  # (category, candidate)
+    decisions: Mapping[tuple[str, str], Decisions]  # (category or ALL, candidate)
     expenses: Mapping[tuple[str, str], Expense]
     across: Mapping[str, AcrossCategories]  # metric
     runs: Mapping[tuple[str, str], tuple[str, ...]]  # (category, candidate) -> folders, one for each seed
@@ -108,7 +112,7 @@ def compare_cells(
         replicates, lower = _replicates(metric, categories, names, complete), metric in lower_is_better
         for category in categories:
             row = {name: _figure(metric, (category, name), complete, failures, replicates) for name in names}
-            differences = Differences(_of_row(category, replicates), *_delong(metric, category, complete))
+            differences = Differences(_of_row(category, replicates), _tests(metric, category, complete))
             tested = against_best(row, differences, significance=True, lower=lower)
             figures |= {(metric, category, name): figure for name, figure in tested.items()}
         if len(categories) > 1:
@@ -124,7 +128,7 @@ def compare_cells(
         tuple(sorted(seeds)),
         metrics,
         figures,
-        {place: _decisions(found) for place, found in complete.items()},
+        _all_decisions(categories, names, complete),
         {place: _expense(found) for place, found in complete.items()},
         across_categories(metrics, categories, names, figures, lower_is_better),
         {place: tuple(cell.run for cell in found) for place, found in complete.items()},
@@ -186,7 +190,9 @@ def _figure(
         why = next(cell.why_undefined.get(metric, "not defined") for cell in cells if cell.metrics.get(metric) is None)
         return Figure(None, why)
     interval = interval_of(replicates.get(place))
-    if metric == DELONG_METRIC and not cells[0].clips:
+    if metric == CAUGHT and not cells[0].clips:
+        _, interval = over_seeds([cell.caught for cell in cells])
+    if metric == AUROCS[0] and not cells[0].clips:
         found = delong([[cell.scores for cell in cells]], cells[0].anomalous)
         anomalous = int(cells[0].anomalous.sum())
         normal = len(cells[0].anomalous) - anomalous
@@ -207,23 +213,50 @@ def _mean_figure(parts: Sequence[Figure], replicates: NDArray[np.float64] | None
     return Figure(mean, None, interval_of(replicates), by_seed)
 
 
-def _delong(metric: str, category: str, complete: Group) -> tuple[Delong | None, tuple[str, ...]]:
-    """Return DeLong's test of a category's candidates, with their names; it holds for independent samples."""
+def _tests(metric: str, category: str, complete: Group) -> dict[frozenset[str], float]:
+    """Return p-values by pair of a category's candidates, where the metric has a test of its own for images."""
     here = {name: cells for (place, name), cells in complete.items() if place == category}
-    of_clips = any(cell.clips for cells in here.values() for cell in cells)  # frames of clips are no such samples
-    if metric != DELONG_METRIC or of_clips or len({len(cells) for cells in here.values()}) != 1:
-        return None, ()
-    scores = np.stack([[cell.scores for cell in cells] for cells in here.values()])
-    return delong(scores, next(iter(here.values()))[0].anomalous), tuple(here)
+    of_clips = any(cell.clips for cells in here.values() for cell in cells)  # their frames are not independent
+    if of_clips or len({len(cells) for cells in here.values()}) != 1:
+        return {}
+    anomalous = next(iter(here.values()))[0].anomalous
+    pairs = list(itertools.combinations(here, 2))
+    if metric == AUROCS[0]:
+        names = list(here)
+        found = delong(np.stack([[cell.scores for cell in cells] for cells in here.values()]), anomalous)
+        return {frozenset(pair): delong_p_value(found, *map(names.index, pair)) for pair in pairs}
+    if metric == CAUGHT:
+        caught = {
+            name: [cell.scores[anomalous] > cell.threshold.value for cell in cells] for name, cells in here.items()
+        }
+        return {frozenset(pair): mcnemar(*map(caught.__getitem__, pair)) for pair in pairs}
+    return {}
 
 
-def _decisions(cells: Sequence[Cell]) -> Decisions:
-    """Return what the cells of one candidate on one category decide, one cell for each seed."""
+def _all_decisions(
+    categories: Sequence[str], names: Sequence[str], complete: Group
+) -> dict[tuple[str, str], Decisions]:
+    """Return the decisions on each category, and together on all of them where a candidate has several."""
+    found = {place: _decisions([cells]) for place, cells in complete.items()}
+    for name in names:
+        parts = [complete[category, name] for category in categories if (category, name) in complete]
+        if len(parts) == len(categories) > 1 and len({len(cells) for cells in parts}) == 1:
+            found[ALL, name] = _decisions(parts)
+    return found
+
+
+def _decisions(parts: Sequence[Sequence[Cell]]) -> Decisions:
+    """Return what the cells of one candidate decide together: of each category one cell for each seed."""
+    first = [cells[0] for cells in parts]
+    promises = [(cell.false_alarms.total, cell.threshold) for cell in first]
+    units = {cell.unit for cell in first}
     return Decisions(
-        tuple(cell.false_alarms for cell in cells),
-        tuple(cell.misses for cell in cells),
-        float(np.mean([cell.expected_rate for cell in cells])),
-        cells[0].unit,
+        tuple(Rate.sum_of([cell.caught for cell in of_seed]) for of_seed in zip(*parts, strict=True)),
+        tuple(Rate.sum_of([cell.false_alarms for cell in of_seed]) for of_seed in zip(*parts, strict=True)),
+        sum(total * threshold.expected_rate for total, threshold in promises),
+        most_alarms([(total, threshold.rank, threshold.count) for total, threshold in promises]),
+        "; ".join(dict.fromkeys(cell.at for cell in first)),
+        units.pop() if len(units) == 1 else "image",
     )
 
 

@@ -75,12 +75,12 @@ class ClipResults:
 
     @property
     def rates(self) -> DecisionRates:
-        """Return how many normal clips (or pieces) are flagged and true events missed; means are of frames."""
+        """Return how many normal clips (or pieces) are flagged and true events caught; means are of frames."""
         results = self.results
         return replace(
             decision_rates(results.scores, results.anomalous, results.threshold),
             false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
-            misses=Rate.counted(len(self.missed), len(self.events)),
+            caught=Rate.counted(len(self.events) - len(self.missed), len(self.events)),
             oracle_passing=(),
         )
 

@@ -21,7 +21,7 @@ from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, StorageError
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
-from adkit.evaluation.tables import KindRow, details_of, kind_rows
+from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
 from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent, plugin_code
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -100,10 +100,19 @@ class Evaluation:
 
     @property
     def rates(self) -> DecisionRates:
-        """Return what the run's threshold does to the test split: to images, or to normal clips and to events."""
+        """Return what the run's threshold does to the test split: to images, or to normal clips and to events.
+
+        Events of one clip are alike, so that the interval of what is caught is by clip.
+        """
         if self.clips:
-            return self.clips.rates
+            found = self.clips.rates
+            return replace(found, caught=replace(found.caught, interval=self.intervals.get(CAUGHT)))
         return decision_rates(self.scores, self.anomalous, self.threshold.value)
+
+    @property
+    def verdict(self) -> str:
+        """Say in a sentence what is caught at which promise, and how much that is good is flagged."""
+        return self.rates.in_words(self.unit, self.run.record.calibration.rule.at(self.threshold))
 
     @cached_property
     def replicates(self) -> dict[str, NDArray[np.float64]]:
@@ -149,6 +158,7 @@ class Evaluation:
             "method": record.method,
             "dataset": record.dataset,
             "scorer": self.scorer,
+            "verdict": self.verdict,
             "threshold": {
                 **asdict(self.threshold),
                 "seconds_to_a_false_alarm": self.threshold.alarm_every_s,
@@ -327,8 +337,11 @@ def _kind(sample: Sample, *, stills: bool) -> str:
 def _measured(
     results: LabelledResults, registry: Registry, progress: Progress
 ) -> tuple[dict[str, MetricValue], dict[str, Metric], tuple[str, ...]]:
-    """Return the value of every installed metric, the metrics that have one, and the names of the apt ones."""
-    names = registry.metrics.names()
+    """Return the value of every installed metric, the metrics that have one, and the names of the apt ones.
+
+    What tells most comes first.
+    """
+    names = sorted(registry.metrics.names(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     values, defined, apt = {}, {}, []
     with progress.task("judging", len(names)) as advance:
         for name in names:

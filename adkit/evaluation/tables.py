@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from adkit.evaluation.evaluate import Evaluation
 
 
+CAUGHT, AUROCS, AUPRO = "caught_at_promise", ("image_auroc", "frame_auroc"), "aupro"
+FIRST = (CAUGHT, *AUROCS, AUPRO)
+"""The metrics that come before all others, wherever metrics are shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class KindRow:
     """One line of the table by defect kind; of clips, what is counted is frames."""
@@ -105,11 +110,11 @@ def kind_table(result: Evaluation) -> list[dict[str, Any]]:
         {
             "kind": row.kind,
             "images": row.count,
+            "called anomalous": row.called_anomalous,
+            "share": row.called_anomalous / row.count,
             "mean score": row.mean_score,
             "lowest": row.quantiles[0],
             "highest": row.quantiles[-1],
-            "called anomalous": row.called_anomalous,
-            "share": row.called_anomalous / row.count,
             "image_auroc": row.auroc,
             "pixel_iou": row.pixel_iou,
         }

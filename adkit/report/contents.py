@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from adkit.evaluation.evaluate import Evaluation
+from adkit.evaluation.tables import AUPRO, AUROCS
 from adkit.report.thresholds import Step
-from adkit.stats.formatting import NOTHING, bound_text, counted, metric_text, percent_text, rate_text, score_text
-from adkit.stats.rates import DecisionRates, Rate
-from adkit.stats.significance import Interval, alarms_p_value, noticeable_rate
+from adkit.stats.formatting import NOTHING, bound_text, counted, metric_text, rate_text, score_text
+from adkit.stats.promises import alarms_p_value, noticeable_rate
+from adkit.stats.rates import Rate
 from adkit.stats.unit import Unit
 from adkit.workflows.audit import LEVEL
 
@@ -33,54 +34,35 @@ def plain(text: str) -> str:
 
 
 def tiles(evaluation: Evaluation, unit: Unit) -> list[Tile]:
-    """Say how many false alarms and misses there are, and how well the scores separate."""
+    """Say what is caught and what is flagged, and how well scores and maps separate."""
     found = evaluation.rates
-    missed = _certain(found.misses.interval)
-    name, meaning = "image_auroc", "how often a defective part scores above a good one"
-    if evaluation.clips:  # events of one clip are alike: their interval is by clip
-        recall = evaluation.intervals.get("event_recall")
-        missed = _certain(Interval(1 - recall.high, 1 - recall.low)) if recall else "too few clips for an interval"
-        name, meaning = "frame_auroc", "how often an anomalous frame scores above a normal one, all clips together"
-    auroc, interval = evaluation.metrics.get(name), evaluation.intervals.get(name)
-    if auroc is None:
-        meaning = "the metric is not installed"
-    elif auroc.value is None:
-        meaning = auroc.why_undefined or ""
-    elif interval:
-        meaning += f"; with 95% certainty {interval.low:.3f} to {interval.high:.3f}, by clip"
+    auroc, meaning = AUROCS[0], "how often a defective part scores above a good one"
+    if evaluation.clips:
+        auroc, meaning = AUROCS[1], "how often an anomalous frame scores above a normal one, all clips together"
     return [
-        _tile(f"{unit.good}s flagged", found.false_alarms, _certain(found.false_alarms.interval), "good"),
-        _tile(f"{unit.defect}s missed", found.misses, missed, "defect"),
-        Tile(f"{unit.sample} AUROC", metric_text(auroc.value if auroc else None), "", meaning),
+        _tile(f"{unit.defect}s caught", found.caught, "defect"),
+        _tile(f"{unit.good}s flagged", found.false_alarms, "good"),
+        _metric_tile(f"{unit.sample} AUROC", auroc, meaning, evaluation),
+        _metric_tile("AUPRO", AUPRO, "how much of each defect the maps cover, up to 30% of false area", evaluation),
     ]
 
 
-def _tile(title: str, rate: Rate, certain: str, colour: str) -> Tile:
+def _tile(title: str, rate: Rate, colour: str) -> Tile:
     if not rate.total:
         return Tile(title, NOTHING, "", "the test split has none to judge", colour)
-    return Tile(title, f"{rate.count:,}", f"of {rate.total:,}", f"{percent_text(rate.share)}; {certain}", colour)
+    too_few = "; too few clips for an interval" if rate.interval is None else ""
+    return Tile(title, f"{rate.count:,}", f"of {rate.total:,}", rate.in_percent() + too_few, colour)
 
 
-def _certain(interval: Interval) -> str:
-    return f"with 95% certainty {percent_text(interval.low)} to {percent_text(interval.high)}"
-
-
-def headline(found: DecisionRates, unit: Unit) -> str:
-    """Say in a sentence what the run did to the test split."""
-    parts = []
-    misses, alarms = found.misses, found.false_alarms
-    if misses.total:
-        defective = f"{misses.total:,} {unit.defective}s"
-        every = f"the one {unit.defective}" if misses.total == 1 else f"all {defective}"
-        if misses.count in (0, misses.total):
-            parts.append(f"{'missed' if misses.count else 'caught'} {every}")
-        else:
-            parts.append(f"caught {misses.total - misses.count:,} of {defective}, missed {misses.count:,}")
-    if alarms.total:
-        flagged = f"{alarms.count:,}" if alarms.count else "none"
-        parts.append(f"flagged {flagged} of {counted(alarms.total, unit.good)}")
-    joint = ", and " if 0 < misses.count < misses.total else " and "
-    return f"It {joint.join(parts)}."
+def _metric_tile(title: str, name: str, meaning: str, evaluation: Evaluation) -> Tile:
+    metric, interval = evaluation.metrics.get(name), evaluation.intervals.get(name)
+    if metric is None:
+        meaning = "the metric is not installed"
+    elif metric.value is None:
+        meaning = metric.why_undefined or ""
+    elif interval:
+        meaning += f"; with 95% certainty {interval.low:.3f} to {interval.high:.3f}, by clip"
+    return Tile(title, metric_text(metric.value if metric else None), "", meaning)
 
 
 def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
@@ -125,8 +107,8 @@ def step_texts(steps: Sequence[Step], command: str, evaluation: Evaluation | Non
         }
         if found is not None:
             for name, count, rate in (
+                ("caught", step.caught, found.caught),
                 ("false_alarms", step.false_alarms, found.false_alarms),
-                ("misses", step.misses, found.misses),
             ):
                 row[name] = f"{count} of {rate.total}" if rate.total else "none there"
         texts.append(row)

@@ -123,7 +123,6 @@ def render_run(
     }
     if evaluation is not None:
         context |= {
-            "headline": contents.headline(evaluation.rates, unit),
             "rates": evaluation.rates,
             "tiles": contents.tiles(evaluation, unit),
             "promise_kept": contents.promise_kept(evaluation, unit),

@@ -26,8 +26,7 @@ from adkit.report.charts import (
 )
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
-from adkit.stats.rates import Curve, decision_rates, precision_recall_curve, roc_curve
-from adkit.stats.significance import Interval
+from adkit.stats.rates import Curve, Rate, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.unit import Unit
 
 if TYPE_CHECKING:
@@ -43,22 +42,24 @@ _STROKES_PX, _RANK_PX, _BARS_PX, _LINE_PX = 24, 24, 14, 60
 
 
 def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
-    """Draw the promise beside what was seen, as intervals."""
+    """Draw what was caught, and what was promised beside what was seen, as intervals."""
     found, promised = evaluation.rates, f"promised: {unit.good}s flagged"
-    rows = [Row(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate)]
-    if (share := found.false_alarms.share) is not None:
-        interval = found.false_alarms.interval
-        rows.append(Row(f"seen: {unit.good}s flagged", "good", interval.low, share, interval.high))
-    if (share := found.misses.share) is not None:
-        interval = found.misses.interval
-        if recall := evaluation.intervals.get("event_recall"):  # by clip
-            interval = Interval(1 - recall.high, 1 - recall.low)
-        if evaluation.clips is None or recall:
-            rows.append(Row(f"seen: {unit.defect}s missed", "defect", interval.low, share, interval.high))
+    rows = [
+        *_seen(f"seen: {unit.defect}s caught", "defect", found.caught),
+        Row(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate),
+        *_seen(f"seen: {unit.good}s flagged", "good", found.false_alarms),
+    ]
     label = "Dots and 95% intervals: " + "; ".join(
         f"{row.title} {row.middle:.1%}, {row.low:.1%} to {row.high:.1%}" for row in rows
     )
     return row_chart(label, rows, Axis.of_shares("share", max(value for row in rows for value in row.values())))
+
+
+def _seen(title: str, ink: Ink, rate: Rate) -> list[Row]:
+    """Return the row of a share; none where it, or its interval, is not known."""
+    if rate.share is None or rate.interval is None:
+        return []
+    return [Row(title, ink, rate.interval.low, rate.share, rate.interval.high)]
 
 
 def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int) -> Chart:
@@ -94,7 +95,7 @@ def roc(evaluation: Evaluation) -> Chart | None:
     good, defects = ("normal frames", "anomalous frames") if evaluation.clips else ("good parts", "defects")
     oracle = [] if evaluation.clips else found.oracle_passing
     defective = evaluation.scores[evaluation.anomalous]
-    own = found.false_alarms.share or 0, 1 - (found.misses.share or 0)
+    own = found.false_alarms.share or 0, found.caught.share or 0
     label = (
         f"ROC curve. At the run's threshold {own[0]:.1%} of the {good} are flagged and {own[1]:.1%} of the {defects} "
         "are caught"

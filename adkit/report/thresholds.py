@@ -34,8 +34,8 @@ class Step:
     rate: str  # what --max-false-alarms takes to set it
     name: str  # the normal sample whose score it is
     chosen: bool  # it is the run's own
-    false_alarms: int | None  # in the test split; None without one
-    misses: int | None
+    caught: int | None  # in the test split; None without one
+    false_alarms: int | None
     in_table: bool  # one of the few for a table
     alarms: NDArray[np.bool_] | None = None  # (N,) frames of events that it would find; None: no clips
 
@@ -53,17 +53,17 @@ def threshold_steps(
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
         threshold = threshold_from(scores, ThresholdRule("expected", parse_rate(rate)), own.unit, own.unit_s)
-        alarms = misses = found = None
+        caught = flagged = found = None
         if evaluation is not None:
-            alarms, misses, found = _decided(evaluation, threshold.value)
+            caught, flagged, found = _decided(evaluation, threshold.value)
         steps.append(
             Step(
                 threshold,
                 rate,
                 names[int(order[rank - 1])],
                 rank == own.rank,
-                alarms,
-                misses,
+                caught,
+                flagged,
                 rank in _IN_TABLE or rank in (own.rank, ranks[-1]),
                 found,
             )
@@ -72,16 +72,16 @@ def threshold_steps(
 
 
 def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None]:
-    """Count false alarms and misses of images; of clips, what the promise counts and events, with the alarms."""
+    """Count what is caught and what is falsely flagged: images, or events and clips, then with the alarms."""
     clips = evaluation.clips
     if clips is None:
         called = evaluation.scores > threshold
-        return int((called & ~evaluation.anomalous).sum()), int((~called & evaluation.anomalous).sum()), None
+        return int((called & evaluation.anomalous).sum()), int((called & ~evaluation.anomalous).sum()), None
     results = evaluation.results
     alarms = alarms_at(threshold, evaluation.normal_frame_scores, results.clips, results.times_s, results.scores)
     flagged = sum(part.score > threshold for part in clips.normal)
-    missed = sum(not alarms[event.frames.start : event.frames.stop].any() for event in clips.events)
-    return flagged, missed, alarms
+    caught = sum(bool(alarms[event.frames.start : event.frames.stop].any()) for event in clips.events)
+    return caught, flagged, alarms
 
 
 def offered_ranks(count: int, own: int) -> list[int]:

@@ -102,6 +102,18 @@ class ThresholdRule:
         endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
         return words + endings.get(self.kind, " on average, or as few as the normal samples support")
 
+    def at(self, threshold: Threshold) -> str:
+        """Say at what threshold: "the promised 1%", or "percentile 75 of the normal scores", which promises nothing."""
+        if self.kind == "percentile":
+            return str(self)
+        if self.hourly:
+            rate = f"{self.level:g} false alarms an hour"
+        elif self.kind == "usual" and threshold.expected_rate > self.level + _SLACK:
+            rate = rate_text(threshold.expected_rate)  # as few as the scores support
+        else:
+            rate = f"{100 * self.level:.3g}%"
+        return f"the promised {rate}" + (f" ({CERTAINTY:.0%} certain)" if self.kind == "certain" else "")
+
     def in_units(self, unit_s: float | None) -> ThresholdRule:
         """Return the rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
 

@@ -6,11 +6,10 @@ function says otherwise, and nan stands for what cannot be said.
 
 from __future__ import annotations
 
-import bisect
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,48 +78,18 @@ class Apart:
     positions: tuple[int, ...]  # where the group's scores stand among those given, highest score first
 
 
-def proportion_interval(count: int, total: int, certainty: float = CERTAINTY) -> Interval:
+def proportion_interval(count: float, total: int, certainty: float = CERTAINTY) -> Interval:
     """Return the proportions that `count` of `total` leave possible; 0 to 1 when the total is 0.
 
-    Clopper & Pearson 1934: exact, so that it holds the true proportion with at least this certainty.
+    Clopper & Pearson 1934: exact, so that it holds the true proportion with at least this certainty. A count may be a
+    mean of counts.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import beta
 
-    if total == 0:
-        return Interval(0.0, 1.0)
-    found = binomtest(count, total).proportion_ci(certainty, method="exact")
-    return Interval(float(found.low), float(found.high))
-
-
-def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
-    """Return P(at least `alarms` of `total` new normal samples score above the `rank`-th largest of `count` others).
-
-    One-sided: small when there are more false alarms than the threshold promised. For exchangeable continuous scores
-    the false-alarm rate is Beta(rank, count + 1 - rank) (see adkit.stats.calibration), so their number is
-    Beta-binomial.
-    """
-    from scipy.stats import betabinom
-
-    # A sum of the tail's own terms: one minus the rest would lose all digits of a small p-value.
-    tail = betabinom.pmf(np.arange(alarms, total + 1), total, rank, count + 1 - rank)
-    return min(1.0, float(tail.sum()))
-
-
-def noticeable_rate(total: int, rank: int, count: int, level: float, power: float = 0.8) -> float | None:
-    """Return the lowest true false-alarm rate at which `alarms_p_value` falls below `level` with probability `power`.
-
-    None where `total` new samples can never give so small a p-value.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import binom
-
-    def tells(alarms: int) -> bool:
-        return alarms_p_value(alarms, total, rank, count) < level
-
-    telling = bisect.bisect_left(range(total + 1), True, key=tells)
-    if telling > total:
-        return None
-    return float(brentq(lambda rate: binom.sf(telling - 1, total, rate) - power, 0, 1))
+    outside = (1 - certainty) / 2
+    low = beta.ppf(outside, count, total - count + 1) if count > 0 else 0
+    high = beta.ppf(1 - outside, count + 1, total - count) if count < total else 1
+    return Interval(float(low), float(high))
 
 
 def drift_test(reference: ArrayLike, fresh: ArrayLike, *, upwards_only: bool = False) -> Drift:
@@ -298,11 +267,26 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
     differences = np.round(differences, EQUAL_DIGITS)
     differences = differences[differences != 0]
     # Doubled, because midranks end in a half.
-    doubled = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)
-    chances = np.ones(1)  # chances[w]: that the doubled ranks of the positive differences so far add up to w
-    for rank in doubled:
-        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
-    observed = int(doubled[differences > 0].sum())
+    return _sign_p_value(np.rint(2 * rankdata(np.abs(differences))).astype(np.int64) * np.sign(differences))
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the p-value of "both catch alike", from which of N samples two candidates catch: (S, N) bool of S seeds.
+
+    Exact: were they alike, a sample that more seeds of one catch would as soon have been caught by more of the other.
+    Of one seed that is McNemar's test (1947): the samples that one alone catches are a toss of coins. It speaks of
+    other samples, not of other seeds.
+    """
+    by_first, by_second = (np.asarray(caught, np.int64).sum(axis=0) for caught in (first, second))
+    return _sign_p_value(by_first - by_second)
+
+
+def _sign_p_value(differences: NDArray[Any]) -> float:
+    """Return how likely a sum of the positive ones as far out would be if each whole number had either sign alike."""
+    chances = np.ones(1)  # chances[w]: that the positive ones so far add up to w
+    for size in np.abs(differences).astype(np.int64):
+        chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
+    observed = int(differences[differences > 0].sum())
     return min(1.0, 2 * float(min(chances[: observed + 1].sum(), chances[observed:].sum())))
 
 

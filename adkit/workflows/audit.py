@@ -11,9 +11,10 @@ import numpy as np
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.stats.calibration import CERTAINTY, Threshold
+from adkit.stats.calibration import Threshold
+from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
-from adkit.stats.significance import Drift, alarms_p_value, noticeable_rate
+from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class Audit:
         """Say the result in words, the verdict first."""
         count, unit, promised = self.flagged.total, self.threshold.unit, self.threshold
         observed = f"{self.flagged.count} of {count} normal {unit}s were flagged"
-        bounds = f"{self.flagged.interval.low:.2%} to {self.flagged.interval.high:.2%}"
-        rates = f"{self.flagged.share:.2%}, with {CERTAINTY:.0%} certainty {bounds}"
         upwards = " upwards" if self.run.record.calibration.leave_one_out else ""
         direction = "higher" if self.drift.shift > 0.5 else "lower"
         headings = {
@@ -64,7 +63,8 @@ class Audit:
         }
         sentences = [
             headings[self.verdict],
-            f"{observed} ({rates}); promised: {promised.expected_rate:.2%}, at most {promised.certain_rate:.1%}",
+            f"{observed} ({self.flagged.in_percent(2)}); promised: {promised.expected_rate:.2%}, "
+            f"at most {promised.certain_rate:.1%}",
             f"if the promise holds, this many alarms or more have a probability of {self.alarms_p_value:.2g}",
             f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
             f"in {self.drift.shift:.0%} of pairs",
@@ -88,7 +88,7 @@ class Audit:
             "units": self.flagged.total,
             "alarms": self.flagged.count,
             "rate": self.flagged.share,
-            "interval": asdict(self.flagged.interval),
+            "interval": asdict(self.flagged)["interval"],
             "threshold": asdict(self.threshold),
             "alarms_p_value": self.alarms_p_value,
             "noticeable_rate": self.noticeable_rate,

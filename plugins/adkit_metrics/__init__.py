@@ -4,18 +4,28 @@ from collections.abc import Iterable
 
 from adkit import MetricEntry, hookimpl
 
-RANKING, PIXELS, EVENTS = (f"adkit_metrics.{module}" for module in ("ranking", "pixels", "events"))
+RANKING, PIXELS, DECISIONS = (f"adkit_metrics.{module}" for module in ("ranking", "pixels", "decisions"))
 
 
 @hookimpl
 def adkit_metrics() -> Iterable[MetricEntry]:
-    """Announce the ten metrics."""
+    """Announce the eleven metrics."""
     return [
+        MetricEntry(
+            "caught_at_promise",
+            "share of anomalous images, or of events in clips, caught at the run's threshold",
+            f"{DECISIONS}:CaughtAtPromise",
+        ),
         MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc"),
         MetricEntry("average_precision", "area under precision over recall, per image", f"{RANKING}:AveragePrecision"),
         MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1"),
         MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", f"{PIXELS}:PixelAuroc"),
         MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro"),
+        MetricEntry(
+            "aupimo",
+            "mean recall of defective pixels by image, FPR 0.00001 to 0.0001",
+            f"{PIXELS}:Aupimo",
+        ),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
         MetricEntry(
             "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"
@@ -24,9 +34,6 @@ def adkit_metrics() -> Iterable[MetricEntry]:
             "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
         ),
         MetricEntry(
-            "event_recall", "share of the events in clips that the run's threshold finds", f"{EVENTS}:EventRecall"
-        ),
-        MetricEntry(
-            "false_alarms_per_hour", "events found in an hour of normal frames", f"{EVENTS}:FalseAlarmsPerHour"
+            "false_alarms_per_hour", "events found in an hour of normal frames", f"{DECISIONS}:FalseAlarmsPerHour"
         ),
     ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 FPR_LIMIT = 0.3
+LOW_FPR, HIGH_FPR = 0.00001, 0.0001
 VALUES_AT_ONCE = 2**20
 """The most numbers of one array in a chunk of resamples: 8 MB, of which a figure needs about ten."""
 
@@ -59,6 +60,19 @@ def overlap_area(good: Values, anomalous: Values) -> Values:
     counted = share(widths, np.diff(rates), of_nothing=0)
     heights = overlaps[..., :-1] + np.diff(overlaps) * counted / 2
     return np.asarray((widths * heights).sum(axis=-1) / FPR_LIMIT)
+
+
+def log_recall(good: Values, anomalous: Values) -> Values:
+    """Return the mean share of the anomalous that is caught, over the logarithm of rates from LOW_FPR to HIGH_FPR.
+
+    A rate is the share of the good at a level or above. What lies at a level is caught from that level's rate on, so
+    that the area needs no curve: it is the mean, over the anomalous, of the part of the range above their rates.
+    """
+    rates = np.cumsum(good[..., ::-1], axis=-1)[..., ::-1]
+    rates = share(rates, np.broadcast_to(rates[..., :1], rates.shape))
+    with np.errstate(divide="ignore"):  # a rate of 0 catches in all of the range
+        caught = np.clip(np.log(HIGH_FPR / rates) / np.log(HIGH_FPR / LOW_FPR), 0, 1)
+    return share((anomalous * caught).sum(axis=-1), anomalous.sum(axis=-1))
 
 
 def in_chunks(weights: NDArray[np.int64], levels: int, figure: Callable[[NDArray[np.int64]], Values]) -> Values:

@@ -19,7 +19,7 @@ COARSE = 2**12
 
 @dataclass(frozen=True)
 class Levels:
-    """STEPS equal steps from the lowest to the highest value of all maps, or fewer levels made by joining steps."""
+    """STEPS equal steps from the lowest to the highest value, or fewer levels made by joining steps."""
 
     lowest: float
     highest: float
@@ -32,19 +32,23 @@ class Levels:
         return cls(float(maps.min()), float(maps.max()))
 
     @classmethod
-    def coarse(cls, maps: NDArray[np.float32]) -> Levels:
-        """Return at most COARSE levels: half of them hold equally many native values, half are equally wide.
+    def above(cls, values: NDArray[np.float32]) -> Levels:
+        """Return equal levels of these values, the last of which holds what is above all of them, and nothing else."""
+        return cls(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
+
+    def coarse(self, values: NDArray[np.float32]) -> Levels:
+        """Return at most COARSE levels: half of them hold equally many of the values, half are equally wide.
 
         Those resolve where the values crowd, these where enlarged maps run between values that are few.
         """
-        fine = cls.fine(maps)
-        below = np.cumsum(fine.histogram(fine.of(maps)))
-        crowded = np.searchsorted(below, np.arange(COARSE // 2) * (maps.size / (COARSE // 2)), side="right")
+        below = np.cumsum(self.histogram(self.of(values)))
+        crowded = np.searchsorted(below, np.arange(COARSE // 2) * (values.size / (COARSE // 2)), side="right")
         equal = np.arange(COARSE // 2) * (STEPS // (COARSE // 2))
         begins = np.zeros(STEPS, np.int64)
         begins[crowded] = begins[equal] = 1
+        begins[-1] = 1  # both halves begin at 0, so that there is room for it
         joined = np.cumsum(begins) - 1
-        return cls(fine.lowest, fine.highest, int(joined[-1]) + 1, joined)
+        return Levels(self.lowest, self.highest, int(joined[-1]) + 1, joined)
 
     def of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the level of each value, in the same shape; values beyond the range (by rounding) get its ends."""

@@ -6,15 +6,16 @@ The figures need constant memory; their resamples need two histograms of at most
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
-from adkit_metrics.curves import in_chunks, overlap_area, roc_area, share
+from adkit_metrics.curves import LOW_FPR, in_chunks, log_recall, overlap_area, roc_area, share
 from adkit_metrics.levels import Levels
 
 if TYPE_CHECKING:
@@ -34,18 +35,24 @@ class PixelMetric(ConditionalMetric):
 
 
 class Curve(PixelMetric):
-    """A figure of two histograms of map values: one of good pixels, one of anomalous pixels with their weights."""
-
-    defective_only: ClassVar[bool]
-    """Whether images without an anomalous pixel are passed over."""
+    """A figure of two histograms of map values: one of good pixels, one of anomalous pixels, each with its weight."""
 
     @abstractmethod
     def figure(self, good: Values, anomalous: Values) -> Values:
         """Return figures (...) of histograms (..., levels), nan where undefined."""
 
     @abstractmethod
+    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
+        """Return what each good pixel of an image weighs; 0: they do not count."""
+
+    @abstractmethod
     def weights(self, mask: NDArray[np.bool_]) -> Values:
         """Return what each anomalous pixel of the mask weighs."""
+
+    def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
+        """Return the levels at which pixels are counted: 2^20, or 4096 at most."""
+        levels = Levels.fine(_maps(results))
+        return levels.coarse(_maps(results)) if coarse else levels
 
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return more figures, from the anomalous pixels' histogram."""
@@ -53,12 +60,12 @@ class Curve(PixelMetric):
 
     def measure(self, results: LabelledResults) -> MetricValue:
         """Return the figure over all pixels together, at 2^20 levels."""
-        levels = Levels.fine(_maps(results))
-        good, anomalous = np.zeros(levels.count, np.int64), np.zeros(levels.count)
+        levels = self.levels(results)
+        good, anomalous = np.zeros((2, levels.count))
         for _, of_good, of_anomalous in self._histograms(results, levels):
             good += of_good
             anomalous += of_anomalous
-        value = float(self.figure(good.astype(np.float64), anomalous))
+        value = float(self.figure(good, anomalous))
         if np.isnan(value):
             return MetricValue(None, "the masks leave no good or no anomalous pixel")
         return MetricValue(value, details=self.details(anomalous))
@@ -69,7 +76,7 @@ class Curve(PixelMetric):
         With every sample drawn once, that moved the figures of MVTec AD's bottle and screw by less than 0.000001;
         screw's 95 % intervals are 0.004 (pixel AUROC) and 0.017 (AUPRO) wide.
         """
-        levels = Levels.coarse(_maps(results))
+        levels = self.levels(results, coarse=True)
         # float32 halves the memory; what its rounding does to a share is far below the levels' own error.
         good, anomalous = np.zeros((2, len(results.scores), levels.count), np.float32)
         for index, of_good, of_anomalous in self._histograms(results, levels):
@@ -81,22 +88,28 @@ class Curve(PixelMetric):
 
         return in_chunks(weights, levels.count, of_rows)
 
-    def _histograms(self, results: LabelledResults, levels: Levels) -> Iterator[tuple[int, NDArray[np.int64], Values]]:
+    def _histograms(self, results: LabelledResults, levels: Levels) -> Iterator[tuple[int, Values, Values]]:
         for index, values, mask in results.pixels():
-            if self.defective_only and not mask.any():
+            weight = self.good_weight(mask, bool(results.anomalous[index]))
+            if not weight and not mask.any():
                 continue
             found = levels.of(values)
-            yield index, levels.histogram(found[~mask]), levels.weighed(found[mask], self.weights(mask))
+            good = np.zeros(levels.count)
+            if weight:
+                good += weight * levels.histogram(found[~mask])
+            yield index, good, levels.weighed(found[mask], self.weights(mask))
 
 
 class PixelAuroc(Curve):
     """Area under the ROC curve over the pixels of all images: the chance that an anomalous one outscores a good one."""
 
-    defective_only = False
-
     def figure(self, good: Values, anomalous: Values) -> Values:
         """Return the area, ties half."""
         return roc_area(good, anomalous)
+
+    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
+        """Return 1: all good pixels count."""
+        return 1.0
 
     def weights(self, mask: NDArray[np.bool_]) -> Values:
         """Return 1 for each pixel."""
@@ -112,11 +125,13 @@ class Aupro(Curve):
     of all images, defect-free ones included: its figures are not comparable with these.
     """
 
-    defective_only = True
-
     def figure(self, good: Values, anomalous: Values) -> Values:
         """Return the area divided by 0.3, so that 1 is perfect."""
         return overlap_area(good, anomalous)
+
+    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
+        """Return 1 for images with an anomalous pixel, 0 for all others."""
+        return float(mask.any())
 
     def weights(self, mask: NDArray[np.bool_]) -> Values:
         """Return 1 for each region, shared among its pixels."""
@@ -127,6 +142,70 @@ class Aupro(Curve):
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return how many regions there are."""
         return {"regions": float(round(anomalous.sum()))}
+
+
+class Aupimo(Curve):
+    """Mean recall of each defective image's pixels at false-positive rates so low that an alarm would be looked at.
+
+    Bertoldo et al. (arXiv 2401.01984): for every defective image the share of its anomalous pixels that is found, over
+    the logarithm of the false-positive rate from 0.00001 to 0.0001, and then the mean over images. The rate is counted
+    on the good images only, each of which weighs the same, whatever its size. The authors add up trapezoids between
+    300,000 thresholds; here the same area is the mean of a logarithm (`curves.log_recall`).
+    """
+
+    def figure(self, good: Values, anomalous: Values) -> Values:
+        """Return the area, of which 1 is perfect."""
+        return log_recall(good, anomalous)
+
+    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
+        """Return 1 for each good image, shared among its pixels; the good pixels of the others do not count."""
+        return 0.0 if anomalous else 1 / mask.size
+
+    def weights(self, mask: NDArray[np.bool_]) -> Values:
+        """Return 1 for each image, shared among its anomalous pixels."""
+        marked = int(np.count_nonzero(mask))
+        return np.full(marked, 1 / max(1, marked))
+
+    def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
+        """Return levels of the highest hundredth of the good images' values: no rate of interest lies below."""
+        values = _maps(results)[~results.anomalous].ravel()
+        values = values[values >= np.quantile(values, 0.99)]
+        levels = Levels.above(values)
+        return levels.coarse(values) if coarse else levels
+
+    def why_undefined(self, results: LabelledResults) -> str | None:
+        """Say whether maps, masks or good images are lacking."""
+        no_good = "the test split has no good image" if results.anomalous.all() else None
+        return super().why_undefined(results) or no_good
+
+    def measure(self, results: LabelledResults) -> MetricValue:
+        """Return the figure, undefined where the good pixels are too few for the lowest rate."""
+        watched, count = _counting_good(results)
+        found = super().measure(watched)
+        needed = round(1 / LOW_FPR)
+        if count() >= needed:
+            return found
+        few = f"the good test images have {count():,} pixels"
+        return MetricValue(None, f"{few}, and a false-positive rate of {LOW_FPR:.3%} needs {needed:,}")
+
+    def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the figure in each resample, nan where there are as few."""
+        watched, count = _counting_good(results)
+        found = super().resample(watched, weights)
+        return found if count() * LOW_FPR >= 1 else np.full(len(weights), np.nan)
+
+
+def _counting_good(results: LabelledResults) -> tuple[LabelledResults, Callable[[], int]]:
+    """Return the results, and what says how many pixels of good images were walked of them."""
+    count = 0
+
+    def walk() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        nonlocal count
+        for index, values, mask in results.pixels():
+            count += 0 if results.anomalous[index] else mask.size
+            yield index, values, mask
+
+    return replace(results, pixels=walk), lambda: count
 
 
 class PixelIoU(PixelMetric):

@@ -120,7 +120,7 @@ class FrameAveragePrecision(AveragePrecision):
 class OracleF1(RankingMetric):
     """The best F1 that any threshold reaches on these very labels: a ceiling, never a promise."""
 
-    instead = "event_recall at the run's threshold"
+    instead = "caught_at_promise"
     figure = staticmethod(curves.best_f1)
 
     def measure(self, results: LabelledResults) -> MetricValue:

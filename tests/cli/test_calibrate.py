@@ -343,18 +343,19 @@ def test_scores_and_evaluation_follow_the_new_threshold(folder: Path, parts: Pat
 
     flagged, judged = decisions()
     assert flagged == 5
-    assert "defects missed: 0 of 5 (0.0%; 0.0% to 52.2%)" in judged
+    assert "caught 5 of 5 defects at the promised " in judged
+    assert "  caught: 100.0%, with 95% certainty 47.8% to 100.0%\n" in judged
     paths = paint(folder.parent.parent / "very bright", [250.0], seed=5)
     ok("calibrate", folder, "-n", paths[0])
     flagged, judged = decisions()
     assert flagged == 0
-    assert "defects missed: 5 of 5" in judged
-    assert "good parts flagged: 0 of 10" in judged
+    assert "caught 0 of 5 defects at the promised " in judged
+    assert ", flagged 0 of 10 good parts\n" in judged
 
 
 def test_eval_tells_rates_means_and_what_an_oracle_would_do(folder: Path) -> None:
     printed = ok("eval", "--run", folder).stdout
-    assert "good parts flagged: " in printed
+    assert "  flagged: " in printed
     assert "mean score: " in printed
     assert "oracle: good parts that pass when 100% of defects are caught: 10 of 10" in printed
     assert "oracle: good parts that pass when 99% of defects are caught: 10 of 10" in printed
@@ -368,7 +369,7 @@ def test_eval_goes_on_where_the_run_cannot_be_written(folder: Path, monkeypatch:
 
     monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
     result = ok("eval", "--run", folder)
-    assert "good parts flagged: " in result.stdout
+    assert "  flagged: " in result.stdout
     assert "pictures: " not in result.stdout
     (note,) = result.stderr.splitlines()
     assert note.startswith("the result is not stored in the run: cannot write ")
@@ -390,7 +391,7 @@ def test_eval_and_audit_refuse_a_folder_as_output_before_the_work(
 
 def test_eval_gives_outcomes_mistakes_and_curves_as_json(folder: Path) -> None:
     document = json.loads(ok("eval", "--run", folder, "-f", "json").stdout)
-    assert document["outcomes"]["misses"]["count"] == 0
+    assert document["outcomes"]["caught"]["count"] == 5
     assert document["curves"]["roc"]["y"][-1] == 1
     assert isinstance(document["worst_mistakes"], list)
 

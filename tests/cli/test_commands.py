@@ -178,8 +178,9 @@ def test_the_same_seed_gives_the_same_run(runs: Path, parts_root: Path, tmp_path
 
 def test_eval_judges_every_metric(runs: Path) -> None:
     judged = json.loads(ok("eval", "--runs", runs, "--format", "json").stdout)
-    names = {"image_auroc", "average_precision", "oracle_f1", "pixel_auroc", "aupro", "pixel_iou"}
-    of_clips = {"frame_auroc", "frame_average_precision", "event_recall", "false_alarms_per_hour"}
+    names = {"caught_at_promise", "image_auroc", "average_precision", "oracle_f1"}
+    names |= {"pixel_auroc", "aupro", "aupimo", "pixel_iou"}
+    of_clips = {"frame_auroc", "frame_average_precision", "false_alarms_per_hour"}
     assert set(judged["metrics"]) == names | of_clips
     for name, metric in judged["metrics"].items():
         if name in of_clips:

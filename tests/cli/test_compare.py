@@ -81,7 +81,7 @@ def washers(fakes: Registry, parts_root: Path, tmp_path: Path, monkeypatch: pyte
 def test_methods_are_compared_and_four_files_are_written(washers: list[str | Path]) -> None:
     result = ok("--methods", "level,shade", *washers, "--seeds", "2")
     assert len(FITTED) == 4
-    for title in ("means over seeds", "image_auroc", "decisions at the runs' own thresholds", "cost"):
+    for title in ("means over seeds", "image_auroc", "caught and flagged at the runs' own thresholds", "cost"):
         assert title in result.stdout
     assert "the method gives no maps" in " ".join(result.stdout.split())
     assert "No test across categories" in result.stdout
@@ -385,7 +385,8 @@ def test_an_ablation_of_patchknn_from_grid_to_runs(
     result = ok(*arguments, "-f", "json")
     assert "2 of 2 cells were finished before" in result.stderr
     document = json.loads(result.stdout)
-    metrics = {"image_auroc", "average_precision", "oracle_f1", "pixel_auroc", "aupro", "pixel_iou"}
+    metrics = {"caught_at_promise", "image_auroc", "average_precision", "oracle_f1"}
+    metrics |= {"pixel_auroc", "aupro", "aupimo", "pixel_iou"}
     assert {row["metric"] for row in document["figures"]} == metrics
     for row in document["figures"]:
         if row["low"] is None:  # all resamples agree

@@ -30,8 +30,10 @@ def test_metrics_have_intervals_by_clip_and_those_of_images_are_not_there(
     assert f"{interval.low:.4f} to {interval.high:.4f}" in text
     assert "image_auroc" not in text
     found = judged.rates
-    assert f"normal clips flagged: {found.false_alarms}" in text
-    assert f"events missed: {found.misses.count} of 4\n" in text
+    assert f"caught {found.caught.count} of 4 events at the promised " in text
+    assert f", flagged {found.false_alarms.count} of 2 normal clips\n" in text
+    by_clip = judged.intervals["caught_at_promise"]
+    assert f"  caught: {found.caught.share:.1%}, with 95% certainty {by_clip.low:.1%} to {by_clip.high:.1%}\n" in text
     assert "alarms that touch no event: " in text
     assert "oracle" not in text
 
@@ -64,6 +66,6 @@ def test_without_events_or_normal_clips_that_is_said(
         run = fit_films(film_methods, films, tmp_path / "runs", "grey")
         print_evaluation(evaluate(run, film_methods, device="cpu"))
     text = " ".join(capsys.readouterr().out.split())
-    assert "events missed: none to judge" in text
+    assert "caught: none to judge" in text
     assert "the test split has no anomalous frame" in text
-    assert "normal clips flagged: none to judge" in text
+    assert "flagged: none to judge" in text

@@ -154,8 +154,10 @@ def test_eval_shows_every_kind_and_metric(columns: int, runs: Path, in_terminal:
         assert name in text
         assert f"{document['metrics'][name]['value']:.4f}" in text
     assert document["run"] in text
-    rate = document["outcomes"]["misses"]
-    assert text.index(f"defects missed: {rate['count']} of {rate['total']}") < text.index("average_precision")
+    verdict = document["verdict"]
+    assert verdict.startswith(f"caught {document['outcomes']['caught']['count']} of 5 defects at the promised ")
+    assert text.index(verdict.split(" at ")[0]) < text.index("caught_at_promise") < text.index("image_auroc")
+    assert " ".join(text.split()).startswith(f"{document['method']} on {document['dataset']} · run {document['run']} ")
 
 
 @pytest.mark.parametrize("columns", WIDTHS)

@@ -32,6 +32,7 @@ from adkit.interfaces import (
 )
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
+from adkit.stats.calibration import Threshold
 from adkit.stats.rates import decision_rates
 from adkit.stats.significance import bootstrap_weights, delong
 from adkit.types import Batch, Prediction
@@ -222,7 +223,7 @@ class Told(Progress):
 
 def same_cell(one: Cell, other: Cell) -> bool:
     """Whether two cells hold the same, whatever they cost and wherever they lie."""
-    plain = ("category", "seed", "test_hash", "metrics", "why_undefined", "threshold", "expected_rate", "ids")
+    plain = ("category", "seed", "test_hash", "metrics", "why_undefined", "threshold", "at", "ids")
     return (
         all(getattr(one, name) == getattr(other, name) for name in plain)
         and np.array_equal(one.scores, other.scores)
@@ -280,11 +281,11 @@ def made_cell(
         test_hash,
         metrics,
         why_undefined or {},
-        threshold,
-        0.1,
+        Threshold(threshold, 2, 19, 0.1, 0.23),
+        "the promised 10%",
         "image",
+        found.caught,
         found.false_alarms,
-        found.misses,
         cost or Cost(1.0, 0.5, 2.0, 3.0, 100_000_000, 1_000_000),
         tuple(ids or map(str, range(len(scores)))),
         np.array(scores, dtype=np.float64),

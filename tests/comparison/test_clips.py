@@ -35,7 +35,7 @@ def films(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPath
 
 def test_metrics_are_those_of_clips_with_intervals_by_clip(films: Comparison) -> None:
     (row,) = films.categories
-    assert headline(films) == "frame_auroc"
+    assert headline(films) == "caught_at_promise"
     assert "image_auroc" not in films.metrics
     for name in ("mean", "memory"):
         figure = films.figures["frame_auroc", row, name]
@@ -61,7 +61,7 @@ def test_documents_say_that_intervals_are_by_clip(films: Comparison) -> None:
     assert "DeLong" not in text
     assert "events |" in text
     assert "normal clips |" in text
-    assert "resampling the test clips, each with all its frames" in page
+    assert "intervals of 95% are by clip: whole test clips are resampled" in page
     assert "test images" not in page
     assert as_json(films)["of_clips"] == list(films.categories)
 

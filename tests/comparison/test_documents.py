@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from adkit.comparison.documents import (
     across_text,
     as_json,
     as_markdown,
-    caught,
     cost_rows,
     counted,
     decision_rows,
+    decisions_legend,
     figure_text,
     headline,
     interval_text,
@@ -96,8 +97,10 @@ def test_json_holds_everything(two: Comparison) -> None:
     assert values["x:a", "good"] == [1, 1]
     assert values["x:b", "lost"] == []
     decisions = {(row["category"], row["candidate"]): row for row in document["decisions"]}
-    assert decisions["x:a", "good"]["misses"][0]["count"] == 9
-    assert decisions["x:a", "good"]["misses"][0]["total"] == 20
+    assert decisions["x:a", "good"]["caught"][0]["count"] == 11
+    assert decisions["x:a", "good"]["caught"][0]["total"] == 20
+    assert decisions[ALL, "good"]["caught"][0]["total"] == 40
+    assert (ALL, "lost") not in decisions
     assert {row["candidate"] for row in document["cost"] if row["category"] == "x:b"} == {"good", "poor"}
     assert document["across_categories"]["image_auroc"]["p_value"] is None
     assert "1 category" in document["across_categories"]["image_auroc"]["why_not"]
@@ -139,7 +142,7 @@ def test_json_needs_no_number_that_json_lacks() -> None:
 def test_json_says_nothing_of_samples_that_are_not_there() -> None:
     cell = made_cell("a", [0, 1], [False, False], metrics={"up": None}, why_undefined={"up": "nothing anomalous"})
     (decisions,) = reread(as_json(compared([cell])))["decisions"]
-    assert decisions["misses"] == [{"count": 0, "total": 0, "interval": {"low": 0.0, "high": 1.0}}]
+    assert decisions["caught"] == [{"count": 0, "total": 0, "interval": {"low": 0.0, "high": 1.0}}]
 
 
 def test_one_anomalous_sample_leaves_a_difference_without_a_p_value() -> None:
@@ -156,7 +159,7 @@ def lines_of(text: str, heading: str) -> list[str]:
     return part.partition("\n\n")[0].splitlines()
 
 
-def test_markdown_has_a_table_for_each_metric_then_decisions_and_cost(two: Comparison) -> None:
+def test_markdown_has_decisions_a_table_for_each_metric_and_cost(two: Comparison) -> None:
     text = as_markdown(two)
     assert legend(two) in text
     assert "Seeds: 0, 1." in text
@@ -169,16 +172,29 @@ def test_markdown_has_a_table_for_each_metric_then_decisions_and_cost(two: Compa
     assert poor.interval is not None
     assert f"| {poor.value:.4f}* ({poor.interval.low:.4f} to {poor.interval.high:.4f}) |" in table[3]
     assert table[4].endswith("| – (too few images) | – (not defined on every category: too few images) |")
-    assert lines_of(text, "Decisions")[0] == "| category | candidate | defects caught | good flagged | promised |"
-    assert lines_of(text, "Decisions")[2] == "| x:a | good | 11, 11 of 20 | 0, 0 of 20 | 10.0% |"
+    table = lines_of(text, "Caught and flagged")
+    assert table[0] == "| category | candidate | caught | caught % | flagged | flagged % | promised |"
+    assert table[2] == (
+        "| x:a | good | 11, 11 of 20 | 55.0 (31.5 to 76.9) | 0, 0 of 20 | 0.0 (0.0 to 16.8) | 2.0, at most 6 |"
+    )
+    assert table[-2].startswith(f"| {ALL} | good | 22, 22 of 40 | 55.0 (")
+    assert "All at the promised 10%." in text
+    assert text.index("## Caught and flagged") < text.index("## image_auroc")
     assert lines_of(text, "Cost")[2] == "| x:a | good | 1.5 | 3.0 | 2.0 | 100 | 1 |"
     assert text.endswith("|\n")
+
+
+def test_where_rules_differ_the_table_says_so() -> None:
+    loose = replace(made_cell("b", POOR, TRUTH), at="the promised 20%")
+    result = compared([made_cell("a", GOOD, TRUTH), loose])
+    assert [row["at"] for row in decision_rows(result)] == ["the promised 10%", "the promised 20%"]
+    assert decisions_legend(result).startswith("Where promises differ, the looser one catches more.")
 
 
 def test_markdown_survives_any_name() -> None:
     names = ["a|b", "two\nlines", "with / slash", "*stars*"]
     text = as_markdown(compared([made_cell(name, GOOD, TRUTH) for name in names]))
-    for heading in ("image_auroc", "Decisions", "Cost"):
+    for heading in ("image_auroc", "Caught and flagged", "Cost"):
         table = lines_of(text, heading)
         assert len(table) == 2 + len(names)
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
@@ -197,7 +213,7 @@ def test_documents_without_any_complete_candidate_say_why() -> None:
     assert decision_rows(result) == cost_rows(result) == []
     text = as_markdown(result)
     assert "| a | – (broken) |" in text
-    assert "## Decisions" not in text
+    assert "## Caught and flagged" not in text
     assert reread(as_json(result))["failures"] == [{"category": "x:a", "candidate": "a", "seed": 1, "why": "broken"}]
 
 
@@ -257,8 +273,7 @@ def test_the_sentence_counts_the_categories_that_were_tested() -> None:
 def test_counts_in_words() -> None:
     rates = tuple(Rate(count, 20, Interval(0, 1)) for count in (3, 0, 20))
     assert counted(rates) == "3, 0, 20 of 20"
-    assert caught(rates) == "17, 20, 0 of 20"
-    assert caught((Rate(0, 0, Interval(0, 1)),)) == "0 of 0"
+    assert counted((Rate(0, 0, Interval(0, 1)),)) == "0 of 0"
 
 
 def test_memory_that_nobody_measured_is_left_out() -> None:

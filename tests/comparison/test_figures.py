@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from adkit.comparison.cells import Cell
 from adkit.comparison.cost import Cost
 from adkit.comparison.differences import Figure
 from adkit.comparison.figures import ALL
 from adkit.errors import RunError
+from adkit.stats.promises import most_alarms
 from adkit.stats.rates import Rate
 from adkit.stats.significance import (
     Interval,
@@ -24,6 +27,7 @@ from adkit.stats.significance import (
     holm,
     least_categories,
     percentile_interval,
+    proportion_interval,
 )
 from tests.comparison.fakes import compared, made_cell, several, valued
 
@@ -278,6 +282,49 @@ def test_different_categories_have_different_data() -> None:
     assert compared(cells).rows == ("x:a", "x:b", ALL)
 
 
+# What is caught
+
+
+def catching(name: str, caught: Sequence[int], seed: int = 0) -> Cell:
+    """A cell of 30 good images, none of which is flagged, and 20 anomalous ones of which these are caught."""
+    scores = [0.1] * 30 + [0.9 if number in caught else 0.2 for number in range(20)]
+    return made_cell(
+        name, scores, [False] * 30 + [True] * 20, seed=seed, metrics={"caught_at_promise": len(caught) / 20}
+    )
+
+
+def test_what_is_caught_has_an_exact_interval_and_mcnemars_test() -> None:
+    result = compared([catching("a", range(18)), catching("b", range(10, 20)), catching("c", range(18))])
+    best, worse = (result.figures["caught_at_promise", "x:a", name] for name in "ab")
+    assert best.interval == proportion_interval(18, 20)
+    assert best.is_best
+    raw = stats.binomtest(10, 12).pvalue  # a alone catches ten, b alone two
+    assert worse.p_value == pytest.approx(holm([raw, raw, 1])[0])
+    assert result.figures["caught_at_promise", "x:a", "c"].p_value == 1
+
+
+def test_what_is_caught_over_seeds_has_the_interval_of_the_mean_count() -> None:
+    seeds = [range(18), range(15), range(17)]
+    cells = [catching("a", caught, seed) for seed, caught in enumerate(seeds)]
+    figure = compared(cells).figures["caught_at_promise", "x:a", "a"]
+    assert figure.value == pytest.approx(50 / 60)
+    assert figure.interval == proportion_interval(50 / 3, 20)
+
+
+def test_all_categories_together_are_flagged_within_their_promises_together() -> None:
+    cells = [
+        made_cell("a", [0.1, 0.2, 0.9, 0.8], [False, False, False, True], category=category, seed=seed)
+        for category in ("x:a", "x:b")
+        for seed in (0, 1)
+    ]
+    together = compared(cells).decisions[ALL, "a"]
+    assert [rate.count for rate in together.false_alarms] == [2, 2]
+    assert [rate.total for rate in together.caught] == [2, 2]
+    assert together.promised == pytest.approx(0.6)
+    assert together.promised_most == most_alarms([(3, 2, 19)] * 2)
+    assert together.at == "the promised 10%"
+
+
 # All categories
 
 
@@ -414,15 +461,16 @@ def test_decisions_are_those_of_each_seeds_own_threshold() -> None:
     decisions = compared(cells).decisions["x:a", "a"]
     # A score at the threshold is no alarm.
     assert decisions.false_alarms == tuple(Rate.of(np.array(hits)) for hits in ([False, False, True], [False] * 3))
-    assert decisions.misses == tuple(Rate.of(np.array(hits)) for hits in ([True, False], [False, False]))
-    assert decisions.expected_rate == pytest.approx(0.1)
+    assert decisions.caught == tuple(Rate.of(np.array(hits)) for hits in ([False, True], [True, True]))
+    assert decisions.promised == pytest.approx(3 * 0.1)
+    assert decisions.at == "the promised 10%"
 
 
 def test_decisions_without_a_sort_of_sample_have_nothing_to_count() -> None:
     cell = made_cell("a", [0.1, 0.9], [False, False], metrics={"up": None}, why_undefined={"up": "nothing anomalous"})
     decisions = compared([cell]).decisions["x:a", "a"]
     assert [rate.count for rate in decisions.false_alarms] == [1]
-    assert [rate.total for rate in decisions.misses] == [0]
+    assert [rate.total for rate in decisions.caught] == [0]
 
 
 def test_cost_is_the_median_over_seeds_and_the_most_of_memory_and_size() -> None:

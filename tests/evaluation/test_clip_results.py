@@ -56,7 +56,7 @@ def test_outcomes_are_of_normal_clips_and_of_events() -> None:
     clips = outcomes_of(CLIPS)
     found = clips.rates
     assert (found.false_alarms.count, found.false_alarms.total) == (1, 2)
-    assert (found.misses.count, found.misses.total) == (1, 2)
+    assert (found.caught.count, found.caught.total) == (1, 2)
     assert found.mean_anomalous == pytest.approx((0.9 + 0.8 + 0.3) / 3)
     assert [(event.kind, event.peak, event.name) for event in clips.missed] == [("j", 16, "both 0:04.0")]
     assert [(part.name, part.peak) for part in clips.false] == [("false 0:01.0", 7)]

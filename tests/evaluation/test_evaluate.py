@@ -60,7 +60,7 @@ def test_outcomes_are_those_at_the_runs_threshold(judged: Judged) -> None:
     assert found.threshold == found.run.record.threshold
     assert found.rates == decision_rates(found.scores, found.anomalous, found.threshold.value)
     assert (found.rates.false_alarms.count, found.rates.false_alarms.total) == (2, 6)
-    assert (found.rates.misses.count, found.rates.misses.total) == (1, 4)
+    assert (found.rates.caught.count, found.rates.caught.total) == (3, 4)
     assert [row.passing.count for row in found.rates.oracle_passing] == [2, 2]
 
 
@@ -90,8 +90,9 @@ def test_the_document_holds_outcomes_and_curves(judged: Judged) -> None:
     document = json.loads(json.dumps(found.as_json(), allow_nan=False))
     told = document["outcomes"]
     assert (told["false_alarms"]["count"], told["false_alarms"]["total"]) == (2, 6)
-    interval = found.rates.misses.interval
-    assert told["misses"] == {"count": 1, "total": 4, "interval": {"low": interval.low, "high": interval.high}}
+    interval = found.rates.caught.interval
+    assert interval is not None
+    assert told["caught"] == {"count": 3, "total": 4, "interval": {"low": interval.low, "high": interval.high}}
     assert told["mean_normal"] == pytest.approx(float(found.scores[~found.anomalous].mean()))
     assert told["separation_ratio"] == pytest.approx(told["mean_anomalous"] / told["mean_normal"])
     assert [row["recall"] for row in told["oracle_passing"]] == [1.0, 0.99]
@@ -157,7 +158,7 @@ def test_a_test_image_that_changed_is_scored_anew(tmp_path: Path, registry: Regi
     after = evaluate(run, registry, device="cpu")
     (changed,) = np.flatnonzero(after.scores != before.scores)
     assert after.samples[changed].id == "test/bright/000.png"
-    assert after.rates.misses.count == before.rates.misses.count - 1
+    assert after.rates.caught.count == before.rates.caught.count + 1
 
 
 def test_a_damaged_store_is_made_again(tmp_path: Path, registry: Registry) -> None:

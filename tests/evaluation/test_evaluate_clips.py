@@ -57,12 +57,12 @@ def test_kinds_are_counted_in_frames_clips_and_events(judged: Evaluation) -> Non
 def test_the_verdict_counts_normal_clips_and_events(judged: Evaluation) -> None:
     found, clips = judged.rates, judged.clips
     assert clips is not None
-    assert (found.false_alarms.total, found.misses.total) == (2, 4)
-    recall = judged.metrics["event_recall"].value
-    assert recall == pytest.approx(1 - found.misses.count / 4)
+    assert (found.false_alarms.total, found.caught.total) == (2, 4)
+    recall = judged.metrics["caught_at_promise"].value
+    assert recall == pytest.approx(found.caught.count / 4)
     assert [row.clip for row in clips.rows] == [f"test/{name}" for name in sorted(PRESS)]
     document = json.loads(json.dumps(judged.as_json(), allow_nan=False))
-    assert document["outcomes"]["misses"]["total"] == 4
+    assert document["outcomes"]["caught"]["total"] == 4
     assert [row["clip"] for row in document["clips"]["clips"]] == [f"test/{name}" for name in sorted(PRESS)]
     assert document["metrics"]["frame_auroc"]["interval"]["low"] == judged.intervals["frame_auroc"].low
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from adkit_metrics import curves
 from adkit_metrics.curves import FPR_LIMIT
-from adkit_metrics.events import EventRecall, FalseAlarmsPerHour
+from adkit_metrics.decisions import CaughtAtPromise, FalseAlarmsPerHour
 from adkit_metrics.levels import COARSE, STEPS, Levels
 from adkit_metrics.pixels import Aupro, PixelAuroc, PixelIoU
 from adkit_metrics.ranking import AveragePrecision, FrameAuroc, FrameAveragePrecision, ImageAuroc, OracleF1
@@ -24,7 +24,7 @@ from adkit.interfaces import LabelledResults, Metric, MetricValue
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Values = NDArray[np.float64]
-CLIP_METRICS = [FrameAuroc(), FrameAveragePrecision(), EventRecall(), FalseAlarmsPerHour()]
+CLIP_METRICS = [FrameAuroc(), FrameAveragePrecision(), FalseAlarmsPerHour()]
 IMAGE_METRICS = [ImageAuroc(), AveragePrecision(), OracleF1()]
 PIXEL_METRICS = [PixelAuroc(), Aupro(), PixelIoU()]
 
@@ -155,6 +155,35 @@ def test_image_metrics_agree_with_sklearn(seed: int) -> None:
 def test_image_metrics_need_both_classes(metric: Metric) -> None:
     assert metric(of_scores([1, 2], [])) == MetricValue(None, "the test split has no anomalous image")
     assert metric(of_scores([], [1, 2])) == MetricValue(None, "the test split has no good image")
+
+
+def at_the_threshold(results: LabelledResults) -> LabelledResults:
+    return replace(results, alarms=results.scores > results.threshold)
+
+
+def test_caught_at_promise_of_images_by_hand() -> None:
+    # Above 0.5: 0.9 and 0.7, not 0.5 itself; a flagged good image changes nothing.
+    result = CaughtAtPromise()(at_the_threshold(of_scores([0.1, 0.8], [0.9, 0.5, 0.7], ["crack", "dent", "dent"])))
+    assert result.value == pytest.approx(2 / 3)
+    assert result.details == {"crack": 1.0, "dent": 0.5}
+
+
+def test_caught_at_promise_needs_something_anomalous_and_nothing_good() -> None:
+    assert CaughtAtPromise()(of_scores([1, 2], [])) == MetricValue(None, "the test split has no anomalous image")
+    assert value(CaughtAtPromise(), at_the_threshold(of_scores([], [1, 0]))) == 0.5
+    assert np.isnan(resampled(CaughtAtPromise(), of_scores([1, 2], []), [[1, 1]])).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.integers(0, 3)), min_size=1, max_size=12))
+def test_caught_at_promise_counts_images_above_the_threshold_in_every_draw(
+    samples: list[tuple[float, bool, int]],
+) -> None:
+    scores, anomalous, weights = (np.array(column) for column in zip(*samples, strict=True))
+    results = replace(of_scores(scores.tolist(), []), anomalous=anomalous, kinds=("any",) * len(samples))
+    found = resampled(CaughtAtPromise(), at_the_threshold(results), [weights, np.ones_like(weights)])
+    for row, caught in zip((weights, np.ones_like(weights)), found, strict=True):
+        drawn = np.repeat(scores[anomalous], row[anomalous])
+        assert caught == pytest.approx((drawn > 0.5).mean() if len(drawn) and anomalous.any() else np.nan, nan_ok=True)
 
 
 # Pixels
@@ -425,7 +454,7 @@ def test_values_just_beyond_the_native_range_get_its_ends() -> None:
     maps = np.array([[[0.1, 0.7]]], np.float32)
     beyond = np.array([np.nextafter(maps.min(), np.float32(-1)), np.nextafter(maps.max(), np.float32(1))])
     assert Levels.fine(maps).of(beyond).tolist() == [0, STEPS - 1]
-    coarse = Levels.coarse(maps)
+    coarse = Levels.fine(maps).coarse(maps)
     assert coarse.of(beyond).tolist() == [0, coarse.count - 1]
 
 
@@ -438,7 +467,7 @@ def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) 
         "constant": np.full((20, 40, 40), 0.7),
         "outlier": np.append(rng.normal(size=31999), 1e3).reshape(20, 40, 40),
     }[name].astype(np.float32)
-    levels = Levels.coarse(maps)
+    levels = Levels.fine(maps).coarse(maps)
     values = np.sort(maps.ravel())
     found = levels.of(values)
     assert levels.count <= COARSE
@@ -525,7 +554,7 @@ def test_frame_metrics_agree_with_sklearn(clips: list[list[tuple[float, bool]]])
 def test_events_are_counted_by_hand() -> None:
     results = of_clips(PRESS, kinds=KINDS)
     assert [list(event) for event in results.spans(results.anomalous)] == [[1, 2], [6, 7], [13, 14]]
-    recall = EventRecall()(results)
+    recall = CaughtAtPromise()(results)
     # a's is found, b's lies between two alarms, d's is found in its second frame.
     assert recall.value == pytest.approx(2 / 3)
     assert recall.details == {"stop": 0.5, "jerk": 1.0}
@@ -538,15 +567,15 @@ def test_events_are_counted_by_hand() -> None:
 def test_an_alarm_that_outlasts_its_event_is_not_false_and_one_that_ends_before_it_is() -> None:
     late = of_clips({"x": ([0.1, 0.1, 0.9, 0.9, 0.9, 0.1], "..ss..")})
     assert value(FalseAlarmsPerHour(), late) == 0
-    assert value(EventRecall(), late) == 1
+    assert value(CaughtAtPromise(), late) == 1
     early = of_clips({"x": ([0.9, 0.9, 0.1, 0.1, 0.1, 0.1], "..ss..")})
     assert value(FalseAlarmsPerHour(), early) == pytest.approx(1 / 4 * 3600)
-    assert value(EventRecall(), early) == 0
+    assert value(CaughtAtPromise(), early) == 0
 
 
 def test_an_event_does_not_run_on_into_the_next_clip() -> None:
     results = of_clips({"x": ([0.1, 0.9], ".s"), "y": ([0.1, 0.9], "s.")})
-    assert value(EventRecall(), results) == 0.5
+    assert value(CaughtAtPromise(), results) == 0.5
     # x's last frame and y's last one are two alarms.
     assert FalseAlarmsPerHour()(results).details["false_alarms"] == 1
 
@@ -573,8 +602,8 @@ def test_clips_without_one_sort_are_undefined_with_the_reason() -> None:
     good, bad = of_clips({"c": PRESS["c"]}), of_clips({"d": PRESS["d"]})
     assert FrameAuroc()(good).why_undefined == "the test split has no anomalous frame"
     assert FrameAuroc()(bad).why_undefined == "the test split has no good frame"
-    assert EventRecall()(good).why_undefined == "the test split has no anomalous frame"
-    assert value(EventRecall(), bad) == 1
+    assert CaughtAtPromise()(good).why_undefined == "the test split has no anomalous frame"
+    assert value(CaughtAtPromise(), bad) == 1
     assert "no normal frame" in str(FalseAlarmsPerHour()(bad).why_undefined)
 
 

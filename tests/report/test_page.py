@@ -111,8 +111,8 @@ def test_the_numbers_are_those_of_the_evaluation(
             expected = found.metrics[name].details.get(row.kind)
             assert value == ("–" if expected is None else f"{expected:.4f}")
     rates = found.rates
-    for rate in (rates.false_alarms, rates.misses):
-        assert f"{rate.count} of {rate.total} {rate.share:.1%}; with 95% certainty {rate.interval.low:.1%}" in page.text
+    for rate in (rates.false_alarms, rates.caught):
+        assert f"{rate.count} of {rate.total} {rate.share:.1%}, with 95% certainty {rate.interval.low:.1%}" in page.text
     assert washers.record.threshold.promise() in page.text
     assert str(washers.record.calibration.rule) in page.text
     assert f"{rates.separation_ratio:.2f} times as high" in page.text
@@ -162,7 +162,7 @@ def test_the_slider_steps_are_those_that_calibrate_would_set(greys: Registry, fi
         assert step["certain"] == bound_text(threshold.certain_rate)
         called = found.scores > threshold.value
         assert step["false_alarms"] == f"{(called & ~found.anomalous).sum()} of {len(GOOD)}"
-        assert step["misses"] == f"{(~called & found.anomalous).sum()} of {len(BRIGHT)}"
+        assert step["caught"] == f"{(called & found.anomalous).sum()} of {len(BRIGHT)}"
 
 
 def test_without_a_script_there_is_a_table(washer_page: tuple[Page, str]) -> None:
@@ -227,10 +227,10 @@ def test_a_method_that_is_gone_is_no_obstacle(greys: Registry, registry: Registr
 @pytest.mark.parametrize(
     ("kinds", "expected", "absent"),
     [
-        ({"good": GOOD}, "It flagged none of 12 good parts.", "Defects caught"),
-        ({"bright": BRIGHT}, "It caught 3 of 4 defective parts, missed 1.", "times as high"),
-        ({"bright": BRIGHT[:3]}, "It caught all 3 defective parts.", "times as high"),
-        ({"dark": [90.0, 80.0]}, "It missed all 2 defective parts.", "times as high"),
+        ({"good": GOOD}, "It flagged 0 of 12 good parts at the promised 14.29%.", "seen: defects caught"),
+        ({"bright": BRIGHT}, "It caught 3 of 4 defects at the promised 14.29%.", "times as high"),
+        ({"bright": BRIGHT[:3]}, "It caught 3 of 3 defects at the promised 14.29%.", "times as high"),
+        ({"dark": [90.0, 80.0]}, "It caught 0 of 2 defects at the promised 14.29%.", "times as high"),
     ],
 )
 def test_a_test_split_of_one_sort(
@@ -274,9 +274,9 @@ def test_a_recalibrated_run_tells_its_history(greys: Registry, fit_grey: Fitted)
 @pytest.mark.parametrize(
     ("bright", "good", "expected"),
     [
-        (BRIGHT, GOOD, "It caught 3 of 4 defective parts, missed 1, and flagged none of 12 good parts."),
-        (BRIGHT[:3], GOOD, "It caught all 3 defective parts and flagged none of 12 good parts."),
-        (BRIGHT[3:], [*GOOD, 170.0], "It missed the one defective part and flagged 1 of 13 good parts."),
+        (BRIGHT, GOOD, "It caught 3 of 4 defects at the promised 14.29%, flagged 0 of 12 good parts."),
+        (BRIGHT[:3], GOOD, "It caught 3 of 3 defects at the promised 14.29%, flagged 0 of 12 good parts."),
+        (BRIGHT[3:], [*GOOD, 170.0], "It caught 0 of 1 defect at the promised 14.29%, flagged 1 of 13 good parts."),
     ],
 )
 def test_the_headline_says_what_happened(

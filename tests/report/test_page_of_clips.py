@@ -194,9 +194,8 @@ def test_a_film_that_is_gone_is_left_out(tmp_path: Path) -> None:
 
 def test_the_page_speaks_of_clips_frames_and_events(page: Page, judged: Evaluation) -> None:
     found = judged.rates
-    caught = found.misses.total - found.misses.count
-    assert f"It caught {caught} of 4 events, missed {found.misses.count}, and flagged" in page.text
-    assert "of 2 normal clips" in page.text
+    assert f"It caught {found.caught.count} of 4 events at the promised" in page.text
+    assert f", flagged {found.false_alarms.count} of 2 normal clips." in page.text
     assert f"{len(judged.samples)} frames in 5 clips of known truth" in page.text
     interval = judged.intervals["frame_auroc"]
     assert f"with 95% certainty {interval.low:.3f} to {interval.high:.3f}, by clip" in page.text

@@ -44,7 +44,7 @@ def test_steps_without_an_evaluation() -> None:
     assert [step.threshold.value for step in steps] == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert [step.name for step in steps] == ["a", "b", "c", "d", "e"]
     assert [step.threshold for step in steps if step.chosen] == [own]
-    assert {(step.false_alarms, step.misses) for step in steps} == {(None, None)}
+    assert {(step.false_alarms, step.caught) for step in steps} == {(None, None)}
 
 
 def test_equal_scores_are_no_trouble() -> None:

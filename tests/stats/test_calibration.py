@@ -611,3 +611,18 @@ def test_no_false_alarm_in_any_hour_cannot_be_promised(text: str) -> None:
 def test_an_hourly_rule_must_be_turned_into_a_share_first() -> None:
     with pytest.raises(ValueError, match="how long clips last"):
         parse_rule("6/h").rank(99)
+
+
+@pytest.mark.parametrize(
+    ("rule", "count", "expected"),
+    [
+        (ThresholdRule(), 209, "the promised 1%"),
+        (ThresholdRule(), 60, "the promised 1.64%"),  # as few as they support
+        (ThresholdRule("expected", 0.005), 209, "the promised 0.5%"),
+        (ThresholdRule("certain", 0.05), 209, "the promised 5% (95% certain)"),
+        (ThresholdRule("expected", 6, hourly=True), 209, "the promised 6 false alarms an hour"),
+        (ThresholdRule("percentile", 0.25), 209, "percentile 75 of the normal scores"),
+    ],
+)
+def test_what_is_promised_in_words(rule: ThresholdRule, count: int, expected: str) -> None:
+    assert rule.at(threshold_from(range(count), rule, "clip", 12.0)) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from adkit.stats.rates import ORACLE_RECALLS, Rate, decision_rates, precision_recall_curve, roc_curve
-from adkit.stats.significance import proportion_interval
+from adkit.stats.rates import ORACLE_RECALLS, Rate, decision_rates, over_seeds, precision_recall_curve, roc_curve
+from adkit.stats.significance import Interval, proportion_interval
+from adkit.stats.unit import Unit
 
 UNHURRIED = settings(deadline=None)
 FINITE = st.floats(-1e6, 1e6, width=32)
@@ -30,15 +33,16 @@ def test_rates_count_what_is_flagged_and_what_is_not(samples: list[tuple[float, 
     found = decision_rates(*arrays(samples), threshold)
     good = [score for score, anomalous in samples if not anomalous]
     bad = [score for score, anomalous in samples if anomalous]
-    flagged, missed = sum(score > threshold for score in good), sum(score <= threshold for score in bad)
+    flagged, caught = sum(score > threshold for score in good), sum(score > threshold for score in bad)
     assert (found.false_alarms.count, found.false_alarms.total) == (flagged, len(good))
-    assert (found.misses.count, found.misses.total) == (missed, len(bad))
+    assert (found.caught.count, found.caught.total) == (caught, len(bad))
     assert found.false_alarms.interval == proportion_interval(flagged, len(good))
-    assert found.misses.interval == proportion_interval(missed, len(bad))
+    assert found.caught.interval == proportion_interval(caught, len(bad))
 
 
 def test_a_rate_has_the_interval_of_clopper_and_pearson() -> None:
     rate = Rate.of(np.array([True] * 2 + [False] * 18))
+    assert rate.interval is not None
     # By hand: 5 % in both tails of the binomial distribution, from Clopper & Pearson's own construction.
     assert (rate.interval.low, rate.interval.high) == pytest.approx((0.0123, 0.3170), abs=5e-5)
     assert rate.share == 0.1
@@ -49,12 +53,46 @@ def test_a_rate_of_nothing_says_so() -> None:
     rate = Rate.of(np.zeros(0, bool))
     assert rate.share is None
     assert str(rate) == "none to judge"
-    assert (rate.interval.low, rate.interval.high) == (0, 1)
+    assert rate.interval == Interval(0, 1)
+
+
+def test_the_mean_over_seeds_has_the_interval_of_the_mean_count() -> None:
+    rates = [Rate.counted(count, 40) for count in (6, 7, 8)]
+    share, interval = over_seeds(rates)
+    assert share == 7 / 40
+    assert interval == proportion_interval(7, 40)
+    assert over_seeds([Rate.counted(0, 0)])[0] is None
+    assert Rate.sum_of(rates) == Rate.counted(21, 120)
+
+
+@pytest.mark.parametrize(
+    ("caught", "flagged", "expected"),
+    [
+        ((80, 119), (0, 41), "caught 80 of 119 defects at the promised 1%, flagged 0 of 41 good parts"),
+        ((1, 1), (1, 1), "caught 1 of 1 defect at the promised 1%, flagged 1 of 1 good part"),
+        ((1, 2), (0, 0), "caught 1 of 2 defects at the promised 1%"),
+        ((0, 0), (3, 1200), "flagged 3 of 1,200 good parts at the promised 1%"),
+    ],
+)
+def test_decisions_in_words(caught: tuple[int, int], flagged: tuple[int, int], expected: str) -> None:
+    found = replace(
+        decision_rates(np.zeros(0), np.zeros(0, bool), 0),
+        caught=Rate.counted(*caught),
+        false_alarms=Rate.counted(*flagged),
+    )
+    assert found.in_words(Unit.of("image"), "the promised 1%") == expected
+
+
+def test_a_rate_in_percent() -> None:
+    assert Rate.counted(2, 20).in_percent() == "10.0%, with 95% certainty 1.2% to 31.7%"
+    assert Rate.counted(0, 0).in_percent() == "–"
+    unknown = Rate(1, 4, None)
+    assert (unknown.in_percent(), str(unknown)) == ("25.0%", "1 of 4 (25.0%)")
 
 
 def test_a_score_at_the_threshold_is_not_flagged() -> None:
     found = decision_rates(np.array([1.0, 1.0]), np.array([False, True]), 1.0)
-    assert (found.false_alarms.count, found.misses.count) == (0, 1)
+    assert (found.false_alarms.count, found.caught.count) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +146,8 @@ def test_one_sort_of_samples_alone_is_no_trouble(anomalous: bool) -> None:
     assert found.oracle_passing == ()
     assert (found.mean_normal is None) is anomalous
     assert (found.mean_anomalous is None) is not anomalous
-    assert (found.misses if anomalous else found.false_alarms).total == 3
-    assert str(found.false_alarms if anomalous else found.misses) == "none to judge"
+    assert (found.caught if anomalous else found.false_alarms).total == 3
+    assert str(found.false_alarms if anomalous else found.caught) == "none to judge"
     assert roc_curve(scores, truth) is None
     assert precision_recall_curve(scores, truth) is None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ from adkit.stats.significance import (
     Delong,
     Drift,
     Interval,
-    alarms_p_value,
     auroc_interval,
     bootstrap_weights,
     delong,
@@ -29,7 +28,7 @@ from adkit.stats.significance import (
     holm,
     least_categories,
     looks_mixed,
-    noticeable_rate,
+    mcnemar,
     percentile_interval,
     proportion_interval,
     wilcoxon,
@@ -48,57 +47,31 @@ def test_importing_the_statistics_does_not_load_scipy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# Proportions and alarms
+# Proportions
 
 
 @UNHURRIED
 @given(st.integers(1, 500), st.data())
-def test_the_interval_of_a_proportion_contains_it_and_is_that_of_the_beta_distribution(
+def test_the_interval_of_a_proportion_contains_it_and_is_that_of_clopper_and_pearson(
     total: int, data: st.DataObject
 ) -> None:
     count = data.draw(st.integers(0, total))
     interval = proportion_interval(count, total)
     assert 0 <= interval.low <= count / total <= interval.high <= 1
-    tail = (1 - CERTAINTY) / 2
-    low = stats.beta.ppf(tail, count, total - count + 1) if count else 0
-    high = stats.beta.isf(tail, count + 1, total - count) if count < total else 1
-    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9)
+    expected = stats.binomtest(count, total).proportion_ci(CERTAINTY, method="exact")
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_the_interval_of_a_mean_count_lies_between_those_of_whole_ones() -> None:
+    limits = [(found.low, found.high) for found in (proportion_interval(count, 40) for count in (7, 7.3, 7.7, 8))]
+    assert limits == sorted(limits)
+    assert len(set(limits)) == 4
 
 
 def test_more_certainty_widens_the_interval_and_no_trials_leave_everything_possible() -> None:
     narrow, wide = proportion_interval(3, 10, 0.5), proportion_interval(3, 10, 0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
     assert proportion_interval(0, 0) == Interval(0.0, 1.0)
-
-
-def test_the_number_of_false_alarms_is_distributed_as_simulated() -> None:
-    random = np.random.default_rng(1)
-    rank, count, total, repeats = 2, 40, 25, 20_000
-    thresholds = np.sort(random.gumbel(size=(repeats, count)), axis=1)[:, count - rank]
-    alarms = (random.gumbel(size=(repeats, total)) > thresholds[:, None]).sum(axis=1)
-    for least in range(6):
-        simulated = float((alarms >= least).mean())
-        slack = 4 * (simulated * (1 - simulated) / repeats) ** 0.5
-        assert alarms_p_value(least, total, rank, count) == pytest.approx(simulated, abs=slack)
-
-
-def test_false_alarms_have_p_values_from_one_down_to_the_smallest() -> None:
-    chances = [alarms_p_value(alarms, 300, 1, 93) for alarms in range(302)]
-    assert chances[0] == 1
-    assert all(after < before for before, after in pairwise(chances))
-    assert 0 < chances[300] < 1e-70  # one minus the distribution function would be 0 or worse
-    assert chances[301] == 0
-    assert alarms_p_value(0, 0, 1, 10) == 1
-
-
-def test_a_noticeable_rate_is_noticed_four_times_in_five() -> None:
-    rate = noticeable_rate(200, 2, 199, 0.05)
-    assert rate is not None
-    least = next(alarms for alarms in range(201) if alarms_p_value(alarms, 200, 2, 199) < 0.05)
-    assert stats.binom.sf(least - 1, 200, rate) == pytest.approx(0.8)
-    assert rate > 2 / 200
-    assert noticeable_rate(1, 1, 10, 0.05) is None
-    assert noticeable_rate(0, 1, 10, 0.05) is None
 
 
 # Drift
@@ -365,6 +338,35 @@ def test_differences_of_nothing_but_rounding_are_no_differences() -> None:
     assert math.isnan(wilcoxon([0.5, math.nan], [0.4, 0.3]))
 
 
+CAUGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
+
+
+@UNHURRIED
+@given(CAUGHT)
+def test_of_one_seed_it_is_mcnemars_exact_test(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = np.array(pairs).T
+    alone, other = int((first & ~second).sum()), int((second & ~first).sum())
+    expected = stats.binomtest(alone, alone + other).pvalue if alone + other else 1
+    assert mcnemar([first], [second]) == pytest.approx(expected)
+    assert mcnemar([second], [first]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_several_seeds_it_turns_every_sample_round(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    first, second = random.random((2, 3, 9)) < np.array([0.7, 0.4])[:, None, None]
+    differences = first.sum(axis=0) - second.sum(axis=0)
+    sums = np.array([np.dot(signs, np.abs(differences)) for signs in product((-1, 1), repeat=9)])
+    observed = differences.sum()
+    expected = min(1.0, 2 * min((sums >= observed).mean(), (sums <= observed).mean()))
+    assert mcnemar(first, second) == pytest.approx(expected)
+
+
+def test_candidates_that_catch_the_same_do_not_differ() -> None:
+    assert mcnemar([[True, False]], [[True, False]]) == 1
+    assert mcnemar(np.zeros((2, 0), bool), np.zeros((2, 0), bool)) == 1
+
+
 def test_as_many_categories_are_asked_for_as_a_significant_result_needs() -> None:
     assert (least_categories(2), least_categories(2, 6)) == (6, 8)
     for candidates, tests in ((2, 1), (2, 6), (3, 1), (3, 6), (6, 1)):
@@ -559,47 +561,3 @@ def test_scores_too_small_to_be_squared_are_no_trouble() -> None:
     apart = looks_mixed([*(1e-200 * np.arange(20)), 1.0])
     assert apart is not None
     assert apart.positions == (20,)
-
-
-# The noticeable rate against audits that are played through.
-
-
-@pytest.mark.parametrize(("total", "rank", "count"), [(60, 1, 99), (300, 1, 93), (150, 2, 209), (20, 1, 20)])
-def test_audits_at_the_noticeable_rate_are_broken_four_times_in_five(total: int, rank: int, count: int) -> None:
-    rate = noticeable_rate(total, rank, count, 0.01)
-    assert rate is not None
-    p_values = np.array([alarms_p_value(alarms, total, rank, count) for alarms in range(total + 1)])
-    random, repeats = np.random.default_rng([total, count]), 20_000
-
-    def broken(true_rate: float) -> float:
-        return float(np.mean(p_values[random.binomial(total, true_rate, repeats)] < 0.01))
-
-    slack = 4 * (0.8 * 0.2 / repeats) ** 0.5
-    assert broken(rate) == pytest.approx(0.8, abs=slack)
-    assert broken(0.7 * rate) < 0.8 - slack
-    assert rate > rank / (count + 1)
-
-
-@UNHURRIED
-@given(st.integers(1, 120), st.integers(1, 5), st.integers(5, 300), st.sampled_from([0.01, 0.05, 0.2]))
-def test_a_rate_is_noticeable_where_some_number_of_alarms_is_telling(
-    total: int, rank: int, count: int, level: float
-) -> None:
-    rate = noticeable_rate(total, rank, count, level)
-    telling = [alarms for alarms in range(total + 1) if alarms_p_value(alarms, total, rank, count) < level]
-    assert (rate is None) is not telling
-    if rate is not None:
-        assert stats.binom.sf(telling[0] - 1, total, rate) == pytest.approx(0.8)
-
-
-def test_a_p_value_of_exactly_the_level_does_not_tell() -> None:
-    """One new image above the highest of 99: p = 1/100, neither a broken promise nor a noticeable one."""
-    assert alarms_p_value(1, 1, 1, 99) == pytest.approx(0.01)
-    assert not alarms_p_value(1, 1, 1, 99) < 0.01
-    assert noticeable_rate(1, 1, 99, 0.01) is None
-
-
-def test_more_images_notice_lower_rates() -> None:
-    rates = [noticeable_rate(total, 2, 209, 0.01) for total in (10, 20, 50, 100, 1000, 20_000)]
-    assert None not in rates
-    assert all(after < before for before, after in pairwise(rate for rate in rates if rate is not None))

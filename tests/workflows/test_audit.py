@@ -14,7 +14,8 @@ from adkit.errors import DatasetError, FrameError
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.calibration import ThresholdRule
-from adkit.stats.significance import drift_test, noticeable_rate, proportion_interval
+from adkit.stats.promises import noticeable_rate
+from adkit.stats.significance import drift_test, proportion_interval
 from adkit.workflows.audit import LEVEL, Audit, audit
 from adkit.workflows.score import open_model
 from tests.greys import METHODS, SPREAD, USUAL, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods

@@ -231,7 +231,7 @@ def test_a_joint_run_is_judged_on_its_own_category_at_its_own_threshold(
         run = open_run(shutil.copytree(joint[method][spec].folder, tmp_path / method / spec.partition(":")[2]))
         judged = evaluate(run, registry, root=root, device="cpu")
         assert (len(judged.samples), judged.seen) == (15, [])
-        assert judged.rates.misses.count == 0
+        assert judged.rates.caught.share == 1
         assert judged.threshold == run.record.threshold
         assert judged.metrics["image_auroc"].value == 1
         judge = open_model(run, registry, device="cpu")

@@ -153,8 +153,16 @@ def write_comparison(result: Comparison, folder: Path) -> None:
 
 
 def _print(result: Comparison) -> None:
-    """Print the means, the headline metric with its intervals, decisions and cost; the files hold all the rest."""
-    from adkit.comparison.documents import across_text, cost_rows, decision_rows, headline, interval_text, legend
+    """Print decisions, the headline metric with its intervals, all means and cost; the files hold all the rest."""
+    from adkit.comparison.documents import (
+        across_text,
+        cost_rows,
+        decision_rows,
+        decisions_legend,
+        headline,
+        interval_text,
+        legend,
+    )
     from adkit.stats.formatting import metric_text
 
     means, compared, metric = [], [], headline(result)
@@ -186,7 +194,8 @@ def _print(result: Comparison) -> None:
             )
     undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
     lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
-    print_table("means over seeds", means, caption=legend(result) + lacking, keys=2)
+    title = "caught and flagged at the runs' own thresholds"
+    print_table(title, decision_rows(result), caption=decisions_legend(result), keys=2)
     print_table(metric, compared, caption=across_text(result.across[metric], result), keys=2)
-    print_table("decisions at the runs' own thresholds", decision_rows(result), keys=2)
+    print_table("means over seeds", means, caption=legend(result) + lacking, keys=2)
     print_table("cost", cost_rows(result), keys=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table, warn
+from adkit.cli.output import destination, print_table, print_text, warn
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -59,12 +59,13 @@ def evaluate(
 
 
 def print_evaluation(result: Evaluation) -> None:
-    """Print what the threshold does to the test split, then metrics, then the tables by kind of defect and by clip."""
+    """Print what is caught and what is flagged, then metrics, then the tables by kind of defect and by clip."""
     from adkit.evaluation.tables import clip_table, kind_table
     from adkit.stats.bootstrap import RESAMPLES
 
     record = result.run.record
     typer.secho(f"{record.method} on {record.dataset} · run {record.id}", bold=True)
+    print_text(result.verdict)
     _print_outcomes(result)
     metrics = []
     for name in result.apt:
@@ -86,12 +87,10 @@ def print_evaluation(result: Evaluation) -> None:
 
 
 def _print_outcomes(result: Evaluation) -> None:
-    """Print what the threshold does, and what thresholds would do that know the labels."""
-    found, unit = result.rates, result.unit
-    typer.echo(f"  {unit.good}s flagged: {found.false_alarms}")
-    # Events of one clip are alike, so that no interval is theirs.
-    missed = f"{found.misses.count} of {found.misses.total}" if result.clips and found.misses.total else found.misses
-    typer.echo(f"  {unit.defect}s missed: {missed}")
+    """Print how certain that is, what is promised, and what thresholds would do that know the labels."""
+    found = result.rates
+    for title, rate in (("caught", found.caught), ("flagged", found.false_alarms)):
+        typer.echo(f"  {title}: {rate.in_percent() if rate.total else 'none to judge'}")
     if result.clips:
         typer.echo(f"  alarms that touch no event: {len(result.clips.false)}")
     typer.echo(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")

@@ -1,7 +1,8 @@
-"""Metrics of events, at the run's threshold: what somebody who is called at each alarm gets to see.
+"""Metrics at the run's threshold: what is caught at the rate of false alarms that it promises.
 
-An event in truth is a run of anomalous frames of one clip; a found one is a run of frames that the run raised one alarm
-for. They agree where they share a frame: when a machine stopped matters more than to the frame how long.
+Of clips it is events that are caught. An event in truth is a run of anomalous frames of one clip; a found one is a run
+of frames that the run raised one alarm for. They agree where they share a frame: when a machine stopped matters more
+than to the frame how long.
 """
 
 from __future__ import annotations
@@ -20,26 +21,23 @@ if TYPE_CHECKING:
 NO_CLIPS = "the test split has still images, no clips: nothing happens in them"
 
 
-class EventRecall(ConditionalMetric):
-    """The share of true events that a found one touches."""
-
-    judges = "clips"
+class CaughtAtPromise(ConditionalMetric):
+    """The share of anomalous images that the threshold flags, or of true events that a found one touches."""
 
     def why_undefined(self, results: LabelledResults) -> str | None:
-        """Say whether clips or events are lacking."""
-        if not results.of_clips:
-            return NO_CLIPS
-        return None if results.anomalous.any() else "the test split has no anomalous frame"
+        """Say whether anything anomalous is lacking."""
+        thing = "frame" if results.of_clips else "image"
+        return None if results.anomalous.any() else f"the test split has no anomalous {thing}"
 
     def measure(self, results: LabelledResults) -> MetricValue:
-        """Return the recall, and that of each kind; an event is of the kind of its first frame."""
+        """Return the share, and that of each kind; an event is of the kind of its first frame."""
         events, caught = _caught(results)
         kinds = np.array([results.kinds[event.start] for event in events])
         details = {str(kind): float(caught[kinds == kind].mean()) for kind in sorted(set(kinds))}
         return MetricValue(float(caught.mean()), details=details)
 
     def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the recall in each resample of clips."""
+        """Return the share in each resample of images or clips."""
         events, caught = _caught(results)
         drawn = weights[:, [event.start for event in events]]
         return share(drawn @ caught.astype(np.int64), drawn.sum(axis=1))
@@ -70,7 +68,7 @@ class FalseAlarmsPerHour(ConditionalMetric):
 
 
 def _caught(results: LabelledResults) -> tuple[list[range], NDArray[np.bool_]]:
-    """Return the events in truth, and which of them were found."""
+    """Return what is anomalous in truth, images or events, and which of it was found."""
     events = results.spans(results.anomalous)
     return events, np.array([results.alarms[event.start : event.stop].any() for event in events], bool)
 
