@@ -107,6 +107,21 @@ NormalOption = Annotated[
     list[str] | None,
     typer.Option("--normal", "-n", metavar="DIR", help="Images of good parts: a folder, a file or 'glob/*.png'."),
 ]
+RoiOption = Annotated[
+    str | None,
+    typer.Option(
+        "--roi",
+        metavar="X,Y,W,H|MASK",
+        help="Look at this box of every picture only, in px from its upper left corner; or where this mask is bright.",
+        show_default="everywhere",
+    ),
+]
+IgnoreOption = Annotated[
+    Path | None, typer.Option("--ignore", metavar="MASK", help="Nothing counts where this mask is bright.")
+]
+IgnoreBorderOption = Annotated[
+    int, typer.Option("--ignore-border", metavar="PX", min=0, help="Nothing counts so near to the pictures' edges.")
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),

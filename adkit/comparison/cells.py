@@ -38,6 +38,7 @@ from adkit.stats.rates import Rate
 from adkit.types import Sample
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model, open_scorer
+from adkit.workflows.seeing import mask_checksums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +115,7 @@ def cell_key(
         "format": FORMAT,
         "origin": registry.methods.origin(candidate.method).origin,
         "settings": settings.model_dump(exclude={"device", "options", "root", "dataset", "max_false_alarms"}),
+        "masks": mask_checksums(settings),
         "rule": asdict(settings.rule),
         "options": options.model_dump(mode="json"),
         "scorer_origin": registry.scorers.origin(scorer.partition(":")[0]).origin if scorer else None,

@@ -65,10 +65,12 @@ def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
         hint = "for pixels from 0 to 255: picture.astype('uint8')"
         raise FrameError(f"pixels are {pixels.dtype}; uint8 or uint16 was expected: {name}", hint=hint)
     picture = StillPicture(as_rgb8(pixels, name))
+    view.require(picture.shape, name)
     return Frame(name, name, 0, 0.0, picture.shape, view.see(picture))
 
 
 def _frame(sample: Sample, picture: Picture, view: View) -> Frame:
+    view.require(picture.shape, str(sample.frame))
     return Frame(sample.id, sample.clip, sample.index, sample.time_s, picture.shape, view.see(picture))
 
 
@@ -174,6 +176,7 @@ class ClipSource:
                 self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
             judged = number % every == 0
+            view.require(shape, self.clip.name)
             if judged or panel:
                 yield Frame(
                     f"{self.clip.name}#{number}",

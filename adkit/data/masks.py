@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.data.images import FrameShapes, frame_shape, read_mask
+from adkit.data.view import View
 from adkit.errors import FrameError
 from adkit.interfaces import Progress
 from adkit.types import Sample
@@ -20,13 +21,14 @@ _MOST_KEPT_BYTES = 200_000_000
 
 
 class MapsBesideMasks:
-    """Maps at the masks' resolution, each beside its mask; walked once for each metric that looks at pixels.
+    """Maps of whole pictures, as large as the masks and each beside its own, for metrics that look at pixels.
 
     Masks are decoded once and kept as bits, as long as they take little memory.
     """
 
-    def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None) -> None:
+    def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None, view: View) -> None:
         self._samples = samples
+        self._view = view
         self._maps = maps
         self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
         self._kept_bytes = 0
@@ -38,7 +40,8 @@ class MapsBesideMasks:
             if self._maps is None or (sample.anomalous and sample.mask is None):
                 continue
             mask = self._mask(index, sample)
-            yield index, enlarge(self._maps[index], (mask.shape[0], mask.shape[1])), mask
+            one = self._maps[index]
+            yield index, self._view.over(one, (mask.shape[0], mask.shape[1]), float(one.min())), mask
 
     def _mask(self, index: int, sample: Sample) -> NDArray[np.bool_]:
         if index in self._kept:
@@ -54,13 +57,6 @@ class MapsBesideMasks:
             self._kept[index] = (shape, bits)
             self._kept_bytes += 0 if bits is None else bits.nbytes
         return mask
-
-
-def enlarge(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a map (h, w) at the picture's resolution (H, W), bilinearly."""
-    import cv2
-
-    return np.asarray(cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def with_sound_masks(

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from adkit.errors import FrameError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = TypeVar("Kind", np.uint8, np.float32)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 Size = tuple[int, int]
 """(height, width) in px."""
 
 MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
+LONGEST_MAP = 2048
+"""Positions along the longer side, at most, of a map that lies over a whole picture although only a part is seen."""
+_UNSEEN = 128  # the grey of a reconstruction where nobody looks
 
 
 class Picture(Protocol):
@@ -51,64 +59,178 @@ class StillPicture:
         return self.image if size is None else resize(self.image, size)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The part of a frame that a picture takes, in px; the rest is filled by mirroring."""
+class Box(BaseModel):
+    """A rectangle in px."""
 
-    top: int
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     left: int
-    height: int
+    top: int
     width: int
+    height: int
+
+    @property
+    def size(self) -> Size:
+        """Return (height, width)."""
+        return self.height, self.width
+
+    def of(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Cut it out of a picture or mask (H, W, ...)."""
+        return values[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def scaled(self, down: float, across: float) -> Box:
+        """Return it where a px is `down` high and `across` wide, at least one wide and high."""
+        top, left = round(self.top * down), round(self.left * across)
+        bottom, right = round((self.top + self.height) * down), round((self.left + self.width) * across)
+        return Box(left=left, top=top, width=max(1, right - left), height=max(1, bottom - top))
 
 
 class View(BaseModel):
-    """How a method sees pictures of any shape: scaled to fit into its frame, without distortion, in the middle."""
+    """How a method sees pictures of any shape: scaled to fit into its frame, without distortion, in the middle.
+
+    With a `box` it sees that part of them alone, and with a `mask` or a `border` only some places count. Masks and
+    boxes are those of pictures of one size; `require` refuses others.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     frame: Size  # what the method sees
     picture: Size | None = None  # the usual shape of the pictures; None: nobody has looked
     finest_px: float | None = None  # of the frame: the smallest defect that the method can see; None: nobody knows
+    box: Box | None = None  # the part of a picture that is looked at; None: all of it
+    mask: str | None = None  # a PNG as base64, of a picture's size: bright where its places count; None: everywhere
+    border: int = 0  # px along a picture's edges that do not count
+
+    @property
+    def everywhere(self) -> bool:
+        """Say whether it looks at all of a picture."""
+        return self.box is None and self.mask is None and self.border == 0
+
+    def require(self, shape: Size, name: str) -> None:
+        """Raise FrameError for a picture of another size than those whose part it looks at."""
+        if (self.box or self.mask) and shape != self.picture and self.picture:
+            raise FrameError(
+                f"{name} is {px(shape)} px, and the run looks at a part of pictures of {px(self.picture)} px",
+                hint="give pictures of that size, or fit again for these",
+            )
 
     def see(self, picture: Picture) -> NDArray[np.uint8]:
         """Return the frame, RGB (h, w, 3), of a picture."""
         import cv2
 
-        part = self.part(picture.shape)
-        pixels = picture.pixels((part.height, part.width))
+        part = self._part(picture.shape)
+        seen = StillPicture(self.box.of(picture.pixels())) if self.box else picture
+        pixels = seen.pixels(part.size)
         if pixels.shape[:2] == self.frame:
-            return pixels
+            return np.ascontiguousarray(pixels)
         below, right = self.frame[0] - part.top - part.height, self.frame[1] - part.left - part.width
         border = cv2.BORDER_REFLECT_101
         return np.asarray(cv2.copyMakeBorder(pixels, part.top, below, part.left, right, border), np.uint8)
 
-    def part(self, shape: Size) -> Part:
-        """Say where in the frame a picture of this shape lies."""
-        scales = [side / own for side, own in zip(self.frame, shape, strict=True)]
-        if max(scales) <= MOST_STRETCH * min(scales):
-            return Part(0, 0, *self.frame)
-        height, width = (
-            max(1, min(side, round(own * min(scales)))) for side, own in zip(self.frame, shape, strict=True)
-        )
-        return Part((self.frame[0] - height) // 2, (self.frame[1] - width) // 2, height, width)
+    def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
+        """Cut frames' maps (N, h, w) down to what they say of pictures of these shapes, or of their part that is seen.
 
-    def own(self, values: NDArray[Kind], shapes: Sequence[Size]) -> NDArray[Kind]:
-        """Cut frames' maps (N, h, w) or pictures (N, h, w, 3) down to those of pictures of these shapes.
-
-        Each keeps as many positions, whatever its picture's shape: the maps of all pictures lie side by side.
+        Each keeps as many positions, whatever its picture's shape: the maps of all pictures lie side by side. Places
+        that do not count have the lowest value of those that do.
         """
-        if all(self._fills(shape) for shape in set(shapes)):
+        own = self._own(maps, shapes)
+        if self.mask is None and self.border == 0:
+            return own
+        own = own.copy()
+        for one, shape in zip(own, shapes, strict=True):
+            counts = _counting(self, shape, (one.shape[0], one.shape[1]))
+            one[~counts] = one[counts].min()
+        return own
+
+    def own_pictures(self, pictures: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
+        """Turn frames (N, h, w, 3) that a method made up into pictures of these shapes; grey where it does not look."""
+        own = self._own(pictures, shapes)
+        return own if self.box is None else np.stack([self.over(one, self._grid(one), _UNSEEN) for one in own])
+
+    def whole(
+        self, anomaly_map: NDArray[np.float32], shape: Size | None = None, ceiling: float | None = None
+    ) -> NDArray[np.float32]:
+        """Return a map (h, w) of what is seen as one of the whole picture, with its lowest value where nobody looks.
+
+        With the picture's `shape` that value is at most `ceiling`, also where all that counts is higher.
+        """
+        lowest = float(anomaly_map.min())
+        lowest = lowest if ceiling is None else min(lowest, ceiling)
+        whole = anomaly_map if self.box is None else self.over(anomaly_map, self._grid(anomaly_map), lowest)
+        if shape is None or (self.mask is None and self.border == 0):
+            return whole
+        counts = _shares(self.counting(shape), (whole.shape[0], whole.shape[1])) > 0
+        return np.where(counts, whole, np.float32(lowest))
+
+    def over(self, values: NDArray[Kind], size: Size, outside: float) -> NDArray[Kind]:
+        """Enlarge a map (h, w) or picture (h, w, 3) of what is seen to a whole picture of (height, width) px."""
+        import cv2
+
+        if self.box is None:
+            box = Box(left=0, top=0, width=size[1], height=size[0])
+        else:
+            assert self.picture is not None  # a box is one of pictures of a known size
+            box = self.box.scaled(size[0] / self.picture[0], size[1] / self.picture[1])
+        enlarged = cv2.resize(values, box.size[::-1], interpolation=cv2.INTER_LINEAR)
+        if self.box is None:
+            return np.asarray(enlarged, values.dtype)
+        whole = np.full((*size, *values.shape[2:]), outside, values.dtype)
+        box.of(whole)[...] = enlarged
+        return whole
+
+    def counting(self, shape: Size) -> NDArray[np.bool_]:
+        """Return which px of a picture (height, width) count."""
+        counts = np.zeros(shape, bool)
+        (self.box.of(counts) if self.box else counts)[...] = True
+        if self.mask is not None:
+            counts &= _decoded(self.mask)
+        if self.border:
+            edge = np.ones(shape, bool)
+            edge[self.border : -self.border, self.border : -self.border] = False
+            counts &= ~edge
+        return counts
+
+    @property
+    def smallest_px(self) -> int | None:
+        """Say how many px of a usual picture the smallest defect takes that can be seen; None where nobody knows."""
+        if self.picture is None or self.finest_px is None:
+            return None
+        scale = min(side / own for side, own in zip(self.frame, self._seen(self.picture), strict=True))
+        return max(1, round(self.finest_px / scale))
+
+    def in_words(self) -> str:
+        """Say how large pictures are seen, and what can be seen in them; "" where no picture was looked at."""
+        if self.picture is None:
+            return ""
+        part = f", of which {px(self.box.size)} from {self.box.left},{self.box.top}" if self.box else ""
+        seen = f"{px(self.picture)}{part} → {px(self.frame)}"
+        if (smallest := self.smallest_px) is None:
+            return seen
+        return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your picture"
+
+    def _seen(self, shape: Size) -> Size:
+        return self.box.size if self.box else shape
+
+    def _part(self, shape: Size) -> Box:
+        """Say where in the frame lies what is seen of a picture of this shape; the rest is filled by mirroring."""
+        seen = self._seen(shape)
+        scales = [side / own for side, own in zip(self.frame, seen, strict=True)]
+        if max(scales) <= MOST_STRETCH * min(scales):
+            return Box(left=0, top=0, width=self.frame[1], height=self.frame[0])
+        height, width = (
+            max(1, min(side, round(own * min(scales)))) for side, own in zip(self.frame, seen, strict=True)
+        )
+        return Box(left=(self.frame[1] - width) // 2, top=(self.frame[0] - height) // 2, width=width, height=height)
+
+    def _own(self, values: NDArray[Kind], shapes: Sequence[Size]) -> NDArray[Kind]:
+        if all(self._part(shape).size == self.frame for shape in set(shapes)):
             return values
         return np.stack([self._cut(one, shape) for one, shape in zip(values, shapes, strict=True)])
-
-    def _fills(self, shape: Size) -> bool:
-        part = self.part(shape)
-        return (part.height, part.width) == self.frame
 
     def _cut(self, values: NDArray[Kind], shape: Size) -> NDArray[Kind]:
         import cv2
 
-        part, (rows, columns) = self.part(shape), values.shape[:2]
+        part, (rows, columns) = self._part(shape), values.shape[:2]
         down, across = rows / self.frame[0], columns / self.frame[1]  # positions a px
         top, left = part.top * down, part.left * across
         # Positions whose middle is filled are never looked at.
@@ -123,29 +245,55 @@ class View(BaseModel):
         cut = cv2.warpAffine(seen, back, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, values.dtype)
 
-    @property
-    def smallest_px(self) -> int | None:
-        """Say how many px of a usual picture the smallest defect takes that can be seen; None where nobody knows."""
-        if self.picture is None or self.finest_px is None:
-            return None
-        scale = min(side / own for side, own in zip(self.frame, self.picture, strict=True))
-        return max(1, round(self.finest_px / scale))
-
-    def in_words(self) -> str:
-        """Say how large pictures are seen, and what can be seen in them; "" where no picture was looked at."""
-        if self.picture is None:
-            return ""
-        seen = f"{px(self.picture)} → {px(self.frame)}"
-        if (smallest := self.smallest_px) is None:
-            return seen
-        return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your picture"
+    def _grid(self, values: NDArray[Kind]) -> Size:
+        """Say how many positions a whole picture has where the part that is seen has those of `values` (h, w, ...)."""
+        assert self.box is not None
+        assert self.picture is not None
+        counts = zip(self.picture, values.shape[:2], self.box.size, strict=True)
+        sides = [own * positions / seen for own, positions, seen in counts]
+        shrunk = min(1.0, LONGEST_MAP / max(sides))
+        return max(1, round(sides[0] * shrunk)), max(1, round(sides[1] * shrunk))
 
 
-def px(shape: Size) -> str:
-    """Write (height, width) as people do: width×height."""
-    return f"{shape[1]}×{shape[0]}"
+@lru_cache(maxsize=32)
+def _counting(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]:
+    """Return which positions of a map (h, w) of what is seen count: those that do with more than half of their area."""
+    counts = view.counting(shape)
+    shares = _shares(view.box.of(counts) if view.box else counts, grid)
+    return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()
+
+
+def _shares(counts: NDArray[np.bool_], grid: Size) -> NDArray[np.float32]:
+    """Return which share of each position of a map (h, w) over a picture counts."""
+    import cv2
+
+    return np.asarray(cv2.resize(counts.astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _decoded(mask: str) -> NDArray[np.bool_]:
+    import cv2
+
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(mask), np.uint8), cv2.IMREAD_GRAYSCALE)
+    return np.asarray(picture) > 127
+
+
+EVERYWHERE = View(frame=(1, 1))
+"""A view that leaves nothing out."""
+
+
+def packed_mask(mask: NDArray[np.bool_]) -> str:
+    """Return a mask (H, W) as a View keeps it."""
+    import cv2
+
+    return base64.b64encode(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()).decode()
 
 
 def usual_shape(shapes: Sequence[Size]) -> Size:
     """Return the shape (height, width) of the picture that lies in the middle when they are ordered by shape."""
     return sorted(shapes, key=lambda shape: (shape[0] / shape[1], shape))[len(shapes) // 2]
+
+
+def px(shape: Size) -> str:
+    """Write (height, width) as people do: width×height."""
+    return f"{shape[1]}×{shape[0]}"

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from adkit.data.view import View
+
 PANEL_PX = 420
 """Longer side of each panel."""
 _LEAST_PANEL_PX = 64  # a line-scan image of extreme aspect is stretched rather than invisible
@@ -24,6 +26,7 @@ INK = (32, 36, 40)
 FAINT = (110, 118, 126)
 _CONTOUR = (255, 255, 255)
 _TRUTH = (0, 200, 120)
+_PALE, _EDGE = (150, 156, 162), (235, 238, 240)
 RED = (200, 40, 40)
 GREEN = (20, 130, 70)
 
@@ -162,6 +165,27 @@ def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8
     result[small] = (result[small] * 0.6 + np.array(_TRUTH) * 0.4).astype(np.uint8)
     _outline(result, small, _TRUTH)
     return result
+
+
+def faded(image: NDArray[np.uint8], view: View, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Return a picture (h, w, 3) in which what the view leaves out is paler, and parted from the rest by a thin line.
+
+    `shape` is the picture's own (height, width), where `image` is smaller than that.
+    """
+    if view.everywhere:
+        return image
+    counts = _counting(view, shape or (image.shape[0], image.shape[1]), (image.shape[0], image.shape[1]))
+    result = np.ascontiguousarray(image.copy())
+    result[~counts] = (result[~counts] * 0.45 + np.array(_PALE) * 0.55).astype(np.uint8)
+    contours, _ = cv2.findContours(counts.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(result, contours, -1, _EDGE, max(1, round(max(image.shape[:2]) / 500)), cv2.LINE_AA)
+    return result
+
+
+@lru_cache(maxsize=8)
+def _counting(view: View, shape: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
+    counts = view.counting(shape).astype(np.uint8)
+    return np.asarray(cv2.resize(counts, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
 
 def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:

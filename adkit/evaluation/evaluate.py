@@ -85,8 +85,12 @@ class Evaluation:
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
-        """Return the anomaly maps (N, h, w) at the method's own resolution."""
+        """Return the anomaly maps (N, h, w) of what is seen of the pictures, at the method's own resolution."""
         return self.results.maps
+
+    def map_of(self, position: int) -> NDArray[np.float32] | None:
+        """Return the map of a sample's whole picture; None where the method gives none."""
+        return None if self.maps is None else self.run.record.view.whole(self.maps[position])
 
     @property
     def called(self) -> NDArray[np.bool_]:
@@ -320,7 +324,7 @@ def _labelled(
         pixel_threshold.value if pixel_threshold else None,
         maps=maps,
         has_masks=any(sample.mask for sample in samples if sample.anomalous),
-        pixels=MapsBesideMasks(samples, maps),
+        pixels=MapsBesideMasks(samples, maps, run.record.view),
         clips=clips,
         times_s=times_s,
         alarms=alarms,

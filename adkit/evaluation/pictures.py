@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from adkit.data.images import png_of, read_image, read_mask
-from adkit.drawing.overlay import Caption, Scale, draw
+from adkit.drawing.overlay import Caption, Scale, draw, faded
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.evaluation.reconstructions import reconstructed
@@ -80,6 +80,7 @@ class PictureWriter:
         """Raise OptionError for a method without maps."""
         require_maps(run, "--heatmaps")
         self._threshold, self._folder, self._scale = threshold, PictureFolder(folder), colour_scale(run)
+        self._view = run.record.view
 
     def write(
         self,
@@ -91,7 +92,7 @@ class PictureWriter:
     ) -> Path:
         """Write the picture and return its path."""
         assert anomaly_map is not None  # there are maps
-        image = read_image(sample.frame)
+        image = faded(read_image(sample.frame), self._view)
         mask = None
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             shape = (image.shape[0], image.shape[1])
@@ -152,7 +153,7 @@ def write_pictures(
             evaluation.samples[position],
             float(evaluation.scores[position]),
             float(evaluation.p_values[position]),
-            None if evaluation.maps is None else evaluation.maps[position],
+            evaluation.map_of(position),
             image,
         )
         for position, image in zip(positions, rebuilt, strict=True)

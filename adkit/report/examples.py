@@ -68,7 +68,7 @@ def choose(
     rebuilt = [replace(one, reconstruction=image) for one, image in zip(examples, images, strict=True)]
     found = dict(zip(chosen, rebuilt, strict=False))  # the rest are normal ones
 
-    gallery = Gallery(colour_scale(run))
+    gallery = Gallery(colour_scale(run), run.record.view)
     drawn = gallery.draw([found[position] for position in worst])
     kinds = []
     for kind, positions in ends.items():
@@ -84,7 +84,7 @@ def _example(evaluation: Evaluation, position: int) -> Example:
         evaluation.samples[position],
         float(evaluation.scores[position]),
         bool(evaluation.called[position]),
-        None if evaluation.maps is None else evaluation.maps[position],
+        evaluation.map_of(position),
         float(evaluation.p_values[position]),
     )
 
@@ -117,7 +117,7 @@ def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample])
         # Images that were given to `adkit calibrate` have their path as their id.
         sample = known.get(name) or Sample.still(name, Path(name), anomalous=False, kind="good")
         if content_hashes([sample])[name] == expected.get(name):
-            anomaly_map = None if predictions.maps is None else predictions.maps[row]
+            anomaly_map = None if predictions.maps is None else record.view.whole(predictions.maps[row])
             odd.append(Example(sample, float(scores[row]), bool(scores[row] > record.threshold.value), anomaly_map))
     return odd
 

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from adkit.data.images import read_image, read_mask
-from adkit.drawing.overlay import Scale, colours, panels
+from adkit.data.view import EVERYWHERE, View
+from adkit.drawing.overlay import Scale, colours, faded, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.types import Sample
 
@@ -70,6 +71,7 @@ class Gallery:
     """Draws pictures of one colour scale until the page has enough of them."""
 
     scale: Scale | None  # None: the method gives no maps
+    view: View = EVERYWHERE
     bytes: int = 0
     left_out: int = field(default=0, init=False)
 
@@ -84,7 +86,7 @@ class Gallery:
                 self.left_out += 1
                 continue
             image = read_image(example.sample.frame)
-            found = _panels(example, image, self.scale)
+            found = _panels(example, faded(image, self.view), self.scale)
             height, width = found["input"].shape[:2]
             addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}
             self.bytes += sum(map(len, addresses.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,9 @@ EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
 
+PLACES = ("roi", "ignore", "ignore_border")
+"""The settings that say where to look."""
+
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
 
@@ -48,6 +52,9 @@ class FitSettings(BaseModel):
     percentile: float | None = None  # of the normal scores: instead of a promise
     joint: bool = False  # one model from all datasets together
     few: int | None = None  # learn from so many images (clips) drawn by the seed
+    roi: str | None = None  # where to look: a box "x,y,w,h" in px, or the path of a mask; None: everywhere
+    ignore: str | None = None  # the path of a mask of what does not count
+    ignore_border: int = Field(default=0, ge=0)  # px along the pictures' edges that do not count
     every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
     smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -68,6 +75,12 @@ class FitSettings(BaseModel):
     @classmethod
     def _as_text(cls, root: Any) -> Any:
         return str(root) if isinstance(root, Path) else root
+
+    @field_validator("roi", "ignore")
+    @classmethod
+    def _from_anywhere(cls, value: str | None) -> str | None:
+        is_path = value is not None and not re.fullmatch(r"[-\d.,\s]*", value)
+        return str(Path(value or "").expanduser().absolute()) if is_path else value
 
     @field_validator("options", mode="before")
     @classmethod

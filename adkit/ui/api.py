@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from adkit import __version__
-from adkit.drawing.overlay import heat
+from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError, FrameError, RunError
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
@@ -232,7 +232,7 @@ def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
     image, values = finding.upload.image(), finding.result.map
     low, high = float(values.min()), float(values.max())
     if kind == "heat":
-        picture = heat(image, values, ready.scale)
+        picture = heat(faded(image, ready.model.view), values, ready.scale)
     else:
         large = cv2.resize(values, (image.shape[1], image.shape[0]))
         picture = np.round((large - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)

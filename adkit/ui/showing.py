@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.data.images import resize
-from adkit.drawing.overlay import heat
+from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
 from adkit.ui.markup import image_uri, piece, render
@@ -44,7 +44,7 @@ def viewer(ready: Ready, finding: Finding) -> str:
     if (result := finding.result) is None:
         return ""
     try:
-        picture = image_uri(_shrunk(finding.upload.image(), SHOWN_PX))
+        picture = image_uri(_shrunk(faded(finding.upload.image(), ready.model.view), SHOWN_PX))
     except AdkitError as error:
         return piece("fault", error.message, error.hint)
     rebuilt = result.reconstruction
@@ -69,7 +69,7 @@ def _thumbnail(ready: Ready, finding: Finding) -> str | None:
     if finding.result is None:
         return None
     try:
-        image = _shrunk(finding.upload.image(), THUMBNAIL_PX)
+        image = _shrunk(faded(finding.upload.image(), ready.model.view), THUMBNAIL_PX)
     except AdkitError:
         return None
     if finding.result.map is not None and ready.scale is not None:

@@ -51,13 +51,21 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                     scale=3,
                 )
                 certain = gr.Checkbox(label="with 95 % certainty", info="needs more images", scale=2)
+            with gr.Row():
+                roi = gr.Textbox(
+                    label="Part to look at",
+                    placeholder="x,y,w,h",
+                    info="a box in px from the upper left corner; empty: everywhere",
+                    scale=3,
+                )
+                border = gr.Number(0, label="Border to ignore", precision=0, minimum=0, info="px", scale=2)
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="same seed, same data, same result")
 
             @gr.render(  # type: ignore[untyped-decorator]
                 inputs=method, triggers=[tab.select, method.change]
             )
             def form(chosen: str | None) -> None:
-                _options(judges, jobs, chosen, [dataset, rate, certain, seed], running)
+                _options(judges, jobs, chosen, [dataset, rate, certain, roi, border, seed], running)
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
@@ -110,7 +118,9 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
     start = gr.Button("Start the training", variant="primary", elem_id="ak-start")
 
     @told(judges.settings)
-    def begin(spec: str | None, rate: str, certain: bool, seed: float | None, *values: object) -> str:
+    def begin(
+        spec: str | None, rate: str, certain: bool, roi: str, border: float | None, seed: float | None, *values: object
+    ) -> str:
         """Queue a training, after all that can be refused before it begins."""
         from adkit.workflows.fit import check_settings
 
@@ -126,6 +136,8 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
             root=str(settings.data_root.resolve()),
             max_false_alarms=rate.strip() or None,
             certain=certain,
+            roi=_box(roi),
+            ignore_border=int(border or 0),
             seed=int(seed or 0),
             device=settings.device,
         )
@@ -135,6 +147,13 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
         return panel(jobs, trainings=True)
 
     start.click(begin, [*given, *inputs], running, **PRIVATE)
+
+
+def _box(roi: str) -> str | None:
+    """Return the box that was filled in, None for none; raises OptionError for a path: masks are not uploaded."""
+    if not all(letter.isdecimal() or letter in ", " for letter in roi):
+        raise OptionError(f"{roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480")
+    return roi.strip() or None
 
 
 def _input(row: OptionRow) -> Any:

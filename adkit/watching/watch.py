@@ -21,7 +21,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import PATIENCE_S, Gap, LiveFeed
 from adkit.data.prefetch import ahead
 from adkit.data.spans import Span
-from adkit.drawing.overlay import Scale
+from adkit.drawing.overlay import Scale, faded
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.watching.annotation import Annotator, ScoreScale
 from adkit.watching.events import (
@@ -160,7 +160,7 @@ class Watch:
             if self._annotator:
                 self._annotator.judged(self.latest)
         if self._annotator and frame.panel is not None:
-            self._draw(frame.time_s, frame.panel)
+            self._draw(frame.time_s, faded(frame.panel, self.model.view, frame.shape))
         yield from self._settled(settled)
 
     def _settled(self, settled: list[Settled]) -> Iterator[FrameResult]:

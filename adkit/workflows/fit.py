@@ -27,7 +27,7 @@ from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
 from adkit.types import FitReport, Prediction
 from adkit.workflows.score import device_of, of_pictures, open_scorer, predict_all, sample_scores, times_of
-from adkit.workflows.seeing import method_and_view
+from adkit.workflows.seeing import check_places, method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, require_few, seen_by, training_data
 
 PIXEL_SHARE = 0.001
@@ -42,6 +42,7 @@ def check_settings(settings: FitSettings, registry: Registry) -> None:
     method_class = registry.methods.get(settings.method).load()
     parse_options(options_of(method_class), settings.options, settings.method)
     open_scorer(settings.scorer or method_class.default_scorer, registry)
+    check_places(settings)
     require_few(settings.few, settings.method, method_class)
     device_of(settings.device)
     settings.rule  # noqa: B018 (raises)

@@ -148,7 +148,9 @@ class FittedModel:
                 row, alone = row + 1, next(raw)
                 score = smoother(frame.clip, frame.time_s, alone)
                 anomalous = score > self.threshold.value
-                anomaly_map = None if predictions.maps is None else predictions.maps[row]
+                anomaly_map = None
+                if predictions.maps is not None:
+                    anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous)
                 yield (
                     frame,
@@ -266,13 +268,15 @@ def predicted(
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
         times_s = np.array([frame.time_s for frame in judged])
         shapes = [frame.shape for frame in judged]
-        images = None if prediction.images is None else view.own(pixels_of(prediction.images), shapes)
+        images = None if prediction.images is None else view.own_pictures(pixels_of(prediction.images), shapes)
         yield group, of_pictures(to_predictions(ids, clips, prediction, times_s), view, shapes), images
 
 
 def of_pictures(predictions: Predictions, view: View, shapes: Sequence[Size]) -> Predictions:
     """Turn what a method said of frames into what that means for their pictures, (height, width) px each."""
-    return predictions if predictions.maps is None else replace(predictions, maps=view.own(predictions.maps, shapes))
+    if predictions.maps is None:
+        return predictions
+    return replace(predictions, maps=view.own_maps(predictions.maps, shapes))
 
 
 def predict_all(

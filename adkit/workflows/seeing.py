@@ -1,14 +1,25 @@
-"""Decides how a method sees the pictures that it learns from: at which size, and what of them."""
+"""Decides how a method sees the pictures that it learns from: what of them, and how large."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from adkit.data.view import Size, View, usual_shape
+import numpy as np
+
+from adkit.data.images import frame_shape, read_mask
+from adkit.data.view import Box, Size, View, packed_mask, px, usual_shape
+from adkit.errors import OptionError
+from adkit.files.atomic import checksum
 from adkit.interfaces import Method
 from adkit.options import Options, options_of, parse_options
 from adkit.runs.record import FitSettings
+from adkit.types import FrameRef
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def method_and_view(
@@ -16,12 +27,94 @@ def method_and_view(
 ) -> tuple[Method[Any], View]:
     """Make the method for pictures of these shapes, (height, width) px each, and say how it sees them.
 
-    Raises OptionError for options that it does not take.
+    Raises AdkitError for options that it does not take, and for places to look at that these pictures do not have.
     """
     options = parse_options(options_of(method_class), settings.options, settings.method)
-    usual = usual_shape(shapes)
+    looks_at = _looks_at(settings, shapes)
     if isinstance(options, Options):
-        options = options.sized(usual)
+        options = options.sized(looks_at.box.size if looks_at.box else usual_shape(shapes))
     method = method_class(options, seed=settings.seed, device=device)
+    if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
+        raise OptionError(
+            f"{settings.method} gives one score for all that it sees: no place of it can be ignored",
+            hint="cut the picture down with --roi x,y,w,h, or take a method with maps: adkit list methods",
+        )
     finest_px = options.finest_px if isinstance(options, Options) else None
-    return method, View(frame=method.frame_size, picture=usual, finest_px=finest_px)
+    return method, looks_at.model_copy(update={"frame": method.frame_size, "finest_px": finest_px})
+
+
+def check_places(settings: FitSettings) -> None:
+    """Raise AdkitError for a box that is none, and for a mask that cannot be read, before any data is read."""
+    for mask in _masks(settings):
+        frame_shape(FrameRef(mask))
+
+
+def mask_checksums(settings: FitSettings) -> list[str]:
+    """Return checksums of the masks that the settings name; raises AdkitError as `check_places` does."""
+    check_places(settings)
+    return [checksum(mask.read_bytes()) for mask in _masks(settings)]
+
+
+def _masks(settings: FitSettings) -> list[Path]:
+    """Return the masks that the settings name; raises OptionError for a box that is none."""
+    of_roi = settings.roi and _box_of(settings.roi) is None
+    return [Path(mask) for mask in (settings.roi if of_roi else None, settings.ignore) if mask]
+
+
+def _looks_at(settings: FitSettings, shapes: Sequence[Size]) -> View:
+    """Return a view, its frame unknown, of the places of pictures of these shapes that are asked for."""
+    usual = usual_shape(shapes)
+    asked = "--roi" if settings.roi else "--ignore"
+    if (settings.roi or settings.ignore) and len(set(shapes)) > 1:
+        other = next(shape for shape in shapes if shape != usual)
+        raise OptionError(
+            f"{asked} is for pictures of one size, and these are of several: {px(usual)} px, {px(other)} px",
+            hint=f"leave {asked} out, or learn from the pictures of one camera; --ignore-border fits any size",
+        )
+    box, counts = None, np.ones(usual, bool)
+    if settings.roi:
+        box = _box_of(settings.roi)
+        if box is None:
+            counts = read_mask(FrameRef(Path(settings.roi)), usual)
+            box = _around(counts, settings.roi)
+        elif box.left + box.width > usual[1] or box.top + box.height > usual[0]:
+            raise OptionError(
+                f"--roi {settings.roi} reaches out of the pictures, which are {px(usual)} px",
+                hint=f"x + w is at most {usual[1]}, y + h at most {usual[0]}",
+            )
+    if settings.ignore:
+        counts &= ~read_mask(FrameRef(Path(settings.ignore)), usual)
+    mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
+    view = View(frame=(1, 1), picture=usual, box=box, mask=mask, border=settings.ignore_border)
+    if not view.counting(usual).any():
+        given = [("--roi", settings.roi), ("--ignore", settings.ignore), ("--ignore-border", settings.ignore_border)]
+        named = " with ".join(f"{name} {value}" for name, value in given if value)
+        raise OptionError(
+            f"{named} leaves nothing to look at in pictures of {px(usual)} px",
+            hint="a mask is bright where something is ignored (--ignore) or looked at (--roi)",
+        )
+    return view
+
+
+def _box_of(roi: str) -> Box | None:
+    """Return the box that "x,y,w,h" means; None for the path of a mask."""
+    if not re.fullmatch(r"[-\d.,\s]*", roi):
+        return None
+    parts = roi.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise OptionError(
+            f"--roi {roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480; or a mask's path"
+        )
+    left, top, width, height = map(int, parts)
+    if not (width and height):
+        raise OptionError(f"--roi {roi} is empty", hint="w and h are at least 1 px")
+    return Box(left=left, top=top, width=width, height=height)
+
+
+def _around(counts: NDArray[np.bool_], name: str) -> Box:
+    """Return the box around all that a mask marks; raises OptionError where that is nothing."""
+    rows, columns = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
+    if not len(rows):
+        raise OptionError(f"the mask --roi {name} marks nothing", hint="make it bright where to look")
+    top, left = int(rows[0]), int(columns[0])
+    return Box(left=left, top=top, width=int(columns[-1]) - left + 1, height=int(rows[-1]) - top + 1)

@@ -502,6 +502,12 @@ def test_list(what: str, expected: str, runs: Path) -> None:
     assert any(expected in map(str, row.values()) for row in rows)
 
 
+@pytest.mark.parametrize("option", [("--roi", "0,0,9,9"), ("--ignore", "mask.png"), ("--ignore-border", "3")])
+def test_where_to_look_is_said_when_fitting(option: tuple[str, str], runs: Path) -> None:
+    said = fault("score", "part.png", "--runs", runs, *option)
+    assert f"{option[0]} is for learning, with --learn: a run keeps how it was learned" in said
+
+
 def test_show_prints_options_with_defaults_and_bounds(runs: Path) -> None:
     text = ok("show", "patchknn").stdout
     assert "coreset_ratio" in text

@@ -162,7 +162,8 @@ def test_a_grid_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
 def test_the_example_in_the_module_is_a_grid_of_patchknn(tmp_path: Path, registry: Registry) -> None:
     example = (grid.__doc__ or "").partition("\n\n")[2]
     plan = read(tmp_path, example)
-    assert len(plan.candidates) == 6
+    assert len(plan.candidates) == 7
+    assert plan.candidates[-1].settings(0, None).ignore_border == 20
     model = options_of(registry.methods.get("patchknn").load())
     for candidate in plan.candidates:
         assert candidate.method == "patchknn"

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.view import MOST_STRETCH, Part, StillPicture, View, usual_shape
+from adkit.data.view import MOST_STRETCH, Box, StillPicture, View, packed_mask, usual_shape
+from adkit.errors import FrameError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 100, 3)).astype(np.uint8)
 
@@ -19,7 +20,8 @@ def ramps(shape: tuple[int, int]) -> np.ndarray:
 
 def test_a_picture_of_the_frames_shape_fills_it() -> None:
     view = View(frame=(30, 50))
-    assert view.part((60, 100)) == view.part((600, 1000)) == view.part((60, 98)) == Part(0, 0, 30, 50)
+    maps = np.arange(3 * 6 * 10, dtype=np.float32).reshape(3, 6, 10)
+    assert view.own_maps(maps, [(60, 100), (600, 1000), (60, 98)]) is maps
     assert np.array_equal(View(frame=(60, 100)).see(StillPicture(NOISE)), NOISE)
 
 
@@ -41,11 +43,11 @@ def test_the_fill_goes_on_where_it_is_larger_than_the_picture() -> None:
     st.tuples(st.integers(16, 400), st.integers(16, 400)),
 )
 def test_nothing_is_distorted_but_for_a_little(frame: tuple[int, int], shape: tuple[int, int]) -> None:
-    part = View(frame=frame).part(shape)
+    part = View(frame=frame)._part(shape)
     down, across = part.height / shape[0], part.width / shape[1]
     # A side is rounded to whole px.
     assert abs(np.log(down / across)) <= np.log(MOST_STRETCH) + 0.75 / min(part.height, part.width)
-    assert part.height in (frame[0],) or part.width == frame[1]
+    assert part.height == frame[0] or part.width == frame[1]
     assert 0 <= part.top <= frame[0] - part.height
     assert 0 <= part.left <= frame[1] - part.width
 
@@ -57,7 +59,7 @@ def test_what_a_map_says_of_a_place_is_said_of_the_pictures_place(shape: tuple[i
     seen = view.see(StillPicture(ramps(shape))).astype(np.float32)
     maps = seen.reshape(64 // stride, stride, 64 // stride, stride, 3).mean(axis=(1, 3))
     rows = 64 // stride
-    (own,) = view.own(maps[None], [shape])
+    (own,) = view.own_maps(maps[None], [shape])
     down, across = np.mgrid[0:rows, 0:rows]
     inner = np.s_[rows // 8 : -rows // 8, rows // 8 : -rows // 8]
     # Map cells cover several px of a narrow picture: at its edge they see what is mirrored.
@@ -69,13 +71,13 @@ def test_what_was_filled_is_in_no_map() -> None:
     view = View(frame=(100, 100))
     maps = np.full((2, 100, 100), 9.0, np.float32)
     maps[:, 20:80] = 1
-    assert view.own(maps, [(60, 100), (60, 100)]).max() == 1
-    assert view.own(maps, [(60, 100), (100, 100)])[1].max() == 9
+    assert view.own_maps(maps, [(60, 100), (60, 100)]).max() == 1
+    assert view.own_maps(maps, [(60, 100), (100, 100)])[1].max() == 9
 
 
 def test_maps_of_the_usual_shape_are_not_touched() -> None:
     maps = np.random.default_rng(0).normal(size=(2, 8, 8)).astype(np.float32)
-    assert View(frame=(64, 64)).own(maps, [(100, 100), (99, 100)]) is maps
+    assert View(frame=(64, 64)).own_maps(maps, [(100, 100), (99, 100)]) is maps
 
 
 def test_the_usual_shape_is_the_middle_one() -> None:
@@ -89,3 +91,75 @@ def test_it_says_what_can_be_seen() -> None:
     assert view.in_words() == "1280×480 → 640×240; the smallest defect it can see is about 16×16 px of your picture"
     assert View(frame=(240, 640), picture=(480, 1280)).in_words() == "1280×480 → 640×240"
     assert View(frame=(240, 640)).in_words() == ""
+
+
+BOX = Box(left=20, top=10, width=50, height=30)
+
+
+def test_a_box_is_cut_out_before_anything_else() -> None:
+    view = View(frame=(30, 50), picture=(60, 100), box=BOX)
+    assert np.array_equal(view.see(StillPicture(NOISE)), NOISE[10:40, 20:70])
+
+
+def test_a_map_of_a_box_lies_where_the_box_is() -> None:
+    view = View(frame=(30, 50), picture=(60, 100), box=BOX)
+    own = np.arange(2, 2 + 3 * 5, dtype=np.float32).reshape(3, 5)
+    whole = view.whole(own)
+    assert whole.shape == (6, 10)
+    assert np.array_equal(whole[1:4, 2:7], own)
+    assert whole.sum() == own.sum() + 2 * (60 - 15), "elsewhere it has its lowest value"
+    large = view.over(own, (60, 100), -1)
+    inside = np.zeros((60, 100), bool)
+    inside[10:40, 20:70] = True
+    assert np.array_equal(large != -1, inside)
+
+
+def test_the_map_of_a_small_box_in_a_large_picture_stays_small() -> None:
+    view = View(frame=(64, 64), picture=(4000, 6000), box=Box(left=0, top=0, width=100, height=100))
+    assert view.whole(np.zeros((64, 64), np.float32)).shape == (1365, 2048)
+
+
+def test_what_does_not_count_has_the_lowest_value_of_what_does() -> None:
+    counts = np.zeros((60, 100), bool)
+    counts[20:40, 50:] = True
+    view = View(frame=(60, 100), picture=(60, 100), mask=packed_mask(counts), border=10)
+    maps = np.random.default_rng(0).normal(size=(2, 6, 10)).astype(np.float32)
+    kept = maps.copy()
+    own = view.own_maps(maps, [(60, 100)] * 2)
+    assert np.array_equal(maps, kept), "what the method gave is not written to"
+    for one, before in zip(own, maps, strict=True):
+        assert np.array_equal(one[2:4, 5:9], before[2:4, 5:9])
+        rest = one.copy()
+        rest[2:4, 5:9] = before[2:4, 5:9].min()
+        assert (rest == before[2:4, 5:9].min()).all()
+
+
+def test_a_place_smaller_than_a_position_counts_all_the_same() -> None:
+    counts = np.zeros((60, 100), bool)
+    counts[33, 55] = True
+    view = View(frame=(60, 100), picture=(60, 100), mask=packed_mask(counts))
+    maps = np.random.default_rng(0).normal(size=(1, 6, 10)).astype(np.float32)
+    assert np.allclose(view.own_maps(maps, [(60, 100)]), maps[0, 3, 5])
+
+
+def test_a_border_is_one_of_each_picture() -> None:
+    view = View(frame=(50, 50), border=10)
+    maps = np.ones((2, 5, 5), np.float32)
+    maps[:, 1:-1, 1:-1] = 0.5
+    own = view.own_maps(maps, [(50, 50), (500, 500)])
+    assert (own[0] == 0.5).all()
+    assert own[1].mean() > 0.8, "10 px of 500 are less than half of a position"
+
+
+def test_pictures_of_another_size_than_the_box_is_for_are_refused() -> None:
+    view = View(frame=(30, 50), picture=(60, 100), box=BOX)
+    view.require((60, 100), "x.png")
+    with pytest.raises(FrameError, match=r"x\.png is 60×100 px, and the run looks at a part of pictures of 100×60 px"):
+        view.require((100, 60), "x.png")
+    View(frame=(30, 50), picture=(60, 100), border=3).require((100, 60), "any size has a border")
+
+
+def test_a_view_comes_back_from_json() -> None:
+    view = View(frame=(30, 50), picture=(60, 100), box=BOX, mask=packed_mask(np.eye(60, 100) > 0), border=2)
+    assert View.model_validate_json(view.model_dump_json()) == view
+    assert np.array_equal(View(frame=(1, 1), mask=view.mask).counting((60, 100)), np.eye(60, 100) > 0)

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from adkit.drawing.overlay import PANEL_PX, Caption, Scale, draw
+from adkit.data.view import EVERYWHERE, Box, View
+from adkit.drawing.overlay import PANEL_PX, Caption, Scale, draw, faded
 
 CAPTION = Caption("test/crack/003", score=2.5, p_value=0.0123, anomalous=True, threshold=1.5, truth="crack")
 SCALE = Scale(0.0, 2.0, 1.0)
@@ -151,3 +152,16 @@ def test_any_name_is_written(name: str) -> None:
 def test_a_threshold_outside_the_colours_is_drawn(threshold: float) -> None:
     sheet = draw(grey(60, 80), spot(), Scale(0.0, 2.0, threshold), CAPTION)
     assert np.asarray(sheet).std() > 10
+
+
+def test_what_is_left_out_is_paler_and_the_rest_is_not_touched() -> None:
+    picture = np.full((60, 100, 3), 20, np.uint8)
+    assert faded(picture, EVERYWHERE) is picture
+    view = View(frame=(1, 1), picture=(60, 100), box=Box(left=20, top=10, width=50, height=30), border=5)
+    drawn = faded(picture, view)
+    assert (drawn[13:37, 23:67] == 20).all()
+    assert drawn[:8].min() > 40
+    assert picture.max() == 20
+    half = faded(np.ascontiguousarray(picture[::2, ::2]), view, (60, 100))
+    assert (half[7:18, 12:33] == 20).all()
+    assert half[:4].min() > 40

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.data.view import EVERYWHERE
 from adkit.errors import OptionError
 from adkit.evaluation.pictures import MaskWriter, PictureWriter, kind_of, picture_name
 from adkit.types import Sample
@@ -64,7 +65,7 @@ def writer(tmp_path: Path) -> PictureWriter:
 
 def mapping_run(pixel_threshold: Any) -> Any:
     maps = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
-    record = SimpleNamespace(method="patchknn", pixel_threshold=pixel_threshold)
+    record = SimpleNamespace(method="patchknn", pixel_threshold=pixel_threshold, view=EVERYWHERE)
     return SimpleNamespace(record=record, calibration=lambda: SimpleNamespace(maps=maps))
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from adkit.data.masks import enlarge
+from adkit.data.view import EVERYWHERE
 from adkit.interfaces import LabelledResults, Metric, MetricValue
 
 Pixels = Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
@@ -27,6 +27,11 @@ Values = NDArray[np.float64]
 CLIP_METRICS = [FrameAuroc(), FrameAveragePrecision(), FalseAlarmsPerHour()]
 IMAGE_METRICS = [ImageAuroc(), AveragePrecision(), OracleF1()]
 PIXEL_METRICS = [PixelAuroc(), Aupro(), PixelIoU()]
+
+
+def enlarge(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A map as it lies over a picture of this shape."""
+    return EVERYWHERE.over(values, shape, 0)
 
 
 def stills(count: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import threading
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from unittest import mock
@@ -16,13 +17,16 @@ import pytest
 from PIL import Image
 
 from adkit.data.frame_source import frames_of
+from adkit.data.images import frame_shape
 from adkit.data.inputs import VideoInput
 from adkit.data.spans import Span
 from adkit.data.video import Video, video_times
 from adkit.data.video_writer import VideoWriter
+from adkit.data.view import Box
 from adkit.errors import FrameError, StorageError
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.types import FrameRef
 from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import FittedModel, FrameResult, open_model
 from tests.videos import write_video
@@ -290,3 +294,16 @@ def test_a_bug_leaves_no_video_and_no_threads(model: FittedModel, wrong: Path, t
         watched(model, wrong, annotate=tmp_path / "out.mp4")
     assert not list(tmp_path.iterdir())
     assert threading.active_count() == threads
+
+
+def test_a_part_of_a_video_is_watched(run: Run, registry: Registry, wrong: Path) -> None:
+    whole = list(Watch(open_model(run, registry), VideoInput("it", video=wrong), Settings()))
+    height, width = frame_shape(FrameRef(wrong, 0))
+    box = Box(left=0, top=0, width=width // 2, height=height)
+    view = run.record.view.model_copy(update={"box": box, "picture": (height, width)})
+    half = replace(run, record=run.record.model_copy(update={"view": view}))
+    seen = list(Watch(open_model(half, registry), VideoInput("it", video=wrong), Settings()))
+    assert len(seen) == len(whole)
+    assert max(result.score for result in seen) != max(result.score for result in whole)
+    # Between two positions of the map its values go over into each other: half a position beyond the box.
+    assert all(one.region.left + one.region.width <= 0.57 * width for one in seen if one.region)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from adkit.errors import AdkitError, FrameError, OptionError
 from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.options import FrameOptions
 from adkit.registry import Registry
@@ -21,7 +22,7 @@ from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model
-from tests.greys import Greys, with_methods
+from tests.greys import Grey, Greys, with_methods
 
 
 class Bright(Method[FrameOptions]):
@@ -125,3 +126,132 @@ def test_what_is_mirrored_around_a_picture_sets_no_threshold(tmp_path: Path, reg
     (result,) = model.score([paint(tmp_path / "edge.png", (64, 64), (0, 0, 64, 4))])
     assert result.map is not None
     assert (result.map > 100).mean() == pytest.approx(4 / 64, abs=0.03)
+
+
+def mask(path: Path, shape: tuple[int, int], bright: tuple[int, int, int, int]) -> Path:
+    """A mask that is bright in one rectangle: top, left, height, width."""
+    marked = np.zeros(shape, np.uint8)
+    marked[bright[0] : bright[0] + bright[2], bright[1] : bright[1] + bright[3]] = 255
+    Image.fromarray(marked).save(path)
+    return path
+
+
+SHAPE = (60, 100)
+INSIDE, OUTSIDE = (30, 50, 6, 6), (2, 2, 6, 6)
+
+
+def places(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """Ways to leave the upper left corner out."""
+    return {
+        "box": {"roi": "40,20,50,30"},
+        "mask": {"roi": str(mask(tmp_path / "roi.png", SHAPE, (20, 40, 30, 50)))},
+        "ignored": {"ignore": str(mask(tmp_path / "ignored.png", SHAPE, (0, 0, 20, 100)))},
+        "border": {"ignore_border": 9},
+    }
+
+
+@pytest.mark.parametrize("way", ["box", "mask", "ignored", "border"])
+@pytest.mark.parametrize("method", ["bright", "bright_held_out"])
+def test_what_lies_elsewhere_makes_no_score(tmp_path: Path, registry: Registry, way: str, method: str) -> None:
+    model = fitted(tmp_path, registry, [SHAPE] * 40, method=method, **places(tmp_path)[way])
+    inside, outside = model.score([paint(tmp_path / f"{spot}.png", SHAPE, spot) for spot in (INSIDE, OUTSIDE)])
+    assert inside.anomalous
+    assert not outside.anomalous
+    assert inside.region is not None
+    assert (inside.region.left, inside.region.top) == pytest.approx((50, 30), abs=3)
+    assert inside.map is not None
+    peak = np.unravel_index(inside.map.argmax(), inside.map.shape)
+    assert (peak[0] / inside.map.shape[0], peak[1] / inside.map.shape[1]) == pytest.approx((0.55, 0.53), abs=0.06)
+
+
+@pytest.mark.parametrize("way", ["box", "mask", "ignored", "border"])
+def test_no_region_reaches_where_nobody_looks(tmp_path: Path, registry: Registry, way: str) -> None:
+    model = fitted(tmp_path, registry, [SHAPE] * 40, **places(tmp_path)[way])
+    (result,) = model.score([paint(tmp_path / "x.png", SHAPE, (0, 0, *SHAPE))])
+    assert result.region is not None
+    marked, counts = model.mask(result), model.view.counting(SHAPE)
+    assert marked is not None
+    assert (marked == counts).mean() > 0.9, "all that counts is bright, and what is beside it too"
+    assert not marked[:6, :6].any()
+
+
+def test_what_is_ignored_calibrates_nothing_either(tmp_path: Path, registry: Registry) -> None:
+    paths = [
+        paint(tmp_path / "train" / f"{number:03d}.png", SHAPE, OUTSIDE if number % 2 else None, level=60 + number)
+        for number in range(40)
+    ]
+    asked = {"method": "bright", "options": {"size": 64}, "device": "cpu"}
+    everywhere = fit(FitSettings(**asked), Greys(paths), tmp_path / "runs", registry)
+    elsewhere = fit(FitSettings(**asked, ignore_border=9), Greys(paths), tmp_path / "runs", registry)
+    assert everywhere.record.threshold.value > 60
+    assert elsewhere.record.threshold.value < 21
+
+
+def test_a_mask_is_kept_with_the_run(tmp_path: Path, registry: Registry) -> None:
+    path = mask(tmp_path / "ignored.png", SHAPE, (0, 0, 20, 100))
+    model = fitted(tmp_path, registry, [SHAPE] * 40, ignore=str(path))
+    path.unlink()
+    (result,) = open_model(model.run, registry).score([paint(tmp_path / "x.png", SHAPE, OUTSIDE)])
+    assert not result.anomalous
+
+
+def test_arrays_are_looked_at_likewise(tmp_path: Path, registry: Registry) -> None:
+    model = fitted(tmp_path, registry, [SHAPE] * 40, roi="40,20,50,30")
+    still = np.asarray(Image.open(paint(tmp_path / "x.png", SHAPE, OUTSIDE)))
+    (result,) = model.score([still])
+    assert not result.anomalous
+    with pytest.raises(FrameError, match="array 0 is 60×60 px, and the run looks at a part of pictures of 100×60 px"):
+        list(model.score([still[:, :60]]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"roi": "0,0,200,20"}, r"--roi 0,0,200,20 reaches out of the pictures, which are 100×60 px"),
+        ({"roi": "90,50,20,5"}, r"reaches out of the pictures"),
+        ({"roi": "10,10,0,5"}, r"--roi 10,10,0,5 is empty"),
+        ({"roi": "10,10,5"}, r"--roi 10,10,5 is no box"),
+        ({"roi": "10,-1,5,5"}, r"--roi 10,-1,5,5 is no box"),
+        ({"roi": "1.5,1,5,5"}, r"is no box"),
+        ({"ignore_border": 30}, r"--ignore-border 30 leaves nothing to look at in pictures of 100×60 px"),
+        ({"roi": "0,0,10,10", "ignore_border": 10}, r"--roi 0,0,10,10 with --ignore-border 10 leaves nothing"),
+        ({"roi": "nowhere.png"}, r"there is no file .*nowhere\.png"),
+        ({"ignore": "nowhere.png"}, r"there is no file .*nowhere\.png"),
+    ],
+)
+def test_places_that_are_not_there_are_refused(
+    tmp_path: Path, registry: Registry, asked: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AdkitError, match=message) as caught:
+        fitted(tmp_path, registry, [SHAPE] * 30, **asked)
+    assert caught.value.hint
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path: Path, registry: Registry) -> None:
+    everything = mask(tmp_path / "all.png", SHAPE, (0, 0, 60, 100))
+    nothing = mask(tmp_path / "none.png", SHAPE, (0, 0, 0, 0))
+    small = mask(tmp_path / "small.png", (30, 50), (0, 0, 9, 9))
+    for asked, message in [
+        ({"ignore": str(everything)}, "leaves nothing to look at"),
+        ({"roi": str(nothing)}, "marks nothing"),
+        ({"roi": str(small)}, "mask is 50×30 but the image is 100×60"),
+        ({"ignore": str(small)}, "mask is 50×30 but the image is 100×60"),
+    ]:
+        with pytest.raises(AdkitError, match=message):
+            fitted(tmp_path, registry, [SHAPE] * 30, **asked)
+
+
+def test_places_are_of_pictures_of_one_size(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(OptionError, match=r"--roi is for pictures of one size, and these are of several") as caught:
+        fitted(tmp_path, registry, [SHAPE] * 29 + [(64, 100)], roi="0,0,10,10")
+    assert "--ignore-border fits any size" in caught.value.hint
+    assert fitted(tmp_path, registry, [SHAPE] * 29 + [(64, 100)], ignore_border=3).view.border == 3
+
+
+def test_a_method_of_one_score_cannot_ignore_a_place(tmp_path: Path) -> None:
+    registry = with_methods({"grey": Grey})
+    with pytest.raises(OptionError, match="grey gives one score for all that it sees"):
+        fitted(tmp_path, registry, [SHAPE] * 40, method="grey", options={}, ignore_border=3)
+    model = fitted(tmp_path, registry, [SHAPE] * 40, method="grey", options={}, roi="40,20,50,30")
+    (outside,) = model.score([paint(tmp_path / "x.png", SHAPE, OUTSIDE)])
+    assert not outside.anomalous

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,9 @@ def compare(
         "comparison"
     ),
     max_false_alarms: o.RateOption = None,
+    roi: o.RoiOption = None,
+    ignore: o.IgnoreOption = None,
+    ignore_border: o.IgnoreBorderOption = 0,
     root: o.RootOption = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -67,11 +71,11 @@ def compare(
 
     registry, progress = o.loaded_registry(), terminal_progress()
     if runs_named:
-        _refuse_both(methods, grid, dataset, seeds, max_false_alarms)
+        _refuse_both(methods, grid, dataset, seeds, max_false_alarms, roi, ignore, ignore_border or None)
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, registry, root=root, device=device, progress=progress)
     else:
-        plan = _plan(methods, grid)
+        plan = _plan(methods, grid, roi=roi, ignore=str(ignore) if ignore else None, ignore_border=ignore_border)
         try:
             result = compare_candidates(
                 plan.candidates,
@@ -98,13 +102,14 @@ def compare(
 def _refuse_both(*others: Any) -> None:
     if any(other is not None for other in others):
         raise OptionError(
-            "runs are compared as they are; --methods, --grid, --dataset, --seeds and --max-false-alarms are for "
-            "fitting new ones",
+            "runs are compared as they are; --methods, --grid, --dataset, --seeds, --max-false-alarms and places to "
+            "look at are for fitting new ones",
             hint="leave the runs out, or the options",
         )
 
 
-def _plan(methods: str | None, grid: Path | None) -> Plan:
+def _plan(methods: str | None, grid: Path | None, **places: str | int | None) -> Plan:
+    """Read what is compared; `places` say where a candidate looks that does not say so itself."""
     from adkit.comparison.grid import Plan, candidates_of, read_grid
 
     if (methods is None) == (grid is None):
@@ -113,7 +118,9 @@ def _plan(methods: str | None, grid: Path | None) -> Plan:
             f"compare was given {found}",
             hint="for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml",
         )
-    return read_grid(grid) if grid else Plan(candidates_of(methods or ""))
+    plan = read_grid(grid) if grid else Plan(candidates_of(methods or ""))
+    given = {name: value for name, value in places.items() if value}
+    return replace(plan, candidates=tuple(replace(one, places={**given, **one.places}) for one in plan.candidates))
 
 
 def _seeds(count: int | None, plan: Plan) -> Sequence[int]:

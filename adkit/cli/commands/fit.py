@@ -51,6 +51,9 @@ def fit(
             "all that the method may learn from",
         ),
     ] = None,
+    roi: o.RoiOption = None,
+    ignore: o.IgnoreOption = None,
+    ignore_border: o.IgnoreBorderOption = 0,
     every: Annotated[
         int | None,
         o.counting(
@@ -131,9 +134,10 @@ def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
             raise OptionError(
                 f"--{name} is not given", hint="for example: adkit fit --method patchknn --dataset folder:good_parts/"
             )
-    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
+    given = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
+    named = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
-    return FitSettings(**{**named, "options": options, "root": named.get("root") and str(named["root"])})
+    return FitSettings(**{**named, "options": options})
 
 
 def _grouped(datasets: list[Dataset], joint: bool) -> list[list[Dataset]]:

@@ -30,6 +30,7 @@ _OF_CLIPS = (
     "reconnect_timeout",
 )
 """The parameters that say something of clips only."""
+_OF_LEARNING = ("settings", "roi", "ignore", "ignore_border")
 
 
 def score(
@@ -76,6 +77,9 @@ def score(
         ),
     ] = None,
     settings: o.SettingsOption = None,
+    roi: o.RoiOption = None,
+    ignore: o.IgnoreOption = None,
+    ignore_border: o.IgnoreBorderOption = 0,
     every: Annotated[int | None, o.counting("--every", "Videos: judge one in K frames.", "the run's")] = None,
     min_duration: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
     merge_gap: Annotated[
@@ -116,7 +120,7 @@ def score(
     if spans:
         o.refuse_given(context, ["run"], "names a run, and --learn makes one")
     else:
-        o.refuse_given(context, ["settings"], "is for learning, with --learn")
+        o.refuse_given(context, _OF_LEARNING, "is for learning, with --learn: a run keeps how it was learned")
         opened = o.opened_run(run, runs, method=method)
     found = find_inputs(files, of_clips=bool(spans) or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
@@ -158,5 +162,6 @@ def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
     if parameters["method"] is None:
         raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
     options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
-    named = {name: parameters[name] for name in ("method", "scorer", "device", "skip_bad", "every")}
+    named = {name: parameters[name] for name in ("method", "scorer", "device", "skip_bad", "every", *_OF_LEARNING[1:])}
+    named["ignore"] = None if named["ignore"] is None else str(named["ignore"])
     return FitSettings(**named, options=options)
