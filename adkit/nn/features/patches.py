@@ -26,7 +26,7 @@ from adkit.nn.options import EMBEDDED
 if TYPE_CHECKING:
     from adkit.nn.options import FeatureOptions
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
 
 

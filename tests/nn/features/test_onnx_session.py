@@ -46,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def doubling() -> bytes:
     """The network, exported."""
-    return onnx_session._export(Doubling().eval(), torch.rand(2, 3, *SIZE), lambda: FACTS)
+    return onnx_session._export(Doubling().eval(), torch.rand(1, 3, *SIZE), lambda: FACTS)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def quick_export(doubling: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def assert_doubles(model: bytes | None) -> None:
     assert model is not None
-    frames = torch.rand(5, 3, *SIZE)
+    frames = torch.rand(1, 3, *SIZE)
     (found,) = OnnxSession(model)(frames=frames)
     torch.testing.assert_close(found, 2 * frames + 1)
 
@@ -77,7 +77,7 @@ def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureF
 
 def test_inputs_need_not_be_contiguous(doubling: bytes) -> None:
     session = OnnxSession(doubling)
-    frames = torch.rand(12, 8, 3, 2).permute(3, 2, 1, 0)
+    frames = torch.rand(12, 8, 3, 1).permute(3, 2, 1, 0)
     torch.testing.assert_close(session(frames=frames)[0], 2 * frames + 1)
 
 
