@@ -36,23 +36,25 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
     `look` gives what is kept of frames, float32 (B, 3, H, W) -> (B, C, h, w). Runs end with their clips, and where
     frames were left out.
     """
-    share = min(1.0, limit / len(batches))
-    room = len(batches) if share == 1 else min(len(batches), limit + BLOCK)
+    room = len(batches) if limit >= len(batches) else min(len(batches), limit + BLOCK)
     with progress.task("reading", room) as advance:
-        frames, runs = gather(_kept(batches, look, share), room, advance)
+        frames, runs = gather(_kept(batches, look, min(limit, len(batches))), room, advance)
     return Recording(frames, torch.arange(len(runs)), runs)
 
 
 def _kept(
-    batches: Batches, look: Callable[[Tensor], Tensor], share: float
+    batches: Batches, look: Callable[[Tensor], Tensor], limit: int
 ) -> Iterator[tuple[list[tuple[str, int]], Tensor]]:
-    """Walk what is kept of frames, with the run of each: its clip, and how many frames were left out before."""
+    """Walk what is kept of frames, with the run of each: its clip, and how many frames were left out before.
+
+    The first block is always kept, the others where `limit` as a share of all frames reaches the next whole block.
+    """
     seen = left_out = 0
     for batch in batches:
         rows, runs = [], []
         for row, clip in enumerate(batch.clips):
             block = (seen + row) // BLOCK
-            if int((block + 1) * share) > int(block * share):
+            if block * limit // len(batches) > (block - 1) * limit // len(batches):
                 rows.append(row)
                 runs.append((clip, left_out))
             else:

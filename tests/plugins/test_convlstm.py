@@ -11,6 +11,8 @@ from adkit_convlstm.objective import Rebuild
 from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
 from adkit_convlstm.warm_up import WarmUp
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
@@ -284,10 +286,21 @@ def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
     assert len(found) == count // 2
     assert found.lengths() == [BLOCK] * 5
     numbers = (found[torch.arange(len(found))].flatten() * (count - 1)).round().int()
-    assert set((numbers // BLOCK).tolist()) == {1, 3, 5, 7, 9}
+    assert set((numbers // BLOCK).tolist()) == {0, 2, 4, 6, 8}
     whole = record(batches, lambda pictures: pictures[:, :1], count, Silent())
     assert whole.lengths() == [4 * BLOCK, 6 * BLOCK]
     torch.testing.assert_close(whole[torch.arange(count)].flatten(), frames[:, 0, 0, 0, 0])
+
+
+@given(count=st.integers(1, 60 * BLOCK), limit=st.integers(BLOCK, 60 * BLOCK), size=st.integers(50, 100))
+@example(count=49 * BLOCK, limit=BLOCK, size=16)  # for a computer, 49 times 1 / 49 is less than 1
+@example(count=2 * BLOCK + 1, limit=BLOCK, size=16)  # or only the frame of the last block
+def test_whatever_the_limit_about_as_many_frames_are_kept(count: int, limit: int, size: int) -> None:
+    batches = FrameBatches(torch.zeros(1, 1, 3, 1, 1).expand(count, -1, -1, -1, -1), size)
+    kept = len(record(batches, lambda pictures: pictures[:, :1], limit, Silent()))
+    assert min(count, limit) - 2 * BLOCK < kept <= min(count, limit + BLOCK)
+    assert kept >= min(count, BLOCK)
+    assert kept == count or limit < count
 
 
 def test_directions_are_whitened_by_the_training_frames_alone() -> None:
