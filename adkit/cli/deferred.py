@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from inspect import getdoc
 from types import ModuleType
 from typing import Any
@@ -38,6 +38,14 @@ class Command(TyperCommand):
         """Print the help."""
         with _unused_left_out():
             super().format_help(ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; where a program reads its results, nothing else gets among them."""
+        from adkit.cli.options import Format
+        from adkit.cli.output import results_only
+
+        with nullcontext() if ctx.params.get("format_", Format.table) is Format.table else results_only():
+            return super().invoke(ctx)
 
 
 class DeferredCommand(TyperCommand):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -29,6 +31,7 @@ MOST_ROWS = 40
 
 _GAP = 3  # characters between two columns
 _NARROWEST = 16  # characters of a column of texts, if its texts are as long
+_RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # None: where all is printed
 _COLOURS = {"anomalous": "red", "unreadable": "yellow"}
 
 
@@ -131,8 +134,19 @@ def _encoded(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
+@contextmanager
+def results_only() -> Iterator[None]:
+    """Keep stdout for what `Destination` writes: whatever else is printed, by a plugin say, goes to stderr."""
+    token = _RESULTS.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESULTS.reset(token)
+
+
 def _to_stdout(content: bytes) -> None:
-    typer.echo(content, nl=False)
+    typer.echo(content, nl=False, file=_RESULTS.get())
 
 
 def print_text(text: str) -> None:

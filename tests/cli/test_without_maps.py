@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from adkit.types import Batch, Prediction
 from tests.cli.invoking import ok, refused
 from tests.greys import Grey, with_methods
 
@@ -61,3 +63,28 @@ def test_the_demo_advises_no_heat_maps(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
     last = ok("demo", "--method", "grey", "--runs", tmp_path).stdout.splitlines()[-1]
     assert last.strip() == "adkit score NEW_IMAGES/ --method grey"
+
+
+class Talks(Grey):
+    def predict(self, batch: Batch) -> Prediction:
+        print("{}, looking at", len(batch))
+        return super().predict(batch)
+
+
+def test_what_a_method_prints_while_it_predicts_is_among_no_results(
+    parts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = with_methods({"talks": Talks})
+    monkeypatch.setattr("adkit.registry.load_registry", lambda: registry)
+    at = ("--runs", tmp_path / "runs")
+    fitted = ok("fit", "-m", "talks", "-d", "mvtec:washer", "--root", parts_root, *at, "-f", "json")
+    assert json.loads(fitted.stdout)["method"] == "talks"
+    scored = [ok("score", parts_root / "mvtec/washer/test/good", *at, "-f", form) for form in ("json", "jsonl", "csv")]
+    assert len(json.loads(scored[0].stdout)["results"]) == 4
+    assert [json.loads(line)["decision"] for line in scored[1].stdout.splitlines()]
+    assert len(list(csv.DictReader(scored[2].stdout.splitlines()))) == 4
+    judged = ok("eval", *at, "--root", parts_root, "-f", "json")
+    assert json.loads(judged.stdout)["metrics"]
+    for result in (*scored, judged):
+        assert "looking at" in result.stderr
+    assert "looking at" in ok("score", parts_root / "mvtec/washer/test/good", *at).stdout, "people may read it"
