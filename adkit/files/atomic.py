@@ -47,6 +47,15 @@ def refuse_folder(path: Path | None) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
+def require_writable(folder: Path) -> None:
+    """Raise StorageError where a folder cannot be made or written into; for asking before the work is done."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    with storage_faults(folder):
+        Path(tempfile.mkdtemp(prefix=".adkit-", dir=place)).rmdir()
+
+
 def is_folder(path: Path) -> bool:
     """Say whether there is a folder that can be reached; a name that is too long for one means no folder."""
     try:

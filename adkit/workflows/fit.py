@@ -17,6 +17,7 @@ import numpy as np
 from adkit import __version__
 from adkit.data.batches import FrameBatches
 from adkit.data.view import View
+from adkit.files.atomic import require_writable
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace, plugin_code
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
@@ -84,6 +85,7 @@ def fit_joint(
     RunError says what differs where it is not the same. Raises AdkitError for whatever the user can fix; then
     nothing was written.
     """
+    require_writable(runs_root)
     progress = progress or Silent()
     method_class = registry.methods.get(settings.method).load()
     roots = {dataset.root for dataset in datasets if dataset.root}

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from adkit.errors import StorageError
-from adkit.files.atomic import checksum, is_folder, refuse_folder, storage_faults, whole_folder, write_whole
+from adkit.files.atomic import (
+    checksum,
+    is_folder,
+    refuse_folder,
+    require_writable,
+    storage_faults,
+    whole_folder,
+    write_whole,
+)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -89,6 +97,17 @@ def test_a_file_in_the_parents_place_is_refused(tmp_path: Path) -> None:
         write_whole(tmp_path / "x" / "y", b"")
     with pytest.raises(StorageError, match="a file stands"), whole_folder(tmp_path / "x" / "y"):
         raise AssertionError("the block must not run")
+
+
+def test_whether_a_folder_can_be_written_is_asked_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_writable(tmp_path / "not" / "there")
+    require_writable(tmp_path)
+    assert names_in(tmp_path) == []
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse(errno.EROFS))
+    with pytest.raises(StorageError, match=r"cannot write .*there: the disk is read-only"):
+        require_writable(tmp_path / "there")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")

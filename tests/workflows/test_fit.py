@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from adkit.data.fingerprints import content_hashes, data_hash
-from adkit.errors import DatasetError, FrameError, PromiseError
+from adkit.errors import DatasetError, FrameError, PromiseError, StorageError
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
+from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.stats.calibration import ThresholdRule, threshold_from
-from adkit.workflows.fit import PIXEL_SHARE, calibration_record
+from adkit.workflows.fit import PIXEL_SHARE, calibration_record, fit
 from adkit.workflows.score import calibrating_scores, normal_scores_of, open_model, open_scorer, sample_scores
 from tests.greys import METHODS, Grey, Greys, fit_greys, paint, usual_levels, with_methods
 
@@ -114,6 +115,20 @@ def test_a_promise_out_of_reach_is_refused_before_anything_is_fitted(
     assert Grey.fits == 0
     assert not (tmp_path / "runs").exists()
     assert re.search("(take [0-9,]+ in all|add [0-9]+ more), or ask for [0-9.]+%$", caught.value.hint)
+
+
+@pytest.mark.usefixtures("no_fit")
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_fitted(
+    resumable: bool, registry: Registry, pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    runs = tmp_path / "file" / "line 3" / "runs"
+    settings = FitSettings(method="grey", device="cpu")
+    with pytest.raises(StorageError, match="line 3/runs: a file stands where a folder was expected") as caught:
+        fit(settings, Greys(pictures[:40]), runs, registry, resumable=resumable)
+    assert caught.value.hint.startswith("choose another folder")
+    assert Grey.fits == 0
 
 
 @pytest.mark.parametrize(
