@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adkit.errors import RunError, StorageError
-from adkit.files.atomic import checksum, whole_folder, write_whole
+from adkit.files.atomic import checksum, write_whole
 from adkit.runs.predictions import Predictions
 
 PREDICTIONS = "predictions.safetensors"
@@ -27,11 +27,13 @@ def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | No
 
 
 def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predictions, unreadable: list[str]) -> None:
-    """Write the predictions, so that they last whatever becomes of judging them; raise StorageError if that fails."""
+    """Write the predictions, so that they last whatever becomes of judging them; raise StorageError if that fails.
+
+    The index, which comes last, holds their checksum: what a kill leaves half done is made again.
+    """
     content = predictions.to_bytes()
-    with whole_folder(folder) as temporary:
-        (temporary / PREDICTIONS).write_bytes(content)
-        _write_index(temporary, {**key, "predictions_sha256": checksum(content), "unreadable": unreadable})
+    write_whole(folder / PREDICTIONS, content)
+    _write_index(folder, {**key, "predictions_sha256": checksum(content), "unreadable": unreadable})
 
 
 def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ import pytest
 from adkit.data.datasets import open_datasets
 from adkit.errors import DatasetError, FrameError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, evaluate
+from adkit.evaluation.stored import PREDICTIONS
+from adkit.files.atomic import write_whole
 from adkit.interfaces import LabelledResults, Metric, MetricEntry, MetricValue
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.runs.record import EVALUATION
@@ -263,11 +265,36 @@ def test_a_run_that_cannot_be_written_is_judged_all_the_same(
     def refuse(*_: Any, **__: Any) -> str:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkstemp", refuse)
     found = evaluate(run, registry, device="cpu")
-    assert found.not_stored == f"cannot write {run.folder / EVALUATION}: the disk is read-only"
+    assert found.not_stored == f"cannot write {run.folder / EVALUATION / PREDICTIONS}: the disk is read-only"
     assert found.as_json() == stored.as_json()
-    assert not (run.folder / EVALUATION).exists()
+    assert not list((run.folder / EVALUATION).iterdir())
+
+
+@pytest.mark.parametrize("step", ["first", "between", "last"])
+def test_a_kill_while_an_evaluation_is_replaced_leaves_the_old_one_or_none(
+    step: str, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    evaluate(run, registry, device="cpu")
+    (tmp_path / "parts" / "test" / "good" / "000.png").unlink()  # the next one is of other data
+    writes = ["first", "between", "last"].index(step)
+
+    def write_or_die(path: Path, content: bytes) -> None:
+        nonlocal writes
+        if writes == 0:
+            raise KeyboardInterrupt
+        writes -= 1
+        write_whole(path, content)
+
+    monkeypatch.setattr("adkit.evaluation.stored.write_whole", write_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, registry, device="cpu")
+    monkeypatch.setattr("adkit.evaluation.stored.write_whole", write_whole)
+    assert not list(run.folder.glob(".*"))
+    assert sorted(path.name for path in (run.folder / EVALUATION).iterdir()) == ["evaluation.json", PREDICTIONS]
+    assert len(evaluate(run, registry, device="cpu").scores) == len(GOOD) + len(BRIGHT) - 1
 
 
 @pytest.mark.parametrize("stored", [False, True])
