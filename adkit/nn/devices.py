@@ -16,11 +16,11 @@ def pick_device(name: str = "auto") -> str:
     """Return the device to use: "auto" takes CUDA, then MPS, then the CPU; "cuda:1" and the like are kept.
 
     The CPU and MPS are one device each, "cpu" and "mps". Raises OptionError for a device that this machine
-    does not have.
+    does not have. CUDA's convolutions are computed in float32 from then on, as the CPU's are.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
     kind = name.partition(":")[0]
     if kind not in available:
         raise OptionError(f"there is no device {name!r}", hint=nearest(name, NAMES))
@@ -36,7 +36,10 @@ def pick_device(name: str = "auto") -> str:
             f"there is no device {name!r}: this machine offers torch {count} of {kind}, counted from 0",
             hint=f"use --device {kind}",
         )
-    return name if kind == "cuda" else kind
+    if kind != "cuda":
+        return kind
+    torch.backends.cudnn.allow_tf32 = False  # with its 10 bits, scores could differ in the third digit
+    return name
 
 
 def pick_precision(device: str, choice: Precision = "auto") -> torch.dtype:

@@ -32,6 +32,16 @@ def test_a_named_device_is_kept(name: str) -> None:
     assert pick_device(name) == name
 
 
+@pytest.mark.parametrize("only", [("cuda",)], indirect=True)
+@pytest.mark.usefixtures("only")
+def test_cuda_computes_convolutions_as_exactly_as_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    pick_device("cpu")
+    assert torch.backends.cudnn.allow_tf32
+    pick_device()
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("only", [()], indirect=True)
 @pytest.mark.usefixtures("only")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
