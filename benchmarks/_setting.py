@@ -1,4 +1,4 @@
-"""What every benchmark shares: the line that names machine and date, timing in turns, the data's folder."""
+"""What benchmarks share: the line that names machine and date, timing, the data's folder, counts over seeds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+
+from adkit.stats.rates import Rate, over_seeds
 
 
 def heading(title: str) -> None:
@@ -43,6 +45,17 @@ def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> list[lis
             function()
             times.append(time.perf_counter() - started)
     return taken
+
+
+def in_percent(rates: Sequence[Rate]) -> str:
+    """Write counts of the same samples over seeds: "201 of 357 (56.3 %; 46.9 to 65.4)", the interval of one seed."""
+    together, (share, interval) = Rate.sum_of(rates), over_seeds(rates)
+    if share is None:
+        return "none to judge"
+    return (
+        f"{together.count} of {together.total} ({100 * share:.1f} %; "
+        f"{100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    )
 
 
 def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the methods")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    heading("brightness: image AUROC with the pictures as they are, and made equally bright")
+    heading("brightness: what is caught and image AUROC, the pictures as they are and made equally bright")
     registry = load_registry()
     options = split_assignments(arguments.set, example="--set error=l2")
     print("| category | mean brightness: training, good, defective | method | as they are | equally bright |")
@@ -55,9 +55,10 @@ def main() -> None:
                 for one in (dataset, equal):
                     settings = FitSettings(method=method, options=options, seed=arguments.seed)
                     run = fit(settings, one, Path(folder), registry, terminal_progress())
-                    found.append(evaluate(run, registry, progress=terminal_progress()).metrics["image_auroc"].value)
+                    judged = evaluate(run, registry, progress=terminal_progress())
+                    found.append(f"{judged.verdict}: {judged.metrics['image_auroc'].value:.4f}")
                 named = " ".join([method, *arguments.set])
-                print(f"| {dataset.spec} | | {named} | {found[0]:.4f} | {found[1]:.4f} |", flush=True)
+                print(f"| {dataset.spec} | | {named} | {found[0]} | {found[1]} |", flush=True)
 
 
 def _means(dataset: Dataset) -> dict[str, list[float]]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adkit.errors import RunError, StorageError
+from adkit.evaluation.tables import AUPRO, AUROCS
 from adkit.files.atomic import checksum, write_whole
 from adkit.runs.predictions import Predictions
+from adkit.runs.record import EVALUATION
+from adkit.runs.store import Run
+from adkit.stats.rates import Rate
 
 PREDICTIONS = "predictions.safetensors"
 INDEX = "evaluation.json"
+NONE_JUDGED = Rate(0, 0, None)
 
 
 def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | None:
@@ -24,6 +30,36 @@ def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | No
         return Predictions.from_file(folder / PREDICTIONS) if same and whole and not index["unreadable"] else None
     except (OSError, ValueError, KeyError, TypeError, RunError):
         return None  # absent or damaged: it can be made again
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFigures:
+    """What a run's last evaluation found; nothing where there was none."""
+
+    verdict: str = ""
+    caught: Rate = NONE_JUDGED
+    flagged: Rate = NONE_JUDGED
+    auroc: float | None = None  # of images, or of the frames of clips
+    aupro: float | None = None
+
+
+def stored_figures(run: Run) -> StoredFigures:
+    """Return the figures in the run's folder; what hangs on a threshold only where it is the run's by now."""
+    try:
+        found = json.loads((run.folder / EVALUATION / INDEX).read_text(encoding="utf-8"))
+        metrics = {name: found["metrics"].get(name, {}).get("value") for name in (*AUROCS, AUPRO)}
+        figures = StoredFigures(
+            auroc=next((metrics[name] for name in AUROCS if metrics[name] is not None), None), aupro=metrics[AUPRO]
+        )
+        if found["threshold"]["value"] != run.record.threshold.value:
+            return figures
+        caught, flagged = (
+            Rate(found["outcomes"][name]["count"], found["outcomes"][name]["total"], None)
+            for name in ("caught", "false_alarms")
+        )
+        return replace(figures, verdict=found["verdict"], caught=caught, flagged=flagged)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return StoredFigures()  # absent, damaged, or of an older adkit
 
 
 def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predictions, unreadable: list[str]) -> None:

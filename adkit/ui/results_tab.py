@@ -14,8 +14,9 @@ from urllib.parse import quote
 import gradio as gr
 
 from adkit.errors import OptionError
-from adkit.runs.record import EVALUATION, RECORD, REPORT, RunRecord
-from adkit.runs.store import list_runs, open_run
+from adkit.evaluation.stored import StoredFigures, stored_figures
+from adkit.runs.record import RECORD, REPORT, RunRecord
+from adkit.runs.store import Run, list_runs, open_run
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
 from adkit.ui.jobs_panel import panel
@@ -72,7 +73,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         title = "Show the report" if _has_report(folder) else "Report"
         return {
             **closed,
-            detail: render("about.html", title=name, record=open_run(folder).record if is_run else None),
+            detail: _about(name, open_run(folder) if is_run else None),
             actions: gr.Row(visible=True),
             inspect: gr.Button(visible=is_run),
             report: gr.Button(title, visible=is_run),
@@ -169,21 +170,20 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
     compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
 
 
+def _about(title: str, run: Run | None) -> str:
+    if run is None:
+        return render("about.html", title=title, record=None)
+    return render("about.html", title=title, record=run.record, judged=stored_figures(run))
+
+
 def _tables(settings: ServerSettings, chosen: Chosen) -> str:
-    runs = [
-        (folder.name, record if isinstance(record, RunRecord) else None, _stored_auroc(folder))
-        for folder, record in reversed(list_runs(settings.runs_root))
-    ]
+    runs: list[tuple[str, RunRecord | None, StoredFigures | None]] = []
+    for folder, record in reversed(list_runs(settings.runs_root)):
+        if isinstance(record, RunRecord):
+            runs.append((folder.name, record, stored_figures(Run(folder, record))))
+        else:
+            runs.append((folder.name, None, None))
     return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen)
-
-
-def _stored_auroc(folder: Path) -> float | None:
-    try:
-        index = json.loads((folder / EVALUATION / "evaluation.json").read_text(encoding="utf-8"))
-        value = index["metrics"]["image_auroc"]["value"]
-        return None if value is None else float(value)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:

@@ -192,7 +192,7 @@ def test_a_list_says_how_to_go_on(stopped: Path, sorts: Path, monkeypatch: pytes
     (row,) = json.loads(ok("list", "runs", "-f", "json").stdout)
     assert row["run"] == name
     assert (row["method"], row["dataset"], row["images"]) == ("ae", "mvtec:washer", 10)
-    assert row["false alarms"] is None
+    assert row["promised"] is None
     assert row["problem"] == f"unfinished: adkit fit --resume {name}"
     assert "unfinished: adkit" in ok("list", "runs").stdout
     (line,) = csv.DictReader(io.StringIO(ok("list", "runs", "-f", "csv").stdout))

@@ -17,7 +17,7 @@ import pytest
 from adkit.data.datasets import open_datasets
 from adkit.errors import DatasetError, FrameError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, evaluate
-from adkit.evaluation.stored import PREDICTIONS
+from adkit.evaluation.stored import INDEX, PREDICTIONS, StoredFigures, stored_figures
 from adkit.files.atomic import write_whole
 from adkit.interfaces import LabelledResults, Metric, MetricEntry, MetricValue
 from adkit.registry import Plugin, Registry, load_registry
@@ -318,3 +318,18 @@ def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: R
     told = "among those that the run learned from or was calibrated with, and"
     assert found.flattery == f"6 test images are {told} flatter it"
     assert replace(found, seen=found.seen[:1]).flattery == f"1 test image is {told} flatters it"
+
+
+def test_stored_figures_are_those_of_the_evaluation_and_of_the_runs_threshold_by_now(
+    tmp_path: Path, registry: Registry
+) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    assert stored_figures(run) == StoredFigures()
+    found = evaluate(run, registry, device="cpu")
+    figures = stored_figures(run)
+    assert (figures.verdict, figures.auroc) == (found.verdict, found.metrics["image_auroc"].value)
+    assert (str(figures.caught), str(figures.flagged)) == ("3 of 4 (75.0%)", "2 of 6 (33.3%)")
+    changed = recalibrate(run, registry, rule=ThresholdRule("percentile", 0.5), device="cpu").run
+    assert stored_figures(changed) == StoredFigures(auroc=figures.auroc)
+    (run.folder / EVALUATION / INDEX).write_text("[1]", encoding="utf-8")
+    assert stored_figures(run) == StoredFigures()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.evaluation.stored import StoredFigures
 from adkit.files.atomic import checksum
 from adkit.interfaces import Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.stats.rates import Rate
 from adkit.ui.datasets import listed
 from adkit.ui.markup import piece, render
 from adkit.ui.safety import keep_upload
@@ -124,10 +127,25 @@ def test_curves() -> None:
     assert "held out 1.0000" in flat
 
 
+def test_the_table_of_runs_tells_what_is_caught_and_flagged(run: Run) -> None:
+    figures = StoredFigures("caught 3 of 4 defects", Rate.counted(3, 4), Rate.counted(1, 12), 0.9, None)
+    cells = re.findall(r'<td class="ak-number">(.*?)</td>', render_run(run, figures))
+    assert cells == ["3 of 4", "1 of 12", f"{run.record.threshold.expected_rate:.2%}", "0.9000", "–"]
+    assert "Caught 3 of 4 defects." in render("about.html", title="a", record=run.record, judged=figures)
+    cells = re.findall(r'<td class="ak-number">(.*?)</td>', render_run(run, StoredFigures()))
+    assert cells[:2] == ["–", "–"]
+
+
+def render_run(run: Run, figures: StoredFigures) -> str:
+    return render("runs.html", runs=[("a", run.record, figures)], comparisons=[], chosen=None)
+
+
 def test_names_in_the_tables_are_only_text(run: Run) -> None:
     bad = '"><script>'
     record = run.record.model_copy(update={"dataset": bad, "method": bad, "id": bad})
     compared = [(bad, record.created, bad)]
-    table = render("runs.html", runs=[(bad, record, None), (bad, None, None)], comparisons=compared, chosen=None)
+    table = render(
+        "runs.html", runs=[(bad, record, StoredFigures()), (bad, None, None)], comparisons=compared, chosen=None
+    )
     assert "<script>" not in table
     assert "cannot be read" in table

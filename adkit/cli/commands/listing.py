@@ -164,24 +164,27 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
 
 def _run_rows(root: Path) -> list[dict[str, Any]]:
     """Return runs and unfinished fits, the newest last; those that cannot be read come first."""
-    from adkit.runs.store import list_runs
+    from adkit.evaluation.stored import stored_figures
+    from adkit.runs.store import Run, list_runs
     from adkit.runs.unfinished import list_unfinished
 
-    columns = ("run", "created", "method", "dataset", "images", "false alarms", "problem")
+    columns = ("run", "caught", "flagged", "promised", "method", "dataset", "images", "created", "problem")
     rows: list[tuple[Any, ...]] = []
     for folder, record in list_runs(root):
         if isinstance(record, RunError):
-            rows.append((folder.name, None, None, None, None, None, record.message))
+            rows.append((folder.name, *[None] * 7, record.message))
         else:
-            rate = f"{record.threshold.expected_rate:.2%}"
-            rows.append((record.id, record.created, record.method, record.dataset, record.train_count, rate, None))
+            judged, rate = stored_figures(Run(folder, record)), f"{record.threshold.expected_rate:.2%}"
+            decided = [f"{one.count} of {one.total}" if one.total else None for one in (judged.caught, judged.flagged)]
+            of_run = (record.method, record.dataset, record.train_count, record.created)
+            rows.append((record.id, *decided, rate, *of_run, None))
     for fit in list_unfinished(root):
         problem = "still learning" if fit.is_running(root) else f"unfinished: {fit.command(root)}"
         specs = ", ".join(category.dataset for category in fit.categories)
         images = sum(category.images for category in fit.categories)
-        rows.append((fit.id, fit.created, fit.settings.method, specs, images, None, problem))
-    rows.sort(key=lambda row: row[1].timestamp() if row[1] else 0)
+        rows.append((fit.id, None, None, None, fit.settings.method, specs, images, fit.created, problem))
     named = [dict(zip(columns, row, strict=True)) for row in rows]
+    named.sort(key=lambda row: row["created"].timestamp() if row["created"] else 0)
     return [row | {"created": row["created"] and f"{row['created']:%Y-%m-%d %H:%M}"} for row in named]
 
 
