@@ -122,6 +122,13 @@ IgnoreOption = Annotated[
 IgnoreBorderOption = Annotated[
     int, typer.Option("--ignore-border", metavar="PX", min=0, help="Nothing counts so near to the pictures' edges.")
 ]
+TilesOption = Annotated[
+    bool,
+    typer.Option(
+        "--tiles",
+        help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower.",
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),

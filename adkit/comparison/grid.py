@@ -16,7 +16,7 @@ vary = { few = [4, 16] }                # learn from so many images, as `fit --f
 
 [candidates.inside]
 method = "patchknn"
-ignore_border = 20                      # look where `fit --roi`, `--ignore` and `--ignore-border` would
+ignore_border = 20                      # see what `fit` with this option would; so roi, ignore, tiles
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
-from adkit.runs.record import PLACES, FitSettings
+from adkit.runs.record import SEEING, FitSettings
 
 DEFAULT_SEEDS = 3
 FEW = "few"
@@ -47,7 +47,7 @@ class Candidate:
     options: Mapping[str, Any] = field(default_factory=dict)
     scorer: str | None = None
     few: int | None = None  # learns from so many images; None: from all that it may
-    places: Mapping[str, Any] = field(default_factory=dict)  # the settings that say where to look, as far as given
+    seeing: Mapping[str, Any] = field(default_factory=dict)  # the settings that say what of a picture is seen
 
     def settings(self, seed: int, max_false_alarms: str | None, device: str = "auto") -> FitSettings:
         """Return what a fit of it is asked for."""
@@ -56,7 +56,7 @@ class Candidate:
             options=self.options,
             scorer=self.scorer,
             few=self.few,
-            **self.places,
+            **self.seeing,
             max_false_alarms=max_false_alarms,
             seed=seed,
             device=device,
@@ -88,6 +88,7 @@ class _CandidateTable(BaseModel):
     roi: str | None = None
     ignore: str | None = None
     ignore_border: int | None = Field(default=None, ge=0)
+    tiles: bool | None = None
 
 
 class _GridFile(BaseModel):
@@ -151,14 +152,14 @@ def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
         what = f"{FEW} is {odd[0]!r}, expected a number of images, at least 1"
     if what:
         raise OptionError(f"{path}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
-    method, places = entry.method or name, entry.model_dump(include=set(PLACES), exclude_none=True)
+    method, seeing = entry.method or name, entry.model_dump(include=set(SEEING), exclude_none=True)
     combinations = itertools.product(*entry.vary.values())
     found = []
     for values in combinations:
         varied = dict(zip(entry.vary, values, strict=True))
         label = " ".join([name, *(f"{key}={_text(value)}" for key, value in varied.items())])
         few = varied.pop(FEW, entry.few)
-        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer, few, places))
+        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer, few, seeing))
     return found
 
 

@@ -24,44 +24,52 @@ _MOST_WAITING = 32  # frames that wait for their batch: those between judged one
 
 
 def batched(
-    frames: Iterable[Frame], window: int = 1, batch_size: int = BATCH
+    frames: Iterable[Frame], view: View, window: int = 1, batch_size: int = BATCH
 ) -> Iterator[tuple[list[Frame], Batch | None]]:
-    """Group frames in their order, each group with the batch of those that are judged; None where none is.
+    """Group frames in their order, each group with the next batch of those that are judged; None where none is.
 
-    The frames before a clip's start are copies of its first. A FrameError comes after all that came before it. Frames
-    and clips have numbers as names in a batch: a method cannot read the truth from a path.
+    A picture is in the group with whose batch all that the method sees of it has come: with tiles that takes a part
+    of a batch, or several. The frames before a clip's start are copies of its first. A FrameError comes after all that
+    came before it. Frames and clips have numbers as names in a batch: a method cannot read the truth from a path.
     """
-    past: deque[NDArray[np.uint8]] = deque(maxlen=window)
-    clip: str | None = None
     numbers: dict[str, int] = {}  # of the clips
     judged = itertools.count()
     group: list[Frame] = []
     windows: list[NDArray[np.uint8]] = []
     names: list[tuple[str, str]] = []  # of the frames and their clips
-    walk = iter(frames)
     fault: FrameError | None = None
-    while fault is None:
-        try:
-            frame = next(walk, None)
-        except FrameError as error:
-            frame, fault = None, error
-        if frame is None:
-            break
-        group.append(frame)
-        if frame.pixels is not None:
-            if frame.clip != clip:
-                clip = frame.clip
-                past.extend([frame.pixels] * (window - 1))
-            past.append(frame.pixels)
-            windows.append(np.stack(past))
-            names.append((str(next(judged)), str(numbers.setdefault(frame.clip, len(numbers)))))
-        if len(windows) == batch_size or len(group) == max(batch_size, _MOST_WAITING):
-            yield group, _batch(windows, names)
-            group, windows, names = [], [], []
+    try:
+        for frame, seen, whole in _windows(frames, view, window):
+            if seen is not None:
+                windows.append(seen)
+                names.append((str(next(judged)), str(numbers.setdefault(frame.clip, len(numbers)))))
+            if whole:
+                group.append(frame)
+            if len(windows) == batch_size or len(group) == max(batch_size, _MOST_WAITING):
+                yield group, _batch(windows, names)
+                group, windows, names = [], [], []
+    except FrameError as error:
+        fault = error
     if group:
         yield group, _batch(windows, names)
     if fault is not None:
         raise fault
+
+
+def _windows(
+    frames: Iterable[Frame], view: View, window: int
+) -> Iterator[tuple[Frame, NDArray[np.uint8] | None, bool]]:
+    """Yield each frame, what the method sees of it (T, H, W, 3), and whether that is all; None of one not judged."""
+    pasts: list[deque[NDArray[np.uint8]]] = [deque(maxlen=window) for _ in range(view.frames)]
+    clip: str | None = None
+    for frame in frames:
+        if frame.pixels is None:
+            yield frame, None, True
+            continue
+        for number, (past, pixels) in enumerate(zip(pasts, view.frames_of(frame.pixels), strict=True), 1):
+            past.extend([pixels] * (1 if frame.clip == clip else window))
+            yield frame, np.stack(past), number == len(pasts)
+        clip = frame.clip
 
 
 class FrameBatches:
@@ -87,12 +95,12 @@ class FrameBatches:
         self.on_bad = on_bad
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.samples) * self.view.frames
 
     def __iter__(self) -> Iterator[Batch]:
         # Closed by name: the threads that decode end with the walk, whoever still holds it.
         with closing(frames_of(self.samples, self.view, self.on_bad, 2 * self.batch_size)) as frames:
-            for _, batch in batched(frames, self.window, self.batch_size):
+            for _, batch in batched(frames, self.view, self.window, self.batch_size):
                 if batch is not None:
                     yield batch
 

@@ -12,12 +12,13 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adkit.data.boxes import Size, px
 from adkit.data.images import as_rgb8, read_image
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
 from adkit.data.prefetch import ahead
 from adkit.data.video import Video
-from adkit.data.view import Picture, Size, StillPicture, View, px
+from adkit.data.view import Picture, StillPicture, View
 from adkit.errors import AdkitError, FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -41,7 +42,7 @@ class Frame:
     index: int  # in its clip
     time_s: float  # since the clip's start
     shape: Size  # of the picture as it lies in the file
-    pixels: NDArray[np.uint8] | None  # RGB, as the method sees it; None: it is not judged
+    pixels: NDArray[np.uint8] | None  # RGB, as the view lays it on the canvas; None: it is not judged
     panel: NDArray[np.uint8] | None = None  # RGB, at the panel's size
 
 
@@ -52,6 +53,7 @@ def frames_of(
 
     A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
     """
+    lookahead = max(2, lookahead // view.frames)  # with tiles, pictures are large
     for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
         if film is None:
             yield from _stills(members, view, on_bad, lookahead)

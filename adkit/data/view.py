@@ -1,4 +1,8 @@
-"""How a method sees pictures: how they become frames of its size, and its maps become maps of the pictures."""
+"""How a method sees pictures: how they become frames of its size, and its maps become maps of the pictures.
+
+A picture, or the box of it that is looked at, is laid on a canvas: scaled to fit, without distortion. The canvas is
+what the method sees; or with tiles it is as large as the picture, and the method sees overlapping parts of it in turn.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from adkit.data.boxes import Box, Kind, Size, positions, px
+from adkit.data.tiles import blended
 from adkit.errors import FrameError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Kind = TypeVar("Kind", np.uint8, np.float32)
-Scalar = TypeVar("Scalar", bound=np.generic)
-
-Size = tuple[int, int]
-"""(height, width) in px."""
 
 MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
@@ -59,47 +59,34 @@ class StillPicture:
         return self.image if size is None else resize(self.image, size)
 
 
-class Box(BaseModel):
-    """A rectangle in px."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    @property
-    def size(self) -> Size:
-        """Return (height, width)."""
-        return self.height, self.width
-
-    def of(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Cut it out of a picture or mask (H, W, ...)."""
-        return values[self.top : self.top + self.height, self.left : self.left + self.width]
-
-    def scaled(self, down: float, across: float) -> Box:
-        """Return it where a px is `down` high and `across` wide, at least one wide and high."""
-        top, left = round(self.top * down), round(self.left * across)
-        bottom, right = round((self.top + self.height) * down), round((self.left + self.width) * across)
-        return Box(left=left, top=top, width=max(1, right - left), height=max(1, bottom - top))
-
-
 class View(BaseModel):
-    """How a method sees pictures of any shape: scaled to fit into its frame, without distortion, in the middle.
+    """How a method sees pictures of any shape.
 
     With a `box` it sees that part of them alone, and with a `mask` or a `border` only some places count. Masks and
-    boxes are those of pictures of one size; `require` refuses others.
+    boxes are those of pictures of one size; `require` refuses others. With `tiles` a picture is seen as several frames.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     frame: Size  # what the method sees
+    tiles: tuple[Box, ...] = ()  # where on the canvas each frame lies; none: the canvas is one frame
     picture: Size | None = None  # the usual shape of the pictures; None: nobody has looked
     finest_px: float | None = None  # of the frame: the smallest defect that the method can see; None: nobody knows
     box: Box | None = None  # the part of a picture that is looked at; None: all of it
     mask: str | None = None  # a PNG as base64, of a picture's size: bright where its places count; None: everywhere
     border: int = 0  # px along a picture's edges that do not count
+
+    @property
+    def canvas(self) -> Size:
+        """Return (height, width) in px of what a picture is laid on."""
+        if not self.tiles:
+            return self.frame
+        return max(tile.top + tile.height for tile in self.tiles), max(tile.left + tile.width for tile in self.tiles)
+
+    @property
+    def frames(self) -> int:
+        """Say how many frames a picture becomes."""
+        return max(1, len(self.tiles))
 
     @property
     def everywhere(self) -> bool:
@@ -115,20 +102,28 @@ class View(BaseModel):
             )
 
     def see(self, picture: Picture) -> NDArray[np.uint8]:
-        """Return the frame, RGB (h, w, 3), of a picture."""
+        """Return a picture as it lies on the canvas, RGB (h, w, 3); the rest of that is filled by mirroring."""
         import cv2
 
         part = self._part(picture.shape)
         seen = StillPicture(self.box.of(picture.pixels())) if self.box else picture
         pixels = seen.pixels(part.size)
-        if pixels.shape[:2] == self.frame:
+        if pixels.shape[:2] == self.canvas:
             return np.ascontiguousarray(pixels)
-        below, right = self.frame[0] - part.top - part.height, self.frame[1] - part.left - part.width
+        below, right = self.canvas[0] - part.top - part.height, self.canvas[1] - part.left - part.width
         border = cv2.BORDER_REFLECT_101
         return np.asarray(cv2.copyMakeBorder(pixels, part.top, below, part.left, right, border), np.uint8)
 
+    def frames_of(self, canvas: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """Return the frames, each (h, w, 3), that the method sees of a canvas."""
+        return [tile.of(canvas) for tile in self.tiles] if self.tiles else [canvas]
+
+    def joined(self, values: NDArray[Kind]) -> NDArray[Kind]:
+        """Turn frames' maps (N * frames, h, w) or pictures (..., h, w, 3) into canvases (N, ...), tiles blended."""
+        return blended(values, self.tiles, self.frame) if self.tiles else values
+
     def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
-        """Cut frames' maps (N, h, w) down to what they say of pictures of these shapes, or of their part that is seen.
+        """Cut canvases' maps (N, h, w) down to what they say of the pictures, or of their part that is seen.
 
         Each keeps as many positions, whatever its picture's shape: the maps of all pictures lie side by side. Places
         that do not count have the lowest value of those that do.
@@ -143,7 +138,7 @@ class View(BaseModel):
         return own
 
     def own_pictures(self, pictures: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
-        """Turn frames (N, h, w, 3) that a method made up into pictures of these shapes; grey where it does not look."""
+        """Turn canvases (N, h, w, 3) that a method made up into pictures of these shapes, grey where nobody looks."""
         own = self._own(pictures, shapes)
         return own if self.box is None else np.stack([self.over(one, self._grid(one), _UNSEEN) for one in own])
 
@@ -195,7 +190,7 @@ class View(BaseModel):
         """Say how many px of a usual picture the smallest defect takes that can be seen; None where nobody knows."""
         if self.picture is None or self.finest_px is None:
             return None
-        scale = min(side / own for side, own in zip(self.frame, self._seen(self.picture), strict=True))
+        scale = min(side / own for side, own in zip(self.canvas, self._seen(self.picture), strict=True))
         return max(1, round(self.finest_px / scale))
 
     def in_words(self) -> str:
@@ -203,7 +198,8 @@ class View(BaseModel):
         if self.picture is None:
             return ""
         part = f", of which {px(self.box.size)} from {self.box.left},{self.box.top}" if self.box else ""
-        seen = f"{px(self.picture)}{part} → {px(self.frame)}"
+        how = f" in {len(self.tiles)} tiles of {px(self.frame)}" if self.tiles else f" → {px(self.frame)}"
+        seen = f"{px(self.picture)}{part}{how}"
         if (smallest := self.smallest_px) is None:
             return seen
         return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your picture"
@@ -212,18 +208,16 @@ class View(BaseModel):
         return self.box.size if self.box else shape
 
     def _part(self, shape: Size) -> Box:
-        """Say where in the frame lies what is seen of a picture of this shape; the rest is filled by mirroring."""
-        seen = self._seen(shape)
-        scales = [side / own for side, own in zip(self.frame, seen, strict=True)]
+        """Say where on the canvas lies what is seen of a picture of this shape."""
+        seen, canvas = self._seen(shape), self.canvas
+        scales = [side / own for side, own in zip(canvas, seen, strict=True)]
         if max(scales) <= MOST_STRETCH * min(scales):
-            return Box(left=0, top=0, width=self.frame[1], height=self.frame[0])
-        height, width = (
-            max(1, min(side, round(own * min(scales)))) for side, own in zip(self.frame, seen, strict=True)
-        )
-        return Box(left=(self.frame[1] - width) // 2, top=(self.frame[0] - height) // 2, width=width, height=height)
+            return Box(left=0, top=0, width=canvas[1], height=canvas[0])
+        height, width = (max(1, min(side, round(own * min(scales)))) for side, own in zip(canvas, seen, strict=True))
+        return Box(left=(canvas[1] - width) // 2, top=(canvas[0] - height) // 2, width=width, height=height)
 
     def _own(self, values: NDArray[Kind], shapes: Sequence[Size]) -> NDArray[Kind]:
-        if all(self._part(shape).size == self.frame for shape in set(shapes)):
+        if all(self._part(shape).size == self.canvas for shape in set(shapes)):
             return values
         return np.stack([self._cut(one, shape) for one, shape in zip(values, shapes, strict=True)])
 
@@ -231,14 +225,14 @@ class View(BaseModel):
         import cv2
 
         part, (rows, columns) = self._part(shape), values.shape[:2]
-        down, across = rows / self.frame[0], columns / self.frame[1]  # positions a px
+        down, across = positions(values.shape[:2], self.canvas)
         top, left = part.top * down, part.left * across
         # Positions whose middle is filled are never looked at.
         first_row, first_column = math.ceil(top - 0.5), math.ceil(left - 0.5)
         end_row, end_column = math.ceil(top + part.height * down - 0.5), math.ceil(left + part.width * across - 0.5)
         seen = values[first_row : max(end_row, first_row + 1), first_column : max(end_column, first_column + 1)]
         # From positions of the result to positions of what is seen, both counted from the middle of the first.
-        down, across = part.height / self.frame[0], part.width / self.frame[1]
+        down, across = positions(part.size, self.canvas)
         top, left = top - first_row + (down - 1) / 2, left - first_column + (across - 1) / 2
         back = np.array([[across, 0, left], [0, down, top]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -292,8 +286,3 @@ def packed_mask(mask: NDArray[np.bool_]) -> str:
 def usual_shape(shapes: Sequence[Size]) -> Size:
     """Return the shape (height, width) of the picture that lies in the middle when they are ordered by shape."""
     return sorted(shapes, key=lambda shape: (shape[0] / shape[1], shape))[len(shapes) // 2]
-
-
-def px(shape: Size) -> str:
-    """Write (height, width) as people do: width×height."""
-    return f"{shape[1]}×{shape[0]}"

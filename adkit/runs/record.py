@@ -27,8 +27,8 @@ EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
 
-PLACES = ("roi", "ignore", "ignore_border")
-"""The settings that say where to look."""
+SEEING = ("roi", "ignore", "ignore_border", "tiles")
+"""The settings that say what of a picture is seen, and how."""
 
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
@@ -55,6 +55,7 @@ class FitSettings(BaseModel):
     roi: str | None = None  # where to look: a box "x,y,w,h" in px, or the path of a mask; None: everywhere
     ignore: str | None = None  # the path of a mask of what does not count
     ignore_border: int = Field(default=0, ge=0)  # px along the pictures' edges that do not count
+    tiles: bool = False  # see pictures in overlapping tiles, at their full resolution
     every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
     smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -76,11 +77,13 @@ class FitSettings(BaseModel):
     def _as_text(cls, root: Any) -> Any:
         return str(root) if isinstance(root, Path) else root
 
-    @field_validator("roi", "ignore")
+    @field_validator("roi", "ignore", mode="before")
     @classmethod
-    def _from_anywhere(cls, value: str | None) -> str | None:
-        is_path = value is not None and not re.fullmatch(r"[-\d.,\s]*", value)
-        return str(Path(value or "").expanduser().absolute()) if is_path else value
+    def _from_anywhere(cls, value: Any) -> Any:
+        if not isinstance(value, str | Path):
+            return value
+        is_box = re.fullmatch(r"[-\d.,\s]*", str(value))
+        return str(value) if is_box else str(Path(value).expanduser().absolute())
 
     @field_validator("options", mode="before")
     @classmethod

@@ -59,13 +59,14 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                     scale=3,
                 )
                 border = gr.Number(0, label="Border to ignore", precision=0, minimum=0, info="px", scale=2)
+                tiles = gr.Checkbox(label="in tiles", info="full resolution, slower", scale=2)
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="same seed, same data, same result")
 
             @gr.render(  # type: ignore[untyped-decorator]
                 inputs=method, triggers=[tab.select, method.change]
             )
             def form(chosen: str | None) -> None:
-                _options(judges, jobs, chosen, [dataset, rate, certain, roi, border, seed], running)
+                _options(judges, jobs, chosen, [dataset, rate, certain, roi, border, tiles, seed], running)
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
@@ -119,7 +120,14 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
 
     @told(judges.settings)
     def begin(
-        spec: str | None, rate: str, certain: bool, roi: str, border: float | None, seed: float | None, *values: object
+        spec: str | None,
+        rate: str,
+        certain: bool,
+        roi: str,
+        border: float | None,
+        tiles: bool,
+        seed: float | None,
+        *values: object,
     ) -> str:
         """Queue a training, after all that can be refused before it begins."""
         from adkit.workflows.fit import check_settings
@@ -138,6 +146,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
             certain=certain,
             roi=_box(roi),
             ignore_border=int(border or 0),
+            tiles=tiles,
             seed=int(seed or 0),
             device=settings.device,
         )

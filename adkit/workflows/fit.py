@@ -21,7 +21,7 @@ from adkit.files.atomic import require_writable
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace, plugin_code
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
-from adkit.runs.predictions import Predictions, to_predictions
+from adkit.runs.predictions import Predictions
 from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, RunRecord
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
@@ -238,18 +238,17 @@ def _out_of_sample(
     """Return, for each category, results on normal data as if the method had not learned from it."""
     if data[0].held_out:
         return [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
-    total = sum(len(one.learned) for one in data)
+    total = sum(len(one.learned) for one in data) * view.frames
     prediction = method.calibration()
     if prediction is None or len(prediction) != total:
         found = "None" if prediction is None else f"{len(prediction)} results"
-        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} samples")
+        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} frames")
     parts, first = [], 0
     for one in data:
-        own = slice(first, first + len(one.learned))
+        own = slice(first, first + len(one.learned) * view.frames)
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
         answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        of_frames = to_predictions(ids, clips, Prediction(*answers), times_of(one.learned))
-        parts.append(of_pictures(of_frames, view, one.shapes))
+        parts.append(of_pictures(Prediction(*answers), view, one.shapes, ids, clips, times_of(one.learned)))
         first = own.stop
     return parts
 

@@ -10,11 +10,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import pixel_format, read_image, read_mask
 from adkit.data.video import Video
-from adkit.data.view import Size, px
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import Advance, Dataset, Progress, Silent

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adkit.data.batches import BATCH, batched
+from adkit.data.boxes import Size
 from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
-from adkit.data.view import Size, View
+from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
@@ -23,7 +24,7 @@ from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
 from adkit.stats.smoothing import Smoother, smoothed
-from adkit.types import Sample
+from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,25 +259,67 @@ def predicted(
     That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
     (N, H, W, 3), where the method gives them.
     """
-    stream = method.stream()
-    for group, batch in batched(frames, method.window, batch_size):
-        if batch is None:
-            yield group, None, None
-            continue
-        prediction = stream(batch)
+    stream, waiting = method.stream(), _Waiting()
+    for group, batch in batched(frames, view, method.window, batch_size):
+        if batch is not None:
+            waiting.parts.append(stream(batch))
         judged = [frame for frame in group if frame.pixels is not None]
-        ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
-        times_s = np.array([frame.time_s for frame in judged])
+        if not judged:
+            if group:
+                yield group, None, None
+            continue
+        prediction = waiting.take(len(judged) * view.frames)
         shapes = [frame.shape for frame in judged]
-        images = None if prediction.images is None else view.own_pictures(pixels_of(prediction.images), shapes)
-        yield group, of_pictures(to_predictions(ids, clips, prediction, times_s), view, shapes), images
+        images = None
+        if prediction.images is not None:
+            images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
+        ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
+        yield group, of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged])), images
 
 
-def of_pictures(predictions: Predictions, view: View, shapes: Sequence[Size]) -> Predictions:
-    """Turn what a method said of frames into what that means for their pictures, (height, width) px each."""
-    if predictions.maps is None:
-        return predictions
-    return replace(predictions, maps=view.own_maps(predictions.maps, shapes))
+@dataclass
+class _Waiting:
+    """What a method said of frames, until all frames of their picture are judged."""
+
+    parts: list[Prediction] = field(default_factory=list)
+
+    def take(self, count: int) -> Prediction:
+        """Return what was said of the first frames; what is left goes on waiting."""
+        names = ("maps", "scores", "images")
+        given = {name: [getattr(part, name) for part in self.parts] for name in names}
+        for name, values in given.items():
+            if len({value is None for value in values}) > 1:
+                raise ValueError(f"the method gave {name} for some batches only")
+        joined = {name: values[0] if len(values) == 1 else _concatenated(values) for name, values in given.items()}
+        rest = {name: None if value is None else value[count:] for name, value in joined.items()}
+        self.parts = [Prediction(**rest)] if any(value is not None and len(value) for value in rest.values()) else []
+        return Prediction(**{name: None if value is None else value[:count] for name, value in joined.items()})
+
+
+def _concatenated(values: Sequence[Tensor | None]) -> Tensor | None:
+    import torch  # heavy: only where there is more than one part
+
+    known = [value for value in values if value is not None]
+    return torch.cat(known) if known else None
+
+
+def of_pictures(
+    prediction: Prediction,
+    view: View,
+    shapes: Sequence[Size],
+    ids: tuple[str, ...],
+    clips: tuple[str, ...],
+    times_s: NDArray[np.float64] | None,
+) -> Predictions:
+    """Turn what a method said of frames into what that means for their pictures, (height, width) px each.
+
+    Of scores of its own the highest of a picture's tiles counts.
+    """
+    of_each = [name for name in ids for _ in range(view.frames)]
+    found = to_predictions(tuple(of_each), tuple(of_each), prediction)
+    maps = None if found.maps is None else view.own_maps(view.joined(found.maps), shapes)
+    scores = None if found.scores is None else found.scores.reshape(len(ids), view.frames).max(axis=1)
+    return Predictions(ids, clips, maps, scores, times_s)
 
 
 def predict_all(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adkit.data.boxes import Box, Size, px
 from adkit.data.images import frame_shape, read_mask
-from adkit.data.view import Box, Size, View, packed_mask, px, usual_shape
+from adkit.data.tiles import tiles_over
+from adkit.data.view import View, packed_mask, usual_shape
 from adkit.errors import OptionError
 from adkit.files.atomic import checksum
 from adkit.interfaces import Method
@@ -20,6 +23,9 @@ from adkit.types import FrameRef
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+LARGE_DEFECT_PX = 8
+"""Where a defect must be larger than this to be seen, in px of a picture, tiles are proposed."""
 
 
 def method_and_view(
@@ -31,8 +37,9 @@ def method_and_view(
     """
     options = parse_options(options_of(method_class), settings.options, settings.method)
     looks_at = _looks_at(settings, shapes)
+    seen = looks_at.box.size if looks_at.box else usual_shape(shapes)
     if isinstance(options, Options):
-        options = options.sized(looks_at.box.size if looks_at.box else usual_shape(shapes))
+        options = options.sized((1, 1) if settings.tiles else seen)
     method = method_class(options, seed=settings.seed, device=device)
     if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
         raise OptionError(
@@ -40,7 +47,35 @@ def method_and_view(
             hint="cut the picture down with --roi x,y,w,h, or take a method with maps: adkit list methods",
         )
     finest_px = options.finest_px if isinstance(options, Options) else None
-    return method, looks_at.model_copy(update={"frame": method.frame_size, "finest_px": finest_px})
+    tiles = _tiles(settings, method, seen) if settings.tiles else ()
+    return method, looks_at.model_copy(update={"frame": method.frame_size, "tiles": tiles, "finest_px": finest_px})
+
+
+def _tiles(settings: FitSettings, method: Method[Any], seen: Size) -> tuple[Box, ...]:
+    """Return the tiles that cover (height, width) px; raises OptionError where that cannot be."""
+    frame = method.frame_size
+    if type(method).stream is not Method.stream:
+        raise OptionError(
+            f"{settings.method} remembers what a clip showed before, and sees each frame as a whole: it takes no tiles",
+            hint="--set size= sees smaller things; or take another method: adkit list methods",
+        )
+    if frame[0] >= seen[0] and frame[1] >= seen[1]:
+        raise OptionError(
+            f"tiles of {px(frame)} px are as large as what is seen of the pictures, {px(seen)} px",
+            hint=f"leave --tiles out, or take smaller ones: --set size={max(32, min(seen) // 2)}",
+        )
+    return tiles_over(seen, frame)
+
+
+def tiles_instead(
+    method_class: type[Method[Any]], settings: FitSettings, shapes: Sequence[Size], view: View | None
+) -> View | None:
+    """Return how the method would see these pictures in tiles, where else it cannot see small defects; or None."""
+    if view is None or (view.smallest_px or 0) <= LARGE_DEFECT_PX:
+        return None
+    with suppress(OptionError):
+        return method_and_view(method_class, settings.model_copy(update={"tiles": True}), shapes)[1]
+    return None
 
 
 def check_places(settings: FitSettings) -> None:

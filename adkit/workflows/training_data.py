@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from adkit.data.boxes import Size
 from adkit.data.clips import are_stills, cut, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
-from adkit.data.view import Size, View
+from adkit.data.view import View
 from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData

@@ -30,6 +30,7 @@ SETTINGS = st.fixed_dictionaries(
         "few": st.integers(1, 10**6),
         "roi": st.sampled_from(["10,20,300,400", "/some/mask.png"]),
         "ignore": st.just("/some/other mask.png"),
+        "tiles": st.booleans(),
         "ignore_border": st.integers(0, 100),
         "every": st.integers(1, 10**6),
         "smoothing": st.floats(0, 1e6),

@@ -45,7 +45,7 @@ def clips_of(pictures: list[Path], lengths: list[int]) -> list[Sample]:
 def groups_of(batches: FrameBatches) -> Iterator[tuple[list[Frame], Batch]]:
     """The batches, each with its frames, which tell whose they are."""
     frames = frames_of(batches.samples, batches.view, batches.on_bad)
-    for group, batch in batched(frames, batches.window, batches.batch_size):
+    for group, batch in batched(frames, batches.view, batches.window, batches.batch_size):
         assert batch is not None
         yield group, batch
 

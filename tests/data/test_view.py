@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.view import MOST_STRETCH, Box, StillPicture, View, packed_mask, usual_shape
+from adkit.data.boxes import Box
+from adkit.data.view import MOST_STRETCH, StillPicture, View, packed_mask, usual_shape
 from adkit.errors import FrameError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 100, 3)).astype(np.uint8)

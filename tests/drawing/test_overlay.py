@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from adkit.data.view import EVERYWHERE, Box, View
+from adkit.data.boxes import Box
+from adkit.data.view import EVERYWHERE, View
 from adkit.drawing.overlay import PANEL_PX, Caption, Scale, draw, faded
 
 CAPTION = Caption("test/crack/003", score=2.5, p_value=0.0123, anomalous=True, threshold=1.5, truth="crack")

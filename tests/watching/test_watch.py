@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.data.boxes import Box
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
 from adkit.data.inputs import VideoInput
 from adkit.data.spans import Span
 from adkit.data.video import Video, video_times
 from adkit.data.video_writer import VideoWriter
-from adkit.data.view import Box
 from adkit.errors import FrameError, StorageError
 from adkit.registry import Registry
 from adkit.runs.store import Run

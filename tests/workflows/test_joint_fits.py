@@ -333,5 +333,5 @@ def test_a_category_is_named_once(root: Path, registry: Registry, tmp_path: Path
 
 
 def test_a_method_that_calibrates_too_few_is_a_bug(root: Path, registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="gave 79 results for 80 samples"):
+    with pytest.raises(ValueError, match="gave 79 results for 80 frames"):
         fitted(root, registry, tmp_path, "one_short")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch import Tensor
 from adkit.errors import AdkitError, FrameError, OptionError
 from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.options import FrameOptions
-from adkit.registry import Registry
+from adkit.registry import Registry, load_registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.types import Batch, Prediction
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model
+from adkit.workflows.seeing import method_and_view, tiles_instead
 from tests.greys import Grey, Greys, with_methods
 
 
@@ -30,14 +31,16 @@ class Bright(Method[FrameOptions]):
 
     Options = FrameOptions
     default_scorer = "max"
-    seen: Tensor
+    seen: ClassVar[Tensor]
+    clips: ClassVar[list[str]]
 
     @property
     def frame_size(self) -> tuple[int, int]:
         return self.options.frame
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
-        type(self).seen = torch.cat([batch.frames[:, -1] for batch in batches])
+        Bright.seen = torch.cat([batch.frames[:, -1] for batch in batches])
+        Bright.clips = [clip for batch in batches for clip in batch.clips]
 
     def predict(self, batch: Batch) -> Prediction:
         return Prediction(maps=255 * batch.frames[:, -1].mean(dim=1))
@@ -255,3 +258,85 @@ def test_a_method_of_one_score_cannot_ignore_a_place(tmp_path: Path) -> None:
     model = fitted(tmp_path, registry, [SHAPE] * 40, method="grey", options={}, roi="40,20,50,30")
     (outside,) = model.score([paint(tmp_path / "x.png", SHAPE, OUTSIDE)])
     assert not outside.anomalous
+
+
+LARGE = (200, 300)
+
+
+@pytest.mark.parametrize("method", ["bright", "bright_held_out"])
+def test_tiles_see_what_is_lost_when_a_picture_is_shrunk(tmp_path: Path, registry: Registry, method: str) -> None:
+    spot = (150, 220, 2, 2)
+    shrunk, tiled = (
+        fitted(tmp_path / str(tiles), registry, [LARGE] * 40, method=method, tiles=tiles) for tiles in (False, True)
+    )
+    path = paint(tmp_path / "spotted.png", LARGE, spot, level=90)
+    (lost,), (found,) = shrunk.score([path]), tiled.score([path])
+    assert lost.score < 45, "four px are averaged with twenty others"
+    assert found.score > 80
+    assert found.region is not None
+    assert (found.region.left, found.region.top) == pytest.approx((220, 150), abs=3)
+    assert found.map is not None
+    assert found.map.shape == tiled.view.canvas == (224, 320)
+    maps = tiled.run.calibration().maps
+    assert maps is not None
+    assert maps.shape[1:] == (224, 320)
+
+
+def test_the_map_of_tiles_is_the_map_of_the_picture(tmp_path: Path, registry: Registry) -> None:
+    shape = (224, 320)  # of the canvas too: nothing is scaled
+    model = fitted(tmp_path, registry, [shape] * 40, tiles=True)
+    assert model.view.canvas == shape
+    path = paint(tmp_path / "x.png", shape, (30, 70, 100, 90))
+    (result,) = model.score([path])
+    assert result.map is not None
+    np.testing.assert_allclose(result.map, np.asarray(Image.open(path)), atol=0.01)
+
+
+def test_tiles_of_a_picture_are_one_unit_to_the_method(tmp_path: Path, registry: Registry) -> None:
+    model = fitted(tmp_path, registry, [LARGE] * 40, tiles=True)
+    assert model.run.record.train_count == 40
+    assert len(Bright.seen) == 40 * model.view.frames
+    assert len(set(Bright.clips)) == 40
+    assert Bright.clips == sorted(Bright.clips, key=int), "those of one picture stand side by side"
+    assert model.threshold.count == 40
+
+
+def test_tiles_of_a_box(tmp_path: Path, registry: Registry) -> None:
+    model = fitted(tmp_path, registry, [LARGE] * 40, tiles=True, roi="100,50,180,140")
+    inside, outside = model.score(
+        [paint(tmp_path / f"{spot[0]}.png", LARGE, spot) for spot in [(150, 220, 2, 2), (10, 10, 9, 9)]]
+    )
+    assert inside.anomalous
+    assert not outside.anomalous
+    assert inside.region is not None
+    assert (inside.region.left, inside.region.top) == pytest.approx((220, 150), abs=3)
+
+
+def test_pictures_of_other_sizes_are_tiled_too(tmp_path: Path, registry: Registry) -> None:
+    model = fitted(tmp_path, registry, [LARGE] * 39 + [(150, 150)], tiles=True)
+    (result,) = model.score([paint(tmp_path / "x.png", (400, 200), (300, 100, 8, 8))])
+    assert result.region is not None
+    assert (result.region.left, result.region.top) == pytest.approx((100, 300), abs=6)
+
+
+def test_tiles_as_large_as_the_pictures_are_refused(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(OptionError, match="tiles of 64×64 px are as large as what is seen of the pictures") as caught:
+        fitted(tmp_path, registry, [(60, 60)] * 30, tiles=True)
+    assert "leave --tiles out" in caught.value.hint
+    low = fitted(tmp_path, registry, [(40, 300)] * 30, tiles=True)
+    assert low.view.canvas == (64, 320)
+
+
+def test_a_method_with_memory_takes_no_tiles() -> None:
+    method = load_registry().methods.get("convlstm").load()
+    with pytest.raises(OptionError, match="convlstm remembers what a clip showed before"):
+        method_and_view(method, FitSettings(method="convlstm", tiles=True), [(720, 1280)])
+
+
+def test_tiles_are_proposed_where_only_large_defects_are_seen() -> None:
+    method, settings = load_registry().methods.get("patchknn").load(), FitSettings(method="patchknn")
+    for shape, tiles in [((384, 384), None), ((1024, 1024), 16), ((300, 1200), 4)]:
+        _, view = method_and_view(method, settings, [shape])
+        found = tiles_instead(method, settings, [shape], view)
+        assert (found and found.frames) == tiles
+        assert found is None or found.smallest_px == 8

@@ -14,7 +14,7 @@ from adkit.cli.output import destination, print_table
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from adkit.comparison.figures import Comparison
     from adkit.comparison.grid import Plan
@@ -52,6 +52,7 @@ def compare(
     roi: o.RoiOption = None,
     ignore: o.IgnoreOption = None,
     ignore_border: o.IgnoreBorderOption = 0,
+    tiles: o.TilesOption = False,
     root: o.RootOption = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -71,11 +72,12 @@ def compare(
 
     registry, progress = o.loaded_registry(), terminal_progress()
     if runs_named:
-        _refuse_both(methods, grid, dataset, seeds, max_false_alarms, roi, ignore, ignore_border or None)
+        _refuse_both(methods, grid, dataset, seeds, max_false_alarms, roi, ignore, ignore_border or None, tiles or None)
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, registry, root=root, device=device, progress=progress)
     else:
-        plan = _plan(methods, grid, roi=roi, ignore=str(ignore) if ignore else None, ignore_border=ignore_border)
+        seeing = {"roi": roi, "ignore": ignore, "ignore_border": ignore_border, "tiles": tiles}
+        plan = _plan(methods, grid, seeing)
         try:
             result = compare_candidates(
                 plan.candidates,
@@ -108,8 +110,8 @@ def _refuse_both(*others: Any) -> None:
         )
 
 
-def _plan(methods: str | None, grid: Path | None, **places: str | int | None) -> Plan:
-    """Read what is compared; `places` say where a candidate looks that does not say so itself."""
+def _plan(methods: str | None, grid: Path | None, seeing: Mapping[str, Any]) -> Plan:
+    """Read what is compared; `seeing` says what a candidate sees that does not say so itself."""
     from adkit.comparison.grid import Plan, candidates_of, read_grid
 
     if (methods is None) == (grid is None):
@@ -119,8 +121,8 @@ def _plan(methods: str | None, grid: Path | None, **places: str | int | None) ->
             hint="for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml",
         )
     plan = read_grid(grid) if grid else Plan(candidates_of(methods or ""))
-    given = {name: value for name, value in places.items() if value}
-    return replace(plan, candidates=tuple(replace(one, places={**given, **one.places}) for one in plan.candidates))
+    given = {name: value for name, value in seeing.items() if value}
+    return replace(plan, candidates=tuple(replace(one, seeing={**given, **one.seeing}) for one in plan.candidates))
 
 
 def _seeds(count: int | None, plan: Plan) -> Sequence[int]:

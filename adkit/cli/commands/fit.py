@@ -54,6 +54,7 @@ def fit(
     roi: o.RoiOption = None,
     ignore: o.IgnoreOption = None,
     ignore_border: o.IgnoreBorderOption = 0,
+    tiles: o.TilesOption = False,
     every: Annotated[
         int | None,
         o.counting(
@@ -134,8 +135,7 @@ def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
             raise OptionError(
                 f"--{name} is not given", hint="for example: adkit fit --method patchknn --dataset folder:good_parts/"
             )
-    given = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
-    named = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
     options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
     return FitSettings(**{**named, "options": options})
 

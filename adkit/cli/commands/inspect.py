@@ -35,13 +35,13 @@ def inspect(
     Example: [bold]adkit inspect --dataset folder:./parts[/bold]
     """
     from adkit.cli.terminal import terminal_progress
+    from adkit.data.boxes import px
     from adkit.data.datasets import open_datasets
     from adkit.data.images import png_of
-    from adkit.data.view import px
     from adkit.options import split_assignments
     from adkit.runs.record import FitSettings
     from adkit.workflows.inspect import inspect_dataset
-    from adkit.workflows.seeing import method_and_view
+    from adkit.workflows.seeing import method_and_view, tiles_instead
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
@@ -60,6 +60,8 @@ def inspect(
             _print(found)
             if view:
                 typer.echo(f"{method}: {view.in_words()}")
+            if tiled := tiles_instead(method_class, wanted, found.shapes, view):
+                typer.echo(f"for smaller ones: fit --tiles, {tiled.frames} times as slow: {tiled.in_words()}")
         if path and found.sheet:
             write_whole(path, png_of(found.sheet))
             if to.for_people:

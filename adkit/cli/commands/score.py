@@ -30,7 +30,7 @@ _OF_CLIPS = (
     "reconnect_timeout",
 )
 """The parameters that say something of clips only."""
-_OF_LEARNING = ("settings", "roi", "ignore", "ignore_border")
+_OF_LEARNING = ("settings", "roi", "ignore", "ignore_border", "tiles")
 
 
 def score(
@@ -80,6 +80,7 @@ def score(
     roi: o.RoiOption = None,
     ignore: o.IgnoreOption = None,
     ignore_border: o.IgnoreBorderOption = 0,
+    tiles: o.TilesOption = False,
     every: Annotated[int | None, o.counting("--every", "Videos: judge one in K frames.", "the run's")] = None,
     min_duration: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
     merge_gap: Annotated[
@@ -163,5 +164,4 @@ def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
         raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
     options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
     named = {name: parameters[name] for name in ("method", "scorer", "device", "skip_bad", "every", *_OF_LEARNING[1:])}
-    named["ignore"] = None if named["ignore"] is None else str(named["ignore"])
     return FitSettings(**named, options=options)

@@ -1,0 +1,54 @@
+"""Rectangles in pictures, and the sizes that they have there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = TypeVar("Kind", np.uint8, np.float32)
+"""What a picture (0..255) or a map holds."""
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+Size = tuple[int, int]
+"""(height, width) in px."""
+
+
+class Box(BaseModel):
+    """A rectangle in px."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def size(self) -> Size:
+        """Return (height, width)."""
+        return self.height, self.width
+
+    def of(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Cut it out of a picture or mask (H, W, ...)."""
+        return values[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def scaled(self, down: float, across: float) -> Box:
+        """Return it where a px is `down` high and `across` wide, at least one wide and high."""
+        top, left = round(self.top * down), round(self.left * across)
+        bottom, right = round((self.top + self.height) * down), round((self.left + self.width) * across)
+        return Box(left=left, top=top, width=max(1, right - left), height=max(1, bottom - top))
+
+
+def px(shape: Size) -> str:
+    """Write (height, width) as people do: width×height."""
+    return f"{shape[1]}×{shape[0]}"
+
+
+def positions(grid: tuple[int, ...], size: Size) -> tuple[float, float]:
+    """Say how many positions of a grid (h, w) stand for a px of (height, width), down and across."""
+    return grid[0] / size[0], grid[1] / size[1]
