@@ -367,7 +367,7 @@ def test_eval_goes_on_where_the_run_cannot_be_written(folder: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("adkit.files.atomic.tempfile.mkstemp", refuse)
     result = ok("eval", "--run", folder)
     assert "  flagged: " in result.stdout
     assert "pictures: " not in result.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from adkit.data.video import video_times
+from adkit.data.video import video_frame, video_times
 from adkit.runs.store import open_run
 from tests.cli.invoking import ok, refused, run
 from tests.watched import film, picture
@@ -84,9 +84,9 @@ def test_several_clips_write_into_folders(folder: Path, video: Path, tmp_path: P
     clips = tmp_path / "clips"
     film(clips / "a.mp4", 30)
     film(clips / "b.mp4", 40, [range(20, 40)])
-    for number in range(5):
-        (tmp_path / "frames").mkdir(exist_ok=True)
-        Image.fromarray(picture(False, number)).save(tmp_path / "frames" / f"{number}.png")
+    (tmp_path / "frames").mkdir()
+    for number in range(5):  # as the camera gave them
+        Image.fromarray(video_frame(clips / "a.mp4", number)).save(tmp_path / "frames" / f"{number}.png")
     result = ok(
         *("score", clips, tmp_path / "frames", "--runs", folder / "runs", "--annotate", tmp_path / "out"),
         *("--timeline", tmp_path / "out", "--events", tmp_path / "events.csv"),

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from adkit.evaluation.evaluate import evaluate
+from adkit.files.atomic import storage_faults
 from adkit.registry import Registry
 from adkit.report.page import render, render_run, write_report
 from adkit.runs.record import FitSettings
@@ -327,10 +328,11 @@ def test_a_run_that_cannot_be_written_has_a_page_elsewhere(
 ) -> None:
     run = fit_grey({"good": GOOD, "bright": BRIGHT})
 
-    def refuse(*_: object, **__: object) -> str:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    def refuse(path: Path, _: bytes) -> None:
+        with storage_faults(path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("adkit.files.atomic.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("adkit.evaluation.stored.write_whole", refuse)
     written = write_report(run, greys, tmp_path / "page.html", device="cpu")
     (note,) = written.notes
     assert note.startswith("the result is not stored in the run: cannot write ")
