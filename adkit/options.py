@@ -43,6 +43,7 @@ class OptionRow:
     default: str
     bounds: str
     description: str
+    choices: tuple[str, ...] = ()  # all that it may be; () where anything can be typed
 
 
 def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -> dict[str, str]:
@@ -98,6 +99,7 @@ def option_rows(model: type[BaseModel]) -> list[OptionRow]:
                 default=option_text(defaults[name]),
                 bounds=_bounds(field),
                 description=field.get("description", ""),
+                choices=tuple(map(str, field.get("enum", ()))),
             )
         )
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from adkit.errors import OptionError
 
 if TYPE_CHECKING:
     from adkit.registry import Registry
+    from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
 
 
@@ -163,11 +164,24 @@ def opened_run(name: str, runs: Path | None, *, method: str | None = None) -> Ru
     return find_run(runs_folder(runs), name, method=method)
 
 
+def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
+    """Read from a parsed command line what is to be learned: the inverse of `FitSettings.command_line`.
+
+    Raises OptionError for what is out of bounds.
+    """
+    from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
+
+    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
+    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
+    return FitSettings(**{**named, "options": options})
+
+
 def refuse_given(context: typer.Context, parameters: Iterable[str], why: str) -> None:
     """Raise OptionError for the first of these parameters that the command line gives."""
     for parameter in parameters:
         if is_given(context, parameter):
-            option = option_of(parameter)
+            option = option_of(context, parameter)
             raise OptionError(f"{option} {why}", hint=f"leave {option} out")
 
 
@@ -177,6 +191,6 @@ def is_given(context: typer.Context, parameter: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def option_of(parameter: str) -> str:
+def option_of(context: typer.Context, parameter: str) -> str:
     """Return the option that gives a parameter: "--max-false-alarms"."""
-    return {"settings": "--set"}.get(parameter, "--" + parameter.replace("_", "-"))
+    return next(str(one.opts[0]) for one in context.command.params if one.name == parameter)

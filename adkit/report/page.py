@@ -162,17 +162,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     found.filters |= {
-        "percent": formatting.percent_text,
-        "rate": formatting.rate_text,
-        "bound": formatting.bound_text,
-        "counted": formatting.counted,
-        "score": formatting.score_text,
-        "metric": formatting.metric_text,
-        "p_value": formatting.p_value_text,
-        "moment": formatting.moment_text,
-        "clock": formatting.clock,
-        "duration": formatting.duration_text,
-        "size": formatting.size_text,
+        **formatting.FILTERS,
         "kind_of": kind_of,
         "plain": lambda value: formatting.NOTHING if value is None else plain(str(value)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 NOTHING = "–"
@@ -89,3 +90,19 @@ def p_value_text(p_value: float) -> str:
 def _two_digits(value: float) -> int:
     """Return the decimals that show two significant digits of the value."""
     return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "bound": bound_text,
+    "clock": clock,
+    "counted": counted,
+    "duration": duration_text,
+    "metric": metric_text,
+    "moment": moment_text,
+    "p_value": p_value_text,
+    "percent": percent_text,
+    "rate": rate_text,
+    "score": score_text,
+    "size": size_text,
+}
+"""The ways to write, as the templates of report and page call them."""

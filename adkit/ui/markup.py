@@ -23,16 +23,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {
-    "clock": formatting.clock,
-    "counted": formatting.counted,
-    "duration": formatting.duration_text,
-    "metric": formatting.metric_text,
-    "moment": partial(formatting.moment_text, local=True),
-    "p_value": formatting.p_value_text,
-    "rate": formatting.rate_text,
-    "score": formatting.score_text,
-}
+_TEMPLATES.filters |= {**formatting.FILTERS, "moment": partial(formatting.moment_text, local=True)}
 
 
 def text_of(name: str) -> str:

@@ -13,12 +13,7 @@ Input = Literal["switch", "choice", "whole", "number", "text"]
 def input_of(row: OptionRow) -> Input:
     """Return which input takes the option."""
     kinds: dict[str, Input] = {"true/false": "switch", "whole number": "whole", "number": "number"}
-    return "choice" if choices_of(row) else kinds.get(row.type, "text")
-
-
-def choices_of(row: OptionRow) -> list[str]:
-    """Return what can be chosen; [] where anything can be typed."""
-    return row.type.split(" | ") if " | " in row.type and " or " not in row.type else []
+    return "choice" if row.choices else kinds.get(row.type, "text")
 
 
 def shown(row: OptionRow) -> bool | float | str:

@@ -20,7 +20,7 @@ from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
 from adkit.ui.jobs_panel import panel
 from adkit.ui.markup import SENDING, image_uri, piece, render
-from adkit.ui.options_form import changed, choices_of, input_of, shown
+from adkit.ui.options_form import changed, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
 
@@ -173,8 +173,8 @@ def _input(row: OptionRow) -> Any:
         "elem_id": f"ak-option-{row.name}",
         "interactive": True,
     }
-    if choices := choices_of(row):
-        return gr.Dropdown(choices, **named)
+    if row.choices:
+        return gr.Dropdown(list(row.choices), **named)
     if (sort := input_of(row)) in ("whole", "number"):
         return gr.Number(precision=0 if sort == "whole" else None, **named)
     return gr.Checkbox(**named) if sort == "switch" else gr.Textbox(**named)

@@ -53,8 +53,8 @@ class Settings:
     annotate: Path | None = None  # write an annotated video there
     overlay: bool = False  # one panel with the heat map over the input, not panels side by side
     learned: tuple[Span, ...] = ()  # what the run has learned from: no alarm is raised there
-    limit_s: float | None = None  # of a live source: stop after so long
-    patience_s: float = PATIENCE_S  # of a live source: give it up when it does not come back within this time
+    duration_s: float | None = None  # of a live source: stop after so long
+    reconnect_timeout_s: float = PATIENCE_S  # of a live source: give it up when it does not come back within this time
 
 
 class Watch:
@@ -70,7 +70,7 @@ class Watch:
         """Look at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
         self.model, self.clip, self.settings = model, clip, settings
         stop = stop or threading.Event()
-        feed = LiveFeed(clip, stop, settings.limit_s, settings.patience_s) if clip.live else None
+        feed = LiveFeed(clip, stop, settings.duration_s, settings.reconnect_timeout_s) if clip.live else None
         self.source = ClipSource(clip, stop, feed)
         self.every = settings.every or model.run.record.every
         normal = model.run.calibration()

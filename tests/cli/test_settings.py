@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adkit.cli import app
-from adkit.cli.commands.fit import settings_of
+from adkit.cli.options import settings_of
 from adkit.errors import OptionError, PromiseError
 from adkit.runs.record import FitSettings
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from adkit.options import Options, option_rows, parse_options
 from adkit.registry import Registry
-from adkit.ui.options_form import changed, choices_of, input_of, shown
+from adkit.ui.options_form import changed, input_of, shown
 
 
 class Chosen(Options):
@@ -33,8 +33,8 @@ def test_a_form_follows_from_the_options() -> None:
         "backbone": "text",
         "weights": "text",
     }
-    assert choices_of(rows["precision"]) == ["auto", "32"]
-    assert choices_of(rows["weights"]) == []
+    assert rows["precision"].choices == ("auto", "32")
+    assert rows["weights"].choices == ()
     assert rows["epochs"].description == "how long"
     assert rows["epochs"].bounds == "≥ 1"
 

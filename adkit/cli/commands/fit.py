@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -105,7 +105,11 @@ def fit(
         begun, wanted, datasets = _resumed(resume, context, runs_root, registry)
         groups = [datasets]
     else:
-        wanted = settings_of(context.params)
+        for name, value in (("method", method), ("dataset", dataset)):
+            if not value:
+                example = "for example: adkit fit --method patchknn --dataset folder:good_parts/"
+                raise OptionError(f"--{name} is not given", hint=example)
+        wanted = o.settings_of(context.params)
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
         groups = _grouped(datasets, joint)
@@ -120,24 +124,6 @@ def fit(
                     print_fitted(run, verbose=verbose)
                 elif to.format is not o.Format.json:
                     to.emit(rows[-1:], None, header=len(rows) == 1)
-
-
-def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
-    """Read the settings from the parsed command line of `fit`: the inverse of `FitSettings.command_line`.
-
-    Raises OptionError for a method or dataset that is not given, and for what is out of bounds.
-    """
-    from adkit.options import split_assignments
-    from adkit.runs.record import FitSettings
-
-    for name in ("method", "dataset"):
-        if not parameters[name]:
-            raise OptionError(
-                f"--{name} is not given", hint="for example: adkit fit --method patchknn --dataset folder:good_parts/"
-            )
-    named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
-    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
-    return FitSettings(**{**named, "options": options})
 
 
 def _grouped(datasets: list[Dataset], joint: bool) -> list[list[Dataset]]:
@@ -164,7 +150,7 @@ def _resumed(
     from adkit.runs.unfinished import find_unfinished
 
     settled = [parameter for parameter in context.params if parameter not in _FREE]
-    for option in (o.option_of(parameter) for parameter in settled if o.is_given(context, parameter)):
+    for option in (o.option_of(context, parameter) for parameter in settled if o.is_given(context, parameter)):
         raise OptionError(
             f"--resume takes the options that the fit began with, and {option} was given",
             hint=f"leave {option} out, or fit anew without --resume",

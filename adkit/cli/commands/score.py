@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,23 +11,9 @@ from adkit.cli import options as o
 from adkit.cli.output import destination
 from adkit.errors import OptionError
 
-if TYPE_CHECKING:
-    from adkit.data.spans import Span
-    from adkit.runs.record import FitSettings
-    from adkit.watching.watch import Settings
-
-_OF_CLIPS = (
-    "annotate",
-    "overlay",
-    "events",
-    "timeline",
-    "learn",
-    "every",
-    "min_duration",
-    "merge_gap",
-    "duration",
-    "reconnect_timeout",
-)
+_OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s", "reconnect_timeout_s")
+"""The parameters that say how videos are watched, by the names of its settings."""
+_OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 """The parameters that say something of clips only."""
 _OF_LEARNING = ("settings", "roi", "ignore", "ignore_border", "tiles")
 
@@ -82,14 +67,14 @@ def score(
     ignore_border: o.IgnoreBorderOption = 0,
     tiles: o.TilesOption = False,
     every: Annotated[int | None, o.counting("--every", "Videos: judge one in K frames.", "the run's")] = None,
-    min_duration: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
-    merge_gap: Annotated[
+    min_duration_s: Annotated[float | None, o.seconds("--min-duration", "Drop events that are shorter.", "0.2")] = None,
+    merge_gap_s: Annotated[
         float | None, o.seconds("--merge-gap", "Join events with less time between them.", "1")
     ] = None,
-    duration: Annotated[
+    duration_s: Annotated[
         float | None, o.seconds("--duration", "Stop a live source after so long.", "until Ctrl-C")
     ] = None,
-    reconnect_timeout: Annotated[
+    reconnect_timeout_s: Annotated[
         float | None,
         o.seconds("--reconnect-timeout", "Give a live source up when it does not come back within this time.", "60"),
     ] = None,
@@ -113,6 +98,7 @@ def score(
     from adkit.cli.scoring import fit_spans, score_stills
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
+    from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 
     to, registry, spans = destination(format_, output), o.loaded_registry(), parse_spans(learn or [])
@@ -133,35 +119,13 @@ def score(
         o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
     written = clip_files(clips, annotate, events, timeline, output)
     if spans:
-        opened = fit_spans(clips, spans, _settings_of(context.params), o.runs_folder(runs), registry)
+        if method is None:
+            hint = "add --method; see: adkit list methods"
+            raise OptionError("--learn says what to learn from, not how", hint=hint)
+        opened = fit_spans(clips, spans, o.settings_of(context.params), o.runs_folder(runs), registry)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)
     else:
-        ClipScorer(model, _watching(context.params, spans), written, to).score(clips, skip_bad=skip_bad)
-
-
-def _watching(parameters: Mapping[str, Any], learned: tuple[Span, ...]) -> Settings:
-    """Read how to watch from the parsed command line; what is not given is as usual."""
-    from adkit.watching.watch import Settings
-
-    named = {
-        "min_duration_s": parameters["min_duration"],
-        "merge_gap_s": parameters["merge_gap"],
-        "patience_s": parameters["reconnect_timeout"],
-    }
-    given = {name: value for name, value in named.items() if value is not None}
-    every, overlay, limit_s = parameters["every"], parameters["overlay"], parameters["duration"]
-    return Settings(every=every, overlay=overlay, learned=learned, limit_s=limit_s, **given)
-
-
-def _settings_of(parameters: Mapping[str, Any]) -> FitSettings:
-    """Read what --learn is to do from the parsed command line; raises OptionError where no method is named."""
-    from adkit.options import split_assignments
-    from adkit.runs.record import FitSettings
-
-    if parameters["method"] is None:
-        raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
-    options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
-    named = {name: parameters[name] for name in ("method", "scorer", "device", "skip_bad", "every", *_OF_LEARNING[1:])}
-    return FitSettings(**named, options=options)
+        given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
+        ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
