@@ -112,8 +112,9 @@ RoiOption = Annotated[
     str | None,
     typer.Option(
         "--roi",
-        metavar="X,Y,W,H|MASK",
-        help="Look at this box of every picture only, in px from its upper left corner; or where this mask is bright.",
+        metavar="X,Y,W,H|MASK|part",
+        help="Look at this box of every picture only, in px from its upper left corner; where this mask is bright; or "
+        "around the part, which the good pictures tell from its ground.",
         show_default="everywhere",
     ),
 ]

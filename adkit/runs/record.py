@@ -30,6 +30,9 @@ REPORT = "report.html"
 SEEING = ("roi", "ignore", "ignore_border", "tiles")
 """The settings that say what of a picture is seen, and how."""
 
+PART = "part"
+"""As a place to look: what stands out from its ground in the normal pictures."""
+
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
 
@@ -52,7 +55,7 @@ class FitSettings(BaseModel):
     percentile: float | None = None  # of the normal scores: instead of a promise
     joint: bool = False  # one model from all datasets together
     few: int | None = None  # learn from so many images (clips) drawn by the seed
-    roi: str | None = None  # where to look: a box "x,y,w,h" in px, or the path of a mask; None: everywhere
+    roi: str | None = None  # where to look: a box "x,y,w,h" in px, "part", or the path of a mask; None: everywhere
     ignore: str | None = None  # the path of a mask of what does not count
     ignore_border: int = Field(default=0, ge=0)  # px along the pictures' edges that do not count
     tiles: bool = False  # see pictures in overlapping tiles, at their full resolution
@@ -82,8 +85,8 @@ class FitSettings(BaseModel):
     def _from_anywhere(cls, value: Any) -> Any:
         if not isinstance(value, str | Path):
             return value
-        is_box = re.fullmatch(r"[-\d.,\s]*", str(value))
-        return str(value) if is_box else str(Path(value).expanduser().absolute())
+        is_path = value != PART and not re.fullmatch(r"[-\d.,\s]*", str(value))
+        return str(Path(value).expanduser().absolute()) if is_path else str(value)
 
     @field_validator("options", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ import numpy as np
 from adkit.data.clips import are_stills
 from adkit.errors import FrameError, OptionError
 from adkit.options import OptionRow, Options, option_rows, options_of
-from adkit.runs.record import FitSettings
+from adkit.runs.record import PART, FitSettings
 from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import PRIVATE, told
@@ -55,7 +55,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                 roi = gr.Textbox(
                     label="Part to look at",
                     placeholder="x,y,w,h",
-                    info="a box in px from the upper left corner; empty: everywhere",
+                    info="a box in px, or part: what stands out from its ground; empty: everywhere",
                     scale=3,
                 )
                 border = gr.Number(0, label="Border to ignore", precision=0, minimum=0, info="px", scale=2)
@@ -160,7 +160,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
 
 def _box(roi: str) -> str | None:
     """Return the box that was filled in, None for none; raises OptionError for a path: masks are not uploaded."""
-    if not all(letter.isdecimal() or letter in ", " for letter in roi):
+    if roi.strip() != PART and not all(letter.isdecimal() or letter in ", " for letter in roi):
         raise OptionError(f"{roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480")
     return roi.strip() or None
 

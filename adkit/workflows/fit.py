@@ -100,7 +100,8 @@ def fit_joint(
     scorer = open_scorer(settings.scorer, registry)
     data = training_data(datasets, settings, method_class, progress)
     shapes = [shape for one in data for shape in one.shapes]
-    method, view = method_and_view(method_class, settings, shapes, device_of(settings.device))
+    learned = [sample for one in data for sample in one.learned]
+    method, view = method_and_view(method_class, settings, shapes, learned, device_of(settings.device))
     begun = Unfinished(
         created=datetime.now(UTC),
         settings=settings,

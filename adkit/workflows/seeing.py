@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.data.boxes import Box, Size, px
+from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape, read_mask
 from adkit.data.tiles import tiles_over
 from adkit.data.view import View, packed_mask, usual_shape
@@ -18,8 +19,8 @@ from adkit.errors import OptionError
 from adkit.files.atomic import checksum
 from adkit.interfaces import Method
 from adkit.options import Options, options_of, parse_options
-from adkit.runs.record import FitSettings
-from adkit.types import FrameRef
+from adkit.runs.record import PART, FitSettings
+from adkit.types import FrameRef, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,16 +28,28 @@ if TYPE_CHECKING:
 LARGE_DEFECT_PX = 8
 """Where a defect must be larger than this to be seen, in px of a picture, tiles are proposed."""
 
+PART_PX, PART_SAMPLES = 256, 60
+"""The part is looked for in so many normal pictures at most, shrunk to this many px along the longer side."""
+PART_ROOM = 0.05
+"""What is left around it, as a share of its longer side."""
+PART_MOST = 0.9
+"""A part that takes more than this share of the picture is not cut out."""
+
 
 def method_and_view(
-    method_class: type[Method[Any]], settings: FitSettings, shapes: Sequence[Size], device: str = "cpu"
+    method_class: type[Method[Any]],
+    settings: FitSettings,
+    shapes: Sequence[Size],
+    samples: Sequence[Sample] = (),
+    device: str = "cpu",
 ) -> tuple[Method[Any], View]:
     """Make the method for pictures of these shapes, (height, width) px each, and say how it sees them.
 
+    `samples` are normal ones, among which the part is looked for where that is asked.
     Raises AdkitError for options that it does not take, and for places to look at that these pictures do not have.
     """
     options = parse_options(options_of(method_class), settings.options, settings.method)
-    looks_at = _looks_at(settings, shapes)
+    looks_at = _looks_at(settings, shapes, samples)
     seen = looks_at.box.size if looks_at.box else usual_shape(shapes)
     if isinstance(options, Options):
         options = options.sized((1, 1) if settings.tiles else seen)
@@ -92,11 +105,11 @@ def mask_checksums(settings: FitSettings) -> list[str]:
 
 def _masks(settings: FitSettings) -> list[Path]:
     """Return the masks that the settings name; raises OptionError for a box that is none."""
-    of_roi = settings.roi and _box_of(settings.roi) is None
+    of_roi = settings.roi not in (None, PART) and _box_of(str(settings.roi)) is None
     return [Path(mask) for mask in (settings.roi if of_roi else None, settings.ignore) if mask]
 
 
-def _looks_at(settings: FitSettings, shapes: Sequence[Size]) -> View:
+def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[Sample]) -> View:
     """Return a view, its frame unknown, of the places of pictures of these shapes that are asked for."""
     usual = usual_shape(shapes)
     asked = "--roi" if settings.roi else "--ignore"
@@ -107,7 +120,9 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size]) -> View:
             hint=f"leave {asked} out, or learn from the pictures of one camera; --ignore-border fits any size",
         )
     box, counts = None, np.ones(usual, bool)
-    if settings.roi:
+    if settings.roi == PART:
+        box = _part_in(samples, usual)
+    elif settings.roi:
         box = _box_of(settings.roi)
         if box is None:
             counts = read_mask(FrameRef(Path(settings.roi)), usual)
@@ -144,6 +159,32 @@ def _box_of(roi: str) -> Box | None:
     if not (width and height):
         raise OptionError(f"--roi {roi} is empty", hint="w and h are at least 1 px")
     return Box(left=left, top=top, width=width, height=height)
+
+
+def _part_in(samples: Sequence[Sample], shape: Size) -> Box:
+    """Return the box around what stands out from its ground in normal pictures of this shape, with some room.
+
+    Raises OptionError where that takes all of the pictures.
+    """
+    from adkit.nn.training.registration import foreground  # loads torch
+
+    shrunk = min(1.0, PART_PX / max(shape))
+    small = View(frame=(max(1, round(shape[0] * shrunk)), max(1, round(shape[1] * shrunk))))
+    found = np.zeros(small.frame, bool)
+    for frame in frames_of(samples[:: -(-len(samples) // PART_SAMPLES)], small):
+        assert frame.pixels is not None
+        found |= foreground(np.asarray(frame.pixels / 255, np.float32))
+    around = _around(found, PART).scaled(shape[0] / found.shape[0], shape[1] / found.shape[1])
+    room = round(PART_ROOM * max(around.size))
+    top, left = max(0, around.top - room), max(0, around.left - room)
+    bottom = min(shape[0], around.top + around.height + room)
+    right = min(shape[1], around.left + around.width + room)
+    if (bottom - top) * (right - left) > PART_MOST * shape[0] * shape[1]:
+        raise OptionError(
+            "--roi part: what stands out from its ground takes all of the pictures",
+            hint="leave --roi out, or give a box: --roi x,y,w,h",
+        )
+    return Box(left=left, top=top, width=right - left, height=bottom - top)
 
 
 def _around(counts: NDArray[np.bool_], name: str) -> Box:

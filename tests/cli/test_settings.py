@@ -28,7 +28,7 @@ SETTINGS = st.fixed_dictionaries(
         "percentile": st.floats(0.1, 100),
         "joint": st.booleans(),
         "few": st.integers(1, 10**6),
-        "roi": st.sampled_from(["10,20,300,400", "/some/mask.png"]),
+        "roi": st.sampled_from(["10,20,300,400", "/some/mask.png", "part"]),
         "ignore": st.just("/some/other mask.png"),
         "tiles": st.booleans(),
         "ignore_border": st.integers(0, 100),

@@ -251,6 +251,20 @@ def test_places_are_of_pictures_of_one_size(tmp_path: Path, registry: Registry) 
     assert fitted(tmp_path, registry, [SHAPE] * 29 + [(64, 100)], ignore_border=3).view.border == 3
 
 
+def test_the_normal_pictures_find_the_part(tmp_path: Path, registry: Registry) -> None:
+    spots = [(20 + number % 5, 40 + number % 3, 20, 30) for number in range(40)]
+    paths = [paint(tmp_path / f"{number:03d}.png", (120, 200), spot) for number, spot in enumerate(spots)]
+    asked = FitSettings(method="bright", options={"size": 64}, device="cpu", roi="part")
+    run = fit(asked, Greys(paths), tmp_path / "runs", registry)
+    box = run.record.view.box
+    assert box is not None
+    assert (box.top, box.left) == pytest.approx((18, 38), abs=3)
+    assert (box.top + box.height, box.left + box.width) == pytest.approx((46, 74), abs=3)
+    assert run.record.settings.roi == "part"
+    with pytest.raises(OptionError, match="takes all of the pictures"):
+        fitted(tmp_path / "textures", registry, [SHAPE] * 30, roi="part")
+
+
 def test_a_method_of_one_score_cannot_ignore_a_place(tmp_path: Path) -> None:
     registry = with_methods({"grey": Grey})
     with pytest.raises(OptionError, match="grey gives one score for all that it sees"):

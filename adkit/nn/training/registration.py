@@ -146,7 +146,7 @@ class _Pose:
 
 def _pose_of(frame: Floats) -> _Pose:
     half = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    ys, xs = (2 * places + 0.5 for places in np.nonzero(_foreground(np.asarray(half, np.float32))))
+    ys, xs = (2 * places + 0.5 for places in np.nonzero(foreground(np.asarray(half, np.float32))))
     x, y = float(xs.mean()), float(ys.mean())
     from_x, from_y = xs - x, ys - y
     turn = 0.5 * math.atan2(2 * float((from_x * from_y).mean()), float((from_x**2 - from_y**2).mean()))
@@ -158,7 +158,7 @@ def _pose_of(frame: Floats) -> _Pose:
     return _Pose((x, y), turn, (reach[0] + 1, reach[1] + 1, reach[2] + 1, reach[3] + 1))
 
 
-def _foreground(frame: Floats) -> NDArray[np.bool_]:
+def foreground(frame: Floats) -> NDArray[np.bool_]:
     """Find the largest thing that differs from the ground, a plane through the picture's border: (H, W); all of
     the picture where there is nothing."""
     height, width = frame.shape[:2]
