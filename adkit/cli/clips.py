@@ -14,7 +14,7 @@ import typer
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
 from adkit.cli.output import Destination, print_table, warn
 from adkit.errors import AdkitError, FrameError, OptionError
-from adkit.files.atomic import is_folder
+from adkit.files.atomic import is_folder, plain_name
 from adkit.stats.formatting import clock, counted
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def _for_clip(path: Path, name: str, clips: int, suffix: str) -> Path:
         return path
     if clips > 1 and path.suffix.lower() == suffix:
         raise OptionError(f"{path} is one file, and there are {clips} clips", hint="name a folder for them")
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip("._")
-    return path / f"{plain[-100:] or 'clip'}{suffix}"
+    return path / f"{plain_name(name, '_').strip('._')[-100:] or 'clip'}{suffix}"
 
 
 class ClipScorer:

@@ -27,7 +27,7 @@ from adkit.comparison.grid import Candidate
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError
 from adkit.evaluation.evaluate import Evaluation, evaluate
-from adkit.files.atomic import checksum, whole_folder
+from adkit.files.atomic import checksum, plain_name, whole_folder
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
@@ -131,16 +131,13 @@ def cell_folder(root: Path, key: Mapping[str, Any]) -> Path:
     """Return where a cell of this key lies."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     category = Path(str(key["dataset"]).partition(":")[2]).name
-    return root / CELLS / f"{_plain(key['settings']['method'])}-{_plain(category)}-{key['settings']['seed']}-{digest}"
+    named = (plain_name(name)[:LONGEST_CATEGORY] for name in (key["settings"]["method"], category))
+    return root / CELLS / "-".join([*named, str(key["settings"]["seed"]), digest])
 
 
 def abandoned(folder: Path) -> list[Path]:
     """Return what a comparison that was killed left of the cell in that folder."""
     return list(folder.parent.glob(f".{folder.name}-*"))
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)[:LONGEST_CATEGORY]
 
 
 def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:

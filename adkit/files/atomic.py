@@ -99,6 +99,16 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all, in UTF-8; names of files in it leave as the bytes that they have on disk."""
+    write_whole(path, text.encode(errors="surrogateescape"))
+
+
+def plain_name(text: str, other: str = "-") -> str:
+    """Return the text as a name that every file system takes: letters, digits, "._-", and `other` for all else."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else other for letter in text)
+
+
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a temporary file beside `target` that takes its name when the block ends well; parent folders are made.

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from adkit.errors import OptionError, RunError
-from adkit.files.atomic import checksum, is_folder, whole_folder, write_whole
+from adkit.files.atomic import checksum, is_folder, plain_name, whole_folder, write_whole
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
     CALIBRATION,
@@ -179,8 +179,8 @@ def _numbered(name: str, number: int) -> str:
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:
     """Return a name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
-    plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in category).strip("-.")
-    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain[:LONGEST_CATEGORY] or 'data'}")
+    plain = plain_name(category).strip("-.")[:LONGEST_CATEGORY]
+    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
 
 
 def open_run(folder: Path) -> Run:

@@ -9,7 +9,7 @@ from typing import Any
 
 from adkit.drawing.regions import region_columns
 from adkit.errors import OptionError
-from adkit.files.atomic import refuse_folder, write_whole
+from adkit.files.atomic import refuse_folder, write_text
 from adkit.files.table import csv_text
 from adkit.watching.events import Event
 
@@ -54,8 +54,7 @@ def require_event_file(path: Path, clips: int) -> None:
 def write_events(path: Path, clips: Clips) -> None:
     """Write all events of all clips into one file, which is whole or not there."""
     require_event_file(path, len(clips))
-    # A file name that is not UTF-8 leaves as the bytes that it has on disk.
-    write_whole(path, _FORMATS[path.suffix.lower()](clips).encode(errors="surrogateescape"))
+    write_text(path, _FORMATS[path.suffix.lower()](clips))
 
 
 def _csv(clips: Clips) -> str:

@@ -10,10 +10,12 @@ from adkit.errors import StorageError
 from adkit.files.atomic import (
     checksum,
     is_folder,
+    plain_name,
     refuse_folder,
     require_writable,
     storage_faults,
     whole_folder,
+    write_text,
     write_whole,
 )
 
@@ -181,6 +183,16 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the path is too long"):
         write_whole(tmp_path / ("x" * 300), b"")
     assert names_in(tmp_path) == []
+
+
+def test_a_plain_name_keeps_letters_of_all_scripts_and_no_separators() -> None:
+    assert plain_name("Teil_ü 1/..\\x:*?.png") == "Teil_ü-1-..-x---.png"
+    assert plain_name("a-b c", "_") == "a-b_c"
+
+
+def test_a_text_keeps_the_bytes_of_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "x", os.fsdecode(b"caf\xe9") + "ü")
+    assert (tmp_path / "x").read_bytes() == b"caf\xe9" + "ü".encode()
 
 
 def test_the_checksum_is_sha256() -> None:

@@ -150,14 +150,13 @@ def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, regi
 def write_comparison(result: Comparison, folder: Path) -> None:
     """Write the four files of a comparison."""
     from adkit.comparison.documents import as_json, as_markdown, metric_rows
-    from adkit.files.atomic import write_whole
+    from adkit.files.atomic import write_text, write_whole
     from adkit.files.table import csv_text
     from adkit.report.comparison_page import render_comparison
 
-    # The bytes of file names that are not UTF-8 stay as they are on disk.
-    write_whole(folder / "comparison.csv", csv_text(metric_rows(result)).encode(errors="surrogateescape"))
-    write_whole(folder / "comparison.json", (json.dumps(as_json(result), indent=2) + "\n").encode())
-    write_whole(folder / "comparison.md", as_markdown(result).encode(errors="surrogateescape"))
+    write_text(folder / "comparison.csv", csv_text(metric_rows(result)))
+    write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "\n")
+    write_text(folder / "comparison.md", as_markdown(result))
     write_whole(folder / "comparison.html", render_comparison(result).encode(errors="backslashreplace"))
 
 

@@ -10,7 +10,7 @@ import typer
 from adkit.cli import options as o
 from adkit.cli.output import destination, print_table
 from adkit.errors import OptionError
-from adkit.files.atomic import write_whole
+from adkit.files.atomic import plain_name, write_whole
 from adkit.stats.formatting import clock
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ def inspect(
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
     source, _, selection = spec.partition(":")
-    plain = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in Path(selection).name)
-    name = f"{source}-{plain}"
+    name = f"{source}-{plain_name(Path(selection).name)}"
     if chosen is None:
         return Path(f"inspect-{name}.png")
     return chosen.with_stem(f"{chosen.stem}-{name}") if several else chosen
