@@ -285,7 +285,7 @@ def test_memory_that_nobody_measured_is_left_out() -> None:
 
 
 def test_options_of_candidates_are_told() -> None:
-    candidate = Candidate("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, "max", 4)
+    candidate = Candidate("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, "max", 4, {"tiles": True})
     cell = made_cell(candidate.name, GOOD, TRUTH)
     document = reread(as_json(compare_cells([candidate], ["x:a"], [0], [cell], {})))
     assert document["candidates"] == [
@@ -295,5 +295,6 @@ def test_options_of_candidates_are_told() -> None:
             "options": {"ratio": 0.1, "levels": [8, 16]},
             "scorer": "max",
             "few": 4,
+            "seeing": {"tiles": True},
         }
     ]
