@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class AdkitError(Exception):
-    """A fault that the user can mend: one line of what is wrong, one line of what to do.
+    """A fault that the user can fix: one line of what is wrong, one line of what to do.
 
     `message` says what was found, what was expected and where; `hint` says the next step.
     """

@@ -315,7 +315,7 @@ class Entry(Generic[Announced]):
             raise PluginError(
                 f"cannot load {self.name!r} ({self.target}) of {self.origin or 'a plugin'}: "
                 f"{type(error).__name__}: {error}",
-                hint="mend or uninstall that plugin; every other name still works",
+                hint="fix or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
 

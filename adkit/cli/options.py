@@ -89,7 +89,7 @@ ScorerOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read; exit 0.")]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
 RateOption = Annotated[str | None, rate("1%, or the lowest that the good images support")]
 CertainOption = Annotated[

@@ -82,6 +82,31 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
+def decision_counts(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a row for each category, candidate and seed, for programs: what is caught and flagged, of how many."""
+    return [
+        {
+            "category": category,
+            "candidate": name,
+            "seed": seed,
+            "caught": caught.count,
+            "anomalous": caught.total,
+            "flagged": flagged.count,
+            "good": flagged.total,
+            "promised": one.promised,
+            "promised_most": one.promised_most,
+            "at": one.at,
+        }
+        for (category, name), one in comparison.decisions.items()
+        for seed, caught, flagged in zip(one.seeds, one.caught, one.false_alarms, strict=True)
+    ]
+
+
+def cost_figures(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a row for each category and candidate, for programs: what it costs."""
+    return _placed(comparison.expenses, asdict)
+
+
 def decisions_legend(comparison: Comparison) -> str:
     """Say what the columns of the decisions are."""
     rules = {one.at for one in comparison.decisions.values()}

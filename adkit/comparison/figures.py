@@ -41,6 +41,7 @@ class Decisions:
     promised_most: int  # … and with 95 % certainty at most
     at: str
     unit: str
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,7 @@ def _decisions(parts: Sequence[Sequence[Cell]]) -> Decisions:
         most_alarms([(total, threshold.rank, threshold.count) for total, threshold in promises]),
         "; ".join(dict.fromkeys(cell.at for cell in first)),
         units.pop() if len(units) == 1 else "image",
+        tuple(cell.seed for cell in parts[0]),
     )
 
 

@@ -42,7 +42,7 @@ HIGHEST_LABEL = 32
 
 _DRAWN_BY = ("Software", "adkit")
 
-_HINT = "check or remove the file; --skip-bad goes on without such files"
+_HINT = "check or remove the file; --skip-bad continues without such files"
 
 
 def is_image(path: Path) -> bool:

@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = frozenset(
     | {".webm", ".wmv"}
 )
 
-_HINT = "check the file, or record it again; --skip-bad goes on without such files"
+_HINT = "check the file, or record it again; --skip-bad continues without such files"
 
 
 def is_video(path: Path) -> bool:

@@ -30,7 +30,7 @@ _FAULTS = {
 
 @contextmanager
 def storage_faults(path: Path) -> Iterator[None]:
-    """Turn an OSError inside it that the user can mend into a StorageError that names `path`."""
+    """Turn an OSError inside it that the user can fix into a StorageError that names `path`."""
     try:
         yield
     except OSError as error:

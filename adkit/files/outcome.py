@@ -33,7 +33,7 @@ class Outcome(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     exit_code: int  # as `adkit --help` lists them
-    message: str = ""  # of a fault that the user can mend
+    message: str = ""  # of a fault that the user can fix
     hint: str = ""
 
 

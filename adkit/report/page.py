@@ -59,7 +59,7 @@ def write_report(
 
     The run is judged on its test split, with the answers of an earlier evaluation where there are any. Without a
     test split, or when the data is no longer found, the page leaves that part out and says why. Raises AdkitError
-    for what the user can mend.
+    for what the user can fix.
     """
     refuse_folder(output)
     progress = progress or Silent()

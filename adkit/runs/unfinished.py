@@ -1,4 +1,4 @@
-"""Fits that were broken off: what was asked for, and where the training stood, so that `fit --resume` goes on.
+"""Interrupted fits: what was asked for, and where the training stood, so that `fit --resume` goes on from there.
 
     runs/.unfinished/20261121-233012-ae-bottle/
         request.json            what was asked for, and of which data
@@ -63,7 +63,7 @@ class Unfinished(BaseModel):
         return self.categories[0].id
 
     def command(self, runs_root: Path) -> str:
-        """Return what a user types to go on with it."""
+        """Return what a user types to resume it."""
         words = ["adkit", "fit", "--resume", self.id]
         return shlex.join(words if _same(runs_root, default_runs_root()) else [*words, "--runs", str(runs_root)])
 
@@ -88,7 +88,9 @@ class Unfinished(BaseModel):
         return {"origin": self.origin, **options, **self.settings.model_dump(exclude={"options", *FREE})}
 
     def _refuse(self, what: str) -> None:
-        raise RunError(f"{self.id} cannot go on: {what}", hint="put it back as it was, or fit anew without --resume")
+        raise RunError(
+            f"{self.id} cannot be resumed: {what}", hint="put it back as it was, or fit anew without --resume"
+        )
 
 
 @contextmanager
@@ -118,7 +120,7 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
             if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
                 _delete(folder, held)
             else:
-                error.add_note(f"the training is kept; to go on: {begun.command(runs_root)}")
+                error.add_note(f"the training is kept; to resume it: {begun.command(runs_root)}")
             raise
         _delete(folder, held)
 
@@ -139,7 +141,7 @@ def find_unfinished(runs_root: Path, name: str) -> Unfinished:
     if not found:
         raise RunError(
             f"there is no unfinished fit in {runs_root.resolve()}",
-            hint="only a method that trains a network can go on, once it has trained for some seconds",
+            hint="only a method that trains a network can be resumed, once it has trained for some seconds",
         )
     raise RunError(f"there is no unfinished fit {name!r} in {runs_root}", hint=nearest(name, found))
 

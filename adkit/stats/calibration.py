@@ -100,7 +100,9 @@ class ThresholdRule:
         rate = f"{self.level:g} false alarms an hour" if self.hourly else f"{100 * self.level:.3g}% false alarms"
         words = f"at most {rate}"
         endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
-        return words + endings.get(self.kind, " on average, or as few as the normal samples support")
+        return words + endings.get(
+            self.kind, " on average; with too few normal samples, the strictest threshold that they support"
+        )
 
     def at(self, threshold: Threshold) -> str:
         """Say at what threshold: "the promised 1%", or "percentile 75 of the normal scores", which promises nothing."""

@@ -151,7 +151,7 @@ class Jobs:
         raise RunError(f"there is no job {job_id[:80]!r}", hint="it was forgotten; reload the page")
 
     def cancel(self, job_id: str) -> None:
-        """Ask the job to stop as Ctrl-C does: nothing is left half-written, and a training can go on later."""
+        """Ask the job to stop as Ctrl-C does: nothing is left half-written, and a training can be resumed."""
         with self._changing:  # it must not be started in between
             if self.get(job_id).ended:
                 return
@@ -184,7 +184,7 @@ class Jobs:
                 return replace(status, state="waiting", ahead=ahead)
             told = ("something failed inside adkit", f"its log says where: {job.id}/stderr")
             if outcome is None or outcome.exit_code == _INTERRUPTED:
-                told = ("it was ended before it was done", "start it again, or go on with it")
+                told = ("it was ended before it was done", "start it again, or resume it")
             elif outcome.message:
                 told = (outcome.message, outcome.hint)
             status = replace(status, state="failed", message=told[0], hint=told[1])

@@ -12,7 +12,7 @@ from adkit.ui.settings import ServerSettings
 
 
 def panel(jobs: Jobs, *, trainings: bool) -> str:
-    """Return these, or all other jobs as HTML, the newest first; with trainings that were broken off and can go on."""
+    """Return these, or all other jobs as HTML, the newest first; with interrupted trainings that can be resumed."""
     statuses = [status for status in jobs.list() if (status.job.kind == "fit") == trainings]
     begun = []
     if trainings:

@@ -75,7 +75,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspe
                 advance(1)
     for same in _copies(samples, look.sizes):
         across = len({split for split, _ in same}) > 1
-        heading = "are in both splits: the test would know its answers" if across else "have identical copies"
+        heading = "are in both training and test: results would look too good" if across else "have identical copies"
         trouble[heading].append(tuple(name for _, name in same))
     if len(result.sizes) > 1:
         ((common, _),) = result.sizes.most_common(1)

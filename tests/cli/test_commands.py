@@ -592,7 +592,14 @@ def test_inspect_says_what_looks_wrong(parts_root: Path, tmp_path: Path) -> None
     Image.new("L", (16, 16), 7).save(good / "tiny.png")
     result = ok("inspect", "-d", f"folder:{tmp_path / 'parts'}", "--sheet", tmp_path / "sheet.png", "-f", "json")
     findings = " | ".join(json.loads(result.stdout)["findings"])
-    for expected in ("in both splits", "identical copies", "0 bytes", "smaller than 32 px", "one colour", "no mask"):
+    for expected in (
+        "in both training and test",
+        "identical copies",
+        "0 bytes",
+        "smaller than 32 px",
+        "one colour",
+        "no mask",
+    ):
         assert expected in findings, expected
 
 

@@ -29,7 +29,7 @@ from adkit.synthetic.parts import PART_NAMES
 from adkit.workflows.fit import fit
 from tests.comparison.fakes import FITTED, Level, fake_registry, part_of_category
 
-FILES = ("comparison.csv", "comparison.html", "comparison.json", "comparison.md")
+FILES = ("comparison.csv", "comparison.html", "comparison.json", "comparison.md", "cost.csv", "decisions.csv")
 METRICS = {"average_precision", "highest", "image_auroc", "margin"}
 
 
@@ -78,14 +78,14 @@ def washers(fakes: Registry, parts_root: Path, tmp_path: Path, monkeypatch: pyte
     return ["--dataset", "mvtec:washer", "--root", parts_root, "--device", "cpu"]
 
 
-def test_methods_are_compared_and_four_files_are_written(washers: list[str | Path]) -> None:
+def test_methods_are_compared_and_files_are_written(washers: list[str | Path]) -> None:
     result = ok("--methods", "level,shade", *washers, "--seeds", "2")
     assert len(FITTED) == 4
     for title in ("means over seeds", "image_auroc", "caught and flagged at the runs' own thresholds", "cost"):
         assert title in result.stdout
     assert "the method gives no maps" in " ".join(result.stdout.split())
     assert "No test across categories" in result.stdout
-    assert "results: comparison/comparison.html, .md, .csv, .json" in result.stdout
+    assert "results: comparison/comparison.html, .md, .csv, .json; decisions.csv, cost.csv" in result.stdout
     assert all(Path("comparison", name).is_file() for name in FILES)
     rows = list(csv.DictReader(Path("comparison/comparison.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["metric"] for row in rows} == METRICS
@@ -143,6 +143,31 @@ def test_a_grid_names_everything_and_the_command_line_overrides_it(washers: list
     assert other["seeds"] == [0]
     folder = Path("other", other["runs"][2]["folders"][0])
     assert open_run(folder).record.calibration.rule == ThresholdRule("expected", 0.5)
+
+
+def test_caught_flagged_and_cost_are_files_of_their_own(washers: list[str | Path]) -> None:
+    ok("--methods", "level,shade", *washers, "--seeds", "2")
+    counts = list(csv.DictReader(Path("comparison/decisions.csv").read_text(encoding="utf-8").splitlines()))
+    places = [(row["candidate"], row["seed"]) for row in counts]
+    assert places == [(name, seed) for name in ("level", "shade") for seed in "01"]
+    for row in counts:
+        assert 0 <= int(row["caught"]) <= int(row["anomalous"]) == 9
+        assert 0 <= int(row["flagged"]) <= int(row["good"])
+    costs = list(csv.DictReader(Path("comparison/cost.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["candidate"] for row in costs] == ["level", "shade"]
+    assert all(float(row["predict_ms"]) > 0 and int(row["model_bytes"]) > 0 for row in costs)
+
+
+def test_options_on_the_command_line_are_for_all_that_do_not_set_them(washers: list[str | Path]) -> None:
+    arguments = [*washers, "--seeds", "1", "-f", "json"]
+    document = json.loads(ok("--methods", "level,shade", *arguments, "--set", "side=4").stdout)
+    assert [one["options"] for one in document["candidates"]] == [{"side": "4"}] * 2
+    for row in document["runs"]:
+        assert open_run("comparison" / Path(row["folders"][0])).record.options["side"] == 4
+    assert "level has no option 'sides'" in fault("--methods", "level", *washers, "--set", "sides=4")
+    Path("grid.toml").write_text("[candidates.level]\n[candidates.shade]\noptions = { side = 6 }", encoding="utf-8")
+    document = json.loads(ok("--grid", "grid.toml", *arguments, "--set", "side=4").stdout)
+    assert [one["options"] for one in document["candidates"]] == [{"side": "4"}, {"side": 6}]
 
 
 def test_three_seeds_are_the_default(washers: list[str | Path]) -> None:

@@ -81,7 +81,7 @@ def test_a_fit_that_was_interrupted_goes_on(sorts: Path, tmp_path: Path, interru
     runs = tmp_path / "broken"
     text = broken_off(interrupted, *FIT, "-d", "mvtec:washer", "--root", sorts, "--runs", runs)
     name = unfinished_id(runs)
-    assert f"the training is kept; to go on: adkit fit --resume {name} --runs {runs}" in text
+    assert f"the training is kept; to resume it: adkit fit --resume {name} --runs {runs}" in text
     shutil.copytree(runs, tmp_path / "copy")
     ok(*FIT, "-d", "mvtec:washer", "--root", sorts, "--runs", tmp_path / "whole")
     (whole,) = (tmp_path / "whole").iterdir()
@@ -147,13 +147,13 @@ def test_other_training_data_is_refused_and_named(stopped: Path, tmp_path: Path)
         return error
 
     shutil.copy(tmp_path / "data" / "mvtec" / "washer" / "test" / "good" / "000.png", new)
-    assert difference() == f"{name} cannot go on: mvtec:washer had 10 training images, and has 11"
+    assert difference() == f"{name} cannot be resumed: mvtec:washer had 10 training images, and has 11"
     first.unlink()
-    assert difference() == f"{name} cannot go on: training images of mvtec:washer were changed or renamed since"
+    assert difference() == f"{name} cannot be resumed: training images of mvtec:washer were changed or renamed since"
     new.unlink()
-    assert difference() == f"{name} cannot go on: mvtec:washer had 10 training images, and has 9"
+    assert difference() == f"{name} cannot be resumed: mvtec:washer had 10 training images, and has 9"
     first.write_bytes((tmp_path / "data" / "mvtec" / "washer" / "test" / "good" / "001.png").read_bytes())
-    assert difference() == f"{name} cannot go on: training images of mvtec:washer were changed or renamed since"
+    assert difference() == f"{name} cannot be resumed: training images of mvtec:washer were changed or renamed since"
     first.write_bytes(content)
     ok("fit", "--resume", name, "--runs", stopped)
     assert [path.name for path in stopped.iterdir()] == [name]

@@ -83,7 +83,7 @@ def test_what_was_kept_lasts_when_memory_ran_out(tmp_path: Path) -> None:
 def test_a_full_disk_costs_no_training(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         broken_off(tmp_path, BEGUN, StorageError("the disk is full", hint="…"))
-    assert caught.value.__notes__ == [f"the training is kept; to go on: adkit fit --resume a-run --runs {tmp_path}"]
+    assert caught.value.__notes__ == [f"the training is kept; to resume it: adkit fit --resume a-run --runs {tmp_path}"]
     assert find_unfinished(tmp_path, "latest") == BEGUN
 
 
@@ -180,7 +180,7 @@ def test_the_same_fit_may_go_on() -> None:
     ],
 )
 def test_another_fit_may_not_and_the_difference_is_named(change: dict[str, object], message: str) -> None:
-    with pytest.raises(RunError, match="a-run cannot go on") as caught:
+    with pytest.raises(RunError, match="a-run cannot be resumed") as caught:
         BEGUN.require_same(BEGUN.model_copy(update=change))
     assert message in caught.value.message
     assert "without --resume" in caught.value.hint

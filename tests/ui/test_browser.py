@@ -265,7 +265,7 @@ def test_a_training_survives_reload_and_is_cancelled_and_continued(page: Any, se
             break
         time.sleep(0.1)
     job(page, "running").get_by_role("button", name="Cancel").click()
-    page.locator("[data-unfinished]").get_by_role("button", name="Go on").click()
+    page.locator("[data-unfinished]").get_by_role("button", name="Resume").click()
     job(page, "running").wait_for()
     stop_all(page)
     page.locator("[data-unfinished]").get_by_role("button", name="Discard").click()

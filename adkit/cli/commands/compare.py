@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ def compare(
     dataset: Annotated[
         list[str] | None, o.datasets("mvtec:bottle where it is found, else the synthetic demo:all")
     ] = None,
+    settings: o.SettingsOption = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="How often each is fitted.", show_default="3")
     ] = None,
@@ -61,7 +63,8 @@ def compare(
     """Compare methods on categories with several seeds, and say which differences are noise.
 
     Finished cells in the output folder are used again: after Ctrl-C the same command resumes. Writes
-    comparison.csv, .json, .md and .html.
+    comparison.csv, .json, .md and .html, decisions.csv (caught and flagged, by seed) and cost.csv. --set is for all
+    candidates that do not set the option themselves.
 
     Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --output compare/[/bold]
     """
@@ -72,12 +75,13 @@ def compare(
 
     registry, progress = o.loaded_registry(), terminal_progress()
     if runs_named:
-        _refuse_both(methods, grid, dataset, seeds, max_false_alarms, roi, ignore, ignore_border or None, tiles or None)
+        given = (methods, grid, dataset, settings, seeds, max_false_alarms)
+        _refuse_both(*given, roi, ignore, ignore_border or None, tiles or None)
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, registry, root=root, device=device, progress=progress)
     else:
         seeing = {"roi": roi, "ignore": ignore, "ignore_border": ignore_border, "tiles": tiles}
-        plan = _plan(methods, grid, seeing)
+        plan = _plan(methods, grid, settings or [], seeing)
         try:
             result = compare_candidates(
                 plan.candidates,
@@ -98,21 +102,22 @@ def compare(
     to.emit(metric_rows(result), as_json(result))
     if to.for_people:
         _print(result)
-        typer.echo(f"results: {output}/comparison.html, .md, .csv, .json")
+        typer.echo(f"results: {output}/comparison.html, .md, .csv, .json; decisions.csv, cost.csv")
 
 
 def _refuse_both(*others: Any) -> None:
     if any(other is not None for other in others):
         raise OptionError(
-            "runs are compared as they are; --methods, --grid, --dataset, --seeds, --max-false-alarms and places to "
-            "look at are for fitting new ones",
+            "runs are compared as they are; --methods, --grid, --dataset, --set, --seeds, --max-false-alarms and "
+            "places to look at are for fitting new ones",
             hint="leave the runs out, or the options",
         )
 
 
-def _plan(methods: str | None, grid: Path | None, seeing: Mapping[str, Any]) -> Plan:
-    """Read what is compared; `seeing` says what a candidate sees that does not say so itself."""
+def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: Mapping[str, Any]) -> Plan:
+    """Read what is compared; `settings`, and `seeing`, are for each candidate that does not say so itself."""
     from adkit.comparison.grid import Plan, candidates_of, read_grid
+    from adkit.options import split_assignments
 
     if (methods is None) == (grid is None):
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
@@ -121,8 +126,12 @@ def _plan(methods: str | None, grid: Path | None, seeing: Mapping[str, Any]) -> 
             hint="for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml",
         )
     plan = read_grid(grid) if grid else Plan(candidates_of(methods or ""))
+    options = split_assignments(settings, example="--set size=256")
     given = {name: value for name, value in seeing.items() if value}
-    return replace(plan, candidates=tuple(replace(one, seeing={**given, **one.seeing}) for one in plan.candidates))
+    candidates = [
+        replace(one, options={**options, **one.options}, seeing={**given, **one.seeing}) for one in plan.candidates
+    ]
+    return replace(plan, candidates=tuple(candidates))
 
 
 def _seeds(count: int | None, plan: Plan) -> Sequence[int]:
@@ -148,62 +157,67 @@ def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, regi
 
 
 def write_comparison(result: Comparison, folder: Path) -> None:
-    """Write the four files of a comparison."""
-    from adkit.comparison.documents import as_json, as_markdown, metric_rows
+    """Write the files of a comparison."""
+    from adkit.comparison.documents import as_json, as_markdown, cost_figures, decision_counts, metric_rows
     from adkit.files.atomic import write_text, write_whole
     from adkit.files.table import csv_text
     from adkit.report.comparison_page import render_comparison
 
     write_text(folder / "comparison.csv", csv_text(metric_rows(result)))
-    write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "\n")
+    write_text(folder / "decisions.csv", csv_text(decision_counts(result)))
+    write_text(folder / "cost.csv", csv_text(cost_figures(result)))
+    write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "
+")
     write_text(folder / "comparison.md", as_markdown(result))
     write_whole(folder / "comparison.html", render_comparison(result).encode(errors="backslashreplace"))
 
 
 def _print(result: Comparison) -> None:
     """Print decisions, the headline metric with its intervals, all means and cost; the files hold all the rest."""
-    from adkit.comparison.documents import (
-        across_text,
-        cost_rows,
-        decision_rows,
-        decisions_legend,
-        headline,
-        interval_text,
-        legend,
-    )
-    from adkit.stats.formatting import metric_text
+    from adkit.comparison import documents
 
-    means, compared, metric = [], [], headline(result)
-    # A column of dashes tells less than the caption, which has the reason.
-    defined = {metric for (metric, _, _), figure in result.figures.items() if figure.value is not None}
-    for row in result.rows:
-        for candidate in result.candidates:
-            names = {"category": row, "candidate": candidate.name}
-            figures = {one: result.figures[one, row, candidate.name] for one in result.metrics}
-            means.append(
-                names
-                | {
-                    one: metric_text(figure.value) + ("*" if figure.is_worse else "")
-                    for one, figure in figures.items()
-                    if one in defined
-                }
-            )
-            figure = figures[metric]
-            compared.append(
-                {
-                    **names,
-                    "mean": figure.value,
-                    "interval": interval_text(figure.interval),
-                    "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else None,
-                    "to the best": "best" if figure.is_best else figure.difference,
-                    "its interval": interval_text(figure.difference_interval),
-                    "p": None if figure.p_value is None else f"{figure.p_value:.3g}",
-                }
-            )
+    metric = documents.headline(result)
     undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
     lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
-    title = "caught and flagged at the runs' own thresholds"
-    print_table(title, decision_rows(result), caption=decisions_legend(result), keys=2)
-    print_table(metric, compared, caption=across_text(result.across[metric], result), keys=2)
-    print_table("means over seeds", means, caption=legend(result) + lacking, keys=2)
-    print_table("cost", cost_rows(result), keys=2)
+    title, decided = "caught and flagged at the runs' own thresholds", documents.decision_rows(result)
+    print_table(title, decided, caption=documents.decisions_legend(result), keys=2)
+    across = documents.across_text(result.across[metric], result)
+    print_table(metric, _compared(result, metric), caption=across, keys=2)
+    print_table("means over seeds", _means(result), caption=documents.legend(result) + lacking, keys=2)
+    print_table("cost", documents.cost_rows(result), keys=2)
+
+
+def _means(result: Comparison) -> list[dict[str, Any]]:
+    """Return a row of means for each category and candidate."""
+    from adkit.stats.formatting import metric_text
+
+    # A column of dashes tells less than the caption, which has the reason.
+    defined = {metric for (metric, _, _), figure in result.figures.items() if figure.value is not None}
+    rows = []
+    for row, candidate in product(result.rows, result.candidates):
+        figures = {name: result.figures[name, row, candidate.name] for name in result.metrics if name in defined}
+        shown = {name: metric_text(one.value) + ("*" if one.is_worse else "") for name, one in figures.items()}
+        rows.append({"category": row, "candidate": candidate.name, **shown})
+    return rows
+
+
+def _compared(result: Comparison, metric: str) -> list[dict[str, Any]]:
+    """Return a row of one metric for each category and candidate, with intervals and differences."""
+    from adkit.comparison.documents import interval_text
+
+    rows = []
+    for row, candidate in product(result.rows, result.candidates):
+        figure = result.figures[metric, row, candidate.name]
+        rows.append(
+            {
+                "category": row,
+                "candidate": candidate.name,
+                "mean": figure.value,
+                "interval": interval_text(figure.interval),
+                "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else None,
+                "to the best": "best" if figure.is_best else figure.difference,
+                "its interval": interval_text(figure.difference_interval),
+                "p": None if figure.p_value is None else f"{figure.p_value:.3g}",
+            }
+        )
+    return rows

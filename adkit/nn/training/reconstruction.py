@@ -76,7 +76,7 @@ class ReconstructionOptions(TrainedMapOptions):
     smoothing: Smoothing = 2.0
     registration: Choice = Field(
         default="auto",
-        description="lay parts alike that lie any way, and cut them out: auto lets the normal images decide",
+        description="align parts that lie in any orientation, and cut them out; auto: the normal images decide",
     )
 
     @property
