@@ -166,8 +166,7 @@ def write_comparison(result: Comparison, folder: Path) -> None:
     write_text(folder / "comparison.csv", csv_text(metric_rows(result)))
     write_text(folder / "decisions.csv", csv_text(decision_counts(result)))
     write_text(folder / "cost.csv", csv_text(cost_figures(result)))
-    write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "
-")
+    write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "\n")
     write_text(folder / "comparison.md", as_markdown(result))
     write_whole(folder / "comparison.html", render_comparison(result).encode(errors="backslashreplace"))
 
