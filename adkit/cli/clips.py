@@ -97,7 +97,7 @@ class ClipScorer:
 
         self._warn()
         live = any(clip.live for clip in clips)
-        head = {"run": self.model.run.record.id}
+        head = {"run": self.model.run.record.id, "suspects": self.model.run.record.suspects}
         tail = {"clips": self._summaries, "unreadable": self._unreadable}
         with stopping() as stop, self.to.streamed(head, tail, live=live) as add:
             for clip in clips:

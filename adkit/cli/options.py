@@ -175,7 +175,21 @@ def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
 
     named = {name: parameters[name] for name in FitSettings.model_fields if parameters.get(name) is not None}
     options = split_assignments(parameters["settings"] or [], example="--set coreset_ratio=0.05")
-    return FitSettings(**{**named, "options": options})
+    left_out = [name for word in named.get("leave_out", ()) for name in _names_in(word)]
+    return FitSettings(**{**named, "options": options, "leave_out": left_out})
+
+
+def _names_in(word: str) -> list[str]:
+    """Return the lines of a text file, or the word itself; raises OptionError for a text file that is not there."""
+    path = Path(word)
+    if path.suffix.lower() != ".txt":
+        return [word]
+    try:
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        hint = "write the names into it, one on each line"
+        raise OptionError(f"--leave-out {word} cannot be read: {error.strerror}", hint=hint) from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def refuse_given(context: typer.Context, parameters: Iterable[str], why: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from adkit.cli.calibration import warn_of_mixture
+from adkit.cli.calibration import warn_of_suspects
 from adkit.cli.faults import SOME_UNREADABLE
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import OptionError
@@ -32,7 +32,6 @@ def fit_spans(
     from adkit.cli.terminal import terminal_progress
     from adkit.data.spans import VideoSpans
     from adkit.workflows.fit import check_settings, fit
-    from adkit.workflows.score import calibrating_scores
 
     if len(clips) != 1 or clips[0].video is None:
         named = f"{len(clips)} clips" if len(clips) > 1 else clips[0].name
@@ -40,7 +39,7 @@ def fit_spans(
     check_settings(settings, registry)
     dataset = VideoSpans(clips[0].video, spans)
     run = fit(settings, dataset, runs_root, registry, terminal_progress())
-    warn_of_mixture(*calibrating_scores(run, registry))
+    warn_of_suspects(run.record)
     typer.echo(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
     return run
 
@@ -57,7 +56,7 @@ def score_stills(
     """Score the images and print or write a row for each; raises Exit where some could not be read."""
     rows = _score_rows(model, samples, heatmaps, masks)
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
-    to.emit(rows, {"run": model.run.record.id, "results": rows})
+    to.emit(rows, {"run": model.run.record.id, "suspects": model.run.record.suspects, "results": rows})
     if to.for_people:
         _print_rows(model, [row for row in rows if row["score"] is not None])
     for row in unreadable:

@@ -161,6 +161,7 @@ class Evaluation:
             "run": record.id,
             "method": record.method,
             "dataset": record.dataset,
+            "suspects": record.suspects,
             "scorer": self.scorer,
             "verdict": self.verdict,
             "threshold": {

@@ -10,6 +10,7 @@ import numpy as np
 
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes
+from adkit.data.frame_source import frames_of
 from adkit.drawing.overlay import Scale
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
@@ -20,10 +21,12 @@ from adkit.registry import Registry
 from adkit.report.gallery import Example, Gallery, Picture
 from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows.score import open_scorer, sample_scores
+from adkit.workflows.score import open_model, open_scorer, sample_scores
 
 MOST_NORMALS = 3
 """Of the normal samples that set the threshold, those of the highest scores."""
+MOST_LEFT_OUT = 6
+"""Of what was left out as anomalous, stills only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Examples:
     mistake_count: int
     kinds: list[KindPictures]
     normals: list[Picture]
+    suspects: list[Picture]  # left out, and judged by the model that has not learned from them
     left_out: int  # chosen, but the page had enough
     scale: Scale | None
 
@@ -76,7 +80,28 @@ def choose(
         elsewhere = [(about, found[position].sample.id) for about, position in positions.items() if position in worst]
         kinds.append(KindPictures(kind, gallery.draw(list(new.values()), list(new)), elsewhere))
     odd = gallery.draw(rebuilt[len(found) :])
-    return Examples(drawn, len(mistakes), kinds, odd, gallery.left_out, gallery.scale)
+    suspects = gallery.draw(_left_out(run, registry, root, device))
+    return Examples(drawn, len(mistakes), kinds, odd, suspects, gallery.left_out, gallery.scale)
+
+
+def _left_out(run: Run, registry: Registry, root: Path | None, device: str) -> list[Example]:
+    """Return the first stills that the run left out, as far as they are there, with what its model says of them."""
+    known = {sample.id: sample for sample in _training(run, registry, root) if sample.clip == sample.id}
+    samples = [known[one.name] for one in run.record.left_out if one.name in known][:MOST_LEFT_OUT]
+    if not samples:
+        return []
+    model, doubted = open_model(run, registry, device=device), {one.id: one for one in samples}
+    frames = frames_of(samples, model.view, lambda sample, _: None)
+    return [
+        Example(
+            replace(doubted[result.id], anomalous=None, kind="not known"),
+            result.score,
+            result.anomalous,
+            result.map,
+            result.p_value,
+        )
+        for result in model.stream(frames)
+    ]
 
 
 def _example(evaluation: Evaluation, position: int) -> Example:
@@ -124,12 +149,17 @@ def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample])
 
 def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
     """Return what set the threshold, as far as it is of the training split; long clips as they were cut."""
-    remembered = Path(run.record.root) if run.record.root else None
-    try:
-        (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
-        known = {sample.id: sample for sample in dataset.samples("train")}
-    except (DatasetError, PluginError):
-        return []  # the page says elsewhere that the data is gone
+    known = {sample.id: sample for sample in _training(run, registry, root)}
     predictions = run.calibration()
     pairs = zip(predictions.ids, predictions.clips, strict=True)
     return [replace(known[name], clip=clip) for name, clip in pairs if name in known]
+
+
+def _training(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
+    """Return the training split that the run learned from; [] where it is gone, which the page says elsewhere."""
+    remembered = Path(run.record.root) if run.record.root else None
+    try:
+        (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
+        return dataset.samples("train")
+    except (DatasetError, PluginError):
+        return []

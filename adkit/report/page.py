@@ -31,7 +31,6 @@ from adkit.runs.record import MODEL, REPORT
 from adkit.runs.store import Run
 from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
-from adkit.stats.significance import looks_mixed
 from adkit.stats.unit import Unit
 from adkit.workflows.fit import PIXEL_SHARE
 from adkit.workflows.score import calibrating_scores
@@ -105,7 +104,6 @@ def render_run(
         "unit": unit,
         "clips": None if evaluation is None else clips_of(evaluation, steps),
         "wanted": _wanted(record.calibration.rule, threshold),
-        "apart": looks_mixed(scores),
         "normal_names": names,
         "evaluation": evaluation,
         "why_not": why_not,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,7 +16,12 @@ from adkit.data.view import View
 from adkit.errors import OptionError, nearest
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
+from adkit.stats.significance import looks_mixed
 from adkit.stats.smoothing import SMOOTHING_S
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT = 8
 RECORD = "run.json"
@@ -54,6 +59,8 @@ class FitSettings(BaseModel):
     certain: bool = False  # keep that rate with 95 % certainty
     percentile: float | None = None  # of the normal scores: instead of a promise
     joint: bool = False  # one model from all datasets together
+    leave_out: tuple[str, ...] = ()  # images and clips that are neither learned from nor set the threshold
+    robust: bool = False  # leave out also those whose scores lie far apart, as those of hidden defects would
     few: int | None = None  # learn from so many images (clips) drawn by the seed
     roi: str | None = None  # where to look: a box "x,y,w,h" in px, "part", or the path of a mask; None: everywhere
     ignore: str | None = None  # the path of a mask of what does not count
@@ -111,7 +118,9 @@ class FitSettings(BaseModel):
             elif value is True:
                 words.append(flag)
             else:
-                words += [word for one in (value if name == "dataset" else [value]) for word in _pair(flag, str(one))]
+                words += [
+                    word for one in (value if isinstance(value, tuple) else [value]) for word in _pair(flag, str(one))
+                ]
         return words
 
 
@@ -129,6 +138,47 @@ class FileRecord(BaseModel):
     sha256: str
 
 
+class Suspects(BaseModel):
+    """Normal images or clips whose scores lie apart from the rest, as if anomalous ones were among them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scores: dict[str, float]  # by name, the highest first
+    gap_from: float  # no score lies between this …
+    gap_to: float  # … and this
+    among: int  # scores that were looked at
+    spreads: float  # how wide the gap is: `adkit.stats.significance.looks_mixed`
+
+    @classmethod
+    def among_scores(cls, names: Sequence[str], scores: NDArray[np.float64]) -> Suspects | None:
+        """Return those that lie apart, None where none do; `names` are unique."""
+        apart = looks_mixed(scores)
+        if apart is None:
+            return None
+        named = {names[position]: float(scores[position]) for position in apart.positions}
+        return cls(scores=named, gap_from=apart.gap_from, gap_to=apart.gap_to, among=len(scores), spreads=apart.spreads)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __str__(self) -> str:
+        lie = "lies" if len(self) == 1 else "lie"
+        return (
+            f"{len(self)} of {self.among} scores {lie} apart from the rest "
+            f"(none between {self.gap_from:.3f} and {self.gap_to:.3f})"
+        )
+
+
+class LeftOut(BaseModel):
+    """A training image or clip that was neither learned from nor had a say in the threshold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    score: float | None  # by which it was found out; None: it was left out by name
+    why: str  # in words
+
+
 class CalibrationRecord(BaseModel):
     """How the thresholds were set, and from what."""
 
@@ -142,6 +192,7 @@ class CalibrationRecord(BaseModel):
     rule: ThresholdRule
     threshold: Threshold
     pixel_threshold: Threshold | None
+    suspects: Suspects | None = None  # of those whose scores set the threshold
 
 
 class JointShare(BaseModel):
@@ -177,6 +228,7 @@ class RunRecord(BaseModel):
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset
     skipped: list[str] = Field(default_factory=list)  # training files that could not be read
     copies: list[str] = Field(default_factory=list)  # training images and clips left out: others are the same
+    left_out: list[LeftOut] = Field(default_factory=list)  # by name, or as suspects
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     facts: dict[str, str | int | float | bool]
@@ -204,6 +256,11 @@ class RunRecord(BaseModel):
     def pixel_threshold(self) -> Threshold | None:
         """Return the map value above which a place is outlined; None without maps."""
         return self.calibration.pixel_threshold
+
+    @property
+    def suspects(self) -> list[str]:
+        """Return the names of normal units that set the threshold although their scores lie apart."""
+        return list(self.calibration.suspects.scores) if self.calibration.suspects else []
 
     @property
     def learned_with(self) -> dict[str, int]:

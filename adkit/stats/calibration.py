@@ -45,6 +45,7 @@ class Threshold:
     certain_rate: float  # with 95 % certainty the false-alarm rate is at most this
     unit: UnitName = "image"  # what a false alarm is counted by
     unit_s: float | None = None  # how long a clip lasts, on average of those that set it
+    left_out: int = 0  # units without a say in it, since they are held for anomalous
 
     @property
     def alarm_every_s(self) -> float | None:
@@ -57,8 +58,16 @@ class Threshold:
         return (
             f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
             f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
-            f"from {counted(self.count, 'out-of-sample normal score')}"
+            f"from {counted(self.count, 'out-of-sample normal score')}{self._assumption()}"
         )
+
+    def _assumption(self) -> str:
+        """Say what the promise takes for granted of those that were left out, and what it would be otherwise."""
+        if not self.left_out:
+            return ""
+        others, they = ("another 1", "it is") if self.left_out == 1 else (f"{self.left_out:,} others", "they are")
+        weaker = (self.rank + self.left_out) / (self.count + self.left_out + 1)
+        return f", {others} left out as anomalous (if {they} normal, it flags about {rate_text(weaker)})"
 
     def _in_time(self) -> str:
         return "" if self.alarm_every_s is None else f", one in {duration_text(self.alarm_every_s)}"
@@ -231,9 +240,15 @@ def parse_rate(text: str) -> float:
 
 
 def threshold_from(
-    normal_scores: ArrayLike, rule: ThresholdRule, unit: UnitName = "image", unit_s: float | None = None
+    normal_scores: ArrayLike,
+    rule: ThresholdRule,
+    unit: UnitName = "image",
+    unit_s: float | None = None,
+    left_out: int = 0,
 ) -> Threshold:
     """Return the rule's threshold from out-of-sample scores of normal units; clips last `unit_s` on average.
+
+    `left_out` units are held for anomalous, and have no score among them.
 
     Of clips a false alarm is a flagged one, however many alarms there are in it.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
@@ -251,6 +266,7 @@ def threshold_from(
         certain_rate=float(_beta_quantile(rank, count + 1 - rank)),
         unit=unit,
         unit_s=unit_s,
+        left_out=left_out,
     )
 
 

@@ -76,6 +76,7 @@ class Apart:
     gap_from: float  # the highest score below the gap
     gap_to: float  # the lowest score above it
     positions: tuple[int, ...]  # where the group's scores stand among those given, highest score first
+    spreads: float  # how wide the gap is, by the measure of looks_mixed
 
 
 def proportion_interval(count: float, total: int, certainty: float = CERTAINTY) -> Interval:
@@ -348,7 +349,7 @@ def looks_mixed(scores: ArrayLike) -> Apart | None:
         return None
     gap_from, gap_to = distinct[start : start + 2]
     highest_first = np.argsort(-given, kind="stable")[: int((given >= gap_to).sum())]
-    return Apart(float(gap_from), float(gap_to), tuple(highest_first.tolist()))
+    return Apart(float(gap_from), float(gap_to), tuple(highest_first.tolist()), widest)
 
 
 def _covariance_of_means(placements: NDArray[np.float64]) -> NDArray[np.float64]:

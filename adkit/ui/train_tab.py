@@ -51,6 +51,9 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                     scale=3,
                 )
                 certain = gr.Checkbox(label="with 95 % certainty", info="needs more images", scale=2)
+            robust = gr.Checkbox(
+                label="Leave out hidden defects", info="what scores far apart from all the rest; learns anew without it"
+            )
             with gr.Row():
                 roi = gr.Textbox(
                     label="Part to look at",
@@ -66,7 +69,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
                 inputs=method, triggers=[tab.select, method.change]
             )
             def form(chosen: str | None) -> None:
-                _options(judges, jobs, chosen, [dataset, rate, certain, roi, border, tiles, seed], running)
+                _options(judges, jobs, chosen, [dataset, rate, certain, robust, roi, border, tiles, seed], running)
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
@@ -123,6 +126,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
         spec: str | None,
         rate: str,
         certain: bool,
+        robust: bool,
         roi: str,
         border: float | None,
         tiles: bool,
@@ -144,6 +148,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
             root=str(settings.data_root.resolve()),
             max_false_alarms=rate.strip() or None,
             certain=certain,
+            robust=robust,
             roi=_box(roi),
             ignore_border=int(border or 0),
             tiles=tiles,

@@ -93,6 +93,7 @@ def recalibrate(
         leave_one_out=record.calibration.leave_one_out and (keep or not normal),
         data=described.data,
         fingerprint=described.data_hash,
+        left_out=record.threshold.left_out if keep or not normal else 0,
     )
     with _only_one(run):
         _require_unchanged(run)

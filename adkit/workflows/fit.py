@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
@@ -15,21 +14,20 @@ from typing import Any
 import numpy as np
 
 from adkit import __version__
-from adkit.data.batches import FrameBatches
-from adkit.data.view import View
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, Workspace, plugin_code
+from adkit.interfaces import Dataset, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, RunRecord
+from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, LeftOut, RunRecord, Suspects
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
-from adkit.types import FitReport, Prediction
-from adkit.workflows.score import device_of, of_pictures, open_scorer, predict_all, sample_scores, times_of
+from adkit.workflows.learning import Learned, learn
+from adkit.workflows.score import device_of, open_scorer, sample_scores
 from adkit.workflows.seeing import check_places, method_and_view
-from adkit.workflows.training_data import TrainingData, learned_together, require_few, seen_by, training_data
+from adkit.workflows.suspects import left_out_of, without_suspects
+from adkit.workflows.training_data import TrainingData, require_few, seen_by, training_data
 
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
@@ -120,7 +118,11 @@ def fit_joint(
 
         if resume is not None:
             folder()
-        return _learn(method, view, scorer, begun, data, runs_root, progress, folder if resumable else None)
+        learned = learn(method, view, data, begun.origin, progress, folder if resumable else None)
+        suspects: dict[str, list[LeftOut]] = {}
+        if settings.robust:
+            learned, suspects = without_suspects(learned, settings, datasets, scorer, begun.origin, progress)
+        return _save(learned, suspects, begun, scorer, runs_root)
 
 
 def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
@@ -134,27 +136,19 @@ def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunC
     )
 
 
-def _learn(
-    method: Method[Any],
-    view: View,
-    scorer: Scorer[Any] | None,
+def _save(
+    learned: Learned,
+    suspects: Mapping[str, list[LeftOut]],
     begun: Unfinished,
-    data: Sequence[TrainingData],
+    scorer: Scorer[Any] | None,
     runs_root: Path,
-    progress: Progress,
-    workspace: Workspace | None,
 ) -> list[Run]:
-    """Fit, calibrate each category by itself, and write a run for each."""
-    settings, started = begun.settings, time.perf_counter()
-    batches = FrameBatches(learned_together(data), view, window=method.window)
-    with plugin_code(begun.origin):
-        report = method.fit(batches, progress, workspace) or FitReport()
-        fitted = time.perf_counter()
-        predictions = _out_of_sample(method, view, data, progress)
-    timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
+    """Calibrate each category by itself, and write a run for each."""
+    settings, method, data = begun.settings, learned.method, learned.data
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []
-    for category, one, answers in zip(begun.categories, data, predictions, strict=True):
+    for category, one, answers in zip(begun.categories, data, learned.predictions, strict=True):
+        left_out = left_out_of(one, suspects.get(one.dataset.spec, []))
         calibration = calibration_record(
             answers,
             scorer,
@@ -165,6 +159,7 @@ def _learn(
             leave_one_out=not one.held_out,
             data=one.dataset.spec,
             fingerprint=one.fingerprint,
+            left_out=len(left_out),
         )
         record = RunRecord(
             id=category.id,
@@ -175,20 +170,21 @@ def _learn(
             dataset=category.dataset,
             root=category.root,
             device=method.device,
-            view=view,
+            view=learned.view,
             window=method.window,
             train_count=len(one.learned),
-            data_hash=category.data_hash,
+            data_hash=one.fingerprint,
             every=one.every,
             smoothing_s=0.0 if one.stills else settings.smoothing,
             segment_s=one.segment_s,
             joint=shares if len(data) > 1 else {},
             skipped=one.skipped,
             copies=one.copies,
+            left_out=left_out,
             calibration=calibration,
-            facts=dict(report.facts),
-            curves=dict(report.curves),
-            timings_s=timings_s,
+            facts=dict(learned.report.facts),
+            curves=dict(learned.report.curves),
+            timings_s=learned.timings_s,
             versions=_versions(),
         )
         parts.append((record, answers, seen_by(one, data)))
@@ -206,10 +202,12 @@ def calibration_record(
     leave_one_out: bool,
     data: str,
     fingerprint: str,
+    left_out: int = 0,
 ) -> CalibrationRecord:
     """Return the thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
 
-    `unit_s` is how long their clips last on average, None where that is not known.
+    `unit_s` is how long their clips last on average, None where that is not known. `left_out` further units are held
+    for anomalous.
 
     The pixel threshold is the map value that more than a thousandth of a picture exceeds in that share of normal
     *pictures* only. The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the
@@ -220,7 +218,7 @@ def calibration_record(
     if predictions.maps is not None:
         pixels = predictions.maps.reshape(len(predictions.maps), -1)
         highest, unit = unit_scores(np.quantile(pixels, 1 - PIXEL_SHARE, axis=1), predictions.clips)
-        pixel_threshold = threshold_from(highest, rule, unit, unit_s)
+        pixel_threshold = threshold_from(highest, rule, unit, unit_s, left_out)
     return CalibrationRecord(
         created=datetime.now(UTC),
         source=source,
@@ -228,30 +226,10 @@ def calibration_record(
         data=data,
         data_hash=fingerprint,
         rule=rule,
-        threshold=threshold_from(scores, rule, unit, unit_s),
+        threshold=threshold_from(scores, rule, unit, unit_s, left_out),
         pixel_threshold=pixel_threshold,
+        suspects=Suspects.among_scores(list(dict.fromkeys(predictions.clips)), scores),
     )
-
-
-def _out_of_sample(
-    method: Method[Any], view: View, data: Sequence[TrainingData], progress: Progress
-) -> list[Predictions]:
-    """Return, for each category, results on normal data as if the method had not learned from it."""
-    if data[0].held_out:
-        return [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
-    total = sum(len(one.learned) for one in data) * view.frames
-    prediction = method.calibration()
-    if prediction is None or len(prediction) != total:
-        found = "None" if prediction is None else f"{len(prediction)} results"
-        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} frames")
-    parts, first = [], 0
-    for one in data:
-        own = slice(first, first + len(one.learned) * view.frames)
-        ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
-        answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(of_pictures(Prediction(*answers), view, one.shapes, ids, clips, times_of(one.learned)))
-        first = own.stop
-    return parts
 
 
 def _versions() -> dict[str, str]:

@@ -208,7 +208,8 @@ def normal_scores_of(run: Run, scorer: Scorer[Any] | None) -> tuple[NDArray[np.f
     """Return the run's normal scores as this scorer gives them, one for each unit, and the threshold its rule takes."""
     predictions = run.calibration()
     scores, unit = unit_scores(sample_scores(predictions, scorer, run.record.smoothing_s), predictions.clips)
-    return scores, threshold_from(scores, run.record.calibration.rule, unit, run.record.threshold.unit_s)
+    own = run.record.threshold
+    return scores, threshold_from(scores, run.record.calibration.rule, unit, own.unit_s, own.left_out)
 
 
 def calibrating_scores(run: Run, registry: Registry) -> tuple[tuple[str, ...], NDArray[np.float64]]:

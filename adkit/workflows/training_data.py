@@ -22,6 +22,7 @@ from adkit.stats.calibration import ThresholdRule, mean_length_s
 from adkit.stats.formatting import counted
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
+from adkit.workflows.leaving_out import LeavingOut
 
 HELD_OUT_SHARE = 0.2
 """Of the training data, at least, for methods that cannot calibrate themselves."""
@@ -44,6 +45,7 @@ class TrainingData:
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # images and clips left out because others are the same
+    left_out: list[str]  # images and clips left out by name, with all their copies
     stills: bool  # each sample is a clip of its own
     every: int  # of each clip's frames, one in so many was taken
     segment_s: float | None  # long clips were cut into pieces of about so many seconds
@@ -82,18 +84,23 @@ def training_data(
     if twice:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
     taken: set[tuple[str, ...]] = set()
-    shape_of = FrameShapes()
+    shape_of, leaving_out = FrameShapes(), LeavingOut(settings.leave_out)
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
         stills, step = are_stills(samples), settings.every or spacing(samples, temporal=sees_motion(method_class))
         samples = thinned(samples, step)
-        samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
         hashes = content_hashes(samples)
+        samples, left_out = leaving_out.split(samples, hashes, dataset.spec)
+        samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
         samples, copies = _without_copies(samples, hashes, taken)
         samples, segment_s = cut(samples)
+        if segment_s is not None:  # pieces have names of their own
+            samples, pieces = leaving_out.split(samples, hashes, dataset.spec)
+            left_out += pieces
         unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
-        _require_enough(samples, skipped, copies, dataset, method, method_class, few)
+        missing = {"that cannot be read": skipped, "of which there are copies": copies, "left out": left_out}
+        _require_enough(samples, missing, dataset, method, method_class, few)
         try:
             own = settings.rule.in_units(unit_s)
             if few is None:
@@ -105,8 +112,22 @@ def training_data(
         hashes = {sample.id: hashes[sample.id] for sample in samples}
         shapes = [shape_of(sample.frame) for sample in learned]
         found.append(
-            TrainingData(dataset, learned, held_out, shapes, hashes, skipped, copies, stills, step, segment_s, unit_s)
+            TrainingData(
+                dataset,
+                learned,
+                held_out,
+                shapes,
+                hashes,
+                skipped,
+                copies,
+                left_out,
+                stills,
+                step,
+                segment_s,
+                unit_s,
+            )
         )
+    leaving_out.require_all_found()
     return found
 
 
@@ -211,14 +232,16 @@ def _without_copies(
 
 def _require_enough(
     samples: list[Sample],
-    skipped: list[str],
-    copies: list[str],
+    missing: Mapping[str, list[str]],
     dataset: Dataset,
     method: str,
     method_class: type[Method[Any]],
     few: int | None,
 ) -> None:
-    """Raise DatasetError when there are too few clips (a still image is one) to fit and to calibrate."""
+    """Raise DatasetError when there are too few clips (a still image is one) to fit and to calibrate.
+
+    `missing` are those that are there and not among the samples, by why.
+    """
     clips = _clips(samples)
     if few is None:
         least = method_class.least_samples
@@ -231,9 +254,8 @@ def _require_enough(
         hint = "learn from fewer, or add more images of good parts"
     if clips < needed:
         count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
-        unreadable = f" besides {len(skipped)} that cannot be read" if skipped else ""
-        copied = f" besides {len(copies)} of which there are copies" if copies else ""
-        raise DatasetError(f"{dataset.spec} has {count}{unreadable}{copied}; {needs}", hint=hint)
+        besides = "".join(f" besides {len(names)} {why}" for why, names in missing.items() if names)
+        raise DatasetError(f"{dataset.spec} has {count}{besides}; {needs}", hint=hint)
 
 
 def _split(

@@ -27,6 +27,8 @@ SETTINGS = st.fixed_dictionaries(
         "certain": st.booleans(),
         "percentile": st.floats(0.1, 100),
         "joint": st.booleans(),
+        "leave_out": st.lists(WORDS.filter(lambda word: not word.lower().endswith(".txt")), max_size=3).map(tuple),
+        "robust": st.booleans(),
         "few": st.integers(1, 10**6),
         "roi": st.sampled_from(["10,20,300,400", "/some/mask.png", "part"]),
         "ignore": st.just("/some/other mask.png"),

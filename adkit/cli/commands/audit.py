@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.calibration import warn_of_mixture
+from adkit.cli.calibration import name_suspects
 from adkit.cli.faults import PROMISE_BROKEN
 from adkit.cli.output import destination, print_table
 from adkit.errors import OptionError
@@ -27,6 +27,7 @@ def audit(
     Example: [bold]adkit audit latest --normal fresh_good_images/[/bold]
     """
     from adkit.cli.terminal import terminal_progress
+    from adkit.runs.record import Suspects
     from adkit.workflows.audit import audit as hold_against
 
     if not normal:
@@ -37,7 +38,7 @@ def audit(
     result = hold_against(opened, registry, normal, device=device, skip_bad=skip_bad, progress=terminal_progress())
     for note in result.fresh.notes():
         typer.echo(note, err=True)
-    warn_of_mixture(result.names, result.scores)
+    name_suspects(Suspects.among_scores(result.names, result.scores))
     rows = [
         {"path": name, "score": float(score), "flagged": bool(score > result.threshold.value)}
         for name, score in zip(result.names, result.scores, strict=True)

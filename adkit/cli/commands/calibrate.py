@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.calibration import print_threshold, promise_row, warn_of_mixture
+from adkit.cli.calibration import name_suspects, print_threshold, promise_row
 from adkit.cli.output import destination, warn
 from adkit.errors import OptionError
 
@@ -61,7 +61,7 @@ def calibrate(
         typer.echo(note, err=True)
     if result.warning:
         warn(result.warning)
-    warn_of_mixture(result.names, result.scores)
+    name_suspects(result.run.record.calibration.suspects)
     row = _row(result)
     to.emit([row], row)
     if to.for_people:

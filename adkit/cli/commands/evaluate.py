@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from adkit.cli import options as o
+from adkit.cli.calibration import remind_of_suspects
 from adkit.cli.output import destination, print_table, print_text, warn
 from adkit.stats.formatting import counted
 
@@ -40,6 +41,7 @@ def evaluate(
     to = destination(format_, output)
     registry, progress = o.loaded_registry(), terminal_progress()
     opened = o.opened_run(run, runs)
+    remind_of_suspects(opened.record)
     result = evaluate_run(
         opened, registry, scorer=scorer, root=root, device=device, skip_bad=skip_bad, progress=progress
     )

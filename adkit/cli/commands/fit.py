@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adkit.cli import options as o
-from adkit.cli.calibration import print_threshold, promise_row, warn_of_mixture
+from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
 from adkit.cli.output import Destination, destination
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted, duration_text
@@ -41,6 +41,22 @@ def fit(
         bool,
         typer.Option(
             "--joint", help="Learn one model from all categories together; each still gets a threshold of its own."
+        ),
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="NAMES",
+            help="Neither learn from these images or clips nor set the threshold by them: names with commas between, "
+            "as fit prints them, their files, or a .txt file with a name on each line. May be given several times.",
+        ),
+    ] = None,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust",
+            help="Leave out also what scores far apart from all the rest, as hidden defects do, and learn anew.",
         ),
     ] = False,
     few: Annotated[
@@ -98,7 +114,6 @@ def fit(
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
     from adkit.workflows.fit import check_settings, fit_joint
-    from adkit.workflows.score import calibrating_scores
 
     to, registry, runs_root, begun = destination(format_), o.loaded_registry(), o.runs_folder(runs), None
     if resume is not None:
@@ -112,23 +127,29 @@ def fit(
         wanted = o.settings_of(context.params)
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
-        groups = _grouped(datasets, joint)
+        groups = _grouped(datasets, wanted)
     with _all_rows(to, several=len(datasets) > 1) as rows:
         for group in groups:
             for note in (note for one in group for note in one.notes()):
                 typer.echo(note, err=True)
             for run in fit_joint(wanted, group, runs_root, registry, terminal_progress(), resume=begun):
                 rows.append(_row(run))
-                warn_of_mixture(*calibrating_scores(run, registry))
+                warn_of_suspects(run.record)
                 if to.for_people:
                     print_fitted(run, verbose=verbose)
                 elif to.format is not o.Format.json:
                     to.emit(rows[-1:], None, header=len(rows) == 1)
 
 
-def _grouped(datasets: list[Dataset], joint: bool) -> list[list[Dataset]]:
-    """Put together those that are learned from together; raises OptionError for a joint fit of one category."""
-    if not joint:
+def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Dataset]]:
+    """Put together those that are learned from together.
+
+    Raises OptionError for a joint fit of one category, and for names to leave out of which of several is not known.
+    """
+    if not settings.joint:
+        if settings.leave_out and len(datasets) > 1:
+            hint = "fit them one after another, or --joint"
+            raise OptionError(f"--leave-out is for one category, and there are {len(datasets)}", hint=hint)
         return [[dataset] for dataset in datasets]
     if len(datasets) == 1:
         raise OptionError(
@@ -197,6 +218,7 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     if record.copies:
         copies = counted(len(record.copies), record.threshold.unit)
         typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
+    print_left_out(record)
     for name, value in record.facts.items() if verbose else ():
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
     typer.echo(f"  folder {run.folder}")
@@ -213,6 +235,7 @@ def _row(run: Run) -> dict[str, object]:
         "dataset": record.dataset,
         "train_count": record.train_count,
         "few": record.settings.few,
+        "left_out": [one.name for one in record.left_out],
         "learned_with": ", ".join(record.learned_with),  # other categories; as text: CSV knows no lists
         "learned_with_count": sum(record.learned_with.values()),
         "threshold": record.threshold.value,

@@ -121,6 +121,8 @@ def _spans() -> DatasetEntry:
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Give the document's values with dotted names: calibration.threshold.value."""
     for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(number): one for number, one in enumerate(value, start=1)}
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{key}.")
         else:

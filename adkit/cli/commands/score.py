@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adkit.cli import options as o
+from adkit.cli.calibration import remind_of_suspects
 from adkit.cli.output import destination
 from adkit.errors import OptionError
 
@@ -123,6 +124,8 @@ def score(
             hint = "add --method; see: adkit list methods"
             raise OptionError("--learn says what to learn from, not how", hint=hint)
         opened = fit_spans(clips, spans, o.settings_of(context.params), o.runs_folder(runs), registry)
+    else:
+        remind_of_suspects(opened.record)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)

@@ -1,0 +1,87 @@
+"""Lets a method learn, and judge normal data as if it had not learned from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adkit.data.batches import FrameBatches
+from adkit.data.view import View
+from adkit.interfaces import Method, Progress, Workspace, calibrates_itself, plugin_code
+from adkit.runs.predictions import Predictions
+from adkit.types import FitReport, Prediction
+from adkit.workflows.score import of_pictures, predict_all, times_of
+from adkit.workflows.training_data import TrainingData, learned_together
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A method that has learned, and what it says of normal data of each category."""
+
+    method: Method[Any]
+    view: View
+    data: Sequence[TrainingData]
+    report: FitReport
+    predictions: list[Predictions]  # out of sample
+    timings_s: dict[str, float]
+
+
+def learn(
+    method: Method[Any],
+    view: View,
+    data: Sequence[TrainingData],
+    origin: str,
+    progress: Progress,
+    workspace: Workspace | None,
+) -> Learned:
+    """Fit the method, and let it judge normal data."""
+    started = time.perf_counter()
+    batches = FrameBatches(learned_together(data), view, window=method.window)
+    with plugin_code(origin):
+        report = method.fit(batches, progress, workspace) or FitReport()
+        fitted = time.perf_counter()
+        predictions = _out_of_sample(method, view, data, progress)
+    timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
+    return Learned(method, view, data, report, predictions, timings_s)
+
+
+def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]:
+    """Return results on what was learned from, where others set the threshold: hidden defects may be among it too.
+
+    They are out of sample where the method can do that. Where it cannot they are lower than those of new data, yet
+    alike among themselves, and a defect that was learned from still stands out of them.
+    """
+    method, view, data = learned.method, learned.view, learned.data
+    if not data[0].held_out:
+        return []
+    if calibrates_itself(type(method)):
+        return [_left_one_out(method, view, data)]
+    return [[predict_all(method, view, one.learned, progress, "looking for suspects") for one in data]]
+
+
+def _out_of_sample(
+    method: Method[Any], view: View, data: Sequence[TrainingData], progress: Progress
+) -> list[Predictions]:
+    """Return, for each category, results on normal data as if the method had not learned from it."""
+    if data[0].held_out:
+        return [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
+    return _left_one_out(method, view, data)
+
+
+def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData]) -> list[Predictions]:
+    """Return, for each category, results on what was learned from, each image or clip as if it had not been."""
+    total = sum(len(one.learned) for one in data) * view.frames
+    prediction = method.calibration()
+    if prediction is None or len(prediction) != total:
+        found = "None" if prediction is None else f"{len(prediction)} results"
+        raise ValueError(f"{type(method).__name__}.calibration gave {found} for {total} frames")
+    parts, first = [], 0
+    for one in data:
+        own = slice(first, first + len(one.learned) * view.frames)
+        ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
+        answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
+        parts.append(of_pictures(Prediction(*answers), view, one.shapes, ids, clips, times_of(one.learned)))
+        first = own.stop
+    return parts
