@@ -23,9 +23,9 @@ from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, LeftOu
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
-from adkit.workflows.learning import Learned, learn
+from adkit.workflows.learning import Learned, learn, made_for
 from adkit.workflows.score import device_of, open_scorer, sample_scores
-from adkit.workflows.seeing import check_places, method_and_view
+from adkit.workflows.seeing import check_places
 from adkit.workflows.suspects import left_out_of, without_suspects
 from adkit.workflows.training_data import TrainingData, require_few, seen_by, training_data
 
@@ -97,9 +97,7 @@ def fit_joint(
     )
     scorer = open_scorer(settings.scorer, registry)
     data = training_data(datasets, settings, method_class, progress)
-    shapes = [shape for one in data for shape in one.shapes]
-    learned = [sample for one in data for sample in one.learned]
-    method, view = method_and_view(method_class, settings, shapes, learned, device_of(settings.device))
+    method, view = made_for(data, method_class, settings, device_of(settings.device))
     begun = Unfinished(
         created=datetime.now(UTC),
         settings=settings,

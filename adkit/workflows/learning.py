@@ -11,8 +11,10 @@ from adkit.data.batches import FrameBatches
 from adkit.data.view import View
 from adkit.interfaces import Method, Progress, Workspace, calibrates_itself, plugin_code
 from adkit.runs.predictions import Predictions
+from adkit.runs.record import FitSettings
 from adkit.types import FitReport, Prediction
 from adkit.workflows.score import of_pictures, predict_all, times_of
+from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together
 
 
@@ -26,6 +28,15 @@ class Learned:
     report: FitReport
     predictions: list[Predictions]  # out of sample
     timings_s: dict[str, float]
+
+
+def made_for(
+    data: Sequence[TrainingData], method_class: type[Method[Any]], settings: FitSettings, device: str
+) -> tuple[Method[Any], View]:
+    """Make the method for this data, and say how it sees pictures; raises AdkitError as `method_and_view` does."""
+    shapes = [shape for one in data for shape in one.shapes]
+    samples = [sample for one in data for sample in one.learned]
+    return method_and_view(method_class, settings, shapes, samples, device)
 
 
 def learn(

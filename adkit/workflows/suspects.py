@@ -12,9 +12,8 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores
 from adkit.stats.formatting import counted
-from adkit.workflows.learning import Learned, learn, second_look
+from adkit.workflows.learning import Learned, learn, made_for, second_look
 from adkit.workflows.score import sample_scores
-from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, training_data
 
 SURE_SPREADS = 10.0
@@ -60,8 +59,8 @@ def without_suspects(
         except (DatasetError, PromiseError) as error:
             message = f"without {counted(len(names), 'suspect')} (the first: {names[0]}), {error.message}"
             raise type(error)(message, hint=f"{error.hint}, or leave --robust out") from None
-        shapes = [shape for one in data for shape in one.shapes]
-        learned = learn(*method_and_view(kind, settings, shapes, learned.method.device), data, origin, progress, None)
+        method, view = made_for(data, kind, settings, learned.method.device)
+        learned = learn(method, view, data, origin, progress, None)
         timings_s = {name: round(took + learned.timings_s[name], 3) for name, took in timings_s.items()}
     return replace(learned, timings_s=timings_s), found
 
