@@ -50,13 +50,18 @@ def explained_by_position(maps: Tensor) -> float:
 class PositionNormalisation:
     """Mean and spread of normal maps at each position; a normalised map counts spreads above the mean."""
 
-    mean: Tensor  # (h, w)
-    spread: Tensor  # (h, w), positive
+    mean: Tensor  # (h, w), or () where all positions are alike
+    spread: Tensor  # likewise, positive
 
     @classmethod
     def learn(cls, maps: Tensor) -> PositionNormalisation:
         """From out-of-sample maps (N, h, w) of normal samples."""
         return cls.of_moments(maps.mean(dim=0), maps.var(dim=0, correction=0))
+
+    @classmethod
+    def overall(cls, maps: Tensor) -> PositionNormalisation:
+        """From the same maps, all positions taken together: both tensors are of no dimension."""
+        return cls(maps.mean(), maps.std(correction=0).clamp_min(1e-6))
 
     @classmethod
     def of_moments(cls, mean: Tensor, variance: Tensor) -> PositionNormalisation:

@@ -191,6 +191,19 @@ class PatchMapOptions(FeatureOptions, MapOptions):
     neighbourhood: Neighbourhood = 3
 
 
+class ScaledMapOptions(PatchMapOptions):
+    """How features at two scales become maps: `adkit.nn.features.patch_maps` does what these say."""
+
+    context: bool = Field(
+        default=True, description="look at the picture at half size too, where misplaced and missing things show"
+    )
+
+    @property
+    def multiple(self) -> int:
+        """Return the coarsest stride, twice that where frames are halved."""
+        return super().multiple * (2 if self.context else 1)
+
+
 class TrainingOptions(Options):
     """How long, how fast and how carefully a network learns."""
 

@@ -16,10 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
+from adkit.nn.corruption import corrupt
 from adkit.nn.features.patches import PatchFeatures, level_weights
 from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainedMapOptions
 from adkit.nn.samples import gather
-from adkit.nn.training.corruption import corrupt
 from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
-from adkit.nn.options import PatchMapOptions
+from adkit.nn.options import ScaledMapOptions
 from adkit.nn.samples import each_clip
 from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
 
 
-class PadimOptions(PatchMapOptions):
+class PadimOptions(ScaledMapOptions):
     """Options of `padim`."""
 
     shrinkage: float = Field(

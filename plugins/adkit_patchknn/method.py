@@ -9,6 +9,7 @@ density; where position matters, it is normalised per position by the normal ima
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 
 import torch
 from pydantic import Field
@@ -20,11 +21,11 @@ from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import NearestNeighbour
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
-from adkit.nn.options import PatchLimit, PatchMapOptions
+from adkit.nn.options import PatchLimit, ScaledMapOptions
 from adkit.nn.samples import each_clip, gather
 
 
-class PatchKnnOptions(PatchMapOptions):
+class PatchKnnOptions(ScaledMapOptions):
     """Options of `patchknn`."""
 
     coreset_ratio: float = Field(
@@ -59,6 +60,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         super().__init__(options, seed=seed, device=device)
         self._bank = torch.empty(0, 1)  # (N, D), already weighted
         self._nearest = NearestNeighbour(self._bank)
+        self._grid = (0, 0)  # rows and columns of positions of a frame
         if options.motion:
             self.window = 1 + options.lag
 
@@ -73,7 +75,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             raise OptionError("motion needs clips, and these are still images", hint="leave motion at 0")
         patches, sources = each.flatten(0, 1), numbers.repeat_interleave(each.shape[1])
         weights = self._balanced(patches)
-        patches *= weights
+        patches *= weights  # and so `each`
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
@@ -81,7 +83,13 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._bank = patches[chosen]
         self._facts |= {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
         self._nearest = NearestNeighbour(self._bank, weights)
-        return self._left_out(batches, LeaveOneOutBanks(patches, sources, chosen, progress)) if clips > 1 else None
+        if clips < 2:
+            return None
+        banks = LeaveOneOutBanks(patches, sources, chosen, progress)
+        height, width = self._grid
+        if each.shape[1] == height * width:
+            return self._left_out_of(each.reshape(len(each), height, width, -1), numbers, banks)
+        return self._left_out(batches, banks)
 
     def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
         """Turn float32 (B, T, 3, H, W) into (B, h, w) distances to the nearest row of the learned bank or another."""
@@ -109,7 +117,9 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         quota = max(1, self.options.patch_limit // len(batches))
 
         def some(frames: Tensor) -> Tensor:
-            each = self._described(frames).flatten(1, 2)
+            described = self._described(frames)
+            self._grid = (described.shape[1], described.shape[2])
+            each = described.flatten(1, 2)
             if each.shape[1] <= quota:
                 return each
             orders = [torch.randperm(each.shape[1], generator=generator)[:quota].to(each.device) for _ in each]
@@ -117,6 +127,13 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
         with progress.task("features", len(batches)) as advance:
             return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
+
+    def _left_out_of(self, patches: Tensor, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
+        """Walk the patches (n, h, w, D), weighted, where all of them are still there."""
+        for number, frames in groupby(range(len(patches)), key=numbers.tolist().__getitem__):
+            bank = NearestNeighbour(banks.without(number))
+            for frame in frames:
+                yield str(number), bank.distances(patches[frame].flatten(0, 1)).reshape(1, *self._grid)
 
     def _left_out(self, batches: Batches, banks: LeaveOneOutBanks) -> LeftOut:
         numbers: dict[str, int] = {}

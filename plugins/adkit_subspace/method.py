@@ -20,12 +20,12 @@ from torch import Tensor
 from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
-from adkit.nn.options import Neighbourhood, PatchMapOptions
+from adkit.nn.options import Neighbourhood, ScaledMapOptions
 from adkit.nn.samples import each_clip, last_frames
 from adkit_subspace.moments import Moments, Residual
 
 
-class SubspaceOptions(PatchMapOptions):
+class SubspaceOptions(ScaledMapOptions):
     """Options of `subspace`."""
 
     # A mean over neighbours takes away the very detail that tells how features go together; the maps are

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from adkit.interfaces import Method
+from adkit.nn.features.patch_maps import PatchMapMethod
 from adkit.testing.synthetic import FrameBatches
 from adkit.types import Batch
 
@@ -30,3 +31,9 @@ def calibration_of(method: Method[Any]) -> Tensor:
 def in_pairs(frames: Tensor) -> FrameBatches:
     """Frames as batches, of which every two are one clip."""
     return FrameBatches(frames, clips=[f"clip/{row // 2}" for row in range(len(frames))])
+
+
+def in_distances(method: PatchMapMethod[Any], maps: Tensor) -> Tensor:
+    """Turn maps (B, h, w) of a method that looks at one scale, in spreads above the usual, back into distances."""
+    (usual,) = method._blend.usual
+    return maps * usual.spread + usual.mean

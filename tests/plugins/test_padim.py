@@ -14,9 +14,9 @@ from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
 from adkit.types import Batch
-from tests.plugins.asking import calibration_of, in_pairs, maps_of
+from tests.plugins.asking import calibration_of, in_distances, in_pairs, maps_of
 
-SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off"}
+SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off", "context": False}
 COUNT = 6
 LENGTHS = (3, 4)
 
@@ -117,7 +117,9 @@ def test_calibration_is_leave_one_image_out(frames: Tensor, method: Padim) -> No
         for row in range(COUNT)
     ]
     left_out_maps = torch.cat(expected) * (COUNT / (COUNT - 1)) ** 0.5
-    torch.testing.assert_close(calibration_of(method), smooth(left_out_maps, 4 / 8), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        in_distances(method, calibration_of(method)), smooth(left_out_maps, 4 / 8), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_left_out_distances_are_never_below_those_learned_anew() -> None:
@@ -131,7 +133,9 @@ def test_left_out_distances_are_never_below_those_learned_anew() -> None:
 
 
 def test_calibration_is_higher_than_on_seen_images(frames: Tensor, method: Padim) -> None:
-    assert float(calibration_of(method).mean()) > 1.1 * float(maps_of(method, frames).mean())
+    assert float(in_distances(method, calibration_of(method)).mean()) > 1.1 * float(
+        in_distances(method, maps_of(method, frames)).mean()
+    )
 
 
 def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
@@ -147,7 +151,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
 def test_an_anomaly_stands_out_where_it_is(frames: Tensor, method: Padim) -> None:
     odd = frames[:1].clone()
     odd[..., 40:56, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
-    (plain,), (marked,) = maps_of(method, frames[:1]), maps_of(method, odd)
+    (plain,), (marked,) = (in_distances(method, maps_of(method, some)) for some in (frames[:1], odd))
     assert float(marked.max()) > 2 * float(plain.max())
     row, column = divmod(int((marked - plain).argmax()), 8)
     assert 4 <= row <= 7

@@ -14,9 +14,9 @@ from adkit.nn.features.patches import level_weights
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
-from tests.plugins.asking import calibration_of, in_pairs, maps_of
+from tests.plugins.asking import calibration_of, in_distances, in_pairs, maps_of
 
-SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off"}
+SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off", "context": False}
 COUNT = 6
 
 
@@ -108,7 +108,7 @@ def test_maps_are_residuals(frames: Tensor, method: Subspace) -> None:
     unseen = synthetic_frames(2, (64, 64), seed=9)
     queries = method._features(unseen[:, -1]) * weights
     expected = smooth(brute_force(patches * weights, queries, 0.98), 4 / 8)
-    torch.testing.assert_close(maps_of(method, unseen), expected, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(in_distances(method, maps_of(method, unseen)), expected, rtol=1e-2, atol=1e-2)
     assert method._facts["patches"] == COUNT * 64
 
 
@@ -121,11 +121,15 @@ def test_calibration_is_leave_one_image_out(frames: Tensor, turns: int) -> None:
         others = torch.cat(turned(frames[torch.arange(COUNT) != row, -1], turns))
         training = (method._features(others) * weights).flatten(0, 2)
         expected.append(brute_force(training, method._features(frames[row]) * weights, 0.98))
-    torch.testing.assert_close(calibration_of(method), smooth(torch.cat(expected), 4 / 8), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        in_distances(method, calibration_of(method)), smooth(torch.cat(expected), 4 / 8), rtol=1e-2, atol=1e-2
+    )
 
 
 def test_calibration_is_higher_than_on_seen_images(frames: Tensor, method: Subspace) -> None:
-    assert float(calibration_of(method).mean()) > 1.05 * float(maps_of(method, frames).mean())
+    assert float(in_distances(method, calibration_of(method)).mean()) > 1.05 * float(
+        in_distances(method, maps_of(method, frames)).mean()
+    )
 
 
 def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
@@ -141,7 +145,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
 def test_an_anomaly_stands_out_where_it_is(frames: Tensor, method: Subspace) -> None:
     odd = frames[:1].clone()
     odd[..., 40:56, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
-    (plain,), (marked,) = maps_of(method, frames[:1]), maps_of(method, odd)
+    (plain,), (marked,) = (in_distances(method, maps_of(method, some)) for some in (frames[:1], odd))
     assert float(marked.max()) > 2 * float(plain.max())
     row, column = divmod(int((marked - plain).argmax()), 8)
     assert 4 <= row <= 7

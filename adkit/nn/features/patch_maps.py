@@ -1,42 +1,66 @@
 """What all methods share that give maps from the patch features of a frozen network.
 
 A method says how far a patch is from normal, and how far each training frame's patches are when its clip is left
-out. The rest is done here: features, smoothing, the decision whether position matters, calibration.
+out. The rest is done here, at two scales: features, smoothing, how the scales make one map, calibration.
+
+A frame is looked at twice, as it is and at half its size: fine detail shows in the one, and what lies in the wrong
+place or is missing in the other, where a patch sees twice as much around it.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adkit.interfaces import Batches, Progress
+from adkit.nn.blend import Blend, choose_blend
+from adkit.nn.corruption import SPOILT, spoilt
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import MapMethod
-from adkit.nn.normalisation import normalised_out_of_sample, require_maps
-from adkit.nn.options import PatchMapOptions
+from adkit.nn.normalisation import require_maps
+from adkit.nn.options import LEAST_PX, PatchMapOptions, ScaledMapOptions
 from adkit.nn.samples import gather
 from adkit.types import Batch, Prediction
 
 PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
+ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
 
 LeftOut = Iterator[tuple[str, Tensor]]
 """For some training frames at a time, in training order: their clip, and their distances (k, h, w) without it."""
 
+SOURCES = 24
+"""So many training frames, spread over all, are spoilt to see whether telling positions apart finds more of it."""
+SOURCE_BYTES = 200_000_000
+"""Fewer where they are larger than this together."""
+_CONTEXT = "context."  # before the names of what is known at half size
 
-class PatchMapMethod(MapMethod[PatchMapOptionsType]):
+
+class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """A method whose maps are distances of patches from what is normal, on the grid of the first level.
 
-    A subclass writes `learn_patches`, `distances`, `learned` and `restore`.
+    A subclass writes `learn_patches`, `distances`, `learned` and `restore`, for one scale; another instance of it
+    sees the frames at half size.
     """
 
     _features: PatchFeatures
 
-    def __init__(self, options: PatchMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self._features = PatchFeatures.from_options(options, device, options.neighbourhood)
+        self._blend = Blend.plain()
+        self._all_scales = [self]
+        height, width = options.frame
+        if options.context and min(height, width) >= 2 * LEAST_PX:
+            half = options.model_copy(update={"context": False, "size": (height // 2, width // 2)})
+            self._all_scales.append(type(self)(half, seed=seed, device=device))
+            self._all_scales[1]._features = self._features
+        self._scales = self._all_scales  # those that count
 
     @abstractmethod
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
@@ -52,25 +76,111 @@ class PatchMapMethod(MapMethod[PatchMapOptionsType]):
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then score every training frame as if its clip had not been seen; raises OptionError.
 
-        Those maps say whether position matters, and calibrate.
+        Those maps, and those of spoilt frames, say whether position matters; blended, they calibrate.
         """
-        left_out = self.learn_patches(batches, progress)
-        if left_out is None:
-            require_maps(1, self.options.position_normalisation)
-            return
-        with progress.task("leave one out", len(batches)) as advance:
-            parts = (([clip] * len(distances), self._smoothed(distances)) for clip, distances in left_out)
-            maps, clips = gather(parts, len(batches), advance)
-        self.decide(maps, clips)
-        self._calibration = normalised_out_of_sample(maps, clips) if self._normalisation else maps
+        kept = _KeepingSome(batches)
+        self._scales, self._blend = self._all_scales, Blend.plain()
+        normal: list[Tensor] = []
+        clips = torch.empty(0)
+        for scale, method in enumerate(self._scales):
+            left_out = method.learn_patches(_Shrunk(batches, scale) if scale else kept, progress)
+            if left_out is None:
+                require_maps(1, self.options.position_normalisation)
+                self._scales = [self]
+                return
+            with progress.task("leave one out", len(batches)) as advance:
+                parts = (([clip] * len(distances), method._smoothed(distances)) for clip, distances in left_out)
+                maps, clips = gather(parts, len(batches), advance)
+            normal.append(maps)
+        self._blend, found = choose_blend(normal, clips, self._spoilt(kept, progress), self.options)
+        self._facts |= {
+            f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()
+        } | found
+        del self._scales[len(self._blend.weights) :]
+        self._calibration = self._blend.out_of_sample(normal, clips)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Return maps on the first level's grid: distances, or spreads above the usual where position matters."""
-        return Prediction(maps=self.normalised(self._smoothed(self.distances(batch.frames))))
+        """Return maps on the first level's grid, in spreads above what is usual."""
+        return Prediction(maps=self._blend(self._maps(batch.frames)))
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out maps (for frames of a video: leave-one-clip-out); None with one clip only."""
         return None if self._calibration is None else Prediction(maps=self._calibration)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned at each scale, and how they are blended."""
+        context = {_CONTEXT + name: tensor.cpu() for one in self._scales[1:] for name, tensor in one.learned().items()}
+        return {**super().state(), **context, **self._blend.state()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
+        super().load_state(state)
+        self._blend = Blend.from_state(state)
+        self._scales = self._all_scales[: len(self._blend.weights)]
+        names = [name for name in state if name.startswith(_CONTEXT)]
+        for method in self._scales[1:]:
+            method.restore({name.removeprefix(_CONTEXT): state[name] for name in names})
+
     def _smoothed(self, distances: Tensor) -> Tensor:
         return self.smoothed(distances, self.options.levels[0])
+
+    def _maps(self, frames: Tensor) -> list[Tensor]:
+        """Turn float32 (B, T, 3, H, W) into the maps (B, h, w) of each scale."""
+        return [one._smoothed(one.distances(shrunk(frames, scale))) for scale, one in enumerate(self._scales)]
+
+    def _spoilt(self, kept: _KeepingSome, progress: Progress) -> list[Tensor]:
+        """Return the maps of each scale of some training frames, each spoilt in every way: (sources x ways, h, w)."""
+        parts = []
+        with progress.task("spoilt pictures", len(kept.frames)) as advance:
+            for row, frames in enumerate(kept.frames):
+                copies = frames.repeat(len(SPOILT), 1, 1, 1, 1)
+                copies[:, -1] = spoilt(frames[0, -1], kept.frames[row - 1][0, -1], [self.seed, row])
+                parts.append(self._maps(copies))
+                advance(1)
+        return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+
+def shrunk(frames: Tensor, scale: int) -> Tensor:
+    """Turn (B, T, 3, H, W) into the same frames halved `scale` times."""
+    if not scale:
+        return frames
+    flat = F.avg_pool2d(frames.flatten(0, 1), 2**scale)
+    return flat.reshape(*frames.shape[:3], *flat.shape[2:])
+
+
+@dataclass(frozen=True)
+class _Shrunk:
+    """Batches of the same frames, halved."""
+
+    batches: Batches
+    scale: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            yield replace(batch, frames=shrunk(batch.frames, self.scale))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+@dataclass
+class _KeepingSome:
+    """The same batches; the first walk through them keeps some frames, so that they need not be read again."""
+
+    batches: Batches
+    frames: list[Tensor] = field(default_factory=list)  # (1, T, 3, H, W) each
+
+    def __iter__(self) -> Iterator[Batch]:
+        count, seen, first = len(self.batches), 0, not self.frames
+        for batch in self.batches:
+            if first:
+                most = max(2, min(SOURCES, count, SOURCE_BYTES // (4 * batch.frames[0].numel())))
+                rows = [
+                    row for row in range(len(batch)) if (seen + row) * most // count != (seen + row - 1) * most // count
+                ]
+                self.frames += [batch.frames[row : row + 1].clone() for row in rows]
+            seen += len(batch)
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self.batches)

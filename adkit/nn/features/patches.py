@@ -6,6 +6,7 @@ compete for the cores; elsewhere it runs in torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,8 +27,15 @@ from adkit.nn.options import EMBEDDED
 if TYPE_CHECKING:
     from adkit.nn.options import FeatureOptions
 
-FORMAT = 2
+FORMAT = 3
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
+
+LEAST_MARGIN = 16
+"""px, at least, that are mirrored around a frame before the network sees it; their positions are cut off afterwards.
+
+Convolutions continue a picture with zeros, which looks like nothing that was learned: without the margin, the border
+of normal pictures has their highest distances, and sets the threshold.
+"""
 
 
 @dataclass
@@ -107,7 +115,7 @@ class PatchFeatures:
     def _in_torch(self, frames: Tensor) -> Tensor:
         size = _size_of(frames)
         if size not in self._models:
-            self._network.backbone.require(size)
+            self._network.require(size)
             self._models[size] = None
         with torch.inference_mode():
             features: Tensor = self._network(frames.to(self.device))
@@ -127,7 +135,7 @@ class PatchFeatures:
 
     def _export(self, size: tuple[int, int]) -> bytes | None:
         def network() -> nn.Module:
-            self._network.backbone.require(size)
+            self._network.require(size)
             return self._network
 
         strides = "_".join(map(str, self.strides))
@@ -144,13 +152,32 @@ def _size_of(frames: Tensor) -> tuple[int, int]:
 
 
 class _FeatureNetwork(nn.Module):
+    """The patch features of frames, each seen with a mirrored margin around it."""
+
     def __init__(self, backbone: Backbone, neighbourhood: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.neighbourhood = neighbourhood
+        finest, coarsest = backbone.strides[0], backbone.strides[-1]
+        # In whole positions of every level, or the grids would no longer lie on each other.
+        self.margin = coarsest * math.ceil(LEAST_MARGIN / coarsest) if coarsest % finest == 0 else 0
+
+    def require(self, size: tuple[int, int]) -> None:
+        """Raise BackboneError unless it takes frames of `size`; one that takes this size only gets no margin."""
+        if min(size) <= self.margin:
+            self.margin = 0
+        try:
+            self.backbone.require((size[0] + 2 * self.margin, size[1] + 2 * self.margin))
+        except BackboneError:
+            self.backbone.require(size)
+            self.margin = 0
 
     def forward(self, frames: Tensor) -> Tensor:
-        return patch_features(self.backbone(frames), self.neighbourhood)
+        if not self.margin:
+            return patch_features(self.backbone(frames), self.neighbourhood)
+        levels = self.backbone(F.pad(frames, [self.margin] * 4, mode="reflect"))
+        cut = self.margin // self.backbone.strides[0]
+        return patch_features(levels, self.neighbourhood)[:, cut:-cut, cut:-cut].contiguous()
 
 
 def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:

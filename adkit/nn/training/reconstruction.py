@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
+from adkit.nn.corruption import Corruption, corrupt
 from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, TrainedMapOptions, require_halved
-from adkit.nn.training.corruption import Corruption, corrupt
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of

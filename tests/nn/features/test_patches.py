@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from adkit.errors import BackboneError
 from adkit.nn.features import patches as features
+from adkit.nn.features.backbones import Backbone
 from adkit.nn.features.neighbours import NearestNeighbour
 from adkit.nn.features.patches import PatchFeatures, level_weights, patch_features
 
@@ -72,6 +74,39 @@ def test_features_are_on_the_first_levels_grid(frames: Tensor) -> None:
     assert features_of.shape == (3, 8, 8, sum(found.lengths))
     assert features_of.dtype == torch.float32
     assert len(found.lengths) == 2
+
+
+def test_a_frame_is_seen_with_a_mirrored_margin(frames: Tensor, in_torch: None) -> None:
+    found = PatchFeatures(strides=(8, 16))(frames)
+    backbone = Backbone("efficientnet_lite0", (8, 16))
+    wide = torch.from_numpy(np.pad(frames.numpy(), ((0, 0), (0, 0), (16, 16), (16, 16)), mode="reflect"))
+    expected = patch_features(backbone(wide), 3)[:, 2:-2, 2:-2]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_border_of_a_picture_looks_more_like_its_middle_with_a_margin() -> None:
+    # Vertical lines look alike in every row; without a margin, the rows at the edge see zeros beyond it.
+    lines = torch.rand(1, 3, 1, 64, generator=torch.Generator().manual_seed(0)).expand(1, 3, 64, 64).contiguous()
+    bare = patch_features(Backbone("efficientnet_lite0", (8, 16))(lines), 3)
+
+    def unlike(features: Tensor) -> float:
+        return float((features[0, 0] - features[0, 4]).norm(dim=-1).mean())
+
+    assert unlike(PatchFeatures(strides=(8, 16))(lines)) < 0.7 * unlike(bare)
+
+
+def test_a_defect_that_touches_the_edge_is_seen(frames: Tensor) -> None:
+    seen = PatchFeatures(strides=(8, 16))
+    marked = frames[:1].clone()
+    marked[..., :8, 24:40] = 1.0
+    change = (seen(marked) - seen(frames[:1]))[0].norm(dim=-1)
+    row, column = divmod(int(change.argmax()), change.shape[1])
+    assert row == 0
+    assert 2 <= column <= 5
+
+
+def test_frames_too_small_for_a_margin_get_none() -> None:
+    assert PatchFeatures(strides=(8, 16, 32))(torch.rand(1, 3, 32, 32)).shape[:3] == (1, 4, 4)
 
 
 def test_torch_agrees_with_onnxruntime(frames: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from adkit.nn.training.corruption import Corruption, corrupt
+from adkit.nn.corruption import SPOILT, Corruption, corrupt
+from adkit.nn.corruption import spoilt as spoilt_in_every_way
 
 KINDS: tuple[Corruption, ...] = get_args(Corruption)
 
@@ -59,3 +60,26 @@ def test_a_pasted_patch_is_made_of_other_pictures() -> None:
 def test_the_same_generator_gives_the_same_pictures(frames: Tensor) -> None:
     assert torch.equal(spoilt(frames, *KINDS, seed=3), spoilt(frames, *KINDS, seed=3))
     assert not torch.equal(spoilt(frames, *KINDS, seed=3), spoilt(frames, *KINDS, seed=4))
+
+
+def test_a_spoilt_picture_differs_at_one_place_in_each_way() -> None:
+    frame = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
+    donor = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(1))
+    for seed in range(10):
+        copies = spoilt_in_every_way(frame, donor, [7, seed])
+        assert copies.shape == (len(SPOILT), 3, 64, 96)
+        assert float(copies.min()) >= 0
+        assert float(copies.max()) <= 1
+        assert torch.equal(copies, spoilt_in_every_way(frame, donor, [7, seed]))
+        changed = (copies != frame).any(dim=1).flatten(1).to(torch.float32).mean(dim=1)
+        assert bool((changed < 0.5).all())
+    many = torch.stack(
+        [(spoilt_in_every_way(frame, donor, [7, seed]) != frame).flatten(1).any(dim=1) for seed in range(10)]
+    )
+    assert bool((many.sum(dim=0) >= 5).all())  # now and then a place lies beyond the edge
+
+
+def test_grey_pictures_stay_grey_when_they_are_tinted() -> None:
+    grey = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1)
+    copies = spoilt_in_every_way(grey, grey, [0])
+    assert torch.equal(copies[:, 0], copies[:, 1])

@@ -1,0 +1,134 @@
+"""How the maps of several scales make one, and whether position matters in it.
+
+Each scale's maps are counted in spreads above what is usual, over all positions or at each one, and averaged. No rule
+of thumb says which: parts that lie alike want their positions told apart, freely turned ones suffer from it. So some
+normal pictures are spoilt, each in several ways, and positions are told apart where that finds clearly more of it at
+the thresholds that unspoilt pictures set. No label of a test is looked at. The scales' weights are not chosen that
+way: what is spoilt is small, and would always speak for the fine scale, while the coarse one is there for what lies in
+the wrong place or is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adkit.nn.corruption import SPOILT
+from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation, normalised_out_of_sample, require_maps
+from adkit.nn.options import ScaledMapOptions
+
+WEIGHTS = (2 / 3, 1 / 3)
+"""Of the fine and the coarse scale."""
+RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
+"""False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
+CLEARLY = 2.0
+"""Telling positions apart must find more by so many standard errors over the spoilt pictures' sources."""
+TOP_SHARE = 0.01
+"""Of a map's positions make its score here: the highest, as the scorer `top1` takes them."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Weights of the scales' maps, finest first, and what is usual in each; none of it: the fine map as it is."""
+
+    weights: tuple[float, ...]
+    usual: tuple[PositionNormalisation, ...]
+
+    @classmethod
+    def plain(cls) -> Blend:
+        """Return the one that takes the fine map as it is."""
+        return cls((1.0,), ())
+
+    @classmethod
+    def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> Blend:
+        """From out-of-sample maps (N, h, w) of normal frames at each scale."""
+        parts = maps[: len(weights)]
+        learn = PositionNormalisation.learn if by_position else PositionNormalisation.overall
+        return cls(weights, tuple(learn(part) for part in parts))
+
+    @property
+    def by_position(self) -> bool:
+        """Say whether each position is judged by what is usual there."""
+        return any(usual.mean.ndim for usual in self.usual)
+
+    def __call__(self, maps: Sequence[Tensor]) -> Tensor:
+        """Turn maps (B, h, w) of each scale into one, on the finest grid."""
+        if not self.usual:
+            return maps[0]
+        return self._sum([usual(part) for usual, part in zip(self.usual, maps, strict=False)])
+
+    def out_of_sample(self, maps: Sequence[Tensor], clips: Tensor) -> Tensor:
+        """Blend normal maps (N, h, w) of each scale, each judged by what the maps of other clips say is usual."""
+        if not self.by_position:  # one map among all does not move the mean of all positions
+            return self(maps)
+        return self._sum([normalised_out_of_sample(part, clips) for part in maps[: len(self.weights)]])
+
+    def state(self) -> dict[str, Tensor]:
+        """Give it as tensors for a run."""
+        found = {"blend_weights": torch.tensor(self.weights, dtype=torch.float64)}
+        for scale, usual in enumerate(self.usual):
+            found |= {f"blend_mean_{scale}": usual.mean, f"blend_spread_{scale}": usual.spread}
+        return found
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Blend:
+        """Return what `state` gave."""
+        weights = tuple(state["blend_weights"].tolist())
+        scales = [scale for scale in range(len(weights)) if f"blend_mean_{scale}" in state]
+        return cls(
+            weights,
+            tuple(PositionNormalisation(state[f"blend_mean_{one}"], state[f"blend_spread_{one}"]) for one in scales),
+        )
+
+    def _sum(self, maps: Sequence[Tensor]) -> Tensor:
+        size = maps[0].shape[1:]
+        total = self.weights[0] * maps[0]
+        for weight, part in zip(self.weights[1:], maps[1:], strict=True):
+            total += weight * F.interpolate(part[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        return total
+
+
+def choose_blend(
+    normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor], options: ScaledMapOptions
+) -> tuple[Blend, dict[str, float | bool]]:
+    """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
+
+    `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many
+    ways. Returns the blend, and how it was chosen, for the run. Raises OptionError for position_normalisation=on with
+    too few maps: their spread would be chance.
+    """
+    require_maps(len(clips), options.position_normalisation)
+    weights = WEIGHTS if len(normal) > 1 else (1.0,)
+    blends = [Blend.learn(normal, weights, by_position=by_position) for by_position in (False, True)]
+    chosen = blends[options.position_normalisation == "on"]
+    facts: dict[str, float | bool] = {}
+    if options.position_normalisation == "auto" and len(torch.unique(clips)) >= LEAST_MAPS:
+        found = [_found(blend, normal, clips, spoilt) for blend in blends]
+        more = (found[1] - found[0]).mean(dim=1)  # of each source
+        chosen = blends[float(more.mean()) > CLEARLY * float(more.std()) / math.sqrt(len(more))]
+        facts = {
+            "spoilt_found": round(float(found[0].mean()), 4),
+            "spoilt_found_by_position": round(float(found[1].mean()), 4),
+        }
+    return chosen, {"context_weight": round(1 - weights[0], 4), "position_normalised": chosen.by_position, **facts}
+
+
+def _found(blend: Blend, normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor]) -> Tensor:
+    """Return (sources, ways): at which share of the rates each spoilt picture is found."""
+    scores = _scores(blend.out_of_sample(normal, clips))
+    units = torch.zeros(int(clips.max()) + 1).scatter_reduce_(0, clips, scores, "amax", include_self=False)
+    ranks = sorted({min(len(units), max(1, round(rate * len(units)))) for rate in RATES})
+    thresholds = units.sort(descending=True).values[[rank - 1 for rank in ranks]]
+    beyond = (_scores(blend(spoilt))[:, None] > thresholds).to(torch.float32).mean(dim=1)
+    return beyond.reshape(-1, len(SPOILT))
+
+
+def _scores(maps: Tensor) -> Tensor:
+    positions = maps.flatten(1)
+    count = max(1, math.ceil(TOP_SHARE * positions.shape[1]))
+    return positions.topk(count, dim=1).values.mean(dim=1)
