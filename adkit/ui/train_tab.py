@@ -42,7 +42,17 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
             titles = [(f"{one} – {judges.registry.methods.entries[one].summary}", one) for one in methods]
             method = gr.Dropdown(titles, value=first, label="Method")
             cost = gr.HTML(_cost(judges, first), js_on_load=None)
-            gr.HTML("<h3>3 · Promise</h3>", js_on_load=None)
+            gr.HTML("<h3>3 · What is seen</h3>", js_on_load=None)
+            with gr.Row():
+                roi = gr.Textbox(
+                    label="Part to look at",
+                    placeholder="x,y,w,h",
+                    info="a box in px, or part: what stands out from its ground; empty: everywhere",
+                    scale=3,
+                )
+                border = gr.Number(0, label="Border to ignore", precision=0, minimum=0, info="px", scale=2)
+                tiles = gr.Checkbox(label="in tiles", info="full resolution, slower", scale=2)
+            gr.HTML("<h3>4 · Promise</h3>", js_on_load=None)
             with gr.Row():
                 rate = gr.Textbox(
                     label="False alarms that are allowed",
@@ -54,15 +64,6 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
             robust = gr.Checkbox(
                 label="Leave out hidden defects", info="what scores far apart from all the rest; learns anew without it"
             )
-            with gr.Row():
-                roi = gr.Textbox(
-                    label="Part to look at",
-                    placeholder="x,y,w,h",
-                    info="a box in px, or part: what stands out from its ground; empty: everywhere",
-                    scale=3,
-                )
-                border = gr.Number(0, label="Border to ignore", precision=0, minimum=0, info="px", scale=2)
-                tiles = gr.Checkbox(label="in tiles", info="full resolution, slower", scale=2)
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="same seed, same data, same result")
 
             @gr.render(  # type: ignore[untyped-decorator]
