@@ -75,8 +75,8 @@ def _windows(
 class FrameBatches:
     """Batches over `samples` in their order; may be walked again (files are then read again).
 
-    `window` is the number of frames per sample, the last being its own. A frame that
-    cannot be read raises its FrameError, or goes to `on_bad` and is left out.
+    `window` is the number of frames per sample, the last being its own. A frame that cannot be read raises its
+    FrameError, or goes to `on_bad` and is left out.
     """
 
     def __init__(

@@ -94,7 +94,12 @@ class View(BaseModel):
         return self.box is None and self.mask is None and self.border == 0
 
     def require(self, shape: Size, name: str) -> None:
-        """Raise FrameError for a picture of another size than those whose part it looks at."""
+        """Raise FrameError for a picture of another size than those whose part it looks at, or that is all border."""
+        if 2 * self.border >= min(shape):
+            raise FrameError(
+                f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left",
+                hint="give larger pictures, or fit again with a smaller --ignore-border",
+            )
         if (self.box or self.mask) and shape != self.picture and self.picture:
             raise FrameError(
                 f"{name} is {px(shape)} px, and the run looks at a part of pictures of {px(self.picture)} px",
