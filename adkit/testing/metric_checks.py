@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ RESAMPLING_TOLERANCE = 2e-2
 def check_metric(metric_class: type[Metric]) -> None:
     """Check that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
 
-    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why.
+    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why. One that is
+    undefined for both may need more pixels: it is tried with large images.
     """
     metric = metric_class()
     defined = [_check_judging(metric, case) for case in (_IMAGES, _FRAMES)]
-    assert any(defined), f"a plain case is undefined: {metric(_IMAGES.results()).why_undefined}"
+    assert any(defined) or _check_judging(metric, replace(_IMAGES, enlarged=40)), (
+        f"a plain case is undefined: {metric(_IMAGES.results()).why_undefined}"
+    )
 
 
 def _check_judging(metric: Metric, case: _Case) -> bool:
@@ -39,7 +42,8 @@ def _check_judging(metric: Metric, case: _Case) -> bool:
         f"a perfect result gives {perfect.value}, a wrong one {wrong.value}; higher_is_better is "
         f"{metric.higher_is_better}"
     )
-    _check_resampled(metric, case)
+    if case.enlarged == 1:  # maps of two values only say too little of how finely resamples count
+        _check_resampled(metric, case)
     return True
 
 
@@ -69,6 +73,7 @@ class _Case:
 
     labels: NDArray[np.bool_]  # (6, n)
     scores: NDArray[np.float64]  # (6, n)
+    enlarged: int = 1  # maps have so many times 8 px a side
 
     def results(
         self, right: Sequence[int] = range(6), *, anomalous: bool = True, drawn: NDArray[np.int64] | None = None
@@ -81,8 +86,9 @@ class _Case:
         length = self.labels.shape[1]
         labels = (self.labels & anomalous)[chosen].ravel()
         kept = np.isin(chosen, right).repeat(length)
-        masks = np.zeros((len(labels), 8, 8), bool)
-        masks[labels, 2:5, 2:6] = True
+        times = self.enlarged
+        masks = np.zeros((len(labels), 8 * times, 8 * times), bool)
+        masks[labels, 2 * times : 5 * times, 2 * times : 6 * times] = True
         maps = np.where(kept[:, None, None], masks, ~masks).astype(np.float32)
         scores = self.scores[chosen].ravel()
         found = np.where(kept, scores, 1 - scores)
