@@ -75,7 +75,7 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "caught %": _percent(share, by_sample if decisions.unit == "image" else by_clip),
                 "flagged": f"{counted(decisions.false_alarms)}{clips}",
                 "flagged %": _percent(*over_seeds(decisions.false_alarms)),
-                "promised": f"{decisions.promised:.1f}, at most {decisions.promised_most}",
+                "promised": f"{decisions.promised:.1f}, ≤ {decisions.promised_most}",
                 **({"at": decisions.at} if uneven else {}),
             }
         )
@@ -119,11 +119,12 @@ def decisions_legend(comparison: Comparison) -> str:
 
 
 def _percent(share: float | None, interval: Interval | None) -> str | None:
-    """Write "67.2 (58.0 to 75.6)"; None without a share."""
+    """Write "67 (58 to 76)", below ten with a decimal: "6.2 (0.8 to 21)"; None without a share."""
     if share is None:
         return None
-    limits = f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})" if interval else ""
-    return f"{100 * share:.1f}{limits}"
+    shares = [share, interval.low, interval.high] if interval else [share]
+    texts = [f"{100 * one:.0f}" if one >= 0.0995 else f"{100 * one:.1f}" for one in shares]
+    return f"{texts[0]} ({texts[1]} to {texts[2]})" if interval else texts[0]
 
 
 def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -39,14 +39,16 @@ def render_comparison(comparison: Comparison) -> str:
 def _sentence(comparison: Comparison, metric: str, row: str) -> str:
     """Say which candidate is best in a category, or in all, and which are not told apart from it."""
     figures = {one.name: comparison.figures[metric, row, one.name] for one in comparison.candidates}
-    best = next((name for name, figure in figures.items() if figure.is_best), None)
-    if best is None:
+    best = [name for name, one in figures.items() if one.is_best or one.difference == 0]
+    if not best:
         return f"{row}: {metric} is not defined."
+    value = next(one.value for one in figures.values() if one.is_best)
+    highest = f"{best[0]} is highest" if len(best) == 1 else f"{', '.join(best)} are equally high"
     if row == ALL:
-        return f"{row}: {best} is highest on average ({figures[best].value:.4f})."
+        return f"{row}: {highest} on average ({value:.4f})."
     worse = [name for name, one in figures.items() if one.is_worse]
-    noise = [name for name, one in figures.items() if one.value is not None and not one.is_best and not one.is_worse]
-    text = f"{row}: {best} is highest ({figures[best].value:.4f})"
+    noise = [name for name, one in figures.items() if one.value is not None and name not in (*best, *worse)]
+    text = f"{row}: {highest} ({value:.4f})"
     if worse:
         text += f"; above {', '.join(worse)} by more than the {comparison.things}' noise"
     if noise:

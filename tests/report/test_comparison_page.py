@@ -56,6 +56,12 @@ def test_it_says_which_is_highest_and_what_is_noise(several: Comparison) -> None
     assert "critical difference" in text
 
 
+def test_candidates_that_tie_are_equally_high() -> None:
+    scores = {"a": scores_of(9, 0), "b": scores_of(9, 1), "c": scores_of(0, 2)}
+    text = render_comparison(compared([made_cell(name, values, TRUTH) for name, values in scores.items()]))
+    assert "x:a: a, b are equally high (1.0000); above c by more than the test images" in " ".join(Page(text).texts)
+
+
 def test_every_figure_stands_in_its_table(several: Comparison) -> None:
     text = " ".join(Page(render_comparison(several)).texts)
     for figure in several.figures.values():
