@@ -34,7 +34,7 @@ ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
 LeftOut = Iterator[tuple[str, Tensor]]
 """For some training frames at a time, in training order: their clip, and their distances (k, h, w) without it."""
 
-SOURCES = 24
+SOURCES = 16
 """So many training frames, spread over all, are spoilt to see whether telling positions apart finds more of it."""
 SOURCE_BYTES = 200_000_000
 """Fewer where they are larger than this together."""
