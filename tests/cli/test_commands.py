@@ -27,7 +27,7 @@ from tests.cli.invoking import fault, ok, run
 from tests.greys import Grey
 from tests.videos import write_greys
 
-SMALL = ["--set", "size=64"]  # one small network export for all tests
+SMALL = ["--set", "size=64", "--set", "context=false"]  # one small network export for all tests
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +440,7 @@ def test_an_interrupted_fit_leaves_nothing(parts_root: Path, tmp_path: Path, mon
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._left_out", interrupt)
+    monkeypatch.setattr("adkit_patchknn.method.PatchKnn._left_out_of", interrupt)
     result = run("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []
