@@ -58,7 +58,8 @@ class Contents:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
         counts = {reason: len(paths) for reason, paths in self.passed.items()}
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
-            counts[f"files of other types ({', '.join(sorted(set(other)))})"] = len(other)
+            files, kinds = "file" if len(other) == 1 else "files", ", ".join(sorted(set(other)))
+            counts[f"{files} of other types ({kinds})"] = len(other)
         told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         return [f"left out in {self.folder}: {told}"] if told else []
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -120,20 +121,30 @@ def _build(
             # The packaged file names its tensors otherwise, but in the very order of timm's network.
             state = dict(zip(own, state.values(), strict=True))
         _check_weights(own, state, architecture, path)
-        features = network(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        with _quiet("timm"):  # it would list the layers that are left out
+            features = network(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
     if name == EMBEDDED:
         return features, (_EMBEDDED_MEAN,) * 3, (_EMBEDDED_STD,) * 3
     scaling: Any = timm.get_pretrained_cfg(architecture)
     return features, tuple(scaling.mean), tuple(scaling.std)
 
 
-def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
-    # Offline, the hub's client logs every attempt; what matters is said once, below.
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
-    hub_log.setLevel(logging.CRITICAL)
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """Let a library log nothing but what is critical."""
+    log = logging.getLogger(library)
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
-        return network(pretrained=True)
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
+    try:
+        with _quiet("huggingface_hub"):  # offline, it logs every attempt; what matters is said once, below
+            return network(pretrained=True)
     # Hub clients fail offline in many ways (their own errors, requests', httpx'), which all mean the same.
     except Exception as error:
         raise BackboneError(
@@ -141,8 +152,6 @@ def _downloaded(network: Callable[..., nn.Module], name: str) -> nn.Module:
             hint="save them as a .safetensors or .pth file and give --set weights=FILE, "
             f"or use the backbone that needs no download: {EMBEDDED}",
         ) from error
-    finally:
-        hub_log.setLevel(level)
 
 
 def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:

@@ -252,3 +252,8 @@ def test_fingerprints_tell_weights_apart(tmp_path: Path) -> None:
 def test_a_fingerprint_of_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="there is no weights file"):
         weights_fingerprint(EMBEDDED, tmp_path / "gone.pth")
+
+
+def test_the_embedded_network_loads_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    Backbone()
+    assert caplog.records == []
