@@ -127,7 +127,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         if self.reconstructs:
             require_halved(options.frame)
         else:
-            self._features = PatchFeatures.from_options(options, device)
+            self._features = PatchFeatures.from_options(options, device, margin=False)
             self._space = FeatureSpace(self._features, options.directions)
         with seeded(seed):
             self._objective = Rebuild(_network_of(options), options.task, options.pseudo).eval()

@@ -40,7 +40,8 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self._features = PatchFeatures.from_options(options, device)
+        # No margin: a mean over the picture hides no border, and the zeros there tell where things lie.
+        self._features = PatchFeatures.from_options(options, device, margin=False)
         self._space = NormalSpace(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0))
 
     def learn(self, batches: Batches, progress: Progress) -> None:

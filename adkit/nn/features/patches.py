@@ -54,6 +54,8 @@ class PatchFeatures:
     weights: Path | None = None
     neighbourhood: int = 3
     device: str = "cpu"
+    margin: bool = True
+    """Whether frames are seen with a mirrored margin."""
     lengths: tuple[int, ...] = field(default=(), init=False)
     """How many of the D features come from each level; known after the first call."""
 
@@ -62,9 +64,11 @@ class PatchFeatures:
         self._sessions: dict[tuple[int, int, bool], OnnxSession] = {}
 
     @classmethod
-    def from_options(cls, options: FeatureOptions, device: str, neighbourhood: int = 1) -> PatchFeatures:
+    def from_options(
+        cls, options: FeatureOptions, device: str, neighbourhood: int = 1, *, margin: bool = True
+    ) -> PatchFeatures:
         """Make those that the options of a method ask for."""
-        return cls(options.backbone, options.levels, options.weights, neighbourhood, device)
+        return cls(options.backbone, options.levels, options.weights, neighbourhood, device, margin)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1 into float32 (B, h, w, D) on the features' device."""
@@ -108,7 +112,7 @@ class PatchFeatures:
     @cached_property
     def _network(self) -> _FeatureNetwork:
         # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
-        network = _FeatureNetwork(Backbone(self.backbone, self.strides, self.weights), self.neighbourhood)
+        network = _FeatureNetwork(Backbone(self.backbone, self.strides, self.weights), self.neighbourhood, self.margin)
         self.lengths = network.backbone.channels
         return network.to(self.device).eval()
 
@@ -139,8 +143,9 @@ class PatchFeatures:
             return self._network
 
         strides = "_".join(map(str, self.strides))
+        edge = "" if self.margin else "-bare"
         libraries = f"torch{version('torch')}-timm{version('timm')}"
-        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}-{size[0]}x{size[1]}-{self.fingerprint}"
+        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}{edge}-{size[0]}x{size[1]}-{self.fingerprint}"
         model = exported_model(f"{key}-{libraries}-{FORMAT}", network, size, lambda: {"lengths": list(self.lengths)})
         if model is not None:
             self.lengths = tuple(facts_of(model)["lengths"])
@@ -154,13 +159,13 @@ def _size_of(frames: Tensor) -> tuple[int, int]:
 class _FeatureNetwork(nn.Module):
     """The patch features of frames, each seen with a mirrored margin around it."""
 
-    def __init__(self, backbone: Backbone, neighbourhood: int) -> None:
+    def __init__(self, backbone: Backbone, neighbourhood: int, margin: bool) -> None:
         super().__init__()
         self.backbone = backbone
         self.neighbourhood = neighbourhood
         finest, coarsest = backbone.strides[0], backbone.strides[-1]
         # In whole positions of every level, or the grids would no longer lie on each other.
-        self.margin = coarsest * math.ceil(LEAST_MARGIN / coarsest) if coarsest % finest == 0 else 0
+        self.margin = coarsest * math.ceil(LEAST_MARGIN / coarsest) if margin and coarsest % finest == 0 else 0
 
     def require(self, size: tuple[int, int]) -> None:
         """Raise BackboneError unless it takes frames of `size`; one that takes this size only gets no margin."""
