@@ -47,9 +47,8 @@ class Blend:
     @classmethod
     def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> Blend:
         """From out-of-sample maps (N, h, w) of normal frames at each scale."""
-        parts = maps[: len(weights)]
         learn = PositionNormalisation.learn if by_position else PositionNormalisation.overall
-        return cls(weights, tuple(learn(part) for part in parts))
+        return cls(weights, tuple(learn(part) for part in maps))
 
     @property
     def by_position(self) -> bool:
@@ -60,13 +59,13 @@ class Blend:
         """Turn maps (B, h, w) of each scale into one, on the finest grid."""
         if not self.usual:
             return maps[0]
-        return self._sum([usual(part) for usual, part in zip(self.usual, maps, strict=False)])
+        return self._sum([usual(part) for usual, part in zip(self.usual, maps, strict=True)])
 
     def out_of_sample(self, maps: Sequence[Tensor], clips: Tensor) -> Tensor:
         """Blend normal maps (N, h, w) of each scale, each judged by what the maps of other clips say is usual."""
         if not self.by_position:  # one map among all does not move the mean of all positions
             return self(maps)
-        return self._sum([normalised_out_of_sample(part, clips) for part in maps[: len(self.weights)]])
+        return self._sum([normalised_out_of_sample(part, clips) for part in maps])
 
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""
@@ -93,21 +92,26 @@ class Blend:
         return total
 
 
+def is_open(clips: Tensor, options: ScaledMapOptions) -> bool:
+    """Say whether spoilt pictures are to decide, by the number (N,) of each normal frame's clip and the options."""
+    return options.position_normalisation == "auto" and len(torch.unique(clips)) >= LEAST_MAPS
+
+
 def choose_blend(
     normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor], options: ScaledMapOptions
 ) -> tuple[Blend, dict[str, float | bool]]:
     """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
 
     `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many
-    ways. Returns the blend, and how it was chosen, for the run. Raises OptionError for position_normalisation=on with
-    too few maps: their spread would be chance.
+    ways, and are looked at where the choice `is_open`. Returns the blend, and how it was chosen, for the run. Raises
+    OptionError for position_normalisation=on with too few maps: their spread would be chance.
     """
     require_maps(len(clips), options.position_normalisation)
     weights = WEIGHTS if len(normal) > 1 else (1.0,)
     blends = [Blend.learn(normal, weights, by_position=by_position) for by_position in (False, True)]
     chosen = blends[options.position_normalisation == "on"]
     facts: dict[str, float | bool] = {}
-    if options.position_normalisation == "auto" and len(torch.unique(clips)) >= LEAST_MAPS:
+    if is_open(clips, options):
         found = [_found(blend, normal, clips, spoilt) for blend in blends]
         more = (found[1] - found[0]).mean(dim=1)  # of each source
         chosen = blends[float(more.mean()) > CLEARLY * float(more.std()) / math.sqrt(len(more))]

@@ -141,7 +141,9 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
         named = " with ".join(f"{name} {value}" for name, value in given if value)
         raise OptionError(
             f"{named} leaves nothing to look at in pictures of {px(usual)} px",
-            hint="a mask is bright where something is ignored (--ignore) or looked at (--roi)",
+            hint="a mask is bright where something is ignored (--ignore) or looked at (--roi)"
+            if settings.ignore or settings.roi
+            else f"less than half of the shorter side: at most {(min(usual) - 1) // 2}",
         )
     return view
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adkit.interfaces import Batches, Progress
-from adkit.nn.blend import Blend, choose_blend
+from adkit.nn.blend import Blend, choose_blend, is_open
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import MapMethod
@@ -60,7 +60,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             half = options.model_copy(update={"context": False, "size": (height // 2, width // 2)})
             self._all_scales.append(type(self)(half, seed=seed, device=device))
             self._all_scales[1]._features = self._features
-        self._scales = self._all_scales  # those that count
+        self._scales = self._all_scales  # the first alone where there are no out-of-sample maps to blend by
 
     @abstractmethod
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
@@ -92,11 +92,11 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
                 parts = (([clip] * len(distances), method._smoothed(distances)) for clip, distances in left_out)
                 maps, clips = gather(parts, len(batches), advance)
             normal.append(maps)
-        self._blend, found = choose_blend(normal, clips, self._spoilt(kept, progress), self.options)
+        spoilt_maps = self._spoilt(kept, progress) if is_open(clips, self.options) else []
+        self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options)
         self._facts |= {
             f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()
         } | found
-        del self._scales[len(self._blend.weights) :]
         self._calibration = self._blend.out_of_sample(normal, clips)
 
     def predict(self, batch: Batch) -> Prediction:
