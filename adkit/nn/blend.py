@@ -1,7 +1,8 @@
 """How the maps of several scales make one, and whether position matters in it.
 
-Each scale's maps are counted in spreads above what is usual, over all positions or at each one, and averaged. No rule
-of thumb says which: parts that lie alike want their positions told apart, freely turned ones suffer from it. So some
+Each scale's maps are counted in spreads above what is usual, over all positions or at each one. Their mean is one of
+third powers: what one scale sees clearly counts, though the other sees nothing there. No rule of thumb says whether
+positions matter: parts that lie alike want their positions told apart, freely turned ones suffer from it. So some
 normal pictures are spoilt, each in several ways, and positions are told apart where that finds clearly more of it at
 the thresholds that unspoilt pictures set. No label of a test is looked at. The scales' weights are not chosen that
 way: what is spoilt is small, and would always speak for the fine scale, while the coarse one is there for what lies in
@@ -24,6 +25,10 @@ from adkit.nn.options import ScaledMapOptions
 
 WEIGHTS = (2 / 3, 1 / 3)
 """Of the fine and the coarse scale."""
+POWER = 3
+"""Of the mean over scales; 1 would be the plain mean, and an endless one the maximum."""
+FLOOR = 2.0
+"""Spreads below what is usual, where maps begin to count: powers of what is less would turn their order round."""
 RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
 """False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
 CLEARLY = 2.0
@@ -59,13 +64,13 @@ class Blend:
         """Turn maps (B, h, w) of each scale into one, on the finest grid."""
         if not self.usual:
             return maps[0]
-        return self._sum([usual(part) for usual, part in zip(self.usual, maps, strict=True)])
+        return self._mean([usual(part) for usual, part in zip(self.usual, maps, strict=True)])
 
     def out_of_sample(self, maps: Sequence[Tensor], clips: Tensor) -> Tensor:
         """Blend normal maps (N, h, w) of each scale, each judged by what the maps of other clips say is usual."""
         if not self.by_position:  # one map among all does not move the mean of all positions
             return self(maps)
-        return self._sum([normalised_out_of_sample(part, clips) for part in maps])
+        return self._mean([normalised_out_of_sample(part, clips) for part in maps])
 
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""
@@ -84,12 +89,15 @@ class Blend:
             tuple(PositionNormalisation(state[f"blend_mean_{one}"], state[f"blend_spread_{one}"]) for one in scales),
         )
 
-    def _sum(self, maps: Sequence[Tensor]) -> Tensor:
-        size = maps[0].shape[1:]
-        total = self.weights[0] * maps[0]
-        for weight, part in zip(self.weights[1:], maps[1:], strict=True):
-            total += weight * F.interpolate(part[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-        return total
+    def _mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the weighted power mean of maps in spreads, enlarged to the finest grid; one alone stays as it is."""
+        if len(maps) == 1:
+            return maps[0]
+        size, total = maps[0].shape[1:], torch.zeros_like(maps[0])
+        for weight, part in zip(self.weights, maps, strict=True):
+            enlarged = F.interpolate(part[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+            total += weight * (enlarged + FLOOR).clamp_min(0).pow(POWER)
+        return total.pow(1 / POWER) - FLOOR
 
 
 def is_open(clips: Tensor, options: ScaledMapOptions) -> bool:

@@ -2,8 +2,9 @@
 
 Fitting collects the patch features of all normal images and keeps the few that cover the others best. A new
 patch is as anomalous as it is far from the nearest kept one. Where this differs from the paper: both levels
-are averaged on one grid and weighted to the same variance; the map is not reweighted by the neighbours'
-density; where position matters, it is normalised per position by the normal images' own maps.
+are averaged on one grid and weighted to the same variance; every other patch is looked up; the map is not
+reweighted by the neighbours' density; where position matters, it is normalised per position by the normal
+images' own maps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit import Batches, OptionError, Progress
+from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import NearestNeighbour
@@ -29,10 +31,10 @@ class PatchKnnOptions(ScaledMapOptions):
     """Options of `patchknn`."""
 
     coreset_ratio: float = Field(
-        default=0.01, gt=0, le=1, description="share of the normal patches that the bank keeps"
+        default=0.02, gt=0, le=1, description="share of the normal patches that the bank keeps"
     )
     bank_limit: int = Field(
-        default=3000,
+        default=6000,
         ge=16,
         le=10_000_000,
         description="the bank keeps at most this many patches: bounds the time to score",
@@ -86,9 +88,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         if clips < 2:
             return None
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
-        height, width = self._grid
-        if each.shape[1] == height * width:
-            return self._left_out_of(each.reshape(len(each), height, width, -1), numbers, banks)
+        if each.shape[1] == len(white_squares(self._grid)):
+            return self._left_out_of(each, numbers, banks)
         return self._left_out(batches, banks)
 
     def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
@@ -96,8 +97,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         bank = bank or self._nearest
         if not self.options.motion:
             return self._features.distances(frames[:, -1], bank)
-        described = self._described(frames)
-        return bank.distances(described.flatten(0, 2)).reshape(described.shape[:3])
+        described, grid = self._described(frames)
+        return filled(bank.distances(described.flatten(0, 1)).reshape(len(frames), -1), grid)
 
     def learned(self) -> dict[str, Tensor]:
         """Return the bank and the weights of the features."""
@@ -117,9 +118,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         quota = max(1, self.options.patch_limit // len(batches))
 
         def some(frames: Tensor) -> Tensor:
-            described = self._described(frames)
-            self._grid = (described.shape[1], described.shape[2])
-            each = described.flatten(1, 2)
+            each, self._grid = self._described(frames)
             if each.shape[1] <= quota:
                 return each
             orders = [torch.randperm(each.shape[1], generator=generator)[:quota].to(each.device) for _ in each]
@@ -129,11 +128,11 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
 
     def _left_out_of(self, patches: Tensor, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
-        """Walk the patches (n, h, w, D), weighted, where all of them are still there."""
+        """Walk the patches (n, K, D), weighted, where all of them are still there."""
         for number, frames in groupby(range(len(patches)), key=numbers.tolist().__getitem__):
             bank = NearestNeighbour(banks.without(number))
             for frame in frames:
-                yield str(number), bank.distances(patches[frame].flatten(0, 1)).reshape(1, *self._grid)
+                yield str(number), filled(bank.distances(patches[frame])[None], self._grid)
 
     def _left_out(self, batches: Batches, banks: LeaveOneOutBanks) -> LeftOut:
         numbers: dict[str, int] = {}
@@ -143,12 +142,16 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             for window in windows:
                 yield clip, self.distances(window, nearest)
 
-    def _described(self, frames: Tensor) -> Tensor:
-        """Turn float32 (B, T, 3, H, W) into (B, h, w, D): features, and with motion how much they changed."""
+    def _described(self, frames: Tensor) -> tuple[Tensor, Grid]:
+        """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch, and the grid that they are taken from.
+
+        D are the features, and with motion how much they changed.
+        """
         features = self._features(frames[:, -1])
-        if not self.options.motion:
-            return features
-        return torch.cat([features, features - self._features(frames[:, 0])], dim=-1)
+        if self.options.motion:
+            features = torch.cat([features, features - self._features(frames[:, 0])], dim=-1)
+        grid = (features.shape[1], features.shape[2])
+        return features.flatten(1, 2)[:, white_squares(grid).to(features.device)], grid
 
     def _balanced(self, patches: Tensor) -> Tensor:
         """Turn (N, D) into weights (D,): all levels have the same say, and their changes as much as `motion` says."""

@@ -513,7 +513,7 @@ def test_show_prints_options_with_defaults_and_bounds(runs: Path) -> None:
     assert "coreset_ratio" in text
     assert "> 0, ≤ 1" in text
     document = json.loads(ok("show", "patchknn", "-f", "json").stdout)
-    assert document["schema"]["properties"]["coreset_ratio"]["default"] == 0.01
+    assert document["schema"]["properties"]["coreset_ratio"]["default"] == 0.02
     (folder,) = runs.iterdir()
     assert json.loads(ok("show", folder.name, "--runs", runs, "-f", "json").stdout)["id"] == folder.name
     assert "did you mean patchknn" in fault("show", "patchkn")

@@ -7,7 +7,7 @@ from torch import Tensor
 from adkit.errors import OptionError
 from adkit.nn.blend import WEIGHTS, Blend, choose_blend
 from adkit.nn.corruption import SPOILT
-from adkit.nn.normalisation import LEAST_MAPS
+from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation
 from adkit.nn.options import ScaledMapOptions
 from adkit.options import parse_options
 
@@ -38,9 +38,16 @@ def test_maps_of_two_scales_by_hand() -> None:
     blend = Blend.learn([fine, coarse], (0.75, 0.25), by_position=False)
     # Fine: mean 3, spread 5 ** 0.5; coarse: mean 20, spread 10. A coarse 40 is two spreads above, everywhere.
     found = blend([torch.full((1, 2, 2), 3.0), torch.tensor([[[40.0]]])])
-    torch.testing.assert_close(found, torch.full((1, 2, 2), 0.25 * 2))
+    torch.testing.assert_close(found, torch.full((1, 2, 2), (0.75 * 2**3 + 0.25 * 4**3) ** (1 / 3) - 2))
     found = blend([torch.full((1, 2, 2), 3.0 + 5**0.5), torch.tensor([[[20.0]]])])
-    torch.testing.assert_close(found, torch.full((1, 2, 2), 0.75))
+    torch.testing.assert_close(found, torch.full((1, 2, 2), (0.75 * 3**3 + 0.25 * 2**3) ** (1 / 3) - 2))
+
+
+def test_two_scales_that_agree_say_what_each_says() -> None:
+    levels = torch.arange(-1.5, 6, 0.5)[:, None, None]
+    unit = PositionNormalisation(torch.tensor(0.0), torch.tensor(1.0))
+    agreed = Blend(WEIGHTS, (unit, unit))([levels.expand(-1, 4, 4), levels.expand(-1, 2, 2)])
+    torch.testing.assert_close(agreed, levels.expand(-1, 4, 4))
 
 
 @pytest.mark.parametrize("by_position", [False, True])

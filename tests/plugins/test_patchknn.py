@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
+from adkit.nn.features.checkerboard import filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
@@ -19,7 +20,7 @@ from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
 from tests.plugins.asking import calibration_of, in_distances, maps_of
 
-SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.1, "position_normalisation": "off", "context": False}
+SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.2, "position_normalisation": "off", "context": False}
 COUNT = 6
 
 
@@ -44,7 +45,8 @@ def method(frames: Tensor) -> PatchKnn:
 
 
 def weighted_patches(method: PatchKnn, frames: Tensor) -> Tensor:
-    return (method._features(frames[:, -1]) * method.state()["weights"]).flatten(0, 2)
+    patches = method._features(frames[:, -1]).flatten(1, 2)[:, white_squares((8, 8))]
+    return (patches * method.state()["weights"]).flatten(0, 1)
 
 
 def brute_force(queries: Tensor, bank: Tensor) -> Tensor:
@@ -60,16 +62,17 @@ def test_the_bank_is_the_coreset_of_all_patches(frames: Tensor, method: PatchKnn
     patches = weighted_patches(method, frames)
     generator = torch.Generator().manual_seed(0)
     start = int(torch.randint(len(patches), (1,), generator=generator))
-    chosen = greedy_coreset(patches, round(0.1 * len(patches)), start=start).sort().values
+    chosen = greedy_coreset(patches, round(0.2 * len(patches)), start=start).sort().values
     torch.testing.assert_close(method.state()["bank"], patches[chosen])
-    assert method._facts["patches"] == len(patches) == COUNT * 64
+    assert method._facts["patches"] == len(patches) == COUNT * 32
     assert method._facts["bank"] == len(chosen) == 38
     assert method._facts["features"] == patches.shape[1]
 
 
 def test_maps_are_distances_to_the_bank(frames: Tensor, method: PatchKnn) -> None:
     unseen = synthetic_frames(2, (64, 64), seed=9)
-    expected = brute_force(weighted_patches(method, unseen), method.state()["bank"]).reshape(2, 8, 8)
+    expected = brute_force(weighted_patches(method, unseen), method.state()["bank"]).reshape(2, 32)
+    expected = filled(expected, (8, 8))
     torch.testing.assert_close(
         in_distances(method, maps_of(method, unseen)), smooth(expected, 4 / 8), rtol=1e-3, atol=1e-3
     )
@@ -77,11 +80,11 @@ def test_maps_are_distances_to_the_bank(frames: Tensor, method: PatchKnn) -> Non
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: PatchKnn) -> None:
     patches, bank = weighted_patches(method, frames), method.state()["bank"]
-    sources = torch.arange(COUNT).repeat_interleave(64)
+    sources = torch.arange(COUNT).repeat_interleave(32)
     chosen = torch.cdist(bank, patches).argmin(dim=1)
     banks = LeaveOneOutBanks(patches, sources, chosen, Silent())
     expected = [brute_force(patches[sources == row], banks.without(row)) for row in range(COUNT)]
-    maps = smooth(torch.stack(expected).reshape(COUNT, 8, 8), 4 / 8)
+    maps = smooth(filled(torch.stack(expected), (8, 8)), 4 / 8)
     torch.testing.assert_close(in_distances(method, calibration_of(method)), maps, rtol=1e-3, atol=1e-3)
 
 
@@ -143,9 +146,9 @@ def test_the_seed_decides(frames: Tensor, method: PatchKnn) -> None:
     ("options", "rows"),
     [
         ({"coreset_ratio": 0.5, "bank_limit": 20}, 20),
-        ({"coreset_ratio": 1.0}, COUNT * 64),
+        ({"coreset_ratio": 1.0}, COUNT * 32),
         ({"coreset_ratio": 1e-6}, 2),
-        ({"coreset_ratio": 0.25}, 96),
+        ({"coreset_ratio": 0.25}, 48),
     ],
 )
 def test_the_size_of_the_bank(frames: Tensor, options: dict[str, object], rows: int) -> None:
@@ -153,10 +156,10 @@ def test_the_size_of_the_bank(frames: Tensor, options: dict[str, object], rows: 
 
 
 def test_the_patch_limit_takes_as_many_of_each_image(frames: Tensor) -> None:
-    many = torch.cat([frames] * 4)  # 24 images of 64 patches; 1000 patches are 41 of each
+    many = torch.cat([frames] * 6)  # 36 images of 32 patches; 1000 patches are 27 of each
     method = fitted(many, patch_limit=1000)
-    assert method._facts["patches"] == 24 * 41
-    assert calibration_of(method).shape == (24, 8, 8), "whole maps are scored all the same"
+    assert method._facts["patches"] == 36 * 27
+    assert calibration_of(method).shape == (36, 8, 8), "whole maps are scored all the same"
 
 
 def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> None:
@@ -240,7 +243,7 @@ def test_batches_are_walked_no_more_than_twice(frames: Tensor) -> None:
             return super().__iter__()
 
     for options, walks in (({}, 1), ({"context": True}, 2), ({"patch_limit": 1000}, 2)):
-        batches = Counting(torch.cat([frames] * 4))
+        batches = Counting(torch.cat([frames] * 6))
         made(**options).fit(batches, Silent())
         assert batches.walks == walks
 
@@ -277,7 +280,7 @@ def test_motion_weighs_what_it_is_told_to(moving: FrameBatches) -> None:
     weighted = torch.cat([features, changes], dim=-1).flatten(0, 2) * method.state()["weights"]
     lengths = list(method._features.lengths)
     sums = [float(part.sum()) for part in torch.split(weighted.var(dim=0, correction=0), lengths * 2)]
-    assert sums == pytest.approx([1.0] * 4, rel=1e-3)
+    assert sums == pytest.approx([1.0] * 4, rel=1e-2)
     half = with_motion(moving, lag=2, bank_limit=20)
     assert half.state()["bank"].shape[1] == 2 * sum(lengths)
 

@@ -12,7 +12,7 @@ from functools import cache
 import onnx
 import torch
 import torch.nn.functional as F
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper, numpy_helper, parser
 from torch import Tensor
 
 from adkit.nn.features.onnx_session import OnnxSession
@@ -70,27 +70,32 @@ class NearestNeighbour:
         return [lowest.add_(weighted.square().sum(dim=1)).clamp_min_(0), index]
 
 
-def append_distances(model: bytes) -> bytes:
-    """Return an ONNX model that gives features (B, h, w, D), extended to give distances (B, h, w) instead.
+def append_distances(model: bytes, positions: Tensor) -> bytes:
+    """Return an ONNX model that gives features (1, h, w, D), extended to give distances (K,) instead.
 
-    The new inputs are `columns` and `weights` of a NearestNeighbour.
+    They are those of the patches at `positions` (K,), counted row by row. The new inputs are `columns` and `weights`
+    of a NearestNeighbour.
     """
     extended = onnx.load_from_string(model)
     graph, nearest = extended.graph, parser.parse_model(_NEAREST).graph
-    features = graph.output[0].name
+    length = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     graph.node.extend(
         [
-            helper.make_node("Identity", [features], ["queries"]),
+            helper.make_node("Reshape", [graph.output[0].name, "patches_shape"], ["patches"]),
+            helper.make_node("Gather", ["patches", "positions"], ["queries"], axis=0),
             *nearest.node,
-            helper.make_node("Sqrt", ["squared"], ["flat_distances"]),
-            helper.make_node("Shape", [features], ["grid"], start=0, end=-1),
-            helper.make_node("Reshape", ["flat_distances", "grid"], ["distances"]),
+            helper.make_node("Sqrt", ["squared"], ["distances"]),
         ]
     )
+    shape = torch.tensor([-1, length])
     graph.initializer.extend(nearest.initializer)
+    graph.initializer.extend(
+        numpy_helper.from_array(tensor.numpy(), name)
+        for name, tensor in (("patches_shape", shape), ("positions", positions))
+    )
     graph.input.extend(nearest.input[1:])
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["b", "h", "w"]))
+    graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["k"]))
     return bytes(extended.SerializeToString())
 
 

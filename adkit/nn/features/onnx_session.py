@@ -49,6 +49,12 @@ def facts_of(model: bytes) -> dict[str, Any]:
     return facts
 
 
+def output_shape(model: bytes) -> tuple[int, ...]:
+    """Return the shape of an exported model's first output; -1 where it is not fixed."""
+    dimensions = onnx.load_from_string(model).graph.output[0].type.tensor_type.shape.dim
+    return tuple(one.dim_value if one.HasField("dim_value") else -1 for one in dimensions)
+
+
 def exported_model(
     key: str, network: Callable[[], nn.Module], size: tuple[int, int], facts: Callable[[], dict[str, Any]]
 ) -> bytes | None:
