@@ -1,12 +1,11 @@
 """How the maps of several scales make one, and whether position matters in it.
 
 Each scale's maps are counted in spreads above what is usual, over all positions or at each one. Their mean is one of
-third powers: what one scale sees clearly counts, though the other sees nothing there. No rule of thumb says whether
-positions matter: parts that lie alike want their positions told apart, freely turned ones suffer from it. So some
-normal pictures are spoilt, each in several ways, and positions are told apart where that finds clearly more of it at
-the thresholds that unspoilt pictures set. No label of a test is looked at. The scales' weights are not chosen that
-way: what is spoilt is small, and would always speak for the fine scale, while the coarse one is there for what lies in
-the wrong place or is missing.
+third powers: what one scale sees clearly counts, though the other sees nothing there. Positions are told apart, which
+helps parts that lie alike and hardly ever harms others, unless that finds clearly fewer of some normal pictures that
+are spoilt, each in several ways, at the thresholds that unspoilt ones set. No label of a test is looked at. The
+scales' weights are not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the
+coarse one is there for what lies in the wrong place or is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FLOOR = 2.0
 RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
 """False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
 CLEARLY = 2.0
-"""Telling positions apart must find more by so many standard errors over the spoilt pictures' sources."""
+"""Positions are told apart unless that finds fewer by so many standard errors over the spoilt pictures' sources."""
 TOP_SHARE = 0.01
 """Of a map's positions make its score here: the highest, as the scorer `top1` takes them."""
 
@@ -122,7 +121,7 @@ def choose_blend(
     if is_open(clips, options):
         found = [_found(blend, normal, clips, spoilt) for blend in blends]
         more = (found[1] - found[0]).mean(dim=1)  # of each source
-        chosen = blends[float(more.mean()) > CLEARLY * float(more.std()) / math.sqrt(len(more))]
+        chosen = blends[float(more.mean()) >= -CLEARLY * float(more.std()) / math.sqrt(len(more))]
         facts = {
             "spoilt_found": round(float(found[0].mean()), 4),
             "spoilt_found_by_position": round(float(found[1].mean()), 4),

@@ -89,7 +89,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             return None
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         if each.shape[1] == len(white_squares(self._grid)):
-            return self._left_out_of(each, numbers, banks)
+            return self._left_out_of(numbers, banks)
         return self._left_out(batches, banks)
 
     def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
@@ -127,12 +127,10 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         with progress.task("features", len(batches)) as advance:
             return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
 
-    def _left_out_of(self, patches: Tensor, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
-        """Walk the patches (n, K, D), weighted, where all of them are still there."""
-        for number, frames in groupby(range(len(patches)), key=numbers.tolist().__getitem__):
-            bank = NearestNeighbour(banks.without(number))
-            for frame in frames:
-                yield str(number), filled(bank.distances(patches[frame])[None], self._grid)
+    def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
+        """Walk frames whose patches are all in the banks, by the number (n,) of each one's clip."""
+        for number, frames in groupby(numbers.tolist()):
+            yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)
 
     def _left_out(self, batches: Batches, banks: LeaveOneOutBanks) -> LeftOut:
         numbers: dict[str, int] = {}

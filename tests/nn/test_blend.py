@@ -61,13 +61,25 @@ def test_a_state_gives_the_same_blend(by_position: bool) -> None:
     assert torch.equal(plain(normal), normal[0])
 
 
-def test_positions_are_taken_together_where_that_finds_as_much() -> None:
-    normal = [noise(COUNT, 8, 0), noise(COUNT, 4, 1)]
-    spoilt = [noise(SOURCES * len(SPOILT), 8, 2), noise(SOURCES * len(SPOILT), 4, 3)]
-    blend, facts = choose_blend(normal, CLIPS, spoilt, options())
-    assert blend.weights == WEIGHTS
+def test_positions_are_taken_together_where_telling_them_apart_finds_fewer() -> None:
+    # A ridge that lies in the first column as a rule: where it rarely lies, it must not count as odd.
+    normal, spoilt = 0.3 * noise(COUNT, 8, 0), 0.3 * noise(SOURCES * len(SPOILT), 8, 2)
+    for row, one in enumerate(normal):
+        one[:, row // 10 if row % 10 == 0 else 0] += 10
+    spoilt[:, :, 0] += 10
+    spoilt[:, 3:5, 0] += 4
+    blend, facts = choose_blend([normal], CLIPS, [spoilt], options())
+    assert facts["spoilt_found_by_position"] < 0.5 < facts["spoilt_found"]
     assert not blend.by_position
     assert facts["position_normalised"] is False
+
+
+def test_positions_are_told_apart_where_that_finds_as_many() -> None:
+    normal = [noise(COUNT, 8, 0), noise(COUNT, 4, 1)]
+    spoilt = [noise(SOURCES * len(SPOILT), 8, 2), noise(SOURCES * len(SPOILT), 4, 3)]
+    blend, _ = choose_blend(normal, CLIPS, spoilt, options())
+    assert blend.weights == WEIGHTS
+    assert blend.by_position
 
 
 def test_position_matters_where_some_places_always_score_high() -> None:

@@ -23,19 +23,22 @@ class LeaveOneOutBanks:
     """For each clip, the bank without it.
 
     `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of the patches
-    that make up the bank; `patches` are needed only while this is made.
+    that make up the bank; `patches` are only read.
     """
 
     def __init__(self, patches: Tensor, sources: Tensor, chosen: Tensor, progress: Progress) -> None:
+        self._patches, self._sources = patches, sources
         self._bank = patches[chosen]
         self._owners = sources[chosen]
         self._closing: dict[int, Tensor] = {}
         squared, row = self._cover(patches, progress)
+        self._squared = squared
         # The radius that the other clips need: a clip's own farthest patch must not decide for its own bank.
         count = int(sources.max()) + 1
         farthest = torch.zeros(count).scatter_reduce_(0, sources, squared, "amax")
         # Patches in the order of the clip that the nearest row came from: one clip's are one slice.
         owner = self._owners[row]
+        self._own = owner == sources  # the nearest row is the clip's own
         order = owner.argsort(stable=True)
         ends = torch.searchsorted(owner[order].contiguous(), torch.arange(count), right=True).tolist()
         with progress.task("closing holes", count) as advance:
@@ -53,6 +56,23 @@ class LeaveOneOutBanks:
         """Return the bank (M', D) had this clip not been seen."""
         rest = self._rest(clip)
         return torch.cat([rest, self._closing[clip]]) if clip in self._closing else rest
+
+    def squared(self, clip: int) -> Tensor:
+        """Return the squared distances (K,) of a clip's patches, in their order, to the bank without it.
+
+        Only those whose nearest row goes with the clip are looked up again: another row stays the nearest, or one that
+        closes a hole is nearer.
+        """
+        members = (self._sources == clip).nonzero()[:, 0]
+        distances = self._squared[members]
+        patches = self._patches[members.to(self._patches.device)]
+        own = self._own[members]
+        if bool(own.any()):
+            looked_up = patches[own.to(patches.device)]
+            distances[own] = NearestNeighbour(self.without(clip)).squared(looked_up).cpu()
+        if clip in self._closing:
+            distances = torch.minimum(distances, NearestNeighbour(self._closing[clip]).squared(patches).cpu())
+        return distances
 
     def _cover(self, patches: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         """Squared distance (N,) of every patch to its nearest row, and the number (N,) of that row; on the CPU."""

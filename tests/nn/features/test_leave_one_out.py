@@ -108,3 +108,13 @@ def test_patches_that_are_all_the_same() -> None:
 def test_only_one_clip_leaves_nothing() -> None:
     banks = LeaveOneOutBanks(torch.rand(5, 2), torch.zeros(5, dtype=torch.int64), torch.tensor([1, 2]), Silent())
     assert banks.without(0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [2, 8, 40])
+def test_distances_without_a_clip_are_those_to_its_bank(seed: int, count: int) -> None:
+    patches, sources = patches_of_clips(seed)
+    banks = LeaveOneOutBanks(patches, sources, greedy_coreset(patches, count), Silent())
+    for clip in range(CLIPS):
+        expected = squared_to_nearest(patches[sources == clip], banks.without(clip))
+        torch.testing.assert_close(banks.squared(clip).double(), expected, rtol=1e-4, atol=1e-4)
