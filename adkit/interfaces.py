@@ -14,15 +14,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
-from adkit.errors import AdkitError, PluginError
+from adkit.errors import AdkitError, OptionError, PluginError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from pydantic import BaseModel
     from torch import Tensor
+    from torch.nn import Module
 
     from adkit.types import Batch, FitReport, Prediction, Sample, Split
 
@@ -140,6 +141,18 @@ class Method(ABC, Generic[OptionsType]):
         """Take back what `state` gave; the method was made with the same options."""
 
 
+@runtime_checkable
+class Exportable(Protocol):
+    """A method that `adkit export` can take out."""
+
+    def graph(self) -> Module:
+        """Return `predict` as a module that torch.onnx.export can trace; raise OptionError where there is none.
+
+        Its `forward` turns frames, float32 (B, 3, H, W), RGB in 0..1, into maps (B, h, w); for a method without maps,
+        into scores (B,).
+        """
+
+
 def calibrates_itself(method: type[Method[Any]]) -> bool:
     """Say whether a method gives out-of-sample results on its own training data."""
     return method.calibration is not Method.calibration
@@ -187,6 +200,13 @@ class Scorer(ABC, Generic[OptionsType]):
     @abstractmethod
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Turn (N, h, w) maps into (N,) scores."""
+
+    def of_tensors(self, maps: Tensor) -> Tensor:
+        """Do the same in torch, float32 (N, h, w) to (N,), for an export. By default OptionError: it cannot."""
+        raise OptionError(
+            f"the scorer {type(self).__name__} cannot be exported: it is not written for tensors",
+            hint="fit again with --scorer top1; its author can add it: Scorer.of_tensors",
+        )
 
 
 @dataclass(frozen=True, slots=True)

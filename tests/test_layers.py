@@ -24,7 +24,7 @@ LAYERS = (
     ("data", "stats", "synthetic"),
     ("drawing", "runs"),
     ("workflows",),
-    ("testing", "watching"),
+    ("testing", "watching", "export"),
     ("evaluation", "ui"),
     ("comparison",),
     ("report",),

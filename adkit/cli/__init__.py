@@ -18,6 +18,7 @@ COMMANDS = {
     "calibrate": "calibrate:calibrate",
     "audit": "audit:audit",
     "report": "report:report",
+    "export": "export:export",
     "compare": "compare:compare",
     "ui": "ui:ui",
     "list": "listing:list_",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from adkit.data.boxes import Box, Kind, Size, positions, px
+from adkit.data.boxes import Box, Kind, Size, px
 from adkit.data.tiles import blended
 from adkit.errors import FrameError
 
@@ -138,7 +138,7 @@ class View(BaseModel):
             return own
         own = own.copy()
         for one, shape in zip(own, shapes, strict=True):
-            counts = _counting(self, shape, (one.shape[0], one.shape[1]))
+            counts = self.counting_positions(shape, (one.shape[0], one.shape[1]))
             one[~counts] = one[counts].min()
         return own
 
@@ -190,6 +190,10 @@ class View(BaseModel):
             counts &= ~edge
         return counts
 
+    def counting_positions(self, shape: Size, grid: Size) -> NDArray[np.bool_]:
+        """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
+        return _counting(self, shape, grid)
+
     @property
     def smallest_px(self) -> int | None:
         """Say how many px of a usual picture the smallest defect takes that can be seen; None where nobody knows."""
@@ -226,23 +230,17 @@ class View(BaseModel):
             return values
         return np.stack([self._cut(one, shape) for one, shape in zip(values, shapes, strict=True)])
 
-    def _cut(self, values: NDArray[Kind], shape: Size) -> NDArray[Kind]:
-        import cv2
+    def cuts(self, shape: Size, grid: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (h, h) and (w, w) that turn a canvas's map (h, w) into one of a picture: rows @ map @ columns.T."""
+        part = self._part(shape)
+        starts, sides = (part.top, part.left), part.size
+        rows, columns = (_cut_along(*of_axis) for of_axis in zip(grid, starts, sides, self.canvas, strict=True))
+        return rows, columns
 
-        part, (rows, columns) = self._part(shape), values.shape[:2]
-        down, across = positions(values.shape[:2], self.canvas)
-        top, left = part.top * down, part.left * across
-        # Positions whose middle is filled are never looked at.
-        first_row, first_column = math.ceil(top - 0.5), math.ceil(left - 0.5)
-        end_row, end_column = math.ceil(top + part.height * down - 0.5), math.ceil(left + part.width * across - 0.5)
-        seen = values[first_row : max(end_row, first_row + 1), first_column : max(end_column, first_column + 1)]
-        # From positions of the result to positions of what is seen, both counted from the middle of the first.
-        down, across = positions(part.size, self.canvas)
-        top, left = top - first_row + (down - 1) / 2, left - first_column + (across - 1) / 2
-        back = np.array([[across, 0, left], [0, down, top]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(seen, back, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cut, values.dtype)
+    def _cut(self, values: NDArray[Kind], shape: Size) -> NDArray[Kind]:
+        rows, columns = self.cuts(shape, (values.shape[0], values.shape[1]))
+        cut = np.einsum("wv,hv...->hw...", columns, np.tensordot(rows, values, 1), optimize=True)
+        return np.asarray(cut if values.dtype == np.float32 else cut.round(), values.dtype)
 
     def _grid(self, values: NDArray[Kind]) -> Size:
         """Say how many positions a whole picture has where the part that is seen has those of `values` (h, w, ...)."""
@@ -254,9 +252,19 @@ class View(BaseModel):
         return max(1, round(sides[0] * shrunk)), max(1, round(sides[1] * shrunk))
 
 
+def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.float32]:
+    """Return (count, count): as many positions over `side` px from `start` on, from those over all px of a canvas.
+
+    Each comes of the two nearest ones; positions whose middle is filled are never looked at.
+    """
+    first, end = (math.ceil(px * count / canvas - 0.5) for px in (start, start + side))
+    middles = (start + side * (np.arange(count) + 0.5) / count) * count / canvas - 0.5
+    middles = middles.clip(first, max(first, end - 1))
+    return np.asarray(np.maximum(0, 1 - np.abs(middles[:, None] - np.arange(count))), np.float32)
+
+
 @lru_cache(maxsize=32)
 def _counting(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]:
-    """Return which positions of a map (h, w) of what is seen count: those that do with more than half of their area."""
     counts = view.counting(shape)
     shares = _shares(view.box.of(counts) if view.box else counts, grid)
     return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.nn.features.patches import PatchFeatures
@@ -16,6 +16,19 @@ from adkit.types import FitReport
 
 FrameOptionsType = TypeVar("FrameOptionsType", bound=FrameOptions)
 MapOptionsType = TypeVar("MapOptionsType", bound=MapOptions)
+
+
+class FrameGraph(nn.Module):
+    """What a method computes of frames, with the networks that it runs: what `Method.graph` returns."""
+
+    def __init__(self, of_frames: Callable[[Tensor], Tensor], *networks: nn.Module) -> None:
+        super().__init__()
+        self.of_frames = of_frames
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Turn float32 (B, 3, H, W) into maps (B, h, w) or scores (B,)."""
+        return self.of_frames(frames)
 
 
 class LearnedMethod(Method[FrameOptionsType]):

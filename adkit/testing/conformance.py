@@ -27,6 +27,7 @@ from torch import Tensor
 from adkit.errors import DatasetError, nearest
 from adkit.interfaces import (
     Dataset,
+    Exportable,
     Method,
     MethodEntry,
     Scorer,
@@ -194,6 +195,21 @@ def _check_streams(candidate: Candidate) -> None:
     check_stream(candidate.fitted, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
 
 
+def _check_graph(candidate: Candidate) -> None:
+    """Check that a graph, if there is one, gives what `predict` gives."""
+    method = candidate.fitted
+    if not isinstance(method, Exportable):
+        return
+    # Mirrored: what was learned has distances of 0, whose rounding says nothing.
+    batch = Batch(candidate.batch.frames.flip(-1), candidate.batch.ids, candidate.batch.clips)
+    expected = method.predict(batch)
+    with torch.inference_mode():
+        found = method.graph().eval()(batch.frames[:, -1])
+    maps = expected.maps is not None
+    expected = Prediction(maps=expected.maps) if maps else expected
+    check_same(expected, Prediction(maps=found) if maps else Prediction(scores=found), "by the graph", "predicted")
+
+
 def _check_leaks(candidate: Candidate) -> None:
     check_no_leak(candidate.entry.name, candidate.registry, candidate.options)
 
@@ -207,6 +223,7 @@ METHOD_CHECKS: Mapping[str, Callable[[Candidate], None]] = {
     "state": _check_state,
     "calibration": _check_calibration,
     "streams": _check_streams,
+    "graph": _check_graph,
     "leaks": _check_leaks,
 }
 """What is checked of a method, by name; the last one fits it thrice."""
@@ -335,3 +352,6 @@ def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
     assert (scorer(maps + 1) > scores).all(), "a map that is higher everywhere must score higher"
     assert scorer(maps[:, :1, :1]).shape == (5,), "maps of one pixel must work"
     assert scorer(maps[:0]).shape == (0,), "no maps must give no scores"
+    if scorer_class.of_tensors is not Scorer.of_tensors:
+        found = scorer.of_tensors(torch.from_numpy(maps)).numpy()
+        assert np.allclose(found, scores, atol=1e-5), "of_tensors() scores otherwise"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.corruption import corrupt
 from adkit.nn.features.patches import PatchFeatures, level_weights
+from adkit.nn.methods import FrameGraph
 from adkit.nn.options import BatchSize, Epochs, Neighbourhood, PatchLimit, PatchMapOptions, Patience, TrainedMapOptions
 from adkit.nn.samples import gather
 from adkit.nn.training.loop import Objective, TrainingRows
@@ -113,6 +114,15 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
     def predict(self, batch: Batch) -> Prediction:
         """Return maps on the first level's grid."""
         return Prediction(maps=self.normalised(self._maps(self._features(batch.frames[:, -1]))))
+
+    def graph(self) -> nn.Module:
+        """Return `predict` as a module."""
+        network = self._features.network(self.frame_size)
+
+        def of_frames(frames: Tensor) -> Tensor:
+            return self.normalised(self.smoothed(self._objective.errors(network(frames)), self.options.levels[0]))
+
+        return FrameGraph(of_frames, network, self._objective.eval())
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures
-from adkit.nn.methods import LearnedMethod
+from adkit.nn.methods import FrameGraph, LearnedMethod
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.nn.samples import gather
 from adkit_knn.space import NormalSpace, left_out_scores
@@ -47,7 +47,7 @@ class Knn(LearnedMethod[KnnOptions]):
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn in one pass; every training image is then scored as if its clip had not been seen."""
         with progress.task("features", len(batches)) as advance:
-            parts = ((batch.clips, self._pooled(batch.frames[:, -1]).cpu()) for batch in batches)
+            parts = ((batch.clips, _pooled(self._features(batch.frames[:, -1])).cpu()) for batch in batches)
             vectors, clips = gather(parts, len(batches), advance)
         groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
@@ -59,8 +59,17 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Return scores only."""
-        vectors = self._pooled(batch.frames[:, -1])
+        vectors = _pooled(self._features(batch.frames[:, -1]))
         return Prediction(scores=self._space.scores(vectors, self.options.neighbours))
+
+    def graph(self) -> nn.Module:
+        """Return `predict` as a module."""
+        network = self._features.network(self.frame_size)
+
+        def of_frames(frames: Tensor) -> Tensor:
+            return self._space.scores(_pooled(network(frames)), self.options.neighbours)
+
+        return FrameGraph(of_frames, network)
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out scores (for frames of a video: leave-one-clip-out); None with one clip only."""
@@ -74,7 +83,8 @@ class Knn(LearnedMethod[KnnOptions]):
         """Take back what `learned` gave."""
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
 
-    def _pooled(self, frames: Tensor) -> Tensor:
-        """Turn float32 (B, 3, H, W) into (B, 2 D): each feature's mean over all positions, then its highest value."""
-        features = self._features(frames).flatten(1, 2)
-        return torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=1)
+
+def _pooled(features: Tensor) -> Tensor:
+    """Turn (B, h, w, D) into (B, 2 D): each feature's mean over all positions, then its highest value."""
+    patches = features.flatten(1, 2)
+    return torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=1)

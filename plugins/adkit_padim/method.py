@@ -61,9 +61,8 @@ class Padim(PatchMapMethod[PadimOptions]):
             return None
         return self._left_out(batches, moments.grid, moments.count)
 
-    def distances(self, frames: Tensor) -> Tensor:
-        """Turn float32 (B, T, 3, H, W) into (B, h, w) Mahalanobis distances."""
-        features = self._features(frames[:, -1])
+    def judged(self, features: Tensor) -> Tensor:
+        """Turn (B, h, w, D) into (B, h, w) Mahalanobis distances."""
         lengths: Tensor = self._gaussians.whitened(features).norm(dim=2)
         return lengths.T.reshape(features.shape[:3])
 

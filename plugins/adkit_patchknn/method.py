@@ -100,6 +100,10 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         described, grid = self._described(frames)
         return filled(bank.distances(described.flatten(0, 1)).reshape(len(frames), -1), grid)
 
+    def judged(self, features: Tensor) -> Tensor:
+        """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
+        return self._nearest.in_torch(features).sqrt()
+
     def learned(self) -> dict[str, Tensor]:
         """Return the bank and the weights of the features."""
         return {"bank": self._bank, "weights": self._nearest.weights}

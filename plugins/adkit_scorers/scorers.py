@@ -12,6 +12,7 @@ from adkit import Options, Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 
 def _pixels(maps: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -26,6 +27,10 @@ class Maximum(Scorer[Options]):
         highest: NDArray[np.float64] = _pixels(maps).max(axis=1)
         return highest
 
+    def of_tensors(self, maps: Tensor) -> Tensor:
+        """Do the same in torch."""
+        return maps.flatten(1).amax(dim=1)
+
 
 class Mean(Scorer[Options]):
     """The mean of all pixels."""
@@ -34,6 +39,10 @@ class Mean(Scorer[Options]):
         """Return the scores (N,) of maps (N, h, w)."""
         mean: NDArray[np.float64] = _pixels(maps).mean(axis=1)
         return mean
+
+    def of_tensors(self, maps: Tensor) -> Tensor:
+        """Do the same in torch."""
+        return maps.flatten(1).mean(dim=1)
 
 
 class TopPercent(Scorer[Options]):
@@ -47,6 +56,12 @@ class TopPercent(Scorer[Options]):
         count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
         top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
         return top
+
+    def of_tensors(self, maps: Tensor) -> Tensor:
+        """Do the same in torch."""
+        pixels = maps.flatten(1)
+        count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
+        return pixels.topk(count, dim=1).values.mean(dim=1)
 
 
 class TopFivePercent(TopPercent):
@@ -70,3 +85,10 @@ class Quantile(Scorer[QuantileOptions]):
         """Return the scores (N,) of maps (N, h, w)."""
         values: NDArray[np.float64] = np.quantile(_pixels(maps), self.options.q, axis=1)
         return values
+
+    def of_tensors(self, maps: Tensor) -> Tensor:
+        """Do the same in torch."""
+        pixels = maps.flatten(1).sort(dim=1).values
+        at = self.options.q * (pixels.shape[1] - 1)
+        below, above = pixels[:, math.floor(at)], pixels[:, math.ceil(at)]
+        return below + (above - below) * (at % 1)

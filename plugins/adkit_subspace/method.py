@@ -66,9 +66,9 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         self._facts |= {"patches": total.count, "features": length, "components": length - left}
         return self._left_out(batches, total, of_clips) if clips > 1 else None
 
-    def distances(self, frames: Tensor) -> Tensor:
-        """Turn float32 (B, T, 3, H, W) into (B, h, w) lengths of what is left over."""
-        return self._residual.lengths(self._features(frames[:, -1]) * self._weights)
+    def judged(self, features: Tensor) -> Tensor:
+        """Turn (B, h, w, D) into (B, h, w) lengths of what is left over."""
+        return self._residual.lengths(features * self._weights)
 
     def learned(self) -> dict[str, Tensor]:
         """Weights, mean, and the directions left over."""

@@ -69,6 +69,12 @@ class NearestNeighbour:
         lowest, index = (F.pad(weighted, (0, 1), value=1.0) @ self.columns).min(dim=1)
         return [lowest.add_(weighted.square().sum(dim=1)).clamp_min_(0), index]
 
+    def in_torch(self, queries: Tensor) -> Tensor:
+        """Turn (..., D) into (...) squared distances to the nearest row, all in one product, as an export needs it."""
+        weighted = queries * self.weights
+        lowest = (F.pad(weighted, (0, 1), value=1.0) @ self.columns).amin(dim=-1)
+        return (lowest + weighted.square().sum(dim=-1)).clamp_min(0)
+
 
 def append_distances(model: bytes, positions: Tensor) -> bytes:
     """Return an ONNX model that gives features (1, h, w, D), extended to give distances (K,) instead.

@@ -16,13 +16,14 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
 from adkit.nn.blend import Blend, choose_blend, is_open
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.nn.features.patches import PatchFeatures
-from adkit.nn.methods import MapMethod
+from adkit.nn.methods import FrameGraph, MapMethod
 from adkit.nn.normalisation import require_maps
 from adkit.nn.options import LEAST_PX, PatchMapOptions, ScaledMapOptions
 from adkit.nn.samples import gather
@@ -44,7 +45,7 @@ _CONTEXT = "context."  # before the names of what is known at half size
 class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """A method whose maps are distances of patches from what is normal, on the grid of the first level.
 
-    A subclass writes `learn_patches`, `distances`, `learned` and `restore`, for one scale; another instance of it
+    A subclass writes `learn_patches`, `judged`, `learned` and `restore`, for one scale; another instance of it
     sees the frames at half size.
     """
 
@@ -70,8 +71,12 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         """
 
     @abstractmethod
+    def judged(self, features: Tensor) -> Tensor:
+        """Say how far each patch is from normal: features (B, h, w, D) to (B, h, w), in torch, on their device."""
+
     def distances(self, frames: Tensor) -> Tensor:
         """Say how far each patch of the last frame is from normal: float32 (B, T, 3, H, W) -> (B, h, w), any device."""
+        return self.judged(self._features(frames[:, -1]))
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then score every training frame as if its clip had not been seen; raises OptionError.
@@ -102,6 +107,19 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def predict(self, batch: Batch) -> Prediction:
         """Return maps on the first level's grid, in spreads above what is usual."""
         return Prediction(maps=self._blend(self._maps(batch.frames)))
+
+    def graph(self) -> nn.Module:
+        """Return `predict` as a module; raises OptionError for one that looks at more than a frame."""
+        if self.window > 1:
+            raise OptionError("what looks at motion cannot be exported", hint="fit again without it")
+        network = self._features.network(self.frame_size)
+
+        def of_frames(frames: Tensor) -> Tensor:
+            seen = (network(shrunk(frames[:, None], scale)[:, 0]) for scale in range(len(self._scales)))
+            maps = [one._smoothed(one.judged(features)) for one, features in zip(self._scales, seen, strict=True)]
+            return self._blend(maps)
+
+        return FrameGraph(of_frames, network)
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out maps (for frames of a video: leave-one-clip-out); None with one clip only."""

@@ -107,6 +107,11 @@ class PatchFeatures:
         """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
         self._model(torch.empty(1, 3, *size))
 
+    def network(self, size: tuple[int, int]) -> nn.Module:
+        """Return what turns frames (B, 3, *size) into features (B, h, w, D); raises BackboneError for another size."""
+        self._network.require(size)
+        return self._network
+
     def state(self) -> dict[str, Tensor]:
         """Return what a run keeps of the network: its weights' fingerprint, as `backbone_fingerprint`."""
         return {"backbone_fingerprint": torch.tensor(list(bytes.fromhex(self.fingerprint)), dtype=torch.uint8)}
@@ -149,15 +154,13 @@ class PatchFeatures:
         return self._models.get(size)
 
     def _export(self, size: tuple[int, int]) -> bytes | None:
-        def network() -> nn.Module:
-            self._network.require(size)
-            return self._network
-
         strides = "_".join(map(str, self.strides))
         edge = "" if self.margin else "-bare"
         libraries = f"torch{version('torch')}-timm{version('timm')}"
         key = f"{self.backbone}-{strides}-mean{self.neighbourhood}{edge}-{size[0]}x{size[1]}-{self.fingerprint}"
-        model = exported_model(f"{key}-{libraries}-{FORMAT}", network, size, lambda: {"lengths": list(self.lengths)})
+        model = exported_model(
+            f"{key}-{libraries}-{FORMAT}", lambda: self.network(size), size, lambda: {"lengths": list(self.lengths)}
+        )
         if model is not None:
             self.lengths = tuple(facts_of(model)["lengths"])
         return model

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
 from adkit.nn.corruption import Corruption, corrupt
+from adkit.nn.methods import FrameGraph
 from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, TrainedMapOptions, require_halved
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
@@ -175,6 +176,21 @@ class Reconstruction(TrainedMethod[OptionsType]):
             maps = self._registration.restore_maps(maps, matrices, self.frame_size)
             images = self._registration.restore_pictures(images, matrices, self.frame_size)
         return Prediction(maps=maps, images=images)
+
+    def graph(self) -> nn.Module:
+        """Return the maps of `predict` as a module; raises OptionError where parts are aligned first."""
+        if self._registration:
+            raise OptionError(
+                "this run aligns the part in each picture before it looks at it, which no graph can do",
+                hint="fit again with --set registration=off, or with patchknn",
+            )
+
+        def of_frames(frames: Tensor) -> Tensor:
+            given = self._laid(frames)[0]
+            found = self._objective.reconstruct(given)
+            return self.normalised(self.smoothed(error_map(self.options.error, found, given)))
+
+        return FrameGraph(of_frames, self._objective.eval())
 
     def learned(self) -> dict[str, Tensor]:
         """Return the weights, and how parts are laid."""

@@ -1,0 +1,41 @@
+"""`adkit export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adkit.cli import options as o
+
+
+def export(
+    run: o.RunArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a .zip.")],
+    root: o.RootOption = None,
+    runs: o.RunsOption = None,
+) -> None:
+    """Take a run out: a folder that judges pictures without adkit and torch, and decides the same.
+
+    It holds an ONNX model, its threshold, some pictures to check it with, and score.py, which needs numpy, onnxruntime
+    and pillow only. Normal pictures of the run, and spoilt ones, are judged by both; where they decide differently,
+    nothing is written.
+
+    Example: [bold]adkit export latest bracket.adkit[/bold], then [bold]python bracket.adkit/score.py parts/*.png[/bold]
+    """
+    from adkit.cli.terminal import terminal_progress
+    from adkit.export.export import export as export_run
+
+    opened = o.opened_run(run, runs)
+    done = export_run(opened, o.loaded_registry(), out, root=root, progress=terminal_progress())
+    typer.secho(
+        f"{out} decides as the run does: no other decision on {done.normal} normal and {done.spoilt} spoilt pictures",
+        bold=True,
+        fg="green",
+    )
+    size = f"the model has {done.model_mb:.0f} MB"
+    typer.echo(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
+    packed = out.suffix.lower() == ".zip"
+    script = "score.py" if packed else out / "score.py"
+    typer.echo(f"  {'unpack it; then' if packed else 'next'}: python {script} PICTURES   or   python {script} --check")

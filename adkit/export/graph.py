@@ -1,0 +1,103 @@
+"""A run as one ONNX graph: from the pixels of pictures to their maps and scores."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from adkit.errors import OptionError
+from adkit.interfaces import Exportable
+from adkit.workflows.score import FittedModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class PictureGraph(nn.Module):
+    """What a run says of pictures that lie on its canvas: their maps, if the method has any, and their scores."""
+
+    def __init__(self, model: FittedModel, method: nn.Module, grid: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.method = method
+        self.of_tensors = None if model.scorer is None else model.scorer.of_tensors
+        view = model.view
+        if grid and not view.everywhere and view.picture:
+            self.counts: Tensor | None = torch.from_numpy(view.counting_positions(view.picture, grid).copy())
+        else:
+            self.counts = None
+
+    def forward(self, pixels: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Turn uint8 (N, H, W, 3), RGB, into maps (N, h, w) and scores (N,).
+
+        `rows` (h, h) and `columns` (w, w) say where a map's positions lie, as `View.cuts` gives them.
+        """
+        found: Tensor = self.method(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        if self.of_tensors is None or rows is None or columns is None:
+            return (found,)
+        maps = rows @ found @ columns.T
+        if self.counts is not None:
+            lowest = torch.where(self.counts, maps, torch.inf).amin(dim=(1, 2), keepdim=True)
+            maps = torch.where(self.counts, maps, lowest)
+        return maps, self.of_tensors(maps)
+
+
+def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
+    """Return a run's ONNX model and the grid (h, w) of its maps, None without maps.
+
+    It takes any number of pictures. `rows` and `columns` may be left out for pictures of the usual shape. Raises
+    OptionError for a method or scorer that cannot be exported.
+    """
+    height, width = model.view.canvas
+    if not isinstance(model.method, Exportable):
+        raise OptionError(
+            f"{model.run.record.method} cannot be exported: it offers no graph of what it computes",
+            hint="take a method that does, such as patchknn; its author can add one: graph()",
+        )
+    method = model.method.graph().eval()
+    with torch.inference_mode():
+        found = method(torch.zeros(1, 3, height, width))
+    grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
+    if (grid is None) != (model.scorer is None):
+        raise OptionError(
+            "the run's scores are not those that the method's graph leads to: it gives "
+            + ("scores, and a scorer takes maps" if grid is None else "maps, and the run has no scorer"),
+            hint="fit again with --scorer top1, or without",
+        )
+    usual = dict(zip(("rows", "columns"), _usual_cuts(model, grid), strict=True)) if grid else {}
+    example = (torch.zeros(2, height, width, 3, dtype=torch.uint8), *map(torch.from_numpy, usual.values()))
+    names = ["map", "score"] if grid else ["score"]
+    return _exported(PictureGraph(model, method, grid), example, usual, names), grid
+
+
+def _usual_cuts(model: FittedModel, grid: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    view = model.view
+    return view.cuts(view.box.size if view.box else view.picture or view.canvas, grid)
+
+
+def _exported(
+    graph: PictureGraph, example: tuple[Tensor, ...], usual: dict[str, NDArray[np.float32]], outputs: list[str]
+) -> bytes:
+    # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            example,
+            input_names=["pixels", *usual],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("pictures")}, *({} for _ in usual)),
+            dynamo=True,
+        )
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    for name, values in usual.items():  # an input with a value of its own may be left out
+        proto.graph.initializer.append(numpy_helper.from_array(values, name))
+    return bytes(proto.SerializeToString())

@@ -1,0 +1,161 @@
+"""Judge pictures by the model beside this file; needs numpy, onnxruntime and pillow only.
+
+python score.py parts/*.png    a line of CSV for each picture: path, score, threshold, p-value, decision
+python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import math
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class Model:
+    """An exported model, from its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        self.threshold: float = self.facts["threshold"]
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(str(self.folder / "model.onnx"), settings)
+        self.outputs = [one.name for one in self.session.get_outputs()]
+
+    def judge(self, path: str | Path) -> tuple[float, Floats | None]:
+        """Return a picture's score and its map (h, w), None for a method without maps."""
+        canvas, rows, columns = self.see(read(path))
+        inputs = {"pixels": canvas[None]} | ({"rows": rows, "columns": columns} if "map" in self.outputs else {})
+        found = dict(zip(self.outputs, self.session.run(None, inputs), strict=True))
+        return float(found["score"][0]), found["map"][0] if "map" in found else None
+
+    def p_value(self, score: float) -> float:
+        """Return the share of normal pictures that score as high."""
+        normal = np.array(self.facts["normal_scores"])
+        return (1 + int((normal >= score).sum())) / (1 + len(normal))
+
+    def same(self, score: float, expected: float) -> bool:
+        """Say whether two scores mean the same decision, and differ by rounding only."""
+        close: bool = abs(score - expected) <= self.facts["tolerance"] * abs(self.threshold)
+        return close and (score > self.threshold) == (expected > self.threshold)
+
+    def see(self, picture: Pixels) -> tuple[Pixels, Floats, Floats]:
+        """Lay a picture on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
+        only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
+        if only and list(picture.shape[:2]) != only:
+            raise ValueError(f"{picture.shape[1]}x{picture.shape[0]} px; {only[1]}x{only[0]} px was expected")
+        if box:
+            picture = picture[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
+        scales = [side / own for side, own in zip(canvas, picture.shape[:2], strict=True)]
+        sides = canvas
+        if max(scales) > self.facts["most_stretch"] * min(scales):
+            own = picture.shape[:2]
+            sides = [max(1, min(canvas[axis], round(own[axis] * min(scales)))) for axis in (0, 1)]
+        starts = [(canvas[axis] - sides[axis]) // 2 for axis in (0, 1)]
+        around = [(starts[axis], canvas[axis] - starts[axis] - sides[axis]) for axis in (0, 1)]
+        pixels = np.pad(resize(picture, *sides), [*around, (0, 0)], mode="reflect")
+        rows, columns = (cut(self.facts["grid"][axis], starts[axis], sides[axis], canvas[axis]) for axis in (0, 1))
+        return pixels, rows, columns
+
+
+def read(path: str | Path) -> Pixels:
+    """Return a picture as RGB, uint8 (H, W, 3): 16 bit is divided by 257, EXIF rotation applied, alpha dropped."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "F" or upright.mode.startswith("I"):
+            grey = np.asarray(upright)
+            if upright.mode == "F" or not 0 <= grey.min() <= grey.max() <= 65535:
+                raise ValueError("8 or 16 bits were expected")
+            return np.repeat(((grey.astype(np.int64) + 128) // 257).astype(np.uint8)[:, :, None], 3, axis=2)
+        if upright.mode == "P" and "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+        return np.asarray(upright.convert("RGB"))
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Resize as OpenCV does: by means over areas, or bilinearly where a side grows."""
+    (rows, columns), found = image.shape[:2], image.astype(np.float32)
+    shrinks = rows >= height and columns >= width
+    for axis, old, new in ((1, columns, width), (0, rows, height)):
+        places, weights = taps(old, new, shrinks)
+        shape = (-1, 1) if axis else (-1, 1, 1)
+        parts = (np.take(found, at, axis) * part.reshape(shape) for at, part in zip(places, weights, strict=True))
+        found = np.asarray(sum(parts), np.float32)
+    # Halves are rounded to even numbers, but upwards where each px comes of four.
+    return np.asarray(np.rint(found + (0.125 if (rows, columns) == (2 * height, 2 * width) else 0)), np.uint8)
+
+
+@lru_cache
+def taps(old: int, new: int, shrinks: bool) -> tuple[NDArray[np.intp], Floats]:
+    """Say of which of `old` px each of `new` px is made, (k, new), and how much of it each of them is."""
+    scale = old / new
+    if not shrinks:
+        middles = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32).clip(0, old - 1)
+        first = np.floor(middles).astype(int)
+        share = (middles - first).astype(np.float32)
+        return np.stack([first, np.minimum(first + 1, old - 1)]), np.stack([1 - share, share])
+    starts = np.arange(new) * scale
+    places = np.floor(starts).astype(int) + np.arange(math.ceil(scale) + 1)[:, None]
+    covered = np.minimum(places + 1, np.minimum(starts + scale, old)) - np.maximum(places, starts)
+    weights = np.where(covered > 1e-3, covered, 0) / np.minimum(scale, old - starts)
+    return np.minimum(places, old - 1), weights.astype(np.float32)
+
+
+@lru_cache
+def cut(count: int, start: int, side: int, canvas: int) -> Floats:
+    """Weights (count, count) by which a canvas's map becomes one of what lies on `side` px of it from `start` on."""
+    first, end = (math.ceil(px * count / canvas - 0.5) for px in (start, start + side))
+    middles = (start + side * (np.arange(count) + 0.5) / count) * count / canvas - 0.5
+    middles = middles.clip(first, max(first, end - 1))
+    return np.asarray(np.maximum(0, 1 - np.abs(middles[:, None] - np.arange(count))), np.float32)
+
+
+def check(model: Model) -> int:
+    """Judge the golden pictures again; the exit code is 1 where one is judged otherwise."""
+    wrong = 0
+    for one in model.facts["golden"]:
+        score, _ = model.judge(model.folder / one["file"])
+        same = model.same(score, one["score"])
+        print(f"{one['file']}: {score:.6f}, expected {one['score']:.6f}{'' if same else ': NOT THE SAME'}")
+        wrong += not same
+    print(f"{wrong} of {len(model.facts['golden'])} golden pictures are judged otherwise")
+    return int(wrong > 0)
+
+
+def main(arguments: list[str]) -> int:
+    """Judge what the command line names; the exit code is 3 where a picture cannot be read."""
+    model, code = Model(Path(__file__).parent), 0
+    if arguments == ["--check"]:
+        return check(model)
+    table = csv.writer(sys.stdout)
+    table.writerow(["path", "score", "threshold", "p_value", "decision"])
+    for path in (name for argument in arguments for name in sorted(glob.glob(argument)) or [argument]):  # noqa: PTH207
+        try:
+            score, _ = model.judge(path)
+        except (OSError, ValueError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            table.writerow([path, "", model.threshold, "", "unreadable"])
+            code = 3
+        else:
+            decision = "anomalous" if score > model.threshold else "normal"
+            table.writerow([path, score, model.threshold, model.p_value(score), decision])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

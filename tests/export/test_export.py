@@ -1,0 +1,211 @@
+"""A run that was exported decides as it did, or nothing is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from adkit.data.boxes import Box
+from adkit.errors import DatasetError, OptionError, RunError
+from adkit.export.export import GOLDEN, SPOILT_SOURCES, export
+from adkit.export.score import Model
+from adkit.nn.corruption import SPOILT
+from adkit.nn.methods import FrameGraph
+from adkit.registry import Registry
+from adkit.runs.record import FitSettings
+from adkit.runs.store import Run
+from adkit.workflows.fit import fit
+from adkit.workflows.score import open_model
+from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
+
+
+class Exportable(GreyMaps):
+    """Maps of brightness, also as a graph."""
+
+    def graph(self) -> nn.Module:
+        return FrameGraph(self.of_frames)
+
+    def of_frames(self, frames: Tensor) -> Tensor:
+        return 255 * frames.mean(dim=1) - self.mean
+
+
+class ExportableScores(Grey):
+    """Scores of brightness, also as a graph."""
+
+    def graph(self) -> nn.Module:
+        return FrameGraph(lambda frames: 255 * frames.mean(dim=(1, 2, 3)) - self.mean)
+
+
+class Lying(Exportable):
+    """Its graph says something else than it does."""
+
+    def of_frames(self, frames: Tensor) -> Tensor:
+        return super().of_frames(frames) + (frames.amax(dim=(1, 2, 3), keepdim=True)[:, 0] > 0.6)
+
+
+METHODS = {"maps": Exportable, "scores": ExportableScores, "lying": Lying, "closed": GreyMaps}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return with_methods(METHODS)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good parts; every fifth is twice as wide as high."""
+    folder = tmp_path_factory.mktemp("good")
+    for number, path in enumerate(paint(folder, usual_levels(60, 1))):
+        if number % 5 == 0:
+            picture = np.asarray(Image.open(path))
+            Image.fromarray(np.concatenate([picture, picture[:, ::-1]], axis=1)).save(path)
+    return folder
+
+
+def fitted(registry: Registry, good: Path, runs: Path, method: str, **settings: object) -> Run:
+    from adkit.data.datasets import open_datasets
+
+    (dataset,) = open_datasets(f"folder:{good}", None, registry)
+    asked = FitSettings(method=method, dataset=(dataset.spec,), device="cpu", **settings)
+    return fit(asked, dataset, runs, registry)
+
+
+@pytest.fixture(scope="module")
+def run(registry: Registry, good: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return fitted(registry, good, tmp_path_factory.mktemp("runs"), "maps")
+
+
+@pytest.fixture(scope="module")
+def exported(run: Run, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exports") / "grey.adkit"
+    done = export(run, registry, folder)
+    assert (done.normal, done.spoilt) == (48, SPOILT_SOURCES * len(SPOILT)), "a fifth of the pictures is for tests"
+    assert done.difference < 1e-5
+    return folder
+
+
+def test_an_export_decides_as_the_run_does(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
+    pictures = paint(tmp_path / "new", [100, 118, 121, 130, 150, 180], seed=5)
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.random.default_rng(0).integers(90, 190, (40, 64)).astype(np.uint8)).save(wide)
+    model, own = Model(exported), open_model(run, registry, device="cpu")
+    decisions = set()
+    for path in [*pictures, wide]:
+        (expected,) = own.score([path])
+        score, anomaly_map = model.judge(path)
+        assert score == pytest.approx(expected.score, rel=1e-5)
+        assert np.allclose(anomaly_map, expected.map, atol=1e-3)
+        assert model.p_value(score) == pytest.approx(expected.p_value)
+        decisions.add(score > model.threshold)
+    assert decisions == {True, False}
+
+
+def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path) -> None:
+    dark, bright = paint(tmp_path / "new", [118, 180], seed=6)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"nothing")
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['score.py', *{[str(dark), str(bright), str(broken)]!r}]\n"
+        "try:\n"
+        f"    runpy.run_path({str(exported / 'score.py')!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    assert not {'torch', 'adkit', 'cv2'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    head, *rows = [line.split(",") for line in done.stdout.splitlines()]
+    assert head == ["path", "score", "threshold", "p_value", "decision"]
+    assert [row[-1] for row in rows] == ["normal", "anomalous", "unreadable"]
+    assert "broken.png" in done.stderr
+
+
+def test_golden_pictures_tell_whether_another_machine_decides_the_same(exported: Path, tmp_path: Path) -> None:
+    facts = json.loads((exported / "model.json").read_text())
+    assert len(facts["golden"]) == 2 * GOLDEN
+    assert Model(exported).facts["promise"].startswith("flags about")
+    command = [sys.executable, str(exported / "score.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "0 of 6 golden pictures are judged otherwise"
+    facts["golden"][2]["score"] *= 1.01
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    (other / "model.json").write_text(json.dumps(facts))
+    command = [sys.executable, str(other / "score.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "NOT THE SAME" in done.stdout.splitlines()[2]
+
+
+def test_the_graph_alone_judges_pictures_of_the_usual_shape(run: Run, registry: Registry, exported: Path) -> None:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(exported / "model.onnx", settings)
+    pixels = np.random.default_rng(0).integers(90, 190, (5, *run.record.view.canvas, 3)).astype(np.uint8)
+    maps, scores = session.run(None, {"pixels": pixels})
+    own = open_model(run, registry, device="cpu")
+    assert scores == pytest.approx([one.score for one in own.score(list(pixels))], rel=1e-5)
+    assert maps.shape == (5, 8, 8)
+
+
+def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
+    export(run, registry, tmp_path / "grey.zip")
+    with zipfile.ZipFile(tmp_path / "grey.zip") as packed:
+        packed.extractall(tmp_path / "grey")
+    assert (tmp_path / "grey" / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
+    assert len(list((tmp_path / "grey" / "golden").iterdir())) == 2 * GOLDEN
+
+
+def test_scores_without_maps_and_places_that_do_not_count(registry: Registry, good: Path, tmp_path: Path) -> None:
+    scores = fitted(registry, good, tmp_path / "runs", "scores")
+    export(scores, registry, tmp_path / "scores")
+    assert Model(tmp_path / "scores").judge(good / "001.png")[1] is None
+    narrow = tmp_path / "narrow"
+    paint(narrow, usual_levels(40, 2))
+    part = fitted(registry, narrow, tmp_path / "runs", "maps", roi="1,1,6,5", ignore_border=2)
+    export(part, registry, tmp_path / "part")
+    model, own = Model(tmp_path / "part"), open_model(part, registry, device="cpu")
+    (expected,) = own.score([narrow / "003.png"])
+    assert model.judge(narrow / "003.png")[0] == pytest.approx(expected.score, rel=1e-5)
+    with pytest.raises(ValueError, match="8x8 px was expected"):
+        model.judge(good / "000.png")
+
+
+def test_what_decides_otherwise_is_not_written(registry: Registry, good: Path, tmp_path: Path) -> None:
+    run = fitted(registry, good, tmp_path / "runs", "lying")
+    with pytest.raises(RunError, match=r"the export decides otherwise: .*\.png has the score"):
+        export(run, registry, tmp_path / "lying.adkit")
+    assert not (tmp_path / "lying.adkit").exists()
+
+
+def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: Path, tmp_path: Path) -> None:
+    closed = fitted(registry, good, tmp_path / "runs", "closed")
+    with pytest.raises(OptionError, match="closed cannot be exported: it offers no graph") as refused:
+        export(closed, registry, tmp_path / "closed")
+    assert "graph()" in refused.value.hint
+    with pytest.raises(OptionError, match="is there already"):
+        export(run, registry, tmp_path)
+    tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),)})
+    tiled = Run(run.folder, run.record.model_copy(update={"view": tiles}))
+    with pytest.raises(OptionError, match="in tiles"):
+        export(tiled, registry, tmp_path / "tiled")
+    clips = Run(run.folder, run.record.model_copy(update={"window": 2}))
+    with pytest.raises(OptionError, match="judges clips"):
+        export(clips, registry, tmp_path / "clips")
+    lost = Run(run.folder, run.record.model_copy(update={"dataset": "folder:/nowhere"}))
+    with pytest.raises(DatasetError):
+        export(lost, registry, tmp_path / "lost")
+    assert torch.is_grad_enabled()

@@ -1,0 +1,121 @@
+"""What goes with an exported model sees pictures as adkit does, to the bit where that is possible."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adkit.data import images
+from adkit.data.boxes import Box
+from adkit.data.view import MOST_STRETCH, StillPicture, View
+from adkit.errors import FrameError
+from adkit.export import score
+from adkit.nn.normalisation import smooth
+from adkit.types import FrameRef
+
+SIDES = st.integers(24, 200)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.5), np.uint8)
+
+
+@settings(max_examples=60)
+@given(SIDES, SIDES, st.integers(24, 80), st.integers(24, 80))
+def test_pictures_are_resized_as_opencv_does(height: int, width: int, new_height: int, new_width: int) -> None:
+    given_picture = picture(height, width)
+    expected = images.resize(given_picture, (new_height, new_width)).astype(int)
+    difference = np.abs(score.resize(given_picture, new_height, new_width) - expected)
+    if height >= new_height and width >= new_width:
+        assert difference.max() == 0
+    else:  # halves may be rounded either way
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.05
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_whole_number_of_pixels_makes_one(factor: int) -> None:
+    given_picture = np.random.default_rng(1).integers(0, 256, (40 * factor, 30 * factor, 3)).astype(np.uint8)
+    assert (score.resize(given_picture, 40, 30) == images.resize(given_picture, (40, 30))).all()
+
+
+@settings(max_examples=40)
+@given(SIDES, SIDES, st.booleans())
+def test_a_picture_lies_on_the_canvas_where_the_run_lays_it(height: int, width: int, boxed: bool) -> None:
+    box = Box(left=3, top=5, width=width - 8, height=height - 6) if boxed else None
+    view = View(frame=(64, 96), picture=(height, width), box=box)
+    model = score.Model.__new__(score.Model)
+    model.facts = {
+        "canvas": (64, 96),
+        "box": box and box.model_dump(),
+        "only_size": [height, width] if boxed else None,
+        "most_stretch": MOST_STRETCH,
+        "grid": (8, 12),
+    }
+    given_picture = picture(height, width)
+    pixels, rows, columns = model.see(given_picture)
+    assert np.abs(pixels.astype(int) - view.see(StillPicture(given_picture))).max() <= 1
+    maps = np.random.default_rng(0).random((1, 8, 12), dtype=np.float32)
+    assert np.allclose(rows @ maps[0] @ columns.T, view.own_maps(maps, [box.size if box else (height, width)])[0])
+
+
+def test_a_run_that_looks_at_a_part_takes_one_size() -> None:
+    model = score.Model.__new__(score.Model)
+    model.facts = {"canvas": (64, 64), "box": None, "only_size": [40, 50], "most_stretch": 1.05, "grid": (8, 8)}
+    with pytest.raises(ValueError, match="60x40 px; 50x40 px was expected"):
+        model.see(picture(40, 60))
+
+
+SORTS = {
+    "RGB": Image.fromarray(picture(20, 30)),
+    "grey": Image.fromarray(picture(20, 30)).convert("L"),
+    "grey and alpha": Image.fromarray(picture(20, 30)).convert("LA"),
+    "RGBA": Image.fromarray(picture(20, 30)).convert("RGBA"),
+    "palette": Image.fromarray(picture(20, 30)).quantize(16),
+    "CMYK": Image.fromarray(picture(20, 30)).convert("CMYK"),
+    "black and white": Image.fromarray(picture(20, 30)).convert("1"),
+    "16 bit": Image.fromarray(np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.uint16)),
+    "32 bit": Image.fromarray(np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.int32)),
+}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_files_are_read_as_adkit_reads_them(sort: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.tif"
+    SORTS[sort].save(path)
+    assert (score.read(path) == images.read_image(FrameRef(path))).all()
+
+
+def test_a_turned_picture_is_set_upright(tmp_path: Path) -> None:
+    path, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6
+    SORTS["RGB"].save(path, exif=exif)
+    assert score.read(path).shape == (30, 20, 3)
+    assert (score.read(path) == images.read_image(FrameRef(path))).all()
+
+
+def test_what_adkit_refuses_is_refused(tmp_path: Path) -> None:
+    path, buffer = tmp_path / "floats.tif", io.BytesIO()
+    Image.fromarray(np.ones((5, 5), np.float32)).save(buffer, "TIFF")
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(ValueError, match="8 or 16 bits"):
+        score.read(path)
+    with pytest.raises(FrameError):
+        images.read_image(FrameRef(path))
+
+
+@settings(max_examples=30)
+@given(st.integers(3, 40), st.integers(3, 40), st.floats(0.1, 6))
+def test_smoothing_by_a_product_is_the_gaussian_blur(height: int, width: int, sigma: float) -> None:
+    maps = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))
+    expected = [cv2.GaussianBlur(one, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) for one in maps.numpy()]
+    assert np.allclose(smooth(maps, sigma).numpy(), np.stack(expected), atol=1e-5)
