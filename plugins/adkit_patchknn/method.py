@@ -102,7 +102,9 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
     def judged(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
-        return self._nearest.in_torch(features).sqrt()
+        grid = (features.shape[1], features.shape[2])
+        chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
+        return filled(self._nearest.in_torch(chosen).sqrt(), grid)
 
     def learned(self) -> dict[str, Tensor]:
         """Return the bank and the weights of the features."""

@@ -6,6 +6,8 @@ near their mean, and a bank of twice the length for the same time is worth more 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,20 +16,34 @@ Grid = tuple[int, int]
 """Rows and columns."""
 
 
+@lru_cache(maxsize=32)
 def white_squares(grid: Grid) -> Tensor:
     """Return the numbers (K,) of the positions whose row and column have an even sum, counted row by row."""
-    rows, columns = (torch.arange(length) for length in grid)
-    return ((rows[:, None] + columns) % 2 == 0).flatten().nonzero()[:, 0]
+    return _white(grid).flatten().nonzero()[:, 0]
 
 
 def filled(values: Tensor, grid: Grid) -> Tensor:
     """Turn the values (B, K) of the white squares into maps (B, h, w); black ones take the mean of their neighbours."""
-    white = white_squares(grid).to(values.device)
-    maps = values.new_zeros(len(values) + 1, 1, grid[0] * grid[1])
-    maps[:-1, 0, white] = values
-    maps[-1, 0, white] = 1  # so that the last counts the known neighbours
-    maps = maps.reshape(-1, 1, *grid)
-    cross = values.new_tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
-    around = F.conv2d(maps, cross, padding=1)
-    means = around[:-1] / around[-1:].clamp_min(1)
-    return torch.where(maps[-1:] > 0, maps[:-1], means)[:, 0]
+    numbers, white, counts = (part.to(values.device) for part in _board(grid))
+    maps = (values[:, numbers] * white.flatten()).reshape(-1, 1, *grid)
+    means = F.conv2d(maps, _CROSS.to(values.device), padding=1) / counts
+    return torch.where(white > 0, maps, means)[:, 0]
+
+
+@lru_cache(maxsize=32)
+def _board(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which white square stands at each position (h w,), and (h, w): 1 for white ones, and how many are around.
+
+    Constants, so that what is made of them can be exported.
+    """
+    white = _white(grid).to(torch.float32)
+    counts = F.conv2d(white[None, None], _CROSS, padding=1)[0, 0].clamp_min(1)
+    return (white.flatten().cumsum(0).to(torch.int64) - 1).clamp_min(0), white, counts
+
+
+def _white(grid: Grid) -> Tensor:
+    rows, columns = (torch.arange(length) for length in grid)
+    return (rows[:, None] + columns) % 2 == 0
+
+
+_CROSS = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
