@@ -24,7 +24,7 @@ LAYERS = (
     ("data", "stats", "synthetic"),
     ("drawing", "runs"),
     ("workflows",),
-    ("testing", "watching", "export"),
+    ("testing", "watching", "export", "line"),
     ("evaluation", "ui"),
     ("comparison",),
     ("report",),

@@ -15,6 +15,7 @@ COMMANDS = {
     "fit": "fit:fit",
     "eval": "evaluate:evaluate",
     "score": "score:score",
+    "watch": "watch:watch",
     "calibrate": "calibrate:calibrate",
     "audit": "audit:audit",
     "report": "report:report",
@@ -27,7 +28,8 @@ COMMANDS = {
 """The file in cli/commands and the function that each command runs, in the order of the help."""
 EPILOG = (
     "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something that you can fix · "
-    "3 scored, but some files could not be read · 4 an audit says that the promise is not kept · 130 interrupted. "
+    "3 scored, but some files could not be read · 4 an audit says that the promise is not kept · "
+    "5 score --fail-on-anomaly found something · 130 interrupted. "
     "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
 )
 

@@ -91,8 +91,8 @@ class ClipScorer:
         self._unreadable: list[str] = []
         self._unwritten: list[AdkitError] = []
 
-    def score(self, clips: Sequence[VideoInput], *, skip_bad: bool) -> None:
-        """Watch all; raises Exit where not all went well."""
+    def score(self, clips: Sequence[VideoInput], *, skip_bad: bool) -> bool:
+        """Watch all and say whether there was any event; raises Exit where not all went well."""
         from adkit.cli.stopping import stopping
 
         self._warn()
@@ -116,6 +116,7 @@ class ClipScorer:
             raise typer.Exit(INTERRUPTED)
         if self._unreadable and not skip_bad:
             raise typer.Exit(SOME_UNREADABLE)
+        return any(self._events.values())
 
     def _watch(
         self, clip: VideoInput, stop: threading.Event, add: Callable[[Mapping[str, Any]], None], *, named: bool

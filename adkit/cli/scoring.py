@@ -52,8 +52,8 @@ def score_stills(
     to: Destination,
     *,
     skip_bad: bool,
-) -> None:
-    """Score the images and print or write a row for each; raises Exit where some could not be read."""
+) -> bool:
+    """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
     rows = _score_rows(model, samples, heatmaps, masks)
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
     to.emit(rows, {"run": model.run.record.id, "suspects": model.run.record.suspects, "results": rows})
@@ -65,6 +65,7 @@ def score_stills(
         typer.echo(f"{len(unreadable)} of {len(rows)} files could not be read", err=True)
         if not skip_bad:
             raise typer.Exit(SOME_UNREADABLE)
+    return any(row["decision"] == "anomalous" for row in rows)
 
 
 def _score_rows(

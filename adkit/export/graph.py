@@ -61,7 +61,7 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
             f"{model.run.record.method} cannot be exported: it offers no graph of what it computes",
             hint="take a method that does, such as patchknn; its author can add one: graph()",
         )
-    method = model.method.graph().eval()
+    method = model.method.graph().eval().requires_grad_(False)  # nothing of it is to be learned: easier to trace
     with torch.inference_mode():
         found = method(torch.zeros(1, 3, height, width))
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None

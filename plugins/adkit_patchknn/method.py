@@ -20,7 +20,7 @@ from adkit import Batches, OptionError, Progress
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
-from adkit.nn.features.neighbours import NearestNeighbour
+from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
@@ -104,7 +104,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
         grid = (features.shape[1], features.shape[2])
         chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
-        return filled(self._nearest.in_torch(chosen).sqrt(), grid)
+        return filled(self._nearest.in_torch(chosen).sqrt().clamp_min(LEAST_DISTANCE), grid)
 
     def learned(self) -> dict[str, Tensor]:
         """Return the bank and the weights of the features."""

@@ -9,6 +9,7 @@ import typer
 
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
+from adkit.cli.faults import ANOMALY_FOUND
 from adkit.cli.output import destination
 from adkit.errors import OptionError
 
@@ -79,6 +80,9 @@ def score(
         float | None,
         o.seconds("--reconnect-timeout", "Give a live source up when it does not come back within this time.", "60"),
     ] = None,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="End with exit code 5 where something is anomalous.")
+    ] = False,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
@@ -128,7 +132,9 @@ def score(
         remind_of_suspects(opened.record)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)
+        found_any = score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
-        ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
+        found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
+    if fail_on_anomaly and found_any:
+        raise typer.Exit(ANOMALY_FOUND)

@@ -17,6 +17,10 @@ from torch import Tensor
 
 from adkit.nn.features.onnx_session import OnnxSession
 
+LEAST_DISTANCE = 0.01
+"""Patches that are nearer are the same patch: less is the rounding of larger numbers, and another graph's or another
+processor's is another. Weighted features have a variance of one in each level."""
+
 _ROWS = 2048  # queries per product: their product with a bank of a few thousand rows stays in the caches
 # The first opset whose reductions take their axes as an input, as the exporter's does too.
 _NEAREST = """

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from adkit.errors import BackboneError
 from adkit.nn.features.backbones import Backbone, weights_fingerprint
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
-from adkit.nn.features.neighbours import NearestNeighbour, append_distances
+from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour, append_distances
 from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
 from adkit.nn.options import EMBEDDED
 
@@ -92,7 +92,8 @@ class PatchFeatures:
             features = self._in_torch(frames)
             grid = (features.shape[1], features.shape[2])
             chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
-            return filled(bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1), grid)
+            found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
+            return filled(found.clamp_min(LEAST_DISTANCE), grid)
         size = _size_of(frames)
         if size not in self._searches:
             _, height, width, _ = output_shape(model)
@@ -101,7 +102,8 @@ class PatchFeatures:
         session, grid = self._searches[size]
         # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
         inputs = {"columns": bank.columns, "weights": bank.weights}
-        return filled(torch.stack([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)]), grid)
+        found = torch.stack([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
+        return filled(found.clamp_min(LEAST_DISTANCE), grid)
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""

@@ -1,0 +1,38 @@
+"""Whether the parts that pass have changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from adkit.line.journal import Row
+from adkit.stats.martingale import DriftMartingale
+from adkit.workflows.score import FittedModel
+
+
+class DriftAlarm:
+    """Says once when the scores of parts that pass are no longer like those that set the threshold.
+
+    Defective parts are no drift: only scores up to the threshold count, on both sides. A false alarm comes on at most a
+    share `level` of lines, however long they run.
+    """
+
+    def __init__(self, model: FittedModel, level: float, earlier: Iterable[Row] = ()) -> None:
+        self._threshold, self._limit = model.threshold.value, -math.log10(level)
+        reference = [score for score in model.normal_scores.tolist() if score <= self._threshold]
+        self._wealth = DriftMartingale(reference, upwards=model.run.record.calibration.leave_one_out)
+        self._told = False
+        for row in earlier:
+            self(row)
+
+    def __call__(self, row: Row) -> str | None:
+        """Take in a row; return what to say, if anything."""
+        if row["score"] is None or row["score"] > self._threshold or self._told:
+            return None
+        if self._wealth(row["score"]) < self._limit:
+            return None
+        self._told = True
+        return (
+            f"part {row['part']}: the scores have drifted from those that set the threshold; look at camera, light and "
+            "parts, then: adkit audit, adkit calibrate"
+        )

@@ -1,0 +1,65 @@
+"""A folder that is watched: each picture is judged once, in order, whatever happens to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from threading import Event
+
+from adkit.data.frame_source import frames_of
+from adkit.errors import AdkitError
+from adkit.line.inbox import Arrival, Inbox
+from adkit.line.journal import Journal, Row
+from adkit.types import Sample
+from adkit.workflows.score import FittedModel, still_row
+
+POLL_S = 0.1
+_AT_ONCE = 64  # files of a backlog: new ones are looked for after so many
+
+Note = Callable[[Row], None]
+"""Gets each new row when it is in the journal."""
+
+
+def watch_folder(
+    model: FittedModel, inbox: Inbox, journal: Journal, stop: Event, note: Note, *, once: bool = False
+) -> None:
+    """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
+    parts = len(journal.found)
+    inbox.judged |= {row["identity"] for row in journal.found}
+    while not stop.is_set():
+        ready = inbox.ready()
+        for row in _rows(model, inbox, ready[:_AT_ONCE]):
+            parts += 1
+            named = {"part": parts, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
+            journal.append(named)
+            inbox.judged.add(named["identity"])
+            note(named)
+            if stop.is_set():
+                return
+        if not ready:
+            if once and not inbox.waiting:
+                return
+            stop.wait(POLL_S)
+
+
+def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iterator[Row]:
+    """Yield a row for each file that can be read, or will never be."""
+    of_id = {str(one.path): one for one in arrivals}
+    unreadable: list[Row] = []
+
+    def told(sample: Sample, error: AdkitError) -> None:
+        arrival = of_id[sample.id]
+        if not arrival.path.exists():
+            return  # somebody took it away
+        if not inbox.may_become_readable(arrival):
+            unreadable.append(_row(arrival, still_row(sample.id, model.threshold, None, error)))
+
+    with closing(frames_of((Sample.still(name, one.path) for name, one in of_id.items()), model.view, told)) as frames:
+        for result in model.stream(frames):
+            yield _row(of_id[result.id], still_row(result.id, model.threshold, result))
+    yield from unreadable
+
+
+def _row(arrival: Arrival, row: Row) -> Row:
+    return {**row, "path": str(arrival.path.absolute()), "identity": arrival.identity}

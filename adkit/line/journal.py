@@ -1,0 +1,76 @@
+"""What was decided, one line of JSON for each part: whoever is stopped at any moment goes on without losing any.
+
+A line is on the disk before anything else is done with it. How far each follower of the journal has come stands in a
+file beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from threading import Condition, Event
+from typing import Any, Self
+
+from adkit.files.atomic import storage_faults, write_whole
+
+Row = Mapping[str, Any]
+
+_WAIT_S = 0.2
+
+
+class Journal:
+    """An open journal; a last line that was not written to its end is dropped, as if it had never begun."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storage_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b", buffering=0)
+            self._file.seek(0)
+            content = self._file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            self._file.truncate(len(whole))
+        self.found: list[Row] = [json.loads(line) for line in whole.splitlines()]  # when it was opened
+        self._grown = Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, row: Row) -> None:
+        """Add a row; it is on the disk when this returns. Raises StorageError, and the journal is as it was."""
+        end = os.fstat(self._file.fileno()).st_size
+        with storage_faults(self.path):
+            try:
+                self._file.write(json.dumps(row).encode() + b"\n")
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(end)
+                raise
+        with self._grown:
+            self._grown.notify_all()
+
+    def follow(self, name: str, stop: Event) -> Iterator[tuple[Row, Callable[[], None]]]:
+        """Yield each row, from where `name` stopped last, and what to call when it is dealt with.
+
+        Waits for new rows; ends when `stop` is set and no row is left.
+        """
+        place = self.path.with_name(f"{self.path.stem}.{name}")
+        start = int(place.read_text()) if place.exists() else 0
+        with self.path.open("rb") as file:
+            file.seek(start if start <= self.path.stat().st_size else 0)  # the journal may be a new one
+            while True:
+                before, line = file.tell(), file.readline()
+                if line.endswith(b"\n"):
+                    yield json.loads(line), partial(write_whole, place, str(file.tell()).encode())
+                    continue
+                file.seek(before)
+                if stop.is_set():
+                    return
+                with self._grown:
+                    self._grown.wait(_WAIT_S)

@@ -1,0 +1,93 @@
+"""`adkit watch` and `adkit score --fail-on-anomaly`, as a line's programs call them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adkit.registry import Registry
+from tests.cli.invoking import ok, refused, run
+from tests.greys import METHODS, paint, usual_levels, with_methods
+
+REGISTRY = with_methods(METHODS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _with_greys() -> Iterator[None]:
+    """The commands find the methods of tests.greys among the plugins."""
+
+    def load() -> Registry:
+        return REGISTRY
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adkit.registry.load_registry", load)
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run on brightness."""
+    folder = tmp_path_factory.mktemp("data")
+    paint(folder / "train" / "good", usual_levels(120, 1))
+    ok("fit", "-m", "grey", "-d", f"folder:{folder}", "--runs", folder / "runs")
+    return folder / "runs"
+
+
+def test_a_watch_moves_files_and_keeps_a_journal(runs: Path, tmp_path: Path) -> None:
+    inbox, moved = tmp_path / "inbox", tmp_path / "moved"
+    paint(inbox, [120, 190, 119], seed=3)
+    arguments = [
+        "watch",
+        inbox,
+        "--runs",
+        runs,
+        "--settle",
+        0,
+        "--once",
+        "--to",
+        f"{moved}/{{decision}}",
+        "--drift",
+        0.01,
+    ]
+    result = ok(*arguments)
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["1", "normal"],
+        ["2", "anomalous"],
+        ["3", "normal"],
+    ]
+    assert {path.parent.name: path.name for path in moved.glob("anomalous/*")} == {"anomalous": "001.png"}
+    assert not list(inbox.glob("*.png"))
+    paint(inbox, [185], seed=4, name="later")
+    ok(*arguments)
+    rows = [json.loads(line) for line in (inbox / ".adkit" / "journal.jsonl").read_text().splitlines()]
+    assert [(row["part"], row["decision"]) for row in rows][-1] == (4, "anomalous")
+    assert len(rows) == 4
+
+
+def test_a_watch_that_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -> None:
+    message, _ = refused("watch", tmp_path / "nowhere", "--runs", runs)
+    assert message == f"there is no folder {tmp_path / 'nowhere'}"
+    message, _ = refused("watch", tmp_path, "--runs", runs, "--drift", 2)
+    assert message == "--drift 2 is no share between 0 and 1"
+    message, _ = refused("watch", tmp_path, "--runs", runs, "--webhook", "plc.local")
+    assert message == "--webhook plc.local is no address"
+
+
+def test_only_one_watch_writes_a_journal(runs: Path, tmp_path: Path) -> None:
+    from adkit.files.lock import lock
+
+    paint(tmp_path, [120], seed=5)
+    (tmp_path / ".adkit").mkdir()
+    with lock(tmp_path / ".adkit" / "journal.lock"):
+        message, _ = refused("watch", tmp_path, "--runs", runs, "--once")
+    assert message.endswith("is written by another watch")
+
+
+def test_a_program_is_told_of_anomalies_by_the_exit_code(runs: Path, tmp_path: Path) -> None:
+    good, bad = paint(tmp_path, [120, 190], seed=6)
+    assert run("score", good, "--runs", runs, "--fail-on-anomaly").exit_code == 0
+    assert run("score", good, bad, "--runs", runs, "--fail-on-anomaly").exit_code == 5
+    assert run("score", bad, "--runs", runs).exit_code == 0

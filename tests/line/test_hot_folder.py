@@ -1,0 +1,155 @@
+"""A folder is watched: each picture is judged once, in order, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from adkit.errors import DatasetError
+from adkit.line import inbox as inbox_module
+from adkit.line.drift import DriftAlarm
+from adkit.line.hot_folder import watch_folder
+from adkit.line.inbox import Inbox
+from adkit.line.journal import Journal
+from adkit.registry import Registry
+from adkit.runs.store import Run
+from adkit.workflows.score import FittedModel, open_model
+from tests.greys import METHODS, Greys, fit_greys, paint, usual_levels, with_methods
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return with_methods(METHODS)
+
+
+@pytest.fixture(scope="module")
+def run(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    good = paint(tmp_path_factory.mktemp("good"), usual_levels(300, 1))
+    return fit_greys(registry, Greys(good), tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def model(run: Run, registry: Registry) -> FittedModel:
+    return open_model(run, registry, device="cpu")
+
+
+def rows_of(model: FittedModel, folder: Path, journal: Path) -> list[dict[str, object]]:
+    """What is in the journal when all that is in the folder was judged."""
+    with Journal(journal) as kept:
+        watch_folder(model, Inbox(folder, 0), kept, Event(), print, once=True)
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
+def test_each_file_is_judged_once_in_the_order_of_its_arrival(model: FittedModel, tmp_path: Path) -> None:
+    folder, journal = tmp_path / "inbox", tmp_path / "journal.jsonl"
+    files = paint(folder, [118, 180, 120, 121], seed=2)
+    for place, file in enumerate(reversed(files)):
+        os.utime(file, ns=(place, place))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "deeper").mkdir()
+    rows = rows_of(model, folder, journal)
+    assert [Path(str(row["path"])).name for row in rows] == ["003.png", "002.png", "001.png", "000.png"]
+    assert [row["decision"] for row in rows] == ["normal", "normal", "anomalous", "normal"]
+    assert [row["part"] for row in rows] == [1, 2, 3, 4]
+    expected = [result.score for result in model.score(list(reversed(files)))]
+    assert [row["score"] for row in rows] == pytest.approx(expected)
+    assert len(rows_of(model, folder, journal)) == 4, "another start judges nothing again"
+    paint(folder, [170], seed=9)  # another part under an old name
+    assert [row["part"] for row in rows_of(model, folder, journal)] == [1, 2, 3, 4, 5]
+
+
+def test_a_file_that_grows_is_judged_when_it_is_complete(
+    model: FittedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "GIVE_UP_S", 1.0)
+    (source,) = paint(tmp_path / "source", [180], seed=3)
+    content, folder = source.read_bytes(), tmp_path / "inbox"
+    folder.mkdir()
+    stop = Event()
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        watching = Thread(target=watch_folder, args=(model, Inbox(folder, 0.05), journal, stop, print))
+        watching.start()
+        with (folder / "slow.png").open("wb", buffering=0) as file:
+            for start in range(0, len(content) - 30, 40):
+                file.write(content[start : min(start + 40, len(content) - 30)])
+                time.sleep(0.1)
+            file.write(content[-30:])  # at once: with a part of these the picture can be read already
+        (folder / "broken.png").write_bytes(b"nothing")
+        end = time.monotonic() + 20
+        while len(journal.path.read_text().splitlines()) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        stop.set()
+        watching.join()
+    rows = [json.loads(line) for line in journal.path.read_text().splitlines()]
+    assert [(Path(row["path"]).name, row["decision"]) for row in rows] == [
+        ("slow.png", "anomalous"),
+        ("broken.png", "unreadable"),
+    ]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no folder"):
+        Inbox(tmp_path / "nowhere", 0)
+
+
+def test_drift_is_told_once_and_defects_are_none(model: FittedModel) -> None:
+    alarm = DriftAlarm(model, 0.01)
+    passing = [score for score in model.normal_scores.tolist() if score <= model.threshold.value]
+    for number in range(200):
+        assert alarm({"part": number, "score": passing[number * 37 % len(passing)]}) is None
+        assert alarm({"part": number, "score": model.threshold.value + 50}) is None
+    high = sorted(passing)[-10]
+    said = [alarm({"part": number, "score": high}) for number in range(200)]
+    (sentence,) = [one for one in said if one]
+    assert "have drifted" in sentence
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from threading import Event, Thread
+from adkit.line import sinks
+from adkit.line.hot_folder import watch_folder
+from adkit.line.inbox import Inbox
+from adkit.line.journal import Journal
+from adkit.runs.store import open_run
+from adkit.workflows.score import open_model
+from tests.greys import METHODS, with_methods
+
+model = open_model(open_run(Path(sys.argv[1])), with_methods(METHODS), device="cpu")
+journal, stop = Journal(Path(sys.argv[3])), Event()
+mover = Thread(target=sinks.deliver_all, args=("files", journal, sinks.mover(sys.argv[4]), stop, print))
+mover.start()
+print("ready", flush=True)
+watch_folder(model, Inbox(Path(sys.argv[2]), 0), journal, stop, print, once=sys.argv[5] == "once")
+stop.set()
+mover.join()
+"""
+
+
+def test_no_kill_loses_or_repeats_a_part(run: Run, tmp_path: Path) -> None:
+    folder, journal, moved = tmp_path / "inbox", tmp_path / "journal.jsonl", tmp_path / "moved"
+    names = [path.name for path in paint(folder, usual_levels(400, 4), seed=4)]
+    command = [sys.executable, "-c", PROGRAM, str(run.folder), str(folder), str(journal), f"{moved}/{{decision}}"]
+    for kill in range(3):
+        with subprocess.Popen([*command, "on"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.02 + 0.03 * kill)
+            process.send_signal(signal.SIGKILL)
+    subprocess.run([*command, "once"], check=True, capture_output=True)
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [row["part"] for row in rows] == list(range(1, 401))
+    assert Counter(Path(row["path"]).name for row in rows) == Counter(names)
+    assert sorted(file.name for file in moved.rglob("*.png")) == sorted(names)
+    assert not list(folder.glob("*.png"))

@@ -1,0 +1,56 @@
+"""Rows are on the disk whole or not at all, and each follower sees each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+
+from adkit.line.journal import Journal
+
+
+def stopped() -> Event:
+    event = Event()
+    event.set()
+    return event
+
+
+def test_a_line_that_was_broken_off_is_as_if_it_had_never_begun(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        for number in range(3):
+            journal.append({"part": number})
+    with path.open("ab") as file:
+        file.write(b'{"part": 3, "sco')
+    with Journal(path) as journal:
+        assert [row["part"] for row in journal.found] == [0, 1, 2]
+        journal.append({"part": 3})
+    with Journal(path) as journal:
+        assert [row["part"] for row in journal.found] == [0, 1, 2, 3]
+
+
+def test_a_follower_goes_on_where_it_was(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for number in range(4):
+            journal.append({"part": number})
+        seen = []
+        for row, done in journal.follow("hook", stopped()):
+            seen.append(row["part"])
+            if row["part"] == 1:
+                break  # ended before it was noted
+            done()
+        assert seen == [0, 1]
+        journal.append({"part": 4})
+    with Journal(journal.path) as again:
+        assert [row["part"] for row, _ in again.follow("hook", stopped())] == [1, 2, 3, 4]
+        assert [row["part"] for row, _ in again.follow("other", stopped())] == [0, 1, 2, 3, 4]
+
+
+def test_a_new_journal_is_followed_from_its_start(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append({"part": 1, "long": "x" * 50})
+        for _, done in journal.follow("hook", stopped()):
+            done()
+    journal.path.unlink()
+    with Journal(journal.path) as journal:
+        journal.append({"part": 1})
+        assert [row["part"] for row, _ in journal.follow("hook", stopped())] == [1]
