@@ -148,8 +148,8 @@ class Exportable(Protocol):
     def graph(self) -> Module:
         """Return `predict` as a module that torch.onnx.export can trace; raise OptionError where there is none.
 
-        Its `forward` turns frames, float32 (B, 3, H, W), RGB in 0..1, into maps (B, h, w); for a method without maps,
-        into scores (B,).
+        Its `forward` turns frames, float32 (B, 3, H, W), RGB in 0..1, into what `predict` gives: maps (B, h, w), scores
+        (B,), or a tuple of both.
         """
 
 

@@ -102,11 +102,12 @@ class FitReport:
 class Prediction:
     """What a method answers for B samples; higher means more anomalous.
 
-    At least one of `maps` and `scores` is there. Maps may have any resolution: the core resizes them.
+    At least one of `maps` and `scores` is there. Maps may have any resolution: the core resizes them. Scores beside
+    maps say what no place shows, in the unit of the method's default scorer: the higher of the two counts.
     """
 
     maps: Tensor | None = None  # float32 (B, h, w)
-    scores: Tensor | None = None  # float32 (B,): a method's own score, where it has one
+    scores: Tensor | None = None  # float32 (B,): of the sample as a whole
     images: Tensor | None = None  # float32 (B, 3, H, W), RGB in 0..1: the reconstruction, where there is one
 
     def __post_init__(self) -> None:

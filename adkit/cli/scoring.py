@@ -99,7 +99,18 @@ def _score_rows(
     return [found[sample.id] for sample in samples]
 
 
+def _where(row: dict[str, Any]) -> str | None:
+    """Return the words for the strongest region, and how many more there are."""
+    from adkit.workflows.score import AS_A_WHOLE
+
+    more = len(row["regions"]) - 1
+    where: str | None = row["where"]
+    return f"{where} +{more}" if more > 0 and where != AS_A_WHOLE else where
+
+
 def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
+    from adkit.workflows.score import AS_A_WHOLE
+
     anomalous = sum(row["decision"] == "anomalous" for row in rows)
     are = "image is" if len(rows) == 1 else "images are"
     typer.secho(f"{anomalous} of {len(rows)} {are} anomalous", bold=True, fg="red" if anomalous else "green")
@@ -110,11 +121,13 @@ def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
         [
             {
                 **{name: row[name] for name in ("path", "score", "p_value", "decision")},
-                "where": f"{row['where']} +{len(row['regions']) - 1}" if len(row["regions"]) > 1 else row["where"],
+                "where": _where(row),
             }
             for row in rows
         ],
         caption=f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}",
     )
+    if any(row["where"] == AS_A_WHOLE for row in rows):
+        typer.echo(f"{AS_A_WHOLE}: no place stands out most, but something may be missing, too many or exchanged")
     if specks := sum(row["specks"] for row in rows):
         typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")

@@ -148,7 +148,8 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     # In floating point: what OpenCV does to whole numbers nobody else can do to the bit.
     exact = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.rint(exact), dtype=np.uint8)
+    # A half would be rounded by the last bit of how it was computed: a little more, and all round it upwards.
+    return np.asarray(np.rint(exact + 0.002), dtype=np.uint8)
 
 
 @contextmanager

@@ -39,14 +39,16 @@ class PictureGraph(nn.Module):
 
         `rows` (h, h) and `columns` (w, w) say where a map's positions lie, as `View.cuts` gives them.
         """
-        found: Tensor = self.method(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        found, *whole = _parts(self.method(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255))
         if self.of_tensors is None or rows is None or columns is None:
             return (found,)
         maps = rows @ found @ columns.T
         if self.counts is not None:
             lowest = torch.where(self.counts, maps, torch.inf).amin(dim=(1, 2), keepdim=True)
             maps = torch.where(self.counts, maps, lowest)
-        return maps, self.of_tensors(maps)
+            whole = []
+        scores = self.of_tensors(maps)
+        return maps, torch.maximum(scores, whole[0]) if whole else scores
 
 
 def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
@@ -63,7 +65,7 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
         )
     method = model.method.graph().eval().requires_grad_(False)  # nothing of it is to be learned: easier to trace
     with torch.inference_mode():
-        found = method(torch.zeros(1, 3, height, width))
+        found, *_ = _parts(method(torch.zeros(1, 3, height, width)))
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(
@@ -75,6 +77,10 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
     example = (torch.zeros(2, height, width, 3, dtype=torch.uint8), *map(torch.from_numpy, usual.values()))
     names = ["map", "score"] if grid else ["score"]
     return _exported(PictureGraph(model, method, grid), example, usual, names), grid
+
+
+def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _usual_cuts(model: FittedModel, grid: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

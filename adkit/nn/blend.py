@@ -131,15 +131,16 @@ def choose_blend(
 
 def _found(blend: Blend, normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor]) -> Tensor:
     """Return (sources, ways): at which share of the rates each spoilt picture is found."""
-    scores = _scores(blend.out_of_sample(normal, clips))
+    scores = top_scores(blend.out_of_sample(normal, clips))
     units = torch.zeros(int(clips.max()) + 1).scatter_reduce_(0, clips, scores, "amax", include_self=False)
     ranks = sorted({min(len(units), max(1, round(rate * len(units)))) for rate in RATES})
     thresholds = units.sort(descending=True).values[[rank - 1 for rank in ranks]]
-    beyond = (_scores(blend(spoilt))[:, None] > thresholds).to(torch.float32).mean(dim=1)
+    beyond = (top_scores(blend(spoilt))[:, None] > thresholds).to(torch.float32).mean(dim=1)
     return beyond.reshape(-1, len(SPOILT))
 
 
-def _scores(maps: Tensor) -> Tensor:
+def top_scores(maps: Tensor) -> Tensor:
+    """Turn maps (N, h, w) into (N,): the mean of each one's highest positions."""
     positions = maps.flatten(1)
     count = max(1, math.ceil(TOP_SHARE * positions.shape[1]))
     return positions.topk(count, dim=1).values.mean(dim=1)

@@ -21,13 +21,13 @@ MapOptionsType = TypeVar("MapOptionsType", bound=MapOptions)
 class FrameGraph(nn.Module):
     """What a method computes of frames, with the networks that it runs: what `Method.graph` returns."""
 
-    def __init__(self, of_frames: Callable[[Tensor], Tensor], *networks: nn.Module) -> None:
+    def __init__(self, of_frames: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]], *networks: nn.Module) -> None:
         super().__init__()
         self.of_frames = of_frames
         self.networks = nn.ModuleList(networks)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Turn float32 (B, 3, H, W) into maps (B, h, w) or scores (B,)."""
+    def forward(self, frames: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Turn float32 (B, 3, H, W) into maps (B, h, w), scores (B,) or both."""
         return self.of_frames(frames)
 
 

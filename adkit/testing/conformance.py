@@ -205,9 +205,10 @@ def _check_graph(candidate: Candidate) -> None:
     expected = method.predict(batch)
     with torch.inference_mode():
         found = method.graph().eval()(batch.frames[:, -1])
-    maps = expected.maps is not None
-    expected = Prediction(maps=expected.maps) if maps else expected
-    check_same(expected, Prediction(maps=found) if maps else Prediction(scores=found), "by the graph", "predicted")
+    parts = found if isinstance(found, tuple) else (found,)
+    names = [name for name in ("maps", "scores") if getattr(expected, name) is not None]
+    expected = Prediction(**{name: getattr(expected, name) for name in names})
+    check_same(expected, Prediction(**dict(zip(names, parts, strict=True))), "by the graph", "predicted")
 
 
 def _check_leaks(candidate: Candidate) -> None:

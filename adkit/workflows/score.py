@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+AS_A_WHOLE = "as a whole"
+"""Where a picture is anomalous whose score is of no place: something is missing, too many or exchanged."""
 _MAPS = 256
 
 
@@ -54,6 +56,7 @@ class FrameResult:
     shape: tuple[int, int] = (0, 0)  # (height, width) px of the picture
     regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
     specks: int = 0  # what it outlines besides, too small to be regions
+    whole: bool = False  # its score is of no place, but of what the picture as a whole is made up of
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name, for a table: without map and reconstruction."""
@@ -63,7 +66,8 @@ class FrameResult:
     def places(self) -> dict[str, Any]:
         """Say where, for a table: all regions, how many specks there are, and where the strongest region is."""
         regions = [region.as_dict() for region in self.regions]
-        return {"regions": regions, "specks": self.specks, **region_columns(self.region)}
+        found = {"regions": regions, "specks": self.specks, **region_columns(self.region)}
+        return found | ({"where": AS_A_WHOLE} if self.whole and self.anomalous else {})
 
 
 def still_row(
@@ -152,7 +156,9 @@ class FittedModel:
                 anomaly_map = None
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
-                regions, specks, place = self._places(anomaly_map, frame.shape, anomalous)
+                own = None if predictions.scores is None else float(predictions.scores[row])
+                whole = anomaly_map is not None and alone == own
+                regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (
                     frame,
                     FrameResult(
@@ -170,6 +176,7 @@ class FittedModel:
                         shape=frame.shape,
                         regions=regions,
                         specks=specks,
+                        whole=whole,
                     ),
                 )
 
@@ -235,7 +242,7 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothin
 
 
 def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
-    """Return (N,) scores, each of its frame alone."""
+    """Return (N,) scores, each of its frame alone: of scores beside maps and the scorer's, the higher one."""
     if scorer is None:
         if predictions.scores is None:
             raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
@@ -244,7 +251,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
     # A part at a time: scorers may copy what they are given several times over.
     parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
-    return np.concatenate(parts) if parts else np.empty(0)
+    scores = np.concatenate(parts) if parts else np.empty(0)
+    return scores if predictions.scores is None else np.maximum(scores, predictions.scores)
 
 
 def pixels_of(images: Tensor) -> NDArray[np.uint8]:
@@ -314,12 +322,15 @@ def of_pictures(
 ) -> Predictions:
     """Turn what a method said of frames into what that means for their pictures, (height, width) px each.
 
-    Of scores of its own the highest of a picture's tiles counts.
+    Of scores of its own the highest of a picture's tiles counts; beside maps they are left out where a part of the
+    picture does not count, since they are of all of it.
     """
     of_each = [name for name in ids for _ in range(view.frames)]
     found = to_predictions(tuple(of_each), tuple(of_each), prediction)
     maps = None if found.maps is None else view.own_maps(view.joined(found.maps), shapes)
     scores = None if found.scores is None else found.scores.reshape(len(ids), view.frames).max(axis=1)
+    if maps is not None and not view.everywhere:
+        scores = None
     return Predictions(ids, clips, maps, scores, times_s)
 
 

@@ -14,10 +14,14 @@ from adkit.files.cache import cache_root
 from adkit.synthetic.conveyor import CONVEYOR_VERSION, write_conveyor
 from adkit.synthetic.conveyor import KINDS as CONVEYOR_KINDS
 from adkit.synthetic.parts import GRADES, PART_NAMES, PARTS_VERSION, write_parts
+from adkit.synthetic.tray import KINDS as TRAY_KINDS
+from adkit.synthetic.tray import TRAY_VERSION, write_tray
 
 SEED = 0
 COUNTS = {"train": 60, "good": 30, "each grade": 5}
 CONVEYOR = "conveyor"
+TRAY = "tray"
+TRAY_COUNTS = {"train": 60, "good": 30, "each_kind": 12}
 CLIP_COUNTS = {"train": 24, "good": 6, "each kind": 3}
 
 
@@ -30,13 +34,14 @@ class Demo(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Return parts by name, with commas between, or "all"; "conveyor" is apart: not every method learns clips."""
-        known = [*PART_NAMES, CONVEYOR]
+        """Return parts by name, with commas between, or "all" the plain ones: no tray, no conveyor."""
+        known = [*PART_NAMES, TRAY, CONVEYOR]
         names = list(PART_NAMES) if selection == "all" else [name.strip() for name in selection.split(",")]
         for name in names:
             if name not in known:
                 raise DatasetError(f"there is no synthetic part {name!r}", hint=nearest(name, known))
-        return [Conveyor() if name == CONVEYOR else Demo(name) for name in dict.fromkeys(names)]
+        apart = {CONVEYOR: Conveyor, TRAY: Tray}
+        return [apart[name]() if name in apart else Demo(name) for name in dict.fromkeys(names)]
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split; they are drawn first if the cache lacks them."""
@@ -52,6 +57,21 @@ class Demo(Dataset):
         return _drawn(
             f"{PARTS_VERSION}-{SEED}/{self.part}", lambda folder: write_parts(folder, self.part, seed=SEED, **counts)
         )
+
+
+class Tray(Demo):
+    """A synthetic tray, where parts are missing, too many or exchanged, and no place looks odd."""
+
+    def __init__(self) -> None:
+        super().__init__(TRAY)
+
+    def notes(self) -> list[str]:
+        """Say where the pictures come from."""
+        kinds = ", ".join(TRAY_KINDS)
+        return [f"a synthetic tray of loose parts, drawn with seed {SEED}; anomalies are {kinds}: {self._folder()}"]
+
+    def _folder(self) -> Path:
+        return _drawn(f"{TRAY}-{TRAY_VERSION}-{SEED}", lambda folder: write_tray(folder, seed=SEED, **TRAY_COUNTS))
 
 
 class Conveyor(Demo):

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit import Batches, OptionError, Progress
+from adkit.nn.composition import LEAST_PICTURES, Composition
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
@@ -87,18 +88,30 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._nearest = NearestNeighbour(self._bank, weights)
         if clips < 2:
             return None
+        if LEAST_PICTURES <= len(numbers) == clips and each.shape[1] == len(white_squares(self._grid)):
+            self._composition, self._composed = Composition.learn(each, self.seed)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         if each.shape[1] == len(white_squares(self._grid)):
             return self._left_out_of(numbers, banks)
         return self._left_out(batches, banks)
 
-    def distances(self, frames: Tensor, bank: NearestNeighbour | None = None) -> Tensor:
-        """Turn float32 (B, T, 3, H, W) into (B, h, w) distances to the nearest row of the learned bank or another."""
+    def seen(self, frames: Tensor, bank: NearestNeighbour | None = None) -> tuple[Tensor, Tensor]:
+        """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to a bank's rows.
+
+        The bank is the learned one if no other is given.
+        """
         bank = bank or self._nearest
-        if not self.options.motion:
-            return self._features.distances(frames[:, -1], bank)
-        described, grid = self._described(frames)
-        return filled(bank.distances(described.flatten(0, 1)).reshape(len(frames), -1), grid)
+        if self.options.motion:
+            patches, grid = self._described(frames)
+            distances = filled(bank.distances(patches.flatten(0, 1)).reshape(len(frames), -1), grid)
+        else:
+            patches, distances = self._features.looked_up(frames[:, -1], bank)
+        return patches * bank.weights, distances
+
+    def patches(self, features: Tensor) -> Tensor:
+        """Turn (B, h, w, D) into every other patch (B, K, D), weighted."""
+        grid = (features.shape[1], features.shape[2])
+        return features.flatten(1, 2)[:, white_squares(grid).to(features.device)] * self._nearest.weights
 
     def judged(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
@@ -144,7 +157,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             bank = banks.without(numbers.setdefault(clip, len(numbers)))
             nearest = NearestNeighbour(bank, self._nearest.weights)
             for window in windows:
-                yield clip, self.distances(window, nearest)
+                yield clip, self.seen(window, nearest)[1]
 
     def _described(self, frames: Tensor) -> tuple[Tensor, Grid]:
         """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch, and the grid that they are taken from.

@@ -14,10 +14,15 @@ from adkit.types import Batch
 
 def maps_of(method: Method[Any], frames: Tensor) -> Tensor:
     """Its maps of frames (N, T, 3, H, W) that it has not seen."""
-    names = tuple(f"unseen/{row}" for row in range(len(frames)))
-    maps = method.predict(Batch(frames, names, names)).maps
+    maps = method.predict(batch_of(frames)).maps
     assert maps is not None
     return maps
+
+
+def batch_of(frames: Tensor) -> Batch:
+    """Frames (N, T, 3, H, W) as stills that were not seen."""
+    names = tuple(f"unseen/{row}" for row in range(len(frames)))
+    return Batch(frames, names, names)
 
 
 def calibration_of(method: Method[Any]) -> Tensor:

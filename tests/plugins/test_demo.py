@@ -110,3 +110,12 @@ def test_clips_are_not_among_all_parts() -> None:
     """`demo:all` is what every method learns from, and clips are not for every method."""
     assert "demo:conveyor" not in [dataset.spec for dataset in Demo.select("all", None)]
     assert [dataset.spec for dataset in Demo.select("washer,conveyor", None)] == ["demo:washer", "demo:conveyor"]
+
+
+def test_a_tray(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "TRAY_COUNTS", {"train": 3, "good": 2, "each_kind": 1})
+    (dataset,) = Demo.select("tray", None)
+    assert len(dataset.samples("train")) == 3
+    kinds = Counter(sample.kind for sample in dataset.samples("test"))
+    assert kinds == {"good": 2, "extra": 1, "missing": 1, "swapped": 1}
+    assert str(small) in dataset.notes()[0]

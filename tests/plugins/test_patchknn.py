@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from adkit_patchknn.method import PatchKnn, PatchKnnOptions
@@ -10,15 +11,17 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
+from adkit.nn.composition import LEAST_PICTURES
 from adkit.nn.features.checkerboard import filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.options import parse_options
+from adkit.synthetic.tray import counts_of, draw_tray
 from adkit.testing.conformance import FrameBatches, check_method, check_stream, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
-from tests.plugins.asking import calibration_of, in_distances, maps_of
+from tests.plugins.asking import batch_of, calibration_of, in_distances, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.2, "position_normalisation": "off", "context": False}
 COUNT = 6
@@ -297,3 +300,33 @@ def test_with_motion_it_streams_and_restores(moving: FrameBatches) -> None:
 def test_motion_needs_clips(frames: Tensor) -> None:
     with pytest.raises(OptionError, match="still images"):
         fitted(frames, motion=1.0)
+
+
+def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
+    def trays(count: int, seed: int, kind: str = "good") -> Tensor:
+        rng = np.random.default_rng(seed)
+        pictures = np.stack([draw_tray(rng, counts_of(kind, index)) for index in range(count)])
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, None].to(torch.float32) / 255
+
+    method = fitted(trays(LEAST_PICTURES, 0), size=256, context=True)
+    prediction = method.predict(batch_of(trays(4, 1, "missing")))
+    normal = method.predict(batch_of(trays(4, 2)))
+    calibration = method.calibration()
+    assert prediction.scores is not None
+    assert normal.scores is not None
+    assert calibration is not None
+    assert calibration.scores is not None
+    assert len(calibration.scores) == LEAST_PICTURES
+    assert float(prediction.scores.mean()) > float(normal.scores.max())
+    restored = made(size=256, context=True)
+    restored.load_state(method.state())
+    again = restored.predict(batch_of(trays(4, 2))).scores
+    assert again is not None
+    torch.testing.assert_close(again, normal.scores)
+
+
+def test_few_pictures_and_clips_have_no_composition(frames: Tensor, moving: FrameBatches) -> None:
+    assert fitted(frames).predict(batch_of(frames)).scores is None
+    method = made()
+    method.fit(moving, Silent())
+    assert method.predict(batch_of(moving.frames[:2, -1:])).scores is None

@@ -81,9 +81,9 @@ class NearestNeighbour:
 
 
 def append_distances(model: bytes, positions: Tensor) -> bytes:
-    """Return an ONNX model that gives features (1, h, w, D), extended to give distances (K,) instead.
+    """Return an ONNX model that gives features (1, h, w, D), extended to give distances (K,) and patches (K, D).
 
-    They are those of the patches at `positions` (K,), counted row by row. The new inputs are `columns` and `weights`
+    They are those at `positions` (K,), counted row by row. The new inputs are `columns` and `weights`
     of a NearestNeighbour.
     """
     extended = onnx.load_from_string(model)
@@ -106,6 +106,7 @@ def append_distances(model: bytes, positions: Tensor) -> bytes:
     graph.input.extend(nearest.input[1:])
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["k"]))
+    graph.output.append(helper.make_tensor_value_info("queries", TensorProto.FLOAT, ["k", "d"]))
     return bytes(extended.SerializeToString())
 
 

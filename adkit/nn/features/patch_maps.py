@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
-from adkit.nn.blend import Blend, choose_blend, is_open
+from adkit.nn.blend import Blend, choose_blend, is_open, top_scores
+from adkit.nn.composition import Composition
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, MapMethod
@@ -50,6 +51,10 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """
 
     _features: PatchFeatures
+    _composition: Composition | None = None
+    """Of the patches at this scale, where `learn_patches` of still images learns one; the coarsest scale's counts."""
+    _composed: Tensor | None = None
+    """What it says (N,) of each training frame left out."""
 
     def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -74,9 +79,14 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def judged(self, features: Tensor) -> Tensor:
         """Say how far each patch is from normal: features (B, h, w, D) to (B, h, w), in torch, on their device."""
 
-    def distances(self, frames: Tensor) -> Tensor:
-        """Say how far each patch of the last frame is from normal: float32 (B, T, 3, H, W) -> (B, h, w), any device."""
-        return self.judged(self._features(frames[:, -1]))
+    def patches(self, features: Tensor) -> Tensor:
+        """Turn features (B, h, w, D) into the patches (B, n, D) that a composition is made of."""
+        return features.flatten(1, 2)
+
+    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn float32 (B, T, 3, H, W) into what `patches` and `judged` say of the last frame, on any device."""
+        features = self._features(frames[:, -1])
+        return self.patches(features), self.judged(features)
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then score every training frame as if its clip had not been seen; raises OptionError.
@@ -85,6 +95,8 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         """
         kept = _KeepingSome(batches)
         self._scales, self._blend = self._all_scales, Blend.plain()
+        for method in self._scales:
+            method._composition = method._composed = None
         normal: list[Tensor] = []
         clips = torch.empty(0)
         for scale, method in enumerate(self._scales):
@@ -103,10 +115,16 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()
         } | found
         self._calibration = self._blend.out_of_sample(normal, clips)
+        coarse = self._scales[-1]
+        if coarse._composition is not None and coarse._composed is not None:
+            scores = top_scores(self._calibration)
+            coarse._composition, coarse._composed = coarse._composition.on_the_scale_of(scores, coarse._composed)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Return maps on the first level's grid, in spreads above what is usual."""
-        return Prediction(maps=self._blend(self._maps(batch.frames)))
+        """Return maps on the first level's grid, in spreads above what is usual; with a composition also its scores."""
+        patches, maps = self._seen(batch.frames)
+        composition = self._scales[-1]._composition
+        return Prediction(maps=self._blend(maps), scores=composition(patches).cpu() if composition else None)
 
     def graph(self) -> nn.Module:
         """Return `predict` as a module; raises OptionError for one that looks at more than a frame."""
@@ -114,21 +132,31 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             raise OptionError("what looks at motion cannot be exported", hint="fit again without it")
         network = self._features.network(self.frame_size)
 
-        def of_frames(frames: Tensor) -> Tensor:
-            seen = (network(shrunk(frames[:, None], scale)[:, 0]) for scale in range(len(self._scales)))
+        def of_frames(frames: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+            seen = [network(shrunk(frames[:, None], scale)[:, 0]) for scale in range(len(self._scales))]
             maps = [one._smoothed(one.judged(features)) for one, features in zip(self._scales, seen, strict=True)]
-            return self._blend(maps)
+            coarse = self._scales[-1]
+            blended = self._blend(maps)
+            return (blended, coarse._composition(coarse.patches(seen[-1]))) if coarse._composition else blended
 
         return FrameGraph(of_frames, network)
 
     def calibration(self) -> Prediction | None:
-        """Leave-one-image-out maps (for frames of a video: leave-one-clip-out); None with one clip only."""
-        return None if self._calibration is None else Prediction(maps=self._calibration)
+        """Leave-one-image-out maps and scores (for frames of a video: leave-one-clip-out); None with one clip only."""
+        if self._calibration is None:
+            return None
+        return Prediction(maps=self._calibration, scores=self._scales[-1]._composed)
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned at each scale, and how they are blended."""
         context = {_CONTEXT + name: tensor.cpu() for one in self._scales[1:] for name, tensor in one.learned().items()}
-        return {**super().state(), **context, **self._blend.state()}
+        composition = self._scales[-1]._composition
+        return {
+            **super().state(),
+            **context,
+            **self._blend.state(),
+            **(composition.state() if composition else {}),
+        }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
@@ -138,13 +166,16 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         names = [name for name in state if name.startswith(_CONTEXT)]
         for method in self._scales[1:]:
             method.restore({name.removeprefix(_CONTEXT): state[name] for name in names})
+        self._scales[-1]._composition = Composition.from_state(state, self.device)
 
     def _smoothed(self, distances: Tensor) -> Tensor:
         return self.smoothed(distances, self.options.levels[0])
 
-    def _maps(self, frames: Tensor) -> list[Tensor]:
-        """Turn float32 (B, T, 3, H, W) into the maps (B, h, w) of each scale."""
-        return [one._smoothed(one.distances(shrunk(frames, scale))) for scale, one in enumerate(self._scales)]
+    def _seen(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Turn float32 (B, T, 3, H, W) into the coarsest scale's patches (B, n, D), and each scale's maps (B, h, w)."""
+        seen = [one.seen(shrunk(frames, scale)) for scale, one in enumerate(self._scales)]
+        maps = [one._smoothed(distances) for one, (_, distances) in zip(self._scales, seen, strict=True)]
+        return seen[-1][0], maps
 
     def _spoilt(self, kept: _KeepingSome, progress: Progress) -> list[Tensor]:
         """Return the maps of each scale of some training frames, each spoilt in every way: (sources x ways, h, w)."""
@@ -153,7 +184,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             for row, frames in enumerate(kept.frames):
                 copies = frames.repeat(len(SPOILT), 1, 1, 1, 1)
                 copies[:, -1] = spoilt(frames[0, -1], kept.frames[row - 1][0, -1], [self.seed, row])
-                parts.append(self._maps(copies))
+                parts.append(self._seen(copies)[1])
                 advance(1)
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 

@@ -82,10 +82,10 @@ class PatchFeatures:
             self._sessions[size] = OnnxSession(model)
         return torch.cat([self._sessions[size](frames=frame)[0] for frame in torch.split(frames, 1)])
 
-    def distances(self, frames: Tensor, bank: NearestNeighbour) -> Tensor:
-        """Turn float32 (B, 3, H, W) into (B, h, w) distances of the frames' patches to the bank's nearest rows.
+    def looked_up(self, frames: Tensor, bank: NearestNeighbour) -> tuple[Tensor, Tensor]:
+        """Turn float32 (B, 3, H, W) into (B, K, D) and (B, h, w): patches, and distances to the bank's nearest rows.
 
-        Every other patch is looked up, see `adkit.nn.features.checkerboard`.
+        Every other patch is looked up, see `adkit.nn.features.checkerboard`; the distances of the others follow.
         """
         model = self._model(frames)
         if model is None:
@@ -93,7 +93,7 @@ class PatchFeatures:
             grid = (features.shape[1], features.shape[2])
             chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
-            return filled(found.clamp_min(LEAST_DISTANCE), grid)
+            return chosen, filled(found.clamp_min(LEAST_DISTANCE), grid)
         size = _size_of(frames)
         if size not in self._searches:
             _, height, width, _ = output_shape(model)
@@ -102,8 +102,8 @@ class PatchFeatures:
         session, grid = self._searches[size]
         # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
         inputs = {"columns": bank.columns, "weights": bank.weights}
-        found = torch.stack([session(frames=frame, **inputs)[0] for frame in torch.split(frames, 1)])
-        return filled(found.clamp_min(LEAST_DISTANCE), grid)
+        distances, patches = zip(*(session(frames=frame, **inputs) for frame in torch.split(frames, 1)), strict=True)
+        return torch.stack(patches), filled(torch.stack(distances).clamp_min(LEAST_DISTANCE), grid)
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""

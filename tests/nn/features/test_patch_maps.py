@@ -34,8 +34,14 @@ class Brightness(PatchMapMethod[ScaledMapOptions]):
             for clip, frame in zip(batch.clips, torch.split(batch.frames, 1), strict=True)
         )
 
+    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.empty(len(frames), 0, 1), self.distances(frames)
+
     def distances(self, frames: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(frames[:, -1], 8).mean(dim=1) + self.offset
+        return self.judged(torch.nn.functional.avg_pool2d(frames[:, -1], 8).permute(0, 2, 3, 1))
+
+    def judged(self, features: Tensor) -> Tensor:
+        return features.mean(dim=-1) + self.offset
 
     def learned(self) -> dict[str, Tensor]:
         return {"offset": self.offset}

@@ -114,13 +114,13 @@ def test_torch_agrees_with_onnxruntime(frames: Tensor, monkeypatch: pytest.Monke
     fast = PatchFeatures()
     found = fast(frames)
     bank = NearestNeighbour(torch.rand(20, found.shape[3], generator=torch.Generator().manual_seed(0)))
-    distances = fast.distances(frames, bank)
+    distances = fast.looked_up(frames, bank)[1]
     monkeypatch.setattr(features, "exported_model", lambda *_: None)
     slow = PatchFeatures()
     expected = slow(frames)
     assert slow.lengths == fast.lengths
     assert float((found - expected).abs().max()) < 1e-3 * float(expected.abs().max())
-    torch.testing.assert_close(slow.distances(frames, bank), distances, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(slow.looked_up(frames, bank)[1], distances, rtol=1e-3, atol=1e-3)
 
 
 def test_distances_equal_features_and_neighbours(frames: Tensor) -> None:
@@ -128,9 +128,10 @@ def test_distances_equal_features_and_neighbours(frames: Tensor) -> None:
     of_frames = found(frames)
     weights = torch.rand(of_frames.shape[3], generator=torch.Generator().manual_seed(1))
     bank = NearestNeighbour(of_frames[1].flatten(0, 1) * weights, weights)
-    distances = found.distances(frames, bank)
+    patches, distances = found.looked_up(frames, bank)
     chosen = of_frames.flatten(1, 2)[:, white_squares((8, 8))]
     expected = filled(bank.distances(chosen.flatten(0, 1)).reshape(3, -1), (8, 8))
+    torch.testing.assert_close(patches, chosen)
     assert distances.shape == (3, 8, 8)
     scale = float(expected.max())
     torch.testing.assert_close(distances[[0, 2]], expected[[0, 2]], rtol=1e-3, atol=1e-3 * scale)

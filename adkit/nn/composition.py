@@ -1,0 +1,107 @@
+"""Whether a picture holds the right things: how much of it looks like each kind of patch.
+
+A map asks of each place whether its like was ever seen. One part too few, one too many or one in another's stead may
+look normal everywhere, in a tray or a bag where things lie any way. So the patches of normal pictures are sorted into
+a few kinds, and a picture is as odd as its shares of the kinds are far from the normal pictures' shares: histograms of
+visual words (Csurka et al., ECCV workshop on statistical learning in computer vision, 2004), with soft assignment.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+KINDS = 32
+"""Kinds of patches, at most one for sixteen of them."""
+LEAST_PICTURES = 20
+"""Of fewer, what varies together cannot be told."""
+BEYOND = 2.0
+"""So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
+twice as many alarms on good parts."""
+_PATCHES = 20_000  # enough to find the kinds
+_ROUNDS = 20
+_PREFIX = "composition_"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The kinds of patches, what shares of them are normal, and how the distance from those becomes a score."""
+
+    centres: Tensor  # (K, D)
+    softness: Tensor  # (): the square of a distance at which a patch belongs to a kind e times less
+    mean: Tensor  # (K,): the normal shares
+    factor: Tensor  # (K, K): what turns differences from them into spreads
+    scale: Tensor  # ()
+    offset: Tensor  # ()
+
+    @classmethod
+    def learn(cls, patches: Tensor, seed: int) -> tuple[Composition, Tensor]:
+        """From the patches (N, n, D) of normal pictures; also the distance (N,) of each from all the others."""
+        rng = np.random.default_rng(seed)
+        flat = patches.flatten(0, 1)
+        some = flat[torch.from_numpy(rng.permutation(len(flat))[:_PATCHES]).to(flat.device)].cpu()
+        kinds = max(1, min(KINDS, len(some) // 16))
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # fewer different patches than kinds: some kinds are alike
+            found = KMeans(kinds, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(some.numpy())
+        centres = torch.from_numpy(found.cluster_centers_).to(flat)
+        nearest = torch.cdist(some.to(flat), centres).amin(dim=1).square().mean()
+        unit, none = torch.ones((), device=flat.device), torch.zeros((), device=flat.device)
+        shares = cls(centres, (nearest / 2).clamp_min(1e-12), none, none, unit, none).shares(patches)
+        left_out = []
+        for row in range(len(shares)):
+            mean, factor = _usual(torch.cat([shares[:row], shares[row + 1 :]]))
+            left_out.append(((shares[row] - mean) @ factor).norm())
+        mean, factor = _usual(shares)
+        return cls(centres, (nearest / 2).clamp_min(1e-12), mean, factor, unit, none), torch.stack(left_out)
+
+    def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple[Composition, Tensor]:
+        """Return it in the unit of other scores (N,) of the same pictures, and what the left-out distances become."""
+        scale = scores.std() / left_out.std().clamp_min(1e-12)
+        offset = scores.mean() - scale * left_out.mean() - BEYOND * scores.std()
+        return Composition(
+            self.centres, self.softness, self.mean, self.factor, scale, offset
+        ), offset + scale * left_out
+
+    def __call__(self, patches: Tensor) -> Tensor:
+        """Turn the patches (B, n, D) of pictures into scores (B,)."""
+        spreads: Tensor = ((self.shares(patches) - self.mean) @ self.factor).norm(dim=1)
+        return self.offset + self.scale * spreads
+
+    def shares(self, patches: Tensor) -> Tensor:
+        """Turn (B, n, D) into (B, K): how much of each picture belongs to each kind; a patch may belong to several."""
+        lengths = self.centres.square().sum(dim=1)
+        # A patch's own length says nothing of the kind: it is the same for all.
+        squared = lengths - 2 * patches @ self.centres.T
+        return torch.softmax(-squared / self.softness, dim=-1).mean(dim=1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Give it as tensors for a run."""
+        return {_PREFIX + one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], device: str) -> Composition | None:
+        """Return what `state` gave; None where there is none."""
+        if _PREFIX + "centres" not in state:
+            return None
+        return cls(**{one.name: state[_PREFIX + one.name].to(device) for one in fields(cls)})
+
+
+def _usual(shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (K,) of shares (N, K), and (K, K) that turns differences from it into spreads."""
+    values = shares.to(torch.float64)
+    covariance = torch.cov(values.T).reshape(shares.shape[1], shares.shape[1])
+    # Fewer pictures than kinds, and kinds that never vary, must not make a small difference endless.
+    own = covariance.diagonal()
+    ridge = torch.diag(0.3 * own + 0.1 * own.mean() + 1e-12)
+    factor = torch.linalg.cholesky(torch.linalg.inv(covariance + ridge))
+    return values.mean(dim=0).to(shares.dtype), factor.to(shares.dtype)
