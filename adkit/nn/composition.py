@@ -14,8 +14,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 KINDS = 32
@@ -44,6 +42,9 @@ class Composition:
     @classmethod
     def learn(cls, patches: Tensor, seed: int) -> tuple[Composition, Tensor]:
         """From the patches (N, n, D) of normal pictures; also the distance (N,) of each from all the others."""
+        from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
+        from sklearn.exceptions import ConvergenceWarning
+
         rng = np.random.default_rng(seed)
         flat = patches.flatten(0, 1)
         some = flat[torch.from_numpy(rng.permutation(len(flat))[:_PATCHES]).to(flat.device)].cpu()

@@ -85,11 +85,11 @@ def proportion_interval(count: float, total: int, certainty: float = CERTAINTY) 
     Clopper & Pearson 1934: exact, so that it holds the true proportion with at least this certainty. A count may be a
     mean of counts.
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     outside = (1 - certainty) / 2
-    low = beta.ppf(outside, count, total - count + 1) if count > 0 else 0
-    high = beta.ppf(1 - outside, count + 1, total - count) if count < total else 1
+    low = betaincinv(count, total - count + 1, outside) if count > 0 else 0
+    high = betaincinv(count + 1, total - count, 1 - outside) if count < total else 1
     return Interval(float(low), float(high))
 
 
