@@ -8,6 +8,7 @@ import typer
 
 from adkit.cli.deferred import DeferredCommand
 from adkit.cli.faults import FaultReportingGroup
+from adkit.cli.threads import limit_threads
 
 COMMANDS = {
     "demo": "demo:demo",
@@ -64,8 +65,11 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    threads: int | None = typer.Option(
+        None, min=1, max=1024, help="Take so many threads; without it $OMP_NUM_THREADS, else one for each core."
+    ),
 ) -> None:
-    pass
+    limit_threads(threads)
 
 
 def main() -> None:

@@ -40,13 +40,6 @@ from adkit.ui.settings import ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
 FOLDER = ".page-jobs"
-SPINS = "2000"
-"""How often a thread of torch looks whether the others are done before it sleeps: about a tenth of a millisecond.
-
-A job shares the machine with the server, a browser and perhaps more. Where threads outnumber cores, one that looks
-on for 10 ms, as GNU OpenMP's do, keeps the very thread from running that it waits for: a small training beside two busy
-processes on two cores was several times slower. With the cores to itself it would be a little faster.
-"""
 JOB, CANCELLED = "job.json", "cancelled"
 MOST_KEPT = 50
 PATIENCE_S = 20.0
@@ -194,7 +187,7 @@ class Jobs:
     def _start(self, job: Job) -> None:
         """Start the job's process, and wait until it says itself that it runs."""
         folder = self.folder / job.id
-        environment = {"GOMP_SPINCOUNT": SPINS, **os.environ, VARIABLE: str(folder.resolve())}
+        environment = {**os.environ, VARIABLE: str(folder.resolve())}
         environment |= {"ADKIT_PROGRESS": "json", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         # Its own session: Ctrl-C in the server's terminal ends the server, not the training.
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:

@@ -139,15 +139,6 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
     assert "held out 0.4000" in text
 
 
-def test_the_threads_of_a_job_do_not_look_on_for_long(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    first = jobs.submit("fit", "ae on washers", ["environment"])
-    assert until(jobs, first.id, ended).result == {"run": jobs_module.SPINS, "inherited": False}
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    second = jobs.submit("fit", "ae on washers", ["environment"])
-    assert until(jobs, second.id, ended).result == {"run": "7", "inherited": False}
-
-
 def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     job = jobs.submit("fit", "long", ["long"])
     status = until(jobs, job.id, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -34,6 +35,8 @@ class OnnxSession:
         settings.log_severity_level = 3  # errors only
         # Threads that wait by spinning take the cores from those that decode the next images.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # which torch obeys by itself
+            settings.intra_op_num_threads = int(threads)
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
