@@ -18,11 +18,13 @@ COMMANDS = {
     "score": "score:score",
     "watch": "watch:watch",
     "calibrate": "calibrate:calibrate",
+    "restore": "restore:restore",
     "audit": "audit:audit",
     "report": "report:report",
     "export": "export:export",
     "compare": "compare:compare",
     "ui": "ui:ui",
+    "doctor": "doctor:doctor",
     "list": "listing:list_",
     "show": "listing:show",
 }

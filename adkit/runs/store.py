@@ -9,7 +9,8 @@
         pictures/                 the clearest and the worst of them
         report.html               after `adkit report`
 
-A later calibration has files of its own with a number (calibration-2.safetensors); run.json names those that count.
+A later calibration has files of its own with a number (calibration-2.safetensors); those of earlier ones stay, so that
+it can be undone.
 Checksums of the files stand in run.json, and run.json carries its own: a truncated or edited run is refused.
 """
 
@@ -65,11 +66,9 @@ class Run:
         return self.record.id if folder == (default_runs_root() / self.record.id).resolve() else str(folder)
 
     def path_of(self, name: str) -> Path:
-        """Return the file that has this name, or this name with the number of a later calibration."""
-        stem = Path(name).stem
-        return self.folder / next(
-            (file for file in self.record.files if file == name or file.startswith(f"{stem}-")), name
-        )
+        """Return the file that has this name, or this name with the number of the calibration that counts."""
+        numbered = _numbered(name, len(self.record.earlier_calibrations) + 1)
+        return self.folder / (numbered if numbered in self.record.files else name)
 
     def state(self) -> dict[str, Tensor]:
         """Return the method's state."""
@@ -144,15 +143,35 @@ def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predicti
     record = run.record
     number = len(record.earlier_calibrations) + 2
     contents = {_numbered(CALIBRATION, number): predictions.to_bytes(), _numbered(DATA, number): seen.to_bytes()}
-    old = {run.path_of(CALIBRATION).name, run.path_of(DATA).name}
-    kept = {name: file for name, file in record.files.items() if name not in old}
     changed = record.model_copy(
         update={
             "calibration": calibration,
             "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
-            "files": {**kept, **_described(contents)},
+            "files": {**record.files, **_described(contents)},
         }
     )
+    return _rewritten(run, changed, contents)
+
+
+def uncalibrated(run: Run) -> Run:
+    """Return the run with the calibration before its last one, in the same folder; raises RunError without one."""
+    record = run.record
+    gone = {run.path_of(name).name for name in (CALIBRATION, DATA)}
+    files = {name: file for name, file in record.files.items() if name not in gone}
+    earlier = record.earlier_calibrations
+    if not earlier:
+        raise RunError(f"{record.id} has the calibration that it was fitted with", hint="there is nothing to undo")
+    changed = record.model_copy(
+        update={"calibration": earlier[-1], "earlier_calibrations": earlier[:-1], "files": files}
+    )
+    if not {Run(run.folder, changed).path_of(name).name for name in (CALIBRATION, DATA)} <= files.keys():
+        hint = "an older adkit did not keep them: fit again"
+        raise RunError(f"the scores of {record.id}'s earlier calibration were not kept", hint=hint)
+    return _rewritten(run, changed, {})
+
+
+def _rewritten(run: Run, changed: RunRecord, contents: Mapping[str, bytes]) -> Run:
+    """Write new files, then the record that names them; what no record names any more goes."""
     folder = run.folder.resolve()
     try:
         for name, content in contents.items():
@@ -160,7 +179,7 @@ def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predicti
         write_whole(folder / RECORD, _signed(changed).encode())
     finally:
         used = _read_record(folder).files  # of the run as it is now, changed or not
-        for name in {*old, *contents} - used.keys():
+        for name in {*run.record.files, *contents} - used.keys():
             (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     (folder / REPORT).unlink(missing_ok=True)
@@ -173,7 +192,7 @@ def _described(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
 
 def _numbered(name: str, number: int) -> str:
     path = Path(name)
-    return f"{path.stem}-{number}{path.suffix}"
+    return name if number == 1 else f"{path.stem}-{number}{path.suffix}"
 
 
 def new_run_id(root: Path, method: str, category: str, now: datetime | None = None) -> str:

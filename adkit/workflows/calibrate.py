@@ -15,7 +15,7 @@ from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, SeenData
-from adkit.runs.store import Run, open_run, recalibrated
+from adkit.runs.store import Run, open_run, recalibrated, uncalibrated
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift
@@ -99,6 +99,14 @@ def recalibrate(
         _require_unchanged(run)
         changed = recalibrated(run, calibration, basis.predictions, basis.seen)
     return Recalibration(changed, record.threshold, basis.fresh, *calibrating_scores(changed, registry), basis.drift)
+
+
+def restore(run: Run) -> Run:
+    """Undo the last calibration, in the run's folder; raises RunError where there was none."""
+    _require_unchanged(run)
+    with _only_one(run):
+        _require_unchanged(run)
+        return uncalibrated(run)
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,16 @@ def test_a_new_rate_needs_no_images(folder: Path) -> None:
     assert len(record.earlier_calibrations) == 1
 
 
+def test_a_calibration_can_be_undone_once(folder: Path) -> None:
+    before = open_run(folder).record
+    ok("calibrate", folder, "--percentile", 50)
+    result = ok("restore", folder)
+    assert open_run(folder).record == before
+    assert f"threshold {before.threshold.value:.4f}" in result.stdout
+    message, _ = refused("restore", folder)
+    assert message == f"{before.id} has the calibration that it was fitted with"
+
+
 def test_what_is_left_out_is_told_on_stderr(folder: Path, parts: Path, more: Path, tmp_path: Path) -> None:
     new = Path(shutil.copytree(more, tmp_path / "new"))
     for name in ("copy.png", "other copy.png"):

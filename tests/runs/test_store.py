@@ -27,7 +27,17 @@ from adkit.runs.record import (
     RunRecord,
     SeenData,
 )
-from adkit.runs.store import default_runs_root, find_run, list_runs, new_run_id, open_run, recalibrated, save_run
+from adkit.runs.store import (
+    Run,
+    default_runs_root,
+    find_run,
+    list_runs,
+    new_run_id,
+    open_run,
+    recalibrated,
+    save_run,
+    uncalibrated,
+)
 from adkit.stats.calibration import ThresholdRule, threshold_from
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -290,10 +300,12 @@ def test_a_run_with_settings_of_another_adkit_stands_in_the_list_with_its_fault(
     assert faults == {"odd": True, "sound": False}
 
 
-def test_a_run_that_was_calibrated_anew_since_it_was_opened_says_so(tmp_path: Path) -> None:
+def test_a_run_whose_calibration_was_undone_since_it_was_opened_says_so(tmp_path: Path) -> None:
     run = open_run(saved(tmp_path))
-    recalibrated(open_run(run.folder), run.record.calibration, run.calibration(), run.seen())
-    for read in (run.calibration, run.seen):
+    later = recalibrated(run, another_calibration(), FOUR, SEEN_LATER)
+    assert run.calibration().ids == IDS, "what was opened before stays what it was"
+    uncalibrated(open_run(run.folder))
+    for read in (later.calibration, later.seen):
         with pytest.raises(RunError, match="was calibrated anew since it was opened"):
             read()
     assert open_run(run.folder).calibration().ids == IDS
@@ -543,7 +555,32 @@ def test_a_recalibrated_run_comes_back_whole_with_its_history(tmp_path: Path) ->
     assert found.calibration().clips == FOUR.clips
     assert found.seen() == SEEN_LATER
     assert names_in(tmp_path) == ["one"]
-    assert names_in(run.folder) == sorted(["calibration-2.safetensors", "data-2.json", MODEL, RECORD])
+    earlier = [CALIBRATION, DATA]
+    assert names_in(run.folder) == sorted(["calibration-2.safetensors", "data-2.json", MODEL, RECORD, *earlier])
+
+
+def test_calibrations_are_undone_one_after_the_other(tmp_path: Path) -> None:
+    run = open_run(saved(tmp_path))
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    second = recalibrated(run, another_calibration(), FOUR, SEEN_LATER)
+    third = recalibrated(second, another_calibration(source="third"), FOUR, SEEN)
+    assert (third.seen(), third.calibration().ids) == (SEEN, FOUR.ids)
+    undone = uncalibrated(open_run(run.folder))
+    assert undone.record == second.record
+    assert undone.seen() == SEEN_LATER
+    uncalibrated(open_run(run.folder))
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+    with pytest.raises(RunError, match="has the calibration that it was fitted with"):
+        uncalibrated(open_run(run.folder))
+
+
+def test_an_earlier_calibration_that_was_not_kept_cannot_come_back(tmp_path: Path) -> None:
+    run = open_run(saved(tmp_path))
+    changed = recalibrated(run, another_calibration(), FOUR, SEEN_LATER)
+    files = {name: file for name, file in changed.record.files.items() if name != CALIBRATION}
+    with pytest.raises(RunError, match="were not kept"):
+        uncalibrated(Run(run.folder, changed.record.model_copy(update={"files": files})))
+    assert open_run(run.folder).record == changed.record
 
 
 def test_recalibrating_touches_neither_the_model_nor_the_rest_of_the_record(tmp_path: Path) -> None:
