@@ -1,6 +1,7 @@
 """Reads your own videos, in the first of these ways that fits.
 
-1. split folders:  train/[normal/]…, test/normal/…, test/<kind>/…
+1. split folders:  train/[normal/]…, test/normal/…, test/<kind>/…; so also UCSD and Avenue, as they are published:
+                   Train/Train001/…, Test/Test001/…, Test/Test001_gt/…; training_videos/…, testing_videos/…, ….mat
 2. plain clips:    every clip in the folder, at any depth, is a normal one to learn from
 
 A clip is a video file, a GIF, or a folder of images (its frames, ordered by the numbers in their names: 2 before 10).
@@ -9,7 +10,8 @@ A clip is a video file, a GIF, or a folder of images (its frames, ordered by the
 Labels beside a clip say which of its frames are anomalous (`labels.py` describes the files). Without them all frames of
 a clip in test/<kind>/ count as anomalous, although most of such a clip is often normal: whoever has no labels can then
 still count the clips that are found, and `notes` says that figures for single frames come out too low. A clip that lies
-in test/ itself has no kind: without labels its truth is unknown.
+in test/ itself has no kind: without labels its truth is unknown. A folder CLIP_gt beside a clip's folder holds masks,
+one for each frame, which is anomalous where its mask has anything bright in it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
-from adkit.data.images import is_image
+from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import (
     ANOMALOUS_NAMES,
     GOOD,
@@ -39,6 +41,13 @@ from adkit.data.video import video_times
 from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
 ANOMALY = "anomaly"
+SPLITS: dict[Split, frozenset[str]] = {
+    "train": frozenset({"train", "training_videos"}),
+    "test": frozenset({"test", "testing_videos"}),
+}
+"""Names of the folders of each split."""
+MASKS = "_gt"
+"""Ends the name of the folder with the masks of a clip's frames."""
 
 Layout = Literal["split folders", "plain clips"]
 
@@ -53,6 +62,12 @@ class _Clip:
     name: str
     kind: str | None  # "good" for a normal one; None: unknown
     labels: Path | None
+    masks: list[Path]  # one for each frame; [] where there are none
+
+    @property
+    def labelled(self) -> bool:
+        """Say whether it is known of each frame whether it is anomalous."""
+        return self.labels is not None or bool(self.masks)
 
     @property
     def truth(self) -> bool | None:
@@ -90,17 +105,17 @@ class Clips(OwnFolder):
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
         train = _counted(len(self._clips) - len(test))
         lines = [f"read {self.folder} as {self.layout}: {train} to learn from; to test with: {parts}"]
-        if whole := sum(clip.labels is None and clip.truth is True for clip in test):
+        if whole := sum(not clip.labelled and clip.truth is True for clip in test):
             lines.append(
                 f"{_counted(whole)} of anomalous kinds without labels: all their frames count as anomalous, "
                 "also those before and after the anomaly, so that figures for single frames come out too low"
             )
-        if unknown := sum(clip.labels is None and clip.kind is None for clip in test):
+        if unknown := sum(not clip.labelled and clip.kind is None for clip in test):
             lines.append(
                 f"{_counted(unknown)} directly in the test folder, without labels: whether they are normal is not "
                 "known, so they are left out of evaluations; put them into test/normal/ or test/KIND/"
             )
-        frames = sum(len(clip.frames) for clip in self._clips)
+        frames = sum(len(clip.frames) + len(clip.masks) for clip in self._clips)
         if loose := sum(map(_is_frame, self._contents.files)) - frames:
             lines.append(f"{loose} images that lie beside clips or folders of them were left out")
         return lines + self._contents.notes(lambda path: is_film(path) or is_image(path) or is_labels(path))
@@ -108,7 +123,7 @@ class Clips(OwnFolder):
 
 def _layout_of(folder: Path, names: Iterable[str]) -> Layout:
     lower = {name.lower() for name in names if name}
-    if "train" in lower:
+    if lower & SPLITS["train"]:
         return "split folders"
     # Anomalous clips must not be learned as normal ones because they lie in a folder that is not looked for.
     suspicious = unlike_normal(lower) + (sorted(lower - NORMAL_NAMES) if lower & NORMAL_NAMES else [])
@@ -129,9 +144,8 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
         ]
     groups = contents.by_folder()
     found = []
-    splits: tuple[Split, ...] = ("train", "test")
-    for split in splits:
-        for name in in_numeric_order(Path(name) for name in groups if name.lower() == split):
+    for split, names in SPLITS.items():
+        for name in in_numeric_order(Path(name) for name in groups if name.lower() in names):
             for path, frames in _films_in(groups[str(name)]):
                 inside = path.relative_to(contents.folder / name).parts
                 kind: str | None = GOOD if split == "train" else None
@@ -145,7 +159,13 @@ def _clip(
     folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
 ) -> _Clip:
     name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-    return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)))
+    masks = in_numeric_order(filter(is_image, path.with_name(path.name + MASKS).glob("*"))) if frames else []
+    if masks and len(masks) != len(frames):
+        raise DatasetError(
+            f"{path} has {len(frames)} frames and {path.name + MASKS} {len(masks)} masks: which is whose is not known",
+            hint="put the missing ones back, or move the folder of masks away",
+        )
+    return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)), masks)
 
 
 def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
@@ -158,6 +178,7 @@ def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
         folders.setdefault(path.parent, []).append(path)
     films: dict[Path, list[Path]] = {path: [] for path in files if is_film(path)}
     above = {place for path in (*films, *folders) for place in path.parents}
+    above |= {place for place in folders if place.with_name(place.name.removesuffix(MASKS)) in folders.keys() - {place}}
     found = films | {place: images for place, images in folders.items() if place not in above}
     return [(path, found[path]) for path in in_numeric_order(found)]
 
@@ -173,9 +194,15 @@ def _frames(clip: _Clip) -> list[Sample]:
             raise DatasetError(error.message, hint="record it again, or move it out of the dataset") from None
         refs = [FrameRef(clip.path, number) for number in range(len(times_s))]
     truths = [(clip.truth, clip.kind)] * len(refs)
-    if clip.labels is not None:
+    masks: list[FrameRef | None] = [None] * len(refs)
+    if clip.labelled:
         kind = ANOMALY if clip.kind in (None, GOOD) else clip.kind
-        truths = [(found is not None, found or GOOD) for found in read_labels(clip.labels, times_s, kind)]
+        if clip.labels is not None:
+            kinds = read_labels(clip.labels, times_s, kind)
+        else:
+            masks = [_marked(FrameRef(mask), ref) for mask, ref in zip(clip.masks, refs, strict=True)]
+            kinds = [kind if mask else None for mask in masks]
+        truths = [(found is not None, found or GOOD) for found in kinds]
     return [
         Sample(
             f"{clip.name}/{index:05d}",
@@ -184,10 +211,16 @@ def _frames(clip: _Clip) -> list[Sample]:
             index,
             anomalous=anomalous,
             kind=kind,
+            mask=mask,
             timestamp_s=float(time_s),
         )
-        for index, (ref, time_s, (anomalous, kind)) in enumerate(zip(refs, times_s, truths, strict=True))
+        for index, (ref, time_s, (anomalous, kind), mask) in enumerate(zip(refs, times_s, truths, masks, strict=True))
     ]
+
+
+def _marked(mask: FrameRef, frame: FrameRef) -> FrameRef | None:
+    """Return the mask of a frame where it has anything bright in it; raises FrameError for one that does not fit."""
+    return mask if read_mask(mask, frame_shape(frame)).any() else None
 
 
 def _is_frame(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Which frames of a clip are anomalous, from a file beside it with its name (press.mp4: press.csv, press.mp4.csv).
 
-One of three files, each checked against the clip, and refused as a whole where it does not fit:
+One of four files, each checked against the clip, and refused as a whole where it does not fit:
 
 - .csv: a header, and a line for each anomaly. The columns are either `start_s` and `end_s`, in seconds from the clip's
   first frame: a frame belongs to the anomaly when start_s ≤ its time < end_s; or `first_frame` and `last_frame`, both
@@ -9,6 +9,8 @@ One of three files, each checked against the clip, and refused as a whole where 
 - .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}]. [] says that all
   frames are normal.
 - .npy: a one-dimensional array with 0 (normal) or 1 (anomalous) for each frame.
+- .mat: `volLabel`, a mask for each frame, as Avenue has it (Lu et al., ICCV 2013). 1_label.mat, in any folder, is
+  that of testing_videos/01.avi.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from adkit import DatasetError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LABEL_SUFFIXES = (".csv", ".json", ".npy")
+LABEL_SUFFIXES = (".csv", ".json", ".mat", ".npy")
 
 _SECONDS = ("start_s", "end_s")
 _FRAMES = ("first_frame", "last_frame")
@@ -46,13 +48,16 @@ def labels_by_clip(files: Iterable[Path]) -> dict[Path, list[Path]]:
     """Return the files of labels by the path of their clip, with or without its suffix."""
     found: dict[Path, list[Path]] = {}
     for path in filter(is_labels, files):
-        found.setdefault(path.with_suffix(""), []).append(path)
+        number = path.stem.removesuffix("_label")
+        of_avenue = path.suffix.lower() == ".mat" and number.isdecimal()
+        clip = Path(f"testing_videos/{int(number):02d}") if of_avenue else path.with_suffix("")
+        found.setdefault(clip, []).append(path)
     return found
 
 
 def labels_of(clip: Path, labels: Mapping[Path, list[Path]], *, folder: bool) -> Path | None:
     """Return the file with a clip's labels, if there is one; raises DatasetError where there are several."""
-    stems = {clip} if folder else {clip, clip.with_suffix("")}
+    stems = {clip} if folder else {clip, clip.with_suffix(""), Path(clip.parent.name, clip.stem)}
     found = [path for stem in stems for path in labels.get(stem, ())]
     if len(found) > 1:
         names = ", ".join(sorted(path.name for path in found))
@@ -69,6 +74,8 @@ def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str
     try:
         if path.suffix.lower() == ".npy":
             return [kind if anomalous else None for anomalous in _from_array(path, len(times_s))]
+        if path.suffix.lower() == ".mat":
+            return [kind if anomalous else None for anomalous in _from_masks(path, len(times_s))]
         labels = _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
         found: list[str | None] = [None] * len(times_s)
         for label in labels:
@@ -89,6 +96,18 @@ def _from_array(path: Path, frames: int) -> NDArray[np.bool_]:
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise ValueError("labels other than 0 and 1")
     return values.astype(bool)
+
+
+def _from_masks(path: Path, frames: int) -> list[bool]:
+    from scipy.io import loadmat  # takes a while to import
+
+    try:
+        masks = loadmat(path, variable_names=["volLabel"])["volLabel"].ravel()
+    except (KeyError, NotImplementedError) as error:  # another name, or another version of the format
+        raise ValueError(f"volLabel was expected in it ({error})") from None
+    if len(masks) != frames:
+        raise ValueError(f"{frames} frames, but {len(masks)} masks")
+    return [bool(np.any(mask)) for mask in masks]
 
 
 def _from_csv(path: Path) -> Sequence[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from adkit_clips.dataset import Clips
 from PIL import Image
+from scipy.io import savemat
 
 from adkit.errors import DatasetError
 from adkit.types import Sample
@@ -295,3 +296,58 @@ def test_the_path_is_looked_for_in_several_places(line: Path, monkeypatch: pytes
     with pytest.raises(DatasetError, match="there is no such folder: tried") as caught:
         Clips.select("lime", None)
     assert caught.value.hint == "name a folder of videos after clips:"
+
+
+@pytest.fixture
+def ucsd(tmp_path: Path) -> Path:
+    """Clips of three frames as UCSD has them, the first one to test with beside its masks."""
+    for place in ("Train/Train001", "Train/Train002", "Test/Test001", "Test/Test001_gt", "Test/Test002"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(1, 4):
+            if place.endswith("_gt"):
+                marked = np.zeros((6, 8), np.uint8)
+                marked[1:3, 2:5] = 255 * (number == 2)
+                Image.fromarray(marked).save(tmp_path / place / f"{number:03d}.bmp")
+            else:
+                Image.new("L", (8, 6), 90).save(tmp_path / place / f"{number:03d}.tif")
+    (tmp_path / "Test" / "UCSDped2.m").write_text("TestVideoFile = {};")
+    return tmp_path
+
+
+def test_ucsd_with_its_folders_of_masks(ucsd: Path) -> None:
+    dataset = opened(ucsd)
+    assert kinds(dataset.samples("train")) == {f"Train/Train00{number}": Counter(good=3) for number in (1, 2)}
+    test = dataset.samples("test")
+    assert kinds(test) == {"Test/Test001": Counter(good=2, anomaly=1), "Test/Test002": Counter({None: 3})}
+    assert [one.mask and one.mask.path.name for one in test] == [None, "002.bmp", None, None, None, None]
+    assert [note for note in dataset.notes() if "beside clips" in note] == []
+
+
+def test_masks_of_other_frames_are_refused(ucsd: Path) -> None:
+    (ucsd / "Test/Test001_gt/003.bmp").unlink()
+    with pytest.raises(DatasetError, match="3 frames and Test001_gt 2 masks"):
+        opened(ucsd)
+
+
+def test_avenue_with_its_files_of_masks(tmp_path: Path) -> None:
+    for place in ("training_videos", "testing_videos", "ground_truth_demo/testing_label_mask"):
+        (tmp_path / place).mkdir(parents=True)
+    for name in ("training_videos/01.avi", "testing_videos/01.avi", "testing_videos/02.avi"):
+        write_video(tmp_path / name, [grey(value) for value in range(50, 130, 8)], codec="mpeg4")
+    labels, masks = tmp_path / "ground_truth_demo/testing_label_mask/1_label.mat", np.empty((1, FRAMES), object)
+    for number in range(FRAMES):
+        masks[0, number] = np.full((4, 5), number in (3, 4), np.uint8)
+    savemat(labels, {"volLabel": masks})
+    dataset = opened(tmp_path)
+    assert kinds(dataset.samples("train")) == {"training_videos/01.avi": Counter(good=FRAMES)}
+    assert kinds(dataset.samples("test")) == {
+        "testing_videos/01.avi": Counter(good=FRAMES - 2, anomaly=2),
+        "testing_videos/02.avi": Counter({None: FRAMES}),
+    }
+    for content, fault in (
+        ({"volLabel": masks[:, 1:]}, "10 frames, but 9 masks"),
+        ({"x": masks}, "volLabel was expec"),
+    ):
+        savemat(labels, content)
+        with pytest.raises(DatasetError, match=fault):
+            opened(tmp_path).samples("test")

@@ -169,3 +169,10 @@ def test_a_device_without_a_test_split(root: Path) -> None:
     clip(root / "R01/training/frames/01", range(2))
     assert opened(root).samples("test") == []
     assert opened(root).notes() == []
+
+
+def test_all_sixteen_devices_are_known_by_their_names(root: Path) -> None:
+    names = [*(f"R{number:02d}" for number in range(1, 5)), *(f"S{number:02d}" for number in range(1, 13))]
+    for name in names:
+        device(root / "IPAD_dataset" / name)
+    assert [one.spec for one in Ipad.select("all", root)] == [f"ipad:{name}" for name in names]
