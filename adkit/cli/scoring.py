@@ -54,11 +54,42 @@ def score_stills(
     skip_bad: bool,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
-    rows = _score_rows(model, samples, heatmaps, masks)
+    rows, record = _score_rows(model, samples, heatmaps, masks), model.run.record
+    caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
+    return _told(rows, {"run": record.id, "suspects": record.suspects}, caption, to, skip_bad=skip_bad)
+
+
+def score_exported(folder: Path, files: Sequence[str], to: Destination, *, skip_bad: bool) -> bool:
+    """Do the same with an exported model; nothing of it needs torch."""
+    from adkit.data.inputs import find_inputs
+    from adkit.drawing.regions import region_columns
+    from adkit.export.score import Model
+
+    model, found = Model(folder), find_inputs(files)
+    if found.clips:
+        raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
+    rows = []
+    for note in found.notes:
+        typer.echo(note, err=True)
+    for path in (sample.frame.path for sample in found.stills):
+        row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
+        try:
+            score, _ = model.judge(path)
+        except (OSError, ValueError) as error:
+            row |= {"decision": "unreadable", "error": f"{path}: {error}"}
+        else:
+            decision = "anomalous" if score > model.threshold else "normal"
+            row |= {"score": score, "p_value": model.p_value(score), "decision": decision, "error": None}
+        rows.append({**row, "regions": [], "specks": 0, **region_columns(None)})
+    caption = f"threshold {model.threshold:.4f}: {model.facts['promise']}"
+    return _told(rows, {"run": model.facts["run"]}, caption, to, skip_bad=skip_bad)
+
+
+def _told(rows: list[dict[str, Any]], head: dict[str, Any], caption: str, to: Destination, *, skip_bad: bool) -> bool:
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
-    to.emit(rows, {"run": model.run.record.id, "suspects": model.run.record.suspects, "results": rows})
+    to.emit(rows, {**head, "results": rows})
     if to.for_people:
-        _print_rows(model, [row for row in rows if row["score"] is not None])
+        _print_rows(head["run"], caption, [row for row in rows if row["score"] is not None])
     for row in unreadable:
         warn(f"unreadable: {row['error']}")
     if unreadable:
@@ -108,7 +139,7 @@ def _where(row: dict[str, Any]) -> str | None:
     return f"{where} +{more}" if more > 0 and where != AS_A_WHOLE else where
 
 
-def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
+def _print_rows(run: str, caption: str, rows: list[dict[str, Any]]) -> None:
     from adkit.workflows.score import AS_A_WHOLE
 
     anomalous = sum(row["decision"] == "anomalous" for row in rows)
@@ -117,7 +148,7 @@ def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
     if len(rows) > MOST_ROWS:
         rows = sorted(rows, key=lambda row: -row["score"])  # the most anomalous first
     print_table(
-        f"run {model.run.record.id}",
+        f"run {run}",
         [
             {
                 **{name: row[name] for name in ("path", "score", "p_value", "decision")},
@@ -125,7 +156,7 @@ def _print_rows(model: FittedModel, rows: list[dict[str, Any]]) -> None:
             }
             for row in rows
         ],
-        caption=f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}",
+        caption=caption,
     )
     if any(row["where"] == AS_A_WHOLE for row in rows):
         typer.echo(f"{AS_A_WHOLE}: no place stands out most, but something may be missing, too many or exchanged")

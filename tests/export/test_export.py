@@ -26,6 +26,7 @@ from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model
+from tests.cli.invoking import refused
 from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
 
 
@@ -128,6 +129,26 @@ def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path
     assert head == ["path", "score", "threshold", "p_value", "decision"]
     assert [row[-1] for row in rows] == ["normal", "anomalous", "unreadable"]
     assert "broken.png" in done.stderr
+
+
+def test_adkit_judges_by_an_export_without_torch(exported: Path, tmp_path: Path) -> None:
+    dark, bright = paint(tmp_path / "new", [118, 180], seed=6)
+    arguments = ["score", str(dark), str(bright), "--run", str(exported), "--format", "jsonl", "--fail-on-anomaly"]
+    code = (
+        "import sys\n"
+        "from adkit.cli import app\n"
+        "try:\n"
+        f"    app({arguments!r})\n"
+        "finally:\n"
+        "    assert not {'torch', 'timm'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 5, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["decision"] for row in rows] == ["normal", "anomalous"]
+    assert rows[1]["score"] == Model(exported).judge(bright)[0]
+    message, _ = refused("score", dark, "--run", exported, "--heatmaps", tmp_path)
+    assert message.startswith("--heatmaps needs a run")
 
 
 def test_golden_pictures_tell_whether_another_machine_decides_the_same(exported: Path, tmp_path: Path) -> None:

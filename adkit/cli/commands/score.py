@@ -17,6 +17,9 @@ _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s
 """The parameters that say how videos are watched, by the names of its settings."""
 _OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 """The parameters that say something of clips only."""
+_OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "runs")
+"""The parameters that an exported model knows nothing of."""
+EXPORTED = "model.json"
 _OF_LEARNING = ("settings", "roi", "ignore", "ignore_border", "tiles")
 
 
@@ -100,13 +103,19 @@ def score(
     Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --learn 0:00-2:00[/bold]
     """
     from adkit.cli.clips import ClipScorer, clip_files
-    from adkit.cli.scoring import fit_spans, score_stills
+    from adkit.cli.scoring import fit_spans, score_exported, score_stills
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
     from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 
-    to, registry, spans = destination(format_, output), o.loaded_registry(), parse_spans(learn or [])
+    to = destination(format_, output)
+    if (Path(run) / EXPORTED).is_file():
+        o.refuse_given(context, _OF_RUNS, f"needs a run, and {run} is an export")
+        if score_exported(Path(run), files, to, skip_bad=skip_bad) and fail_on_anomaly:
+            raise typer.Exit(ANOMALY_FOUND)
+        return
+    registry, spans = o.loaded_registry(), parse_spans(learn or [])
     if method is not None:
         registry.methods.get(method)  # or a misspelt name would only have no runs
     if spans:
