@@ -43,6 +43,8 @@ from adkit.workflows.score import FittedModel, open_model
 FORMAT = 1
 TOLERANCE = 1e-4
 """Scores may differ by this share of the threshold."""
+SLACK = 1e-5
+"""The threshold goes up by this share of itself: rounding shall not flag the good picture whose score it is."""
 MOST_NORMAL = 100
 """So many normal pictures, spread over all, are judged by both."""
 SPOILT_SOURCES = 6
@@ -139,7 +141,7 @@ def _facts(model: FittedModel, grid: tuple[int, int] | None) -> dict[str, Any]:
         "adkit": __version__,
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "promise": model.threshold.promise(),
-        "threshold": model.threshold.value,
+        "threshold": model.threshold.value + SLACK * abs(model.threshold.value),
         "tolerance": TOLERANCE,
         "canvas": view.canvas,
         "most_stretch": MOST_STRETCH,
@@ -187,7 +189,7 @@ def _compared(
                 score, _ = exported.judge(path)
             except ValueError as error:
                 raise RunError(f"the export cannot judge {path}: {error}", hint=_HINT) from None
-            if not exported.same(score, result.score):
+            if not exported.same(score, result.score) or (score > exported.threshold) != result.anomalous:
                 raise RunError(
                     f"the export decides otherwise: {path} has the score {result.score:.6g} and there {score:.6g}, "
                     f"at the threshold {model.threshold.value:.6g}",

@@ -101,8 +101,12 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     for axis, old, new in ((1, columns, width), (0, rows, height)):
         places, weights = taps(old, new, shrinks)
         shape = (-1, 1) if axis else (-1, 1, 1)
-        parts = (np.take(found, at, axis) * part.reshape(shape) for at, part in zip(places, weights, strict=True))
-        found = np.asarray(sum(parts), np.float32)
+        total: Any = 0
+        for at, weight in zip(places, weights, strict=True):
+            part = np.take(found, at, axis)
+            part *= weight.reshape(shape)
+            total += part
+        found = total
     return np.asarray(np.rint(found + (0 if shrinks else 0.002)), np.uint8)  # halves upwards where a side grows
 
 

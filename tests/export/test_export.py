@@ -151,10 +151,14 @@ def test_adkit_judges_by_an_export_without_torch(exported: Path, tmp_path: Path)
     assert message.startswith("--heatmaps needs a run")
 
 
-def test_golden_pictures_tell_whether_another_machine_decides_the_same(exported: Path, tmp_path: Path) -> None:
+def test_golden_pictures_tell_whether_another_machine_decides_the_same(
+    run: Run, exported: Path, tmp_path: Path
+) -> None:
     facts = json.loads((exported / "model.json").read_text())
     assert len(facts["golden"]) == 2 * GOLDEN
     assert Model(exported).facts["promise"].startswith("flags about")
+    highest = run.record.threshold.value  # the score of a good picture, which rounding shall not flag
+    assert highest < Model(exported).threshold < highest + 1e-4 * abs(highest)
     command = [sys.executable, str(exported / "score.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
