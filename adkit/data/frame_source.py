@@ -113,11 +113,13 @@ def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | Non
     def decode() -> Generator[Frame]:
         with Video(path) as video:
             for frame in video:
-                if (sample := wanted.get(frame.number)) is not None:
+                if not wanted:  # asked here, so that a film that is walked to its end may say what is wrong with it
+                    return
+                if not frame.spoilt and (sample := wanted.get(frame.number)) is not None:
                     yield _frame(sample, frame, view)
                     del wanted[frame.number]
-                if not wanted:
-                    return
+        if not wanted:
+            return
         raise FrameError(f"{path} lacks frame {min(wanted)}", hint="check the file, or record it again")
 
     try:
@@ -198,7 +200,10 @@ class ClipSource:
             yield from ((one.number, one.time_s, one.connection, one.decoded) for one in self.feed)
         elif self.clip.video is not None:
             with Video(self.clip.video) as video:
-                yield from ((frame.number, frame.time_s, 0, frame) for frame in video)
+                try:
+                    yield from ((frame.number, frame.time_s, 0, frame) for frame in video)
+                finally:
+                    self.notes += video.notes
         else:
             yield from self._images(self.clip.frames)
 

@@ -6,15 +6,17 @@ Frames are numbered from 0 in the order in which they are shown, and times count
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adkit.data.packets import Packets, films_in
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
@@ -29,6 +31,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".webm", ".wmv"}
 )
 
+_INDEXED = frozenset({".3gp", ".f4v", ".m4v", ".mov", ".mp4"})  # whose index lies in one place, mostly at the end
+_AHEAD = 3  # frames that wait for one that comes later and has an earlier stamp, as programme streams tell them
 _HINT = "check the file, or record it again; --skip-bad continues without such files"
 
 
@@ -44,6 +48,12 @@ class VideoFrame:
     number: int
     time_s: float  # since the first frame
     decoded: av.VideoFrame
+    mirrored: bool = False  # to be turned upside down before it is turned upright
+
+    @property
+    def spoilt(self) -> bool:
+        """Say whether the decoder knows that it made up a part of it."""
+        return bool(self.decoded.is_corrupt)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,8 +70,9 @@ class VideoFrame:
         converted = self.decoded.reformat(
             width=width, height=height, format="rgb24", interpolation="AREA" if shrinks else "BILINEAR"
         )
+        pixels = converted.to_ndarray()
         # As an array without gaps: rot90 gives a view, and rows of odd widths are padded.
-        return np.ascontiguousarray(np.rot90(converted.to_ndarray(), self._quarter_turns))
+        return np.ascontiguousarray(np.rot90(pixels[::-1] if self.mirrored else pixels, self._quarter_turns))
 
     @property
     def _quarter_turns(self) -> int:
@@ -86,10 +97,10 @@ class Video:
     ) -> None:
         import av  # heavy: only where there is a video
 
-        self.name = str(source)
+        self.source, self.name = source, str(source)
         if isinstance(source, Path):
             _require_file(source)
-        with _decoding(self.name):
+        with _decoding(source):
             self._container: Any = av.open(
                 self.name, format=format, options=dict(options or {}), timeout=timeout_s, mode="r"
             )
@@ -98,6 +109,13 @@ class Video:
             raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._packets = Packets(self._container, self._stream)
+        self._damages_s: list[float] = []  # when frames are lost or spoilt
+        self._mirrored: bool | None = None
+        self._last_stamp = -(2**63)
+        self.first_stamp: int | None = None  # of what was shown
+        self.number = 0  # of the next frame
+        self._undecodable = 0  # frames at its beginning
 
     def __enter__(self) -> Video:
         return self
@@ -138,82 +156,172 @@ class Video:
         duration = self._container.duration  # in millionths of a second
         return (round(duration / 1e6 * self.rate) or None) if duration else None
 
-    @property
-    def time_base(self) -> Fraction:
-        """Return the fraction of a second in which its timestamps count."""
-        return self._stream.time_base or Fraction(1, 1000)
+    def stamps(self) -> NDArray[np.int64]:
+        """Return (N,) stamps of the frames that are shown, in their order, from packets alone; ends the walk.
+
+        Of streams without any the numbers of the packets stand for them.
+        """
+        found: list[int | None] = []
+        lead: int | None = None  # the stamp of the first packet, where decoding can begin with it
+        with _decoding(self.source):
+            for packet in self._packets:
+                if packet.size and not packet.is_discard:
+                    if not found and packet.is_keyframe:
+                        lead = packet.pts
+                    found.append(packet.pts)
+        if not found:
+            raise FrameError(f"{self.name} has no frame", hint=_HINT)
+        known = np.sort(np.array([stamp for stamp in found if stamp is not None], dtype=np.int64))
+        if len(known) < len(found):
+            return np.arange(len(found))
+        if lead is None or known[0] < lead:  # a film cut within a group of pictures begins with what cannot be decoded
+            with Video(Path(self.name)) as video:
+                next(iter(video))
+                begins = np.searchsorted(known, video.first_stamp or 0)
+                self._undecodable, known = int(begins), known[begins:]
+        return known
 
     def times_s(self) -> NDArray[np.float64]:
-        """Return (N,) when each frame is shown, read from the packets' headers; ends the walk."""
-        with _decoding(self.name):
-            stamps = [
-                packet.pts for packet in self._container.demux(self._stream) if packet.size and not packet.is_discard
-            ]
-        if not stamps:
-            raise FrameError(f"{self.name} has no frame", hint=_HINT)
-        known = [stamp for stamp in stamps if stamp is not None]
-        if len(known) < len(stamps):  # raw streams carry no times
-            return np.arange(len(stamps)) / self.rate
-        times = np.sort(np.array(known, dtype=np.float64)) * float(self.time_base)
-        return np.asarray(times - times[0])
+        """Return (N,) when each frame is shown, in seconds from the first; ends the walk."""
+        stamps = self.stamps()
+        tick = 1 / self.rate if self._packets.without_stamps else float(self._packets.time_base)
+        return np.asarray((stamps - stamps[0]) * tick, np.float64)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         """Yield every frame that can be decoded, in order.
 
-        After the last one, raises FrameError when there should have been more, saying where the video ends; so a
-        caller has had all that there is.
+        A frame's number counts those before it that are lost, and time never goes back. After the last one, raises
+        FrameError when something is damaged or missing, saying where; so a caller has had all that there is.
         """
         import av
 
-        first: int | None = None
-        number, time_s, damaged = 0, -1.0, 0
-        packets = self._container.demux(self._stream)
+        shown, time_s = 0, 0.0
+        order = _InOrder(_AHEAD if isinstance(self.source, Path) else 0)
+        waiting: list[int] = []  # a heap of the stamps of packets whose frames were not shown yet
+        packets = iter(self._packets)
         while True:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
                 raise FrameError(
-                    f"{self.name} breaks off after {_ended(number, time_s)}: {_told(error)}", hint=_HINT
+                    f"{self.name} breaks off after {_ended(shown, time_s)}: {_told(error)}", hint=_HINT
                 ) from None
+            if (
+                packet is not None
+                and packet.size
+                and packet.pts is not None
+                and not packet.is_discard
+                and packet.pts > self._last_stamp
+            ):
+                heappush(waiting, packet.pts)
+            try:
+                frames = [] if packet is None else packet.decode()
+            except av.error.FFmpegError:
+                self._damages_s.append(time_s)
+                continue
+            for decoded, stamp in order(frames, last=packet is None):
+                number = self._next_number(stamp, waiting)
+                if stamp is None:
+                    time_s = number / self.rate
+                else:
+                    time_s = float((stamp - (self.first_stamp or 0)) * self._packets.time_base)
+                if decoded.is_corrupt:
+                    self._damages_s.append(time_s)
+                if self._mirrored is None:
+                    self._mirrored = _is_mirrored(decoded)
+                yield VideoFrame(number, time_s, decoded, self._mirrored)
+                shown += 1
             if packet is None:
                 break
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                damaged += 1
-                continue
-            for decoded in frames:
-                if decoded.pts is not None and first is None:
-                    first = decoded.pts
-                stamp = number / self.rate if decoded.pts is None else (decoded.pts - (first or 0)) * self.time_base
-                time_s = max(time_s, float(stamp), 0.0)  # files that were joined may start their clock again
-                yield VideoFrame(number, time_s, decoded)
-                number += 1
-        if number == 0:
-            raise FrameError(f"no frame of {self.name} can be decoded", hint=_HINT)
-        declared = self.declared_frames or 0
-        # Frames that an edit list leaves out are counted in the header and never shown; the length tells the end.
-        length_s = float((self._stream.duration or 0) * self.time_base)
-        breaks_off = number < declared - max(2, declared // 100) and time_s + 3 / self.rate < length_s
-        if damaged or breaks_off:
-            of = f" of {declared:,}" if declared > number else ""
-            raise FrameError(f"{self.name} is damaged: only {_ended(number, time_s, of)} can be decoded", hint=_HINT)
+        if waiting:
+            self._damages_s.append(time_s)
+        self.number += len(waiting)
+        self.require_sound(shown, time_s)
 
-    def at(self, number: int, time_s: float) -> VideoFrame | None:
-        """Return the frame that is shown at this time, found from a key frame before it; None where seeking fails."""
+    def _next_number(self, stamp: int | None, waiting: list[int]) -> int:
+        """Return a shown frame's number; those whose stamps come before its own, and were not shown, are lost."""
+        lost = -1
+        while waiting and stamp is not None and waiting[0] <= stamp:
+            heappop(waiting)
+            lost += 1
+        if self.first_stamp is None:
+            self.first_stamp, self._undecodable = stamp, max(0, lost)  # the film was cut there
+        elif lost > 0:
+            self._damages_s.append(self._packets.seconds(self._last_stamp))
+            self.number += lost
+        if stamp is not None:
+            self._last_stamp = stamp
+        self.number += 1
+        return self.number - 1
+
+    def require_sound(self, shown: int, time_s: float) -> None:
+        """Raise FrameError where frames are lost, spoilt or missing at the end, of those that were shown so far."""
+        if shown == 0:
+            raise FrameError(f"no frame of {self.name} can be decoded", hint=_HINT)
+        if not (isinstance(self.source, Path) or self.is_recording):
+            return  # of what comes live, the end tells nothing
+        if (
+            "mp4" in self._container.format.name
+            and isinstance(self.source, Path)
+            and (more := films_in(self.source)) > 1
+        ):
+            raise FrameError(
+                f"{self.name} holds {more} films, one behind the other, and only the first can be read: "
+                f"{_ended(shown, time_s)}",
+                hint="join such files by a tool for videos: ffmpeg -f concat",
+            )
+        found = sorted([*self._damages_s, *self._packets.broken_s()])
+        missing_s = self._packets.missing_s
+        if not (found or missing_s or self._packets.breaks_off):
+            return
+        all_of_it = max(self.number, self.declared_frames or 0)
+        only, of = ("only ", f" of {all_of_it:,}") if all_of_it > shown else ("", "")
+        what = f"is damaged at {clock(found[0])}" if found else f"is cut off at its end{_lacking(missing_s)}"
+        ended = f"{only}{_ended(shown, time_s, of)} can be decoded"
+        raise FrameError(f"{self.name} {what}: {ended}", hint=_HINT)
+
+    @property
+    def notes(self) -> list[str]:
+        """Say where its clock was set anew, as far as it was read, and whether its beginning is cut off."""
+        frames = "frame" if self._undecodable == 1 else "frames"
+        cut = f"{self.name}: its first {self._undecodable} {frames} cannot be decoded, as where it was cut"
+        return self._packets.notes(self.name) + ([cut] if self._undecodable else [])
+
+    def at(self, number: int, stamp: int) -> VideoFrame | None:
+        """Return the frame that has this stamp, found from a key frame before it; None where that cannot be trusted."""
         import av
 
-        stamp = (self._stream.start_time or 0) + round(time_s / self.time_base)
+        if self._container.format.name in ("avi", "mpeg") and self._stream.codec_context.codec.reorder:
+            return None  # after a seek FFmpeg guesses their stamps anew
         try:
             self._container.seek(stamp, stream=self._stream, backward=True)
             for decoded in self._container.decode(self._stream):
-                if decoded.pts is None or decoded.pts > stamp + 1:
+                if decoded.pts is None or decoded.pts > stamp:
                     return None
-                if decoded.pts >= stamp - 1:
-                    return VideoFrame(number, time_s, decoded)
+                if decoded.pts == stamp:
+                    return VideoFrame(number, 0.0, decoded, _is_mirrored(decoded))
         except (av.error.FFmpegError, OSError):
             return None
         return None
+
+
+@dataclass
+class _InOrder:
+    """Gives frames in the order in which they are shown growing stamps: those that they have, in their order."""
+
+    most: int  # frames that wait
+    _frames: deque[av.VideoFrame] = field(default_factory=deque)
+    _stamps: list[int] = field(default_factory=list)  # a heap
+
+    def __call__(self, frames: Iterable[av.VideoFrame], *, last: bool) -> Iterator[tuple[av.VideoFrame, int | None]]:
+        """Take further frames, and yield those that need not wait any longer, all of them at the `last` call."""
+        for frame in frames:
+            self._frames.append(frame)
+            if frame.pts is not None:
+                heappush(self._stamps, frame.pts)
+        while len(self._frames) > (0 if last else self.most):
+            frame = self._frames.popleft()
+            yield frame, None if frame.pts is None else heappop(self._stamps)
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
@@ -224,12 +332,14 @@ def video_times(path: Path) -> NDArray[np.float64]:
 
 def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
     """Frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
-    times = video_times(path)
-    if not 0 <= number < len(times):
-        raise FrameError(f"{path} has {len(times):,} frames; number {number} (from 0) was asked for", hint=_HINT)
     with Video(path) as video:
-        if found := video.at(number, float(times[number])):
-            return found.pixels()
+        stamps, plain = video.stamps(), not video.notes
+    if not 0 <= number < len(stamps):
+        raise FrameError(f"{path} has {len(stamps):,} frames; number {number} (from 0) was asked for", hint=_HINT)
+    if plain:  # else stamps are not those in the file
+        with Video(path) as video:
+            if found := video.at(number, int(stamps[number])):
+                return found.pixels()
     with Video(path) as video:  # transport streams and raw ones know no places to go to
         for frame in video:
             if frame.number == number:
@@ -244,14 +354,17 @@ def video_shape(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def _decoding(source: Path | str) -> Iterator[None]:
     """Inside it, what FFmpeg says of a file or stream becomes a FrameError."""
     import av
 
     try:
         yield
     except (av.error.FFmpegError, OSError) as error:
-        raise FrameError(f"{name} cannot be read as a video: {_told(error)}", hint=_HINT) from None
+        told = _told(error)
+        if isinstance(source, Path) and source.suffix.lower() in _INDEXED and films_in(source) == 0:
+            told = "its index (moov) is missing, as where a recording was cut off"
+        raise FrameError(f"{source} cannot be read as a video: {told}", hint=_HINT) from None
 
 
 def _require_file(path: Path) -> None:
@@ -263,6 +376,18 @@ def _require_file(path: Path) -> None:
         raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode")
     if path.stat().st_size == 0:
         raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
+
+
+def _is_mirrored(decoded: av.VideoFrame) -> bool:
+    """Say whether a frame's display matrix mirrors it; its rotation does not tell."""
+    if not (matrix := decoded.side_data.get("DISPLAYMATRIX")):
+        return False
+    right_x, right_y, _, down_x, down_y = np.frombuffer(matrix, np.int32)[:5].astype(float)
+    return bool(right_x * down_y < right_y * down_x)
+
+
+def _lacking(seconds: float) -> str:
+    return f", {seconds:.1f} s before it should end" if seconds else ""
 
 
 def _ended(number: int, time_s: float, of: str = "") -> str:

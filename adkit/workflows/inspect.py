@@ -139,6 +139,7 @@ class _Look:
                         if shown:
                             self.sheet.add(sample, pixels)
                     advance(1)
+                self.result.notes += [note for note in video.notes if note not in self.result.notes]
         except FrameError as error:
             self.trouble["cannot be read"].append((error.message,))
         else:

@@ -37,7 +37,7 @@ from adkit.data.layouts import (
     unlike_normal,
 )
 from adkit.data.locations import OwnFolder
-from adkit.data.video import video_times
+from adkit.data.video import Video
 from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
 ANOMALY = "anomaly"
@@ -86,6 +86,7 @@ class Clips(OwnFolder):
         self.layout: Layout = _layout_of(folder, self._contents.folders)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
+        self._film_notes: list[str] = []  # what the films say that were looked at
         if not any(clip.split == "train" for clip in self._clips):
             raise DatasetError(
                 f"no normal clip was found to learn from in {folder} (read as {self.layout})",
@@ -95,11 +96,13 @@ class Clips(OwnFolder):
     def samples(self, split: Split) -> list[Sample]:
         """Return the frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""
         if split not in self._samples:
-            self._samples[split] = [sample for clip in self._clips if clip.split == split for sample in _frames(clip)]
+            clips = [clip for clip in self._clips if clip.split == split]
+            self._samples[split] = [sample for clip in clips for sample in _frames(clip, self._film_notes)]
         return self._samples[split]
 
     def notes(self) -> list[str]:
         """Say how the folder was read, how many clips of each kind it holds, and what is not known or left out."""
+        self.samples("train")
         test = [clip for clip in self._clips if clip.split == "test"]
         kinds = Counter(clip.kind or "unknown" for clip in test)
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
@@ -118,6 +121,10 @@ class Clips(OwnFolder):
         frames = sum(len(clip.frames) + len(clip.masks) for clip in self._clips)
         if loose := sum(map(_is_frame, self._contents.files)) - frames:
             lines.append(f"{loose} images that lie beside clips or folders of them were left out")
+        used = {clip.labels for clip in self._clips}
+        if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
+            lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")
+        lines += self._film_notes
         return lines + self._contents.notes(lambda path: is_film(path) or is_image(path) or is_labels(path))
 
 
@@ -183,13 +190,15 @@ def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
     return [(path, found[path]) for path in in_numeric_order(found)]
 
 
-def _frames(clip: _Clip) -> list[Sample]:
+def _frames(clip: _Clip, notes: list[str]) -> list[Sample]:
     if clip.frames:
         refs = [FrameRef(image) for image in clip.frames]
         times_s = np.arange(len(refs)) / USUAL_RATE
     else:
         try:
-            times_s = video_times(clip.path)
+            with Video(clip.path) as video:
+                times_s = video.times_s()
+                notes += video.notes
         except FrameError as error:
             raise DatasetError(error.message, hint="record it again, or move it out of the dataset") from None
         refs = [FrameRef(clip.path, number) for number in range(len(times_s))]

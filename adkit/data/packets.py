@@ -1,0 +1,212 @@
+"""A film's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them.
+
+A stamp says when the frame of a packet is shown, in the stream's time base. Where a clock was set anew
+(streams that were joined, a camera that was told the time), what comes after is moved to where the last frame ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adkit.stats.formatting import clock
+from adkit.types import USUAL_RATE
+
+if TYPE_CHECKING:
+    import av
+
+LEAP_S = 10.0
+"""A transport or programme stream whose clock jumps ahead by more than this was joined, as FFmpeg has it too."""
+_UNREAD_BYTES = 200  # between two packets of a Matroska file: more than its headers take
+_JOINT_PACKETS = 16  # what a joint breaks lies so near to it, or less
+_REORDERED = 32  # packets, at least, between two that are not shown in the order in which they are decoded
+_LEAD_PACKETS = 200
+_TRANSPORT = {0: 188, 4: 192}  # bytes of a transport stream's packet, by where its first one begins (MTS: after a time)
+
+
+@dataclass
+class Packets:
+    """The packets of one stream; walk them once, then read what was found on the way."""
+
+    container: Any
+    stream: Any
+    jumps: list[tuple[float, float]] = field(default_factory=list, init=False)  # at which time, by how many seconds
+    damages_s: list[float] = field(default_factory=list, init=False)  # when something is broken or missing
+    count: int = field(default=0, init=False)
+    _offset: int = field(default=0, init=False)  # what is added to the file's own stamps
+    _first: int | None = field(default=None, init=False)  # the least mended stamp
+    _highest: int | None = field(default=None, init=False)  # mended, as are all below
+    _decoded: int | None = field(default=None, init=False)  # when the last packet was to be decoded
+    _ends: float = field(default=0.0, init=False)  # in seconds by the file's own clock: of all its streams
+    _recent: deque[int] = field(default_factory=lambda: deque(maxlen=_REORDERED), init=False)  # mended stamps
+    _broken: list[tuple[int, float]] = field(default_factory=list, init=False)  # number and time of broken packets
+
+    def __iter__(self) -> Iterator[av.Packet]:
+        """Yield the packets of all frames, discarded ones too, then one without content, which ends the decoding."""
+        own = self._own()
+        early = list(islice(own, 1))
+        if early and early[0].pts is None and not self._flag("no_timestamps"):
+            # Some files tell no time of what lies before 0. It is shown before all that has one.
+            early += islice(own, _LEAD_PACKETS)
+            lowest = min((packet.pts for packet in early if packet.pts is not None), default=None)
+            unknown = [packet for packet in early if packet.size and packet.pts is None]
+            for before, packet in enumerate(reversed(unknown), 1):
+                if lowest is not None:
+                    packet.pts = packet.dts = lowest - before * self.step
+        for packet in chain(early, own):
+            yield self._mended(packet) if packet.size else packet
+
+    def _flag(self, name: str) -> bool:
+        """Say whether FFmpeg says so of the format."""
+        import av
+
+        return bool(self.container.format.flags & av.format.Flags[name].value)
+
+    @property
+    def step(self) -> int:
+        """Say how long a frame is usually shown, in the time base."""
+        rate = self.stream.average_rate or self.stream.guessed_rate or USUAL_RATE
+        return max(1, round(1 / (Fraction(rate) * self.time_base)))
+
+    @property
+    def time_base(self) -> Fraction:
+        """Return the fraction of a second in which stamps count."""
+        return Fraction(self.stream.time_base or Fraction(1, 1000))
+
+    def seconds(self, stamp: int) -> float:
+        """Return the seconds from the first packet that a mended stamp means."""
+        return max(0.0, float((stamp - (self._first or 0)) * self.time_base))
+
+    @property
+    def without_stamps(self) -> bool:
+        """Say whether no packet so far had a time."""
+        return self._highest is None
+
+    @property
+    def missing_s(self) -> float:
+        """Say how many seconds, by what the file says of itself, come after the last packet; 0: it is whole."""
+        name, said = self.container.format.name, 0.0
+        step_s = float(self.step * self.time_base)
+        reached = 0.0 if self._highest is None else self.seconds(self._highest) + step_s
+        if self.jumps:
+            return 0.0
+        if "mp4" in name and self.count < self.stream.frames:
+            # Frames that an edit list leaves out are counted too and never come: the length tells the end.
+            said = float((self.stream.duration or 0) * self.time_base)
+        elif name == "avi":
+            said = self.stream.frames * step_s
+        elif "matroska" in name:
+            said, reached = (self.container.duration or 0) / 1e6, max(self._ends, reached)
+        return said - reached if said - reached > max(3 * step_s, 0.01 * said) else 0.0
+
+    @property
+    def breaks_off(self) -> bool:
+        """Say whether a transport stream ends within one of its own packets."""
+        if self.container.format.name != "mpegts" or self.container.size <= 0:
+            return False
+        try:
+            with open(self.container.name, "rb") as file:  # noqa: PTH123 (FFmpeg's word for it)
+                head = file.read(5)
+        except OSError:  # a stream
+            return False
+        unit = next((size for at, size in _TRANSPORT.items() if head[at : at + 1] == b"G"), 1)
+        return bool(self.container.size % unit)
+
+    def _own(self) -> Iterator[av.Packet]:
+        """Yield this stream's packets; where frames are missing and bytes were passed over, something is broken."""
+        whole = "matroska" in self.container.format.name
+        end: int | None = None
+        hole = False
+        for packet in self.container.demux() if whole else self.container.demux(self.stream):
+            if whole and packet.size:
+                hole = hole or (end is not None and packet.pos is not None and packet.pos - end > _UNREAD_BYTES)
+                end = None if packet.pos is None else packet.pos + packet.size
+                if packet.pts is not None:
+                    self._ends = max(self._ends, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is not self.stream and packet.stream.index != self.stream.index:
+                continue
+            if hole and packet.pts is not None and self._highest is not None:
+                gap = packet.pts + self._offset - self._highest
+                if gap > (1.5 if packet.is_keyframe else 5.5) * self.step:  # else frames between may come later
+                    self.damages_s.append(self.seconds(self._highest + self.step))
+                hole = False
+            yield packet
+
+    def _mended(self, packet: Any) -> av.Packet:
+        if packet.pts is None and packet.dts is None:
+            if self._highest is None:
+                self.count += 1
+                return packet  # raw streams carry no times
+            packet.pts = packet.dts = self._highest + self.step - self._offset
+        if self._is_jump(packet):
+            self._jump(packet)
+        if packet.pts is not None:
+            packet.pts += self._offset
+            while packet.pts in self._recent:  # programme streams tell the time of some frames only
+                packet.pts += self.step
+            self._recent.append(packet.pts)
+            self._first = packet.pts if self._first is None else min(self._first, packet.pts)
+            self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
+        if packet.dts is not None:
+            packet.dts += self._offset
+            self._decoded = packet.dts
+        if packet.is_corrupt:
+            self._broken.append((self.count, self.seconds(self._highest or 0)))
+        self.count += 1
+        return packet
+
+    def _is_jump(self, packet: Any) -> bool:
+        """Say whether the clock was set anew before this packet."""
+        if self._highest is not None and packet.pts is not None:
+            stamp = packet.pts + self._offset
+            # All that is decoded before a key frame is shown before it; others come after what was shown already.
+            if packet.is_keyframe and stamp < self._highest - self.step:
+                return True
+            if len(self._recent) == _REORDERED and stamp < min(self._recent):
+                return True
+        if packet.dts is None or self._decoded is None or "matroska" in self.container.format.name:
+            return False  # Matroska holds no times of decoding: FFmpeg guesses them
+        ticks = packet.dts + self._offset - self._decoded
+        return ticks < -self.step or bool(self._flag("ts_discont") and ticks * self.time_base > LEAP_S)
+
+    def _jump(self, packet: Any) -> None:
+        own = packet.pts if packet.pts is not None else packet.dts
+        highest = self._highest if self._highest is not None else self._decoded or 0
+        moved = highest + self.step - (own + self._offset)
+        self.jumps.append((self.seconds(highest + self.step), float(-moved * self.time_base)))
+        self._offset += moved
+        self._decoded = None
+        self._recent.clear()
+        self._broken = [(number, at_s) for number, at_s in self._broken if number < self.count - _JOINT_PACKETS]
+
+    def broken_s(self) -> list[float]:
+        """Return when packets are broken or missing, in their order, but for what a joint breaks."""
+        return sorted([*self.damages_s, *(at_s for _, at_s in self._broken)])
+
+    def notes(self, name: str) -> list[str]:
+        """Say where the clock was set anew."""
+        return [
+            f"{name}: its clock jumps {'ahead' if by_s > 0 else 'back'} by {clock(abs(by_s))} at {clock(at_s)}, "
+            "as where recordings were joined; time goes on from there"
+            for at_s, by_s in self.jumps
+        ]
+
+
+def films_in(path: Path) -> int:
+    """Count the films of an MP4 or QuickTime file by their indexes; 0: it was cut off, or its recording never ended."""
+    found = 0
+    with path.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            size, kind = int.from_bytes(head[:4]), head[4:]
+            found += kind == b"moov"
+            if size == 1:
+                size = int.from_bytes(file.read(8)) - 8
+            if size < 8:
+                break
+            file.seek(size - 8, 1)
+    return found

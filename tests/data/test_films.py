@@ -1,0 +1,179 @@
+"""What becomes of films: every circumstance in every container, as the table in docs/video.md says."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adkit.data.boxes import Size
+from adkit.data.frame_source import ClipSource, frames_of
+from adkit.data.inputs import VideoInput
+from adkit.data.video import Video, video_frame, video_times
+from adkit.data.view import View
+from adkit.errors import AdkitError, FrameError
+from tests.films import (
+    ALL,
+    CODECS,
+    CUT,
+    FIRST,
+    FRAMES,
+    JOINED,
+    LEFT,
+    RATE,
+    REFUSED,
+    SIZE,
+    TABLE,
+    TOLD,
+    cut_off,
+    damage,
+    join,
+    known_by,
+    trim,
+    write_film,
+)
+
+TRIMMED_S, TRIMMED = 0.64, 16
+UNEVEN_S = [number / RATE + (0.2 if number > 12 else 0) + (2.0 if number > 21 else 0) for number in range(FRAMES)]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("films")
+    return {container: write_film(folder / f"film.{container}", sound=True) for container in CODECS}
+
+
+def outcome(path: Path, shown: list[int], times_s: list[float] | None = None) -> str:
+    """What the table says of a film of which these frames are to be shown, after a look at all that is said of it."""
+    frames, error, notes = [], None, []
+    try:
+        with Video(path) as video:
+            notes = video.notes
+            frames.extend((one.number, one.time_s, round(known_by(one.pixels())), one.spoilt) for one in video)
+    except FrameError as caught:
+        error = caught
+    if not frames:
+        assert error is not None
+        assert "its index (moov) is missing" in error.message
+        return REFUSED
+    stamps = [time_s for _, time_s, *_ in frames]
+    assert all(later > earlier for earlier, later in pairwise(stamps))
+    packets_s = video_times(path)
+    assert all(packets_s[number] == pytest.approx(time_s, abs=0.002) for number, time_s, *_ in frames)
+    with Video(path) as video:
+        assert len(video.times_s()) == len(packets_s)
+        notes = video.notes
+    if error is None:
+        times_s = times_s or [number / RATE for number in range(len(shown))]
+        assert [number for number, *_ in frames] == list(range(len(shown)))
+        assert [picture for *_, picture, _ in frames] == pytest.approx(shown, abs=1)
+        assert stamps == pytest.approx(times_s, abs=0.025)
+        for number in (0, len(shown) // 2, len(shown) - 1):
+            assert known_by(video_frame(path, number)) == pytest.approx(shown[number], abs=1)
+        told = " ".join(notes)
+        return JOINED if "its clock jumps" in told else CUT if "cannot be decoded" in told else ALL
+    assert "up to 0:0" in error.message
+    assert str(path) in error.message
+    return FIRST if "only the first can be read" in error.message else TOLD
+
+
+@pytest.mark.parametrize("container", CODECS)
+@pytest.mark.parametrize("circumstance", TABLE)
+def test_the_table_is_true(circumstance: str, container: str, films: dict[str, Path], tmp_path: Path) -> None:
+    expected = TABLE[circumstance][container]
+    if expected == LEFT:
+        pytest.skip("there is no such film")
+    film, made, every = films[container], tmp_path / f"made.{container}", list(range(FRAMES))
+    if circumstance == "with sound":
+        found = outcome(film, every)
+    elif circumstance == "variable rate":
+        found = outcome(write_film(made, times_s=UNEVEN_S), every, UNEVEN_S)
+    elif circumstance == "open groups of pictures":
+        found = outcome(write_film(made, open_groups=True), every)
+    elif circumstance == "begins before 0":
+        found = outcome(trim(film, made, TRIMMED_S, keep_negative=True), every[10:])
+    elif circumstance == "trimmed at a key frame":
+        # An edit list says that what lies before is not to be shown; two frames need the group before, which is gone.
+        begins = {"mp4": TRIMMED, "mov": TRIMMED, "avi": 12}.get(container, 10)
+        found = outcome(trim(film, made, TRIMMED_S), every[begins:])
+    elif circumstance == "trimmed elsewhere":
+        if container == "mpg":
+            content = film.read_bytes()
+            made.write_bytes(content[len(content) // 3 // 2048 * 2048 :])
+        else:
+            trim(film, made, TRIMMED_S, anywhere=True)
+        found = outcome(made, every[30 if container == "mpg" else 20 :])
+    elif circumstance == "joined end to end":
+        found = outcome(join(film, film, made), every + every)
+    elif circumstance == "turned, mirrored":
+        found = turned(made)
+    else:
+        found = outcome((damage if circumstance == "damaged within" else cut_off)(film, made), every)
+    assert found == expected
+
+
+def turned(path: Path) -> str:
+    """Look at a film that is to be turned by a quarter and mirrored: its left, a dark grey, is above, or below."""
+    for rotation, mirrored, above in ((90, False, False), (270, False, True), (90, True, False), (0, True, None)):
+        with Video(write_film(path, turned=(rotation, mirrored))) as video:
+            frame = next(iter(video))
+        pixels = frame.pixels().astype(int)
+        assert frame.shape == pixels.shape[:2] == (SIZE if rotation == 0 else SIZE[::-1])
+        halves = np.split(pixels, 2, axis=1 if above is None else 0)
+        dark_first = halves[0].mean() < halves[1].mean()
+        assert dark_first == (False if above is None else above)
+    return "upright"
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts", "mpg"])
+@pytest.mark.parametrize("how", [lambda part: b"", lambda part: np.random.default_rng(0).bytes(len(part))])
+def test_frames_keep_their_numbers_behind_what_is_damaged(
+    how: object, container: str, films: dict[str, Path], tmp_path: Path
+) -> None:
+    path = damage(films[container], tmp_path / f"a.{container}", how)  # type: ignore[arg-type]
+    seen = []
+    with pytest.raises(FrameError, match=r"damaged at 0:0|index"), Video(path) as video:
+        seen.extend((one.time_s, known_by(one.pixels())) for one in video if not one.spoilt)
+    behind = [(time_s, picture) for time_s, picture in seen if time_s > 1.4]
+    assert all(picture == pytest.approx(time_s * RATE, abs=1.5) for time_s, picture in behind)
+
+
+def test_a_clock_that_leaps_ahead_is_one_that_was_set(films: dict[str, Path], tmp_path: Path) -> None:
+    later = write_film(tmp_path / "later.ts", starts_s=50_000)
+    assert outcome(join(films["ts"], later, tmp_path / "a.ts"), 2 * list(range(FRAMES))) == JOINED
+    assert outcome(join(later, films["ts"], tmp_path / "b.ts"), 2 * list(range(FRAMES))) == JOINED
+
+
+def test_who_watches_is_told_of_the_clock(films: dict[str, Path], tmp_path: Path) -> None:
+    def no_panel(_: Size) -> Size:
+        return SIZE
+
+    path = join(films["mkv"], films["mkv"], tmp_path / "a.mkv")
+    source = ClipSource(VideoInput(str(path), video=path), threading.Event())
+    found = [frame.time_s for frame in source.frames(View(frame=SIZE), 1, no_panel)]
+    assert found == pytest.approx([number / RATE for number in range(2 * FRAMES)], abs=0.002)
+    assert source.notes == [
+        f"{path}: its clock jumps back by 0:01.6 at 0:01.6, as where recordings were joined; time goes on from there"
+    ]
+
+
+def test_nobody_learns_from_frames_that_are_lost(films: dict[str, Path], tmp_path: Path) -> None:
+    path = damage(films["avi"], tmp_path / "a.avi")
+    samples = VideoInput(str(path), video=path).samples()
+    with pytest.raises(FrameError, match="is damaged at"):
+        list(frames_of(samples, View(frame=SIZE)))
+    bad: list[AdkitError] = []
+    read = list(frames_of(samples, View(frame=SIZE), lambda _, error: bad.append(error)))
+    assert 0 < len(bad) == len(samples) - len(read) < 6
+
+
+def test_a_film_that_was_cut_off_is_told_also_where_all_its_frames_are_there(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
+    path = cut_off(films["webm"], tmp_path / "a.webm")
+    samples = VideoInput(str(path), video=path).samples()
+    with pytest.raises(FrameError, match=r"is cut off at its end, 0\.\d s before it should end"):
+        list(frames_of(samples, View(frame=SIZE)))
