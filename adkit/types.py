@@ -18,12 +18,15 @@ USUAL_RATE = 25.0
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """Where one frame lies: an image file, or frame `number` (from 0) of a video file."""
+    """Where one frame lies: an image file, `page` (from 0) of one, or frame `number` (from 0) of a video file."""
 
     path: Path
     number: int | None = None
+    page: int | None = None  # None: the file holds one picture
 
     def __str__(self) -> str:
+        if self.page is not None:
+            return f"{self.path} page {self.page + 1}"
         return str(self.path) if self.number is None else f"{self.path}#{self.number}"
 
 

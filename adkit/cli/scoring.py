@@ -54,6 +54,8 @@ def score_stills(
     skip_bad: bool,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
+    if told := model.view.white_in_words:
+        warn(f"{told}, as the run learned")
     rows, record = _score_rows(model, samples, heatmaps, masks), model.run.record
     caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
     return _told(rows, {"run": record.id, "suspects": record.suspects}, caption, to, skip_bad=skip_bad)

@@ -1,30 +1,37 @@
-"""Says what files contain: checksums of samples, and one of a whole split."""
+"""Says what samples show: checksums of pictures and of films' frames, and one of a whole split."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from adkit.types import Sample
+from adkit.data.images import decoded_pixels
+from adkit.errors import FrameError
+from adkit.types import FrameRef, Sample
 
 UNREADABLE = "unreadable"
 """Stands for the checksum of a file that cannot be read."""
 
 
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
-    """Return a checksum of each sample's file, by sample id; every file is read.
+    """Return a checksum of what each sample shows, by sample id; every file is read.
 
-    Frames of a video share their file, so their number is part of theirs.
+    That of an image is its pixels', so that the same picture in another file is the same. Frames of a video share
+    their file's, and their number is part of theirs.
     """
-    files: dict[Path, str] = {}
-    hashes = {}
-    for sample in samples:
-        path, number = sample.frame.path, sample.frame.number
-        if path not in files:
-            files[path] = _content_hash(path)
-        hashes[sample.id] = files[path] if number is None else f"{files[path]}#{number}"
-    return hashes
+    keys = [sample.frame if sample.frame.number is None else FrameRef(sample.frame.path, 0) for sample in samples]
+    # Few at once: pictures may be large.
+    with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="checksum") as pool:
+        shown = list(dict.fromkeys(keys))
+        hashes = dict(zip(shown, pool.map(_content_hash, shown), strict=True))
+    found = {}
+    for sample, key in zip(samples, keys, strict=True):
+        number = sample.frame.number
+        found[sample.id] = hashes[key] if number is None else f"{hashes[key]}#{number}"
+    return found
 
 
 def data_hash(hashes: Mapping[str, str]) -> str:
@@ -35,9 +42,14 @@ def data_hash(hashes: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _content_hash(path: Path) -> str:
+def _content_hash(ref: FrameRef) -> str:
+    """Return a checksum of an image's pixels; of its file where it cannot be decoded, and of a video."""
+    if ref.number is None:
+        with suppress(FrameError):
+            pixels = decoded_pixels(ref)
+            return hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).hexdigest()
     try:
-        with path.open("rb") as file:
+        with ref.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # in chunks: a file may be large
     except OSError:
         return UNREADABLE

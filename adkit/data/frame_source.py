@@ -66,7 +66,7 @@ def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
     if pixels.dtype.name not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
         hint = "for pixels from 0 to 255: picture.astype('uint8')"
         raise FrameError(f"pixels are {pixels.dtype}; uint8 or uint16 was expected: {name}", hint=hint)
-    picture = StillPicture(as_rgb8(pixels, name))
+    picture = StillPicture(as_rgb8(pixels, name, view.white))
     view.require(picture.shape, name)
     return Frame(name, name, 0, 0.0, picture.shape, view.see(picture))
 
@@ -80,7 +80,7 @@ def _stills(samples: Iterator[Sample], view: View, on_bad: OnBad | None, lookahe
     """Yield images, each decoded by one of several threads."""
 
     def read(sample: Sample) -> Frame:
-        return _frame(sample, StillPicture(read_image(sample.frame)), view)
+        return _frame(sample, StillPicture(read_image(sample.frame, view.white)), view)
 
     pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), thread_name_prefix="decode")
     waiting: deque[tuple[Sample, Future[Frame]]] = deque()
@@ -167,7 +167,7 @@ class ClipSource:
         """
         panel: Size | None = None
         shape: Size | None = None
-        for number, time_s, connection, picture in self._pictures():
+        for number, time_s, connection, picture in self._pictures(view.white):
             if shape is None:
                 panel = panel_of(picture.shape) if panel_of else None
             elif shape != picture.shape:
@@ -194,7 +194,7 @@ class ClipSource:
             if self.stop.is_set():
                 return
 
-    def _pictures(self) -> Iterator[tuple[int, float, int, Any]]:
+    def _pictures(self, white: int | None) -> Iterator[tuple[int, float, int, Any]]:
         """Yield number, time, how often a live source was opened anew before, and the decoded picture."""
         if self.feed is not None:
             yield from ((one.number, one.time_s, one.connection, one.decoded) for one in self.feed)
@@ -205,12 +205,12 @@ class ClipSource:
                 finally:
                     self.notes += video.notes
         else:
-            yield from self._images(self.clip.frames)
+            yield from self._images(self.clip.frames, white)
 
-    def _images(self, paths: tuple[Path, ...]) -> Iterator[tuple[int, float, int, Any]]:
+    def _images(self, paths: tuple[Path, ...], white: int | None) -> Iterator[tuple[int, float, int, Any]]:
         for number, path in enumerate(paths):
             try:
-                image = read_image(FrameRef(path))
+                image = read_image(FrameRef(path), white)
             except FrameError as error:
                 self.unreadable.append(error)
                 continue

@@ -1,7 +1,8 @@
 """The only decoder of images: files on disk become arrays here; `adkit.data.video` decodes what moves.
 
-Every image becomes 8-bit RGB: grey is copied to three channels, 16 bit is divided by 257 (the full range, so
-that two images stay comparable), CMYK and palettes are converted, alpha is dropped, EXIF rotation is applied.
+Every image becomes 8-bit RGB: grey is copied to three channels, CMYK and palettes are converted, what is transparent
+is laid on white, EXIF rotation is applied. Of more than 8 bits, one value stands for white in all pictures of a run, so
+that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a camera has.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,24 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
-from adkit.types import FrameRef
+from adkit.types import FrameRef, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm"}
+    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
 
 MAX_PIXELS = 178_000_000
 """More than this is refused: about half a gigabyte as RGB, and the usual sign of a decompression bomb."""
+
+MAX_SIDE_PX = 65_535
+"""A longer side is refused: no camera makes it, and what draws pictures does not take it."""
+
+WHITES = (255, 1023, 4095, 16383, 65535)
+"""What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
 
 # Pillow's own limit only warns in its lower half; ours refuses, by name, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -40,6 +50,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MOST_LABELS = 16
 HIGHEST_LABEL = 32
 
+_GROUND = "white"  # below what is transparent
+_SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
+_ORIENTATION, _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 0x0112, 258, 281  # tags of EXIF and TIFF
 _DRAWN_BY = ("Software", "adkit")
 
 _HINT = "check or remove the file; --skip-bad continues without such files"
@@ -68,12 +81,76 @@ def is_drawn_by_adkit(path: Path) -> bool:
         return False
 
 
-def read_image(ref: FrameRef) -> NDArray[np.uint8]:
-    """Return the frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it."""
+def read_image(ref: FrameRef, white: int | None = None) -> NDArray[np.uint8]:
+    """Return the frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it.
+
+    `white` is that of a run's pictures of more than 8 bits, as `as_rgb8` takes it.
+    """
     if ref.number is not None:
         return video_frame(ref.path, ref.number)
+    return as_rgb8(decoded_pixels(ref, deep=white not in (None, WHITES[-1])), str(ref), white)
+
+
+def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
+    """Return an image upright with the values that its file holds: uint8 (H, W, 3), or (H, W) of more than 8 bits.
+
+    With `deep`, colours of 16 bits come as uint16 (H, W, 3), without it as the upper 8 of them. Raises FrameError.
+    """
     with _decoding(ref) as image:
-        return _as_rgb(ImageOps.exif_transpose(image), ref)
+        _require_one(image, ref)
+        deep = deep and _is_deep_colour(image)  # asked before it is decoded
+        upright = ImageOps.exif_transpose(image)
+        if deep:
+            return _deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
+        return _pixels(upright, _GROUND)
+
+
+def by_page(sample: Sample) -> list[Sample]:
+    """Return a still image as it is, or its pages, each a sample, where it is a TIFF that holds several.
+
+    A page has the page of its mask where that has as many; where it has not, nobody knows which one it marks.
+    """
+    paged = sample.frame.number is None and sample.frame.path.suffix.lower() in (".tif", ".tiff")
+    pages = _pages(sample.frame.path) if paged else []
+    if len(pages) < 2:
+        return [sample]
+    marked = _pages(sample.mask.path) if sample.mask else []
+    found = []
+    for place, page in enumerate(pages):
+        name = f"{sample.id} page {page + 1}"
+        mask = FrameRef(sample.mask.path, page=marked[place]) if sample.mask and len(marked) == len(pages) else None
+        found.append(replace(sample, id=name, clip=name, frame=FrameRef(sample.frame.path, page=page), mask=mask))
+    return found
+
+
+def _pages(path: Path) -> list[int]:
+    """Return the numbers of a file's pages, without smaller copies and masks of others; of a bad file none."""
+    try:
+        with Image.open(path) as image:
+            pages = []
+            for page in range(getattr(image, "n_frames", 1)):
+                image.seek(page)
+                if not getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & _COPY_OR_MASK:
+                    pages.append(page)
+            return pages
+    except Exception:  # a damaged file can make Pillow raise anything; who reads it is told
+        return []
+
+
+def _require_one(image: Image.Image, ref: FrameRef) -> None:
+    """Raise FrameError where a file holds several pictures, and it is not said which one is meant."""
+    if ref.page is not None or image.format in ("GIF", "MPO"):  # clips; photographs with a preview
+        return
+    if getattr(image, "n_frames", 1) > 1 and (count := len(_pages(ref.path))) > 1:
+        raise FrameError(
+            f"{ref} holds {count} pictures, and one was expected",
+            hint="save each as a file of its own; of a TIFF named to adkit score, or in folder:, each page is an image",
+        )
+
+
+def is_wide(image: Image.Image) -> bool:
+    """Say whether an opened file holds more than 8 bits of each colour."""
+    return image.mode.startswith("I") or _is_deep_colour(image)
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -85,7 +162,8 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     with _decoding(ref) as image:
         upright = ImageOps.exif_transpose(image)
         # Not as 8 bit: the 1 of a 16-bit 0/1 mask would be rounded away.
-        grey = np.asarray(upright) if upright.mode.startswith("I") else _as_rgb(upright, ref).max(axis=2)
+        # What is transparent in a mask marks nothing.
+        grey = np.asarray(upright) if upright.mode.startswith("I") else _pixels(upright, "black").max(axis=2)
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
         raise FrameError(
@@ -98,14 +176,19 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
-def frame_shape(ref: FrameRef) -> tuple[int, int]:
-    """Return (height, width) in px as `read_image` would give it, from the file's header where the format allows."""
+def frame_shape(ref: FrameRef, wide: list[FrameRef] | None = None) -> tuple[int, int]:
+    """Return (height, width) in px as `read_image` would give it, from the file's header where the format allows.
+
+    Images of more than 8 bits are added to `wide`.
+    """
     if ref.number is not None:
         return video_shape(ref.path)
     with _decoding(ref) as image:
         width, height = image.size
+        if wide is not None and is_wide(image):
+            wide.append(ref)
         # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
-        turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
 
 
@@ -114,14 +197,33 @@ class FrameShapes:
     """Gives (height, width) in px of frames; a video is asked once, or it would be opened anew for each frame."""
 
     _of_videos: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False)
+    _wide: list[FrameRef] = field(default_factory=list, init=False)
+
+    @property
+    def white(self) -> int:
+        """Return which value stands for white in those of more than 8 bits, by their headers and by all their values.
+
+        255 where there are none. Raises FrameError for one that cannot be read.
+        """
+        highest = 0
+        for ref in self._wide:
+            with _decoding(ref) as image:
+                highest = max(highest, _declared_white(image))
+            highest = max(highest, int(decoded_pixels(ref).max()))
+        return white_above(highest)
 
     def __call__(self, ref: FrameRef) -> tuple[int, int]:
         """Return the shape of one; raises FrameError as `frame_shape` does."""
         if ref.number is None:
-            return frame_shape(ref)
+            return frame_shape(ref, self._wide)
         if ref.path not in self._of_videos:
             self._of_videos[ref.path] = frame_shape(ref)
         return self._of_videos[ref.path]
+
+
+def white_above(highest: int) -> int:
+    """Return which of WHITES is the least that pixels up to this value may have."""
+    return next((white for white in WHITES if white >= highest), WHITES[-1])
 
 
 def pixel_count(ref: FrameRef) -> int:
@@ -131,11 +233,11 @@ def pixel_count(ref: FrameRef) -> int:
 
 
 def pixel_format(ref: FrameRef) -> str:
-    """Pillow's name of the file's pixel format, such as "RGB", "L" or "I;16"; "video" for a frame of one."""
+    """Name the file's pixel format: by Pillow's word, such as "RGB" or "I;16", and what is transparent; or "video"."""
     if ref.number is not None:
         return "video"
     with _opened(ref) as image:
-        return image.mode
+        return f"{image.mode}, on {_GROUND} where transparent" if image.has_transparency_data else image.mode
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -171,6 +273,8 @@ def _opened(ref: FrameRef) -> Image.Image:
         if path.stat().st_size == 0:
             raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
         image = Image.open(path)
+        if ref.page:
+            image.seek(ref.page)
     except FileNotFoundError:
         raise FrameError(f"there is no file {path}", hint="check the path") from None
     except IsADirectoryError:
@@ -185,6 +289,12 @@ def _opened(ref: FrameRef) -> Image.Image:
     except Exception as error:
         raise FrameError(f"cannot open {path}: {error}", hint=_HINT) from None
     width, height = image.size
+    if max(width, height) > MAX_SIDE_PX:
+        image.close()
+        raise FrameError(
+            f"{width}×{height} px is above the limit of {MAX_SIDE_PX:,} px for a side: {path}",
+            hint="cut the image into tiles, or shrink it",
+        )
     if width * height > MAX_PIXELS:
         image.close()
         raise FrameError(
@@ -194,16 +304,53 @@ def _opened(ref: FrameRef) -> Image.Image:
     return image
 
 
-def _as_rgb(image: Image.Image, ref: FrameRef) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, ground: str) -> NDArray[Any]:
+    """Return an image as RGB, uint8 (H, W, 3), or (H, W) with its own values where those are grey of more bits."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return as_rgb8(np.asarray(image), str(ref))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
+        return np.asarray(image)
+    if image.has_transparency_data:
+        below = Image.new("RGBA", image.size, ground)
+        below.alpha_composite(image.convert("RGBA"))
+        image = below
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def as_rgb8(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others."""
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Say whether an opened file holds colours of 16 bits, of which Pillow would keep 8."""
+    return image.mode in ("RGB", "RGBA", "RGBX") and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
+
+
+def _deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
+    """Return colours of 16 bits, RGB (H, W, 3) upright; Pillow has read the file before, so that it is whole."""
+    file, page = np.fromfile(ref.path, np.uint8), ref.page or 0
+    _, pages = cv2.imdecodemulti(file, cv2.IMREAD_UNCHANGED, None, (page, page + 1))
+    found = next(iter(pages), None)
+    if found is None or found.dtype != np.uint16:
+        raise ValueError("colours of 16 bits in a form that is not known")
+    pixels = found[..., 2::-1]
+    if found.shape[2] == 4:
+        opaque = found[..., 3:].astype(np.float64) / WHITES[-1]
+        pixels = (pixels * opaque + WHITES[-1] * (1 - opaque)).round().astype(np.uint16)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.asarray(pixels[:: -1 if down else 1, :: -1 if across else 1], np.uint16)
+
+
+def _declared_white(image: Image.Image) -> int:
+    """Return the highest value that a TIFF says it may hold, where it says so of fewer than 16 bits; else 0."""
+    tags = getattr(image, "tag_v2", {})
+    highest = tags.get(_MAX_SAMPLE_VALUE) or tuple(2**bits - 1 for bits in tags.get(_BITS_PER_SAMPLE, ()))
+    most = max(highest if isinstance(highest, tuple) else (highest,), default=0)
+    return int(most) if WHITES[0] < most < WHITES[-1] else 0
+
+
+def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArray[np.uint8]:
+    """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others.
+
+    `white`, one of WHITES, stands for white where there are more than 8 bits, and what is brighter is white too. None:
+    the full range. 255: the run knows pictures of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
+    """
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
         raise FrameError(
             f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
@@ -212,7 +359,17 @@ def as_rgb8(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
         raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
     if pixels.dtype != np.uint8:
         wide = pixels.astype(np.int64)
-        if not 0 <= int(wide.min()) <= int(wide.max()) <= 65535:
+        highest = int(wide.max())
+        if not 0 <= int(wide.min()) <= highest <= WHITES[-1]:
             raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
-        pixels = ((wide + 128) // 257).astype(np.uint8)
+        if white == WHITES[0] and highest > WHITES[0]:
+            if highest <= WHITES[-2]:
+                raise FrameError(
+                    f"values up to {highest:,} in 16 bits, and the run learned from 8 bits: which of them is white "
+                    f"is not known: {name}",
+                    hint="fit again with such pictures among those of good parts, or convert it to 8 bits",
+                )
+            white = None
+        white = white or WHITES[-1]
+        pixels = np.minimum((wide * 255 + white // 2) // white, 255).astype(np.uint8)
     return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

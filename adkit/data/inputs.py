@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.images import is_image
+from adkit.data.images import by_page, is_image
 from adkit.data.layouts import contents_of, in_numeric_order, is_film
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
@@ -90,7 +90,8 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False) -> Inputs:
             "they are scored in different ways",
             hint="score them with two commands",
         )
-    return Inputs([Sample.still(str(path), path) for path in stills.values()], list(clips.values()), notes)
+    images = [page for path in stills.values() for page in by_page(Sample.still(str(path), path))]
+    return Inputs(images, list(clips.values()), notes)
 
 
 def _named(argument: str, of_clips: bool, notes: list[str]) -> Iterator[VideoInput | Path]:

@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
-
-if TYPE_CHECKING:
-    import av
 
 LEAP_S = 10.0
 """A transport or programme stream whose clock jumps ahead by more than this was joined, as FFmpeg has it too."""
@@ -41,12 +39,13 @@ class Packets:
     _offset: int = field(default=0, init=False)  # what is added to the file's own stamps
     _first: int | None = field(default=None, init=False)  # the least mended stamp
     _highest: int | None = field(default=None, init=False)  # mended, as are all below
+    _longest: int = field(default=0, init=False)  # from one frame to one that comes later
     _decoded: int | None = field(default=None, init=False)  # when the last packet was to be decoded
     _ends: float = field(default=0.0, init=False)  # in seconds by the file's own clock: of all its streams
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=_REORDERED), init=False)  # mended stamps
     _broken: list[tuple[int, float]] = field(default_factory=list, init=False)  # number and time of broken packets
 
-    def __iter__(self) -> Iterator[av.Packet]:
+    def __iter__(self) -> Iterator[Any]:
         """Yield the packets of all frames, discarded ones too, then one without content, which ends the decoding."""
         own = self._own()
         early = list(islice(own, 1))
@@ -67,20 +66,33 @@ class Packets:
 
         return bool(self.container.format.flags & av.format.Flags[name].value)
 
-    @property
+    @cached_property  # asked for each packet, as are those below
     def step(self) -> int:
         """Say how long a frame is usually shown, in the time base."""
         rate = self.stream.average_rate or self.stream.guessed_rate or USUAL_RATE
         return max(1, round(1 / (Fraction(rate) * self.time_base)))
 
-    @property
+    @cached_property
     def time_base(self) -> Fraction:
         """Return the fraction of a second in which stamps count."""
         return Fraction(self.stream.time_base or Fraction(1, 1000))
 
     def seconds(self, stamp: int) -> float:
         """Return the seconds from the first packet that a mended stamp means."""
-        return max(0.0, float((stamp - (self._first or 0)) * self.time_base))
+        return max(0.0, (stamp - (self._first or 0)) * self.tick_s)
+
+    @cached_property
+    def tick_s(self) -> float:
+        """Return the time base in seconds."""
+        return float(self.time_base)
+
+    @cached_property
+    def _may_leap(self) -> bool:
+        return self._flag("ts_discont")
+
+    @cached_property
+    def _is_matroska(self) -> bool:
+        return "matroska" in str(self.container.format.name)
 
     @property
     def without_stamps(self) -> bool:
@@ -91,18 +103,20 @@ class Packets:
     def missing_s(self) -> float:
         """Say how many seconds, by what the file says of itself, come after the last packet; 0: it is whole."""
         name, said = self.container.format.name, 0.0
-        step_s = float(self.step * self.time_base)
+        step_s = self.step * self.tick_s
         reached = 0.0 if self._highest is None else self.seconds(self._highest) + step_s
         if self.jumps:
             return 0.0
         if "mp4" in name and self.count < self.stream.frames:
             # Frames that an edit list leaves out are counted too and never come: the length tells the end.
-            said = float((self.stream.duration or 0) * self.time_base)
+            said = (self.stream.duration or 0) * self.tick_s
         elif name == "avi":
             said = self.stream.frames * step_s
-        elif "matroska" in name:
+        elif self._is_matroska:
             said, reached = (self.container.duration or 0) / 1e6, max(self._ends, reached)
-        return said - reached if said - reached > max(3 * step_s, 0.01 * said) else 0.0
+        # The last frame may be shown for as long as another one was.
+        slack_s = max(3 * step_s, 1.5 * self._longest * self.tick_s, 0.01 * said)
+        return said - reached if said - reached > slack_s else 0.0
 
     @property
     def breaks_off(self) -> bool:
@@ -117,9 +131,9 @@ class Packets:
         unit = next((size for at, size in _TRANSPORT.items() if head[at : at + 1] == b"G"), 1)
         return bool(self.container.size % unit)
 
-    def _own(self) -> Iterator[av.Packet]:
+    def _own(self) -> Iterator[Any]:
         """Yield this stream's packets; where frames are missing and bytes were passed over, something is broken."""
-        whole = "matroska" in self.container.format.name
+        whole = self._is_matroska
         end: int | None = None
         hole = False
         for packet in self.container.demux() if whole else self.container.demux(self.stream):
@@ -127,7 +141,7 @@ class Packets:
                 hole = hole or (end is not None and packet.pos is not None and packet.pos - end > _UNREAD_BYTES)
                 end = None if packet.pos is None else packet.pos + packet.size
                 if packet.pts is not None:
-                    self._ends = max(self._ends, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                    self._ends = max(self._ends, (packet.pts + (packet.duration or 0)) * float(packet.time_base))
             if packet.stream is not self.stream and packet.stream.index != self.stream.index:
                 continue
             if hole and packet.pts is not None and self._highest is not None:
@@ -137,7 +151,7 @@ class Packets:
                 hole = False
             yield packet
 
-    def _mended(self, packet: Any) -> av.Packet:
+    def _mended(self, packet: Any) -> Any:
         if packet.pts is None and packet.dts is None:
             if self._highest is None:
                 self.count += 1
@@ -151,7 +165,11 @@ class Packets:
                 packet.pts += self.step
             self._recent.append(packet.pts)
             self._first = packet.pts if self._first is None else min(self._first, packet.pts)
-            self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
+            if self._highest is None or packet.pts > self._highest:
+                self._longest = max(
+                    self._longest, packet.pts - (packet.pts if self._highest is None else self._highest)
+                )
+                self._highest = packet.pts
         if packet.dts is not None:
             packet.dts += self._offset
             self._decoded = packet.dts
@@ -169,16 +187,16 @@ class Packets:
                 return True
             if len(self._recent) == _REORDERED and stamp < min(self._recent):
                 return True
-        if packet.dts is None or self._decoded is None or "matroska" in self.container.format.name:
+        if packet.dts is None or self._decoded is None or self._is_matroska:
             return False  # Matroska holds no times of decoding: FFmpeg guesses them
         ticks = packet.dts + self._offset - self._decoded
-        return ticks < -self.step or bool(self._flag("ts_discont") and ticks * self.time_base > LEAP_S)
+        return ticks < -self.step or (self._may_leap and ticks * self.tick_s > LEAP_S)
 
     def _jump(self, packet: Any) -> None:
         own = packet.pts if packet.pts is not None else packet.dts
         highest = self._highest if self._highest is not None else self._decoded or 0
         moved = highest + self.step - (own + self._offset)
-        self.jumps.append((self.seconds(highest + self.step), float(-moved * self.time_base)))
+        self.jumps.append((self.seconds(highest + self.step), -moved * self.tick_s))
         self._offset += moved
         self._decoded = None
         self._recent.clear()

@@ -184,7 +184,7 @@ class Video:
     def times_s(self) -> NDArray[np.float64]:
         """Return (N,) when each frame is shown, in seconds from the first; ends the walk."""
         stamps = self.stamps()
-        tick = 1 / self.rate if self._packets.without_stamps else float(self._packets.time_base)
+        tick = 1 / self.rate if self._packets.without_stamps else self._packets.tick_s
         return np.asarray((stamps - stamps[0]) * tick, np.float64)
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -224,7 +224,7 @@ class Video:
                 if stamp is None:
                     time_s = number / self.rate
                 else:
-                    time_s = float((stamp - (self.first_stamp or 0)) * self._packets.time_base)
+                    time_s = (stamp - (self.first_stamp or 0)) * self._packets.tick_s
                 if decoded.is_corrupt:
                     self._damages_s.append(time_s)
                 if self._mirrored is None:
@@ -380,7 +380,8 @@ def _require_file(path: Path) -> None:
 
 def _is_mirrored(decoded: av.VideoFrame) -> bool:
     """Say whether a frame's display matrix mirrors it; its rotation does not tell."""
-    if not (matrix := decoded.side_data.get("DISPLAYMATRIX")):
+    matrix: Any = decoded.side_data.get("DISPLAYMATRIX")
+    if not matrix:
         return False
     right_x, right_y, _, down_x, down_y = np.frombuffer(matrix, np.int32)[:5].astype(float)
     return bool(right_x * down_y < right_y * down_x)

@@ -27,6 +27,8 @@ MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
 LONGEST_MAP = 2048
 """Positions along the longer side, at most, of a map that lies over a whole picture although only a part is seen."""
+NARROWEST, WIDEST = 255, 65535
+"""The white of pictures of 8 and of 16 bits."""
 _UNSEEN = 128  # the grey of a reconstruction where nobody looks
 
 
@@ -75,6 +77,7 @@ class View(BaseModel):
     box: Box | None = None  # the part of a picture that is looked at; None: all of it
     mask: str | None = None  # a PNG as base64, of a picture's size: bright where its places count; None: everywhere
     border: int = 0  # px along a picture's edges that do not count
+    white: int | None = None  # the value that stands for it in pictures of more than 8 bits; None: the full range
 
     @property
     def canvas(self) -> Size:
@@ -202,6 +205,11 @@ class View(BaseModel):
         scale = min(side / own for side, own in zip(self.canvas, self._seen(self.picture), strict=True))
         return max(1, round(self.finest_px / scale))
 
+    @property
+    def white_in_words(self) -> str:
+        """Say what is white in pictures of more than 8 bits, "" where that is the highest value of 16."""
+        return "" if self.white in (None, NARROWEST, WIDEST) else f"in 16-bit files {self.white:,} is read as white"
+
     def in_words(self) -> str:
         """Say how large pictures are seen, and what can be seen in them; "" where no picture was looked at."""
         if self.picture is None:
@@ -209,6 +217,7 @@ class View(BaseModel):
         part = f", of which {px(self.box.size)} from {self.box.left},{self.box.top}" if self.box else ""
         how = f" in {len(self.tiles)} tiles of {px(self.frame)}" if self.tiles else f" → {px(self.frame)}"
         seen = f"{px(self.picture)}{part}{how}"
+        seen += f"; {self.white_in_words}" if self.white_in_words else ""
         if (smallest := self.smallest_px) is None:
             return seen
         return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your picture"

@@ -92,7 +92,7 @@ class PictureWriter:
     ) -> Path:
         """Write the picture and return its path."""
         assert anomaly_map is not None  # there are maps
-        image = faded(read_image(sample.frame), self._view)
+        image = faded(read_image(sample.frame, self._view.white), self._view)
         mask = None
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             shape = (image.shape[0], image.shape[1])

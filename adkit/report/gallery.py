@@ -85,7 +85,7 @@ class Gallery:
             if self.bytes >= MOST_BYTES:
                 self.left_out += 1
                 continue
-            image = read_image(example.sample.frame)
+            image = read_image(example.sample.frame, self.view.white)
             found = _panels(example, faded(image, self.view), self.scale)
             height, width = found["input"].shape[:2]
             addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}

@@ -229,7 +229,7 @@ def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
     if finding.result is None or finding.result.map is None or ready.scale is None:
         method = ready.model.run.record.method
         raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")
-    image, values = finding.upload.image(), finding.result.map
+    image, values = finding.upload.image(ready.model.view.white), finding.result.map
     low, high = float(values.min()), float(values.max())
     if kind == "heat":
         picture = heat(faded(image, ready.model.view), values, ready.scale)

@@ -49,12 +49,12 @@ class Upload:
         """Return the error with the sender's name of the file, instead of where it lies."""
         return type(error)(error.message.replace(str(self.path), self.name), hint=hint or error.hint)
 
-    def image(self) -> NDArray[np.uint8]:
-        """Return the image, RGB (h, w, 3); raises FrameError, by the sender's name, when it is gone."""
+    def image(self, white: int | None) -> NDArray[np.uint8]:
+        """Return the image, RGB (h, w, 3), read with a run's white; raises FrameError, by the sender's name."""
         from adkit.data.images import read_image
 
         try:
-            return read_image(FrameRef(self.path))
+            return read_image(FrameRef(self.path), white)
         except AdkitError as error:
             raise self.named_in(error, "upload it again") from None
 

@@ -44,7 +44,7 @@ def viewer(ready: Ready, finding: Finding) -> str:
     if (result := finding.result) is None:
         return ""
     try:
-        picture = image_uri(_shrunk(faded(finding.upload.image(), ready.model.view), SHOWN_PX))
+        picture = image_uri(_shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), SHOWN_PX))
     except AdkitError as error:
         return piece("fault", error.message, error.hint)
     rebuilt = result.reconstruction
@@ -69,7 +69,7 @@ def _thumbnail(ready: Ready, finding: Finding) -> str | None:
     if finding.result is None:
         return None
     try:
-        image = _shrunk(faded(finding.upload.image(), ready.model.view), THUMBNAIL_PX)
+        image = _shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), THUMBNAIL_PX)
     except AdkitError:
         return None
     if finding.result.map is not None and ready.scale is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
-from adkit.data.images import pixel_format, read_image, read_mask
+from adkit.data.images import as_rgb8, decoded_pixels, pixel_format, read_mask, white_above
 from adkit.data.video import Video
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.errors import FrameError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding
-_DARK_16_BIT = (4095 + 128) // 257  # the most that a 12-bit camera's images in a 16-bit file reach, read as 8 bit
 _GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
 
 _Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
@@ -73,6 +72,11 @@ def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspe
             for sample in members:
                 look.at_image(sample)
                 advance(1)
+    if look.wide:
+        result.notes.append(
+            f"{look.wide} pictures have more than 8 bits, with values up to {look.highest:,}: "
+            f"{white_above(look.highest):,} is read as white"
+        )
     for same in _copies(samples, look.sizes):
         across = len({split for split, _ in same}) > 1
         heading = "are in both training and test: results would look too good" if across else "have identical copies"
@@ -99,12 +103,15 @@ class _Look:
     result: Inspection
     sheet: ContactSheet
     trouble: _Trouble = field(default_factory=lambda: defaultdict(list))
+    wide: int = 0  # pictures of more than 8 bits
+    highest: int = 0  # of their values
     sizes: dict[str, list[str]] = field(default_factory=dict)  # by clip, those that could be read: "900×900", …
 
     def at_image(self, sample: Sample) -> None:
         """Read an image and its mask."""
         try:
-            image = read_image(sample.frame)
+            pixels = decoded_pixels(sample.frame)
+            image = as_rgb8(pixels, str(sample.frame), white_above(int(pixels.max())))
             mode = pixel_format(sample.frame)
         except FrameError as error:
             self.trouble["cannot be read"].append((error.message,))
@@ -112,8 +119,9 @@ class _Look:
         self._note(sample, (image.shape[0], image.shape[1]), mode)
         if int(image.max()) == int(image.min()):
             self.trouble["show one colour only"].append((sample.id,))
-        elif mode.startswith("I") and int(image.max()) <= _DARK_16_BIT:
-            self.trouble["are 16-bit files that use 12 bits or fewer: they are read as very dark"].append((sample.id,))
+        if pixels.dtype != image.dtype:
+            self.wide += 1
+            self.highest = max(self.highest, int(pixels.max()))
         self._look_at_mask(sample, image)
         if self.sheet.wants(sample):
             self.sheet.add(sample, image)

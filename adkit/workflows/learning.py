@@ -36,7 +36,7 @@ def made_for(
     """Make the method for this data, and say how it sees pictures; raises AdkitError as `method_and_view` does."""
     shapes = [shape for one in data for shape in one.shapes]
     samples = [sample for one in data for sample in one.learned]
-    return method_and_view(method_class, settings, shapes, samples, device)
+    return method_and_view(method_class, settings, shapes, samples, device, white=max(one.white for one in data))
 
 
 def learn(

@@ -42,14 +42,15 @@ def method_and_view(
     shapes: Sequence[Size],
     samples: Sequence[Sample] = (),
     device: str = "cpu",
+    white: int | None = None,
 ) -> tuple[Method[Any], View]:
     """Make the method for pictures of these shapes, (height, width) px each, and say how it sees them.
 
-    `samples` are normal ones, among which the part is looked for where that is asked.
+    `samples` are normal ones, among which the part is looked for where that is asked; `white` is theirs.
     Raises AdkitError for options that it does not take, and for places to look at that these pictures do not have.
     """
     options = parse_options(options_of(method_class), settings.options, settings.method)
-    looks_at = _looks_at(settings, shapes, samples)
+    looks_at = _looks_at(settings, shapes, samples, white)
     seen = looks_at.box.size if looks_at.box else usual_shape(shapes)
     if isinstance(options, Options):
         options = options.sized((1, 1) if settings.tiles else seen)
@@ -109,7 +110,7 @@ def _masks(settings: FitSettings) -> list[Path]:
     return [Path(mask) for mask in (settings.roi if of_roi else None, settings.ignore) if mask]
 
 
-def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[Sample]) -> View:
+def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[Sample], white: int | None) -> View:
     """Return a view, its frame unknown, of the places of pictures of these shapes that are asked for."""
     usual = usual_shape(shapes)
     asked = "--roi" if settings.roi else "--ignore"
@@ -121,7 +122,7 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
         )
     box, counts = None, np.ones(usual, bool)
     if settings.roi == PART:
-        box = _part_in(samples, usual)
+        box = _part_in(samples, usual, white)
     elif settings.roi:
         box = _box_of(settings.roi)
         if box is None:
@@ -135,7 +136,7 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
     if settings.ignore:
         counts &= ~read_mask(FrameRef(Path(settings.ignore)), usual)
     mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
-    view = View(frame=(1, 1), picture=usual, box=box, mask=mask, border=settings.ignore_border)
+    view = View(frame=(1, 1), picture=usual, box=box, mask=mask, border=settings.ignore_border, white=white)
     if not view.counting(usual).any():
         given = [("--roi", settings.roi), ("--ignore", settings.ignore), ("--ignore-border", settings.ignore_border)]
         named = " with ".join(f"{name} {value}" for name, value in given if value)
@@ -163,7 +164,7 @@ def _box_of(roi: str) -> Box | None:
     return Box(left=left, top=top, width=width, height=height)
 
 
-def _part_in(samples: Sequence[Sample], shape: Size) -> Box:
+def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
     """Return the box around what stands out from its ground in normal pictures of this shape, with some room.
 
     Raises OptionError where that takes all of the pictures.
@@ -171,7 +172,7 @@ def _part_in(samples: Sequence[Sample], shape: Size) -> Box:
     from adkit.nn.training.registration import foreground  # loads torch
 
     shrunk = min(1.0, PART_PX / max(shape))
-    small = View(frame=(max(1, round(shape[0] * shrunk)), max(1, round(shape[1] * shrunk))))
+    small = View(frame=(max(1, round(shape[0] * shrunk)), max(1, round(shape[1] * shrunk))), white=white)
     found = np.zeros(small.frame, bool)
     for frame in frames_of(samples[:: -(-len(samples) // PART_SAMPLES)], small):
         assert frame.pixels is not None

@@ -42,6 +42,7 @@ class TrainingData:
     learned: list[Sample]
     held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
     shapes: list[Size]  # (height, width) px of each picture that is learned from
+    white: int  # what stands for white in pictures of more than 8 bits; 255: there are none
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # images and clips left out because others are the same
@@ -84,7 +85,7 @@ def training_data(
     if twice:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
     taken: set[tuple[str, ...]] = set()
-    shape_of, leaving_out = FrameShapes(), LeavingOut(settings.leave_out)
+    leaving_out = LeavingOut(settings.leave_out)
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
@@ -110,13 +111,15 @@ def training_data(
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        shapes = [shape_of(sample.frame) for sample in learned]
+        shape_of = FrameShapes()
+        shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
         found.append(
             TrainingData(
                 dataset,
                 learned,
                 held_out,
                 shapes,
+                shape_of.white,
                 hashes,
                 skipped,
                 copies,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from adkit import DatasetError, Sample, Split
-from adkit.data.images import is_image
+from adkit.data.images import by_page, is_image
 from adkit.data.layouts import GOOD, MASK_NAMES, NORMAL_NAMES, contents_of, unlike_normal
 from adkit.data.locations import OwnFolder
 
@@ -40,7 +40,7 @@ class Folder(OwnFolder):
         self._loose = len(images.get("", ())) if self.layout != "plain images" else 0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for split, sample in _READERS[self.layout](folder, images):
-            self._samples[split].append(sample)
+            self._samples[split] += by_page(sample)
         if not self._samples["train"]:
             raise DatasetError(
                 f"no good image was found to learn from in {folder} (read as {self.layout})",

@@ -7,13 +7,20 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
+from adkit.data.fingerprints import content_hashes
 from adkit.data.images import (
     MAX_PIXELS,
+    MAX_SIDE_PX,
+    FrameShapes,
+    as_rgb8,
+    by_page,
+    decoded_pixels,
     frame_shape,
     is_image,
     pixel_count,
@@ -23,7 +30,7 @@ from adkit.data.images import (
     resize,
 )
 from adkit.errors import FrameError
-from adkit.types import FrameRef
+from adkit.types import FrameRef, Sample
 from tests import videos
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -67,8 +74,10 @@ def test_colours_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     [
         ("L", 77, "png", (77, 77, 77)),
         ("1", 1, "png", (255, 255, 255)),
-        ("LA", (10, 0), "png", (10, 10, 10)),
-        ("RGBA", (10, 20, 30, 0), "png", (10, 20, 30)),
+        ("LA", (10, 255), "png", (10, 10, 10)),
+        ("LA", (10, 0), "png", (255, 255, 255)),
+        ("RGBA", (10, 20, 30, 0), "png", (255, 255, 255)),
+        ("RGBA", (0, 100, 30, 51), "webp", (204, 224, 210)),
         ("CMYK", (0, 255, 255, 0), "tif", (255, 0, 0)),
         ("RGB", (1, 2, 3), "gif", (1, 2, 3)),
     ],
@@ -88,8 +97,142 @@ def test_a_cmyk_jpeg_is_not_inverted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80"])
-def test_a_palette_gives_its_colours_transparent_or_not(tmp_path: Path, transparency: int | bytes | None) -> None:
-    assert (read_image(palette(transparency, tmp_path / "a.png")) == (200, 100, 50)).all()
+def test_a_palette_gives_its_colours_on_white(tmp_path: Path, transparency: int | bytes | None) -> None:
+    shown = {None: (200, 100, 50), 1: (255, 255, 255)}.get(transparency, (227, 177, 152))  # type: ignore[arg-type]
+    assert (np.abs(read_image(palette(transparency, tmp_path / "a.png")).astype(int) - shown) <= 1).all()
+
+
+def test_what_lies_hidden_under_alpha_does_not_matter(tmp_path: Path) -> None:
+    hidden = [np.dstack([NOISE // seed, np.full(NOISE.shape[:2], 0, np.uint8)]) for seed in (1, 2)]
+    for one in hidden:
+        one[:5, :, :3], one[:5, :, 3] = 77, 255
+    first, second = (read_image(saved(tmp_path / f"{place}.png", one)) for place, one in enumerate(hidden))
+    assert np.array_equal(first, second)
+    assert (first[:5] == 77).all()
+    assert (first[5:] == 255).all()
+    assert pixel_format(FrameRef(tmp_path / "0.png")) == "RGBA, on white where transparent"
+
+
+def test_a_mask_that_is_transparent_where_nothing_is_marks_what_is_painted(tmp_path: Path) -> None:
+    painted = np.zeros((*NOISE.shape[:2], 4), np.uint8)
+    painted[:5] = 255, 0, 0, 255
+    marked = read_mask(saved(tmp_path / "mask.png", painted), NOISE.shape[:2])
+    assert marked[:5].all()
+    assert not marked[5:].any()
+
+
+@pytest.mark.parametrize("suffix", ["avif", "jfif", "jp2", "tga", "dib"])
+def test_what_pillow_opens_is_an_image(tmp_path: Path, suffix: str) -> None:
+    ref = saved(tmp_path / f"a.{suffix}", Image.new("RGB", (32, 32), (120, 80, 40)))
+    assert is_image(ref.path)
+    assert np.abs(read_image(ref).astype(int) - (120, 80, 40)).max() <= 4
+
+
+def deep_colours(path: Path, values: NDArray[np.uint16]) -> FrameRef:
+    """A file of 16-bit colours, RGB or RGBA."""
+    cv2.imwrite(str(path), values[..., [2, 1, 0, 3][: values.shape[2]]])
+    return FrameRef(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(("bits", "white"), [(8, 255), (10, 1023), (12, 4095), (14, 16383), (16, 65535)])
+def test_the_brightest_of_all_says_what_is_white(tmp_path: Path, bits: int, white: int, suffix: str) -> None:
+    values = np.linspace(0, 2**bits - 1, 64).round().reshape(8, 8).astype(np.uint16)
+    grey = [saved(tmp_path / f"{place}.{suffix}", values // place) for place in (4, 1)]
+    coloured = deep_colours(tmp_path / f"c.{suffix}", np.dstack([values, values // 2, values // 4]))
+    for refs in (grey, [coloured]):
+        shapes = FrameShapes()
+        assert {shapes(ref) for ref in refs} == {(8, 8)}
+        assert shapes.white == white
+    expected = np.linspace(0, 255, 64).reshape(8, 8)
+    assert np.abs(read_image(grey[1], white)[..., 0] - expected).max() <= 0.6
+    assert np.abs(read_image(coloured, white) - np.dstack([expected, expected / 2, expected / 4])).max() <= 1
+
+
+def test_a_header_says_how_many_bits_there_are(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.tif", np.full((4, 4), 700, np.uint16), tiffinfo={281: 4095})
+    shapes = FrameShapes()
+    shapes(ref)
+    assert shapes.white == 4095
+
+
+def test_what_is_brighter_than_the_run_knows_is_white(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.png", np.array([[500, 2000]], np.uint16))
+    assert read_image(ref, 1023)[0, :, 0].tolist() == [125, 255]
+
+
+def test_a_run_that_knows_8_bits_refuses_values_whose_white_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match=r"values up to 3,000 in 16 bits, and the run learned from 8 bits"):
+        read_image(saved(tmp_path / "a.png", np.array([[500, 3000]], np.uint16)), 255)
+    assert read_image(saved(tmp_path / "b.png", np.array([[257, 65535]], np.uint16)), 255)[0, :, 0].tolist() == [1, 255]
+    assert read_image(saved(tmp_path / "c.png", np.array([[7, 255]], np.uint16)), 255)[0, :, 0].tolist() == [7, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_are_upright_and_on_white(tmp_path: Path, orientation: int) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (6, 9, 4)).astype(np.uint16)
+    values[..., 3] = 65535
+    values[:2, :2, 3] = 0
+    plain = deep_colours(tmp_path / "plain.png", values).path.read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # Pillow would keep 8 bits of each colour: the chunk is put into the file behind its header.
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    block = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    path = tmp_path / "turned.png"
+    path.write_bytes(plain[:33] + block + plain[33:])
+    shallow, deep = read_image(FrameRef(path)), as_rgb8(decoded_pixels(FrameRef(path)), "turned")
+    assert deep.shape == shallow.shape == ((9, 6, 3) if orientation > 4 else (6, 9, 3))
+    assert np.abs(deep.astype(int) - shallow).max() <= 1
+
+
+def stack(path: Path, values: list[int], **settings: Any) -> Path:
+    """A TIFF whose pages show these greys."""
+    first, *others = [Image.fromarray(np.full((6, 8), value, np.uint8)) for value in values]
+    first.save(path, save_all=True, append_images=others, **settings)
+    return path
+
+
+def test_each_page_of_a_tiff_is_an_image(tmp_path: Path) -> None:
+    path, mask = stack(tmp_path / "a.tif", [10, 90, 170]), stack(tmp_path / "mask.tif", [0, 255, 0])
+    pages = by_page(Sample.still("a", path, anomalous=True, mask=mask))
+    assert [(one.id, one.clip, str(one.frame)) for one in pages] == [
+        (f"a page {page}", f"a page {page}", f"{path} page {page}") for page in (1, 2, 3)
+    ]
+    assert [int(read_image(one.frame).mean()) for one in pages] == [10, 90, 170]
+    assert [one.mask is not None and bool(read_mask(one.mask, (6, 8)).any()) for one in pages] == [False, True, False]
+    assert len({content_hashes([one])[one.id] for one in pages}) == 3
+    single = Sample.still("mask", stack(tmp_path / "b.tif", [5]))
+    assert by_page(single) == [single]
+
+
+def test_deep_colours_of_a_page_are_its_own(tmp_path: Path) -> None:
+    pages = [np.full((4, 4, 3), value, np.uint16) for value in (300, 900)]
+    cv2.imwritemulti(str(tmp_path / "a.tif"), pages)
+    found = [read_image(FrameRef(tmp_path / "a.tif", page=page), 1023)[0, 0, 0] for page in (0, 1)]
+    assert found == [75, 224]
+
+
+def test_a_smaller_copy_within_a_tiff_is_no_page(tmp_path: Path) -> None:
+    small = TiffImagePlugin.ImageFileDirectory_v2()
+    small[254] = 1
+    large, copy = Image.new("L", (32, 32), 90), Image.new("L", (8, 8), 90)
+    copy.encoderinfo = {"tiffinfo": small}
+    large.save(tmp_path / "a.tif", save_all=True, append_images=[copy])
+    assert len(by_page(Sample.still("a", tmp_path / "a.tif"))) == 1
+    assert read_image(FrameRef(tmp_path / "a.tif")).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
+def test_a_file_of_several_pictures_is_not_taken_for_its_first(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(FrameError, match=r"holds 3 pictures, and one was expected"):
+        read_image(FrameRef(stack(tmp_path / f"a.{suffix}", [10, 90, 170])))
+
+
+@pytest.mark.parametrize(("width", "height"), [(99_000_000, 1), (1, 70_000)])
+def test_no_side_is_longer_than_cameras_make_them(tmp_path: Path, width: int, height: int) -> None:
+    with pytest.raises(FrameError, match=r"px is above the limit of 65,535 px for a side"):
+        read_image(png_of_size(tmp_path / "a.png", width, height))
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -180,9 +323,11 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, re
 
 
 def test_the_limit_itself_passes(tmp_path: Path) -> None:
-    assert pixel_format(png_of_size(tmp_path / "wide.png", MAX_PIXELS, 1)) == "RGB"
-    with pytest.raises(FrameError, match="above the limit"):
-        pixel_format(png_of_size(tmp_path / "wider.png", MAX_PIXELS + 1, 1))
+    assert pixel_format(png_of_size(tmp_path / "large.png", MAX_PIXELS // 4000, 4000)) == "RGB"
+    assert pixel_format(png_of_size(tmp_path / "wide.png", MAX_SIDE_PX, 1)) == "RGB"
+    for number, size in enumerate([(MAX_PIXELS // 4000 + 1, 4000), (MAX_SIDE_PX + 1, 1)]):
+        with pytest.raises(FrameError, match="above the limit"):
+            pixel_format(png_of_size(tmp_path / f"{number}.png", *size))
 
 
 def test_pixels_that_have_no_range_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError, FrameError, PromiseError, StorageError
@@ -323,9 +324,13 @@ def test_a_dataset_is_asked_for_its_training_split_only(
     fit_greys(registry, dataset, tmp_path)
 
 
-def test_a_copy_among_the_training_images_is_left_out(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
-    copy = tmp_path / "copy.png"
-    copy.write_bytes(pictures[3].read_bytes())
+@pytest.mark.parametrize("name", ["copy.png", "copy.bmp", "copy.tif"])
+def test_a_copy_among_the_training_images_is_left_out(
+    registry: Registry, pictures: list[Path], tmp_path: Path, name: str
+) -> None:
+    copy = tmp_path / name
+    with Image.open(pictures[3]) as picture:
+        picture.save(copy)
     run = fit_greys(registry, Greys([*pictures[:20], copy]), tmp_path / "runs")
     assert run.record.copies == [str(copy)]
     assert run.record.train_count + run.record.threshold.count == 20

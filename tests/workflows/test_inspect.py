@@ -67,10 +67,12 @@ def test_nothing_is_wrong_with_good_images(pile: Pile) -> None:
     assert found.sheet is not None
 
 
-@pytest.mark.parametrize(("highest", "dark"), [(4095, True), (2000, True), (4500, False), (65535, False)])
-def test_12_bits_in_a_16_bit_file_are_noticed(pile: Pile, highest: int, dark: bool) -> None:
+@pytest.mark.parametrize(("highest", "white"), [(4095, 4095), (900, 1023), (4500, 16383), (65535, 65535)])
+def test_what_is_white_in_files_of_16_bits_is_told(pile: Pile, highest: int, white: int) -> None:
     pile.put("a.png", np.linspace(0, highest, 1600).reshape(40, 40).astype(np.uint16))
-    assert pile.findings() == ["1 are 16-bit files that use 12 bits or fewer: they are read as very dark: a.png"] * dark
+    note = f"1 pictures have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
+    assert note in inspect_dataset(pile).notes
+    assert pile.findings() == []
 
 
 def test_images_of_another_size_are_counted(pile: Pile) -> None:
