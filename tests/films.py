@@ -119,9 +119,17 @@ def write_film(
     return path
 
 
-def trim(source: Path, target: Path, start_s: float, *, keep_negative: bool = False, anywhere: bool = False) -> Path:
+def trim(
+    source: Path,
+    target: Path,
+    start_s: float,
+    *,
+    keep_negative: bool = False,
+    anywhere: bool = False,
+    movflags: str = "",
+) -> Path:
     """Copy without coding again, from the key frame before `start_s`, which becomes 0, or from `anywhere` behind it."""
-    options = {"avoid_negative_ts": "disabled"} if keep_negative else {}
+    options = {"avoid_negative_ts": "disabled"} if keep_negative else {"movflags": movflags} if movflags else {}
     with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
         stream = old.streams.video[0]
         copy = new.add_stream_from_template(stream)

@@ -120,14 +120,16 @@ class Packets:
 
     @property
     def breaks_off(self) -> bool:
-        """Say whether a transport stream ends within one of its own packets."""
-        if self.container.format.name != "mpegts" or self.container.size <= 0:
+        """Say whether a file ends within a packet of a transport stream, or within a box of an MP4."""
+        path = Path(self.container.name)
+        if not path.is_file():  # a stream
             return False
-        try:
-            with open(self.container.name, "rb") as file:  # noqa: PTH123 (FFmpeg's word for it)
-                head = file.read(5)
-        except OSError:  # a stream
+        if "mp4" in self.container.format.name:
+            return films_in(path)[1]
+        if self.container.format.name != "mpegts":
             return False
+        with path.open("rb") as file:
+            head = file.read(5)
         unit = next((size for at, size in _TRANSPORT.items() if head[at : at + 1] == b"G"), 1)
         return bool(self.container.size % unit)
 
@@ -215,9 +217,12 @@ class Packets:
         ]
 
 
-def films_in(path: Path) -> int:
-    """Count the films of an MP4 or QuickTime file by their indexes; 0: it was cut off, or its recording never ended."""
-    found = 0
+def films_in(path: Path) -> tuple[int, bool]:
+    """Count the indexes of an MP4 or QuickTime file, one for each film, and say whether it ends within its pictures.
+
+    Without an index it was cut off, or its recording never ended.
+    """
+    found, size, kind = 0, 0, b""
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
             size, kind = int.from_bytes(head[:4]), head[4:]
@@ -227,4 +232,5 @@ def films_in(path: Path) -> int:
             if size < 8:
                 break
             file.seek(size - 8, 1)
-    return found
+        breaks_off = kind in (b"mdat", b"moof") and file.tell() > path.stat().st_size
+    return found, breaks_off

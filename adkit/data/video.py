@@ -263,7 +263,7 @@ class Video:
         if (
             "mp4" in self._container.format.name
             and isinstance(self.source, Path)
-            and (more := films_in(self.source)) > 1
+            and (more := films_in(self.source)[0]) > 1
         ):
             raise FrameError(
                 f"{self.name} holds {more} films, one behind the other, and only the first can be read: "
@@ -362,7 +362,7 @@ def _decoding(source: Path | str) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         told = _told(error)
-        if isinstance(source, Path) and source.suffix.lower() in _INDEXED and films_in(source) == 0:
+        if isinstance(source, Path) and source.suffix.lower() in _INDEXED and films_in(source)[0] == 0:
             told = "its index (moov) is missing, as where a recording was cut off"
         raise FrameError(f"{source} cannot be read as a video: {told}", hint=_HINT) from None
 

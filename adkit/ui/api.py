@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import math
 import shutil
 import tempfile
 import time
@@ -22,6 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from adkit import __version__
+from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError, FrameError, RunError
 from adkit.runs.record import REPORT, RunRecord
@@ -31,6 +33,8 @@ from adkit.ui.safety import folder_of, inside, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
 from adkit.ui.settings import ServerSettings
 
+MAP_PIXELS = 4_000_000
+"""A picture of a map has no more than this."""
 COMPARISON = "comparison.html"
 
 _REPORT_POLICY = (
@@ -225,16 +229,21 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
 
 
 def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
-    """Return the map of a finding in the image's shape, and its range; raises FrameError where there is none."""
+    """Return the map of a finding in the image's shape, and its range; raises FrameError where there is none.
+
+    Of a large image it is smaller, for a picture of one colour takes few bytes and may have many pixels.
+    """
     if finding.result is None or finding.result.map is None or ready.scale is None:
         method = ready.model.run.record.method
         raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")
     image, values = finding.upload.image(ready.model.view.white), finding.result.map
     low, high = float(values.min()), float(values.max())
+    factor = min(1.0, math.sqrt(MAP_PIXELS / (image.shape[0] * image.shape[1])))
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     if kind == "heat":
-        picture = heat(faded(image, ready.model.view), values, ready.scale)
+        picture = heat(resize(faded(image, ready.model.view), (height, width)), values, ready.scale)
     else:
-        large = cv2.resize(values, (image.shape[1], image.shape[0]))
+        large = cv2.resize(values, (width, height))
         picture = np.round((large - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=3)

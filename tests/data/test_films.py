@@ -147,6 +147,12 @@ def test_a_clock_that_leaps_ahead_is_one_that_was_set(films: dict[str, Path], tm
     assert outcome(join(later, films["ts"], tmp_path / "b.ts"), 2 * list(range(FRAMES))) == JOINED
 
 
+def test_a_film_in_fragments_tells_that_it_is_cut_off(films: dict[str, Path], tmp_path: Path) -> None:
+    whole = trim(films["mp4"], tmp_path / "whole.mp4", 0.0, movflags="frag_keyframe+empty_moov")
+    assert outcome(whole, list(range(FRAMES))) == ALL
+    assert outcome(cut_off(whole, tmp_path / "cut.mp4"), list(range(FRAMES))) == TOLD
+
+
 def test_who_watches_is_told_of_the_clock(films: dict[str, Path], tmp_path: Path) -> None:
     def no_panel(_: Size) -> Size:
         return SIZE
