@@ -27,7 +27,7 @@ from PIL import Image
 
 from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import frames_of
-from adkit.data.images import read_image
+from adkit.data.images import WHITES, read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import AdkitError, DatasetError, OptionError, RunError
 from adkit.export.graph import to_onnx
@@ -96,7 +96,10 @@ def export(
         shutil.copyfile(Path(__file__).with_name("score.py"), folder / "score.py")
         facts = _facts(model, grid)
         _write(folder, facts)
-        pictures = [*((sample.frame.path, False) for sample in samples), *_spoilt(samples, Path(place))]
+        pictures = [
+            *((sample.frame.path, False) for sample in samples),
+            *_spoilt(samples, Path(place), model.view.white),
+        ]
         judged, difference = _compared(model, Model(folder), pictures, progress)
         facts["golden"] = [_golden(one, number, folder) for number, one in enumerate(_some(judged), 1)]
         _write(folder, facts)
@@ -121,7 +124,8 @@ def _normal_samples(run: Run, registry: Registry, root: Path | None) -> list[Sam
     """Return normal pictures of the run's own dataset, spread over all of them."""
     record = run.record
     (dataset,) = open_datasets(record.dataset, root or (Path(record.root) if record.root else None), registry)
-    samples = [sample for sample in dataset.samples("train") if not sample.anomalous and sample.frame.number is None]
+    normal = [sample for sample in dataset.samples("train") if not sample.anomalous]
+    samples = [one for one in normal if one.frame.number is None and one.frame.page is None]
     if not samples:
         raise DatasetError(f"{record.dataset} has no normal images to compare with", hint="put them back, or --root")
     count = min(MOST_NORMAL, len(samples))
@@ -145,6 +149,7 @@ def _facts(model: FittedModel, grid: tuple[int, int] | None) -> dict[str, Any]:
         "tolerance": TOLERANCE,
         "canvas": view.canvas,
         "most_stretch": MOST_STRETCH,
+        "white": view.white or WHITES[-1],
         "box": view.box and view.box.model_dump(),
         "only_size": None if view.everywhere else view.picture,
         "grid": grid or (1, 1),
@@ -157,13 +162,14 @@ def _write(folder: Path, facts: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def _spoilt(samples: Sequence[Sample], folder: Path) -> Iterator[tuple[Path, bool]]:
+def _spoilt(samples: Sequence[Sample], folder: Path, white: int | None) -> Iterator[tuple[Path, bool]]:
     """Write some of the pictures, each spoilt in every way, and yield their files."""
     count = min(SPOILT_SOURCES, len(samples))
     chosen = [samples[number * len(samples) // count] for number in range(count)]
     for row, sample in enumerate(chosen):
         frame, donor = (
-            torch.from_numpy(read_image(one.frame).copy()).permute(2, 0, 1) / 255 for one in (sample, chosen[row - 1])
+            torch.from_numpy(read_image(one.frame, white).copy()).permute(2, 0, 1) / 255
+            for one in (sample, chosen[row - 1])
         )
         copies = spoilt(frame, donor if donor.shape == frame.shape else frame, [0, row])
         for way, copy in zip(SPOILT, copies, strict=True):

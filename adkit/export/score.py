@@ -39,7 +39,7 @@ class Model:
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
         """Return a picture's score and its map (h, w), None for a method without maps."""
-        canvas, rows, columns = self.see(read(path))
+        canvas, rows, columns = self.see(read(path, self.facts["white"]))
         inputs = {"pixels": canvas[None]} | ({"rows": rows, "columns": columns} if "map" in self.outputs else {})
         found = dict(zip(self.outputs, self.session.run(None, inputs), strict=True))
         return float(found["score"][0]), found["map"][0] if "map" in found else None
@@ -73,18 +73,43 @@ class Model:
         return pixels, rows, columns
 
 
-def read(path: str | Path) -> Pixels:
-    """Return a picture as RGB, uint8 (H, W, 3): 16 bit is divided by 257, EXIF rotation applied, alpha dropped."""
+def read(path: str | Path, white: int = 65535) -> Pixels:
+    """Return a picture as RGB, uint8 (H, W, 3), upright and on white; of 16 bits the value `white` becomes 255.
+
+    255 stands for a run that knows 8 bits only, which refuses values that could be of 10, 12 or 14.
+    """
     with Image.open(path) as image:
+        if image.format not in ("GIF", "MPO") and pictures_in(image) > 1:
+            raise ValueError("several pictures in one file")
+        deep = image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile)
+        if deep and white not in (255, 65535):
+            raise ValueError("colours of 16 bits; a grey picture, or one of 8 bits, was expected")
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F" or upright.mode.startswith("I"):
             grey = np.asarray(upright)
             if upright.mode == "F" or not 0 <= grey.min() <= grey.max() <= 65535:
                 raise ValueError("8 or 16 bits were expected")
-            return np.repeat(((grey.astype(np.int64) + 128) // 257).astype(np.uint8)[:, :, None], 3, axis=2)
-        if upright.mode == "P" and "transparency" in upright.info:
-            upright = upright.convert("RGBA")
+            if white == 255 and grey.max() > 255:
+                if grey.max() <= 16383:
+                    raise ValueError("which value of 16 bits is white is not known")
+                white = 65535
+            shown = np.minimum((grey.astype(np.int64) * 255 + white // 2) // white, 255)
+            return np.repeat(shown.astype(np.uint8)[:, :, None], 3, axis=2)
+        if upright.has_transparency_data:
+            below = Image.new("RGBA", upright.size, "white")
+            below.alpha_composite(upright.convert("RGBA"))
+            upright = below
         return np.asarray(upright.convert("RGB"))
+
+
+def pictures_in(image: Image.Image) -> int:
+    """Count the pictures in a file, without a TIFF's smaller copies and masks of others."""
+    found = 0
+    for page in range(getattr(image, "n_frames", 1)):
+        image.seek(page)
+        found += not getattr(image, "tag_v2", {}).get(254, 0) & 0b101
+    image.seek(0)
+    return found
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:

@@ -119,3 +119,21 @@ def test_smoothing_by_a_product_is_the_gaussian_blur(height: int, width: int, si
     maps = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))
     expected = [cv2.GaussianBlur(one, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) for one in maps.numpy()]
     assert np.allclose(smooth(maps, sigma).numpy(), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(("white", "highest"), [(1023, 900), (4095, 5000), (65535, 60000), (255, 200), (255, 60000)])
+def test_what_is_white_is_as_the_run_has_it(tmp_path: Path, white: int, highest: int) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.linspace(0, highest, 600).reshape(20, 30).astype(np.uint16)).save(path)
+    assert (score.read(path, white) == images.read_image(FrameRef(path), white)).all()
+
+
+def test_what_cannot_be_read_alike_is_refused(tmp_path: Path) -> None:
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(wide)
+    with pytest.raises(ValueError, match="white is not known"):
+        score.read(wide, 255)
+    pages = [Image.new("L", (4, 4), value) for value in (1, 2)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match="several pictures"):
+        score.read(tmp_path / "a.tif")
