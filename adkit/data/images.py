@@ -91,6 +91,14 @@ def read_image(ref: FrameRef, white: int | None = None) -> NDArray[np.uint8]:
     return as_rgb8(decoded_pixels(ref, deep=white not in (None, WHITES[-1])), str(ref), white)
 
 
+def image_to_look_at(ref: FrameRef) -> NDArray[np.uint8]:
+    """Return the frame as `read_image` does, with the white of its own values: nobody looks at a black one."""
+    if ref.number is not None:
+        return read_image(ref)
+    pixels = decoded_pixels(ref)
+    return as_rgb8(pixels, str(ref), white_above(int(pixels.max())))
+
+
 def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
     """Return an image upright with the values that its file holds: uint8 (H, W, 3), or (H, W) of more than 8 bits.
 

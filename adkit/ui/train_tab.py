@@ -205,7 +205,7 @@ def preview(judges: Judges, spec: str | None) -> str:
 
 def _examples(samples: Sequence[Sample]) -> str | None:
     """Return examples of each kind as a picture; None when there are none to see."""
-    from adkit.data.images import read_image
+    from adkit.data.images import image_to_look_at
     from adkit.drawing.contact_sheet import ContactSheet
 
     sheet = ContactSheet(samples)
@@ -213,6 +213,6 @@ def _examples(samples: Sequence[Sample]) -> str | None:
         # A frame of a video is found by decoding all before it.
         if sheet.wants(sample) and (sample.frame.number or 0) < _FIRST_FRAMES:
             with suppress(FrameError):
-                sheet.add(sample, read_image(sample.frame))
+                sheet.add(sample, image_to_look_at(sample.frame))
     picture = sheet.draw()
     return None if picture is None else image_uri(np.asarray(picture))

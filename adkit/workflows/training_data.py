@@ -111,15 +111,14 @@ def training_data(
         except PromiseError as error:
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
-        shape_of = FrameShapes()
-        shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
+        shapes, white = _shapes_and_white(learned, held_out)
         found.append(
             TrainingData(
                 dataset,
                 learned,
                 held_out,
                 shapes,
-                shape_of.white,
+                white,
                 hashes,
                 skipped,
                 copies,
@@ -132,6 +131,13 @@ def training_data(
         )
     leaving_out.require_all_found()
     return found
+
+
+def _shapes_and_white(learned: Sequence[Sample], held_out: Sequence[Sample]) -> tuple[list[Size], int]:
+    """Return the shapes (height, width) px of the first, and what stands for white in all of them."""
+    shape_of = FrameShapes()
+    shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]]
+    return shapes[: len(learned)], shape_of.white
 
 
 def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:
