@@ -185,7 +185,7 @@ def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
         folders.setdefault(path.parent, []).append(path)
     films: dict[Path, list[Path]] = {path: [] for path in files if is_film(path)}
     above = {place for path in (*films, *folders) for place in path.parents}
-    above |= {place for place in folders if place.with_name(place.name.removesuffix(MASKS)) in folders.keys() - {place}}
+    above |= {place for place in folders if Path(str(place).removesuffix(MASKS)) in folders.keys() - {place}}
     found = films | {place: images for place, images in folders.items() if place not in above}
     return [(path, found[path]) for path in in_numeric_order(found)]
 
