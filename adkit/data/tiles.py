@@ -38,10 +38,9 @@ def blended(values: NDArray[Kind], tiles: Sequence[Box], tile: Size) -> NDArray[
     What a tile says counts the less the nearer it is to the tile's edge, beyond which the method saw nothing.
     """
     rows, columns = values.shape[1:3]
-    down, across = positions((rows, columns), tile)
-    places = [one.scaled(down, across) for one in tiles]
+    places = placed((rows, columns), tiles, tile)
     grid: Size = (max(one.top + one.height for one in places), max(one.left + one.width for one in places))
-    weight: NDArray[np.float32] = _weights(rows, columns).reshape(rows, columns, *([1] * (values.ndim - 3)))
+    weight: NDArray[np.float32] = weights(rows, columns).reshape(rows, columns, *([1] * (values.ndim - 3)))
     total = np.zeros((*grid, *weight.shape[2:]), np.float32)
     for place in places:
         place.of(total)[...] += weight
@@ -55,8 +54,14 @@ def blended(values: NDArray[Kind], tiles: Sequence[Box], tile: Size) -> NDArray[
     return found
 
 
+def placed(grid: Size, tiles: Sequence[Box], tile: Size) -> list[Box]:
+    """Say where the maps (h, w) of tiles lie, in positions of the map of all."""
+    down, across = positions(grid, tile)
+    return [one.scaled(down, across) for one in tiles]
+
+
 @lru_cache(maxsize=8)
-def _weights(rows: int, columns: int) -> NDArray[np.float32]:
+def weights(rows: int, columns: int) -> NDArray[np.float32]:
     """Return how much each position of a tile's map (h, w) counts: at its edges least, a quarter of it away all."""
 
     def rising(side: int) -> NDArray[np.float64]:

@@ -49,6 +49,8 @@ MOST_NORMAL = 100
 """So many normal pictures, spread over all, are judged by both."""
 SPOILT_SOURCES = 6
 """So many of them are spoilt too, each in every way."""
+MOST_TILES = 40
+"""They are judged together: with patchknn each takes some 30 MB."""
 GOLDEN = 3
 """Pictures of either sort that go with the model."""
 
@@ -114,9 +116,10 @@ def _require_exportable(run: Run) -> None:
             f"{run.folder} judges clips, and only what judges still images can be exported",
             hint="fit on images, for example with --dataset folder:good_parts/",
         )
-    if record.view.tiles:
+    if len(record.view.tiles) > MOST_TILES:
         raise OptionError(
-            f"{run.folder} sees pictures in tiles, which the export cannot", hint="fit again without --tiles"
+            f"{run.folder} sees pictures in {len(record.view.tiles)} tiles; the graph has room for {MOST_TILES}",
+            hint="fit again without --tiles, or with larger ones: --set size=768",
         )
 
 

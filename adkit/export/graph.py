@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from adkit.data.tiles import placed, weights
 from adkit.errors import OptionError
 from adkit.interfaces import Exportable
 from adkit.workflows.score import FittedModel
@@ -26,7 +28,7 @@ class PictureGraph(nn.Module):
 
     def __init__(self, model: FittedModel, method: nn.Module, grid: tuple[int, int] | None) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.view = method, model.view
         self.of_tensors = None if model.scorer is None else model.scorer.of_tensors
         view = model.view
         if grid and not view.everywhere and view.picture:
@@ -39,7 +41,7 @@ class PictureGraph(nn.Module):
 
         `rows` (h, h) and `columns` (w, w) say where a map's positions lie, as `View.cuts` gives them.
         """
-        found, *whole = _parts(self.method(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255))
+        found, *whole = self._judged(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
         if self.of_tensors is None or rows is None or columns is None:
             return (found,)
         maps = rows @ found @ columns.T
@@ -49,6 +51,32 @@ class PictureGraph(nn.Module):
             whole = []
         scores = self.of_tensors(maps)
         return maps, torch.maximum(scores, whole[0]) if whole else scores
+
+    def _judged(self, canvases: Tensor) -> tuple[Tensor, ...]:
+        """Turn canvases (N, 3, H, W) into what the method says of them: with tiles of all, blended as a run does it."""
+        tiles = self.view.tiles
+        if not tiles:
+            return _parts(self.method(canvases))
+        seen = [canvases[:, :, one.top : one.top + one.height, one.left : one.left + one.width] for one in tiles]
+        found = [part.reshape(len(tiles), -1, *part.shape[1:]) for part in _parts(self.method(torch.cat(seen)))]
+        if found[0].ndim == 2:
+            return (found[0].amax(dim=0),)
+        parts = zip(found[0], self._shares(found[0]), strict=True)
+        maps = torch.stack([F.pad(part * share, border) for part, (share, border) in parts]).sum(dim=0)
+        return (maps, *(part.amax(dim=0) for part in found[1:]))
+
+    def _shares(self, maps: Tensor) -> list[tuple[Tensor, list[int]]]:
+        """Return how much each tile's map (h, w) counts at its positions, and how far it is from the canvas's edges."""
+        height, width = maps.shape[2:]
+        places = placed((height, width), self.view.tiles, self.view.frame)
+        rows, columns = max(one.top + one.height for one in places), max(one.left + one.width for one in places)
+        weight = torch.from_numpy(weights(height, width))
+        borders = [[one.left, columns - one.left - width, one.top, rows - one.top - height] for one in places]
+        total = torch.stack([F.pad(weight, border) for border in borders]).sum(dim=0)
+        return [
+            (weight / total[one.top : one.top + height, one.left : one.left + width], border)
+            for one, border in zip(places, borders, strict=True)
+        ]
 
 
 def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
@@ -64,8 +92,8 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
             hint="take a method that does, such as patchknn; its author can add one: graph()",
         )
     method = model.method.graph().eval().requires_grad_(False)  # nothing of it is to be learned: easier to trace
-    with torch.inference_mode():
-        found, *_ = _parts(method(torch.zeros(1, 3, height, width)))
+    with torch.no_grad():
+        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, height, width))
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(

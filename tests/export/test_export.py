@@ -54,7 +54,26 @@ class Lying(Exportable):
         return super().of_frames(frames) + (frames.amax(dim=(1, 2, 3), keepdim=True)[:, 0] > 0.6)
 
 
-METHODS = {"maps": Exportable, "scores": ExportableScores, "lying": Lying, "closed": GreyMaps}
+class WideMaps(Exportable):
+    """The same, seen at more pixels."""
+
+    frame_size = (64, 64)  # type: ignore[assignment]
+
+
+class WideScores(ExportableScores):
+    """The same, seen at more pixels."""
+
+    frame_size = (64, 64)  # type: ignore[assignment]
+
+
+METHODS = {
+    "wide_maps": WideMaps,
+    "wide_scores": WideScores,
+    "maps": Exportable,
+    "scores": ExportableScores,
+    "lying": Lying,
+    "closed": GreyMaps,
+}
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +228,19 @@ def test_scores_without_maps_and_places_that_do_not_count(registry: Registry, go
         model.judge(good / "000.png")
 
 
+@pytest.mark.parametrize("method", ["maps", "scores"])
+def test_large_pictures_are_seen_in_tiles(registry: Registry, tmp_path: Path, method: str) -> None:
+    large, random = tmp_path / "large", np.random.default_rng(7)
+    large.mkdir()
+    for number in range(30):
+        pixels = random.normal(120, 4, (100, 150)) + random.normal(0, 5)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(large / f"{number}.png")
+    run = fitted(registry, large, tmp_path / "runs", f"wide_{method}", tiles=True)
+    assert len(run.record.view.tiles) > 4
+    done = export(run, registry, tmp_path / "out")
+    assert done.difference < 1e-4
+
+
 def test_what_decides_otherwise_is_not_written(registry: Registry, good: Path, tmp_path: Path) -> None:
     run = fitted(registry, good, tmp_path / "runs", "lying")
     with pytest.raises(RunError, match=r"the export decides otherwise: .*\.png has the score"):
@@ -223,9 +255,9 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
     assert "graph()" in refused.value.hint
     with pytest.raises(OptionError, match="is there already"):
         export(run, registry, tmp_path)
-    tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),)})
+    tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),) * 41})
     tiled = Run(run.folder, run.record.model_copy(update={"view": tiles}))
-    with pytest.raises(OptionError, match="in tiles"):
+    with pytest.raises(OptionError, match="in 41 tiles"):
         export(tiled, registry, tmp_path / "tiled")
     clips = Run(run.folder, run.record.model_copy(update={"window": 2}))
     with pytest.raises(OptionError, match="judges clips"):
