@@ -132,6 +132,11 @@ def _exported(
         )
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
+    if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise OptionError(
+            "the method's graph takes one number of pictures only, and any number was expected",
+            hint="tell its author: shape[0] can be traced where len() cannot",
+        )
     for name, values in usual.items():  # an input with a value of its own may be left out
         proto.graph.initializer.append(numpy_helper.from_array(values, name))
     return bytes(proto.SerializeToString())

@@ -66,7 +66,15 @@ class WideScores(ExportableScores):
     frame_size = (64, 64)  # type: ignore[assignment]
 
 
+class Fixed(Exportable):
+    """Its graph is for as many pictures as it was traced with."""
+
+    def of_frames(self, frames: Tensor) -> Tensor:
+        return super().of_frames(frames) + torch.zeros(len(frames), 1, 1)
+
+
 METHODS = {
+    "fixed": Fixed,
     "wide_maps": WideMaps,
     "wide_scores": WideScores,
     "maps": Exportable,
@@ -253,6 +261,9 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
     with pytest.raises(OptionError, match="closed cannot be exported: it offers no graph") as refused:
         export(closed, registry, tmp_path / "closed")
     assert "graph()" in refused.value.hint
+    fixed = fitted(registry, good, tmp_path / "runs", "fixed")
+    with pytest.raises(OptionError, match="takes one number of pictures only"):
+        export(fixed, registry, tmp_path / "fixed")
     with pytest.raises(OptionError, match="is there already"):
         export(run, registry, tmp_path)
     tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),) * 41})

@@ -64,7 +64,7 @@ def _gradient_map(found: Tensor, given: Tensor) -> Tensor:
     """1 - multi-scale gradient-magnitude similarity of the grey pictures."""
     size = found.shape[-2:]
     one, other = found.mean(dim=1, keepdim=True), given.mean(dim=1, keepdim=True)
-    total = torch.zeros(len(found), 1, *size, device=found.device)
+    total = torch.zeros(found.shape[0], 1, *size, device=found.device)  # len() would export one batch size only
     for scale in range(_SCALES):
         if scale:
             one, other = F.avg_pool2d(one, 2, ceil_mode=True), F.avg_pool2d(other, 2, ceil_mode=True)
