@@ -10,7 +10,7 @@ import typer
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
 from adkit.cli.faults import ANOMALY_FOUND
-from adkit.cli.output import destination
+from adkit.cli.output import Destination, destination
 from adkit.errors import OptionError
 
 _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s", "reconnect_timeout_s")
@@ -103,7 +103,7 @@ def score(
     Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --learn 0:00-2:00[/bold]
     """
     from adkit.cli.clips import ClipScorer, clip_files
-    from adkit.cli.scoring import fit_spans, score_exported, score_stills
+    from adkit.cli.scoring import fit_spans, score_stills
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
     from adkit.watching.watch import Settings
@@ -111,9 +111,7 @@ def score(
 
     to = destination(format_, output)
     if (Path(run) / EXPORTED).is_file():
-        o.refuse_given(context, _OF_RUNS, f"needs a run, and {run} is an export")
-        if score_exported(Path(run), files, to, skip_bad=skip_bad) and fail_on_anomaly:
-            raise typer.Exit(ANOMALY_FOUND)
+        _judge_by_export(context, to)
         return
     registry, spans = o.loaded_registry(), parse_spans(learn or [])
     if method is not None:
@@ -133,9 +131,7 @@ def score(
         o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
     written = clip_files(clips, annotate, events, timeline, output)
     if spans:
-        if method is None:
-            hint = "add --method; see: adkit list methods"
-            raise OptionError("--learn says what to learn from, not how", hint=hint)
+        _require_method(method)
         opened = fit_spans(clips, spans, o.settings_of(context.params), o.runs_folder(runs), registry)
     else:
         remind_of_suspects(opened.record)
@@ -145,5 +141,23 @@ def score(
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
+    _fail_where_asked(fail_on_anomaly, found_any)
+
+
+def _fail_where_asked(fail_on_anomaly: bool, found_any: bool) -> None:
     if fail_on_anomaly and found_any:
         raise typer.Exit(ANOMALY_FOUND)
+
+
+def _require_method(method: str | None) -> None:
+    if method is None:
+        raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
+
+
+def _judge_by_export(context: typer.Context, to: Destination) -> None:
+    from adkit.cli.scoring import score_exported
+
+    given = context.params
+    o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
+    found_any = score_exported(Path(given["run"]), given["files"], to, skip_bad=given["skip_bad"])
+    _fail_where_asked(given["fail_on_anomaly"], found_any)
