@@ -55,6 +55,18 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """Kill, corrupt and starve adkit, some thousand times, for about an hour; prints one table. `-- 0.1`: a tenth."""
+    in_test_environment(session, "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def web(session: nox.Session) -> None:
+    """Ask the REST interface all that its description allows, and what it does not: schemathesis, some minutes."""
+    in_test_environment(session, "-m", "pytest", "-m", "web", "tests/ui", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Run every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
     names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))

@@ -1,6 +1,32 @@
-"""`python -m adkit`."""
+"""`python -m adkit`, and the `adkit` command."""
 
-from adkit.cli import main
+import os
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the `adkit` command; Ctrl-C while it is still loaded ends it without a traceback."""
+    try:
+        _open_streams()
+        from adkit.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        os.write(2, b"interrupted: nothing was begun\n")
+        os._exit(INTERRUPTED)
+
+
+def _open_streams() -> None:
+    """Open what was closed (`2>&-`): else files that are written get its number, and what is printed goes there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
 
 if __name__ == "__main__":
     main()

@@ -15,6 +15,7 @@ AdkitError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -64,6 +65,30 @@ class PromiseError(AdkitError):
 
 class StorageError(AdkitError):
     """A disk that is full or must not be written."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, whichever library says so."""
+    words = ("not enough memory", "allocate memory", "out of memory", "insufficient memory", "bad alloc", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def fault_of_system(error: BaseException) -> AdkitError | None:
+    """Return what a user can do about memory, disk or path that an error tells of; None for all that is a bug."""
+    if is_out_of_memory(error):
+        hint = "end other programs; fitting takes less with fewer images, or smaller ones: see adkit show METHOD"
+        return AdkitError("the memory of this machine does not suffice", hint=hint)
+    if "Symlink loop" in str(error):  # what pathlib makes of it before Python 3.13
+        return StorageError(str(error), hint="the link leads to itself: name another place")
+    if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+        return None
+    if error.errno == errno.ENOSPC:
+        hint = "free some space; runs that were fitted are kept: adkit list runs"
+        return StorageError("cannot write the output: the disk is full", hint=hint)
+    where = f"{error.filename}: " if error.filename else ""
+    return StorageError(
+        f"{where}{error.strerror or error}", hint="check the path, who may read and write there, and the disk"
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

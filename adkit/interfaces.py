@@ -6,15 +6,17 @@ Entries are cheap: they name the class, which is imported when it is needed, so 
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from adkit.errors import AdkitError, OptionError, PluginError
 
@@ -278,12 +280,25 @@ class Metric(ABC):
         return None
 
 
+_exit = os._exit
+_plugin_process: ContextVar[int | None] = ContextVar("plugin_process", default=None)  # None: no plugin's code runs
+
+
+def _exit_or_raise(code: int) -> NoReturn:
+    """Do what os._exit does, but not for code of a plugin; processes that a plugin forks end as they always do."""
+    if _plugin_process.get() == os.getpid():
+        raise SystemExit(code)
+    _exit(code)
+
+
 @contextmanager
 def plugin_code(origin: str) -> Iterator[None]:
     """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the plugin.
 
     A plugin that ends the program raises PluginError instead. For steps beside which no other thread prints results.
     """
+    os._exit = _exit_or_raise  # type: ignore[assignment]  # whose parameter has another name
+    token = _plugin_process.set(os.getpid())
     try:
         with redirect_stdout(sys.stderr):
             yield
@@ -293,9 +308,11 @@ def plugin_code(origin: str) -> Iterator[None]:
             hint="tell its author, or uninstall that plugin; every other name still works",
         ) from error
     except Exception as error:
-        if not isinstance(error, AdkitError):
+        if not isinstance(error, AdkitError) and not hasattr(error, "__notes__"):
             error.add_note(f"raised in {origin}")
         raise
+    finally:
+        _plugin_process.reset(token)
 
 
 Announced = TypeVar("Announced")
@@ -322,7 +339,7 @@ class Entry(Generic[Announced]):
     def load(self) -> type[Announced]:
         """Import the class; raise PluginError, which names plugin and target, when that fails."""
         try:
-            with redirect_stdout(sys.stderr):
+            with plugin_code(self.origin or self.name):
                 found: Any = pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import textwrap
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -16,7 +14,7 @@ import pluggy
 
 from adkit import hookspecs
 from adkit.errors import PluginError, nearest
-from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry
+from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry, plugin_code
 
 GROUP = "adkit"
 
@@ -122,7 +120,7 @@ def _load(plugin: Plugin, registry: Registry) -> Plugin:
     )
     accepted: list[tuple[Catalogue[Any], Entry[Any]]] = []
     try:
-        with redirect_stdout(sys.stderr):  # or what it prints would stand in the results of every command
+        with plugin_code(plugin.origin):
             module = importlib.import_module(plugin.module)
             manager.register(module, plugin.name)
             manager.check_pending()  # a misspelt hook is an error, not silence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from adkit.errors import DatasetError
+from adkit.files.atomic import prefix_of, remove_abandoned
 from adkit.interfaces import Batches, Dataset, Method, MethodEntry, Progress, Workspace
 from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
@@ -155,6 +157,15 @@ def promised(rule: ThresholdRule) -> dict[str, Any]:
         return {"percentile": 100 * (1 - rule.level)}
     rate = f"{rule.level!r}/h" if rule.hourly else repr(rule.level)
     return {"max_false_alarms": rate, "certain": rule.kind == "certain"}
+
+
+def left_by_a_killed_process(target: Path) -> Path:
+    """The folder in which such a process was about to write the one of that name."""
+    dead = prefix_of(target).replace(f"-{os.getpid()}@", f"-{2**22 + 1}@")
+    left = target.with_name(f"{dead}abcd1234")
+    left.mkdir(parents=True)
+    remove_abandoned.cache_clear()
+    return left
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:

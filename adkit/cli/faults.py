@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -15,7 +14,7 @@ import typer
 
 from adkit.cli.deferred import CommandGroup
 from adkit.cli.output import warn
-from adkit.errors import AdkitError, StorageError
+from adkit.errors import AdkitError, fault_of_system
 
 BUG = 1
 USER_FAULT = 2
@@ -40,7 +39,7 @@ class FaultReportingGroup(CommandGroup):
             # As stderr does by itself: a file name that is not UTF-8 must not end a command that did its work.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            with _outcome_written(), _full_disk_told():
+            with _outcome_written(), _system_told():
                 return super().invoke(ctx)
         except AdkitError as error:
             report_fault(error)
@@ -52,13 +51,19 @@ class FaultReportingGroup(CommandGroup):
 
 
 @contextmanager
-def _full_disk_told() -> Iterator[None]:
+def _system_told() -> Iterator[None]:
+    """Turn what memory, disk and paths do to a command into faults with a hint."""
     try:
         yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except AdkitError:
+        raise
+    except Exception as error:
+        fault = fault_of_system(error)
+        if fault is None:
             raise
-        raise StorageError("cannot write the output: the disk is full", hint="free some space") from None
+        for note in getattr(error, "__notes__", ()):
+            fault.add_note(note)
+        raise fault from None
 
 
 @contextmanager

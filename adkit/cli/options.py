@@ -26,6 +26,17 @@ class Format(StrEnum):
     json = "json"
 
 
+def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer calls it)
+    """Declare an option that says where results go: of an empty text pathlib would make the current folder."""
+
+    def named(text: str) -> Path:
+        if not text:
+            raise OptionError(f"{flags[0]} is empty", hint="name a place for the results")
+        return Path(text)
+
+    return typer.Option(*flags, metavar="PATH", parser=named, help=help, **more)
+
+
 def seconds(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a length of time."""
     return typer.Option(flag, metavar="SECONDS", min=0, help=text, show_default=default)
@@ -63,7 +74,7 @@ _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")]
 RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its id, or its path.")]
 RunsOption = Annotated[
-    Path | None, typer.Option("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
+    Path | None, place("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
 ]
 DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help=_DATASET)]
 RootOption = Annotated[
@@ -133,11 +144,11 @@ TilesOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),
+    place("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),
 ]
 HeatmapsOption = Annotated[
     Path | None,
-    typer.Option("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
+    place("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
 ]
 
 
@@ -181,14 +192,16 @@ def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
 
 def _names_in(word: str) -> list[str]:
     """Return the lines of a text file, or the word itself; raises OptionError for a text file that is not there."""
+    from adkit.files.documents import MOST_BYTES, read_file
+
     path = Path(word)
     if path.suffix.lower() != ".txt":
         return [word]
     try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = read_file(path, MOST_BYTES).decode(errors="surrogateescape").splitlines()
     except OSError as error:
         hint = "write the names into it, one on each line"
-        raise OptionError(f"--leave-out {word} cannot be read: {error.strerror}", hint=hint) from None
+        raise OptionError(f"--leave-out {word} cannot be read: {error.strerror or error}", hint=hint) from None
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -17,7 +17,7 @@ import typer
 
 from adkit.cli.options import Format
 from adkit.errors import OptionError
-from adkit.files.atomic import refuse_folder, storage_faults, whole_file, write_whole
+from adkit.files.atomic import require_output, storage_faults, whole_file, write_whole
 from adkit.files.table import Rows, csv_text
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def destination(chosen: Format, file: Path | None = None) -> Destination:
         )
     if chosen is not Format.table and known and suffix != chosen:
         raise OptionError(f"{file} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out")
-    refuse_folder(file)
+    require_output(file)
     return Destination(Format(suffix) if chosen is Format.table else chosen, file, chosen is Format.table)
 
 

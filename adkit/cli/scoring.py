@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from adkit.cli.calibration import warn_of_suspects
-from adkit.cli.faults import SOME_UNREADABLE
+from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
     from adkit.data.spans import Span
     from adkit.errors import AdkitError
+    from adkit.export.score import Model
     from adkit.registry import Registry
     from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
@@ -54,46 +56,70 @@ def score_stills(
     skip_bad: bool,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
+    from adkit.data.outputs import require_folder
+
+    require_folder(heatmaps)
+    require_folder(masks)
     if told := model.view.white_in_words:
         warn(f"{told}, as the run learned")
     rows, record = _score_rows(model, samples, heatmaps, masks), model.run.record
     caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
-    return _told(rows, {"run": record.id, "suspects": record.suspects}, caption, to, skip_bad=skip_bad)
+    head = {"run": record.id, "suspects": record.suspects}
+    return _told(rows, len(samples), head, caption, to, skip_bad=skip_bad)
 
 
 def score_exported(folder: Path, files: Sequence[str], to: Destination, *, skip_bad: bool) -> bool:
     """Do the same with an exported model; nothing of it needs torch."""
     from adkit.data.inputs import find_inputs
-    from adkit.drawing.regions import region_columns
     from adkit.export.score import Model
 
     model, found = Model(folder), find_inputs(files)
     if found.clips:
         raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
-    rows = []
     for note in found.notes:
         typer.echo(note, err=True)
-    for path in (sample.frame.path for sample in found.stills):
-        row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
-        try:
-            score, _ = model.judge(path)
-        except (OSError, ValueError) as error:
-            row |= {"decision": "unreadable", "error": f"{path}: {error}"}
-        else:
-            decision = "anomalous" if score > model.threshold else "normal"
-            row |= {"score": score, "p_value": model.p_value(score), "decision": decision, "error": None}
-        rows.append({**row, "regions": [], "specks": 0, **region_columns(None)})
+    rows = (_exported_row(model, sample.frame.path) for sample in found.stills)
     caption = f"threshold {model.threshold:.4f}: {model.facts['promise']}"
-    return _told(rows, {"run": model.facts["run"]}, caption, to, skip_bad=skip_bad)
+    return _told(rows, len(found.stills), {"run": model.facts["run"]}, caption, to, skip_bad=skip_bad)
 
 
-def _told(rows: list[dict[str, Any]], head: dict[str, Any], caption: str, to: Destination, *, skip_bad: bool) -> bool:
+def _exported_row(model: Model, path: Path) -> dict[str, Any]:
+    from adkit.drawing.regions import region_columns
+
+    row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
+    try:
+        score, _ = model.judge(path)
+    except (OSError, ValueError) as error:
+        row |= {"decision": "unreadable", "error": f"{path}: {error}"}
+    else:
+        decision = "anomalous" if score > model.threshold else "normal"
+        row |= {"score": score, "p_value": model.p_value(score), "decision": decision, "error": None}
+    return {**row, "regions": [], "specks": 0, **region_columns(None)}
+
+
+def _told(
+    coming: Iterable[dict[str, Any]], count: int, head: dict[str, Any], caption: str, to: Destination, *, skip_bad: bool
+) -> bool:
+    """Write rows as they come, `count` in all; what was written stays when it is interrupted."""
+    from adkit.cli.stopping import stopping
+
+    rows: list[dict[str, Any]] = []
+    bad: list[str] = []
+    with stopping() as stop, to.streamed(head, {"unreadable": bad}) as add:
+        for row in coming:
+            add(row)
+            rows.append(row)
+            bad += [row["error"]] if row["error"] else []
+            if stop.is_set():
+                break
     unreadable = [row for row in rows if row["decision"] == "unreadable"]
-    to.emit(rows, {**head, "results": rows})
     if to.for_people:
         _print_rows(head["run"], caption, [row for row in rows if row["score"] is not None])
     for row in unreadable:
         warn(f"unreadable: {row['error']}")
+    if len(rows) < count:
+        warn(f"interrupted: {len(rows)} of {count} were scored, and are written")
+        raise typer.Exit(INTERRUPTED)
     if unreadable:
         typer.echo(f"{len(unreadable)} of {len(rows)} files could not be read", err=True)
         if not skip_bad:
@@ -103,8 +129,8 @@ def _told(rows: list[dict[str, Any]], head: dict[str, Any], caption: str, to: De
 
 def _score_rows(
     model: FittedModel, samples: list[Sample], heatmaps: Path | None, masks: Path | None
-) -> list[dict[str, Any]]:
-    """Return a row for each sample, in the samples' order; pictures and masks are written on the way."""
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each sample, in the samples' order; pictures and masks are written on the way."""
     from adkit.cli.terminal import terminal_progress
     from adkit.data.frame_source import frames_of
     from adkit.evaluation.pictures import MaskWriter, PictureWriter
@@ -119,7 +145,7 @@ def _score_rows(
         raise OptionError(f"{masks} would hold heat maps and masks of the same names", hint="name another folder")
     picture_writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
     mask_writer = MaskWriter(model, masks) if masks else None
-    by_id = {sample.id: sample for sample in samples}
+    by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
     with terminal_progress().task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
             sample = by_id[result.id]
@@ -129,7 +155,9 @@ def _score_rows(
             if mask_writer:
                 mask_writer.write(sample, result)
             advance(1)
-    return [found[sample.id] for sample in samples]
+            while waiting and waiting[0].id in found:
+                yield found.pop(waiting.popleft().id)
+    yield from (found[sample.id] for sample in waiting)
 
 
 def _where(row: dict[str, Any]) -> str | None:

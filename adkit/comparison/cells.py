@@ -14,7 +14,6 @@ import gc
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.files.atomic import checksum, plain_name, whole_folder
+from adkit.files.documents import read_file, read_signed, signed
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
@@ -135,16 +135,10 @@ def cell_folder(root: Path, key: Mapping[str, Any]) -> Path:
     return root / CELLS / "-".join([*named, str(key["settings"]["seed"]), digest])
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """Return what a comparison that was killed left of the cell in that folder."""
-    return list(folder.parent.glob(f".{folder.name}-*"))
-
-
 def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
     """Return the finished cell in that folder; None when there is none, or only a part or a damaged one."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        content = (folder / SCORES).read_bytes()
+        record, content = read_signed(folder / RECORD), read_file(folder / SCORES)
         if checksum(content) != record["scores_sha256"]:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -185,8 +179,6 @@ def compute_cell(
     """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails."""
     key = cell_key(candidate, category, seed, max_false_alarms, registry)
     folder = cell_folder(root, key)
-    for left in abandoned(folder):
-        shutil.rmtree(left, ignore_errors=True)
     gc.collect()  # or the memory of the cell before would count for this one
     with whole_folder(folder) as temporary:
         with PeakMemory() as memory:
@@ -258,4 +250,4 @@ def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
         "scores_sha256": checksum(buffer.getvalue()),
     }
     (folder / SCORES).write_bytes(buffer.getvalue())
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / RECORD).write_bytes(signed(record, indent=1))

@@ -10,7 +10,6 @@ from pathlib import Path
 from adkit.comparison.cells import (
     Category,
     Cell,
-    abandoned,
     cell_folder,
     cell_key,
     cell_of_run,
@@ -21,7 +20,7 @@ from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import evaluate
-from adkit.files.atomic import storage_faults
+from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
@@ -115,7 +114,7 @@ def _finished(
         folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
         if found := load_cell(output, folder, settings[0].name):
             cells[place] = found
-        elif folder.exists() or abandoned(folder):
+        elif folder.exists() or left_of(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")
     if cells:
         note(f"{len(cells)} of {len(places)} cells were finished before, and are taken as they are")

@@ -31,6 +31,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
+from adkit.files.documents import MOST_BYTES, read_file
 from adkit.runs.record import SEEING, FitSettings
 
 DEFAULT_SEEDS = 3
@@ -118,8 +119,8 @@ def candidates_of(methods: str) -> tuple[Candidate, ...]:
 def read_grid(path: Path) -> Plan:
     """Return the plan in a TOML file; raise OptionError for a file that cannot be read or says something unknown."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = tomllib.loads(read_file(path, MOST_BYTES).decode())
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise OptionError(f"the grid file {path} cannot be read: {error}", hint="name a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"the grid file {path} is not TOML: {error}", hint="see: adkit compare --help") from None

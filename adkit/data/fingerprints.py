@@ -49,6 +49,8 @@ def _content_hash(ref: FrameRef) -> str:
             pixels = decoded_pixels(ref)
             return hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).hexdigest()
     try:
+        if not ref.path.is_file():
+            return UNREADABLE  # a pipe or a device may never end
         with ref.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # in chunks: a file may be large
     except OSError:

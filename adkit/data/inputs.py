@@ -100,8 +100,10 @@ def _named(argument: str, of_clips: bool, notes: list[str]) -> Iterator[VideoInp
         contents = contents_of(path)
         notes += contents.notes(lambda file: is_image(file) or is_film(file))
         yield from _in_folder(path, contents.files, of_clips)
-    elif path.exists():
+    elif path.is_file():
         yield _file(path, of_clips)
+    elif path.exists():
+        raise DatasetError(f"{argument} is neither a file nor a folder", hint="give images, videos or folders of them")
     elif "://" in argument:
         yield _stream(argument)
     elif argument.isdecimal():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from adkit.errors import OptionError
-from adkit.files.atomic import refuse_folder, whole_file
+from adkit.files.atomic import require_output, whole_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def require_video_file(path: Path) -> None:
     """Raise AdkitError for a name under which no video can be written."""
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path} does not end in {SUFFIX}", hint=f"for example {path.with_suffix(SUFFIX)}")
-    refuse_folder(path)
+    require_output(path)
 
 
 class VideoWriter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from adkit.errors import RunError, StorageError
 from adkit.evaluation.tables import AUPRO, AUROCS
 from adkit.files.atomic import checksum, write_whole
+from adkit.files.documents import read_file, read_signed, signed
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
@@ -24,9 +24,9 @@ NONE_JUDGED = Rate(0, 0, None)
 def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | None:
     """Return the predictions of an earlier evaluation, if they are whole and of all samples of this key."""
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_signed(folder / INDEX)
         same = {name: index[name] for name in key} == key
-        whole = index["predictions_sha256"] == checksum((folder / PREDICTIONS).read_bytes())
+        whole = index["predictions_sha256"] == checksum(read_file(folder / PREDICTIONS))
         return Predictions.from_file(folder / PREDICTIONS) if same and whole and not index["unreadable"] else None
     except (OSError, ValueError, KeyError, TypeError, RunError):
         return None  # absent or damaged: it can be made again
@@ -46,7 +46,7 @@ class StoredFigures:
 def stored_figures(run: Run) -> StoredFigures:
     """Return the figures in the run's folder; what hangs on a threshold only where it is the run's by now."""
     try:
-        found = json.loads((run.folder / EVALUATION / INDEX).read_text(encoding="utf-8"))
+        found = read_signed(run.folder / EVALUATION / INDEX)
         metrics = {name: found["metrics"].get(name, {}).get("value") for name in (*AUROCS, AUPRO)}
         figures = StoredFigures(
             auroc=next((metrics[name] for name in AUROCS if metrics[name] is not None), None), aupro=metrics[AUPRO]
@@ -75,7 +75,7 @@ def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predict
 def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, Any]) -> None:
     """Write what was made of the stored predictions of this key beside them; raise StorageError if that fails."""
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_signed(folder / INDEX)
     except (OSError, ValueError):
         index = {}
     if {name: index.get(name) for name in key} != key:
@@ -84,4 +84,4 @@ def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, 
 
 
 def _write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    write_whole(folder / INDEX, (json.dumps(index, indent=2) + "\n").encode())
+    write_whole(folder / INDEX, signed(index))

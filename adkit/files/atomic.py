@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import socket
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from adkit.errors import StorageError
@@ -24,8 +28,13 @@ _FAULTS = {
     errno.EISDIR: ("a folder stands where a file was expected", "name a file, or choose another place"),
     errno.EBUSY: ("it is in use", "choose another place"),
     errno.ENOENT: ("the folder cannot be made", "choose another folder"),
+    errno.ELOOP: ("the link leads to itself", "choose another place"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
 }
+
+
+_RUN_RECORD, _RUN_REPORT = "run.json", "report.html"
+_OLD = "-old"
 
 
 @contextmanager
@@ -34,25 +43,45 @@ def storage_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, shutil.Error):  # of many files, each with its own
+            raise StorageError(f"cannot write {path}: {error}", hint="free some space, or choose another") from None
         if error.errno not in _FAULTS:
             raise
         found, hint = _FAULTS[error.errno]
         raise StorageError(f"cannot write {path}: {found}", hint=f"{hint}; nothing was left half-written") from None
 
 
-def refuse_folder(path: Path | None) -> None:
-    """Raise StorageError when a folder stands where a file is to be written; for asking before the work is done."""
-    if path is not None and is_folder(path):
-        with storage_faults(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+def require_output(path: Path | None) -> None:
+    """Raise StorageError where a file cannot be written, or must not be: before the work is done, not after it.
+
+    A run holds what adkit wrote with its checksums; of all that a user may want there, only its report belongs there.
+    """
+    if path is None:
+        return
+    with storage_faults(path):
+        _require_file(path)
+    require_writable(path.parent, path)
+    run = next((place for place in path.absolute().parents if (place / _RUN_RECORD).is_file()), None)
+    if run is not None and path.name != _RUN_REPORT:
+        raise StorageError(f"{path} lies in the run {run.name}", hint="choose another place: runs are adkit's own")
 
 
-def require_writable(folder: Path) -> None:
-    """Raise StorageError where a folder cannot be made or written into; for asking before the work is done."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    with storage_faults(folder):
+def _require_file(path: Path) -> None:
+    """Raise StorageError for what is there and no file: a device must not be replaced by what was written."""
+    if is_folder(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is a device or a pipe, a file was expected", hint="name a file")
+
+
+def require_writable(folder: Path, named: Path | None = None) -> None:
+    """Raise StorageError, by a path in it, where a folder cannot be made or written into."""
+    with storage_faults(named or folder):
+        place = folder.absolute()
+        while not place.exists():
+            if place.is_symlink():
+                place.stat()  # raises: it leads nowhere
+            place = place.parent
         Path(tempfile.mkdtemp(prefix=".adkit-", dir=place)).rmdir()
 
 
@@ -78,8 +107,10 @@ def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        shadow = temporary.with_name(temporary.name + "-old")
+        remove_abandoned(target.parent)
+        _restore_abandoned(target)
+        temporary = Path(tempfile.mkdtemp(prefix=prefix_of(target), dir=target.parent))
+        shadow = temporary.with_name(temporary.name + _OLD)
         try:
             temporary.chmod(0o777 & ~_umask())
             yield temporary
@@ -116,10 +147,11 @@ def whole_file(target: Path) -> Iterator[Path]:
     An older file of that name is replaced. When the block fails or is interrupted, nothing of the new one remains. Both
     names have the same suffix.
     """
-    refuse_folder(target)
     with storage_faults(target):
+        _require_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        remove_abandoned(target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=prefix_of(target), suffix=target.suffix, dir=target.parent)
         try:
             os.close(descriptor)
             yield Path(name)
@@ -129,6 +161,61 @@ def whole_file(target: Path) -> Iterator[Path]:
             Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def owned_prefix(name: str) -> str:
+    """Return how names of temporary files begin, by which `remove_abandoned` knows those whose process is gone."""
+    return f"{name}-{os.getpid()}@{_machine()}-"
+
+
+@cache
+def _machine() -> str:
+    """Name what numbers processes: this machine, and of its containers, which may share its name, this one."""
+    space = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()[:32]}.{space.stat().st_ino if space.exists() else 0}"
+
+
+@cache
+def remove_abandoned(folder: Path) -> None:
+    """Delete what processes of this machine left half done in a folder when they were killed; once is enough."""
+    for path in (*folder.glob(".adkit-*"), *folder.glob("adkit-ui-*")):
+        if not path.name.endswith(_OLD) and _owner_is_gone(path):
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                path.unlink()
+
+
+def left_of(target: Path) -> list[Path]:
+    """Return what a process that was killed left of the folder that it was about to write."""
+    return [path for path in target.parent.glob(f"{_marked(target)}-*") if _owner_is_gone(path)]
+
+
+def _restore_abandoned(target: Path) -> None:
+    """Give the older folder its name back where a process was killed when it had none, and delete it otherwise."""
+    for path in left_of(target):
+        if path.name.endswith(_OLD) and not target.exists():
+            path.rename(target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def prefix_of(target: Path) -> str:
+    """Return how the name of what is written for a target begins, until it gets its own."""
+    return owned_prefix(_marked(target))
+
+
+def _marked(target: Path) -> str:
+    """Return what tells the target without its name, which may be as long as a name may be."""
+    return f".adkit-{zlib.crc32(target.name.encode(errors='surrogateescape')):08x}"
+
+
+def _owner_is_gone(path: Path) -> bool:
+    owner = re.fullmatch(r"\.?adkit-[0-9a-z]+-(\d+)@(.+?)-[^-]+(-old)?", path.name)
+    if owner is None or owner[2] != _machine():
+        return False
+    import psutil  # only where something was left
+
+    return not psutil.pid_exists(int(owner[1]))
 
 
 def _give_name(temporary: Path, target: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import is_locked, lock
 
 VARIABLE = "ADKIT_OUTCOME"
@@ -54,7 +55,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 def read_outcome(folder: Path) -> Outcome | None:
     """Return how the command ended; None while it runs, and for one that was killed."""
     try:
-        return Outcome.model_validate_json((folder / OUTCOME).read_bytes())
+        return Outcome.model_validate_json(read_file(folder / OUTCOME, MOST_BYTES))
     except (OSError, ValidationError):
         return None
 
@@ -62,7 +63,7 @@ def read_outcome(folder: Path) -> Outcome | None:
 def running_process(folder: Path) -> int | None:
     """Return the number of the process that runs the command now, if one does."""
     try:
-        number = int((folder / PROCESS).read_text())
+        number = int(read_file(folder / PROCESS, MOST_BYTES))
     except (OSError, ValueError):
         return None  # and nobody looks at a lock that is only about to be taken
     return number if is_locked(folder / _LOCK) else None

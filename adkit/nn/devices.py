@@ -55,12 +55,6 @@ def pick_precision(device: str, choice: Precision = "auto") -> torch.dtype:
     return torch.bfloat16 if device == "cpu" and _cpu_multiplies_bf16() else torch.float32
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Say whether memory ran out: torch has a class for it on CUDA, and only words on Windows, Linux and MPS."""
-    words = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
-
-
 def _cpu_multiplies_bf16() -> bool:
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.10 or so
     found = capabilities() if capabilities else {}

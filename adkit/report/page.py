@@ -17,7 +17,7 @@ from adkit import __version__
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.evaluation.pictures import kind_of
-from adkit.files.atomic import refuse_folder, write_whole
+from adkit.files.atomic import require_output, write_whole
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.report import contents, plots
@@ -60,7 +60,7 @@ def write_report(
     test split, or when the data is no longer found, the page leaves that part out and says why. Raises AdkitError
     for what the user can fix.
     """
-    refuse_folder(output)
+    require_output(output)
     progress = progress or Silent()
     evaluation, notes = None, []
     why_not = None

@@ -24,12 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from adkit.errors import OptionError, RunError
 from adkit.files.atomic import checksum, is_folder, plain_name, whole_folder, write_whole
+from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
     CALIBRATION,
@@ -112,7 +113,7 @@ def save_run(
             with whole_folder(folder, replace=False) as temporary:
                 for name, content in contents.items():
                     (temporary / name).write_bytes(content)
-                (temporary / RECORD).write_text(_signed(named), encoding="utf-8")
+                (temporary / RECORD).write_bytes(_signed(named))
         except FileExistsError:
             continue  # another fit took the name in the meantime
         return Run(folder, named)
@@ -176,9 +177,9 @@ def _rewritten(run: Run, changed: RunRecord, contents: Mapping[str, bytes]) -> R
     try:
         for name, content in contents.items():
             write_whole(folder / name, content)
-        write_whole(folder / RECORD, _signed(changed).encode())
+        write_whole(folder / RECORD, _signed(changed))
     finally:
-        used = _read_record(folder).files  # of the run as it is now, changed or not
+        used = read_record(folder).files  # of the run as it is now, changed or not
         for name in {*run.record.files, *contents} - used.keys():
             (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
@@ -204,7 +205,7 @@ def new_run_id(root: Path, method: str, category: str, now: datetime | None = No
 
 def open_run(folder: Path) -> Run:
     """Open a run folder and check every file; raises RunError naming the first one that is wrong."""
-    record = _read_record(folder)
+    record = read_record(folder)
     for name, expected in record.files.items():
         path = folder / name
         if not path.is_file():
@@ -220,11 +221,11 @@ def open_run(folder: Path) -> Run:
 def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
     """Return the run folders below `root`, oldest first, each with its record or with what is wrong with it."""
     found: list[tuple[Path, RunRecord | RunError]] = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+    for folder in sorted(root.iterdir()) if is_folder(root) else ():
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         try:
-            found.append((folder, _read_record(folder)))
+            found.append((folder, read_record(folder)))
         except RunError as error:
             found.append((folder, error))
     far_past = datetime.min.replace(tzinfo=UTC)
@@ -298,30 +299,25 @@ def _free_name(root: Path, stem: str) -> str:
     return name
 
 
-def _signed(record: RunRecord) -> str:
-    # As ASCII: a file name need not be UTF-8, and only as an escape do its odd bytes survive.
-    body = record.model_dump(mode="json")
-    return json.dumps({**body, "checksum": _own_checksum(body)}, indent=2) + "\n"
+def _signed(record: RunRecord) -> bytes:
+    return signed(record.model_dump(mode="json"))
 
 
-def _own_checksum(body: Mapping[str, Any]) -> str:
-    return checksum(json.dumps(body, sort_keys=True).encode())
-
-
-def _read_record(folder: Path) -> RunRecord:
+def read_record(folder: Path) -> RunRecord:
+    """Return what a run says of itself, its other files not looked at; raises RunError for what is wrong with it."""
     path = folder / RECORD
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{folder} is not a run: it has no {RECORD}", hint="list them: adkit list runs") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}", hint=UNTRUSTED) from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         found = body.get("format") if isinstance(body, dict) else type(body).__name__
         told = isinstance(body, dict) and {"method", "dataset"} <= body.keys()  # of runs of format 6 and before
         again = f": adkit fit --method {body['method']} --dataset {body['dataset']}" if told else " with this adkit"
-        raise RunError(f"{path} has format {found!r}, expected {FORMAT}", hint=f"fit again{again}")
-    if body.pop("checksum", None) != _own_checksum(body):
+        raise RunError(f"{path} has format {str(found)[:20]}, expected {FORMAT}", hint=f"fit again{again}")
+    if not take_signature(body):
         raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)
     try:
         return RunRecord.model_validate(body)

@@ -14,18 +14,19 @@ import itertools
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from adkit.errors import AdkitError, OptionError, PluginError, RunError, StorageError, TrainingError, nearest
 from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.documents import read_signed, signed
 from adkit.files.lock import LockHeld, is_locked, lock
 from adkit.runs.record import FitSettings
-from adkit.runs.store import default_runs_root
+from adkit.runs.store import default_runs_root, read_record
 
 FOLDER = ".unfinished"
 REQUEST = "request.json"
@@ -111,7 +112,7 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
             held.enter_context(lock(folder / LOCK))
         try:
             if not resume:
-                write_whole(folder / REQUEST, begun.model_dump_json(indent=2).encode())
+                write_whole(folder / REQUEST, signed(begun.model_dump(mode="json")))
             yield folder
         except BaseException as error:
             repeats = isinstance(error, AdkitError) and not isinstance(
@@ -151,9 +152,13 @@ def list_unfinished(runs_root: Path) -> list[Unfinished]:
     found = []
     for path in (runs_root / FOLDER).glob(f"*/{REQUEST}"):
         try:
-            found.append(Unfinished.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError, OptionError):
+            begun = Unfinished.model_validate(read_signed(path))
+        except (OSError, ValueError, OptionError):  # among them pydantic's
             continue
+        if not _is_written(runs_root, begun):
+            found.append(begun)
+        elif not begun.is_running(runs_root):
+            shutil.rmtree(path.parent, ignore_errors=True)
     return sorted(found, key=lambda one: (one.created, one.id))
 
 
@@ -215,6 +220,14 @@ def _delete(folder: Path, held: ExitStack) -> None:
         folder.parent.rmdir()  # only when it was the last
     except OSError:
         return
+
+
+def _is_written(runs_root: Path, begun: Unfinished) -> bool:
+    """Say whether the runs of a fit are there: its process was killed before it could delete what it kept."""
+    with suppress(RunError):
+        records = [read_record(runs_root / category.id) for category in begun.categories]
+        return all(one.settings == begun.settings and one.created >= begun.created for one in records)
+    return False
 
 
 def _same(one: Path, other: Path) -> bool:

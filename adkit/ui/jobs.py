@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.errors import OptionError, RunError
 from adkit.files.atomic import storage_faults, write_whole
+from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
@@ -219,7 +220,7 @@ class Jobs:
 
 def _job_in(folder: Path) -> Job | None:
     try:
-        return Job.model_validate_json((folder / JOB).read_bytes())
+        return Job.model_validate_json(read_file(folder / JOB, MOST_BYTES))
     except (OSError, ValidationError):
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import gradio as gr
 
 from adkit.errors import OptionError
 from adkit.evaluation.stored import StoredFigures, stored_figures
+from adkit.files.documents import read_json
 from adkit.runs.record import RECORD, REPORT, RunRecord
 from adkit.runs.store import Run, list_runs, open_run
 from adkit.ui.faults import PRIVATE, told
@@ -191,7 +191,7 @@ def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
     found = []
     for path in sorted(comparisons_root(settings).glob("*/comparison.json"), reverse=True):
         try:
-            candidates = [str(one["name"]) for one in json.loads(path.read_text(encoding="utf-8"))["candidates"]]
+            candidates = [str(one["name"]) for one in read_json(path)["candidates"]]
             found.append((path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC), ", ".join(candidates)))
         except (OSError, ValueError, KeyError, TypeError):
             continue

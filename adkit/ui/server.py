@@ -13,12 +13,14 @@ import threading
 import time
 import webbrowser
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adkit.errors import OptionError
+from adkit.files.atomic import owned_prefix, remove_abandoned
 from adkit.ui.access import AccessMiddleware, fault_response
 from adkit.ui.api import create_api
 from adkit.ui.jobs import Jobs
@@ -140,7 +142,8 @@ def run_server(settings: ServerSettings, *, browser: bool, told: Any) -> None:
     server = Server(settings)
     listening = listen(settings.host, settings.port)
     # Before the library is loaded: it reads them once.
-    temporary = tempfile.mkdtemp(prefix="adkit-ui-")
+    remove_abandoned(Path(tempfile.gettempdir()))
+    temporary = tempfile.mkdtemp(prefix=owned_prefix("adkit-ui"))
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary}
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

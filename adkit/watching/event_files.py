@@ -9,7 +9,7 @@ from typing import Any
 
 from adkit.drawing.regions import region_columns
 from adkit.errors import OptionError
-from adkit.files.atomic import refuse_folder, write_text
+from adkit.files.atomic import require_output, write_text
 from adkit.files.table import csv_text
 from adkit.watching.events import Event
 
@@ -48,7 +48,7 @@ def require_event_file(path: Path, clips: int) -> None:
         raise OptionError(
             f"{path} would be subtitles of {clips} videos at once", hint="name a .csv or .json, or one video at a time"
         )
-    refuse_folder(path)
+    require_output(path)
 
 
 def write_events(path: Path, clips: Clips) -> None:

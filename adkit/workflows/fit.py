@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adkit import __version__
+from adkit.errors import AdkitError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Progress, Scorer, Silent
+from adkit.interfaces import Dataset, Progress, Scorer, Silent, plugin_code
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -24,13 +25,19 @@ from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
 from adkit.workflows.learning import Learned, learn, made_for
-from adkit.workflows.score import device_of, open_scorer, sample_scores
+from adkit.workflows.score import device_of, open_scorer, predict_all, sample_scores
 from adkit.workflows.seeing import check_places
 from adkit.workflows.suspects import left_out_of, without_suspects
 from adkit.workflows.training_data import TrainingData, require_few, seen_by, training_data
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
+
+PROVEN = 2
+"""Before a run is written, so many frames are judged again from its file."""
 
 
 def check_settings(settings: FitSettings, registry: Registry) -> None:
@@ -186,7 +193,39 @@ def _save(
             versions=_versions(),
         )
         parts.append((record, answers, seen_by(one, data)))
-    return save_runs(runs_root, method.state(), parts)
+    return save_runs(runs_root, _proven_state(learned, begun.origin), parts)
+
+
+def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
+    """Return what was learned, once a new instance that got it from its file says the same of a picture.
+
+    Raises PluginError where it does not: the run could never score.
+    """
+    from safetensors.torch import load, save
+
+    method = learned.method
+    clip = learned.data[0].learned[0].clip
+    samples = [sample for sample in learned.data[0].learned if sample.clip == clip][:PROVEN]
+    was = predict_all(method, learned.view, samples, Silent(), "proving")
+    try:
+        with plugin_code(origin):
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
+            restored = type(method)(method.options, seed=method.seed, device=method.device)
+            restored.load_state(load(save(state)))
+        now = predict_all(restored, learned.view, samples, Silent(), "proving")
+        for name in ("maps", "scores"):
+            before, after = getattr(was, name), getattr(now, name)
+            if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
+                raise ValueError(f"its {name} are others after load_state(state())")
+    except (AdkitError, MemoryError):
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise PluginError(
+            f"what {type(method).__name__} learned cannot be used again ({origin}): {told}",
+            hint="nothing was written; tell its author: state() must give all that load_state() needs",
+        ) from error
+    return state
 
 
 def calibration_record(

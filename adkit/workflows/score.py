@@ -17,7 +17,7 @@ from adkit.data.inputs import find_inputs
 from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
-from adkit.interfaces import Method, Progress, Scorer
+from adkit.interfaces import Method, Progress, Scorer, plugin_code
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
 from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
@@ -205,7 +205,8 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
         )
     options = parse_options(model, record.options, record.method)
     method = method_class(options, seed=record.settings.seed, device=device_of(device))
-    method.load_state(run.state())
+    with plugin_code(record.origin):
+        method.load_state(run.state())
     chosen = open_scorer(scorer or record.scorer, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)
     return FittedModel(run, method, chosen, normal_scores, threshold)
@@ -268,10 +269,12 @@ def predicted(
     That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
     (N, H, W, 3), where the method gives them.
     """
+    named = f"{type(method).__module__}.{type(method).__qualname__}"
     stream, waiting = method.stream(), _Waiting()
     for group, batch in batched(frames, view, method.window, batch_size):
         if batch is not None:
-            waiting.parts.append(stream(batch))
+            with plugin_code(named):
+                waiting.add(stream(batch))
         judged = [frame for frame in group if frame.pixels is not None]
         if not judged:
             if group:
@@ -283,7 +286,9 @@ def predicted(
         if prediction.images is not None:
             images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
-        yield group, of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged])), images
+        with plugin_code(named):  # whose numbers may be none
+            found = of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
+        yield group, found, images
 
 
 @dataclass
@@ -291,6 +296,16 @@ class _Waiting:
     """What a method said of frames, until all frames of their picture are judged."""
 
     parts: list[Prediction] = field(default_factory=list)
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and picture
+
+    def add(self, part: Prediction) -> None:
+        """Take what was said of the next frames; raises ValueError where its size is another than before."""
+        for name in ("maps", "images"):
+            tensor = getattr(part, name)
+            size = () if tensor is None else tuple(tensor.shape[1:])
+            if self.sizes.setdefault(name, size) != size:
+                raise ValueError(f"the method gave {name} of {size}, and of {self.sizes[name]} before")
+        self.parts.append(part)
 
     def take(self, count: int) -> Prediction:
         """Return what was said of the first frames; what is left goes on waiting."""

@@ -7,8 +7,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from adkit.cli.commands.fit import print_fitted
 from adkit.cli.output import print_table
 from adkit.interfaces import Method, MethodEntry
 from adkit.registry import Plugin, load_registry
+from adkit.runs.record import RECORD
 from adkit.runs.store import open_run
 from adkit.synthetic.parts import write_parts
-from tests.cli.invoking import fault, ok, run
-from tests.greys import Grey
+from tests.cli.invoking import fault, ok, refused, run
+from tests.greys import Grey, bytes_below
 from tests.videos import write_greys
 
 SMALL = ["--set", "size=64", "--set", "context=false"]  # one small network export for all tests
@@ -447,10 +450,14 @@ def test_an_interrupted_fit_leaves_nothing(parts_root: Path, tmp_path: Path, mon
 
 
 def test_a_full_disk_leaves_nothing(parts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    write_bytes = Path.write_bytes
 
-    monkeypatch.setattr(Path, "write_text", full)  # run.json comes last, when the model is already written
+    def full(self: Path, content: bytes) -> int:
+        if self.name == RECORD:  # it comes last, when the model is already written
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", parts_root, "--runs", tmp_path, *SMALL)
     assert "the disk is full" in message
     assert list(tmp_path.iterdir()) == []
@@ -674,9 +681,79 @@ def test_what_a_method_tells_of_itself_is_for_who_asks(runs: Path, capsys: pytes
         assert (f"  bank: {run_.record.facts['bank']}" in printed) is verbose
 
 
-def test_findings_are_printed_although_the_sheet_cannot_be_written(washers: Path, tmp_path: Path) -> None:
+def test_a_sheet_that_cannot_or_must_not_be_written_is_told_before(washers: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run("inspect", "-d", f"folder:{washers}", "--sheet", tmp_path / "file" / "sheet.png")
-    assert result.exit_code == 2
-    assert "sizes: 21 of 256×256" in result.stdout
-    assert "a file stands where a folder was expected" in result.stderr
+    mine = tmp_path / "mine.png"
+    shutil.copy(next(washers.rglob("*.png")), mine)
+    before = mine.read_bytes()
+    message, _ = refused("inspect", "-d", f"folder:{washers}", "--sheet", tmp_path / "file" / "sheet.png")
+    assert "a file stands where a folder was expected" in message
+    message, _ = refused("inspect", "-d", f"folder:{washers}", "--sheet", mine)
+    assert message == f"{mine} is there, and adkit did not draw it"
+    assert mine.read_bytes() == before
+
+
+def test_nothing_is_written_over_inputs_or_into_runs(runs: Path, washers: Path, tmp_path: Path) -> None:
+    (run_folder,) = runs.iterdir()
+    before = bytes_below(run_folder)
+    good = washers / "test" / "good"
+    for arguments, told in (
+        (["--output", run_folder / "run.json"], "lies in the run"),
+        (["--heatmaps", run_folder / "maps"], "lies in the run"),
+        (["--heatmaps", good], "holds pictures of yours"),
+        (["--masks", good], "holds pictures of yours"),
+        (["--format", "csv", "--output", good / "000.png"], "is an input itself"),
+        (["--output", ""], "--output is empty"),
+    ):
+        assert told in refused("score", good, "--runs", runs, *arguments)[0]
+    assert "holds pictures of yours" in fault("compare", "-m", "knn", "-o", good)
+    assert bytes_below(run_folder) == before
+
+
+def test_ctrl_c_in_a_long_score_keeps_what_was_scored(runs: Path, washers: Path, tmp_path: Path) -> None:
+    """As for videos; a second Ctrl-C ends at once."""
+    from adkit.cli import scoring
+
+    rows = scoring._score_rows
+
+    def interrupted_after_two(*arguments: Any) -> Iterator[dict[str, Any]]:
+        for number, row in enumerate(rows(*arguments)):
+            if number == 1:
+                signal.raise_signal(signal.SIGINT)
+            yield row
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "_score_rows", interrupted_after_two)
+        result = run("score", washers / "test" / "good", "--runs", runs, "-o", tmp_path / "scores.json")
+    assert result.exit_code == 130
+    assert "interrupted: 2 of 4 were scored, and are written" in result.stderr
+    assert len(json.loads((tmp_path / "scores.json").read_text())["results"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "the memory of this machine does not suffice"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "the memory of this machine"),
+        (RuntimeError("Symlink loop from '/a/b'"), "Symlink loop from '/a/b'"),
+        (OSError(errno.EMFILE, "Too many open files", "/a/b"), "/a/b: Too many open files"),
+        (shutil.Error([("/a", "/b", "No space left")]), "No space left"),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write the output: the disk is full"),
+    ],
+)
+def test_what_the_system_lacks_is_told_in_two_lines(
+    error: Exception, told: str, runs: Path, washers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("adkit.workflows.score.open_model", fail)
+    assert told in refused("score", washers / "test" / "good", "--runs", runs)[0]
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_place_for_results(closed: str, tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m adkit list methods --format csv {closed}"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ("patchknn" in ended.stdout) == (">&-" not in closed.replace("2>&-", ""))

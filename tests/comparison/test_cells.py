@@ -21,7 +21,6 @@ from adkit.comparison.cells import (
     SCORES,
     Category,
     Cell,
-    abandoned,
     cell_folder,
     cell_key,
     compute_cell,
@@ -32,7 +31,7 @@ from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError, OptionError, PluginError
 from adkit.evaluation.evaluate import evaluate
-from adkit.files.atomic import checksum
+from adkit.files.atomic import checksum, left_of
 from adkit.interfaces import Dataset, LabelledResults, Metric, MetricValue, Silent
 from adkit.registry import Plugin, Registry
 from adkit.runs.store import find_run, open_run
@@ -49,6 +48,7 @@ from tests.comparison.fakes import (
     resampled_auroc,
     same_cell,
 )
+from tests.greys import left_by_a_killed_process
 
 LEVEL = Candidate("plain level", "level")
 SHADE = Candidate("shade", "shade")
@@ -267,10 +267,9 @@ def test_a_cell_of_an_odd_name_lies_in_one_plain_folder(tmp_path: Path) -> None:
     folder = cell_folder(tmp_path, key)
     assert folder.parent == tmp_path / CELLS
     assert folder.name.startswith("..-my-method--Prüfling---2--3-")
-    left = folder.parent / f".{folder.name}-x1y2"
-    left.mkdir(parents=True)
-    (folder.parent / f".{folder.name[:-1]}?-x1y2").mkdir()
-    assert abandoned(folder) == [left]
+    left = left_by_a_killed_process(folder)
+    left_by_a_killed_process(folder.with_name("another-cell"))
+    assert left_of(folder) == [left]
     assert len(cell_folder(tmp_path, {**key, "dataset": "folder:" + 300 * "x"}).name) < 120
 
 
@@ -288,8 +287,7 @@ def test_a_damaged_cell_is_replaced_and_what_a_killed_comparison_left_is_swept(
     copied: Path, finished: tuple[Path, Cell], washer: Category, fakes: Registry
 ) -> None:
     damage(copied, "no record")
-    left = copied.parent / f".{copied.name}-abc"
-    shutil.copytree(copied, left)
+    shutil.copytree(copied, left_by_a_killed_process(copied), dirs_exist_ok=True)
     other = copied.parent / ".another-cell-abc"
     other.mkdir()
     assert same_cell(computed(LEVEL, washer, fakes, copied.parents[1]), finished[1])

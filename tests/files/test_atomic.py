@@ -11,13 +11,15 @@ from adkit.files.atomic import (
     checksum,
     is_folder,
     plain_name,
-    refuse_folder,
+    remove_abandoned,
+    require_output,
     require_writable,
     storage_faults,
     whole_folder,
     write_text,
     write_whole,
 )
+from tests.greys import left_by_a_killed_process
 
 
 def names_in(folder: Path) -> list[str]:
@@ -165,12 +167,12 @@ def test_what_a_user_can_mend_is_said(number: int, message: str) -> None:
 def test_a_folder_in_a_files_place_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here" / "x").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
-    for write in (refuse_folder, lambda path: write_whole(path, b"")):
+    for write in (require_output, lambda path: write_whole(path, b"")):
         with pytest.raises(StorageError, match="a folder stands where a file was expected"):
             write(Path(name))
     assert names_in(tmp_path / "here") == ["x"]
     for absent in (None, Path("new")):
-        refuse_folder(absent)
+        require_output(absent)
 
 
 def test_other_faults_keep_their_traceback() -> None:
@@ -253,3 +255,43 @@ def test_a_folder_is_told_from_what_is_none(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     assert is_folder(tmp_path)
     assert not any(map(is_folder, (tmp_path / "a", tmp_path / "absent", tmp_path / ("x" * 300))))
+
+
+def test_what_a_killed_process_left_is_removed_and_an_older_folder_comes_back(tmp_path: Path) -> None:
+    target, keep = tmp_path / "target", tmp_path / ".adkit-of-somebody"
+    left = left_by_a_killed_process(target)
+    (left / "half").touch()
+    left.with_name(left.name + "-old").mkdir()
+    keep.mkdir()
+    with pytest.raises(FileExistsError), whole_folder(target, replace=False):
+        pass  # the older one had no name when the process was killed, and has it again
+    assert {path.name for path in tmp_path.iterdir()} == {"target", keep.name}
+    remove_abandoned.cache_clear()
+    half = left_by_a_killed_process(tmp_path / "file.txt")
+    half.rmdir()
+    half.touch()
+    write_whole(tmp_path / "file.txt", b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"target", "file.txt", keep.name}
+
+
+def test_places_where_nothing_can_or_may_be_written_are_told_before(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for path, told in (
+        (tmp_path, "a folder stands where a file was expected"),
+        (tmp_path / "run" / "model.safetensors", "lies in the run run"),
+        (tmp_path / "run" / "maps" / "a.csv", "lies in the run run"),
+        (tmp_path / "loop" / "a.csv", "the link leads to itself"),
+        (tmp_path / "file" / "a.csv", "a file stands where a folder was expected"),
+        (tmp_path / ("x" * 300), "the path is too long"),
+        (tmp_path / "pipe", "is a device or a pipe"),
+        (tmp_path / ("x" * 300) / "a.csv", "the path is too long"),
+    ):
+        with pytest.raises(StorageError, match=told):
+            require_output(path)
+    require_output(tmp_path / "run" / "report.html")
+    require_output(tmp_path / "new" / "folder" / "a.csv")
+    assert not (tmp_path / "new").exists()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adkit.data.view import View
 from adkit.errors import RunError, StorageError
+from adkit.files.atomic import prefix_of
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
     CALIBRATION,
@@ -471,16 +472,16 @@ def test_a_damaged_newest_run_is_not_passed_over_in_silence(three_runs: Path) ->
 
 def test_a_run_whose_name_was_taken_meanwhile_gets_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two fits of the same second: the other one comes first, after this one chose its name."""
-    write_text = Path.write_text
+    write_bytes = Path.write_bytes
     others: list[Path] = []
 
-    def write_late(self: Path, *arguments: Any, **settings: Any) -> int:
+    def write_late(self: Path, content: bytes) -> int:
         if not others:
             others.append(tmp_path / "one")
             saved(tmp_path, "one", seed=99)
-        return write_text(self, *arguments, **settings)
+        return write_bytes(self, content)
 
-    monkeypatch.setattr(Path, "write_text", write_late)
+    monkeypatch.setattr(Path, "write_bytes", write_late)
     folder = saved(tmp_path, "one", seed=1)
     assert folder.name == "one-2"
     assert names_in(tmp_path) == ["one", "one-2"]
@@ -621,7 +622,7 @@ def test_a_run_whose_recalibration_fails_is_what_it_was(
 
     def failing(function: Callable[..., Any]) -> Callable[..., Any]:
         def act(self: Path, *arguments: Any, **settings: Any) -> Any:
-            if self.name.startswith(f".{Path(step).stem}-"):
+            if self.name.startswith(prefix_of(Path(step))):
                 raise fault()
             return function(self, *arguments, **settings)
 

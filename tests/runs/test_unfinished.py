@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adkit.errors import OptionError, PluginError, RunError, StorageError, TrainingError
+from adkit.files.documents import signed
 from adkit.runs.record import FitSettings
 from adkit.runs.unfinished import (
     FOLDER,
@@ -187,12 +188,11 @@ def test_another_fit_may_not_and_the_difference_is_named(change: dict[str, objec
 
 
 def test_one_that_another_adkit_wrote_does_not_hide_the_others(tmp_path: Path) -> None:
-    for name, text in (
-        ("a-run", BEGUN.model_dump_json()),
-        ("b-run", BEGUN.model_dump_json().replace('"seed"', '"sead"')),
-    ):
+    body = BEGUN.model_dump(mode="json")
+    other = {**body, "settings": {"sead": 1}}
+    for name, content in (("a-run", signed(body)), ("b-run", signed(other)), ("c-run", b"[" * 100_000)):
         (tmp_path / FOLDER / name).mkdir(parents=True)
-        (tmp_path / FOLDER / name / REQUEST).write_text(text)
+        (tmp_path / FOLDER / name / REQUEST).write_bytes(content)
     assert list_unfinished(tmp_path) == [BEGUN]
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from adkit.errors import PluginError
-from adkit.interfaces import Batches, Progress, Workspace
-from tests.greys import Grey, Greys, GreyWithoutOne, fit_greys, paint, usual_levels, with_methods
+from adkit.interfaces import Batches, Progress, Workspace, plugin_code
+from adkit.types import Batch, Prediction
+from tests.greys import Grey, GreyMaps, Greys, GreyWithoutOne, fit_greys, paint, usual_levels, with_methods
 
 
 class Talks(GreyWithoutOne):
@@ -26,6 +31,36 @@ class Exits(Grey):
 class Fails(Grey):
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         raise ValueError("no")
+
+
+class Ends(Grey):
+    def predict(self, batch: Batch) -> Prediction:
+        os._exit(0)
+
+
+class Forgets(Grey):
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+
+class Spoils(Grey):
+    def state(self) -> dict[str, Tensor]:
+        return {"mean": self.mean * float("nan")}
+
+
+class Mistakes(Grey):
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.mean = state["mean"] + 1
+
+
+class Grows(GreyMaps):
+    calls = 0
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        assert maps is not None
+        self.calls += 1
+        return Prediction(maps=maps[:, self.calls % 2 :])
 
 
 @pytest.fixture
@@ -53,3 +88,35 @@ def test_a_method_that_fails_is_named_beside_its_traceback(pictures: list[Path],
     with pytest.raises(ValueError, match="no") as caught:
         fitted(Fails, pictures, tmp_path / "runs")
     assert caught.value.__notes__ == ["raised in greys of adkit-tests 1"]
+
+
+def test_a_method_that_ends_the_process_is_named(pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"tests.workflows.test_plugin_faults.Ends ended the program"):
+        fitted(Ends, pictures, tmp_path / "runs")
+
+
+def test_processes_that_a_plugin_forks_end_as_they_always_do() -> None:
+    with plugin_code("greys"):
+        if (child := os.fork()) == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    ended = subprocess.run([sys.executable, "-c", "import os; os._exit(5)"], check=False)
+    assert ended.returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [(Forgets, "KeyError: 'mean'"), (Spoils, "not finite"), (Mistakes, "its scores are others after load_state")],
+)
+def test_what_could_never_score_is_not_written(
+    method: type[Grey], told: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(PluginError, match=f"learned cannot be used again.*{told}"):
+        fitted(method, pictures, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_maps_whose_size_changes_are_told(pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"maps of \(., 8\), and of \(., 8\) before") as caught:
+        fitted(Grows, pictures, tmp_path / "runs")
+    assert caught.value.__notes__ == ["raised in tests.workflows.test_plugin_faults.Grows"]

@@ -45,11 +45,11 @@ def compare(
     ] = None,
     settings: o.SettingsOption = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="How often each is fitted.", show_default="3")
+        int | None, typer.Option("--seeds", min=1, max=1000, help="How often each is fitted.", show_default="3")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the cells and the results.")] = Path(
-        "comparison"
-    ),
+    output: Annotated[
+        Path, o.place("--output", "-o", help="Folder of the cells and the results.", show_default="comparison")
+    ] = Path("comparison"),
     max_false_alarms: o.RateOption = None,
     roi: o.RoiOption = None,
     ignore: o.IgnoreOption = None,
@@ -72,7 +72,9 @@ def compare(
     from adkit.comparison.compare import compare as compare_candidates
     from adkit.comparison.compare import compare_runs
     from adkit.comparison.documents import as_json, metric_rows
+    from adkit.data.outputs import require_folder
 
+    require_folder(output)
     registry, progress = o.loaded_registry(), terminal_progress()
     if runs_named:
         given = (methods, grid, dataset, settings, seeds, max_false_alarms)

@@ -34,11 +34,13 @@ def evaluate(
     Example: [bold]adkit eval --run latest --format json[/bold]
     """
     from adkit.cli.terminal import terminal_progress
+    from adkit.data.outputs import require_folder
     from adkit.evaluation.evaluate import evaluate as evaluate_run
     from adkit.evaluation.pictures import redraw, write_pictures
     from adkit.evaluation.tables import sample_rows
 
     to = destination(format_, output)
+    require_folder(heatmaps)
     registry, progress = o.loaded_registry(), terminal_progress()
     opened = o.opened_run(run, runs)
     remind_of_suspects(opened.record)

@@ -38,6 +38,7 @@ def inspect(
     from adkit.data.boxes import px
     from adkit.data.datasets import open_datasets
     from adkit.data.images import png_of
+    from adkit.data.outputs import require_picture
     from adkit.options import split_assignments
     from adkit.runs.record import FitSettings
     from adkit.workflows.inspect import inspect_dataset
@@ -45,6 +46,7 @@ def inspect(
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
+    require_picture(sheet)
     to, documents = destination(format_), []
     registry = o.loaded_registry()
     wanted = FitSettings(method=method, options=split_assignments(settings or [], example="--set size=512"))

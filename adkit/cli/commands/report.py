@@ -15,7 +15,7 @@ def report(
     run: o.RunArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the page to this file.", show_default="report.html in the run"),
+        o.place("--output", "-o", help="Write the page to this file.", show_default="report.html in the run"),
     ] = None,
     root: o.RootOption = None,
     runs: o.RunsOption = None,

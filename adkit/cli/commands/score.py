@@ -129,6 +129,8 @@ def score(
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
         o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
+    if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
+        raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
     if spans:
         _require_method(method)

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from adkit.errors import TrainingError
+from adkit.errors import TrainingError, is_out_of_memory
 from adkit.interfaces import Progress
-from adkit.nn.devices import is_out_of_memory, pick_precision
+from adkit.nn.devices import pick_precision
 from adkit.nn.options import TrainingOptions
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 
