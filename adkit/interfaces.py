@@ -292,11 +292,13 @@ def _exit_or_raise(code: int) -> NoReturn:
 
 
 @contextmanager
-def plugin_code(origin: str) -> Iterator[None]:
-    """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the plugin.
+def plugin_code(origin: str | type[object]) -> Iterator[None]:
+    """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the origin, or the class.
 
     A plugin that ends the program raises PluginError instead. For steps beside which no other thread prints results.
     """
+    if isinstance(origin, type):
+        origin = f"{origin.__module__}.{origin.__qualname__}"
     os._exit = _exit_or_raise  # type: ignore[assignment]  # whose parameter has another name
     token = _plugin_process.set(os.getpid())
     try:

@@ -14,7 +14,7 @@ import typer
 
 from adkit.cli.deferred import CommandGroup
 from adkit.cli.output import warn
-from adkit.errors import AdkitError, fault_of_system
+from adkit.errors import AdkitError, PluginError, fault_of_system
 
 BUG = 1
 USER_FAULT = 2
@@ -57,6 +57,9 @@ def _system_told() -> Iterator[None]:
         yield
     except AdkitError:
         raise
+    except SystemExit as error:
+        told = f"some plugin ended the program (exit code {error.code}) instead of raising an error"
+        raise PluginError(told, hint="see which are installed: adkit list plugins") from error
     except Exception as error:
         fault = fault_of_system(error)
         if fault is None:

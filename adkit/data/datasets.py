@@ -7,7 +7,7 @@ from pathlib import Path
 from adkit.data.spans import VideoSpans
 from adkit.errors import DatasetError
 from adkit.files.atomic import is_folder
-from adkit.interfaces import Dataset
+from adkit.interfaces import Dataset, plugin_code
 from adkit.registry import Registry
 
 
@@ -24,4 +24,5 @@ def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Data
     entry = registry.datasets.get(name)
     if not selection:
         raise DatasetError(f"{spec!r} does not say which part of {name} to take", hint=f"for example: {entry.example}")
-    return entry.load().select(selection, root)
+    with plugin_code(entry.origin):
+        return entry.load().select(selection, root)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.files.atomic import checksum
-from adkit.interfaces import LabelledResults, Metric
+from adkit.interfaces import LabelledResults, Metric, plugin_code
 from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
 
@@ -36,7 +36,8 @@ def resampled(
     for weights in clip_weights(results, resamples, seed):
         for name, (metric, _) in list(left.items()):
             try:
-                values = metric.resampled(results, weights)
+                with plugin_code(type(metric)):
+                    values = metric.resampled(results, weights)
             except Exception:  # a plugin may fail in any way: its value stands, and other metrics are not harmed
                 values = None
             if values is None:

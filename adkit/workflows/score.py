@@ -204,9 +204,10 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
             hint=f"fit again, or install {record.origin}",
         )
     options = parse_options(model, record.options, record.method)
-    method = method_class(options, seed=record.settings.seed, device=device_of(device))
+    state = run.state()
     with plugin_code(record.origin):
-        method.load_state(run.state())
+        method = method_class(options, seed=record.settings.seed, device=device_of(device))
+        method.load_state(state)
     chosen = open_scorer(scorer or record.scorer, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)
     return FittedModel(run, method, chosen, normal_scores, threshold)
@@ -234,7 +235,9 @@ def open_scorer(spec: str | None, registry: Registry) -> Scorer[Any] | None:
     scorer_class = registry.scorers.get(name).load()
     parts = (part for part in settings.split(",") if part)
     values = split_assignments(parts, example="--scorer quantile:q=0.99")
-    return scorer_class(parse_options(options_of(scorer_class), values, f"scorer {name}"))
+    options = parse_options(options_of(scorer_class), values, f"scorer {name}")
+    with plugin_code(scorer_class):
+        return scorer_class(options)
 
 
 def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothing_s: float) -> NDArray[np.float64]:
@@ -251,7 +254,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
     # A part at a time: scorers may copy what they are given several times over.
-    parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
+    with plugin_code(type(scorer)):
+        parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
     scores = np.concatenate(parts) if parts else np.empty(0)
     return scores if predictions.scores is None else np.maximum(scores, predictions.scores)
 
@@ -269,11 +273,10 @@ def predicted(
     That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
     (N, H, W, 3), where the method gives them.
     """
-    named = f"{type(method).__module__}.{type(method).__qualname__}"
     stream, waiting = method.stream(), _Waiting()
     for group, batch in batched(frames, view, method.window, batch_size):
         if batch is not None:
-            with plugin_code(named):
+            with plugin_code(type(method)):
                 waiting.add(stream(batch))
         judged = [frame for frame in group if frame.pixels is not None]
         if not judged:
@@ -286,7 +289,7 @@ def predicted(
         if prediction.images is not None:
             images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
-        with plugin_code(named):  # whose numbers may be none
+        with plugin_code(type(method)):  # whose numbers may be none
             found = of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
         yield group, found, images
 

@@ -17,7 +17,7 @@ from adkit.data.tiles import tiles_over
 from adkit.data.view import View, packed_mask, usual_shape
 from adkit.errors import OptionError
 from adkit.files.atomic import checksum
-from adkit.interfaces import Method
+from adkit.interfaces import Method, plugin_code
 from adkit.options import Options, options_of, parse_options
 from adkit.runs.record import PART, FitSettings
 from adkit.types import FrameRef, Sample
@@ -54,7 +54,9 @@ def method_and_view(
     seen = looks_at.box.size if looks_at.box else usual_shape(shapes)
     if isinstance(options, Options):
         options = options.sized((1, 1) if settings.tiles else seen)
-    method = method_class(options, seed=settings.seed, device=device)
+    with plugin_code(method_class):
+        method = method_class(options, seed=settings.seed, device=device)
+        frame_size = method.frame_size
     if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
         raise OptionError(
             f"{settings.method} gives one score for all that it sees: no place of it can be ignored",
@@ -62,7 +64,7 @@ def method_and_view(
         )
     finest_px = options.finest_px if isinstance(options, Options) else None
     tiles = _tiles(settings, method, seen) if settings.tiles else ()
-    return method, looks_at.model_copy(update={"frame": method.frame_size, "tiles": tiles, "finest_px": finest_px})
+    return method, looks_at.model_copy(update={"frame": frame_size, "tiles": tiles, "finest_px": finest_px})
 
 
 def _tiles(settings: FitSettings, method: Method[Any], seen: Size) -> tuple[Box, ...]:

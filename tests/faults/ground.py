@@ -1,4 +1,4 @@
-"""The ground that faults are tried on: pictures, a run of them, commands in this process and in forked ones, a tally."""
+"""The ground that faults are tried on: pictures, a run of them, commands here and in forked processes, a tally."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def forked(
     before: Callable[[], object] = lambda: None,
     kill_after_s: float | None = None,
 ) -> int:
-    """Run a command in a fork of this process, what it prints in `log`; returns its exit code, negative for a signal."""
+    """Run a command in a fork of this process, with what it prints in `log`; returns its exit code, or -signal."""
     child = os.fork()
     if child == 0:
         code = 70

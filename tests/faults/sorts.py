@@ -136,11 +136,11 @@ def kills(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None:
     """Kill commands at random moments; afterwards all that is there is whole, and what was begun can be done again."""
     chance, results, log = Random(seed), ground.folder / "results", ground.folder / "log"
     base, data = ("--runs", ground.runs), f"folder:{ground.folder / 'parts'}"
+    written = ("-o", results / "scores.json", "--heatmaps", results / "maps")
     name = ground.run.name
     commands: dict[str, list[object]] = {
         "fit": ["fit", "-m", "steps", "-d", data, *base],
-        "score": ["score", ground.folder / "more", "-r", name, *base, "-o", results / "scores.json"]
-        + ["--heatmaps", results / "maps"],
+        "score": ["score", ground.folder / "more", "-r", name, *base, *written],
         "eval": ["eval", "-r", name, *base],
         "calibrate": ["calibrate", name, "-n", ground.folder / "more", "--keep", *base],
         "compare": ["compare", "-m", "steps,nan", "-d", data, "--seeds", 1, "-o", results / "comparison"],
@@ -163,13 +163,14 @@ def kills(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None:
         again = command(*commands[kind]) if kind != "fit" and number % 3 == 0 else None
         if again is not None and again.exit_code not in CODES:
             outcome = outcome_of(again)
-        left = [path for path in (*ground.runs.rglob(".adkit-*"), *results.rglob(".adkit-*"))]
-        if again is not None and left and not outcome:
-            outcome = f"left behind: {left}"
         tally.add(f"kill -9 {kind}", outcome or "identical", str(number))
         for folder in list(ground.runs.iterdir()):
             if folder.name != name:
                 shutil.rmtree(folder)
+    for arguments in commands.values():  # each sweeps where it writes
+        command(*arguments)
+    left = [*ground.runs.rglob(".adkit-*"), *results.rglob(".adkit-*")]
+    tally.add("kill -9, then swept", f"left: {left}" if left else "identical")
 
 
 # Limits
