@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -185,10 +186,10 @@ def as_markdown(comparison: Comparison) -> str:
     ]
     lines += _section("Caught and flagged", decision_rows(comparison), decisions_legend(comparison))
     for metric in comparison.metrics:
-        lines += [f"## {metric}", "", *_table(["candidate", *comparison.rows])]
+        lines += [f"## {metric}", "", *_table(["candidate", *map(_escaped, comparison.rows)])]
         for candidate in comparison.candidates:
             figures = [comparison.figures[metric, row, candidate.name] for row in comparison.rows]
-            lines.append(_line([candidate.name, *map(figure_text, figures)]))
+            lines.append(_line([_escaped(candidate.name), *map(figure_text, figures)]))
         lines += ["", across_text(comparison.across[metric], comparison), ""]
     lines += _section("Cost", cost_rows(comparison))
     return "\n".join(lines).rstrip() + "\n"
@@ -197,7 +198,7 @@ def as_markdown(comparison: Comparison) -> str:
 def _section(title: str, rows: list[dict[str, Any]], text: str = "") -> list[str]:
     if not rows:  # no candidate has all its seeds
         return []
-    cells = [_line(["–" if value is None else str(value) for value in row.values()]) for row in rows]
+    cells = [_line(["–" if value is None else _escaped(str(value)) for value in row.values()]) for row in rows]
     return [f"## {title}", "", *_table(list(rows[0])), *cells, "", *([text, ""] if text else [])]
 
 
@@ -258,6 +259,11 @@ def _across(test: AcrossCategories) -> dict[str, Any]:
 def _bounds(prefix: str, interval: Interval | None) -> dict[str, float | None]:
     low, high = (interval.low, interval.high) if interval else (None, None)
     return {f"{prefix}low": low, f"{prefix}high": high}
+
+
+def _escaped(name: str) -> str:
+    """Return a name, which may be any text, as Markdown that shows it."""
+    return re.sub(r"([\\`*<>\[\]])", r"\\\1", name)
 
 
 def _table(headings: list[str]) -> list[str]:

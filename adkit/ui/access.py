@@ -20,6 +20,10 @@ from adkit.ui.settings import ServerSettings, is_loopback
 LOGIN = "/login"
 _COOKIE = "adkit_entry"
 _MOST_LOGIN_BYTES = 4096
+LOGIN_S = 10.0
+"""So long may it take to send a token."""
+SILENT_S = 60.0
+"""So long may the rest of a body be waited for without a byte of it."""
 _WRONG_TOKEN_S = 0.5  # whoever tries them all shall need long
 _POLICY_REFUSED = 1008  # the code that closes a websocket
 
@@ -32,7 +36,7 @@ POLICY = (
 
 
 class AccessMiddleware:
-    """Let a request through, or answer it with 400, 401, 403 or 413.
+    """Let a request through, or answer it with 400, 401, 403, 408 or 413.
 
     Without a token, only names of this machine are answered as the host: a page elsewhere could else reach the
     server through a name of its own. Websockets, and requests that change something, must come from the server's own
@@ -51,7 +55,11 @@ class AccessMiddleware:
         connection = HTTPConnection(scope)
         answer: ASGIApp | None = self._refusal(connection)
         if answer is None and scope["type"] == "http" and scope["path"] == LOGIN and self.settings.token is not None:
-            answer = await self._log_in(Request(scope, receive), self.settings.token)
+            try:
+                async with asyncio.timeout(LOGIN_S):
+                    answer = await self._log_in(Request(scope, receive), self.settings.token)
+            except TimeoutError:
+                answer = _too_slow()
         elif answer is None and not self._has_entry(connection):
             answer = _turned_away(connection)
         if answer is None:
@@ -108,19 +116,26 @@ class AccessMiddleware:
         """Pass a request on with its body counted, whose length need not be told, and the policy in the answer."""
         most = self.settings.limits.request_bytes
         taken = 0
-        began = False
+        began = slow = False
+        more = scope["type"] == "http"  # is to come of the body
 
         async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, more, slow
+            try:
+                async with asyncio.timeout(SILENT_S if more else None):
+                    message = await receive()
+            except TimeoutError:
+                slow = True
+                raise _RefusedError from None
+            more = more and message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > most:
-                raise _TooLargeError
+                raise _RefusedError
             return message
 
         async def protected(message: Message) -> None:
             nonlocal began
-            if taken > most and not began:
+            if (slow or taken > most) and not began:
                 return  # what the application makes of it; ours is said below
             if message["type"] == "http.response.start":
                 began = True
@@ -130,24 +145,28 @@ class AccessMiddleware:
                 headers.setdefault("content-security-policy", POLICY)
             await send(message)
 
-        with suppress(_TooLargeError):
+        with suppress(_RefusedError):
             await self.app(scope, counted, protected)
-        if taken > most and not began:
-            await self._too_large()(scope, receive, send)
+        if (slow or taken > most) and not began:
+            await (_too_slow() if slow else self._too_large())(scope, receive, send)
 
 
-class _TooLargeError(Exception):
+class _RefusedError(Exception):
     pass
 
 
 def fault_response(status: int, message: str, hint: str) -> JSONResponse:
     """Return what programs are told of a fault, in two lines."""
     headers = {"content-security-policy": POLICY}
-    if status == 413:
+    if status in (408, 413):
         headers["connection"] = "close"  # the rest of a refused body is not read: it cannot be used again
     if status == 503:
         headers["retry-after"] = "1"
     return JSONResponse({"error": message, "hint": hint}, status, headers)
+
+
+def _too_slow() -> Response:
+    return fault_response(408, "the rest of the request did not arrive", "send it again")
 
 
 def _turned_away(connection: HTTPConnection) -> Response:

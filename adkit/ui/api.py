@@ -26,6 +26,7 @@ from adkit import __version__
 from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError, FrameError, RunError
+from adkit.files.documents import read_file
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
 from adkit.ui.access import fault_response
@@ -115,9 +116,11 @@ def create_api(judges: Judges) -> FastAPI:
     )
     turn = asyncio.Semaphore(1)
     waiting = 0
-    faults: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in (404, 413, 422, 503)}
+    faults: dict[int | str, dict[str, Any]] = {
+        code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)
+    }
 
-    @app.get("/api/runs", response_model=list[RunInfo])
+    @app.get("/api/runs", response_model=list[RunInfo], responses={code: faults[code] for code in (400, 401, 403)})
     def runs() -> list[RunInfo]:
         """List the runs that can score, the newest first."""
         records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
@@ -125,6 +128,7 @@ def create_api(judges: Judges) -> FastAPI:
 
     @app.post("/api/score", response_model=Answer, responses=faults)
     async def score(
+        request: Request,
         image: Annotated[UploadFile, File(description="a PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")],
         run: Annotated[str, Form(description="the id of a run, or latest")] = "latest",
         kind: Annotated[
@@ -139,6 +143,8 @@ def create_api(judges: Judges) -> FastAPI:
         began = time.perf_counter()
         try:
             async with turn:
+                if await request.is_disconnected():
+                    return fault_response(499, "nobody waits for the answer any more", "send the image again")
                 return await run_in_threadpool(_answer, judges, run, image, kind, began)
         finally:
             waiting -= 1
@@ -167,7 +173,9 @@ def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
                 where = ".".join(str(part) for part in first["loc"][1:])
                 return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
             case HTTPException():
-                return fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
+                told = fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
+                told.headers.update(error.headers or {})
+                return told
         return fault_response(500, "something failed inside adkit", "the server's log says where")
 
     for sort in (AdkitError, RequestValidationError, HTTPException, Exception):
@@ -193,7 +201,7 @@ def _run_info(record: RunRecord) -> RunInfo:
 def _report(folder: Path, name: str) -> HTMLResponse:
     path = inside(folder, folder / name)
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError:
         raise RunError(f"{folder.name} has no report yet", hint="make it on the page, under Results") from None
     return HTMLResponse(content, headers={"content-security-policy": _REPORT_POLICY})
@@ -202,7 +210,7 @@ def _report(folder: Path, name: str) -> HTMLResponse:
 def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float) -> Answer:
     ready = judges.ready(run)
     record = ready.model.run.record
-    name = Path(image.filename or "image").name
+    name = Path((image.filename or "").replace("\0", "")).name or "image"
     with tempfile.TemporaryDirectory(prefix="adkit-") as folder:
         path = Path(folder) / f"image{Path(name).suffix.lower()[:8]}"
         with path.open("wb") as file:

@@ -37,7 +37,7 @@ from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
-from adkit.ui.settings import ServerSettings
+from adkit.ui.settings import TOKEN_VARIABLE, ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
 FOLDER = ".page-jobs"
@@ -189,6 +189,7 @@ class Jobs:
         """Start the job's process, and wait until it says itself that it runs."""
         folder = self.folder / job.id
         environment = {**os.environ, VARIABLE: str(folder.resolve())}
+        environment.pop(TOKEN_VARIABLE, None)  # of the server: who sees its jobs must not learn it
         environment |= {"ADKIT_PROGRESS": "json", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         # Its own session: Ctrl-C in the server's terminal ends the server, not the training.
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:

@@ -27,8 +27,13 @@ _NAME = re.compile(r"[\w][\w.\- ]{0,79}")
 
 
 def is_name(text: str) -> bool:
-    """Say whether the text can only mean something directly in a folder: no path, nothing hidden."""
-    return bool(_NAME.fullmatch(text)) and ".." not in text
+    """Say whether the text may name something new in a folder: no path, nothing hidden, and not too long."""
+    return bool(_NAME.fullmatch(text))
+
+
+def _is_in_folder(text: str) -> bool:
+    """Say whether the text can only mean something directly in a folder, whatever its owner called it."""
+    return bool(text) and text == PurePosixPath(text).name == PureWindowsPath(text).name and text[0] != "."
 
 
 def inside(root: Path, path: Path) -> Path:
@@ -46,8 +51,8 @@ def folder_of(settings: ServerSettings, kind: Literal["run", "comparison"], name
     """Return the folder of that run or comparison; raises RunError for what is not one directly where they lie."""
     root = settings.runs_root if kind == "run" else comparisons_root(settings)
     folder = root / name
-    with suppress(OSError):
-        is_there = is_name(name) and folder.resolve().parent == root.resolve() and folder.is_dir()
+    with suppress(OSError, ValueError):
+        is_there = _is_in_folder(name) and folder.resolve().parent == root.resolve() and folder.is_dir()
         if is_there and (kind == "comparison" or (folder / RECORD).is_file()):
             return folder
     where = "the list of runs" if kind == "run" else "the list"
@@ -56,7 +61,7 @@ def folder_of(settings: ServerSettings, kind: Literal["run", "comparison"], name
 
 def named_folder(settings: ServerSettings, run_id: str) -> Path:
     """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
-    return newest_folder(settings.runs_root) if run_id == "latest" else folder_of(settings, "run", run_id)
+    return folder_of(settings, "run", newest_folder(settings.runs_root).name if run_id == "latest" else run_id)
 
 
 def comparisons_root(settings: ServerSettings) -> Path:

@@ -98,13 +98,19 @@ class Server:
         """Serve until interrupted; `started` is called as soon as it answers."""
         import uvicorn
 
+        from adkit.ui.connections import PatientProtocol, quiet_faults
+
         class Quiet(uvicorn.Server):
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 # Pages that are open keep a connection, and each would be told of with a traceback.
                 logging.getLogger("uvicorn.error").disabled = True
                 await super().shutdown(sockets)
 
-        server = Quiet(uvicorn.Config(self.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+        quiet_faults(asyncio.get_running_loop())
+        config = uvicorn.Config(
+            self.app, http=PatientProtocol, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        )
+        server = Quiet(config)
         threading.Thread(target=self._look_after, daemon=True).start()
         try:
             async with AsyncExitStack() as stack:

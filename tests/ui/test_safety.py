@@ -60,6 +60,19 @@ def test_a_link_to_a_run_elsewhere_is_no_run(settings: ServerSettings, run: Run,
     assert (elsewhere / "run.json").exists()
 
 
+@pytest.mark.parametrize("name", ["x" * 200, "v1..2", "a;b", "-rf"])
+def test_a_run_that_is_listed_can_be_used(settings: ServerSettings, run: Run, name: str) -> None:
+    run.folder.rename(settings.runs_root / name)
+    assert folder_of(settings, "run", name).name == name
+
+
+def test_the_newest_run_is_no_link_to_one_elsewhere(settings: ServerSettings, run: Run, tmp_path: Path) -> None:
+    run.folder.rename(tmp_path / "elsewhere")
+    (settings.runs_root / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="there is no run 'linked'"):
+        named_folder(settings, "latest")
+
+
 def test_a_deleted_run_is_gone_as_a_whole(settings: ServerSettings, run: Run) -> None:
     assert open_run(named_folder(settings, "latest")).record.id == run.record.id
     delete_folder(folder_of(settings, "run", run.record.id))

@@ -15,6 +15,7 @@ import pytest
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.inputs import find_inputs
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, PromiseError, RunError, StorageError
+from adkit.files.atomic import prefix_of
 from adkit.files.lock import lock
 from adkit.registry import Registry
 from adkit.runs.record import CALIBRATION, DATA, MODEL, RECORD
@@ -433,7 +434,7 @@ def test_an_interrupted_write_leaves_the_run_as_it_was(
     whole = getattr(Path, half)
 
     def act(self: Path, argument: Any) -> Any:
-        if self.name.startswith(f".{Path(step).stem}-"):
+        if self.name.startswith(prefix_of(Path(step))):
             self.write_text("half", encoding="utf-8")
             raise fault()
         return whole(self, argument)
