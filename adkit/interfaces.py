@@ -6,19 +6,17 @@ Entries are cheap: they name the class, which is imported when it is needed, so 
 from __future__ import annotations
 
 import inspect
-import os
 import pkgutil
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
-from adkit.errors import AdkitError, OptionError, PluginError
+from adkit.containment import plugin_code
+from adkit.errors import OptionError, PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -278,43 +276,6 @@ class Metric(ABC):
         same weight. (R,) values, nan where undefined. None (the default): the metric cannot be resampled.
         """
         return None
-
-
-_exit = os._exit
-_plugin_process: ContextVar[int | None] = ContextVar("plugin_process", default=None)  # None: no plugin's code runs
-
-
-def _exit_or_raise(code: int) -> NoReturn:
-    """Do what os._exit does, but not for code of a plugin; processes that a plugin forks end as they always do."""
-    if _plugin_process.get() == os.getpid():
-        raise SystemExit(code)
-    _exit(code)
-
-
-@contextmanager
-def plugin_code(origin: str | type[object]) -> Iterator[None]:
-    """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the origin, or the class.
-
-    A plugin that ends the program raises PluginError instead. For steps beside which no other thread prints results.
-    """
-    if isinstance(origin, type):
-        origin = f"{origin.__module__}.{origin.__qualname__}"
-    os._exit = _exit_or_raise  # type: ignore[assignment]  # whose parameter has another name
-    token = _plugin_process.set(os.getpid())
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except SystemExit as error:
-        raise PluginError(
-            f"{origin} ended the program (exit code {error.code}) instead of raising an error",
-            hint="tell its author, or uninstall that plugin; every other name still works",
-        ) from error
-    except Exception as error:
-        if not isinstance(error, AdkitError) and not hasattr(error, "__notes__"):
-            error.add_note(f"raised in {origin}")
-        raise
-    finally:
-        _plugin_process.reset(token)
 
 
 Announced = TypeVar("Announced")

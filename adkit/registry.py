@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from adkit import hookspecs
+from adkit.containment import plugin_code
 from adkit.errors import PluginError, nearest
-from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry, plugin_code
+from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry
 
 GROUP = "adkit"
 

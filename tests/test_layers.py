@@ -18,7 +18,8 @@ PLUGINS = ROOT.parent / "plugins"
 
 LAYERS = (
     ("errors", "types", "adkit"),
-    ("files", "interfaces"),
+    ("files", "containment"),
+    ("interfaces",),
     ("hookspecs", "options"),
     ("registry", "nn"),
     ("data", "stats", "synthetic"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adkit.containment import plugin_code
 from adkit.data.spans import VideoSpans
 from adkit.errors import DatasetError
 from adkit.files.atomic import is_folder
-from adkit.interfaces import Dataset, plugin_code
+from adkit.interfaces import Dataset
 from adkit.registry import Registry
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adkit.containment import plugin_code
 from adkit.data.clips import are_stills, thinned
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
@@ -22,7 +23,7 @@ from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, Stor
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
-from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent, plugin_code
+from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION

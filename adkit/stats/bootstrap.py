@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adkit.containment import plugin_code
 from adkit.files.atomic import checksum
-from adkit.interfaces import LabelledResults, Metric, plugin_code
+from adkit.interfaces import LabelledResults, Metric
 from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit import __version__
+from adkit.containment import plugin_code
 from adkit.errors import AdkitError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Progress, Scorer, Silent, plugin_code
+from adkit.interfaces import Dataset, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions

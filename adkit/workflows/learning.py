@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
 from adkit.data.view import View
-from adkit.interfaces import Method, Progress, Workspace, calibrates_itself, plugin_code
+from adkit.interfaces import Method, Progress, Workspace, calibrates_itself
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings
 from adkit.types import FitReport, Prediction

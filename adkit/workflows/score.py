@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adkit.containment import plugin_code
 from adkit.data.batches import BATCH, batched
 from adkit.data.boxes import Size
 from adkit.data.clips import are_stills
@@ -17,7 +18,7 @@ from adkit.data.inputs import find_inputs
 from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
-from adkit.interfaces import Method, Progress, Scorer, plugin_code
+from adkit.interfaces import Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments
 from adkit.registry import Registry
 from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adkit.containment import plugin_code
 from adkit.data.boxes import Box, Size, px
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape, read_mask
@@ -17,7 +18,7 @@ from adkit.data.tiles import tiles_over
 from adkit.data.view import View, packed_mask, usual_shape
 from adkit.errors import OptionError
 from adkit.files.atomic import checksum
-from adkit.interfaces import Method, plugin_code
+from adkit.interfaces import Method
 from adkit.options import Options, options_of, parse_options
 from adkit.runs.record import PART, FitSettings
 from adkit.types import FrameRef, Sample

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from adkit.containment import plugin_code
 from adkit.errors import DatasetError, PromiseError
-from adkit.interfaces import Dataset, Progress, Scorer, plugin_code
+from adkit.interfaces import Dataset, Progress, Scorer
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores

@@ -169,7 +169,7 @@ def test_ctrl_c_finishes_what_was_begun(folder: Path, tmp_path: Path) -> None:
     outputs = ["--annotate", tmp_path / "out.mp4", "--output", tmp_path / "scores.csv"]
     process = subprocess.Popen([*map(str, arguments), *map(str, outputs)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not any(path.stat().st_size for path in tmp_path.glob(".scores*")):
+    while time.monotonic() < deadline and not any(path.stat().st_size for path in tmp_path.glob(".adkit*.csv")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)

@@ -31,6 +31,7 @@ from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
 from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, part_of_category
+from tests.greys import left_by_a_killed_process
 
 LEVEL = Candidate("level", "level")
 SHADE = Candidate("shade", "shade")
@@ -168,7 +169,9 @@ def test_a_cell_that_is_not_whole_is_computed_again_and_said_to_be(
 ) -> None:
     cell = sorted((copied / CELLS).iterdir())[3]
     if how == "killed":  # what is left of it has another name
-        cell.rename(cell.with_name(f".{cell.name}-k1ll3d"))
+        left = left_by_a_killed_process(cell)
+        left.rmdir()
+        cell.rename(left)
     else:
         damage(cell, how)
     notes: list[str] = []

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from adkit.containment import plugin_code
 from adkit.errors import PluginError
-from adkit.interfaces import Batches, Progress, Workspace, plugin_code
+from adkit.interfaces import Batches, Progress, Workspace
 from adkit.types import Batch, Prediction
 from tests.greys import Grey, GreyMaps, Greys, GreyWithoutOne, fit_greys, paint, usual_levels, with_methods
 

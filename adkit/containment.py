@@ -1,0 +1,48 @@
+"""Runs what plugins bring: it prints no results, ends no program, and what comes out of it says whose it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import NoReturn
+
+from adkit.errors import AdkitError, PluginError
+
+_exit = os._exit
+_plugin_process: ContextVar[int | None] = ContextVar("plugin_process", default=None)  # None: no plugin's code runs
+
+
+def _exit_or_raise(code: int) -> NoReturn:
+    """Do what os._exit does, but not for code of a plugin; processes that a plugin forks end as they always do."""
+    if _plugin_process.get() == os.getpid():
+        raise SystemExit(code)
+    _exit(code)
+
+
+@contextmanager
+def plugin_code(origin: str | type[object]) -> Iterator[None]:
+    """Run code of a plugin: what it prints goes to stderr, and what comes out of it names the origin, or the class.
+
+    A plugin that ends the program raises PluginError instead. For steps beside which no other thread prints results.
+    """
+    if isinstance(origin, type):
+        origin = f"{origin.__module__}.{origin.__qualname__}"
+    os._exit = _exit_or_raise  # type: ignore[assignment]  # whose parameter has another name
+    token = _plugin_process.set(os.getpid())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise PluginError(
+            f"{origin} ended the program (exit code {error.code}) instead of raising an error",
+            hint="tell its author, or uninstall that plugin; every other name still works",
+        ) from error
+    except Exception as error:
+        if not isinstance(error, AdkitError) and not hasattr(error, "__notes__"):
+            error.add_note(f"raised in {origin}")
+        raise
+    finally:
+        _plugin_process.reset(token)
