@@ -58,6 +58,8 @@ def _system_told() -> Iterator[None]:
     except AdkitError:
         raise
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise  # of the program that reads the tables: it has read enough
         told = f"some plugin ended the program (exit code {error.code}) instead of raising an error"
         raise PluginError(told, hint="see which are installed: adkit list plugins") from error
     except Exception as error:

@@ -34,7 +34,7 @@ def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer c
             raise OptionError(f"{flags[0]} is empty", hint="name a place for the results")
         return Path(text)
 
-    return typer.Option(*flags, metavar="PATH", parser=named, help=help, **more)
+    return typer.Option(*flags, metavar="<path>", parser=named, help=help, **more)
 
 
 def seconds(flag: str, text: str, default: str) -> Any:

@@ -757,3 +757,9 @@ def test_a_closed_stream_is_no_place_for_results(closed: str, tmp_path: Path) ->
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ("patchknn" in ended.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_who_reads_no_further_is_told_nothing() -> None:
+    command = f"{sys.executable} -m adkit list methods | true"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("", "")
