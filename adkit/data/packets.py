@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from adkit.stats.formatting import clock
@@ -197,8 +198,11 @@ class Packets:
     def _jump(self, packet: Any) -> None:
         own = packet.pts if packet.pts is not None else packet.dts
         highest = self._highest if self._highest is not None else self._decoded or 0
-        moved = highest + self.step - (own + self._offset)
-        self.jumps.append((self.seconds(highest + self.step), -moved * self.tick_s))
+        shown = sorted(self._recent)
+        # A header's rate may be that of what comes after.
+        step = int(median(later - earlier for earlier, later in pairwise(shown))) if len(shown) > 1 else self.step
+        moved = highest + step - (own + self._offset)
+        self.jumps.append((self.seconds(highest + step), -moved * self.tick_s))
         self._offset += moved
         self._decoded = None
         self._recent.clear()

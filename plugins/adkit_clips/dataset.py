@@ -166,7 +166,7 @@ def _clip(
     folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
 ) -> _Clip:
     name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-    masks = in_numeric_order(filter(is_image, path.with_name(path.name + MASKS).glob("*"))) if frames else []
+    masks = in_numeric_order(filter(is_image, Path(f"{path}{MASKS}").glob("*"))) if frames else []
     if masks and len(masks) != len(frames):
         raise DatasetError(
             f"{path} has {len(frames)} frames and {path.name + MASKS} {len(masks)} masks: which is whose is not known",

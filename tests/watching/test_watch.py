@@ -237,8 +237,9 @@ def test_a_size_that_changes_is_noted_and_watched_on(model: FittedModel, tmp_pat
     both.write_bytes(small.read_bytes() + large.read_bytes())
     watch, results = watched(model, both, annotate=tmp_path / "out.mp4")
     assert len(results) > 35
-    (note,) = watch.source.notes
-    assert "from 64×48 to 64×96 px" in note
+    size, clock = watch.source.notes
+    assert "from 64×48 to 64×96 px at 0:02.0" in size
+    assert "its clock jumps back by 0:02.0 at 0:02.0" in clock
     assert len(video_times(tmp_path / "out.mp4")) == len(results)
 
 
