@@ -8,7 +8,11 @@ and videos), `adkit.synthetic` (drawn parts) and `adkit.files` (writing to disk)
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+# A line has no internet, and what it does is nobody's business: before onnxruntime is imported, as later is too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, TrainingError, nearest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,10 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    since: ClassVar[Mapping[str, Any]] = {}
+    """What options that were added after a release mean for runs that were fitted before, by their names: the value
+    with which such a run scores as it did, whatever the default is for new ones."""
 
     def sized(self, shape: tuple[int, int]) -> Self:
         """Return the options for pictures of this (height, width) px, as a run keeps them; by default the same."""
@@ -79,6 +83,20 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
             f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}",
             hint=f"{key} takes {expected}; default {row.default if row else '?'}",
         ) from None
+
+
+def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: str) -> OptionsType | None:
+    """Return a run's options as the plugin understands them today; None where they were other ones.
+
+    An option that the run does not know must be in the model's `since`: a default that was not there at fitting would
+    change the scores, and the threshold would not follow.
+    """
+    known = set(model.model_fields)
+    added: Mapping[str, Any] = getattr(model, "since", {})
+    missing = known - set(stored)
+    if set(stored) - known or missing - set(added):
+        return None
+    return parse_options(model, {**{name: added[name] for name in missing}, **stored}, owner)
 
 
 def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:

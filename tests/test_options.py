@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from adkit.errors import OptionError
 from adkit.interfaces import Scorer
-from adkit.options import Options, option_rows, options_of, parse_options, split_assignments
+from adkit.options import Options, option_rows, options_of, parse_options, split_assignments, stored_options
 
 
 class Knobs(Options):
@@ -135,3 +136,27 @@ def test_without_options_there_is_an_empty_model() -> None:
     assert options_of(Plain) is Options
     assert options_of(Tuned) is Knobs
     assert option_rows(Options) == []
+
+
+class GrownKnobs(Knobs):
+    """The same in a later release, with an option more; old runs had no margin."""
+
+    since: ClassVar[Mapping[str, Any]] = {"margin": 0.0}
+    margin: float = Field(default=0.2, ge=0, description="what is cut away")
+
+
+def test_an_option_that_was_added_means_for_old_runs_what_the_plugin_says() -> None:
+    old = Knobs(count=3).model_dump()
+    found = stored_options(GrownKnobs, old, "tuner")
+    assert found is not None
+    assert (found.count, found.margin) == (3, 0.0)
+    assert stored_options(GrownKnobs, GrownKnobs(margin=0.5).model_dump(), "tuner") == GrownKnobs(margin=0.5)
+    assert GrownKnobs().margin == 0.2, "what is fitted today has the default of today"
+
+
+def test_other_options_of_a_run_are_not_guessed() -> None:
+    assert stored_options(Knobs, {**Knobs().model_dump(), "gone": 1}, "tuner") is None
+    short = Knobs().model_dump()
+    del short["count"]
+    assert stored_options(Knobs, short, "tuner") is None
+    assert stored_options(GrownKnobs, short, "tuner") is None

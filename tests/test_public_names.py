@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,15 @@ def test_importing_adkit_and_announcing_a_method_load_nothing_heavy() -> None:
 
 def test_a_method_has_a_dozen_names() -> None:
     assert len([name for name in {*vars(interfaces.Method)} if not name.startswith("_")]) <= 12
+
+
+@pytest.mark.parametrize("first", ["adkit", "adkit.export.score"])
+def test_onnxruntime_does_not_call_home(first: str, tmp_path: Path) -> None:
+    """Its telemetry would keep a database in the user's cache, and look up a host."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run(
+        [sys.executable, "-c", f"import {first}; import onnxruntime"],
+        env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        check=True,
+    )
+    assert list(tmp_path.rglob("*.db")) == []

@@ -71,8 +71,8 @@ def rate(default: str) -> Any:
 
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its id, or its path.")]
-RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its id, or its path.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
+RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its name, its id, or its path.")]
 RunsOption = Annotated[
     Path | None, place("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
 ]

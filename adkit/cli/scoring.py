@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,8 @@ def _score_rows(
     from adkit.workflows.score import still_row
 
     found: dict[str, dict[str, Any]] = {}
+    doubts: Counter[str] = Counter()
+    first: dict[str, str] = {}
 
     def note(sample: Sample, error: AdkitError) -> None:
         found[sample.id] = still_row(str(sample.frame), model.threshold, None, error)
@@ -150,6 +152,9 @@ def _score_rows(
         for result in model.stream(frames_of(samples, model.view, note)):
             sample = by_id[result.id]
             found[result.id] = still_row(str(sample.frame), model.threshold, result)
+            if why := model.doubt(result):
+                doubts[why] += 1
+                first.setdefault(why, str(sample.frame))
             if picture_writer:
                 picture_writer.write(sample, result.score, result.p_value, result.map, result.reconstruction)
             if mask_writer:
@@ -157,6 +162,9 @@ def _score_rows(
             advance(1)
             while waiting and waiting[0].id in found:
                 yield found.pop(waiting.popleft().id)
+    for why, count in doubts.items():
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        warn(f"{first[why]}{more}: {why}; is {model.run.record.id}, of {model.run.record.dataset}, the run for it?")
     yield from (found[sample.id] for sample in waiting)
 
 

@@ -49,6 +49,9 @@ def _content_hash(ref: FrameRef) -> str:
             pixels = decoded_pixels(ref)
             return hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).hexdigest()
     try:
+        if ref.path.is_dir():  # a mask in several files
+            parts = map(FrameRef, sorted(ref.path.iterdir()))
+            return hashlib.sha256("\n".join(map(_content_hash, parts)).encode()).hexdigest()
         if not ref.path.is_file():
             return UNREADABLE  # a pipe or a device may never end
         with ref.path.open("rb") as file:

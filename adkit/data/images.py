@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from adkit.data.labelme import labelme_mask
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
@@ -49,6 +50,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MOST_LABELS = 16
 HIGHEST_LABEL = 32
+_LOSSLESS = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
 
 _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
@@ -164,24 +166,52 @@ def is_wide(image: Image.Image) -> bool:
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
 
-    A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous (0/1, 0/1/3). In
-    any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed borders).
+    A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous. So does one of at most
+    16 colours. In any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed
+    borders), and those of a lower value that fills a square of 3×3 px, which no border does. What is painted on a
+    transparent ground is anomalous where it is seen. Of a folder, it is the union of the masks in it; of a JSON file,
+    what labelme outlined.
     """
-    with _decoding(ref) as image:
-        upright = ImageOps.exif_transpose(image)
-        # Not as 8 bit: the 1 of a 16-bit 0/1 mask would be rounded away.
-        # What is transparent in a mask marks nothing.
-        grey = np.asarray(upright) if upright.mode.startswith("I") else _pixels(upright, "black").max(axis=2)
+    if ref.path.is_dir():
+        parts = [read_mask(FrameRef(path), shape) for path in sorted(ref.path.iterdir()) if is_image(path)]
+        return np.asarray(np.logical_or.reduce([np.zeros(shape, bool), *parts]))
+    if ref.path.suffix.lower() == ".json":
+        grey, coloured, lossless = labelme_mask(ref.path), False, True
+    else:
+        with _decoding(ref) as image:
+            grey, coloured = _grey_of_mask(ImageOps.exif_transpose(image))
+            lossless = image.format in _LOSSLESS
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
         raise FrameError(
             f"mask is {found} but the image is {expected}: {ref}",
             hint="make the mask in the image's own resolution",
         )
-    highest = int(grey.max())
-    labels = highest <= HIGHEST_LABEL and np.unique(grey).size <= MOST_LABELS
-    mask: NDArray[np.bool_] = grey > 0 if labels else grey.astype(np.int64) * 2 > highest
+    highest, values = grey.max(), np.unique(grey)
+    few = values.size <= MOST_LABELS
+    if few and (highest <= HIGHEST_LABEL or (coloured and lossless)):
+        return np.asarray(grey > 0)
+    mask: NDArray[np.bool_] = grey.astype(np.float64) * 2 > highest
+    if few and lossless:
+        for value in values[(values > 0) & (values.astype(np.float64) * 2 <= highest)]:
+            level = grey == value
+            if cv2.erode(level.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).any():
+                mask |= level
     return mask
+
+
+def _grey_of_mask(image: Image.Image) -> tuple[NDArray[Any], bool]:
+    """Return what a mask shows, (H, W), 0 where nothing is marked, and whether it is in colour."""
+    colours = _pixels(image, "black")
+    if colours.ndim == 2:  # not as 8 bit: the 1 of a 16-bit 0/1 mask would be rounded away
+        return np.nan_to_num(colours), False
+    if not colours.any():
+        if image.has_transparency_data:  # perhaps painted in black on a transparent ground
+            alpha = np.asarray(image.convert("RGBA"))[..., 3]
+            return np.where(alpha.min() < alpha, alpha, 0), False
+        if image.mode == "P":  # labels whose palette was lost
+            return np.asarray(image), False
+    return colours.max(axis=2), bool((colours != colours[..., :1]).any())
 
 
 def frame_shape(ref: FrameRef, wide: list[FrameRef] | None = None) -> tuple[int, int]:

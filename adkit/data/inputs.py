@@ -42,6 +42,11 @@ class VideoInput:
         """Say whether it comes as it happens: it cannot wait, and has no end."""
         return self.address is not None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that it is made of; of a stream there are none."""
+        return self.frames if self.video is None else (self.video,)
+
     def samples(self) -> list[Sample]:
         """Return its frames as samples of unknown truth, numbered in order; raises FrameError for what is no video."""
         if self.live:

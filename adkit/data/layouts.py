@@ -1,30 +1,35 @@
-"""Folders of data: one walk through them, and one table of the names that tell good from bad."""
+"""Folders of data: one walk through them, and what the places of files in them say."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from adkit.data.folder_names import GOOD, file_says, is_mask_folder, judges, says, split_of
 from adkit.data.images import is_drawn_by_adkit, is_image
+from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
+from adkit.errors import DatasetError
 from adkit.types import Sample, Split
-
-GOOD = "good"
-"""The kind of what is normal."""
-NORMAL_NAMES = frozenset({"good", "normal", "ok"})
-ANOMALOUS_NAMES = frozenset(
-    {"abnormal", "anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "fail"}
-    | {"faulty", "ng", "nok", "reject", "rejects", "scrap"}
-)
-MASK_NAMES = ("ground_truth", "masks")
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
 _OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
 _RUN = frozenset({"run.json", "model.safetensors"})
+
+TO_TELL_APART = (
+    "put good ones into a folder 'good', others beside it into folders named by what is wrong, or list all of them: "
+    "manifest:FILE.csv"
+)
+
+HELD_OUT_SHARE = 0.2
+"""Of the good images of a dataset that has no test split."""
+
+_MOST_NAMES = 3
 
 HIDDEN = "hidden folders"
 OWN = "files or folders that adkit wrote"
@@ -44,24 +49,31 @@ class Contents:
     folder: Path
     files: tuple[Path, ...]
     passed: Mapping[str, list[Path]]
-    folders: frozenset[str] = frozenset()  # the names of those directly inside that are to be seen, empty ones too
+    folders: tuple[Inside, ...] = ()  # those inside that were walked, at any depth, empty ones too
+
+    def inside(self, path: Path) -> Inside:
+        """Return where one of its files or folders lies, in parts."""
+        return path.parts[len(self.folder.parts) :]
 
     def by_folder(self) -> dict[str, list[Path]]:
         """Return the files of each folder directly inside, by its name; "" for those in no folder."""
         groups: dict[str, list[Path]] = defaultdict(list)
         for path in self.files:
-            inside = path.relative_to(self.folder).parts
+            inside = self.inside(path)
             groups[inside[0] if len(inside) > 1 else ""].append(path)
         return groups
 
     def notes(self, known: Callable[[Path], bool]) -> list[str]:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
-        counts = {reason: len(paths) for reason, paths in self.passed.items()}
+        told = [f"{len(paths)} {reason} ({self._some(paths)})" for reason, paths in self.passed.items()]
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
             files, kinds = "file" if len(other) == 1 else "files", ", ".join(sorted(set(other)))
-            counts[f"{files} of other types ({kinds})"] = len(other)
-        told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        return [f"left out in {self.folder}: {told}"] if told else []
+            told.append(f"{len(other)} {files} of other types ({kinds})")
+        return [f"left out in {self.folder}: {', '.join(told)}"] if told else []
+
+    def _some(self, paths: Sequence[Path]) -> str:
+        names = ["/".join(self.inside(path)) for path in paths[:_MOST_NAMES]]
+        return ", ".join(names) + (", …" if len(paths) > _MOST_NAMES else "")
 
 
 def contents_of(folder: Path) -> Contents:
@@ -73,7 +85,7 @@ def contents_of(folder: Path) -> Contents:
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []
     followed = {folder.resolve()}
-    inside: frozenset[str] = frozenset()
+    walked: list[Inside] = []
 
     def refuse(error: OSError) -> None:
         passed[NOWHERE].append(Path(error.filename))
@@ -81,12 +93,12 @@ def contents_of(folder: Path) -> Contents:
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         here = Path(place)
         folders.sort()  # which of two links to one folder is followed does not depend on the disk
-        if here == folder:
-            inside = frozenset(one for one in folders if not one.startswith(".") and one.lower() not in _OF_SYSTEMS)
         if here != folder and set(names) >= _RUN:
             passed[OWN].append(here)
             folders.clear()
             continue
+        if here != folder:
+            walked.append(here.parts[len(folder.parts) :])
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
@@ -108,12 +120,70 @@ def contents_of(folder: Path) -> Contents:
                 passed[OWN].append(path)
             else:
                 found.append(path)
-    return Contents(folder, tuple(sorted(found)), passed, inside)
+    return Contents(folder, tuple(sorted(found)), passed, tuple(walked))
 
 
-def unlike_normal(names: Iterable[str]) -> list[str]:
-    """Return those of the folders' names, in small letters, that must not be learned from as if they were normal."""
-    return sorted({name.lower() for name in names} & (ANOMALOUS_NAMES | {*MASK_NAMES, "test"}))
+def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
+    """Return the kind that each folder's place means: GOOD, the name of a kind of defect, or None where none does.
+
+    That is the first name in it that says good or bad, or that stands beside one that says good.
+    """
+    places = set(places)
+    beside_good = {place[:depth] for place in places for depth, name in enumerate(place) if says(name) == GOOD}
+    found: dict[Inside, str | None] = {}
+    for place in places:
+        kinds = (name for depth, name in enumerate(place) if place[:depth] in beside_good or says(name))
+        kind = next(kinds, None)
+        found[place] = GOOD if kind is not None and says(kind) == GOOD else kind
+    return found
+
+
+def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART) -> None:
+    """Raise DatasetError where files that are to be good lie under a name that says otherwise, or have one.
+
+    So does a folder's name beside one that says good. A folder that says good is believed when a file's name only
+    describes: "good/bent pipe.png". Where the names of some files in a folder say good, those of the others do not.
+    """
+    by_folder: dict[Inside, list[str]] = defaultdict(list)
+    for inside in good:
+        by_folder[inside[:-1]].append(inside[-1])
+    bad: list[str] = []
+    kinds = kinds_of(by_folder)
+    for above, names in by_folder.items():
+        doubtful = kinds[above] not in (None, GOOD) or any(map(_is_doubtful, above))
+        of_name = judges if any(says(one) == GOOD for one in above) else file_says
+        verdicts = {name: of_name(Path(name).stem) for name in names}
+        mixed = of_name is file_says and GOOD in verdicts.values()
+        bad += [
+            "/".join((*above, name))
+            for name, verdict in verdicts.items()
+            if doubtful or verdict == "bad" or (mixed and verdict is None)
+        ]
+    if bad:
+        count = "1 file" if len(bad) == 1 else f"{len(bad)} files"
+        raise DatasetError(
+            f"{count} in {folder} would be taken as good, and the names say otherwise: {bad[0]}", hint=hint
+        )
+
+
+def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: str = TO_TELL_APART) -> None:
+    """Raise DatasetError where a folder's name says that not all is good, or its neighbour's that it is not.
+
+    `wanted` are the names that would say which are good, and that are not there.
+    """
+    kinds = kinds_of(places)
+    if doubtful := [
+        place for place, kind in kinds.items() if kind not in (None, GOOD) or any(map(_is_doubtful, place))
+    ]:
+        first = min(doubtful, key=lambda place: (len(place), place))
+        raise DatasetError(
+            f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}",
+            hint=hint,
+        )
+
+
+def _is_doubtful(name: str) -> bool:
+    return says(name) == "bad" or is_mask_folder(name) or split_of(name) not in (None, "train")
 
 
 def in_numeric_order(paths: Iterable[Path]) -> list[Path]:
@@ -127,31 +197,118 @@ def in_numeric_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
-def samples_by_kind(folder: Path, split: Split) -> list[Sample]:
-    """Read the still images of <folder>/<split>/<kind>/, with masks in ground_truth/<kind>/ (MVTec's layout).
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image of a split, and what its place says of it."""
 
-    003_mask.png and 003.png both are the mask of the image 003, whatever its suffix.
+    split: Split
+    inside: Inside
+    path: Path
+    kind: str | None  # None: unknown
+    mask: Path | None = None
+
+    @property
+    def anomalous(self) -> bool | None:
+        """Say whether it is anomalous; None: unknown."""
+        return None if self.kind is None else self.kind != GOOD
+
+    def sample(self, name: str) -> Sample:
+        """Return it as a sample of that id."""
+        return Sample.still(name, self.path, anomalous=self.anomalous, kind=self.kind, mask=self.mask)
+
+
+def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
+    """Return the images with their masks, as far as there are some; raises DatasetError for good ones in doubt."""
+    placed = list(placed)
+    found = masks.of([(one.inside, one.anomalous) for one in placed])
+    return [replace(one, mask=found.get(one.inside)) for one in placed] if found else placed
+
+
+def in_splits(images: Collection[tuple[Inside, Path]]) -> Iterator[Placed]:
+    """Place images below folders of splits (train, training, test, test_public, validation, …).
+
+    Where no name between says good or bad, the first folder in the split names the kind; what lies in a split itself is
+    good to learn from, and unknown in tests. Good images of a validation split are learned from as well where there are
+    tests besides. A folder beside the splits that says good is learned from, one that says bad is a kind to test with.
     """
-    masks = {
-        (path.parent.name, path.stem.removesuffix("_mask")): path
-        for path in _images_at(folder / "ground_truth")
-        if path.parent.name != GOOD
-    }
-    images = _images_at(folder / split)
-    stems = Counter((image.parent, image.stem) for image in images)
-    return [
-        Sample.still(
-            f"{split}/{kind}/{image.stem if stems[image.parent, image.stem] == 1 else image.name}",
-            image,
-            anomalous=kind != GOOD,
-            kind=kind,
-            mask=masks.get((kind, image.stem)),
+    with_tests = any(split_of(inside[0]) == "test" for inside, _ in images if len(inside) > 1)
+    kinds = kinds_of(inside[1:-1] for inside, _ in images)
+    for inside, path in images:
+        top, place = inside[0] if len(inside) > 1 else "", inside[1:-1]
+        said = says(top)
+        split = {"good": "train", "bad": "test", None: split_of(top)}[said]
+        if split is None or split == "private":
+            continue
+        unsaid = place[0] if place else GOOD if split == "train" else None
+        kind = top if said == "bad" else kinds[place] or (GOOD if said else unsaid)
+        learned = split == "train" or (split == "validation" and kind == GOOD and with_tests)
+        yield Placed("train" if learned else "test", inside, path, kind)
+
+
+def with_held_out(placed: Sequence[Placed], groups: Mapping[Path, str] | None = None) -> list[Placed]:
+    """Move a fifth of the good ones to the tests, where there are defects to tell them from.
+
+    Which is decided by a hash of their places: at random with respect to time of day or camera, yet the same every
+    time. Files of one of the `groups` stay together.
+    """
+    if not any(one.anomalous for one in placed):
+        return list(placed)
+    names = {one.path: groups[one.path] if groups else "/".join(one.inside) for one in placed if one.kind == GOOD}
+
+    def by_hash(name: str) -> bytes:
+        return hashlib.sha256(name.encode(errors="surrogateescape")).digest()  # names may be any bytes
+
+    good = sorted(set(names.values()), key=by_hash)
+    held_out = set(good[: int(HELD_OUT_SHARE * len(good))])
+    return [replace(one, split="test") if names.get(one.path) in held_out else one for one in placed]
+
+
+def told_kinds(test: Iterable[Placed] | Iterable[Sample]) -> str:
+    """Say how many images of each kind there are to test with."""
+    kinds = Counter(one.kind for one in test if one.kind)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+
+
+def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
+    """Say which images are in no split or kind, and what is to be said of masks."""
+    taken = {one.path for one in placed}
+    places = Counter(
+        f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside, path in masks.images if path not in taken
+    )
+    told = ", ".join(f"{count} images {place}" for place, count in places.most_common())
+    return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
+
+
+def refuse_several(folder: Path, places: Iterable[Inside]) -> None:
+    """Raise DatasetError for a folder whose folders are datasets of their own."""
+    several = sorted(
+        {"/".join(place[:-1]) for place in places if len(place) > 1 and split_of(place[-1]) == "train"}
+        | {"/".join(place[:-3]) for place in places if len(place) > 3 and place[-3:-1] == ("Data", "Images")}
+    )
+    if several:
+        one, name = f"{folder}/{several[0]}", Path(several[0]).name
+        raise DatasetError(
+            f"{folder} holds {len(several)} datasets of their own: {', '.join(several[:5])}",
+            hint=f"take one of them: folder:{one}; if MVTec or VisA made them: mvtec:{name} or visa:{name}",
         )
-        for image in images
-        for kind in [image.parent.name]
-    ]
 
 
-def _images_at(folder: Path) -> list[Path]:
-    """Return the images in the folders of `folder`, no deeper."""
-    return [path for path in contents_of(folder).files if is_image(path) and path.parent.parent == folder]
+class SplitFolders:
+    """The still images of <split>/<kind>/ in a folder, masks anywhere in it; ids have no suffixes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._contents = contents_of(folder)
+        images = [(self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)]
+        self._masks = MaskFiles(images)
+        self._placed = with_masks(in_splits(self._masks.images), self._masks)
+        require_good(folder, (one.inside[1:] for one in self._placed if one.kind == GOOD))
+        places = ["/".join(one.inside) for one in self._placed]
+        stems = Counter(os.path.splitext(place)[0] for place in places)  # noqa: PTH122 (paths are slow)
+        self.samples: dict[Split, list[Sample]] = {"train": [], "test": []}
+        for one, place in zip(self._placed, places, strict=True):
+            stem = os.path.splitext(place)[0]  # noqa: PTH122
+            self.samples[one.split].append(one.sample(stem if stems[stem] == 1 else place))
+
+    def notes(self) -> list[str]:
+        """Say which images and files were left out, and of which images masks are missing."""
+        return left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)

@@ -48,19 +48,21 @@ def chosen_folders(
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def named_folder(selection: str, root: Path | None, *, hint: str) -> tuple[Path, Path]:
-    """Return the folder at a path of the user's own, and below what: `root`, the working folder, $ADKIT_DATA.
+def named_place(
+    selection: str, root: Path | None, is_one: Callable[[Path], bool], *, thing: str, hint: str
+) -> tuple[Path, Path]:
+    """Return the folder or file at a path of the user's own, and below what: `root`, the working folder, $ADKIT_DATA.
 
-    Raises DatasetError when there is none in any of them.
+    `is_one` knows it, `thing` is a word for it. Raises DatasetError when there is none in any of them.
     """
     bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
     for base in bases:
-        if is_folder(place := base / Path(selection).expanduser()):
+        if is_one(place := base / Path(selection).expanduser()):
             return place, base.resolve()
     tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
-    if all(is_folder(Path(name.strip())) for name in selection.split(",")):
-        hint = "give --dataset once for each folder"
-    raise DatasetError(f"there is no such folder: tried {tried}", hint=hint)
+    if all(is_one(Path(name.strip())) for name in selection.split(",")):
+        hint = f"give --dataset once for each {thing}"
+    raise DatasetError(f"there is no such {thing}: tried {tried}", hint=hint)
 
 
 class OwnFolder(Dataset):
@@ -75,7 +77,7 @@ class OwnFolder(Dataset):
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
         """Return the folder at that path, below `root`, the current folder or $ADKIT_DATA."""
-        place, base = named_folder(selection, root, hint=cls.hint)
+        place, base = named_place(selection, root, is_folder, thing="folder", hint=cls.hint)
         return [cls(place, f"{cls.name}:{selection}", base)]
 
 

@@ -45,7 +45,7 @@ class ContactSheet:
             step = max(1, len(members) // COLUMNS)
             for column, sample in enumerate(members[::step][:COLUMNS]):
                 self._places[sample.id] = row, column, _caption(sample) if self._of_clips else ""
-        self._tiles: dict[str, Image.Image] = {}
+        self._tiles: list[tuple[int, int, str, Image.Image]] = []  # row, column, caption, picture
 
     def wants(self, sample: Sample) -> bool:
         """Say whether the sample is one of the examples."""
@@ -53,39 +53,54 @@ class ContactSheet:
 
     def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
         """Keep the picture of an example, small; one whose mask cannot be used stays away."""
-        factor = _TILE_PX / max(image.shape[:2])
-        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-        small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        if sample.mask is not None:
-            try:
-                mask = read_mask(sample.mask, (image.shape[0], image.shape[1])).astype(np.uint8)
-            except FrameError:
-                return
-            mask_small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-            contours, _ = cv2.findContours(mask_small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(small, contours, -1, (0, 200, 120), 2, cv2.LINE_AA)
-        self._tiles[sample.id] = Image.fromarray(small)
+        if (small := _small(sample, image)) is not None:
+            self._tiles.append((*self._places[sample.id], small))
+
+    def add_row(self, title: str, pictures: Sequence[tuple[Sample, NDArray[np.uint8]]]) -> None:
+        """Add a row of its own below the kinds, each picture with its name."""
+        for column, (sample, image) in enumerate(pictures[:COLUMNS]):
+            if (small := _small(sample, image)) is not None:
+                self._tiles.append((len(self._titles), column, _shortened(sample.id), small))
+        self._titles.append(title)
 
     def draw(self) -> Image.Image | None:
         """Draw a row for each kind; None when no picture came by."""
         if not self._tiles:
             return None
         # Films are wide: rows are as high as the highest picture, and what is told below needs room.
-        tile_px = max(tile.height for tile in self._tiles.values()) + (16 if self._of_clips else 0)
+        tile_px = max(tile.height for *_, tile in self._tiles) + 16 * any(caption for _, _, caption, _ in self._tiles)
         row_px = _TITLE_PX + tile_px + _GAP_PX
         size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)
         sheet = Image.new("RGB", size, "white")
         pen, font, small_font = ImageDraw.Draw(sheet), letters(15), letters(11)
         for row, title in enumerate(self._titles):
             pen.text((_GAP_PX, row * row_px + _GAP_PX), title, fill=(32, 36, 40), font=font)
-        for sample_id, tile in self._tiles.items():
-            row, column, caption = self._places[sample_id]
+        for row, column, caption, tile in self._tiles:
             left, top = column * (_TILE_PX + _GAP_PX) + _GAP_PX, row * row_px + _GAP_PX + _TITLE_PX
             sheet.paste(tile, (left, top))
             pen.text((left, top + tile.height + 1), caption, fill=(96, 100, 104), font=small_font)
         return sheet
 
 
+def _small(sample: Sample, image: NDArray[np.uint8]) -> Image.Image | None:
+    """Return a picture as it stands on the sheet, its mask outlined; None where the mask cannot be used."""
+    factor = _TILE_PX / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    if sample.mask is not None:
+        try:
+            mask = read_mask(sample.mask, (image.shape[0], image.shape[1])).astype(np.uint8)
+        except FrameError:
+            return None
+        mask_small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(mask_small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(small, contours, -1, (0, 200, 120), 2, cv2.LINE_AA)
+    return Image.fromarray(small)
+
+
 def _caption(sample: Sample) -> str:
-    name = sample.clip if len(sample.clip) <= _LONGEST_CAPTION else f"…{sample.clip[1 - _LONGEST_CAPTION :]}"
-    return f"{name}  {clock(sample.time_s)}"
+    return f"{_shortened(sample.clip)}  {clock(sample.time_s)}"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_CAPTION else f"…{name[1 - _LONGEST_CAPTION :]}"

@@ -10,15 +10,18 @@ import csv
 import glob
 import json
 import math
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported: it would call home, and keep a database
+import onnxruntime
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

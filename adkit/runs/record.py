@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adkit.data.view import View
 from adkit.errors import OptionError, nearest
+from adkit.files.atomic import plain_name
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
 from adkit.stats.significance import looks_mixed
@@ -31,6 +32,9 @@ DATA = "data.json"
 EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
+
+LATEST = "latest"
+"""Means the newest run, whatever its name."""
 
 SEEING = ("roi", "ignore", "ignore_border", "tiles")
 """The settings that say what of a picture is seen, and how."""
@@ -71,6 +75,7 @@ class FitSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = "auto"
     skip_bad: bool = False  # go on without files that cannot be read
+    name: str | None = None  # by which commands find the newest run that has it
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -94,6 +99,13 @@ class FitSettings(BaseModel):
             return value
         is_path = value != PART and not re.fullmatch(r"[-\d.,\s]*", str(value))
         return str(Path(value).expanduser().absolute()) if is_path else str(value)
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str | None) -> str | None:
+        if name is not None and (plain_name(name) != name or name[:1] in ("", "-", ".") or name == LATEST):
+            raise ValueError("a name has letters, digits, '.', '_' and '-' only, and is not 'latest'")
+        return name
 
     @field_validator("options", mode="before")
     @classmethod

@@ -36,6 +36,7 @@ from adkit.runs.record import (
     CALIBRATION,
     DATA,
     FORMAT,
+    LATEST,
     MODEL,
     PICTURES,
     RECORD,
@@ -232,13 +233,16 @@ def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
     return sorted(found, key=lambda item: item[1].created if isinstance(item[1], RunRecord) else far_past)
 
 
-def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> Run:
+def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Run:
     """Open the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
 
-    Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
+    A name that was given at fitting means the newest run that has it. Raises RunError when there is none, when it is
+    damaged, and when it is not a run of the given method.
     """
-    if name != "latest":
+    if name != LATEST:
         folders = [folder for folder in (root / name, Path(name)) if is_folder(folder)]
+        if not any((folder / RECORD).exists() for folder in folders):
+            folders = folders_called(root, name)[-1:] or folders
         if folders:
             # With "." or "" for a name, the first of them is the root itself.
             run = open_run(next((folder for folder in folders if (folder / RECORD).exists()), folders[-1]))
@@ -251,6 +255,11 @@ def find_run(root: Path, name: str = "latest", *, method: str | None = None) -> 
         ids = [folder.name for folder, _ in list_runs(root)]
         raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
     return open_run(newest_folder(root, method))
+
+
+def folders_called(root: Path, name: str) -> list[Path]:
+    """Return the folders of the runs that were given a name, oldest first."""
+    return [folder for folder, one in list_runs(root) if isinstance(one, RunRecord) and one.settings.name == name]
 
 
 def newest_folder(root: Path, method: str | None = None) -> Path:

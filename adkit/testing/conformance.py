@@ -35,7 +35,7 @@ from adkit.interfaces import (
     calibrates_itself,
     sees_motion,
 )
-from adkit.options import options_of, parse_options
+from adkit.options import options_of, parse_options, stored_options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
 from adkit.testing.metric_checks import check_metric as check_metric
@@ -120,7 +120,10 @@ def check_method(method: MethodEntry | type[Method[Any]], options: Mapping[str, 
 
 
 def _check_options(candidate: Candidate) -> None:
-    for name, field in options_of(candidate.method_class).model_fields.items():
+    model = options_of(candidate.method_class)
+    stored_options(model, {}, candidate.entry.name)  # raises where `since` gives an option what it may not be
+    assert set(getattr(model, "since", {})) <= set(model.model_fields), "since names an option that is not there"
+    for name, field in model.model_fields.items():
         assert not field.is_required(), f"option {name} has no default"
         assert field.description, f"option {name} has no description: adkit show needs one"
 
@@ -315,7 +318,7 @@ def check_dataset(dataset: Dataset) -> None:
         assert sample.id not in seen, f"two samples have the id {sample.id}"
         seen.add(sample.id)
         assert sample.frame.path.is_file(), f"{sample.id} names a file that is not there: {sample.frame}"
-        assert sample.mask is None or sample.mask.path.is_file(), f"{sample.id} names a mask that is not there"
+        assert sample.mask is None or sample.mask.path.exists(), f"{sample.id} names a mask that is not there"
         assert not (sample.mask and not sample.anomalous), f"{sample.id} is not anomalous, yet has a mask"
     for split in (train, test):
         _check_clips(split)

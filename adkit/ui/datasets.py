@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import is_image
+from adkit.data.tables import is_table
 from adkit.data.video import is_video
 from adkit.errors import AdkitError
 from adkit.registry import Registry
@@ -17,7 +18,7 @@ _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
 
 
 def listed(settings: ServerSettings, registry: Registry) -> list[str]:
-    """Return what can be chosen: folders of images or videos, uploads first, and the categories of each dataset."""
+    """Return what can be chosen: folders, uploads first, tables of images, and each dataset's categories."""
     folders = [f"{sort}:{path.relative_to(settings.data_root).as_posix()}" for path, sort in _folders(settings)]
     categories = []
     for name in registry.datasets.names():
@@ -25,7 +26,9 @@ def listed(settings: ServerSettings, registry: Registry) -> list[str]:
             categories += [one.spec for one in open_datasets(f"{name}:all", settings.data_root.resolve(), registry)]
         except AdkitError:
             continue
-    return list(dict.fromkeys([*folders, *categories]))[:MOST_LISTED]
+    root = settings.data_root
+    tables = [f"manifest:{path.name}" for path in sorted(root.glob("*.csv")) if is_table(path)]
+    return list(dict.fromkeys([*folders, *tables, *categories]))[:MOST_LISTED]
 
 
 def _folders(settings: ServerSettings) -> Iterator[tuple[Path, str]]:

@@ -14,12 +14,12 @@ from adkit.data.datasets import open_datasets
 from adkit.data.images import pixel_count
 from adkit.data.video import is_video
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
-from adkit.files.atomic import storage_faults, whole_folder
+from adkit.files.atomic import is_folder, storage_faults, whole_folder
 from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
-from adkit.runs.record import RECORD
-from adkit.runs.store import newest_folder
+from adkit.runs.record import LATEST, RECORD
+from adkit.runs.store import folders_called, newest_folder
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, ServerSettings
 
@@ -60,8 +60,15 @@ def folder_of(settings: ServerSettings, kind: Literal["run", "comparison"], name
 
 
 def named_folder(settings: ServerSettings, run_id: str) -> Path:
-    """Return the folder of the run of that id, or of the newest for "latest"; raises RunError when there is none."""
-    return folder_of(settings, "run", newest_folder(settings.runs_root).name if run_id == "latest" else run_id)
+    """Return the folder of the run of that id, else of the newest of that name, or of all for "latest".
+
+    Raises RunError when there is none.
+    """
+    if run_id == LATEST:
+        run_id = newest_folder(settings.runs_root).name
+    elif is_name(run_id) and not is_folder(settings.runs_root / run_id):
+        run_id = next((folder.name for folder in folders_called(settings.runs_root, run_id)[-1:]), run_id)
+    return folder_of(settings, "run", run_id)
 
 
 def comparisons_root(settings: ServerSettings) -> Path:

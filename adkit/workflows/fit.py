@@ -134,7 +134,7 @@ def fit_joint(
 def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
     dataset = data.dataset
     return BegunCategory(
-        id=new_run_id(runs_root, settings.method, Path(dataset.spec.partition(":")[2]).name),
+        id=new_run_id(runs_root, settings.method, settings.name or Path(dataset.spec.partition(":")[2]).name),
         dataset=dataset.spec,
         root=str(dataset.root) if dataset.root else None,
         images=len(data.hashes),

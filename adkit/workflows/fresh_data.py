@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from adkit.data.clips import cut_into, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.inputs import find_inputs
+from adkit.data.layouts import require_good
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.registry import Registry
@@ -113,6 +114,9 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
         hint = "name video files of normal operation, or folders of their frames"
     if other:
         raise DatasetError(f"the promise of this run counts {unit}s, and {named} names {other}", hint=hint)
+    paths = [one.frame.path for one in found.stills] + [path for clip in found.clips for path in clip.files]
+    for folder in filter(Path.is_dir, map(Path, arguments)):
+        require_good(folder, [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)])
     if unit == "image":
         return found.stills, found.notes
     samples = thinned([sample for clip in found.clips for sample in clip.samples()], record.every)

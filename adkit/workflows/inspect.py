@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import as_rgb8, decoded_pixels, pixel_format, read_mask, white_above
 from adkit.data.video import Video
-from adkit.drawing.contact_sheet import ContactSheet
+from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import Advance, Dataset, Progress, Silent
 from adkit.stats.formatting import clock
 from adkit.types import Sample, Split
+from adkit.workflows.looks import Glances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
+_MOST_MARKED = 0.5
 _EXAMPLES = 3  # names of files per finding
 _GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
 
@@ -92,8 +94,31 @@ def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspe
     result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
     if not any(split == "test" for split, _ in samples):
         result.findings.append("there is no test split: eval cannot judge a run")
+    _compare_looks(look, {sample.id: sample for sample in every})
     result.sheet = look.sheet.draw()
     return result
+
+
+def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
+    """Say whether the good pictures are of two sorts, and show those that are least like the others."""
+    rows = {"least like the others": look.glances.oddest(COLUMNS)}
+    if groups := look.glances.two_groups():
+        more, fewer = map(len, groups)
+        look.result.findings.append(
+            f"the good pictures fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
+            f"({groups[0][0]}, {groups[1][0]}): one run for each finds smaller defects"
+        )
+        rows["of the smaller group"] = groups[1]
+    for title, names in rows.items():
+        if names:
+            shown = [samples[name] for name in names[:COLUMNS]]
+            look.sheet.add_row(f"good, {title}", [(sample, _picture(sample)[1]) for sample in shown])
+
+
+def _picture(sample: Sample) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return an image's own values, and it as RGB (H, W, 3)."""
+    pixels = decoded_pixels(sample.frame)
+    return pixels, as_rgb8(pixels, str(sample.frame), white_above(int(pixels.max())))
 
 
 @dataclass
@@ -105,13 +130,13 @@ class _Look:
     trouble: _Trouble = field(default_factory=lambda: defaultdict(list))
     wide: int = 0  # pictures of more than 8 bits
     highest: int = 0  # of their values
+    glances: Glances = field(default_factory=Glances)  # of good still images
     sizes: dict[str, list[str]] = field(default_factory=dict)  # by clip, those that could be read: "900×900", …
 
     def at_image(self, sample: Sample) -> None:
         """Read an image and its mask."""
         try:
-            pixels = decoded_pixels(sample.frame)
-            image = as_rgb8(pixels, str(sample.frame), white_above(int(pixels.max())))
+            pixels, image = _picture(sample)
             mode = pixel_format(sample.frame)
         except FrameError as error:
             self.trouble["cannot be read"].append((error.message,))
@@ -123,6 +148,8 @@ class _Look:
             self.wide += 1
             self.highest = max(self.highest, int(pixels.max()))
         self._look_at_mask(sample, image)
+        if sample.anomalous is False and not self.result.lengths_s:
+            self.glances.add(sample.id, image)
         if self.sheet.wants(sample):
             self.sheet.add(sample, image)
 
@@ -177,8 +204,11 @@ class _Look:
             return
         kind = sample.kind or "unknown"
         try:
-            if not read_mask(sample.mask, (image.shape[0], image.shape[1])).any():
+            marked = float(read_mask(sample.mask, (image.shape[0], image.shape[1])).mean())
+            if not marked:
                 self.trouble["have a mask that marks nothing"].append((sample.id,))
+            elif marked > _MOST_MARKED:
+                self.trouble["have a mask that marks more than half, as if inverted"].append((sample.id,))
             self.result.masks[kind] = self.result.masks.get(kind, 0) + 1
         except FrameError as error:
             self.trouble["have a mask that cannot be used"].append((error.message,))

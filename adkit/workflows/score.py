@@ -11,7 +11,7 @@ import numpy as np
 
 from adkit.containment import plugin_code
 from adkit.data.batches import BATCH, batched
-from adkit.data.boxes import Size
+from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
@@ -19,7 +19,7 @@ from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import Method, Progress, Scorer
-from adkit.options import options_of, parse_options, split_assignments
+from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Registry
 from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
 from adkit.runs.store import Run
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 AS_A_WHOLE = "as a whole"
 """Where a picture is anomalous whose score is of no place: something is missing, too many or exchanged."""
 _MAPS = 256
+_LEAST_SIDE = 0.75
+"""Sides of a picture and of those that were learned from, the shorter by the longer: less are other pictures."""
+_MOST_UNLIKE = 0.5
+"""Of a picture's area; defects are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,17 @@ class FittedModel:
             for frames in walks:
                 yield from self.stream(frames)
 
+    def doubt(self, result: FrameResult) -> str | None:
+        """Say why a still image is hardly one of those that the run is for; None where nothing speaks against it."""
+        usual, shape = self.view.picture, result.shape
+        if self.threshold.unit == "clip":
+            return "the run learned from clips, and this is a still image"
+        if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
+            return f"the run learned from pictures of {px(usual)} px, and this is {px(shape)} px"
+        if result.map is not None and self.outline is not None and (result.map > self.outline).mean() > _MOST_UNLIKE:
+            return "most of it looks like nothing that the run learned from"
+        return None
+
     def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
         return (result for _, result in self.judged(frames) if result is not None)
@@ -197,14 +212,13 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
     record = run.record
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
-    if set(record.options) != set(model.model_fields):
-        # A default that was not there at fitting would change the scores, and the threshold would not follow.
+    options = stored_options(model, record.options, record.method)
+    if options is None:
         differing = ", ".join(sorted(set(record.options) ^ set(model.model_fields)))
         raise RunError(
             f"{run.folder} was fitted with other options of {record.method} than it has now: {differing}",
             hint=f"fit again, or install {record.origin}",
         )
-    options = parse_options(model, record.options, record.method)
     state = run.state()
     with plugin_code(record.origin):
         method = method_class(options, seed=record.settings.seed, device=device_of(device))

@@ -17,7 +17,7 @@ one for each frame, which is anomalous where its mask has anything bright in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,29 +25,26 @@ from typing import Literal
 import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
+from adkit.data.folder_names import GOOD, says, split_of
 from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import (
-    ANOMALOUS_NAMES,
-    GOOD,
-    NORMAL_NAMES,
     Contents,
+    Placed,
     contents_of,
     in_numeric_order,
+    in_splits,
     is_film,
-    unlike_normal,
+    require_good,
+    require_no_doubt,
 )
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
 from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
 ANOMALY = "anomaly"
-SPLITS: dict[Split, frozenset[str]] = {
-    "train": frozenset({"train", "training_videos"}),
-    "test": frozenset({"test", "testing_videos"}),
-}
-"""Names of the folders of each split."""
 MASKS = "_gt"
 """Ends the name of the folder with the masks of a clip's frames."""
+_HINT = "put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/"
 
 Layout = Literal["split folders", "plain clips"]
 
@@ -83,7 +80,7 @@ class Clips(OwnFolder):
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
-        self.layout: Layout = _layout_of(folder, self._contents.folders)
+        self.layout: Layout = _layout_of(self._contents)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
         self._film_notes: list[str] = []  # what the films say that were looked at
@@ -128,38 +125,28 @@ class Clips(OwnFolder):
         return lines + self._contents.notes(lambda path: is_film(path) or is_image(path) or is_labels(path))
 
 
-def _layout_of(folder: Path, names: Iterable[str]) -> Layout:
-    lower = {name.lower() for name in names if name}
-    if lower & SPLITS["train"]:
+def _layout_of(contents: Contents) -> Layout:
+    if any(split_of(place[0]) == "train" for place in contents.folders):
         return "split folders"
     # Anomalous clips must not be learned as normal ones because they lie in a folder that is not looked for.
-    suspicious = unlike_normal(lower) + (sorted(lower - NORMAL_NAMES) if lower & NORMAL_NAMES else [])
-    if suspicious:
-        raise DatasetError(
-            f"{folder} has the folder {suspicious[0]!r} but none named 'train'",
-            hint="put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/",
-        )
+    require_no_doubt(contents.folder, contents.folders, "train", _HINT)
     return "plain clips"
 
 
 def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
     """Return the clips, those to learn from first, numbers in names as numbers: 2 before 10."""
     labels = labels_by_clip(contents.files)
-    if layout == "plain clips":
-        return [
-            _clip(contents.folder, "train", path, frames, GOOD, labels) for path, frames in _films_in(contents.files)
-        ]
-    groups = contents.by_folder()
-    found = []
-    for split, names in SPLITS.items():
-        for name in in_numeric_order(Path(name) for name in groups if name.lower() in names):
-            for path, frames in _films_in(groups[str(name)]):
-                inside = path.relative_to(contents.folder / name).parts
-                kind: str | None = GOOD if split == "train" else None
-                if len(inside) > 1 or (frames and inside and inside[0].lower() in NORMAL_NAMES | ANOMALOUS_NAMES):
-                    kind = GOOD if inside[0].lower() in NORMAL_NAMES else inside[0]
-                found.append(_clip(contents.folder, split, path, frames, kind, labels))
-    return found
+    films = dict(_films_in(contents.files))
+    places = []
+    for path, frames in films.items():
+        inside = contents.inside(path) or (path.resolve().name,)
+        # Frames may lie in a folder of their kind, and in none of their own.
+        places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
+    split = layout == "split folders"
+    placed = list(in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
+    require_good(contents.folder, [one.inside[split:] for one in placed if one.kind == GOOD], _HINT)
+    placed.sort(key=lambda one: one.split == "test")
+    return [_clip(contents.folder, one.split, one.path, films[one.path], one.kind, labels) for one in placed]
 
 
 def _clip(

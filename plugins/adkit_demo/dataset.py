@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
-from adkit.data.layouts import GOOD, samples_by_kind
+from adkit.data.folder_names import GOOD
+from adkit.data.layouts import SplitFolders
 from adkit.data.video import video_times
 from adkit.files.atomic import whole_folder
 from adkit.files.cache import cache_root
@@ -45,7 +46,7 @@ class Demo(Dataset):
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split; they are drawn first if the cache lacks them."""
-        return samples_by_kind(self._folder(), split)
+        return SplitFolders(self._folder()).samples[split]
 
     def notes(self) -> list[str]:
         """Say where the parts come from."""

@@ -1,4 +1,4 @@
-"""A folder of one's own images."""
+"""One's own images, in a folder or listed in a table."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,16 @@ from adkit import DatasetEntry, hookimpl
 
 @hookimpl
 def adkit_datasets() -> Iterable[DatasetEntry]:
-    """Announce `folder`."""
+    """Announce `folder` and `manifest`."""
     yield DatasetEntry(
         "folder",
         "a folder of your own images, in any of three layouts",
         target="adkit_folder.dataset:Folder",
         example="folder:./parts",
+    )
+    yield DatasetEntry(
+        "manifest",
+        "your own images, listed in a CSV file: path, split, kind, mask, group",
+        target="adkit_folder.manifest:Manifest",
+        example="manifest:parts.csv",
     )

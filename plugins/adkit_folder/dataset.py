@@ -1,28 +1,44 @@
 """Reads a folder of your own images, in the first of these ways that fits.
 
-1. split folders:  train/[good/]…, test/<kind>/…, and masks in ground_truth/<kind>/… or masks/<kind>/…
-2. named folders:  normal/ (or good/, ok/) beside folders of any other name, each of them a kind of defect
+1. split folders:  train/[good/]…, test/<kind>/…, also training/, testing/, test_public/, validation/
+2. named folders:  normal/ (or good/, ok/) beside folders of any other name, each of them a kind of defect; at any depth
 3. plain images:   every image in it, at any depth, is a good one
 
-The case of these names does not matter. What lies in test/ itself, in no folder of a kind, is of unknown truth.
-Without a test split (2 and 3), a fifth of the good images is held out for testing. Which ones is decided by
-a hash of their names: at random with respect to time of day or camera, yet the same every time.
+`adkit.data.folder_names` says which names mean what, `adkit.data.mask_files` where masks are found. What lies in test/
+itself, in no folder of a kind, is of unknown truth. Where a name says that something is bad, and the layout does not
+say what is good, the folder is refused.
+
+Where there are defects and no test split (2), a fifth of the good images is held out for testing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from adkit import DatasetError, Sample, Split
-from adkit.data.images import by_page, is_image
-from adkit.data.layouts import GOOD, MASK_NAMES, NORMAL_NAMES, contents_of, unlike_normal
+from adkit.data.folder_names import GOOD, NORMAL_NAMES, says, split_of
+from adkit.data.images import by_page
+from adkit.data.layouts import (
+    Contents,
+    Placed,
+    contents_of,
+    in_splits,
+    kinds_of,
+    left_out,
+    refuse_several,
+    require_good,
+    require_no_doubt,
+    told_kinds,
+    with_held_out,
+    with_masks,
+)
 from adkit.data.locations import OwnFolder
+from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 
-HELD_OUT_SHARE = 0.2
+_MOST_NAMES = 5
 
 Layout = Literal["split folders", "named folders", "plain images"]
 
@@ -35,12 +51,20 @@ class Folder(OwnFolder):
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
-        images = {name: list(filter(is_image, files)) for name, files in self._contents.by_folder().items()}
-        self.layout: Layout = _layout_of(folder, self._contents.folders)
-        self._loose = len(images.get("", ())) if self.layout != "plain images" else 0
+        self.layout: Layout = _layout_of(self._contents)
+        self._masks = MaskFiles(
+            (self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)
+        )
+        placed = list(_READERS[self.layout](self._masks.images))
+        depth = 1 if self.layout == "split folders" else 0
+        require_good(folder, (one.inside[depth:] for one in placed if one.kind == GOOD))
+        if self.layout == "plain images":
+            self._masks.require_none(folder)
+        placed = with_masks(placed, self._masks)
+        self._placed = with_held_out(placed) if self.layout == "named folders" else placed
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
-        for split, sample in _READERS[self.layout](folder, images):
-            self._samples[split] += by_page(sample)
+        for one in self._placed:
+            self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
             raise DatasetError(
                 f"no good image was found to learn from in {folder} (read as {self.layout})",
@@ -55,114 +79,57 @@ class Folder(OwnFolder):
         """Say how the folder was read, how many of each kind it holds, and what was left out."""
         train, test = self._samples["train"], self._samples["test"]
         kinds = Counter(sample.kind for sample in test if sample.kind)
-        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
-        lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {parts}"]
-        if self.layout != "split folders" and kinds[GOOD]:
-            lines.append(f"there is no test split: {kinds['good']} good images were held out for testing")
+        lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {told_kinds(test)}"]
+        if self.layout == "named folders" and kinds[GOOD]:
+            lines.append(f"there is no test split: {kinds[GOOD]} good images were held out for testing")
+        if self.layout == "plain images":
+            lines += _taken_as_good(self.folder, Counter(one.inside[0] for one in self._placed if len(one.inside) > 1))
         if unknown := sum(sample.anomalous is None for sample in test):
             lines.append(
                 f"{unknown} images lie directly in the test folder: whether they are good is not known, so they are "
                 "left out of evaluations; put them into test/good/ or test/KIND/"
             )
-        if self._loose:
-            lines.append(
-                f"{self._loose} images that lie directly in {self.folder} were left out: they are in no folder"
-            )
-        return lines + self._contents.notes(is_image)
+        return lines + left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
-def _layout_of(folder: Path, names: Iterable[str]) -> Layout:
-    lower = {name.lower() for name in names}
-    if "train" in lower:
+def _layout_of(contents: Contents) -> Layout:
+    folder, places = contents.folder, contents.folders
+    tops = {place[0] for place in places}
+    good_on_top = any(says(top) == GOOD for top in tops)
+    splits = {split_of(top) for top in tops}
+    if "train" in splits or ("test" in splits and good_on_top):
         return "split folders"
-    if lower & NORMAL_NAMES:
+    refuse_several(folder, places)
+    wanted = f"train, {', '.join(NORMAL_NAMES)}"
+    if not good_on_top:
+        require_no_doubt(folder, (place for place in places if split_of(place[0])), wanted)
+    if any(says(name) == GOOD for place in places for name in place):
         return "named folders"
     # Defects and masks must not be learned as good parts because the folder beside them has an unusual name.
-    if suspicious := unlike_normal(lower):
-        raise DatasetError(
-            f"{folder} has the folder {suspicious[0]!r} but none named {', '.join(sorted(NORMAL_NAMES))}",
-            hint="put the good images into a folder 'normal' beside it",
-        )
+    require_no_doubt(folder, places, wanted)
     return "plain images"
 
 
-def _read_split_folders(folder: Path, images: _Images) -> list[tuple[Split, Sample]]:
-    found: list[tuple[Split, Sample]] = []
-    splits: tuple[Split, ...] = ("train", "test")
-    masks = _masks_in(folder, images)
-    for split in splits:
-        for image in (image for name, members in images.items() if name.lower() == split for image in members):
-            inside = Path(*image.relative_to(folder).parts[1:])
-            if len(inside.parts) > 1:
-                sample = _sample(folder, image, inside.parts[0], _mask_of(inside, masks))
-            elif split == "train":
-                sample = _sample(folder, image, GOOD)
-            else:
-                sample = Sample.still(image.relative_to(folder).as_posix(), image)
-            found.append((split, sample))
-    return found
+def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]:
+    images = list(images)
+    kinds = kinds_of(inside[:-1] for inside, _ in images)
+    for inside, path in images:
+        if kind := kinds[inside[:-1]]:
+            yield Placed("train" if kind == GOOD else "test", inside, path, kind)
 
 
-def _read_named_folders(folder: Path, images: _Images) -> list[tuple[Split, Sample]]:
-    found: list[tuple[Split, Sample]] = []
-    normal: list[Sample] = []
-    masks = _masks_in(folder, images)
-    for kind, members in images.items():
-        if kind == "" or kind.lower() in MASK_NAMES:
-            continue
-        samples = [_sample(folder, image, kind, _mask_of(image.relative_to(folder), masks)) for image in members]
-        if kind.lower() in NORMAL_NAMES:
-            normal += samples
-        else:
-            found += [("test", sample) for sample in samples]
-    return _with_held_out(normal) + found
+def _all_good(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]:
+    return (Placed("train", inside, path, GOOD) for inside, path in images)
 
 
-def _read_plain_images(folder: Path, images: _Images) -> list[tuple[Split, Sample]]:
-    every = sorted(image for members in images.values() for image in members)
-    return _with_held_out([_sample(folder, image, GOOD) for image in every])
+_READERS = {"split folders": in_splits, "named folders": _in_named_folders, "plain images": _all_good}
 
 
-_READERS = {
-    "split folders": _read_split_folders,
-    "named folders": _read_named_folders,
-    "plain images": _read_plain_images,
-}
-
-
-def _sample(folder: Path, image: Path, kind: str, mask: Path | None = None) -> Sample:
-    normal = kind.lower() in NORMAL_NAMES
-    name = image.relative_to(folder).as_posix()
-    return Sample.still(name, image, anomalous=not normal, kind=GOOD if normal else kind, mask=None if normal else mask)
-
-
-_Images = Mapping[str, Sequence[Path]]  # by the folder directly inside in which they are, "" for none
-_Masks = dict[tuple[str, str], Path]  # by the folder below the mask folder, in small letters, and the file's name
-
-
-def _masks_in(folder: Path, images: _Images) -> list[_Masks]:
-    """Return what each of the mask folders holds, ground_truth first."""
-    found: list[_Masks] = []
-    for wanted in MASK_NAMES:
-        for masks in (members for name, members in images.items() if name.lower() == wanted):
-            places = [(Path(*mask.relative_to(folder).parts[1:]), mask) for mask in masks]
-            found.append({(inside.parent.as_posix().lower(), mask.name): mask for inside, mask in places})
-    return found
-
-
-def _mask_of(inside: Path, masks: list[_Masks]) -> Path | None:
-    """Return the mask of the image at <kind>/…/<name>: at the same place, else in the kind's own folder."""
-    for place in dict.fromkeys((inside.parent.as_posix().lower(), inside.parts[0].lower())):
-        for known in masks:
-            for stem in (f"{inside.stem}_mask", inside.stem):
-                for suffix in (".png", inside.suffix, ".bmp", ".tif", ".tiff"):
-                    if mask := known.get((place, f"{stem}{suffix}")):
-                        return mask
-    return None
-
-
-def _with_held_out(normal: list[Sample]) -> list[tuple[Split, Sample]]:
-    # File names may be any bytes.
-    by_hash = sorted(normal, key=lambda sample: hashlib.sha256(sample.id.encode(errors="surrogateescape")).digest())
-    held_out = {sample.id for sample in by_hash[: int(HELD_OUT_SHARE * len(normal))]}
-    return [("test" if sample.id in held_out else "train", sample) for sample in normal]
+def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:
+    """Say which folders are learned from as good, and whether the name of the folder itself is at odds with that."""
+    told = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES))
+    more = f" and {len(counts) - _MOST_NAMES} more folders" if len(counts) > _MOST_NAMES else ""
+    lines = [f"all images are taken as good, those in {told}{more} too"] if counts else []
+    if says(folder.resolve().name) == "bad":
+        lines.append(f"the name of {folder.resolve()} says bad, yet all its images are taken as good")
+    return lines

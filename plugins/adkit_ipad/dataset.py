@@ -16,8 +16,9 @@ import numpy as np
 from numpy.lib.format import read_array
 
 from adkit import DatasetError, FrameRef, Sample, Split
+from adkit.data.folder_names import GOOD
 from adkit.data.images import is_image
-from adkit.data.layouts import GOOD, contents_of
+from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
 
 if TYPE_CHECKING:

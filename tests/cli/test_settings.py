@@ -39,6 +39,7 @@ SETTINGS = st.fixed_dictionaries(
         "seed": st.integers(0, 2**63 - 1),
         "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
         "skip_bad": st.booleans(),
+        "name": st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,9}", fullmatch=True).filter(lambda name: name != "latest"),
     },
 )
 

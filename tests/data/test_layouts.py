@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from adkit.data.images import png_of
 from adkit.data.inputs import find_inputs
-from adkit.data.layouts import ANOMALOUS_NAMES, OWN, contents_of, in_numeric_order
+from adkit.data.layouts import OWN, contents_of, in_numeric_order
 from adkit.errors import DatasetError
 from adkit.types import Sample
 from tests.videos import write_greys
@@ -31,6 +32,10 @@ def paths_in(folder: Path) -> list[str]:
 
 def learned(folder: Path) -> list[Sample]:
     return [*Folder(folder, "folder:x", folder).samples("train"), *Folder(folder, "folder:x", folder).samples("test")]
+
+
+def learned_notes(folder: Path) -> list[str]:
+    return Folder(folder, "folder:x", folder).notes()
 
 
 def watched(folder: Path) -> list[Sample]:
@@ -106,8 +111,8 @@ def test_a_split_may_be_linked(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_told_by_all(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.png", "a/2.avif", "a/3.AVIF", "a/4.jp2", ".cache/5.png")
-    told = f"left out in {tmp_path}: 1 hidden folders, 3 files of other types (.avif, .jp2)"
+    touch(tmp_path, "a/1.png", "a/2.psd", "a/3.PSD", "a/4.docx", ".cache/5.png")
+    told = f"left out in {tmp_path}: 1 hidden folders (.cache), 3 files of other types (.docx, .psd)"
     assert Folder(tmp_path, "folder:x", tmp_path).notes()[-1] == told
     assert Clips(tmp_path, "clips:x", tmp_path).notes()[-1] == told
     assert find_inputs([str(tmp_path)]).notes == [told]
@@ -122,12 +127,120 @@ def test_an_empty_folder_of_normal_data_is_not_looked_past(tmp_path: Path, empty
             dataset(tmp_path, "x", tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(ANOMALOUS_NAMES))
-def test_no_dataset_learns_from_a_folder_that_says_it_is_bad(tmp_path: Path, name: str) -> None:
-    touch(tmp_path, f"{name.upper()}/1.png", "usual/2.png")
-    for dataset in (Folder, Clips):
-        with pytest.raises(DatasetError, match=f"has the folder '{name}' but none named"):
-            dataset(tmp_path, "x", tmp_path)
+BAD_PLACES = [
+    "NG/1.png",
+    "scratched/1.png",
+    "not good/1.png",
+    "monday/line 2/Defects-2024/1.png",
+    "monday/Ausschuss/1.png",
+    "abnormal_dir/1.png",
+    "mask/1.png",
+    "monday/ground_truth/1.png",
+    "SegmentationClass/1.png",
+    "testing/1.png",
+    "NG_001.png",
+    "monday/IMG_not_ok_7.png",
+    "OK_001.png",
+    "scratched_004.png",
+    "1_mask.png",
+]
+
+
+@pytest.mark.parametrize("place", BAD_PLACES)
+def test_no_dataset_learns_from_what_a_name_says_is_not_good(tmp_path: Path, place: str) -> None:
+    """At any depth, in folders' and files' names; OK_001 beside 1 says that 1 may be bad."""
+    touch(tmp_path, place, str(Path(place).parent / "1.png"), "usual/2.png", "1.png")
+    with pytest.raises(DatasetError, match=r"but none named|names say otherwise|masks lie beside"):
+        Folder(tmp_path, "x", tmp_path)
+    for number, path in enumerate(tmp_path.rglob("*.png")):  # of films, whose folders would else be clips
+        write_greys(path.with_suffix(".mp4"), [number, 90])
+        path.unlink()
+    if "mask.png" not in place:
+        with pytest.raises(DatasetError, match=r"but none named|names say otherwise"):
+            Clips(tmp_path, "x", tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["train/good/{}", "train/{}", "good/{}", "monday/good/{}"])
+@pytest.mark.parametrize("place", ["NG_1.png", "deep/not good/1.png", "mask/1.png", "deep/defects/1.png"])
+def test_what_is_bad_below_a_good_folder_is_not_learned(tmp_path: Path, layout: str, place: str) -> None:
+    touch(tmp_path, layout.format("1.png"), layout.format("2.png"), layout.format(place))
+    learned: list[Sample] = []
+    with contextlib.suppress(DatasetError):
+        learned = Folder(tmp_path, "x", tmp_path).samples("train")
+    for sample in learned:  # fit refuses those that are marked anomalous
+        assert sample.anomalous or not sample.id.endswith(place)
+
+
+def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
+    for day in ("2024-05-01", "2024-05-02"):
+        touch(tmp_path, *(f"{day}/good parts/{number}.png" for number in range(5)), f"{day}/not good/9.png")
+        touch(tmp_path, f"{day}/stripe/9.png", f"{day}/masks/stripe/9.png", f"{day}/8.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert {sample.kind for sample in dataset.samples("train")} == {"good"}
+    test = [sample for sample in dataset.samples("test") if sample.anomalous]
+    assert sorted((sample.kind or "", sample.mask is not None) for sample in test) == [
+        ("not good", False),
+        ("not good", False),
+        ("stripe", True),
+        ("stripe", True),
+    ]
+    told = "\n".join(dataset.notes())
+    assert "left out, as no name says whether they are good: 1 images in 2024-05-01/, 1 images in 2024-05-02/" in told
+
+
+def test_good_parts_may_be_called_by_what_they_are(tmp_path: Path) -> None:
+    touch(tmp_path, "good/bent pipe.png", "good/cracked wheat.png", "odd/1.png")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
+
+
+def test_a_file_may_be_called_broken(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "broken.png")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 2
+
+
+def test_folders_that_say_nothing_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "monday/2.png", "tuesday/3.png", "tuesday/4.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert "all images are taken as good, those in tuesday (2), monday (1) too" in dataset.notes()
+    assert dataset.samples("test") == [], "there is nothing to tell good ones from"
+
+
+def test_a_folder_that_is_called_bad_itself_is_told(tmp_path: Path) -> None:
+    touch(tmp_path / "NG", "1.png")
+    assert any("says bad, yet all its images are taken as good" in note for note in learned_notes(tmp_path / "NG"))
+
+
+@pytest.mark.parametrize("place", ["{}/train/good/1.png", "{}/Data/Images/Normal/1.png"])
+def test_a_folder_of_several_datasets_is_no_dataset(tmp_path: Path, place: str) -> None:
+    touch(tmp_path, place.format("bottle"), place.format("screw"), "bottle/test/bent/1.png")
+    with pytest.raises(DatasetError, match=r"holds 2 datasets of their own: bottle, screw") as caught:
+        Folder(tmp_path, "x", tmp_path)
+    assert f"folder:{tmp_path}/bottle" in caught.value.hint
+    assert "mvtec:bottle or visa:bottle" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "good"),
+    [
+        ("training/1.png", "testing/stripe/2.png", "validation/good/3.png"),
+        ("train/good/1.png", "test_public/bad/2.png", "val/good/3.png"),
+        ("good/1.png", "test/stripe/2.png", "ok/3.png"),
+    ],
+)
+def test_splits_by_other_names(tmp_path: Path, train: str, test: str, good: str) -> None:
+    touch(tmp_path, train, test, good, "test_private/4.png", "sorted out/5.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert {sample.id for sample in dataset.samples("train")} == {train, good}
+    assert [(sample.id, sample.anomalous) for sample in dataset.samples("test")] == [(test, True)]
+    assert any("1 images in sorted out/, 1 images in test_private/" in note for note in dataset.notes())
+
+
+def test_a_validation_split_is_what_is_tested_with_where_there_is_no_other(tmp_path: Path) -> None:
+    touch(tmp_path, "train/good/1.png", "val/good/2.png", "val/stripe/3.png", "scratched/4.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == ["train/good/1.png"]
+    kinds = {sample.id: sample.kind for sample in dataset.samples("test")}
+    assert kinds == {"val/good/2.png": "good", "val/stripe/3.png": "stripe", "scratched/4.png": "scratched"}
 
 
 @pytest.mark.parametrize("name", ["a.CSV", "a.mp4.csv", "a.csv"])

@@ -276,7 +276,7 @@ def test_a_clip_that_cannot_be_opened_is_named(line: Path, content: bytes) -> No
 def test_anomalous_clips_are_not_taken_for_normal_ones(tmp_path: Path, names: list[str], found: str) -> None:
     for name in names:
         film(tmp_path / name)
-    with pytest.raises(DatasetError, match=f"has the folder '{found}' but none named 'train'") as caught:
+    with pytest.raises(DatasetError, match=f"has the folder '{found}' but none named train") as caught:
         opened(tmp_path)
     assert "train/normal/" in caught.value.hint
 

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from adkit_folder.dataset import HELD_OUT_SHARE, Folder
+from adkit_folder.dataset import Folder
 
+from adkit.data.layouts import HELD_OUT_SHARE
 from adkit.errors import DatasetError
 from adkit.types import Sample
 
@@ -52,8 +53,9 @@ def test_split_folders(tmp_path: Path) -> None:
     assert crack.mask.path == tmp_path / "ground_truth/crack/e_mask.png"
     assert dent.mask is None
     assert good.mask is None
-    (line,) = dataset.notes()
+    line, lacking = dataset.notes()
     assert "as split folders: 3 to learn from; to test with: 1 crack, 1 dent, 1 good" in line
+    assert lacking.startswith("1 of 2 anomalous images have no mask: test/dent/f.png; files named f or f_mask")
     assert str(tmp_path) in line
 
 
@@ -138,12 +140,9 @@ def test_masks_by_any_name(tmp_path: Path, mask: str) -> None:
 def test_defects_without_normal_are_refused(tmp_path: Path, name: str) -> None:
     """Read as plain images they would be learned as good."""
     touch(tmp_path, f"{name}/a.png", "b.png")
-    with pytest.raises(
-        DatasetError, match=f"has the folder '{name.lower()}' but none named good, normal, ok"
-    ) as caught:
+    with pytest.raises(DatasetError, match=f"has the folder '{name}' but none named train, good, normal, ok") as caught:
         opened(tmp_path)
-    assert f"has the folder '{name.lower()}'" in caught.value.message
-    assert "'normal'" in caught.value.hint
+    assert "'good'" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -163,14 +162,23 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, files: list[str], layo
     assert "train/good/" in caught.value.hint
 
 
-@pytest.mark.parametrize("pattern", ["{:03d}.png", "normal/{:03d}.png"])
-def test_the_hold_out_is_a_fifth_the_same_every_time_and_disjoint(tmp_path: Path, pattern: str) -> None:
-    names = numbered(pattern, 103)
-    touch(tmp_path, *names)
+def test_without_a_defect_nothing_is_held_out(tmp_path: Path) -> None:
+    """There would be nothing to tell the good ones from."""
+    touch(tmp_path, *numbered("{}.png", 60))
+    touch(tmp_path / "named", *numbered("good/{}.png", 60))
+    for dataset in (opened(tmp_path), opened(tmp_path / "named")):
+        assert len(dataset.samples("train")) >= 60
+        assert dataset.samples("test") == []
+
+
+def test_the_hold_out_is_a_fifth_the_same_every_time_and_disjoint(tmp_path: Path) -> None:
+    names = numbered("normal/{:03d}.png", 103)
+    touch(tmp_path, *names, "crack/1.png")
     train, test = (by_id(opened(tmp_path).samples(split)) for split in ("train", "test"))  # type: ignore[arg-type]
+    assert test.pop("crack/1.png") == (True, "crack")
     again = opened(tmp_path)
     assert list(by_id(again.samples("train"))) == list(train)
-    assert list(by_id(again.samples("test"))) == list(test)
+    assert {*by_id(again.samples("test"))} == {*test, "crack/1.png"}
     assert not set(train) & set(test)
     assert set(train) | set(test) == set(names)
     assert len(test) == int(HELD_OUT_SHARE * 103) == 20
@@ -180,7 +188,7 @@ def test_the_hold_out_is_a_fifth_the_same_every_time_and_disjoint(tmp_path: Path
 
 def test_the_hold_out_does_not_depend_on_where_the_folder_is(tmp_path: Path) -> None:
     for place in ("here", "there"):
-        touch(tmp_path / place, *numbered("{:03d}.png", 30))
+        touch(tmp_path / place, *numbered("good/{:03d}.png", 30), "crack/1.png")
     here, there = (by_id(opened(tmp_path / place).samples("test")) for place in ("here", "there"))
     assert here == there
 
@@ -259,8 +267,10 @@ def test_of_images_in_the_test_folder_itself_the_truth_is_unknown(tmp_path: Path
         "Test/crack/d.png": (True, "crack"),
     }
     assert all(sample.mask is None for sample in dataset.samples("test"))
-    first, second = dataset.notes()
+    first, second, *masks = dataset.notes()
     assert "1 to learn from; to test with: 1 crack" in first
+    assert masks[0] == "1 masks belong to no image that was found: masks/crack/b.png"
+    assert masks[1].startswith("1 of 1 anomalous images have no mask: Test/crack/d.png")
     assert second.startswith("2 images lie directly in the test folder: whether they are good is not known")
 
 
@@ -287,8 +297,8 @@ def test_images_of_one_name_have_masks_of_their_own(tmp_path: Path, train: str, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
 def test_file_names_of_any_bytes_are_held_out_as_well(tmp_path: Path) -> None:
-    touch(tmp_path, *(os.fsdecode(b"pr\xfcf%d.png" % number) for number in range(10)))
-    assert len(opened(tmp_path).samples("test")) == 2
+    touch(tmp_path, *(os.fsdecode(b"good/pr\xfcf%d.png" % number) for number in range(10)), "crack/1.png")
+    assert len(opened(tmp_path).samples("test")) == 3
 
 
 def test_a_name_that_is_too_long_is_no_folder() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adkit.data.view import View
-from adkit.errors import RunError, StorageError
+from adkit.errors import OptionError, RunError, StorageError
 from adkit.files.atomic import prefix_of
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
@@ -367,6 +367,26 @@ def test_a_run_by_its_id_or_path(three_runs: Path, tmp_path_factory: pytest.Temp
     assert find_run(three_runs, "b-bottle").record.id == "b-bottle"
     elsewhere = tmp_path_factory.mktemp("other_root")
     assert find_run(elsewhere, str(three_runs / "b-bottle")).record.id == "b-bottle"
+
+
+def test_a_run_by_the_name_that_it_was_given(
+    three_runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for hours, run_id in enumerate(["z-old", "d-new"], 5):
+        settings = record_of("x").settings.model_copy(update={"name": "bracket"})
+        saved(three_runs, run_id, settings=settings, created=NOON + timedelta(hours=hours))
+    assert find_run(three_runs, "bracket").record.id == "d-new", "the newest of them"
+    monkeypatch.chdir(tmp_path_factory.mktemp("line"))
+    Path("bracket").mkdir()  # the pictures
+    assert find_run(three_runs, "bracket").record.id == "d-new"
+    with pytest.raises(RunError, match="the run bracket is of patchknn, not of ae"):
+        find_run(three_runs, "bracket", method="ae")
+
+
+@pytest.mark.parametrize("name", ["latest", "a/b", "-x", ".", "", "two words"])
+def test_names_that_commands_could_not_tell_from_others_are_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=r"name=.* is refused: .*a name has letters, digits"):
+        FitSettings(method="patchknn", name=name)
 
 
 @pytest.mark.parametrize("name", [".", "", "./", "../b-bottle/", "../b-bottle"])

@@ -114,8 +114,11 @@ def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Regis
     paint(settings.data_root / "parts" / "normal", [100.0] * 3)
     (settings.data_root / "empty").mkdir()
     keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))
+    for name, header in (("parts.csv", "Path;kind"), ("measured.csv", "time,height"), ("latin.csv", "pfäd")):
+        (settings.data_root / name).write_text(header, encoding="latin-1")
     specs = listed(settings, registry)
-    assert specs[:2] == ["folder:uploads/washers", "folder:parts"]
+    assert specs[:3] == ["folder:uploads/washers", "folder:parts", "manifest:parts.csv"]
+    assert not any("measured" in spec or "latin" in spec for spec in specs)
     assert "folder:empty" not in specs
     assert "demo:washer" in specs
 

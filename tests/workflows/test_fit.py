@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,22 @@ def test_each_scorer_gets_normal_scores_and_a_threshold_of_its_own(
     judge = open_model(mapped, registry, scorer=scorer, device="cpu")
     assert judge.threshold == threshold
     assert judge.normal_scores.tolist() == scores.tolist()
+
+
+def test_pictures_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Registry, pictures: list[Path]) -> None:
+    model = open_model(mapped, registry, device="cpu")
+    (result,) = model.score([pictures[0]])
+    assert model.doubt(result) is None
+    assert model.view.picture is not None
+    height, width = model.view.picture
+    assert model.doubt(replace(result, shape=(height, 2 * width))) == (
+        f"the run learned from pictures of {width}×{height} px, and this is {2 * width}×{height} px"
+    )
+    assert model.doubt(replace(result, map=np.full((8, 8), 1e9, np.float32))) == (
+        "most of it looks like nothing that the run learned from"
+    )
+    of_clips = replace(model, threshold=replace(model.threshold, unit="clip"))
+    assert of_clips.doubt(result) == "the run learned from clips, and this is a still image"
 
 
 def test_the_units_of_the_scores_are_named(mapped: Run, registry: Registry) -> None:

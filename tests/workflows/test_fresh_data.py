@@ -75,6 +75,15 @@ def test_a_file_that_only_has_the_name_of_a_seen_one_is_taken(run: Run, learned:
     assert (len(found.samples), found.seen) == (1, [])
 
 
+@pytest.mark.parametrize("place", ["NG", "monday/scratched", "masks", "stripe"])
+def test_what_a_name_says_is_bad_is_no_normal_data(run: Run, fresh: list[Path], tmp_path: Path, place: str) -> None:
+    """Beside good/, that is any other name."""
+    fresh[0].parent.rename(tmp_path / "good")
+    paint(tmp_path / place, [200.0], seed=3)
+    with pytest.raises(DatasetError, match=r"1 file in .* would be taken as good, and the names say otherwise"):
+        fresh_normals([str(tmp_path)], seen_by(run), run.record)
+
+
 def test_a_copy_counts_once(run: Run, fresh: list[Path]) -> None:
     folder = fresh[0].parent
     for name in ("copy.png", "later.png"):

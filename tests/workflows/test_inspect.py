@@ -15,6 +15,7 @@ from adkit.interfaces import Advance, Dataset, Progress
 from adkit.types import FrameRef, Sample, Split
 from adkit.workflows import inspect as inspection
 from adkit.workflows.inspect import inspect_dataset
+from adkit.workflows.looks import Glances
 from tests.videos import SIZE, grey, write_video
 
 
@@ -94,13 +95,28 @@ def test_copies_are_counted(pile: Pile) -> None:
 
 def test_images_in_both_splits_are_counted(pile: Pile) -> None:
     mask = pile.folder / "mask.png"
-    Image.fromarray(np.full((40, 40), 255, np.uint8)).save(mask)
+    Image.fromarray(np.pad(np.full((20, 40), 255, np.uint8), ((0, 20), (0, 0)))).save(mask)
     pile.put("a.png", noise(1))
     pile.put("b.png", noise(1), "test", mask)
     pile.put("c.png", noise(2), "test", mask)
     (finding,) = pile.findings()
     assert finding == "2 are in both training and test: results would look too good: a.png = b.png"
     assert inspect_dataset(pile).masks == {"crack": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "finding"),
+    [
+        (0, "1 have a mask that marks nothing: b.png"),
+        (30, "1 have a mask that marks more than half, as if inverted: b.png"),
+    ],
+)
+def test_masks_that_cannot_be_meant_are_named(pile: Pile, rows: int, finding: str) -> None:
+    mask = pile.folder / "mask.png"
+    Image.fromarray(np.pad(np.full((rows, 40), 255, np.uint8), ((0, 40 - rows), (0, 0)))).save(mask)
+    pile.put("a.png", noise(1))
+    pile.put("b.png", noise(2), "test", mask)
+    assert pile.findings() == [finding]
 
 
 def test_a_bad_file_is_a_finding(pile: Pile) -> None:
@@ -260,3 +276,38 @@ def test_progress_reaches_its_end(films: Films) -> None:
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     inspect_dataset(films, Counting())
     assert steps
+
+
+def test_two_sorts_of_parts_are_noticed_and_shown(pile: Pile) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        light = int(rng.integers(0, 25))
+        picture = rng.integers(100 + light, 120 + light, (40, 40, 3), dtype=np.uint8)
+        if number % 5 < 2:
+            picture[:, 10:30] = 30 + light
+        pile.put(f"{number:02d}.png", picture)
+    found = inspect_dataset(pile)
+    (finding,) = [one for one in found.findings if "two groups" in one]
+    assert finding.startswith("the good pictures fall into two groups of 18 and 12, as if of two sorts of parts")
+    assert found.sheet is not None
+    rows = 3  # the kind, the oddest, the smaller group
+    assert found.sheet.height > rows * found.sheet.width / 6
+
+
+@pytest.mark.parametrize("sort", ["noise", "brightness", "alike"])
+def test_one_sort_of_parts_is_no_two(pile: Pile, sort: str) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(40):
+        low = int(rng.integers(0, 150)) if sort == "brightness" else 50
+        span = 200 if sort == "noise" else 8
+        pile.put(f"{number}.png", rng.integers(low, low + span, (40, 40, 3), dtype=np.uint8))
+    assert not any("two groups" in one for one in pile.findings())
+
+
+def test_the_oddest_picture_is_on_the_sheet(pile: Pile) -> None:
+    glances = Glances()
+    for number in range(20):
+        picture = noise(number) // 8 + (100 if number != 13 else 0)
+        glances.add(f"{number}", picture)
+    assert glances.oddest(6)[0] == "13"
+    assert glances.two_groups() is None, "one alone is no group"

@@ -84,6 +84,12 @@ def fit(
         o.seconds("--smoothing", "Of clips, smooth the frames' scores over the past by this time constant.", "0.4"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Call the run that: --run NAME then means the newest run of that name."
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -144,8 +150,11 @@ def fit(
 def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Dataset]]:
     """Put together those that are learned from together.
 
-    Raises OptionError for a joint fit of one category, and for names to leave out of which of several is not known.
+    Raises OptionError for a joint fit of one category, and for one name where there are several categories.
     """
+    if settings.name and len(datasets) > 1:
+        hint = "fit them one after another, each with a name of its own"
+        raise OptionError(f"--name is for one run, and there are {len(datasets)} categories", hint=hint)
     if not settings.joint:
         if settings.leave_out and len(datasets) > 1:
             hint = "fit them one after another, or --joint"

@@ -47,7 +47,7 @@ def inspect(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
     require_picture(sheet)
-    to, documents = destination(format_), []
+    to, documents, sheets = destination(format_), [], {}
     registry = o.loaded_registry()
     wanted = FitSettings(method=method, options=split_assignments(settings or [], example="--set size=512"))
     method_class = registry.methods.get(method).load()
@@ -65,14 +65,16 @@ def inspect(
             if tiled := tiles_instead(method_class, wanted, found.shapes, view):
                 typer.echo(f"for smaller ones: fit --tiles, {tiled.frames} times as slow: {tiled.in_words()}")
         if path and found.sheet:
-            write_whole(path, png_of(found.sheet))
-            if to.for_people:
-                typer.echo(f"contact sheet: {path}")
+            sheets[path] = found.sheet
     rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
     names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
     to.emit(
         [{name: row.get(name) for name in names} for row in rows], documents if len(documents) > 1 else documents[0]
     )
+    for path, drawn in sheets.items():  # last: what was found is told even where nothing can be written
+        write_whole(path, png_of(drawn))
+        if to.for_people:
+            typer.echo(f"contact sheet: {path}")
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:

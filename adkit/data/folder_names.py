@@ -1,0 +1,161 @@
+"""What names of folders and files say: that parts are good or bad, which split they are of, that they are masks.
+
+The one table of such names, for whoever reads folders. A name is read word by word: "not good", "NG-parts" and
+"Ausschuss 2024" say bad, "good parts" says good, "monday" says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+Verdict = Literal["good", "bad"]
+
+GOOD: Literal["good"] = "good"
+"""The kind of what is normal."""
+BAD: Literal["bad"] = "bad"
+NORMAL_NAMES = ("good", "normal", "ok")
+"""The names that hints propose."""
+
+
+def _these(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_GOOD_WORDS = _these(
+    "good ok okay flawless faultless defectless defectfree gut gutteil gutteile bon bueno buono 良品 合格 合格品"
+)
+_GOOD_ALONE = _these("normal normals io pass passed healthy intact conforming conform accepted")
+"""Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
+_BAD_WORDS = _these(
+    "bad ng nok nio ko poor fail fails failed failing failure failures scrap scrapped schlecht schlechtteil "
+    "schlechtteile defekt defekte fehler fehlerhaft ausschuss kaputt mauvais défaut défauts defaut defauts "
+    "rebut rebuts malo defecto defectos difetto difetti scarto scarti 不良 不良品 缺陷 次品"
+)
+_BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "nonconform", "unhealthy")
+_FLAW_WORDS = _these(
+    "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
+    "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes kratzer riss "
+    "risse"
+)
+_FLAW_STEMS = ("scratch", "damag", "contaminat", "corros", "corrod", "deform", "malform")
+_ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
+"""What a file's name may say of the file: "broken.png" is one that cannot be read."""
+_NOT = frozenset({"n", "no", "non", "not", "un", "nicht", "kein", "keine", "sans", "without"})
+
+_NEUTRAL = _these(
+    "bmp class classes data dataset dir dirs file files folder folders image images imgs img item items "
+    "jpeg jpg object objects only part parts photo photos picture pictures piece pieces png pngs product "
+    "products sample samples set sets tif tiff teile unit units video videos visualization jpegimages"
+)
+_TRAIN = frozenset({"train", "training"})
+_TEST = frozenset({"test", "testing", "tests", "eval", "evaluation"})
+_VALIDATION = frozenset({"val", "valid", "validation", "dev"})
+_OF_SPLITS = frozenset({"public", "private", "mixed", "split"})
+
+_MASK = r"(?:masks?|gts?|ground[ _.-]?truths?|segmentations?|seg)"
+_BREAK = r"[ _.\-]+"
+_MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(?:class|object)")
+_MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
+_MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?)$|^{_MASK}{_BREAK}")
+
+_SMALL_BEFORE_CAPITAL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])")
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+
+
+@cache
+def says(name: str) -> Verdict | None:
+    """Return what a name says of the parts in it: "good", "bad", or None where it says nothing of that."""
+    return _verdict(_words(name), _is_bad)
+
+
+def file_says(stem: str) -> Verdict | None:
+    """Return what a file's name says of the part in it."""
+    return _verdict(_words(stem), lambda word: _is_bad(word) and word not in _ALSO_OF_FILES)
+
+
+@cache
+def judges(name: str) -> Verdict | None:
+    """Return the same for words that judge only: "NG_004" is bad, while "bent pipe" may be what the part is."""
+    return _verdict(_words(name), _is_judged_bad)
+
+
+def split_of(name: str) -> Literal["train", "test", "validation", "private"] | None:
+    """Return the split that a folder's name means; "private" for tests whose truth is not published."""
+    first, *others = _words(name) or [""]
+    if not {*others} <= _OF_SPLITS | _NEUTRAL:
+        return None
+    if first in _TEST:
+        return "private" if "private" in others else "test"
+    return "train" if first in _TRAIN else "validation" if first in _VALIDATION else None
+
+
+@cache
+def is_mask_folder(name: str) -> bool:
+    """Say whether a folder's name means masks: "ground_truth", "mask_dir", "scratch_mask", "SegmentationClass"."""
+    words = _words(name)
+    alone = bool(_MASK_ALONE & {*words}) and {*words} <= _MASK_ALONE | _NEUTRAL
+    return alone or _MASK_IN_NAME.search(name.lower()) is not None
+
+
+@cache
+def without_mask(name: str) -> str:
+    """Return what a folder's name says besides masks, splits and "images", in small letters: often a kind; or ""."""
+    rest = _MASK_IN_NAME.sub("", name.lower()).strip(" _.-")
+    empty = {*_words(rest)} <= _NEUTRAL | _MASK_ALONE or split_of(name) is not None
+    return "" if empty and not any(letter.isdigit() for letter in rest) else rest
+
+
+def mask_of(stem: str) -> str | None:
+    """Return the name of the image that a mask "003_mask", "003-GT" or "mask_003" is of; None for other names."""
+    rest = _MASK_OF_FILE.sub("", stem.lower())
+    return rest if rest and rest != stem.lower() else None
+
+
+def _words(name: str) -> list[str]:
+    words = _WORDS.findall(_SMALL_BEFORE_CAPITAL.sub(" ", name).lower())
+    if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
+        return ["".join(words)]  # "n.i.O."
+    return words
+
+
+def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
+    found: set[Verdict] = set()
+    for place, word in enumerate(words):
+        good = _is_good(word, words)
+        if not good and not bad(word):
+            if verdict := _glued(word, bad):
+                found.add(verdict)
+            continue
+        denied = place > 0 and words[place - 1] in _NOT
+        denied |= not good and words[place + 1 : place + 2] == ["free"]
+        found.add(GOOD if good != denied else BAD)
+    return BAD if BAD in found else GOOD if found else None
+
+
+def _is_good(word: str, words: list[str]) -> bool:
+    return word in _GOOD_WORDS or (
+        word in _GOOD_ALONE and all(one in _NEUTRAL | _NOT or one == word or one.isdigit() for one in words)
+    )
+
+
+def _glued(word: str, bad: Callable[[str], bool]) -> Verdict | None:
+    """Judge "notgood", "nondefective", "undamaged"."""
+    for start in ("non", "not", "no", "un"):
+        if word.startswith(start):
+            rest = word.removeprefix(start)
+            if len(rest) > 1 and (rest in _GOOD_WORDS | _GOOD_ALONE):
+                return BAD
+            if len(rest) > 3 and bad(rest):
+                return GOOD
+    return None
+
+
+def _is_judged_bad(word: str) -> bool:
+    return word in _BAD_WORDS or word.startswith(_BAD_STEMS)
+
+
+def _is_bad(word: str) -> bool:
+    return _is_judged_bad(word) or word in _FLAW_WORDS or word.startswith(_FLAW_STEMS)

@@ -1,0 +1,51 @@
+"""Reads the images that a table lists; `adkit.data.tables` says what its columns mean."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from adkit import Dataset, DatasetError, Sample, Split
+from adkit.data.layouts import told_kinds, with_held_out
+from adkit.data.locations import named_place
+from adkit.data.tables import COLUMNS, LINE, TABLE_HINT, placed_rows, read_rows
+
+
+class Manifest(Dataset):
+    """The images of one table."""
+
+    def __init__(self, table: Path, spec: str, root: Path) -> None:
+        self.table, self.spec, self.root = table, spec, root
+        self._rows = read_rows(table)
+        self._placed, self._groups = placed_rows(table, self._rows, table.parent)
+        self._parted = not any(row.get("split") for row in self._rows)
+        if self._parted:
+            self._placed = with_held_out(self._placed, self._groups)
+        if not any(one.split == "train" for one in self._placed):
+            raise DatasetError(f"no good image was found to learn from in {table}", hint=TABLE_HINT)
+
+    @classmethod
+    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        """Return the table at that path, below `root`, the current folder or $ADKIT_DATA."""
+        hint = "name a CSV file after manifest:"
+        place, base = named_place(selection, root, Path.is_file, thing="file", hint=hint)
+        return [cls(place, f"manifest:{selection}", base)]
+
+    def samples(self, split: Split) -> list[Sample]:
+        """Return the images of one split."""
+        return [one.sample("/".join(one.inside)) for one in self._placed if one.split == split]
+
+    def notes(self) -> list[str]:
+        """Say how many images of each kind there are, which columns are not read, and what is in both splits."""
+        learned, told = len(self.samples("train")), told_kinds(self.samples("test"))
+        lines = [f"read {self.table}: {learned} to learn from; to test with: {told}"]
+        if self._parted:
+            lines.append("there is no column split: where there are defects, a fifth of the good groups is for testing")
+        if unknown := sorted({name for row in self._rows for name in row} - {*COLUMNS, LINE}):
+            lines.append(f"columns that are not read: {', '.join(unknown)}; {TABLE_HINT}")
+        splits: dict[str, set[Split]] = defaultdict(set)
+        for one in self._placed:
+            splits[self._groups[one.path]].add(one.split)
+        if both := [group for group, found in splits.items() if len(found) > 1]:
+            lines.append(f"{len(both)} groups are in both training and test: results look too good: {both[0]}")
+        return lines

@@ -1,0 +1,83 @@
+"""VisA (Zou et al., ECCV 2022): <object>/Data/{Images/{Normal,Anomaly}, Masks/Anomaly}, and split_csv/1cls.csv beside.
+
+The split is that of 1cls.csv, whose columns are object, split, label, image and mask. Without it, a fifth of the good
+images is held out. image_anno.csv names what is wrong; an image with several things wrong is of the kind "combined".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from adkit import Sample, Split
+from adkit.data.folder_names import GOOD
+from adkit.data.layouts import Placed, contents_of, told_kinds, with_held_out, with_masks
+from adkit.data.locations import Benchmark
+from adkit.data.mask_files import MaskFiles, may_be_mask
+from adkit.data.tables import ANOMALY, placed_rows, read_rows
+
+
+class VisA(Benchmark):
+    """One object of VisA."""
+
+    name, owner, thing = "visa", "VisA", "object"
+    places = ("visa", "VisA", "VisA_20220922", "")
+    expected = "<root>/visa/<object>/Data/Images/{Normal,Anomaly}, Data/Masks/Anomaly; split_csv/1cls.csv beside"
+
+    @staticmethod
+    def is_one(folder: Path) -> bool:
+        """Say whether the folder holds images in VisA's places."""
+        return (folder / "Data" / "Images" / "Normal").is_dir()
+
+    @cached_property
+    def _table(self) -> Path | None:
+        table = self.folder.parent / "split_csv" / "1cls.csv"
+        return table if table.is_file() else None
+
+    @cached_property
+    def _placed(self) -> list[Placed]:
+        placed = _listed(self._table, self.folder) if self._table else _unlisted(self.folder)
+        kinds = _kinds(self.folder)
+        return [one if one.kind == GOOD else replace(one, kind=kinds.get(one.path.name, one.kind)) for one in placed]
+
+    def samples(self, split: Split) -> list[Sample]:
+        """Return the images of one split."""
+        return [one.sample("/".join(one.inside[-2:])) for one in self._placed if one.split == split]
+
+    def notes(self) -> list[str]:
+        """Say where the split comes from."""
+        of = (
+            f"as {self._table} parts it"
+            if self._table
+            else "a fifth of the good images held out: no split_csv/1cls.csv"
+        )
+        learned, told = len(self.samples("train")), told_kinds(self.samples("test"))
+        return [f"read {self.folder}, {of}: {learned} to learn from; to test with: {told}"]
+
+
+def _listed(table: Path, folder: Path) -> list[Placed]:
+    rows = [
+        {**row, "path": row["image"], "kind": row.get("label", "")}
+        for row in read_rows(table)
+        if row.get("object") == folder.name
+    ]
+    return placed_rows(table, rows, folder.parent)[0]
+
+
+def _unlisted(folder: Path) -> list[Placed]:
+    contents = contents_of(folder / "Data")
+    masks = MaskFiles((contents.inside(path), path) for path in contents.files if may_be_mask(path))
+    placed = []
+    for inside, path in masks.images:
+        good = inside[-2] == "Normal"
+        placed.append(Placed("train" if good else "test", inside, path, GOOD if good else ANOMALY))
+    return with_held_out(with_masks(placed, masks))
+
+
+def _kinds(folder: Path) -> dict[str, str]:
+    """Return what image_anno.csv says is wrong, by the name of the anomalous image."""
+    table = folder / "image_anno.csv"
+    rows = read_rows(table) if table.is_file() else []
+    anomalous = [row for row in rows if row.get("label") and "anomaly" in row["image"].lower()]
+    return {Path(row["image"]).name: "combined" if "," in row["label"] else row["label"] for row in anomalous}

@@ -1,0 +1,204 @@
+"""Masks where labelling tools and published datasets put them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from adkit_folder.dataset import Folder
+from adkit_mvtec.dataset import MVTec
+from PIL import Image
+
+from adkit.data.fingerprints import content_hashes
+from adkit.data.images import read_mask
+from adkit.types import FrameRef, Sample
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"never decoded")
+    return folder
+
+
+def found(folder: Path) -> dict[str, str | None]:
+    """Return where the masks of the anomalous images are, from the folder."""
+    samples = [sample for sample in Folder(folder, "x", folder).samples("test") if sample.anomalous]
+    return {sample.id: sample.mask.path.relative_to(folder).as_posix() if sample.mask else None for sample in samples}
+
+
+ONE_CRACK = [
+    "ground_truth/crack/a.PNG",
+    "masks/crack/a_MASK.png",
+    "mask/crack/a.jpg",
+    "mask_dir/a-gt.bmp",
+    "Masks/a.jpg.png",
+    "gt/crack/mask_a.tif",
+    "crack_mask/a.png",
+    "crack/a_mask.png",
+    "crack/a_label.bmp",
+    "crack/masks/a.png",
+    "labels/crack/a.png",
+    "SegmentationClass/a.png",
+    "GroundTruth/Crack/A.png",
+    "masks/crack/a/0.png",
+]
+
+
+@pytest.mark.parametrize("mask", ONE_CRACK)
+@pytest.mark.parametrize("layout", ["good/x.png", "train/good/x.png"])
+def test_masks_of_tools(tmp_path: Path, mask: str, layout: str) -> None:
+    split = "test/" if layout.startswith("train") else ""
+    beside = mask.startswith("crack/")
+    place = f"{split}{mask}" if beside else mask
+    touch(tmp_path, layout, f"{split}crack/a.jpg", f"{split}crack/b.jpg", place)
+    expected = str(Path(place).parent) if mask.endswith("/0.png") else place
+    assert found(tmp_path) == {f"{split}crack/a.jpg": expected, f"{split}crack/b.jpg": None}
+    told = [note for note in Folder(tmp_path, "x", tmp_path).notes() if "have no mask" in note]
+    assert len(told) == 1
+    assert f"1 of 2 anomalous images have no mask: {split}crack/b.jpg" in told[0]
+
+
+def test_masks_of_kinds_that_lie_deeper(tmp_path: Path) -> None:
+    touch(tmp_path, "OK/1.png", "NG/dent/1.png", "NG/tear/1.png", "masks/dent/1.png", "NG/tear_mask/1.png")
+    touch(tmp_path, "NG/2.png", "defect_masks/2.png")
+    assert found(tmp_path) == {
+        "NG/2.png": "defect_masks/2.png",
+        "NG/dent/1.png": "masks/dent/1.png",
+        "NG/tear/1.png": "NG/tear_mask/1.png",
+    }
+
+
+def test_a_mask_that_may_be_of_several_images_is_of_none(tmp_path: Path) -> None:
+    touch(tmp_path, "good/1.png", "dent/1.png", "tear/1.png", "tear/2.png", "masks/1.png", "masks/2.png")
+    assert found(tmp_path) == {"dent/1.png": None, "tear/1.png": None, "tear/2.png": "masks/2.png"}
+    notes = Folder(tmp_path, "x", tmp_path).notes()
+    assert any("1 masks belong to no image that was found: masks/1.png" in note for note in notes)
+
+
+def test_better_masks_come_first(tmp_path: Path) -> None:
+    """Classes before objects, and both before what is drawn for people."""
+    kinds = ("Class", "ClassVisualization", "Object")
+    touch(tmp_path, "good/1.png", "JPEGImages/2.jpg", *(f"Segmentation{kind}/2.png" for kind in kinds))
+    assert found(tmp_path) == {"JPEGImages/2.jpg": "SegmentationClass/2.png"}
+
+
+def test_masks_are_no_kind_of_defect(tmp_path: Path) -> None:
+    touch(tmp_path, "good/1.png", "crack/2.png", "mask/2.png")
+    samples = Folder(tmp_path, "x", tmp_path).samples("test")
+    assert {sample.kind for sample in samples} == {"crack"}
+
+
+def test_mvtec_loco(tmp_path: Path) -> None:
+    folder = touch(
+        tmp_path / "mvtec_loco_anomaly_detection" / "pushpins",
+        "train/good/000.png",
+        "validation/good/000.png",
+        "test/good/000.png",
+        "test/logical_anomalies/000.png",
+        "test/structural_anomalies/000.png",
+        "ground_truth/structural_anomalies/000/000.png",
+    )
+    parts = folder / "ground_truth" / "logical_anomalies" / "000"
+    parts.mkdir(parents=True)
+    truth = np.zeros((2, 6, 9), np.uint8)
+    truth[0, :2, :3], truth[1, 4:, 5:] = 234, 231
+    for number, part in enumerate(truth):
+        Image.fromarray(part).save(parts / f"{number:03d}.png")
+    (dataset,) = MVTec.select("pushpins", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == ["train/good/000", "validation/good/000"]
+    masks = {sample.kind: sample.mask for sample in dataset.samples("test")}
+    assert masks["good"] is None
+    assert masks["structural_anomalies"] == FrameRef(folder / "ground_truth" / "structural_anomalies" / "000")
+    assert masks["logical_anomalies"] is not None
+    assert np.array_equal(read_mask(masks["logical_anomalies"], (6, 9)), truth.any(axis=0))
+    assert dataset.notes() == []
+    before = content_hashes([Sample.still("mask", parts)])
+    Image.fromarray(truth[0]).save(parts / "001.png")
+    assert content_hashes([Sample.still("mask", parts)]) != before, "what is compared is judged anew"
+
+
+def test_mvtec_ad_2(tmp_path: Path) -> None:
+    folder = touch(
+        tmp_path / "mvtec_ad_2" / "can",
+        "train/good/000_regular.png",
+        "validation/good/001_regular.png",
+        "test_public/good/000_regular.png",
+        "test_public/bad/000_regular.png",
+        "test_public/ground_truth/bad/000_regular_mask.png",
+        "test_private/000_regular.png",
+        "test_private_mixed/000_mixed.png",
+    )
+    (dataset,) = MVTec.select("can", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == [
+        "train/good/000_regular",
+        "validation/good/001_regular",
+    ]
+    bad, good = dataset.samples("test")
+    assert (good.id, good.kind, bad.kind) == ("test_public/good/000_regular", "good", "bad")
+    assert bad.mask == FrameRef(folder / "test_public/ground_truth/bad/000_regular_mask.png")
+    (note,) = dataset.notes()
+    assert "1 images in test_private/, 1 images in test_private_mixed/" in note
+
+
+SQUARE = np.zeros((12, 12), bool)
+SQUARE[3:8, 2:9] = True
+
+
+def saved(path: Path, image: Image.Image) -> FrameRef:
+    image.save(path)
+    return FrameRef(path)
+
+
+def painted(mode: str, ground: tuple[int, ...], mark: tuple[int, ...]) -> Image.Image:
+    pixels = np.where(SQUARE[..., None], np.array(mark, np.uint8), np.array(ground, np.uint8))
+    return Image.fromarray(pixels, mode)
+
+
+@pytest.mark.parametrize(
+    ("ground", "mark"),
+    [
+        ((0, 0, 0, 0), (255, 0, 0, 255)),
+        ((255, 255, 255, 0), (255, 255, 255, 255)),
+        ((0, 0, 0, 0), (0, 0, 0, 255)),
+        ((0, 0, 0, 255), (255, 255, 255, 255)),
+    ],
+)
+def test_what_is_painted_on_a_transparent_layer_is_marked(
+    tmp_path: Path, ground: tuple[int, ...], mark: tuple[int, ...]
+) -> None:
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", painted("RGBA", ground, mark)), (12, 12)), SQUARE)
+
+
+def test_every_class_of_a_palette_is_marked(tmp_path: Path) -> None:
+    """VOC's colours: class 1 is dark red, class 8 a darker one, and the border nearly white."""
+    labels = np.zeros((12, 12), np.uint8)
+    labels[3:8, 2:5], labels[3:8, 5:8], labels[3:8, 8] = 1, 8, 255
+    image = Image.fromarray(labels)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[1], palette[8], palette[255] = (128, 0, 0), (64, 0, 0), (224, 224, 192)
+    image.putpalette(palette.tobytes())
+    assert image.mode == "P"
+    assert np.array_equal(read_mask(saved(tmp_path / "voc.png", image), (12, 12)), SQUARE)
+    image.putpalette(bytes(768))
+    assert np.array_equal(read_mask(saved(tmp_path / "lost.png", image), (12, 12)), SQUARE)
+
+
+@pytest.mark.parametrize("levels", [(1, 255), (100, 200), (85, 255), (128, 255)])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_classes_of_any_grey_are_marked(tmp_path: Path, levels: tuple[int, int], suffix: str) -> None:
+    grey = np.zeros((12, 12), np.uint8)
+    grey[3:8, 2:5], grey[3:8, 5:9] = levels
+    assert np.array_equal(read_mask(saved(tmp_path / f"m{suffix}", Image.fromarray(grey)), (12, 12)), SQUARE)
+
+
+def test_masks_of_floating_point_numbers_are_read(tmp_path: Path) -> None:
+    image = Image.fromarray(SQUARE.astype(np.float32))
+    assert np.array_equal(read_mask(saved(tmp_path / "m.tif", image), (12, 12)), SQUARE)
+
+
+def test_what_a_lossy_format_adds_is_not_marked(tmp_path: Path) -> None:
+    big = np.kron(SQUARE, np.ones((8, 8), bool))
+    Image.fromarray(big.astype(np.uint8) * 255).save(tmp_path / "m.jpg", quality=60)
+    assert np.array_equal(read_mask(FrameRef(tmp_path / "m.jpg"), (96, 96)), big)

@@ -1,0 +1,110 @@
+"""Tables of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from adkit_folder.manifest import Manifest
+
+from adkit.errors import DatasetError
+from adkit.types import Sample
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"never decoded")
+
+
+def opened(folder: Path, table: str, encoding: str = "utf-8") -> Manifest:
+    (folder / "parts.csv").write_text(table, encoding=encoding)
+    (dataset,) = Manifest.select("parts.csv", folder)
+    assert isinstance(dataset, Manifest)
+    return dataset
+
+
+def truths(samples: list[Sample]) -> dict[str, tuple[bool | None, str | None]]:
+    return {sample.id: (sample.anomalous, sample.kind) for sample in samples}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_all_columns(tmp_path: Path, separator: str, encoding: str) -> None:
+    touch(tmp_path, "a/1.png", "a/2.png", "b/3.png", "b/4.png", "b/5.png", "m/3.png")
+    lines = [
+        "Kind,PATH,Split,mask,group",
+        "ok,a/1.png,train,,p1",
+        ",a/2.png,training,,p2",
+        "tear,b/3.png,test,m/3.png,p3",
+        "",
+        "1,b\\4.png,TEST,,p4",
+        f",{tmp_path}/b/5.png,test,,p5",
+    ]
+    dataset = opened(tmp_path, "\n".join(lines).replace(",", separator), encoding)
+    assert truths(dataset.samples("train")) == {"a/1.png": (False, "good"), "a/2.png": (False, "good")}
+    assert truths(dataset.samples("test")) == {
+        "b/3.png": (True, "tear"),
+        "b/4.png": (True, "anomaly"),
+        "b/5.png": (None, None),
+    }
+    masks = [sample.mask and sample.mask.path for sample in dataset.samples("test")]
+    assert masks == [tmp_path / "m" / "3.png", None, None]
+    (note,) = dataset.notes()
+    assert note.endswith("2 to learn from; to test with: 1 anomaly, 1 tear")
+
+
+def test_a_name_that_says_otherwise_is_overruled(tmp_path: Path) -> None:
+    touch(tmp_path, "NG/NG_1.png", "NG/NG_2.png")
+    dataset = opened(tmp_path, "path,kind,split\nNG/NG_1.png,good,train\nNG/NG_2.png,good,train\n")
+    assert len(dataset.samples("train")) == 2
+
+
+def test_without_splits_whole_groups_are_held_out(tmp_path: Path) -> None:
+    names = [f"{part}_{view}.png" for part in range(20) for view in "abc"]
+    touch(tmp_path, *names, "bad.png")
+    rows = "".join(f"{name},good,{name.split('_')[0]}\n" for name in names)
+    dataset = opened(tmp_path, f"path,kind,group\n{rows}bad.png,tear,99\n")
+    held_out = [sample.id for sample in dataset.samples("test") if not sample.anomalous]
+    assert len(held_out) == 12
+    assert len({name.split("_")[0] for name in held_out}) == 4, "each with its three views"
+    assert opened(tmp_path, f"path,kind,group\n{rows}").samples("test") == [], "nothing to tell them from"
+
+
+def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    notes = opened(tmp_path, "path,split,group,camera\n1.png,train,p,left\n2.png,test,p,left\n").notes()
+    assert any("columns that are not read: camera" in note for note in notes)
+    assert any("1 groups are in both training and test: results look too good: p" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("", "has no column named path; its first line is ''"),
+        ("file,kind\n1.png,good\n", "has no column named path; its first line is 'file,kind'"),
+        ("path,kind\n2.png,good\n", r"line 2: there is no file .*2\.png"),
+        ("path,kind\n1.png,good\n1.png,good\n", r"line 3: 1\.png was listed before"),
+        ("path,split\n1.png,trian\n", "line 2: the split 'trian' is neither train nor test"),
+        ("path,split,kind\n1.png,train,ok\nclip.png,,ok\n", "line 3: the split '' is neither train nor test"),
+        ("path,kind\n1.png,\n", "line 2: neither split nor kind is given"),
+        ("path,kind,mask\n1.png,tear,m.png\n", r"line 2: there is no file .*m\.png"),
+        ("path,kind\n1.png,good,extra,more\n", "line 2: 4 cells for 2 columns"),
+        ("path,kind\nfilm.mp4,good\n", r"line 2: .*film\.mp4 is a video"),
+        ("path,kind\n1.png,tear\n", "no good image was found to learn from"),
+        ("path\n1.png\n\x00", "cannot be read as a table|there is no file|neither"),
+    ],
+)
+def test_tables_that_say_nothing_clear_are_refused(tmp_path: Path, table: str, complaint: str) -> None:
+    touch(tmp_path, "1.png", "clip.png", "film.mp4")
+    with pytest.raises(DatasetError, match=complaint):
+        opened(tmp_path, table)
+
+
+def test_other_encodings_and_absent_tables_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "ä.png")
+    with pytest.raises(DatasetError, match="cannot be read as a table") as caught:
+        opened(tmp_path, "path,kind\nä.png,good\n", "latin-1")
+    assert "UTF-8" in caught.value.hint
+    with pytest.raises(DatasetError, match="there is no such file: tried"):
+        Manifest.select("absent.csv", tmp_path)
