@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from adkit_knn import space
-from adkit_knn.method import Knn, KnnOptions
+from adkit_knn.method import Knn, KnnOptions, _pooled
 from adkit_knn.space import RIDGE, NormalSpace, left_out_scores
 from torch import Tensor
 
@@ -111,7 +111,7 @@ def test_many_clips_are_left_out_several_at_a_time(monkeypatch: pytest.MonkeyPat
 
 def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> None:
     features = method._features(frames[:, -1])
-    vectors = method._pooled(frames[:, -1])
+    vectors = _pooled(method._features(frames[:, -1]))
     assert vectors.shape == (COUNT, 2 * (40 + 112 + 320))
     torch.testing.assert_close(vectors[:, :472], features.mean(dim=(1, 2)))
     torch.testing.assert_close(vectors[:, 472:], features.flatten(1, 2).max(dim=1).values)
@@ -119,7 +119,7 @@ def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> No
 
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: Knn) -> None:
-    vectors = method._pooled(frames[:, -1])
+    vectors = _pooled(method._features(frames[:, -1]))
     expected = left_out_scores(vectors, torch.arange(COUNT), method._features.lengths * 2, 3)
     torch.testing.assert_close(calibration_of(method), expected)
     assert float(expected.min()) > float(scores_of(method, frames).max()), "seen images score lower"
