@@ -346,7 +346,8 @@ def test_a_folder_whose_name_is_not_utf_8_is_compared(
     ok("-m", "level,shade", "-d", f"folder:{parts}", "--seeds", "1", "-o", tmp_path / "out", "-f", form)
     spec = f"folder:{parts}"
     assert os.fsencode(spec) in (tmp_path / "out" / "comparison.csv").read_bytes()
-    assert os.fsencode(spec) in (tmp_path / "out" / "comparison.md").read_bytes()
+    escaped = spec.replace("[", r"\[").replace("]", r"\]")
+    assert os.fsencode(escaped) in (tmp_path / "out" / "comparison.md").read_bytes()
     assert json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))["categories"] == [spec]
 
 
