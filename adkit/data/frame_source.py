@@ -12,8 +12,9 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adkit.data.bit_depth import as_rgb8
 from adkit.data.boxes import Size, px
-from adkit.data.images import as_rgb8, read_image
+from adkit.data.images import read_image
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
 from adkit.data.prefetch import ahead

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from adkit.data.bit_depth import WHITES, as_rgb8, declared_white, deep_colour, is_deep_colour, white_above
 from adkit.data.labelme import labelme_mask
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
@@ -38,9 +39,6 @@ MAX_PIXELS = 178_000_000
 MAX_SIDE_PX = 65_535
 """A longer side is refused: no camera makes it, and what draws pictures does not take it."""
 
-WHITES = (255, 1023, 4095, 16383, 65535)
-"""What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
-
 # Pillow's own limit only warns in its lower half; ours refuses, by name, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -54,7 +52,7 @@ _LOSSLESS = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
 
 _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
-_ORIENTATION, _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 0x0112, 258, 281  # tags of EXIF and TIFF
+_ORIENTATION = 0x0112  # a tag of EXIF
 _DRAWN_BY = ("Software", "adkit")
 
 _HINT = "check or remove the file; --skip-bad continues without such files"
@@ -108,10 +106,10 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
     """
     with _decoding(ref) as image:
         _require_one(image, ref)
-        deep = deep and _is_deep_colour(image)  # asked before it is decoded
+        deep = deep and is_deep_colour(image)  # asked before it is decoded
         upright = ImageOps.exif_transpose(image)
         if deep:
-            return _deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
+            return deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
         return _pixels(upright, _GROUND)
 
 
@@ -160,7 +158,7 @@ def _require_one(image: Image.Image, ref: FrameRef) -> None:
 
 def is_wide(image: Image.Image) -> bool:
     """Say whether an opened file holds more than 8 bits of each colour."""
-    return image.mode.startswith("I") or _is_deep_colour(image)
+    return image.mode.startswith("I") or is_deep_colour(image)
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -246,7 +244,7 @@ class FrameShapes:
         highest = 0
         for ref in self._wide:
             with _decoding(ref) as image:
-                highest = max(highest, _declared_white(image))
+                highest = max(highest, declared_white(image))
             highest = max(highest, int(decoded_pixels(ref).max()))
         return white_above(highest)
 
@@ -257,11 +255,6 @@ class FrameShapes:
         if ref.path not in self._of_videos:
             self._of_videos[ref.path] = frame_shape(ref)
         return self._of_videos[ref.path]
-
-
-def white_above(highest: int) -> int:
-    """Return which of WHITES is the least that pixels up to this value may have."""
-    return next((white for white in WHITES if white >= highest), WHITES[-1])
 
 
 def pixel_count(ref: FrameRef) -> int:
@@ -351,63 +344,3 @@ def _pixels(image: Image.Image, ground: str) -> NDArray[Any]:
         below.alpha_composite(image.convert("RGBA"))
         image = below
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _is_deep_colour(image: Image.Image) -> bool:
-    """Say whether an opened file holds colours of 16 bits, of which Pillow would keep 8."""
-    return image.mode in ("RGB", "RGBA", "RGBX") and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
-
-
-def _deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
-    """Return colours of 16 bits, RGB (H, W, 3) upright; Pillow has read the file before, so that it is whole."""
-    file, page = np.fromfile(ref.path, np.uint8), ref.page or 0
-    _, pages = cv2.imdecodemulti(file, cv2.IMREAD_UNCHANGED, None, (page, page + 1))
-    found = next(iter(pages), None)
-    if found is None or found.dtype != np.uint16:
-        raise ValueError("colours of 16 bits in a form that is not known")
-    pixels = found[..., 2::-1]
-    if found.shape[2] == 4:
-        opaque = found[..., 3:].astype(np.float64) / WHITES[-1]
-        pixels = (pixels * opaque + WHITES[-1] * (1 - opaque)).round().astype(np.uint16)
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
-    return np.asarray(pixels[:: -1 if down else 1, :: -1 if across else 1], np.uint16)
-
-
-def _declared_white(image: Image.Image) -> int:
-    """Return the highest value that a TIFF says it may hold, where it says so of fewer than 16 bits; else 0."""
-    tags = getattr(image, "tag_v2", {})
-    highest = tags.get(_MAX_SAMPLE_VALUE) or tuple(2**bits - 1 for bits in tags.get(_BITS_PER_SAMPLE, ()))
-    most = max(highest if isinstance(highest, tuple) else (highest,), default=0)
-    return int(most) if WHITES[0] < most < WHITES[-1] else 0
-
-
-def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArray[np.uint8]:
-    """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others.
-
-    `white`, one of WHITES, stands for white where there are more than 8 bits, and what is brighter is white too. None:
-    the full range. 255: the run knows pictures of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
-    """
-    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
-        raise FrameError(
-            f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
-        )
-    if not np.issubdtype(pixels.dtype, np.integer):
-        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
-    if pixels.dtype != np.uint8:
-        wide = pixels.astype(np.int64)
-        highest = int(wide.max())
-        if not 0 <= int(wide.min()) <= highest <= WHITES[-1]:
-            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
-        if white == WHITES[0] and highest > WHITES[0]:
-            if highest <= WHITES[-2]:
-                raise FrameError(
-                    f"values up to {highest:,} in 16 bits, and the run learned from 8 bits: which of them is white "
-                    f"is not known: {name}",
-                    hint="fit again with such pictures among those of good parts, or convert it to 8 bits",
-                )
-            white = None
-        white = white or WHITES[-1]
-        pixels = np.minimum((wide * 255 + white // 2) // white, 255).astype(np.uint8)
-    return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from adkit.data.bit_depth import WHITES
 from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import frames_of
-from adkit.data.images import WHITES, read_image
+from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import AdkitError, DatasetError, OptionError, RunError
 from adkit.export.graph import to_onnx

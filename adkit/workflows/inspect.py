@@ -10,10 +10,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adkit.data.bit_depth import as_rgb8, white_above
 from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
-from adkit.data.images import as_rgb8, decoded_pixels, pixel_format, read_mask, white_above
+from adkit.data.images import decoded_pixels, pixel_format, read_mask
 from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError

@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from adkit.data.bit_depth import as_rgb8
 from adkit.data.fingerprints import content_hashes
 from adkit.data.images import (
     MAX_PIXELS,
     MAX_SIDE_PX,
     FrameShapes,
-    as_rgb8,
     by_page,
     decoded_pixels,
     frame_shape,

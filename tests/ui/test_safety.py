@@ -160,7 +160,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         (b"PK\x03\x04" + bytes(100), "part.png is not an image"),
         (png_that_claims(20_000, 15_000), "20000×15000 px is above the limit"),
         (png_that_claims(15_000, 9_000), "part.png has 135 megapixels; this server takes 100"),
-        (png_that_claims(2**31 - 1, 2**31 - 1), "megapixels"),
+        (png_that_claims(2**31 - 1, 2**31 - 1), "above the limit of 65,535 px for a side"),
     ],
 )
 def test_what_is_no_image_is_named_and_not_decoded(tmp_path: Path, content: bytes, told: str) -> None:

@@ -1,0 +1,83 @@
+"""What pixels of more than 8 bits mean: which value is white, and how Pillow's colours keep their low bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from adkit.errors import FrameError
+from adkit.types import FrameRef
+
+WHITES = (255, 1023, 4095, 16383, 65535)
+"""What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
+
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF
+
+
+def white_above(highest: int) -> int:
+    """Return which of WHITES is the least that pixels up to this value may have."""
+    return next((white for white in WHITES if white >= highest), WHITES[-1])
+
+
+def is_deep_colour(image: Image.Image) -> bool:
+    """Say whether an opened file holds colours of 16 bits, of which Pillow would keep 8."""
+    return image.mode in ("RGB", "RGBA", "RGBX") and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
+
+
+def deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
+    """Return colours of 16 bits, RGB (H, W, 3) upright; Pillow has read the file before, so that it is whole."""
+    file, page = np.fromfile(ref.path, np.uint8), ref.page or 0
+    _, pages = cv2.imdecodemulti(file, cv2.IMREAD_UNCHANGED, None, (page, page + 1))
+    found = next(iter(pages), None)
+    if found is None or found.dtype != np.uint16:
+        raise ValueError("colours of 16 bits in a form that is not known")
+    pixels = found[..., 2::-1]
+    if found.shape[2] == 4:
+        opaque = found[..., 3:].astype(np.float64) / WHITES[-1]
+        pixels = (pixels * opaque + WHITES[-1] * (1 - opaque)).round().astype(np.uint16)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.asarray(pixels[:: -1 if down else 1, :: -1 if across else 1], np.uint16)
+
+
+def declared_white(image: Image.Image) -> int:
+    """Return the highest value that a TIFF says it may hold, where it says so of fewer than 16 bits; else 0."""
+    tags = getattr(image, "tag_v2", {})
+    highest = tags.get(_MAX_SAMPLE_VALUE) or tuple(2**bits - 1 for bits in tags.get(_BITS_PER_SAMPLE, ()))
+    most = max(highest if isinstance(highest, tuple) else (highest,), default=0)
+    return int(most) if WHITES[0] < most < WHITES[-1] else 0
+
+
+def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArray[np.uint8]:
+    """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others.
+
+    `white`, one of WHITES, stands for white where there are more than 8 bits, and what is brighter is white too. None:
+    the full range. 255: the run knows pictures of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
+    """
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
+        raise FrameError(
+            f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
+        )
+    if not np.issubdtype(pixels.dtype, np.integer):
+        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+    if pixels.dtype != np.uint8:
+        wide = pixels.astype(np.int64)
+        highest = int(wide.max())
+        if not 0 <= int(wide.min()) <= highest <= WHITES[-1]:
+            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+        if white == WHITES[0] and highest > WHITES[0]:
+            if highest <= WHITES[-2]:
+                raise FrameError(
+                    f"values up to {highest:,} in 16 bits, and the run learned from 8 bits: which of them is white "
+                    f"is not known: {name}",
+                    hint="fit again with such pictures among those of good parts, or convert it to 8 bits",
+                )
+            white = None
+        white = white or WHITES[-1]
+        pixels = np.minimum((wide * 255 + white // 2) // white, 255).astype(np.uint8)
+    return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
