@@ -44,7 +44,7 @@ from adkit.workflows.score import FittedModel, open_model
 FORMAT = 1
 TOLERANCE = 1e-4
 """Scores may differ by this share of the threshold."""
-SLACK = 1e-5
+SLACK = 5e-5
 """The threshold goes up by this share of itself: rounding shall not flag the good picture whose score it is."""
 MOST_NORMAL = 100
 """So many normal pictures, spread over all, are judged by both."""
