@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from adkit.data.locations import chosen_folders, named_folder
+from adkit.data.locations import chosen_folders, named_place
 from adkit.errors import DatasetError
+from adkit.files.atomic import is_folder
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +65,12 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
 
 def test_a_folder_by_its_path(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match="there is no such folder: tried film") as caught:
-        named_folder("film", None, hint="name one")
+        named_place("film", None, is_folder, thing="folder", hint="name one")
     assert caught.value.hint == "name one"
     below = tmp_path / "data" / "film"
     below.mkdir(parents=True)
     monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "data"))
-    assert named_folder("film", None, hint="") == (below, tmp_path / "data")
+    assert named_place("film", None, is_folder, thing="folder", hint="") == (below, tmp_path / "data")
     (here / "film").mkdir()
-    assert named_folder("film", None, hint="") == (Path("film"), here)
-    assert named_folder("film", tmp_path / "data", hint="") == (below, tmp_path / "data")
+    assert named_place("film", None, is_folder, thing="folder", hint="") == (Path("film"), here)
+    assert named_place("film", tmp_path / "data", is_folder, thing="folder", hint="") == (below, tmp_path / "data")
