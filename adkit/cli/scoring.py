@@ -197,6 +197,6 @@ def _print_rows(run: str, caption: str, rows: list[dict[str, Any]]) -> None:
         caption=caption,
     )
     if any(row["where"] == AS_A_WHOLE for row in rows):
-        typer.echo(f"{AS_A_WHOLE}: no place stands out most, but something may be missing, too many or exchanged")
+        typer.echo(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
     if specks := sum(row["specks"] for row in rows):
         typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")

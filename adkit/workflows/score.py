@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-AS_A_WHOLE = "as a whole"
-"""Where a picture is anomalous whose score is of no place: something is missing, too many or exchanged."""
+AS_A_WHOLE = "as a whole"  # where a picture is anomalous though no place is: something is missing, extra or exchanged
 _MAPS = 256
 _LEAST_SIDE = 0.75
 """Sides of a picture and of those that were learned from, the shorter by the longer: less are other pictures."""
@@ -61,7 +60,7 @@ class FrameResult:
     shape: tuple[int, int] = (0, 0)  # (height, width) px of the picture
     regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
     specks: int = 0  # what it outlines besides, too small to be regions
-    whole: bool = False  # its score is of no place, but of what the picture as a whole is made up of
+    whole: bool = False  # no place makes it anomalous, but what the picture as a whole is made up of
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name, for a table: without map and reconstruction."""
@@ -71,8 +70,8 @@ class FrameResult:
     def places(self) -> dict[str, Any]:
         """Say where, for a table: all regions, how many specks there are, and where the strongest region is."""
         regions = [region.as_dict() for region in self.regions]
-        found = {"regions": regions, "specks": self.specks, **region_columns(self.region)}
-        return found | ({"where": AS_A_WHOLE} if self.whole and self.anomalous else {})
+        where = region_columns(self.region) | ({"where": AS_A_WHOLE} if self.whole else {})
+        return {"regions": regions, "specks": self.specks, **where}
 
 
 def still_row(
@@ -172,8 +171,7 @@ class FittedModel:
                 anomaly_map = None
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
-                own = None if predictions.scores is None else float(predictions.scores[row])
-                whole = anomaly_map is not None and alone == own
+                whole = anomalous and self._no_place(predictions, row)
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (
                     frame,
@@ -195,6 +193,12 @@ class FittedModel:
                         whole=whole,
                     ),
                 )
+
+    def _no_place(self, predictions: Predictions, row: int) -> bool:
+        """Say whether the map of a row, beside its score as a whole, would not be anomalous."""
+        if predictions.maps is None or predictions.scores is None or self.scorer is None:
+            return False
+        return bool(self.scorer(predictions.maps[row : row + 1])[0] <= self.threshold.value)
 
     def _places(
         self, anomaly_map: NDArray[np.float32] | None, shape: tuple[int, int], anomalous: bool
@@ -270,8 +274,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
     # A part at a time: scorers may copy what they are given several times over.
     with plugin_code(type(scorer)):
-        parts = [scorer(predictions.maps[first : first + _MAPS]) for first in range(0, len(predictions.maps), _MAPS)]
-    scores = np.concatenate(parts) if parts else np.empty(0)
+        starts = range(0, len(predictions.maps), _MAPS)
+    scores = np.concatenate([np.empty(0), *(scorer(predictions.maps[first : first + _MAPS]) for first in starts)])
     return scores if predictions.scores is None else np.maximum(scores, predictions.scores)
 
 
@@ -362,9 +366,8 @@ def of_pictures(
     found = to_predictions(tuple(of_each), tuple(of_each), prediction)
     maps = None if found.maps is None else view.own_maps(view.joined(found.maps), shapes)
     scores = None if found.scores is None else found.scores.reshape(len(ids), view.frames).max(axis=1)
-    if maps is not None and not view.everywhere:
-        scores = None
-    return Predictions(ids, clips, maps, scores, times_s)
+    of_a_part = maps is not None and not view.everywhere
+    return Predictions(ids, clips, maps, None if of_a_part else scores, times_s)
 
 
 def predict_all(
