@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from adkit.cli import app
+from adkit.registry import Registry
+
+
+@contextmanager
+def commands_that_find(registry: Registry) -> Iterator[None]:
+    """Inside it, these are the plugins that commands load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adkit.registry.load_registry", lambda: registry)
+        yield
 
 
 def run(*arguments: str | Path | float) -> Result:

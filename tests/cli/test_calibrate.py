@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from adkit.registry import Registry
 from adkit.runs.record import MODEL
 from adkit.runs.store import open_run
 from adkit.stats.calibration import ThresholdRule
-from tests.cli.invoking import ok, refused, run
+from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.greys import METHODS, SPREAD, USUAL, Grey, bytes_below, paint, usual_levels, with_methods
 
 REGISTRY = with_methods(METHODS)
@@ -25,12 +24,7 @@ REGISTRY = with_methods(METHODS)
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
     """The commands find the methods of tests.greys among the plugins."""
-
-    def load() -> Registry:
-        return REGISTRY
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adkit.registry.load_registry", load)
+    with commands_that_find(REGISTRY):
         yield
 
 

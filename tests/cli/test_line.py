@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adkit.registry import Registry
-from tests.cli.invoking import ok, refused, run
+from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.greys import METHODS, paint, usual_levels, with_methods
 
 REGISTRY = with_methods(METHODS)
@@ -18,12 +17,7 @@ REGISTRY = with_methods(METHODS)
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
     """The commands find the methods of tests.greys among the plugins."""
-
-    def load() -> Registry:
-        return REGISTRY
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adkit.registry.load_registry", load)
+    with commands_that_find(REGISTRY):
         yield
 
 
