@@ -81,6 +81,7 @@ class Batch:
     frames: Tensor  # float32 (B, T, 3, H, W), RGB in 0..1
     ids: tuple[str, ...]  # B of them
     clips: tuple[str, ...]  # B of them
+    spans_s: tuple[float, ...] = ()  # B of them: seconds from the window's first frame to its last; (): not known
 
     def __post_init__(self) -> None:
         shape = tuple(self.frames.shape)
@@ -88,6 +89,8 @@ class Batch:
             raise ValueError(f"Batch.frames must be (B, T, 3, H, W), got {shape}")
         if not len(self.ids) == len(self.clips) == shape[0]:
             raise ValueError(f"{shape[0]} frames but {len(self.ids)} ids and {len(self.clips)} clips")
+        if self.spans_s and len(self.spans_s) != shape[0]:
+            raise ValueError(f"{shape[0]} frames but {len(self.spans_s)} spans of time")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,6 +1,6 @@
 """How well spoilt normal clips stand out from the same clips as they are: a criterion that needs no test label.
 
-python benchmarks/spoilt_clips.py [--dataset ipad:ped2] [--methods convlstm "patchknn size=256x384 motion=1" …]
+python benchmarks/spoilt_clips.py [--dataset ipad:ped2] [--methods convlstm "patchknn size=256x384" …]
 
 Every fourth training clip is kept from the method, then judged as it is, and spoilt: with every third frame only
 (fast), backwards, its frames shuffled, with a part of the picture played three times too fast (part), with a patch of
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from adkit.cli.terminal import terminal_progress
 from adkit.data.batches import FrameBatches
+from adkit.data.clips import one_in
 from adkit.data.datasets import open_datasets
 from adkit.data.view import View
 from adkit.interfaces import Dataset, Method
@@ -37,7 +38,7 @@ from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
 from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer, raw_scores
 
-METHODS = ("convlstm", "patchknn size=256x384", "patchknn size=256x384 motion=1")
+METHODS = ("convlstm", "patchknn size=256x384")
 KEPT_EVERY = 4
 TINT = (1.1, 1.0, 0.9)
 PATCH_SHARES = (0.1, 0.25)  # of the frame's height: the least and the largest side of a moving patch
@@ -158,18 +159,18 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = FitSettings(method=name, options=options, every=arguments.every)
             run = fit(settings, fewer, Path(folder), registry, terminal_progress())
-            method = open_model(run, registry).method
+            method, every = open_model(run, registry).method, one_in(run.record.step_s, 1 / USUAL_RATE)
         clips = [_decoded(samples, method) for samples in fewer.kept]
-        plain = [_maps(method, clip) for clip in clips]
+        plain = [_maps(method, clip, every) for clip in clips]
         others = clips[1:] + clips[:1]
         rng = np.random.default_rng(0)
         spoilt = {
-            kind: [_maps(method, corrupt(clip, other, rng)) for clip, other in zip(clips, others, strict=True)]
+            kind: [_maps(method, corrupt(clip, other, rng), every) for clip, other in zip(clips, others, strict=True)]
             for kind, corrupt in SPOILT.items()
         }
         for scorer in arguments.scorers.split(","):
-            normal = _scores(plain, scorer, registry)
-            aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry)) for kind in SPOILT]
+            normal = _scores(plain, scorer, registry, every)
+            aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry, every)) for kind in SPOILT]
             print(
                 f"| {spec} | {scorer} | {' | '.join(f'{auroc:.3f}' for auroc in [*aurocs, np.mean(aurocs)])} |",
                 flush=True,
@@ -186,24 +187,25 @@ def _decoded(samples: list[Sample], method: Method[Any]) -> Tensor:
     return torch.cat([batch.frames[:, -1] for batch in FrameBatches(samples, View(frame=method.frame_size))])
 
 
-def _maps(method: Method[Any], clip: Tensor) -> Tensor:
-    """Return the stream's maps of a clip (n, 3, H, W)."""
+def _maps(method: Method[Any], clip: Tensor, every: int) -> Tensor:
+    """Return the stream's maps of one in `every` frames of a clip (n, 3, H, W)."""
     stream, parts = method.stream(), []
-    numbers = torch.arange(len(clip))[:, None] - torch.arange(method.window - 1, -1, -1)
+    numbers = torch.arange(0, len(clip), every)[:, None] - every * torch.arange(method.window - 1, -1, -1)
     for rows in torch.split(numbers.clamp_min(0), 8):
         names = tuple(str(int(row[-1])) for row in rows)
-        maps = stream(Batch(clip[rows], names, ("clip",) * len(names))).maps
+        spans_s = tuple(float(row[-1] - row[0]) / USUAL_RATE for row in rows)
+        maps = stream(Batch(clip[rows], names, ("clip",) * len(names), spans_s)).maps
         assert maps is not None
         parts.append(maps)
     return torch.cat(parts)
 
 
-def _scores(clips: list[Tensor], scorer: str, registry: Any) -> np.ndarray[Any, Any]:
+def _scores(clips: list[Tensor], scorer: str, registry: Any, every: int) -> np.ndarray[Any, Any]:
     """Smoothed scores of all frames of clips' maps."""
     found = []
     for number, maps in enumerate(clips):
         names, clip = tuple(map(str, range(len(maps)))), (str(number),) * len(maps)
-        times_s = np.arange(len(maps)) / USUAL_RATE
+        times_s = np.arange(len(maps)) * every / USUAL_RATE
         predictions = to_predictions(names, clip, Prediction(maps=maps), times_s)
         raw = raw_scores(predictions, open_scorer(scorer, registry))
         found.append(smoothed(raw, clip, times_s, SMOOTHING_S))

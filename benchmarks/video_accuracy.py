@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adkit.cli.terminal import terminal_progress
-from adkit.data.clips import thinned
+from adkit.data.clips import at_steps
 from adkit.data.datasets import open_datasets
 from adkit.interfaces import Dataset
 from adkit.options import split_assignments
@@ -63,8 +63,7 @@ def _judge(spec: str, dataset: Dataset, registry: Registry, arguments: argparse.
         samples = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         started = time.perf_counter()
         model = open_model(run, registry)
-        if model.method.window > 1:  # frames before are those that were taken, as in learning
-            samples = thinned(samples, run.record.every)
+        samples = at_steps(samples, run.record.step_s)
         found = predict_all(model.method, model.view, samples, terminal_progress(), "scoring")
         rate = len(samples) / (time.perf_counter() - started)
     facts = ", ".join(f"{key} {value}" for key, value in run.record.facts.items())

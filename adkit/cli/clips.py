@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from adkit.workflows.score import FittedModel, FrameResult
 
 
+MOST_UNLIKE = 1.3
+"""Frames whose steps in time are less than so many times apart from those that were learned from are judged alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClipFiles:
     """The files that were asked for, beside the rows; by the names of the clips where each has its own."""
@@ -129,6 +133,7 @@ class ClipScorer:
         trace, events = Trace(), self._events.setdefault(clip.name, [])
         try:
             watch = Watch(self.model, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
+            self._warn_of_rate(watch)
             announcer = Announcer(watch, clip.name if named else "") if clip.live else None
             with closing(_told(watch)) as results:
                 for result in results:
@@ -165,14 +170,20 @@ class ClipScorer:
 
     def _warn(self) -> None:
         """Say what the run's threshold does not promise of these clips."""
-        record, every = self.model.run.record, self.settings.every
         if self.model.threshold.unit == "image":
             warn(
-                f"{record.id} learned from still images: each frame is scored as one, and its threshold counts images. "
-                "A minute has many: learn from clips, or from a part of the video with --learn"
+                f"{self.model.run.record.id} learned from still images: each frame is scored as one, and its threshold "
+                "counts images. A minute has many: learn from clips, or from a part of the video with --learn"
             )
-        elif every not in (None, record.every):
-            warn(f"the threshold was set with {_share(record.every)}, and {_share(every)} is judged")
+
+    def _warn_of_rate(self, watch: Watch) -> None:
+        """Say where frames are judged that are further apart than those that were learned from, or nearer."""
+        learned_s, judged_s = self.model.run.record.step_s, watch.every / watch.source.rate
+        if learned_s and not (watch.clip.live or 1 / MOST_UNLIKE < judged_s / learned_s < MOST_UNLIKE):
+            warn(
+                f"{watch.clip.name}: frames are judged {judged_s:.2g} s apart, and those that set the threshold were "
+                f"{learned_s:.2g} s apart: the promise may not hold"
+            )
 
 
 def _told(watch: Watch) -> Generator[FrameResult]:
@@ -188,10 +199,6 @@ def _told(watch: Watch) -> Generator[FrameResult]:
             yield result
             advance(result.index + 1 - told)
             told = result.index + 1
-
-
-def _share(every: int | None) -> str:
-    return f"one in {every} frames" if every != 1 else "every frame"
 
 
 class Announcer:

@@ -36,13 +36,13 @@ def batched(
     judged = itertools.count()
     group: list[Frame] = []
     windows: list[NDArray[np.uint8]] = []
-    names: list[tuple[str, str]] = []  # of the frames and their clips
+    names: list[tuple[str, str, float]] = []  # of the frames and their clips, and the time that each window spans
     fault: FrameError | None = None
     try:
-        for frame, seen, whole in _windows(frames, view, window):
+        for frame, seen, span_s, whole in _windows(frames, view, window):
             if seen is not None:
                 windows.append(seen)
-                names.append((str(next(judged)), str(numbers.setdefault(frame.clip, len(numbers)))))
+                names.append((str(next(judged)), str(numbers.setdefault(frame.clip, len(numbers))), span_s))
             if whole:
                 group.append(frame)
             if len(windows) == batch_size or len(group) == max(batch_size, _MOST_WAITING):
@@ -58,17 +58,23 @@ def batched(
 
 def _windows(
     frames: Iterable[Frame], view: View, window: int
-) -> Iterator[tuple[Frame, NDArray[np.uint8] | None, bool]]:
-    """Yield each frame, what the method sees of it (T, H, W, 3), and whether that is all; None of one not judged."""
+) -> Iterator[tuple[Frame, NDArray[np.uint8] | None, float, bool]]:
+    """Yield each frame, what the method sees of it (T, H, W, 3), how many seconds that spans, and whether it is all.
+
+    Of a frame that is not judged the method sees None.
+    """
     pasts: list[deque[NDArray[np.uint8]]] = [deque(maxlen=window) for _ in range(view.frames)]
+    times_s: deque[float] = deque(maxlen=window)
     clip: str | None = None
     for frame in frames:
         if frame.pixels is None:
-            yield frame, None, True
+            yield frame, None, 0.0, True
             continue
+        copies = 1 if frame.clip == clip else window
+        times_s.extend([frame.time_s] * copies)
         for number, (past, pixels) in enumerate(zip(pasts, view.frames_of(frame.pixels), strict=True), 1):
-            past.extend([pixels] * (1 if frame.clip == clip else window))
-            yield frame, np.stack(past), number == len(pasts)
+            past.extend([pixels] * copies)
+            yield frame, np.stack(past), times_s[-1] - times_s[0], number == len(pasts)
         clip = frame.clip
 
 
@@ -105,8 +111,8 @@ class FrameBatches:
                     yield batch
 
 
-def _batch(windows: Sequence[NDArray[np.uint8]], names: Sequence[tuple[str, str]]) -> Batch | None:
-    """Make a batch of windows (T, H, W, 3), RGB in 0..255; `names` are those of their frames and clips."""
+def _batch(windows: Sequence[NDArray[np.uint8]], names: Sequence[tuple[str, str, float]]) -> Batch | None:
+    """Make a batch of windows (T, H, W, 3), RGB in 0..255; `names` are those of their frames and clips, and spans."""
     if not windows:
         return None
     import torch  # heavy: only once there is something to compute

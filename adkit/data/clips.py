@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from statistics import median
 
 from adkit.stats.formatting import clock
 from adkit.stats.segments import by_clip
@@ -18,8 +20,10 @@ from adkit.types import Sample
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
-MOST_FRAMES = 1000
-"""A method that looks at single frames learns from no more than about this many of clips, unless it is told to."""
+STEP_S = 0.12
+"""Between the frames that a method takes that sees each by itself: so far apart, motion shows between two of them."""
+MOST_FRAMES = 3000
+"""Such a method learns from no more than about this many of clips, unless it is told to."""
 
 
 def are_stills(samples: Sequence[Sample]) -> bool:
@@ -29,7 +33,26 @@ def are_stills(samples: Sequence[Sample]) -> bool:
 
 def spacing(samples: Sequence[Sample], *, temporal: bool) -> int:
     """Say in how many frames one is taken when nobody says; 1 for stills and for methods that look at motion."""
-    return 1 if temporal or are_stills(samples) else max(1, math.ceil(len(samples) / MOST_FRAMES))
+    if temporal or are_stills(samples):
+        return 1
+    return max(one_in(STEP_S, frame_gap_s(samples)), math.ceil(len(samples) / MOST_FRAMES))
+
+
+def frame_gap_s(samples: Sequence[Sample]) -> float:
+    """Return the usual time from one frame to the clip's next; 0 where no clip has two frames."""
+    gaps_s = [later.time_s - one.time_s for one, later in pairwise(samples) if later.clip == one.clip]
+    return median(gaps_s) if gaps_s else 0.0
+
+
+def one_in(step_s: float, gap_s: float) -> int:
+    """Say in how many frames, `gap_s` apart, one is to be taken so that those taken are about `step_s` apart."""
+    return max(1, round(step_s / gap_s)) if gap_s > 0 else 1
+
+
+def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
+    """Return frames of each clip that are about `step_s` apart, whatever the clip's own rate is."""
+    clips = by_clip([sample.clip for sample in samples], samples)
+    return [one for frames in clips.values() for one in thinned(frames, one_in(step_s, frame_gap_s(frames)))]
 
 
 def thinned(samples: Sequence[Sample], every: int) -> list[Sample]:

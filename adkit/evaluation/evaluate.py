@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adkit.containment import plugin_code
-from adkit.data.clips import are_stills, thinned
+from adkit.data.clips import are_stills, at_steps
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
@@ -297,7 +297,7 @@ def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sampl
     remembered = Path(record.root) if record.root else None
     (dataset,) = open_datasets(record.dataset, root or remembered, registry)
     known = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
-    samples = thinned(known, record.every)
+    samples = at_steps(known, record.step_s)
     if not samples:
         raise DatasetError(
             f"{record.dataset} has no test images of known truth", hint="score images with: adkit score FILES"

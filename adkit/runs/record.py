@@ -70,6 +70,7 @@ class FitSettings(BaseModel):
     ignore: str | None = None  # the path of a mask of what does not count
     ignore_border: int = Field(default=0, ge=0)  # px along the pictures' edges that do not count
     tiles: bool = False  # see pictures in overlapping tiles, at their full resolution
+    appearance_only: bool = False  # of clips, each frame is judged by itself: not how things move
     every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
     smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -234,7 +235,7 @@ class RunRecord(BaseModel):
     window: int
     train_count: int  # images of this dataset that were learned from
     data_hash: str  # of this dataset's training samples' ids and their files' contents, the held-out ones' too
-    every: int = 1  # of each clip's frames, one in so many was learned from and is judged
+    step_s: float = 0.0  # between the frames of clips that were learned from, and those that are judged; 0: stills
     smoothing_s: float = 0.0  # the time constant by which scores of a clip's frames are smoothed
     segment_s: float | None = None  # long clips were cut into pieces of about so many seconds; None: none was
     joint: dict[str, JointShare] = Field(default_factory=dict)  # by spec, in the order of learning; {}: of one dataset

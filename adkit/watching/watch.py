@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.data.batches import BATCH
+from adkit.data.clips import one_in
 from adkit.data.frame_source import ClipSource, Frame
 from adkit.data.inputs import VideoInput
 from adkit.data.live import PATIENCE_S, Gap, LiveFeed
@@ -72,7 +73,7 @@ class Watch:
         stop = stop or threading.Event()
         feed = LiveFeed(clip, stop, settings.duration_s, settings.reconnect_timeout_s) if clip.live else None
         self.source = ClipSource(clip, stop, feed)
-        self.every = settings.every or model.run.record.every
+        self.every = settings.every or one_in(model.run.record.step_s, 1 / self.source.rate)
         normal = model.run.calibration()
         normal_scores = sample_scores(normal, model.scorer, model.run.record.smoothing_s)
         threshold = model.threshold.value

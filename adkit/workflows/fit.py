@@ -15,7 +15,8 @@ import numpy as np
 
 from adkit import __version__
 from adkit.containment import plugin_code
-from adkit.errors import AdkitError, PluginError
+from adkit.data.clips import are_stills
+from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
 from adkit.interfaces import Dataset, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options
@@ -39,6 +40,21 @@ PIXEL_SHARE = 0.001
 
 PROVEN = 2
 """Before a run is written, so many frames are judged again from its file."""
+
+
+FOR_CLIPS = "patchknn"
+"""The method that is taken of clips when nobody names one."""
+
+
+def usual_method(datasets: Sequence[Dataset]) -> str:
+    """Say in a sentence which method is taken of clips, and why; raises OptionError for still images.
+
+    Which one suits still images depends on the parts.
+    """
+    if any(are_stills(dataset.samples("train")) for dataset in datasets):
+        hint = "for example: adkit fit --method patchknn --dataset folder:good_parts/"
+        raise OptionError("--method is not given", hint=hint)
+    return f"no --method: {FOR_CLIPS}, which judges both what frames look like and how things move between them"
 
 
 def check_settings(settings: FitSettings, registry: Registry) -> None:
@@ -180,7 +196,7 @@ def _save(
             window=method.window,
             train_count=len(one.learned),
             data_hash=one.fingerprint,
-            every=one.every,
+            step_s=one.step_s,
             smoothing_s=0.0 if one.stills else settings.smoothing,
             segment_s=one.segment_s,
             joint=shares if len(data) > 1 else {},

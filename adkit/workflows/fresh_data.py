@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adkit.data.clips import cut_into, thinned
+from adkit.data.clips import at_steps, cut_into
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.inputs import find_inputs
 from adkit.data.layouts import require_good
@@ -119,7 +119,7 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
         require_good(folder, [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)])
     if unit == "image":
         return found.stills, found.notes
-    samples = thinned([sample for clip in found.clips for sample in clip.samples()], record.every)
+    samples = at_steps([sample for clip in found.clips for sample in clip.samples()], record.step_s)
     return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
 
 

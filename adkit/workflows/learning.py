@@ -65,10 +65,12 @@ def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]
     They are out of sample where the method can do that. Where it cannot they are lower than those of new data, yet
     alike among themselves, and a defect that was learned from still stands out of them.
     """
+    from adkit.nn.moving import class_of  # loads torch
+
     method, view, data = learned.method, learned.view, learned.data
     if not data[0].held_out:
         return []
-    if calibrates_itself(type(method)):
+    if calibrates_itself(class_of(method)):
         return [_left_one_out(method, view, data)]
     return [[predict_all(method, view, one.learned, progress, "looking for suspects") for one in data]]
 

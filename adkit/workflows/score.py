@@ -12,7 +12,7 @@ import numpy as np
 from adkit.containment import plugin_code
 from adkit.data.batches import BATCH, batched
 from adkit.data.boxes import Size, px
-from adkit.data.clips import are_stills
+from adkit.data.clips import are_stills, at_steps
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View
@@ -108,18 +108,18 @@ class FittedModel:
     def score(self, inputs: Iterable[str | Path | NDArray[Any]], on_bad: OnBad | None = None) -> Iterator[FrameResult]:
         """Score images and videos by path, folder or pattern, and arrays (H, W) or (H, W, 3), RGB, 8 or 16 bits.
 
-        Of videos one frame in so many is scored, as the run was fitted. What cannot be read raises its FrameError, or
-        goes to `on_bad` and is left out. Raises OptionError for an input that is in no list.
+        Of videos frames are scored as far apart as those that the run learned from. What cannot be read raises its
+        FrameError, or goes to `on_bad` and is left out. Raises OptionError for an input that is in no list.
         """
         if isinstance(inputs, str | Path | np.ndarray):
             raise OptionError("one input was given where several were expected", hint="put it into a list: score([it])")
-        every, view = self.run.record.every, self.view
+        step_s, view = self.run.record.step_s, self.view
         for number, one in enumerate(inputs):
             path = Path(one if isinstance(one, str | Path) else f"array {number}")
             try:
                 if isinstance(one, str | Path):
                     found = find_inputs([str(one)], of_clips=self.threshold.unit == "clip")
-                    parts = [found.stills, *(clip.samples()[::every] for clip in found.clips)]
+                    parts = [found.stills, *(at_steps(clip.samples(), step_s) for clip in found.clips)]
                     walks: list[Iterable[Frame]] = [frames_of(samples, view, on_bad) for samples in parts]
                 else:
                     walks = [[frame_of_array(one, str(path), view)]]
@@ -213,6 +213,8 @@ class FittedModel:
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:
     """Load a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
+    from adkit.nn.moving import PREFIX, with_motion  # loads torch
+
     record = run.record
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
@@ -226,6 +228,8 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
     state = run.state()
     with plugin_code(record.origin):
         method = method_class(options, seed=record.settings.seed, device=device_of(device))
+        if any(name.startswith(PREFIX) for name in state):
+            method = with_motion(method)
         method.load_state(state)
     chosen = open_scorer(scorer or record.scorer, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)

@@ -46,6 +46,8 @@ def without_suspects(
 
     What comes of it is what leaving them out by name gives. Raises AdkitError where the rest does not suffice.
     """
+    from adkit.nn.moving import class_of  # loads torch
+
     found: dict[str, list[LeftOut]] = {one.dataset.spec: [] for one in learned.data}
     timings_s = learned.timings_s
     for _ in range(MOST_ROUNDS):
@@ -54,7 +56,7 @@ def without_suspects(
             break
         found = {spec: [*before, *new[spec]] for spec, before in found.items()}
         names = tuple(f"{spec} {suspect.name}" for spec, suspects in found.items() for suspect in suspects)
-        kind, without = type(learned.method), settings.model_copy(update={"leave_out": settings.leave_out + names})
+        kind, without = class_of(learned.method), settings.model_copy(update={"leave_out": settings.leave_out + names})
         try:
             data = training_data(datasets, without, kind, progress)
         except (DatasetError, PromiseError) as error:

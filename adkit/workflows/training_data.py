@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adkit.data.boxes import Size
-from adkit.data.clips import are_stills, cut, spacing, thinned
+from adkit.data.clips import are_stills, cut, frame_gap_s, spacing, thinned
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
@@ -48,7 +48,7 @@ class TrainingData:
     copies: list[str]  # images and clips left out because others are the same
     left_out: list[str]  # images and clips left out by name, with all their copies
     stills: bool  # each sample is a clip of its own
-    every: int  # of each clip's frames, one in so many was taken
+    step_s: float  # between the frames that were taken of clips; 0: of stills
     segment_s: float | None  # long clips were cut into pieces of about so many seconds
     unit_s: float | None  # how long the clips last on average, as far as that is known
 
@@ -90,7 +90,7 @@ def training_data(
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
         stills, step = are_stills(samples), settings.every or spacing(samples, temporal=sees_motion(method_class))
-        samples = thinned(samples, step)
+        gap_s, samples = frame_gap_s(samples), thinned(samples, step)
         hashes = content_hashes(samples)
         samples, left_out = leaving_out.split(samples, hashes, dataset.spec)
         samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
@@ -124,7 +124,7 @@ def training_data(
                 copies,
                 left_out,
                 stills,
-                step,
+                round(step * gap_s, 4),
                 segment_s,
                 unit_s,
             )

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit import Batches, OptionError, Progress
+from adkit import Batches, Progress
 from adkit.nn.composition import LEAST_PICTURES, Composition
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
@@ -44,14 +44,6 @@ class PatchKnnOptions(ScaledMapOptions):
         default=1_500_000,
         description="fitting holds at most this many patches, the same number of each image: bounds the memory",
     )
-    motion: float = Field(
-        default=0.0,
-        ge=0,
-        le=10,
-        description="for clips: how much the change since `lag` frames before counts, beside what a patch looks like; "
-        "0: not at all",
-    )
-    lag: int = Field(default=2, ge=1, le=64, description="with motion: so many frames back (of those that are taken)")
 
 
 class PatchKnn(PatchMapMethod[PatchKnnOptions]):
@@ -64,8 +56,6 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._bank = torch.empty(0, 1)  # (N, D), already weighted
         self._nearest = NearestNeighbour(self._bank)
         self._grid = (0, 0)  # rows and columns of positions of a frame
-        if options.motion:
-            self.window = 1 + options.lag
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Fill the bank; left out, an image is scored against the bank without its own patches.
@@ -74,10 +64,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """
         each, numbers = self._collect(batches, progress)
         clips = int(numbers.max()) + 1
-        if self.options.motion and clips == len(numbers):
-            raise OptionError("motion needs clips, and these are still images", hint="leave motion at 0")
         patches, sources = each.flatten(0, 1), numbers.repeat_interleave(each.shape[1])
-        weights = self._balanced(patches)
+        weights = level_weights(patches.var(dim=0, correction=0), self._features.lengths)
         patches *= weights  # and so `each`
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
@@ -101,11 +89,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         The bank is the learned one if no other is given.
         """
         bank = bank or self._nearest
-        if self.options.motion:
-            patches, grid = self._described(frames)
-            distances = filled(bank.distances(patches.flatten(0, 1)).reshape(len(frames), -1), grid)
-        else:
-            patches, distances = self._features.looked_up(frames[:, -1], bank)
+        patches, distances = self._features.looked_up(frames[:, -1], bank)
         return patches * bank.weights, distances
 
     def patches(self, features: Tensor) -> Tensor:
@@ -160,21 +144,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
                 yield clip, self.seen(window, nearest)[1]
 
     def _described(self, frames: Tensor) -> tuple[Tensor, Grid]:
-        """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch, and the grid that they are taken from.
-
-        D are the features, and with motion how much they changed.
-        """
+        """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch, and the grid that they are taken from."""
         features = self._features(frames[:, -1])
-        if self.options.motion:
-            features = torch.cat([features, features - self._features(frames[:, 0])], dim=-1)
         grid = (features.shape[1], features.shape[2])
         return features.flatten(1, 2)[:, white_squares(grid).to(features.device)], grid
-
-    def _balanced(self, patches: Tensor) -> Tensor:
-        """Turn (N, D) into weights (D,): all levels have the same say, and their changes as much as `motion` says."""
-        variances, lengths = patches.var(dim=0, correction=0), self._features.lengths
-        if not self.options.motion:
-            return level_weights(variances, lengths)
-        weights = level_weights(variances, lengths * 2)
-        weights[sum(lengths) :] *= self.options.motion
-        return weights

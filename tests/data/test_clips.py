@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.clips import MOST_FRAMES, are_stills, cut, spacing, thinned
+from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, spacing, thinned
 from adkit.types import FrameRef, Sample
 
 
@@ -40,6 +40,16 @@ def test_methods_of_single_frames_learn_from_so_many_at_most(frames: int) -> Non
     samples = [Sample("x", FrameRef(Path("a")), "a")] * frames
     assert frames / spacing(samples, temporal=False) <= MOST_FRAMES
     assert spacing(samples, temporal=True) == 1
+
+
+@pytest.mark.parametrize(("rate", "every"), [(10, 1), (25, 3), (50, 6)])
+def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> None:
+    samples = [*clip("a", 4 * int(rate), rate), *clip("b", 4 * int(rate), rate)]
+    assert spacing(samples, temporal=False) == every
+    assert at_steps(samples, STEP_S) == thinned(samples, every)
+    mixed = at_steps([*clip("a", 100, rate), *clip("b", 100, 2 * rate)], every / rate)
+    assert [sum(one.clip == name for one in mixed) for name in "ab"] == [-(-100 // every), -(-100 // (2 * every))]
+    assert at_steps(samples, 0) == samples
 
 
 def test_one_long_film_is_cut_into_twenty_pieces() -> None:

@@ -18,7 +18,7 @@ from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
-from adkit.testing.conformance import FrameBatches, check_method, check_stream, synthetic_frames
+from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
 from tests.plugins.asking import batch_of, calibration_of, in_distances, maps_of
@@ -258,48 +258,6 @@ def moving() -> FrameBatches:
     frames = clips.frames[:, 0].unflatten(0, (-1, CLIP_FRAMES))
     numbers = (torch.arange(CLIP_FRAMES)[:, None] - torch.arange(2, -1, -1)).clamp_min(0)
     return FrameBatches(frames[:, numbers].flatten(0, 1), 3, clips.clips)
-
-
-def with_motion(moving: FrameBatches, **options: object) -> PatchKnn:
-    method = made(motion=1.0, coreset_ratio=0.02, smoothing=0, **options)
-    method.fit(moving, Silent())
-    return method
-
-
-def test_a_wrong_speed_is_seen_with_motion_only(moving: FrameBatches) -> None:
-    seeing, blind = with_motion(moving), made(coreset_ratio=0.02, smoothing=0)
-    blind.fit(moving, Silent())
-    usual = moving.frames[6:8]
-    too_fast = torch.stack([moving.frames[0:2, 0], moving.frames[3:5, 0], moving.frames[6:8, -1]], dim=1)
-    assert float(maps_of(seeing, too_fast).mean()) > 1.2 * float(maps_of(seeing, usual).mean())
-    torch.testing.assert_close(maps_of(blind, too_fast), maps_of(blind, usual))
-
-
-def test_motion_weighs_what_it_is_told_to(moving: FrameBatches) -> None:
-    method = with_motion(moving)
-    assert method.window == 3
-    features = method._features(moving.frames[:, -1])
-    changes = features - method._features(moving.frames[:, 0])
-    weighted = torch.cat([features, changes], dim=-1).flatten(0, 2) * method.state()["weights"]
-    lengths = list(method._features.lengths)
-    sums = [float(part.sum()) for part in torch.split(weighted.var(dim=0, correction=0), lengths * 2)]
-    assert sums == pytest.approx([1.0] * 4, rel=1e-2)
-    half = with_motion(moving, lag=2, bank_limit=20)
-    assert half.state()["bank"].shape[1] == 2 * sum(lengths)
-
-
-def test_with_motion_it_streams_and_restores(moving: FrameBatches) -> None:
-    method = with_motion(moving)
-    check_stream(method, (moving.frames[:5, -1], moving.frames[CLIP_FRAMES : CLIP_FRAMES + 3, -1]))
-    restored = made(motion=1.0, coreset_ratio=0.02, smoothing=0)
-    restored.load_state(method.state())
-    torch.testing.assert_close(maps_of(restored, moving.frames[:3]), maps_of(method, moving.frames[:3]))
-    assert calibration_of(method).shape[0] == len(moving)
-
-
-def test_motion_needs_clips(frames: Tensor) -> None:
-    with pytest.raises(OptionError, match="still images"):
-        fitted(frames, motion=1.0)
 
 
 def test_what_is_missing_is_found_where_no_place_is_odd() -> None:

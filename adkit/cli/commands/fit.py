@@ -29,7 +29,7 @@ _FREE = {"resume", "runs", "device", "format_", "verbose"}
 
 def fit(
     context: typer.Context,
-    method: Annotated[str | None, o.methods("needed unless --resume is given")] = None,
+    method: Annotated[str | None, o.methods("of clips patchknn; else needed unless --resume is given")] = None,
     dataset: Annotated[list[str] | None, o.datasets("needed unless --resume is given")] = None,
     settings: o.SettingsOption = None,
     root: o.RootOption = None,
@@ -71,12 +71,16 @@ def fit(
     ignore: o.IgnoreOption = None,
     ignore_border: o.IgnoreBorderOption = 0,
     tiles: o.TilesOption = False,
+    appearance_only: Annotated[
+        bool,
+        typer.Option("--appearance-only", help="Of clips, judge what each frame looks like, and not how things move."),
+    ] = False,
     every: Annotated[
         int | None,
         o.counting(
             "--every",
             "Of clips, learn from and judge one in K frames.",
-            "so that about 1,000 are learned from; 1 for methods that look at motion",
+            "about eight frames a second; all for methods with a memory",
         ),
     ] = None,
     smoothing: Annotated[
@@ -113,26 +117,29 @@ def fit(
 
     One model for two categories: [bold]adkit fit --method patchknn --dataset mvtec:bottle,screw --joint[/bold]
 
+    From videos: [bold]adkit fit --dataset clips:videos/[/bold]
+
     From four images: [bold]adkit fit --method patchknn --dataset mvtec:bottle --few 4[/bold]
 
     After a training was interrupted: [bold]adkit fit --resume latest[/bold]
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
-    from adkit.workflows.fit import check_settings, fit_joint
+    from adkit.workflows.fit import FOR_CLIPS, check_settings, fit_joint, usual_method
 
     to, registry, runs_root, begun = destination(format_), o.loaded_registry(), o.runs_folder(runs), None
     if resume is not None:
         begun, wanted, datasets = _resumed(resume, context, runs_root, registry)
         groups = [datasets]
     else:
-        for name, value in (("method", method), ("dataset", dataset)):
-            if not value:
-                example = "for example: adkit fit --method patchknn --dataset folder:good_parts/"
-                raise OptionError(f"--{name} is not given", hint=example)
-        wanted = o.settings_of(context.params)
+        if not dataset:
+            example = "for example: adkit fit --method patchknn --dataset folder:good_parts/"
+            raise OptionError("--dataset is not given", hint=example)
+        wanted = o.settings_of({**context.params, "method": method or FOR_CLIPS})
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
+        if not method:
+            typer.echo(usual_method(datasets), err=True)
         groups = _grouped(datasets, wanted)
     with _all_rows(to, several=len(datasets) > 1) as rows:
         for group in groups:

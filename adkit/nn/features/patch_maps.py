@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adkit.errors import OptionError
 from adkit.interfaces import Batches, Progress
 from adkit.nn.blend import Blend, choose_blend, is_open, top_scores
 from adkit.nn.composition import Composition
@@ -127,9 +126,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         return Prediction(maps=self._blend(maps), scores=composition(patches).cpu() if composition else None)
 
     def graph(self) -> nn.Module:
-        """Return `predict` as a module; raises OptionError for one that looks at more than a frame."""
-        if self.window > 1:
-            raise OptionError("what looks at motion cannot be exported", hint="fit again without it")
+        """Return `predict` as a module."""
         network = self._features.network(self.frame_size)
 
         def of_frames(frames: Tensor) -> Tensor | tuple[Tensor, Tensor]:

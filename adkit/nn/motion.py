@@ -1,0 +1,161 @@
+"""How things move in clips, and how far that is from how they moved in normal ones.
+
+A frame and an earlier one are compared in cells of a small grey picture: where to and how fast its contents move
+(OpenCV's DIS optical flow, Kroeger et al. 2016, arXiv 1603.03590) and how much its brightness changes, all per second,
+so that a film of another frame rate looks the same. How often something was seen in normal clips is remembered with its
+place, coarsely: a belt that stands still is odd, the wall beside it is not. A cell is as anomalous as the like of it
+was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SIDE_PX = 160
+"""Pictures are compared with as many pixels as a square of this side has."""
+CELL_PX = 8
+FIGURES = 3
+"""Of each cell: pixels to the right and downwards, and grey levels, per second."""
+LONGEST_SPAN_S = 0.5
+"""Two frames further apart tell nothing of motion."""
+MOVING_SHARE = 0.2
+"""The cells that move most say what counts as a large difference."""
+LEAST_SCALES = (4.0, 4.0, 20.0)
+"""Of the figures: smaller differences are noise, whatever the clips show."""
+PLACE_WEIGHT = 12.0
+"""So many scales apart are the ends of the picture's longer side."""
+STEP = 1.0
+"""What was seen is counted on a lattice this fine, and blurred as much; coarser where it were more than MOST_ROWS."""
+MOST_ROWS = 2000
+_NEVER = 1e-9  # instead of a count of none
+_BLOCK = 4096
+
+
+def cells_of(frames: Tensor, spans_s: Sequence[float]) -> NDArray[np.float32]:
+    """Compare the first and last of frames, float32 (B, T, 3, H, W), RGB in 0..1, `spans_s` apart.
+
+    Returns (B, h, w, 3), the figures of each cell; nan where the frames tell nothing of motion.
+    """
+    small = _small(int(frames.shape[-2]), int(frames.shape[-1]))
+    found = np.full((len(frames), small[0] // CELL_PX, small[1] // CELL_PX, FIGURES), np.nan, np.float32)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    for row, span_s in enumerate(spans_s):
+        if 0 < span_s <= LONGEST_SPAN_S:
+            before, now = (_grey(frames[row, place], small) for place in (0, -1))
+            found[row, ..., :2] = -_mean_of_cells(flow.calc(now, before, None))
+            found[row, ..., 2] = _mean_of_cells(cv2.absdiff(now, before).astype(np.float32)[..., None])[..., 0]
+            found[row] /= span_s
+    return found
+
+
+def _small(height: int, width: int) -> tuple[int, int]:
+    shrunk = min(1.0, SIDE_PX / (height * width) ** 0.5)
+    tall, wide = (max(2, round(side * shrunk / CELL_PX)) * CELL_PX for side in (height, width))
+    return tall, wide
+
+
+def _grey(frame: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    shrunk = cv2.resize(frame.mean(dim=0).cpu().numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(np.rint(shrunk * 255), np.uint8)
+
+
+def _mean_of_cells(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width, channels = values.shape
+    shape = (height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX, channels)
+    return np.asarray(values.reshape(shape).mean(axis=(1, 3)), np.float32)
+
+
+@dataclass(frozen=True)
+class MotionMemory:
+    """What cells of normal clips did, and where: how often each point of a lattice was near."""
+
+    scales: Tensor = field(default_factory=lambda: torch.ones(FIGURES))  # (3,): what counts as one apart
+    rows: Tensor = field(default_factory=lambda: torch.empty(0, FIGURES + 2))  # (M, 5): scaled figures, and place
+    counts: Tensor = field(default_factory=lambda: torch.empty(0, 1))  # (M, clips): how often seen in each
+    step: float = STEP
+
+    @classmethod
+    def learn(cls, cells: NDArray[np.float32], clips: Tensor) -> MotionMemory:
+        """From cells (N, h, w, 3) of normal frames, nan where they tell nothing, and the number (N,) of each's clip."""
+        known = torch.from_numpy(~np.isnan(cells[:, 0, 0, 0]))
+        if not known.any():
+            return cls()
+        figures, of_clip = torch.from_numpy(cells)[known], clips[known]
+        flat = figures.flatten(0, 2)
+        speeds = flat[:, :2].square().sum(dim=1)
+        moving = flat[speeds >= speeds.kthvalue(max(1, round((1 - MOVING_SHARE) * len(speeds)))).values]
+        scales = torch.maximum(moving.std(dim=0, correction=0), torch.tensor(LEAST_SCALES))
+        placed, step = _placed(figures / scales), STEP
+        while True:
+            rows, counts = _lattice(placed, of_clip, step)
+            if len(rows) <= MOST_ROWS:
+                return cls(scales, rows, counts, step)
+            step *= 1.25
+
+    def maps(self, cells: NDArray[np.float32], without: int | None = None) -> Tensor:
+        """Say how rare cells (B, h, w, 3) are: (B, h, w), nan where they tell nothing.
+
+        It is a distance: that from its middle at which a Gaussian has sunk as far as the density of what was seen,
+        beside where it is highest. With `without`, by what other clips than the one of this number showed.
+        """
+        figures = torch.from_numpy(cells)
+        counts = self.counts.sum(dim=1)
+        if without is not None:
+            counts = counts - self.counts[:, without]
+        if not counts.any():
+            return torch.full(figures.shape[:3], torch.nan)
+        weights = (counts / counts.max()).clamp_min(_NEVER).log()
+        rows, queries = self.rows / self.step, _placed(figures / self.scales).flatten(0, 2) / self.step
+        norms = weights - rows.square().sum(dim=1) / 2
+        parts = [
+            torch.logsumexp(torch.addmm(norms, part, rows.T), dim=1) - part.square().sum(dim=1) / 2
+            for part in torch.split(queries, _BLOCK)
+        ]
+        return (-2 * torch.cat(parts)).clamp_min(0).sqrt().reshape(figures.shape[:3])
+
+    def left_out(self, cells: NDArray[np.float32], clips: Tensor) -> Tensor:
+        """Return the maps (N, h, w) of the very cells that were learned from, each as if its clip had not been."""
+        found = torch.full(cells.shape[:3], torch.nan)
+        for clip in clips.unique().tolist():
+            own = clips == clip
+            found[own] = self.maps(cells[own.numpy()], clip)
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """Give it as tensors for a run; in which clip something was seen is no longer needed."""
+        counts = self.counts.sum(dim=1, keepdim=True)
+        return {"scales": self.scales, "rows": self.rows, "counts": counts, "step": torch.tensor(self.step)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> MotionMemory:
+        """Return what `state` gave."""
+        return cls(state["scales"], state["rows"], state["counts"], float(state["step"]))
+
+
+def _placed(figures: Tensor) -> Tensor:
+    """Put each cell's place behind its figures: (B, h, w, C) -> (B, h, w, C + 2)."""
+    height, width = figures.shape[1:3]
+    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack([down, across], dim=-1) * (PLACE_WEIGHT / (max(height, width) - 1))
+    return torch.cat([figures, places.expand(len(figures), -1, -1, -1)], dim=-1)
+
+
+def _lattice(placed: Tensor, clips: Tensor, step: float) -> tuple[Tensor, Tensor]:
+    """Return the points (M, D) of a lattice that are nearest to anything, and how often (M, clips) in each clip."""
+    points, counts, of_clip = [], [], []
+    for clip in clips.unique():  # clip by clip: all cells together are many
+        found, often = (placed[clips == clip].flatten(0, 2) / step).round().unique(dim=0, return_counts=True)
+        points.append(found)
+        counts.append(often)
+        of_clip.append(torch.full((len(found),), int(clip)))
+    rows, row_of = torch.cat(points).unique(dim=0, return_inverse=True)
+    table = torch.zeros(len(rows), int(clips.max()) + 1)
+    table[row_of, torch.cat(of_clip)] = torch.cat(counts).to(torch.float32)
+    return rows * step, table
