@@ -49,10 +49,30 @@ def one_in(step_s: float, gap_s: float) -> int:
     return max(1, round(step_s / gap_s)) if gap_s > 0 else 1
 
 
+class Pace:
+    """Says of each frame of a clip, by its time, whether it is to be taken: so that those are about `step_s` apart."""
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+        self._taken_s = self._before_s = -math.inf
+
+    def __call__(self, time_s: float) -> bool:
+        """Take the next frame, or pass it over: the one that is nearest to a step after the last one is taken."""
+        gap_s, self._before_s = time_s - self._before_s, time_s
+        due = time_s - self._taken_s >= self.step_s - gap_s / 2 - 1e-6
+        if due:
+            self._taken_s = time_s
+        return due
+
+
 def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
-    """Return frames of each clip that are about `step_s` apart, whatever the clip's own rate is."""
-    clips = by_clip([sample.clip for sample in samples], samples)
-    return [one for frames in clips.values() for one in thinned(frames, one_in(step_s, frame_gap_s(frames)))]
+    """Return frames of each clip that are about `step_s` apart, whatever its own rate is; two of each at least."""
+    found = []
+    for frames in by_clip([sample.clip for sample in samples], samples).values():
+        pace = Pace(step_s)
+        taken = [one for one in frames if pace(one.time_s)]
+        found += taken if len(taken) > 1 else [*taken, *frames[1:][-1:]]
+    return found
 
 
 def thinned(samples: Sequence[Sample], every: int) -> list[Sample]:

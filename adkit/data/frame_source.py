@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from adkit.data.bit_depth import as_rgb8
 from adkit.data.boxes import Size, px
+from adkit.data.clips import Pace
 from adkit.data.images import read_image
 from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
@@ -160,12 +161,15 @@ class ClipSource:
         """Say how long the frames last that were decoded, the last one for as long as the one before."""
         return self.last_s + self._step_s
 
-    def frames(self, view: View, every: int, panel_of: Callable[[Size], Size] | None) -> Generator[Frame]:
-        """Yield one in `every` frames; with `panel_of` all, also at its size for the first's shape.
+    def frames(
+        self, view: View, every: int | None, step_s: float, panel_of: Callable[[Size], Size] | None
+    ) -> Generator[Frame]:
+        """Yield one in `every` frames, or those about `step_s` apart; with `panel_of` all, also at the panel's size.
 
         Connections of a live source are clips of their own. Raises FrameError after the last frame where there should
         have been more.
         """
+        pace = Pace(step_s)
         panel: Size | None = None
         shape: Size | None = None
         for number, time_s, connection, picture in self._pictures(view.white):
@@ -180,7 +184,7 @@ class ClipSource:
             if self.seen:
                 self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
-            judged = number % every == 0
+            judged = number % every == 0 if every else pace(time_s)
             view.require(shape, self.clip.name)
             if judged or panel:
                 yield Frame(

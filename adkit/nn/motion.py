@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def cells_of(frames: Tensor, spans_s: Sequence[float]) -> NDArray[np.float32]:
     """
     small = _small(int(frames.shape[-2]), int(frames.shape[-1]))
     found = np.full((len(frames), small[0] // CELL_PX, small[1] // CELL_PX, FIGURES), np.nan, np.float32)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     for row, span_s in enumerate(spans_s):
         if 0 < span_s <= LONGEST_SPAN_S:
             before, now = (_grey(frames[row, place], small) for place in (0, -1))
@@ -123,7 +124,7 @@ class MotionMemory:
     def left_out(self, cells: NDArray[np.float32], clips: Tensor) -> Tensor:
         """Return the maps (N, h, w) of the very cells that were learned from, each as if its clip had not been."""
         found = torch.full(cells.shape[:3], torch.nan)
-        for clip in clips.unique().tolist():
+        for clip in torch.unique(clips).tolist():
             own = clips == clip
             found[own] = self.maps(cells[own.numpy()], clip)
         return found
@@ -150,12 +151,13 @@ def _placed(figures: Tensor) -> Tensor:
 def _lattice(placed: Tensor, clips: Tensor, step: float) -> tuple[Tensor, Tensor]:
     """Return the points (M, D) of a lattice that are nearest to anything, and how often (M, clips) in each clip."""
     points, counts, of_clip = [], [], []
-    for clip in clips.unique():  # clip by clip: all cells together are many
-        found, often = (placed[clips == clip].flatten(0, 2) / step).round().unique(dim=0, return_counts=True)
+    for clip in torch.unique(clips):  # clip by clip: all cells together are many
+        lattice = (placed[clips == clip].flatten(0, 2) / step).round()
+        found, often = torch.unique(lattice, dim=0, return_counts=True)
         points.append(found)
         counts.append(often)
         of_clip.append(torch.full((len(found),), int(clip)))
-    rows, row_of = torch.cat(points).unique(dim=0, return_inverse=True)
+    rows, row_of = torch.unique(torch.cat(points), dim=0, return_inverse=True)
     table = torch.zeros(len(rows), int(clips.max()) + 1)
     table[row_of, torch.cat(of_clip)] = torch.cat(counts).to(torch.float32)
     return rows * step, table

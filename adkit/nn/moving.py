@@ -19,6 +19,7 @@ from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress, Stream, Workspace, sees_motion
 from adkit.nn.motion import MotionMemory, cells_of
 from adkit.nn.normalisation import PositionNormalisation
+from adkit.nn.options import LEAST_PX
 from adkit.nn.samples import gather
 from adkit.types import Batch, FitReport, Prediction
 
@@ -124,8 +125,9 @@ class WithMotion(Method[Any]):
 
 
 def with_motion(method: Method[Any]) -> Method[Any]:
-    """Return the method with motion beside it; one that gives no maps stays as it is."""
-    return method if method.default_scorer is None else WithMotion(method)
+    """Return the method with motion beside it; one that gives no maps, or sees next to nothing, stays as it is."""
+    sees_it = method.default_scorer is not None and min(method.frame_size) >= LEAST_PX
+    return WithMotion(method) if sees_it else method
 
 
 def class_of(method: Method[Any]) -> type[Method[Any]]:

@@ -115,7 +115,7 @@ class Watch:
         live = self.clip.live
         panel_of = self._annotator.panel_of if self._annotator else None
         frames = ahead(
-            self.source.frames(self.model.view, self.every, panel_of),
+            self.source.frames(self.model.view, self.settings.every, self.model.run.record.step_s, panel_of),
             _LIVE_AHEAD if live else _AHEAD,
             self._drop if live else None,
         )
