@@ -130,6 +130,15 @@ def with_motion(method: Method[Any]) -> Method[Any]:
     return WithMotion(method) if sees_it else method
 
 
+def restored(kind: type[Method[Any]], options: Any, seed: int, device: str, state: Mapping[str, Tensor]) -> Method[Any]:
+    """Make a method that knows what a run kept of it, with motion beside it where the run knows of motion."""
+    method = kind(options, seed=seed, device=device)
+    if any(name.startswith(PREFIX) for name in state):
+        method = WithMotion(method)
+    method.load_state(state)
+    return method
+
+
 def class_of(method: Method[Any]) -> type[Method[Any]]:
     """Return the class of a method that may have motion beside it."""
     return type(method.inner if isinstance(method, WithMotion) else method)

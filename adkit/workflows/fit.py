@@ -220,6 +220,8 @@ def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
     """
     from safetensors.torch import load, save
 
+    from adkit.nn.moving import class_of, restored  # loads torch
+
     method = learned.method
     clip = learned.data[0].learned[0].clip
     samples = [sample for sample in learned.data[0].learned if sample.clip == clip][:PROVEN]
@@ -227,9 +229,8 @@ def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
     try:
         with plugin_code(origin):
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
-            restored = type(method)(method.options, seed=method.seed, device=method.device)
-            restored.load_state(load(save(state)))
-        now = predict_all(restored, learned.view, samples, Silent(), "proving")
+            again = restored(class_of(method), method.options, method.seed, method.device, load(save(state)))
+        now = predict_all(again, learned.view, samples, Silent(), "proving")
         for name in ("maps", "scores"):
             before, after = getattr(was, name), getattr(now, name)
             if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
@@ -239,7 +240,7 @@ def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
     except Exception as error:
         told = f"{type(error).__name__}: {error}"
         raise PluginError(
-            f"what {type(method).__name__} learned cannot be used again ({origin}): {told}",
+            f"what {class_of(method).__name__} learned cannot be used again ({origin}): {told}",
             hint="nothing was written; tell its author: state() must give all that load_state() needs",
         ) from error
     return state

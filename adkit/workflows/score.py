@@ -213,7 +213,7 @@ class FittedModel:
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:
     """Load a run's method. Another `scorer` than the run's gets a threshold of its own from the stored maps."""
-    from adkit.nn.moving import PREFIX, with_motion  # loads torch
+    from adkit.nn.moving import restored  # loads torch
 
     record = run.record
     method_class = registry.methods.get(record.method).load()
@@ -227,10 +227,7 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
         )
     state = run.state()
     with plugin_code(record.origin):
-        method = method_class(options, seed=record.settings.seed, device=device_of(device))
-        if any(name.startswith(PREFIX) for name in state):
-            method = with_motion(method)
-        method.load_state(state)
+        method = restored(method_class, options, record.settings.seed, device_of(device), state)
     chosen = open_scorer(scorer or record.scorer, registry)
     normal_scores, threshold = normal_scores_of(run, chosen)
     return FittedModel(run, method, chosen, normal_scores, threshold)
