@@ -34,10 +34,19 @@ class Learned:
 def made_for(
     data: Sequence[TrainingData], method_class: type[Method[Any]], settings: FitSettings, device: str
 ) -> tuple[Method[Any], View]:
-    """Make the method for this data, and say how it sees pictures; raises AdkitError as `method_and_view` does."""
+    """Make the method for this data, and say how it sees pictures; raises AdkitError as `method_and_view` does.
+
+    Of clips it sees motion too, unless it is told not to.
+    """
     shapes = [shape for one in data for shape in one.shapes]
     samples = [sample for one in data for sample in one.learned]
-    return method_and_view(method_class, settings, shapes, samples, device, white=max(one.white for one in data))
+    white = max(one.white for one in data)
+    method, view = method_and_view(method_class, settings, shapes, samples, device, white)
+    if settings.appearance_only or any(one.stills for one in data):
+        return method, view
+    from adkit.nn.moving import with_motion  # loads torch
+
+    return with_motion(method), view
 
 
 def learn(

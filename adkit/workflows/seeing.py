@@ -12,7 +12,6 @@ import numpy as np
 
 from adkit.containment import plugin_code
 from adkit.data.boxes import Box, Size, px
-from adkit.data.clips import are_stills
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape, read_mask
 from adkit.data.tiles import tiles_over
@@ -64,10 +63,6 @@ def method_and_view(
             f"{settings.method} gives one score for all that it sees: no place of it can be ignored",
             hint="cut the picture down with --roi x,y,w,h, or take a method with maps: adkit list methods",
         )
-    if not (settings.appearance_only or are_stills(samples)):
-        from adkit.nn.moving import with_motion  # loads torch
-
-        method = with_motion(method)
     finest_px = options.finest_px if isinstance(options, Options) else None
     tiles = _tiles(settings, method, seen) if settings.tiles else ()
     return method, looks_at.model_copy(update={"frame": frame_size, "tiles": tiles, "finest_px": finest_px})
