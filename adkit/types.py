@@ -109,7 +109,7 @@ class Prediction:
     """What a method answers for B samples; higher means more anomalous.
 
     At least one of `maps` and `scores` is there. Maps may have any resolution: the core resizes them. Scores beside
-    maps say what no place shows, in the unit of the method's default scorer: the higher of the two counts.
+    maps say what no place shows, in the unit of the mean of a map's highest hundredth: what exceeds it is added.
     """
 
     maps: Tensor | None = None  # float32 (B, h, w)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
@@ -50,7 +51,10 @@ class PictureGraph(nn.Module):
             maps = torch.where(self.counts, maps, lowest)
             whole = []
         scores = self.of_tensors(maps)
-        return maps, torch.maximum(scores, whole[0]) if whole else scores
+        if not whole:
+            return maps, scores
+        places = maps.flatten(1)  # as in `raw_scores`
+        return maps, scores + (whole[0] - places.topk(math.ceil(places.shape[1] / 100)).values.mean(dim=1)).clamp_min(0)
 
     def _judged(self, canvases: Tensor) -> tuple[Tensor, ...]:
         """Turn canvases (N, 3, H, W) into what the method says of them: with tiles of all, blended as a run does it."""

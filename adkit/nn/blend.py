@@ -105,12 +105,18 @@ def is_open(clips: Tensor, options: ScaledMapOptions) -> bool:
 
 
 def choose_blend(
-    normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor], options: ScaledMapOptions
+    normal: Sequence[Tensor],
+    clips: Tensor,
+    spoilt: Sequence[Tensor],
+    options: ScaledMapOptions,
+    *,
+    told_apart: bool = False,
 ) -> tuple[Blend, dict[str, float | bool]]:
     """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
 
     `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many
-    ways, and are looked at where the choice `is_open`. Returns the blend, and how it was chosen, for the run. Raises
+    ways, and are looked at where the choice `is_open`. Where distances are `told_apart` by position already, as those
+    from a Gaussian at each, it must find clearly more. Returns the blend, and how it was chosen, for the run. Raises
     OptionError for position_normalisation=on with too few maps: their spread would be chance.
     """
     require_maps(len(clips), options.position_normalisation)
@@ -121,7 +127,8 @@ def choose_blend(
     if is_open(clips, options):
         found = [_found(blend, normal, clips, spoilt) for blend in blends]
         more = (found[1] - found[0]).mean(dim=1)  # of each source
-        chosen = blends[float(more.mean()) >= -CLEARLY * float(more.std()) / math.sqrt(len(more))]
+        error = CLEARLY * float(more.std()) / math.sqrt(len(more))
+        chosen = blends[float(more.mean()) > error if told_apart else float(more.mean()) >= -error]
         facts = {
             "spoilt_found": round(float(found[0].mean()), 4),
             "spoilt_found_by_position": round(float(found[1].mean()), 4),

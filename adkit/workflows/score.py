@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -266,7 +267,7 @@ def sample_scores(predictions: Predictions, scorer: Scorer[Any] | None, smoothin
 
 
 def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[np.float64]:
-    """Return (N,) scores, each of its frame alone: of scores beside maps and the scorer's, the higher one."""
+    """Return (N,) scores, each of its frame alone: the scorer's, raised by what is odd as a whole beyond any place."""
     if scorer is None:
         if predictions.scores is None:
             raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
@@ -277,7 +278,13 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     with plugin_code(type(scorer)):
         starts = range(0, len(predictions.maps), _MAPS)
     scores = np.concatenate([np.empty(0), *(scorer(predictions.maps[first : first + _MAPS]) for first in starts)])
-    return scores if predictions.scores is None else np.maximum(scores, predictions.scores)
+    if predictions.scores is None:
+        return scores
+    # The unit of scores beside maps is that of the maps' highest hundredth; another scorer's may be far smaller.
+    places = predictions.maps.reshape(len(predictions.maps), -1).astype(np.float64)
+    count = math.ceil(places.shape[1] / 100)
+    highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
+    return np.asarray(scores + np.maximum(0, predictions.scores - highest), np.float64)
 
 
 def pixels_of(images: Tensor) -> NDArray[np.uint8]:

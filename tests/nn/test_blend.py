@@ -80,6 +80,8 @@ def test_positions_are_told_apart_where_that_finds_as_many() -> None:
     blend, _ = choose_blend(normal, CLIPS, spoilt, options())
     assert blend.weights == WEIGHTS
     assert blend.by_position
+    blend, _ = choose_blend(normal, CLIPS, spoilt, options(), told_apart=True)
+    assert not blend.by_position, "distances that are told apart already need a reason to be told apart again"
 
 
 def test_position_matters_where_some_places_always_score_high() -> None:
@@ -89,6 +91,7 @@ def test_position_matters_where_some_places_always_score_high() -> None:
     blend, facts = choose_blend(normal, CLIPS, spoilt, options())
     assert blend.by_position
     assert facts["position_normalised"] is True
+    assert choose_blend(normal, CLIPS, spoilt, options(), told_apart=True)[0].by_position
     refused, _ = choose_blend(normal, CLIPS, spoilt, options(position_normalisation="off"))
     assert not refused.by_position
 

@@ -24,3 +24,18 @@ def test_a_picture_is_odd_as_a_whole_only_where_its_map_would_pass() -> None:
     assert model._no_place(predictions, 0)
     assert not model._no_place(predictions, 1), "the place is told"
     assert not model._no_place(replace(predictions, scores=None), 0)
+
+
+def test_scores_as_a_whole_raise_any_scorers_by_what_no_place_shows() -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(3, 20, 15)).astype(np.float32)
+    tops = np.sort(maps.reshape(3, -1), axis=1)[:, -3:].mean(axis=1)
+    predictions = Predictions(
+        ("a", "b", "c"), ("a", "b", "c"), maps, (tops + np.array([-1, 0.5, 2])).astype(np.float32), None
+    )
+    registry = load_registry()
+    for name in ("max", "mean", "top1", "top5"):
+        of_map = raw_scores(replace(predictions, scores=None), open_scorer(name, registry))
+        np.testing.assert_allclose(
+            raw_scores(predictions, open_scorer(name, registry)) - of_map, [0, 0.5, 2], atol=1e-6
+        )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,9 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     A subclass writes `learn_patches`, `judged`, `learned` and `restore`, for one scale; another instance of it
     sees the frames at half size.
     """
+
+    told_apart: ClassVar[bool] = False
+    """Its distances are already in what is usual at each position."""
 
     _features: PatchFeatures
     _composition: Composition | None = None
@@ -109,7 +112,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
                 maps, clips = gather(parts, len(batches), advance)
             normal.append(maps)
         spoilt_maps = self._spoilt(kept, progress) if is_open(clips, self.options) else []
-        self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options)
+        self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options, told_apart=self.told_apart)
         self._facts |= {
             f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()
         } | found
