@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -150,6 +150,17 @@ class Exportable(Protocol):
 
         Its `forward` turns frames, float32 (B, 3, H, W), RGB in 0..1, into what `predict` gives: maps (B, h, w), scores
         (B,), or a tuple of both.
+        """
+
+
+@runtime_checkable
+class Updatable(Protocol):
+    """A method that `adkit update` can teach further still images, without those that it learned from."""
+
+    def update(self, batches: Batches, progress: Progress, *, first: int, removed: Sequence[int]) -> FitReport:
+        """Learn further normal images besides; then `calibration` gives results on them, each as if it were not there.
+
+        Images are counted as they were learned: the new ones from `first` on. What came from those `removed` goes.
         """
 
 

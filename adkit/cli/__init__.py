@@ -18,6 +18,7 @@ COMMANDS = {
     "score": "score:score",
     "watch": "watch:watch",
     "calibrate": "calibrate:calibrate",
+    "update": "update:update",
     "restore": "restore:restore",
     "audit": "audit:audit",
     "report": "report:report",

@@ -217,6 +217,18 @@ class JointShare(BaseModel):
     data_hash: str  # as in the record of its own run
 
 
+class UpdateRecord(BaseModel):
+    """What a run learned besides, after a run before it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    of: str  # the id of the run before
+    created: datetime
+    data: str  # the folders that were given
+    images: int  # so many were learned
+    removed: list[str]  # names of images whose part of the model was taken out
+
+
 class RunRecord(BaseModel):
     """What run.json says."""
 
@@ -244,6 +256,7 @@ class RunRecord(BaseModel):
     left_out: list[LeftOut] = Field(default_factory=list)  # by name, or as suspects
     calibration: CalibrationRecord
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
+    updates: list[UpdateRecord] = Field(default_factory=list)  # after the fit, the oldest first
     facts: dict[str, str | int | float | bool]
     curves: dict[str, list[float]] = Field(default_factory=dict)  # how learning went, a number for each epoch
     timings_s: dict[str, float]  # of all datasets together where the model learned from several

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from adkit.errors import OptionError, RunError
-from adkit.files.atomic import checksum, is_folder, plain_name, whole_folder, write_whole
+from adkit.files.atomic import checksum, is_folder, plain_name, storage_faults, whole_folder, write_whole
 from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
@@ -51,6 +51,8 @@ from adkit.runs.record import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+HIDDEN = ".undone"
+"""Holds the runs that were put away, beside the others."""
 LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
 
@@ -170,6 +172,16 @@ def uncalibrated(run: Run) -> Run:
         hint = "an older adkit did not keep them: fit again"
         raise RunError(f"the scores of {record.id}'s earlier calibration were not kept", hint=hint)
     return _rewritten(run, changed, {})
+
+
+def put_away(run: Run) -> Run:
+    """Hide an updated run, so that the one before is the newest again, and return that; RunError where it is gone."""
+    before = open_run(run.folder.parent / run.record.updates[-1].of)
+    hidden = run.folder.parent / HIDDEN
+    with storage_faults(hidden):
+        hidden.mkdir(exist_ok=True)
+        run.folder.rename(hidden / _free_name(hidden, run.record.id))
+    return before
 
 
 def _rewritten(run: Run, changed: RunRecord, contents: Mapping[str, bytes]) -> Run:

@@ -15,7 +15,7 @@ from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, SeenData
-from adkit.runs.store import Run, open_run, recalibrated, uncalibrated
+from adkit.runs.store import Run, open_run, put_away, recalibrated, uncalibrated
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift
@@ -102,11 +102,16 @@ def recalibrate(
 
 
 def restore(run: Run) -> Run:
-    """Undo the last calibration, in the run's folder; raises RunError where there was none."""
+    """Undo the last calibration, in the run's folder, or else the update that the run is; return the run that counts.
+
+    Raises RunError where there was neither.
+    """
     _require_unchanged(run)
     with _only_one(run):
         _require_unchanged(run)
-        return uncalibrated(run)
+        if run.record.earlier_calibrations or not run.record.updates:
+            return uncalibrated(run)
+        return put_away(run)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ import numpy as np
 from adkit import __version__
 from adkit.containment import plugin_code
 from adkit.data.clips import are_stills
+from adkit.data.view import View
 from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Progress, Scorer, Silent
+from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -26,6 +27,7 @@ from adkit.runs.record import CalibrationRecord, FitSettings, JointShare, LeftOu
 from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
+from adkit.types import Sample
 from adkit.workflows.learning import Learned, learn, made_for
 from adkit.workflows.score import device_of, open_scorer, predict_all, sample_scores
 from adkit.workflows.seeing import check_places
@@ -207,13 +209,13 @@ def _save(
             facts=dict(learned.report.facts),
             curves=dict(learned.report.curves),
             timings_s=learned.timings_s,
-            versions=_versions(),
+            versions=versions(),
         )
         parts.append((record, answers, seen_by(one, data)))
-    return save_runs(runs_root, _proven_state(learned, begun.origin), parts)
+    return save_runs(runs_root, proven_state(method, learned.view, data[0].learned, begun.origin), parts)
 
 
-def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
+def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], origin: str) -> dict[str, Tensor]:
     """Return what was learned, once a new instance that got it from its file says the same of a picture.
 
     Raises PluginError where it does not: the run could never score.
@@ -222,15 +224,13 @@ def _proven_state(learned: Learned, origin: str) -> dict[str, Tensor]:
 
     from adkit.nn.moving import class_of, restored  # loads torch
 
-    method = learned.method
-    clip = learned.data[0].learned[0].clip
-    samples = [sample for sample in learned.data[0].learned if sample.clip == clip][:PROVEN]
-    was = predict_all(method, learned.view, samples, Silent(), "proving")
+    samples = [sample for sample in learned if sample.clip == learned[0].clip][:PROVEN]
+    was = predict_all(method, view, samples, Silent(), "proving")
     try:
         with plugin_code(origin):
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
             again = restored(class_of(method), method.options, method.seed, method.device, load(save(state)))
-        now = predict_all(again, learned.view, samples, Silent(), "proving")
+        now = predict_all(again, view, samples, Silent(), "proving")
         for name in ("maps", "scores"):
             before, after = getattr(was, name), getattr(now, name)
             if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
@@ -287,7 +287,8 @@ def calibration_record(
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Say by which versions of what it is computed."""
     found = {"adkit": __version__, "python": platform.python_version()}
     for name in ("torch", "timm", "onnxruntime", "numpy"):
         try:

@@ -134,13 +134,19 @@ class FittedModel:
 
     def doubt(self, result: FrameResult) -> str | None:
         """Say why a still image is hardly one of those that the run is for; None where nothing speaks against it."""
-        usual, shape = self.view.picture, result.shape
         if self.threshold.unit == "clip":
             return "the run learned from clips, and this is a still image"
-        if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
-            return f"the run learned from pictures of {px(usual)} px, and this is {px(shape)} px"
+        if why := self.other_size(result.shape):
+            return why
         if result.map is not None and self.outline is not None and (result.map > self.outline).mean() > _MOST_UNLIKE:
             return "most of it looks like nothing that the run learned from"
+        return None
+
+    def other_size(self, shape: Size) -> str | None:
+        """Say so where a picture of this shape is of another size than those that were learned from."""
+        usual = self.view.picture
+        if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
+            return f"the run learned from pictures of {px(usual)} px, and this is {px(shape)} px"
         return None
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:

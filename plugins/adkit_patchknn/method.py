@@ -9,14 +9,14 @@ images' own maps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from adkit import Batches, Progress
+from adkit import Batches, FitReport, Progress
 from adkit.nn.composition import LEAST_PICTURES, Composition
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset
@@ -55,6 +55,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         super().__init__(options, seed=seed, device=device)
         self._bank = torch.empty(0, 1)  # (N, D), already weighted
         self._nearest = NearestNeighbour(self._bank)
+        self._sources = torch.empty(0, dtype=torch.int64)  # (N,) the training image or clip that each row came from
+        self._radius = 0.0  # no learned patch is farther from the bank
         self._grid = (0, 0)  # rows and columns of positions of a frame
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
@@ -71,17 +73,63 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
         chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress).sort().values
-        self._bank = patches[chosen]
+        self._bank, self._sources = patches[chosen], sources[chosen]
         self._facts |= {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
         self._nearest = NearestNeighbour(self._bank, weights)
         if clips < 2:
+            self._radius = float(NearestNeighbour(self._bank).distances(patches).max())
             return None
         if LEAST_PICTURES <= len(numbers) == clips and each.shape[1] == len(white_squares(self._grid)):
             self._composition, self._composed = Composition.learn(each, self.seed)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
-        if each.shape[1] == len(white_squares(self._grid)):
-            return self._left_out_of(numbers, banks)
-        return self._left_out(batches, banks)
+        self._radius = banks.radius
+        return self._without_each(batches, each, numbers, banks)
+
+    def update(self, batches: Batches, progress: Progress, *, first: int, removed: Sequence[int]) -> FitReport:
+        """Go on filling the bank, from further images; how levels, scales and positions count stays.
+
+        As many rows are added as a fit would keep, and more until no new patch is farther from the bank than the old
+        ones were; so no patch's distance differs from what a bank of all images gives by more than the larger of both
+        banks' radii.
+        """
+        self._facts, maps = {}, []
+        for one, seen in self._each_scale(batches):
+            assert isinstance(one, PatchKnn)
+            left_out = one._grow(seen, first, removed, progress)
+            maps.append(one._left_out_maps(left_out, len(batches), progress)[0])
+        self._calibration = self._blend(maps)
+        self._note_scales()
+        return FitReport(self._facts)
+
+    def _grow(self, batches: Batches, first: int, removed: Sequence[int], progress: Progress) -> LeftOut:
+        """Fill the bank at one scale; where it has no more room, it is chosen anew from its rows and the new patches.
+
+        Then the radius is at most the sum of the one before and of that of the new choice.
+        """
+        each, numbers = self._collect(batches, progress)
+        each *= self._nearest.weights
+        if self._composition is not None:
+            self._composed = self._composition(each).cpu()
+        numbers, stays = numbers + first, ~torch.isin(self._sources, torch.tensor(removed, dtype=torch.int64))
+        old = self._bank[stays.to(self._bank.device)]
+        patches = torch.cat([old, each.flatten(0, 1)])
+        sources = torch.cat([self._sources[stays], numbers.repeat_interleave(each.shape[1])])
+        room = min(max(self.options.bank_limit, 2), len(patches))
+        before, begun = self._radius, len(old) if len(old) <= room else 0
+        count = min(room, len(old) + round(self.options.coreset_ratio * (len(patches) - len(old))))
+        chosen = greedy_coreset(patches, room, begun=begun, radius=before, progress=progress)
+        if len(chosen) < count:  # as many as a fit would keep
+            chosen = greedy_coreset(patches, count, begun=begun, progress=progress)
+        if begun and len(chosen) == room and float(NearestNeighbour(patches[chosen]).distances(patches).max()) > before:
+            chosen = greedy_coreset(patches, room, progress=progress)
+        chosen = chosen.sort().values
+        self._bank, self._sources = patches[chosen], sources[chosen]
+        self._nearest = NearestNeighbour(self._bank, self._nearest.weights)
+        banks = LeaveOneOutBanks(patches, sources, chosen, progress, first=first)
+        kept = int((chosen < len(old)).sum())
+        self._radius = max(before, banks.radius) if kept == len(old) else before + banks.radius
+        self._facts |= {"bank": len(chosen), "rows_removed": int((~stays).sum()), "rows_added": len(chosen) - kept}
+        return self._without_each(batches, each, numbers, banks)
 
     def seen(self, frames: Tensor, bank: NearestNeighbour | None = None) -> tuple[Tensor, Tensor]:
         """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to a bank's rows.
@@ -104,12 +152,14 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return filled(self._nearest.in_torch(chosen).sqrt().clamp_min(LEAST_DISTANCE), grid)
 
     def learned(self) -> dict[str, Tensor]:
-        """Return the bank and the weights of the features."""
-        return {"bank": self._bank, "weights": self._nearest.weights}
+        """Return the bank, where its rows came from, its radius, and the weights of the features."""
+        radius = torch.tensor(self._radius, dtype=torch.float64)
+        return {"bank": self._bank, "sources": self._sources, "radius": radius, "weights": self._nearest.weights}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
+        self._sources, self._radius = state["sources"].cpu(), float(state["radius"])
         self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device))
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
@@ -130,16 +180,15 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         with progress.task("features", len(batches)) as advance:
             return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
 
-    def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
-        """Walk frames whose patches are all in the banks, by the number (n,) of each one's clip."""
-        for number, frames in groupby(numbers.tolist()):
-            yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)
-
-    def _left_out(self, batches: Batches, banks: LeaveOneOutBanks) -> LeftOut:
-        numbers: dict[str, int] = {}
+    def _without_each(self, batches: Batches, each: Tensor, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
+        """Judge frames without their clips, by their patches (n, N, D) and the number (n,) of each one's clip."""
+        if each.shape[1] == len(white_squares(self._grid)):
+            for number, frames in groupby(numbers.tolist()):
+                yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)
+            return
+        walked = iter(dict.fromkeys(numbers.tolist()))
         for clip, windows in each_clip(batches, lambda frames: frames):
-            bank = banks.without(numbers.setdefault(clip, len(numbers)))
-            nearest = NearestNeighbour(bank, self._nearest.weights)
+            nearest = NearestNeighbour(banks.without(next(walked)), self._nearest.weights)
             for window in windows:
                 yield clip, self.seen(window, nearest)[1]
 

@@ -288,3 +288,85 @@ def test_few_pictures_and_clips_have_no_composition(frames: Tensor, moving: Fram
     method = made()
     method.fit(moving, Silent())
     assert method.predict(batch_of(moving.frames[:2, -1:])).scores is None
+
+
+def bank_distances(method: PatchKnn, frames: Tensor) -> Tensor:
+    return brute_force(weighted_patches(method, frames), method.state()["bank"])
+
+
+def updated(frames: Tensor, more: Tensor, removed: tuple[int, ...] = (), **options: object) -> PatchKnn:
+    """As a run does it: learned, stored, read, and then taught further pictures."""
+    method = made(**options)
+    method.load_state(fitted(frames, **options).state())
+    method.update(FrameBatches(more), Silent(), first=len(frames), removed=removed)
+    return method
+
+
+def test_an_updated_bank_differs_from_one_of_all_pictures_by_no_more_than_their_radii(frames: Tensor) -> None:
+    more, unseen = synthetic_frames(4, (64, 64), seed=5), synthetic_frames(3, (64, 64), seed=9)
+    old, method = fitted(frames), updated(frames, more)
+    bank = method.state()["bank"]
+    assert torch.equal(bank[: len(old.state()["bank"])], old.state()["bank"])
+    radius = float(method.state()["radius"])
+    assert radius == pytest.approx(float(bank_distances(old, frames).max()), rel=1e-4)
+    assert float(bank_distances(method, torch.cat([frames, more])).max()) <= radius * (1 + 1e-4)
+    patches = weighted_patches(method, torch.cat([frames, more]))
+    chosen = greedy_coreset(patches, round(0.2 * len(patches)))
+    of_all = float(brute_force(patches, patches[chosen]).max())
+    queries = weighted_patches(method, unseen)
+    apart = (brute_force(queries, bank) - brute_force(queries, patches[chosen])).abs()
+    assert float(apart.max()) <= max(radius, of_all)
+    assert float(apart.mean()) < 0.2 * of_all
+
+
+def test_further_pictures_calibrate_as_if_they_had_not_been_learned(frames: Tensor) -> None:
+    alone = synthetic_frames(1, (64, 64), seed=5)
+    before, method = fitted(frames), updated(frames, alone)
+    torch.testing.assert_close(calibration_of(method), maps_of(before, alone), rtol=1e-3, atol=1e-3)
+    assert float(maps_of(method, alone).max()) < float(maps_of(before, alone).max())
+    twins = alone.repeat(2, 1, 1, 1, 1)
+    vouching = calibration_of(updated(frames, twins))
+    assert float(vouching.mean()) < float(calibration_of(method).mean())
+    restored = made()
+    restored.load_state(method.state())
+    torch.testing.assert_close(maps_of(restored, frames), maps_of(method, frames))
+
+
+def test_rows_go_with_the_picture_that_they_came_from(frames: Tensor) -> None:
+    more = synthetic_frames(1, (64, 64), seed=5)
+    own = frames[2:3].clone()
+    own[..., 8:24, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
+    pictures = torch.cat([frames, own])
+    kept, without = updated(pictures, more), updated(pictures, more, removed=(COUNT,))
+    assert float(bank_distances(without, own).max()) > 2 * float(bank_distances(kept, own).max())
+    assert COUNT not in without.state()["sources"].tolist()
+    assert COUNT in kept.state()["sources"].tolist()
+
+
+def test_a_full_bank_is_chosen_anew(frames: Tensor) -> None:
+    more = synthetic_frames(6, (64, 64), seed=5)
+    limit = round(0.2 * COUNT * 32)
+    method = updated(frames, more, bank_limit=limit)
+    assert len(method.state()["bank"]) == limit
+    radius = float(method.state()["radius"])
+    assert float(bank_distances(method, torch.cat([frames, more])).max()) <= radius
+    assert {*range(COUNT + 6)} >= {*method.state()["sources"].tolist()}
+
+
+def test_two_scales_and_what_pictures_are_made_of_are_updated_too() -> None:
+    def trays(count: int, seed: int) -> Tensor:
+        rng = np.random.default_rng(seed)
+        pictures = np.stack([draw_tray(rng, counts_of("good", index)) for index in range(count)])
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, None].to(torch.float32) / 255
+
+    more = trays(1, 3)
+    options: dict[str, Any] = {"size": 256, "context": True}
+    before, method = fitted(trays(LEAST_PICTURES, 0), **options), updated(trays(LEAST_PICTURES, 0), more, **options)
+    calibration, expected = method.calibration(), before.predict(batch_of(more))
+    assert calibration is not None
+    assert calibration.scores is not None
+    assert calibration.maps is not None
+    assert expected.scores is not None
+    assert expected.maps is not None
+    torch.testing.assert_close(calibration.scores, expected.scores, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(calibration.maps, expected.maps, rtol=1e-3, atol=1e-3)

@@ -9,12 +9,16 @@ from adkit.cli.calibration import print_threshold
 
 
 def restore(run: o.RunArgument, runs: o.RunsOption = None) -> None:
-    """Undo the last `adkit calibrate` of a run: the threshold that it had before counts again.
+    """Undo the last `adkit calibrate` or `adkit update` of a run: what was before counts again.
 
     Example: [bold]adkit restore latest[/bold]
     """
+    from adkit.runs.store import HIDDEN
     from adkit.workflows.calibrate import restore as undo
 
-    restored = undo(o.opened_run(run, runs))
+    opened = o.opened_run(run, runs)
+    restored = undo(opened)
+    if restored.record.id != opened.record.id:
+        typer.echo(f"run {opened.record.id} was put away, into {restored.folder.parent / HIDDEN}")
     typer.echo(f"run {restored.record.id}: set from {restored.record.calibration.source}")
     print_threshold(restored.record)

@@ -33,22 +33,29 @@ _MANY = 64  # candidates that are worth looking at one by one
 
 
 def greedy_coreset(
-    patches: Tensor, count: int, *, start: int = 0, block: int = BLOCK, progress: Progress | None = None
+    patches: Tensor,
+    count: int,
+    *,
+    start: int = 0,
+    begun: int = 0,
+    radius: float = 0.0,
+    block: int = BLOCK,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Return the indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
 
-    `start` is chosen first, then always the patch farthest from all chosen ones. Fewer than `count` are
-    returned when all others are copies of chosen ones, up to the rounding of float64. Beside the
-    patches it holds about (L + 32,768) · L floats. Raises ValueError for a count or start that the patches do
-    not have.
+    `start` is chosen first, or the first `begun` patches where there are such; then always the patch farthest from all
+    chosen ones. Fewer than `count` are returned when all others lie within `radius` of chosen ones, up to the rounding
+    of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (L + 32,768) · L
+    floats. Raises ValueError for a count, start or beginning that the patches do not have.
     """
     total = len(patches)
-    if not 0 <= start < total or not 1 <= count <= total:
-        raise ValueError(f"count={count} and start={start} do not fit {total} patches")
-    selection = _Selection(patches)
-    selection.add([start])
+    if not 0 <= start < total or not max(1, begun) <= count <= total:
+        raise ValueError(f"count={count} and start={start} do not fit {total} patches, {begun} of them chosen")
+    selection = _Selection(patches, radius**2)
+    selection.add(list(range(begun)) or [start])
     with (progress or Silent()).task("coreset", count) as advance:
-        advance(1)
+        advance(len(selection.indices))
         while len(selection.indices) < count:
             chosen = selection.choose(min(block, total), count - len(selection.indices))
             if not chosen:
@@ -61,8 +68,9 @@ def greedy_coreset(
 class _Selection:
     """The patches chosen so far, and every patch's squared distance to the nearest of them."""
 
-    def __init__(self, patches: Tensor) -> None:
+    def __init__(self, patches: Tensor, enough: float) -> None:
         self.patches = patches
+        self.enough = enough  # no patch is chosen whose squared distance is at most this
         self.indices: list[int] = []
         self._use(torch.float32)
 
@@ -116,6 +124,8 @@ class _Selection:
         chosen: list[int] = []
         while len(chosen) < count:
             top = float(distances.max())
+            if top <= self.enough > 0:
+                break
             close = np.flatnonzero(distances >= top - 2 * self.rounding)
             if top - floor <= 2 * self.rounding or len(close) > _MANY or top <= 2 * self.rounding:
                 # A patch outside may be as far, or too many inside are: look again at all of them.
@@ -129,6 +139,8 @@ class _Selection:
     def _choose_among_equals(self, top: float) -> list[int]:
         """Return one patch, when many are the farthest up to the rounding; none, when only copies are left."""
         close = np.flatnonzero((self.distances >= top - 2 * self.rounding).cpu().numpy())
+        if 0 < self.enough >= top:
+            return []
         if self.dtype == torch.float64 and top <= 2 * self.rounding:
             return []
         if self.dtype == torch.float32 and (len(close) > _MANY or top <= 2 * self.rounding):

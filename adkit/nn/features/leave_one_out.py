@@ -23,16 +23,17 @@ class LeaveOneOutBanks:
     """For each clip, the bank without it.
 
     `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of the patches
-    that make up the bank; `patches` are only read.
+    that make up the bank; `patches` are only read. Of clips before number `first` nothing will be asked.
     """
 
-    def __init__(self, patches: Tensor, sources: Tensor, chosen: Tensor, progress: Progress) -> None:
+    def __init__(self, patches: Tensor, sources: Tensor, chosen: Tensor, progress: Progress, *, first: int = 0) -> None:
         self._patches, self._sources = patches, sources
         self._bank = patches[chosen]
         self._owners = sources[chosen]
         self._closing: dict[int, Tensor] = {}
         squared, row = self._cover(patches, progress)
         self._squared = squared
+        self.radius = float(squared.max()) ** 0.5  # no patch is farther from the bank
         # The radius that the other clips need: a clip's own farthest patch must not decide for its own bank.
         count = int(sources.max()) + 1
         farthest = torch.zeros(count).scatter_reduce_(0, sources, squared, "amax")
@@ -42,7 +43,8 @@ class LeaveOneOutBanks:
         order = owner.argsort(stable=True)
         ends = torch.searchsorted(owner[order].contiguous(), torch.arange(count), right=True).tolist()
         with progress.task("closing holes", count) as advance:
-            for clip in range(count):
+            advance(first)
+            for clip in range(first, count):
                 cell = order[(ends[clip - 1] if clip else 0) : ends[clip]]
                 orphans = cell[sources[cell] != clip]
                 if len(orphans):

@@ -101,21 +101,18 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             method._composition = method._composed = None
         normal: list[Tensor] = []
         clips = torch.empty(0)
-        for scale, method in enumerate(self._scales):
-            left_out = method.learn_patches(_Shrunk(batches, scale) if scale else kept, progress)
+        for method, seen in self._each_scale(kept):
+            left_out = method.learn_patches(seen, progress)
             if left_out is None:
                 require_maps(1, self.options.position_normalisation)
                 self._scales = [self]
                 return
-            with progress.task("leave one out", len(batches)) as advance:
-                parts = (([clip] * len(distances), method._smoothed(distances)) for clip, distances in left_out)
-                maps, clips = gather(parts, len(batches), advance)
+            maps, clips = method._left_out_maps(left_out, len(batches), progress)
             normal.append(maps)
         spoilt_maps = self._spoilt(kept, progress) if is_open(clips, self.options) else []
         self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options, told_apart=self.told_apart)
-        self._facts |= {
-            f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()
-        } | found
+        self._note_scales()
+        self._facts |= found
         self._calibration = self._blend.out_of_sample(normal, clips)
         coarse = self._scales[-1]
         if coarse._composition is not None and coarse._composed is not None:
@@ -167,6 +164,20 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         for method in self._scales[1:]:
             method.restore({name.removeprefix(_CONTEXT): state[name] for name in names})
         self._scales[-1]._composition = Composition.from_state(state, self.device)
+
+    def _each_scale(self, batches: Batches) -> Iterator[tuple[PatchMapMethod[ScaledMapOptionsType], Batches]]:
+        for scale, method in enumerate(self._scales):
+            yield method, _Shrunk(batches, scale) if scale else batches
+
+    def _left_out_maps(self, left_out: LeftOut, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Return this scale's maps (count, h, w), each without its clip, and the number (count,) of that."""
+        with progress.task("leave one out", count) as advance:
+            parts = (([clip] * len(distances), self._smoothed(distances)) for clip, distances in left_out)
+            return gather(parts, count, advance)
+
+    def _note_scales(self) -> None:
+        """Take the facts of the frames at half size among those of all."""
+        self._facts |= {f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()}
 
     def _smoothed(self, distances: Tensor) -> Tensor:
         return self.smoothed(distances, self.options.levels[0])

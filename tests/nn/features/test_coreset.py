@@ -58,6 +58,21 @@ def test_equals_the_plain_loop(patches: Tensor, data: st.DataObject) -> None:
     assert greedy_coreset(patches, count, start=start, block=block).tolist() == plain_loop(patches, count, start)
 
 
+@given(seed=st.integers(0, 2**20), total=st.integers(1, 60), data=st.data())
+def test_a_selection_goes_on_until_all_are_near(seed: int, total: int, data: st.DataObject) -> None:
+    patches = torch.from_numpy(np.random.default_rng(seed).integers(0, 21, (total, 3)).astype(np.float32))
+    begun = data.draw(st.integers(1, total))
+    radius = data.draw(st.sampled_from([0.5, 3.0, 5.5, 100.0]))
+    block = data.draw(st.sampled_from([1, 2, 7, total, 4096]))
+    rows = patches.to(torch.float64).numpy()
+    expected = list(range(begun))
+    distances = np.square(rows[:, None] - rows[:begun]).sum(axis=2).min(axis=1)
+    while len(expected) < total and distances.max() > radius**2:
+        expected.append(int(distances.argmax()))
+        distances = np.minimum(distances, np.square(rows - rows[expected[-1]]).sum(axis=1))
+    assert greedy_coreset(patches, total, begun=begun, radius=radius, block=block).tolist() == expected
+
+
 @pytest.mark.parametrize("block", [16, 300, 3000, 4096])
 def test_equals_the_plain_loop_on_random_data(block: int) -> None:
     patches = random_patches(3000, 24)

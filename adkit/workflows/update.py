@@ -1,0 +1,217 @@
+"""Further good pictures for a model that has learned already, without those that it learned from."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from adkit.containment import plugin_code
+from adkit.data.batches import FrameBatches
+from adkit.data.boxes import Size
+from adkit.data.fingerprints import data_hash
+from adkit.data.images import FrameShapes
+from adkit.errors import DatasetError, OptionError
+from adkit.interfaces import Progress, Silent, Updatable
+from adkit.registry import Registry
+from adkit.runs.predictions import Predictions, join_predictions
+from adkit.runs.record import CalibrationRecord, LeftOut, SeenData, UpdateRecord
+from adkit.runs.store import Run, new_run_id, save_run
+from adkit.stats.calibration import Threshold
+from adkit.stats.formatting import counted
+from adkit.stats.significance import Drift, drift_test
+from adkit.types import FitReport, Sample
+from adkit.workflows.fit import calibration_record, proven_state, versions
+from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
+from adkit.workflows.score import FittedModel, of_pictures, sample_scores
+
+
+@dataclass(frozen=True)
+class Updated:
+    """A new run that has learned further pictures."""
+
+    run: Run
+    before: Threshold  # of the run that it was
+    fresh: FreshNormals
+    flagged: dict[str, float]  # new pictures that were anomalous to the run before, the highest score first
+    drift: Drift | None  # of the new pictures' scores from the earlier ones'; None: those have no say any more
+
+
+def update(
+    run: Run,
+    registry: Registry,
+    normal: Sequence[str],
+    *,
+    remove: Sequence[str] = (),
+    device: str = "auto",
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Updated:
+    """Write a new run beside this one, which has learned what `normal` names as well, with a threshold anew.
+
+    The threshold is set by the scores of the new pictures, each as if it had not been learned, and by those that set
+    it before: these can only be too high, as rows come closer. With `remove`, names of learned pictures, what came from
+    them is taken out; then the earlier scores no longer hold, and the new pictures alone set the threshold. Raises
+    AdkitError for what the user can fix; then nothing was written.
+    """
+    progress, record, seen = progress or Silent(), run.record, run.seen()
+    _require_updatable(run, registry)
+    removed = _numbers_of(remove, list(seen.training))
+    fresh = fresh_normals(normal, seen.training.values(), record)
+    kept = None if removed else _still_counting(run, seen, set(fresh.hashes.values()))
+    record.calibration.rule.rank(fresh.count + (len(kept.ids) if kept else 0))  # before anything takes long
+    before = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
+    samples = _named_anew(fresh, before, seen)
+    started = time.perf_counter()
+    report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
+    state = proven_state(before.model.method, record.view, samples, record.origin)
+    taught = UpdateRecord(
+        of=record.id,
+        created=datetime.now(UTC),
+        data=fresh.named,
+        images=len(samples),
+        removed=[list(seen.training)[one] for one in removed],
+    )
+    names = zip(before.predictions.ids, samples, strict=True)
+    learned = SeenData(
+        {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
+        {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
+    )
+    predictions = join_predictions([new, kept] if kept else [new])
+    root = run.folder.resolve().parent
+    changed = record.model_copy(
+        update={
+            "id": new_run_id(root, record.method, record.settings.name or Path(record.dataset.partition(":")[2]).name),
+            "created": taught.created,
+            "device": before.model.method.device,
+            "train_count": record.train_count + len(samples) - len(removed),
+            "data_hash": data_hash(learned.training),
+            "skipped": [*record.skipped, *fresh.unreadable],
+            "left_out": [
+                *record.left_out,
+                *(LeftOut(name=name, score=None, why="taken out later") for name in taught.removed),
+            ],
+            "calibration": _set_anew(before.model, predictions, kept, taught, learned),
+            "earlier_calibrations": [],
+            "updates": [*record.updates, taught],
+            "facts": {**record.facts, **report.facts},
+            "timings_s": {"update": round(time.perf_counter() - started, 3)},
+            "versions": versions(),
+        }
+    )
+    written = save_run(root, changed, state, predictions, learned)
+    return Updated(written, record.threshold, fresh, _flagged(before), _drift_from(kept, new, before.model))
+
+
+def _set_anew(
+    model: FittedModel, predictions: Predictions, kept: Predictions | None, taught: UpdateRecord, learned: SeenData
+) -> CalibrationRecord:
+    record = model.run.record
+    source, data = f"leave-one-out on {counted(taught.images, 'further normal image')}", taught.data
+    if kept:
+        source += f", and {counted(len(kept.ids), 'score')} from before ({record.calibration.source})"
+        data += f" and {record.calibration.data}"
+    return calibration_record(
+        predictions,
+        model.scorer,
+        record.calibration.rule,
+        unit_s=None,
+        smoothing_s=record.smoothing_s,
+        source=source,
+        leave_one_out=True,
+        data=data,
+        fingerprint=data_hash({**learned.training, **learned.calibration}),
+        left_out=record.threshold.left_out if kept else 0,
+    )
+
+
+def _require_updatable(run: Run, registry: Registry) -> None:
+    """Raise OptionError for a run that cannot go on learning, with what to do instead."""
+    record = run.record
+    method = registry.methods.get(record.method).load()
+    why = None
+    if not issubclass(method, Updatable):
+        able = [name for name in registry.methods.names() if issubclass(registry.methods.get(name).load(), Updatable)]
+        why = f"{record.method} cannot go on learning ({', '.join(able)} can)"
+    elif record.threshold.unit == "clip" or record.window > 1:
+        why = f"{record.id} judges clips, and only what judges still images can go on learning"
+    elif record.joint:
+        why = f"{record.id} is one of several runs that share a model"
+    if why:
+        again = shlex.join(["adkit", "fit", *record.settings.command_line()])
+        raise OptionError(why, hint=f"fit again, from the old and the new pictures together: {again}")
+
+
+def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Return at which place among the learned pictures each name is; raises OptionError for one that is not there."""
+    numbers = []
+    for name in names:
+        if name not in known:
+            close = [*difflib.get_close_matches(name, known, n=1), *known][0]
+            raise OptionError(
+                f"--remove {name}: no picture of that name was learned from", hint=f"did you mean {close}?"
+            )
+        numbers.append(known.index(name))
+    if len(set(numbers)) == len(known):
+        raise OptionError("--remove names all pictures that were learned from", hint="fit again instead")
+    return numbers
+
+
+def _still_counting(run: Run, seen: SeenData, learned_now: set[str]) -> Predictions | None:
+    """Return the scores that set the threshold so far, without those of pictures that are now learned."""
+    kept, known = run.calibration(), {**seen.training, **seen.calibration}
+    rows = [row for row, name in enumerate(kept.ids) if known[name] not in learned_now]
+    if not rows:
+        return None
+    names = tuple(kept.ids[row] for row in rows)
+    maps, scores = (None if part is None else part[rows] for part in (kept.maps, kept.scores))
+    return Predictions(names, names, maps, scores)
+
+
+def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> list[Sample]:
+    """Return the pictures that can be read, under new names; raises DatasetError for other sizes."""
+    by_id, shape_of = {sample.id: sample for sample in fresh.samples}, FrameShapes()
+    samples = []
+    for sample in (by_id[name] for name in scored.predictions.ids):
+        if why := scored.model.other_size(shape_of(sample.frame)):
+            raise DatasetError(f"{sample.frame}: {why}", hint="fit again for pictures of another size")
+        name = sample.id
+        while name in seen.training or name in seen.calibration:
+            name += " (later)"
+        samples.append(replace(sample, id=name, clip=name))
+    return samples
+
+
+def _learned_besides(
+    model: FittedModel, samples: Sequence[Sample], first: int, removed: Sequence[int], progress: Progress
+) -> tuple[FitReport, Predictions]:
+    """Let the method go on learning; return also its results on the new pictures, each as if it had not been there."""
+    method, view, shape_of = model.method, model.view, FrameShapes()
+    shapes: list[Size] = [shape_of(sample.frame) for sample in samples]
+    names = tuple(sample.id for sample in samples)
+    with plugin_code(model.run.record.origin):
+        assert isinstance(method, Updatable)
+        report = method.update(FrameBatches(samples, view), progress, first=first, removed=removed)
+        prediction = method.calibration()
+        if prediction is None or len(prediction) != len(samples) * view.frames:
+            raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
+        return report, of_pictures(prediction, view, shapes, names, names, None)
+
+
+def _drift_from(kept: Predictions | None, new: Predictions, model: FittedModel) -> Drift | None:
+    if kept is None:
+        return None
+    before, after = (sample_scores(part, model.scorer, 0.0) for part in (kept, new))
+    return drift_test(before, after, upwards_only=True)
+
+
+def _flagged(before: ScoredNormals) -> dict[str, float]:
+    names, scores = before.predictions.ids, before.scores
+    order = [row for row in np.argsort(-scores).tolist() if scores[row] > before.model.threshold.value]
+    return {names[row]: float(scores[row]) for row in order}
