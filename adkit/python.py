@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adkit.comparison.compare import compare as compare_candidates
 from adkit.comparison.documents import metric_rows
@@ -12,6 +12,7 @@ from adkit.comparison.figures import Comparison
 from adkit.comparison.grid import candidates_of
 from adkit.data.datasets import open_datasets
 from adkit.errors import OptionError
+from adkit.evaluation.evaluate import Evaluation
 from adkit.evaluation.evaluate import evaluate as evaluate_run
 from adkit.interfaces import Progress
 from adkit.registry import load_registry
@@ -20,9 +21,6 @@ from adkit.runs.store import Run, default_runs_root, find_run
 from adkit.workflows.fit import check_settings
 from adkit.workflows.fit import fit as fit_run
 from adkit.workflows.score import FittedModel, FrameResult, open_model
-
-if TYPE_CHECKING:
-    from adkit.evaluation.evaluate import Evaluation
 
 
 def fit(

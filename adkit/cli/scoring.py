@@ -12,13 +12,12 @@ import typer
 from adkit.cli.calibration import warn_of_suspects
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
-from adkit.errors import OptionError
+from adkit.errors import AdkitError, OptionError
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
     from adkit.data.spans import Span
-    from adkit.errors import AdkitError
     from adkit.export.score import Model
     from adkit.registry import Registry
     from adkit.runs.record import FitSettings

@@ -17,9 +17,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
@@ -39,9 +40,6 @@ from adkit.types import Sample
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model, open_scorer
 from adkit.workflows.seeing import mask_checksums
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CELLS = "cells"
 RECORD = "cell.json"

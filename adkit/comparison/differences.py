@@ -11,9 +11,9 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.stats.significance import (
     EQUAL_DIGITS,
@@ -26,9 +26,6 @@ from adkit.stats.significance import (
     percentile_interval,
     wilcoxon,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LEVEL = 0.05
 

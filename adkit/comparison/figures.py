@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.comparison.cells import Cell
 from adkit.comparison.differences import AcrossCategories, Differences, Figure, across_categories, against_best
@@ -24,8 +25,6 @@ from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
 
 ALL = "all categories"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Kind = TypeVar("Kind", np.uint8, np.float32)
 """What a picture (0..255) or a map holds."""

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from adkit.data.bit_depth import WHITES, as_rgb8, declared_white, deep_colour, is_deep_colour, white_above
@@ -24,9 +25,6 @@ from adkit.data.labelme import labelme_mask
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm"}

@@ -7,15 +7,13 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from adkit.errors import FrameError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _HEAD_BYTES = 4096
 _NOT_MEANT = ("__ignore__", "_background_")

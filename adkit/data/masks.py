@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.images import FrameShapes, frame_shape, read_mask
 from adkit.data.view import View
 from adkit.errors import FrameError
 from adkit.interfaces import Progress
 from adkit.types import Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _MOST_KEPT_BYTES = 200_000_000
 

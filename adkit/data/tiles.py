@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.boxes import Box, Kind, Size, positions
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 STEP = 32
 """Tiles stand at multiples of this, in px, and so do the positions of their maps."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.packets import Packets, films_in
 from adkit.errors import FrameError
@@ -23,7 +24,6 @@ from adkit.types import USUAL_RATE
 
 if TYPE_CHECKING:
     import av
-    from numpy.typing import NDArray
 
 VIDEO_SUFFIXES = frozenset(
     {".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".m2t", ".m2ts"}

@@ -11,17 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from adkit.data.boxes import Box, Kind, Size, px
 from adkit.data.tiles import blended
 from adkit.errors import FrameError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from adkit.data.clips import are_stills
@@ -16,9 +16,6 @@ from adkit.drawing.overlay import letters
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 COLUMNS = 6
 _TILE_PX = 180

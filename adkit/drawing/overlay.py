@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from adkit.data.view import View
 
 PANEL_PX = 420

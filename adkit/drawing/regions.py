@@ -6,12 +6,10 @@ A region is a connected part of the map (8 neighbours), enlarged as heat maps ar
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 LARGE_SHARE = 0.5
 """A box of more than this share of the picture's area is in no corner of it."""

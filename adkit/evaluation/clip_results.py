@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.clips import piece_numbers
 from adkit.interfaces import LabelledResults
@@ -20,9 +21,6 @@ from adkit.stats.rates import DecisionRates, Rate, decision_rates
 from adkit.stats.segments import by_clip
 from adkit.stats.unit import Unit
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.data.images import png_of, read_image, read_mask
@@ -25,8 +26,6 @@ from adkit.stats.calibration import Threshold
 from adkit.types import Sample
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from adkit.workflows.score import FittedModel, FrameResult
 
 LONGEST_NAME = 120  # bytes, without what is appended

@@ -6,12 +6,12 @@ import io
 import math
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -19,9 +19,6 @@ from adkit.data.tiles import placed, weights
 from adkit.errors import OptionError
 from adkit.interfaces import Exportable
 from adkit.workflows.score import FittedModel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class PictureGraph(nn.Module):

@@ -6,9 +6,9 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.data.images import read_image, read_mask
@@ -16,9 +16,6 @@ from adkit.data.view import EVERYWHERE, View
 from adkit.drawing.overlay import Scale, colours, faded, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.types import Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PANEL_PX = 320
 """Longer side of each picture."""

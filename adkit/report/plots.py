@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.evaluation.clip_results import ClipResults
 from adkit.evaluation.evaluate import Evaluation
@@ -28,10 +28,6 @@ from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
 from adkit.stats.rates import Curve, Rate, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.unit import Unit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 MOST_STROKES = 1500
 """Below a histogram, of more scores evenly chosen ones and both ends."""

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.evaluation.clip_results import alarms_at
 from adkit.stats.calibration import Threshold, ThresholdRule, parse_rate, threshold_from
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from adkit.evaluation.evaluate import Evaluation
 
 MOST_STEPS = 120

@@ -8,9 +8,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
@@ -25,9 +26,6 @@ from adkit.report.thresholds import Step
 from adkit.stats.formatting import clock
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1000, 100
 """Of a timeline, in its own units: it is stretched to the page's width."""

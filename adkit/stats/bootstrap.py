@@ -6,18 +6,15 @@ Frames of one clip are alike, so that to draw them one by one would make a figur
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.files.atomic import checksum
 from adkit.interfaces import LabelledResults, Metric
 from adkit.stats.segments import clip_numbers
 from adkit.stats.significance import Interval, bootstrap_weights, percentile_interval
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 RESAMPLES = 2000
 MOST_WEIGHTS = 2**24

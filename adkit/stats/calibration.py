@@ -14,17 +14,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
 from adkit.stats.formatting import bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import by_clip, clip_numbers
 from adkit.stats.unit import UnitName
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.stats.calibration import CERTAINTY
 from adkit.stats.formatting import counted, percent_text
 from adkit.stats.significance import Interval, proportion_interval
 from adkit.stats.unit import Unit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ORACLE_RECALLS = (1.0, 0.99)
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from adkit.stats.calibration import CERTAINTY
 
 # scipy.stats takes half a second to import: every function imports it for itself.
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 # False warnings of looks_mixed at this value, in % of 1,500 to 20,000 sets of n = 10, 20, 40, 100, 300 random scores:
 #   normal 0.2, 0.1, 0, 0, 0; lognormal(0.3) 1.3, 1.2, 0.2, 0, 0; gamma(3) 2.0, 2.2, 0.7, 0.2, 0;

@@ -21,15 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.video_writer import Encoding, VideoWriter
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CONVEYOR_VERSION = 1
 """Goes up when the drawing changes: cached clips of an older version are then made anew."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
@@ -14,9 +14,6 @@ from adkit.files.table import csv_text
 from adkit.ui.markup import image_uri, piece, render
 from adkit.ui.scoring import Finding, Ready
 from adkit.workflows.score import still_row
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SHOWN_PX = 1400
 """Longer side of the image in the viewer; larger ones are shrunk for the way to the browser."""

@@ -6,10 +6,10 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from adkit.data.video_writer import VideoWriter, require_video_file
@@ -17,9 +17,6 @@ from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, 
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event
 from adkit.workflows.score import FrameResult
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PANEL = (270, 480)
 """(height, width) in px that bound each of several panels."""

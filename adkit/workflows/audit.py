@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry
@@ -16,9 +17,6 @@ from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LEVEL = 0.01
 """Each of the two tests cries wolf in one audit of a hundred."""

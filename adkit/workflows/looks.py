@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.images import resize
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _SIDE_PX = 16
 _MOST = 500

@@ -20,15 +20,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import read_array
+from numpy.typing import NDArray
 
 from adkit import DatasetError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LABEL_SUFFIXES = (".csv", ".json", ".mat", ".npy")
 

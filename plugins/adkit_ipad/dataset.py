@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.format import read_array
+from numpy.typing import NDArray
 
 from adkit import DatasetError, FrameRef, Sample, Split
 from adkit.data.folder_names import GOOD
 from adkit.data.images import is_image
 from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ANOMALY = "anomaly"
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit import LabelledResults, Metric, MetricValue
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class ConditionalMetric(Metric):

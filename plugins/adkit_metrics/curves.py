@@ -7,14 +7,12 @@ resamples. A figure is nan where nothing is good or nothing is anomalous.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Values = NDArray[np.float64]
+Values = NDArray[np.float64]
 
 FPR_LIMIT = 0.3
 LOW_FPR, HIGH_FPR = 0.00001, 0.0001

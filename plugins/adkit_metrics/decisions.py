@@ -7,16 +7,12 @@ than to the frame how long.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import share
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 NO_CLIPS = "the test split has still images, no clips: nothing happens in them"
 

@@ -6,12 +6,9 @@ Pixels that share a level count as ties, which moves a figure by less than the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 STEPS = 2**20
 COARSE = 2**12

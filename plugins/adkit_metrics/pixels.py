@@ -8,20 +8,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
-from adkit_metrics.curves import LOW_FPR, in_chunks, log_recall, overlap_area, roc_area, share
+from adkit_metrics.curves import LOW_FPR, Values, in_chunks, log_recall, overlap_area, roc_area, share
 from adkit_metrics.levels import Levels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from adkit_metrics.curves import Values
 
 
 class PixelMetric(ConditionalMetric):

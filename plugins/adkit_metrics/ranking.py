@@ -11,14 +11,13 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit import LabelledResults, MetricValue
 from adkit_metrics import curves
 from adkit_metrics.conditional import ConditionalMetric
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from adkit_metrics.curves import Values
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +22,7 @@ from adkit.nn.features.backbones import Backbone, weights_fingerprint
 from adkit.nn.features.checkerboard import Grid, filled, white_squares
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour, append_distances
 from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
-from adkit.nn.options import EMBEDDED
-
-if TYPE_CHECKING:
-    from adkit.nn.options import FeatureOptions
+from adkit.nn.options import EMBEDDED, FeatureOptions
 
 FORMAT = 4
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
