@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -154,13 +155,14 @@ class Stream(Progress):
             print(json.dumps(line), file=sys.stderr, flush=True)
 
 
+@dataclass
 class _Step:
     """An open step of a stream."""
 
-    def __init__(self, label: str, total: int) -> None:
-        self.label = label
-        self.total = total
-        self.done = 0
-        self.status = ""
-        self.news = False  # a status that was not told yet
-        self.began = self.told = time.monotonic()
+    label: str
+    total: int
+    done: int = 0
+    status: str = ""
+    news: bool = False  # a status that was not told yet
+    began: float = field(default_factory=time.monotonic)
+    told: float = 0.0

@@ -44,7 +44,7 @@ from adkit.workflows.seeing import mask_checksums
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 7
+FORMAT = 8
 _AS_THEY_ARE = ("metrics", "why_undefined", "at", "unit")  # of a cell, in cell.json
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
@@ -222,7 +222,7 @@ def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, 
         unit=evaluation.unit.name,
         caught=found.caught,
         false_alarms=found.false_alarms,
-        cost=Cost(timings["fit"], timings["calibrate"], decode_ms, predict_ms, peak_memory_bytes, model_bytes),
+        cost=Cost(timings["fit"] + timings["calibrate"], predict_ms, decode_ms, peak_memory_bytes, model_bytes),
         ids=tuple(sample.id for sample in evaluation.samples),
         scores=evaluation.scores,
         anomalous=evaluation.anomalous,

@@ -20,14 +20,16 @@ _INTERVAL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one cell: seconds, milliseconds an image, bytes."""
+    """Of one cell, or of those of a candidate on a category: seconds, milliseconds an image, bytes."""
 
-    fit_s: float
-    calibrate_s: float
-    decode_ms: float  # an image, from its file to the method's input, one at a time
-    predict_ms: float  # an image, from there to maps or scores, one at a time
+    fit_s: float  # and to calibrate
+    predict_ms: float  # an image, from the method's input to maps or scores, one at a time
+    decode_ms: float  # an image, from its file to there
     peak_memory_bytes: int  # of the whole process, while it fitted and scored
     model_bytes: int  # on disk
+
+
+TIMES, SIZES = ("fit_s", "predict_ms", "decode_ms"), ("peak_memory_bytes", "model_bytes")
 
 
 class PeakMemory:

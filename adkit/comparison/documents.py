@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from adkit.comparison.cost import Cost
 from adkit.comparison.differences import LEVEL, AcrossCategories, Figure
-from adkit.comparison.figures import Comparison, Expense
+from adkit.comparison.figures import Comparison
 from adkit.evaluation.tables import AUROCS, CAUGHT
 from adkit.stats.calibration import CERTAINTY
 from adkit.stats.rates import Rate, over_seeds
@@ -131,7 +132,7 @@ def _percent(share: float | None, interval: Interval | None) -> str | None:
 def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a row for each category and candidate: time, memory and size."""
 
-    def cells(expense: Expense) -> dict[str, str | None]:
+    def cells(expense: Cost) -> dict[str, str | None]:
         return {
             "fit s": f"{expense.fit_s:.1f}",
             "ms/frame" if comparison.of_clips else "ms/image": f"{expense.predict_ms:.1f}",
@@ -166,7 +167,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             for (metric, category, name), figure in comparison.figures.items()
         ],
         "decisions": _placed(comparison.decisions, asdict),
-        "cost": _placed(comparison.expenses, asdict),
+        "cost": cost_figures(comparison),
         "across_categories": {metric: _across(test) for metric, test in comparison.across.items()},
         "runs": _placed(comparison.runs, lambda folders: {"folders": list(folders)}),
         "failures": [

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.comparison.cells import Cell
+from adkit.comparison.cost import SIZES, TIMES, Cost
 from adkit.comparison.differences import AcrossCategories, Differences, Figure, across_categories, against_best
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
@@ -43,17 +44,6 @@ class Decisions:
     seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Expense:
-    """What a candidate costs on a category: medians over seeds, the largest for memory and size."""
-
-    fit_s: float
-    predict_ms: float
-    decode_ms: float
-    peak_memory_bytes: int
-    model_bytes: int
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Everything that a comparison's tables and pages show."""
@@ -64,7 +54,7 @@ class Comparison:
     metrics: tuple[str, ...]
     figures: Mapping[tuple[str, str, str], Figure]  # (metric, category or ALL, candidate)
     decisions: Mapping[tuple[str, str], Decisions]  # (category or ALL, candidate)
-    expenses: Mapping[tuple[str, str], Expense]
+    expenses: Mapping[tuple[str, str], Cost]
     across: Mapping[str, AcrossCategories]  # metric
     runs: Mapping[tuple[str, str], tuple[str, ...]]  # (category, candidate) -> folders, one for each seed
     failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
@@ -261,16 +251,8 @@ def _decisions(parts: Sequence[Sequence[Cell]]) -> Decisions:
     )
 
 
-def _expense(cells: Sequence[Cell]) -> Expense:
-    """Return what the same cells cost."""
-
-    def median(name: str) -> float:
-        return float(np.median([getattr(cell.cost, name) for cell in cells]))
-
-    return Expense(
-        median("fit_s") + median("calibrate_s"),
-        median("predict_ms"),
-        median("decode_ms"),
-        max(cell.cost.peak_memory_bytes for cell in cells),
-        max(cell.cost.model_bytes for cell in cells),
-    )
+def _expense(cells: Sequence[Cell]) -> Cost:
+    """Return what the same cells cost: medians over seeds, the largest for memory and size."""
+    costs = [cell.cost for cell in cells]
+    times = {name: float(np.median([getattr(one, name) for one in costs])) for name in TIMES}
+    return Cost(**times, **{name: max(getattr(one, name) for one in costs) for name in SIZES})

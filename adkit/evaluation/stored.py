@@ -69,7 +69,8 @@ def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predict
     """
     content = predictions.to_bytes()
     write_whole(folder / PREDICTIONS, content)
-    _write_index(folder, {**key, "predictions_sha256": checksum(content), "unreadable": unreadable})
+    index = {**key, "predictions_sha256": checksum(content), "unreadable": unreadable}
+    write_whole(folder / INDEX, signed(index))
 
 
 def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, Any]) -> None:
@@ -80,8 +81,4 @@ def store_document(folder: Path, key: Mapping[str, str], document: Mapping[str, 
         index = {}
     if {name: index.get(name) for name in key} != key:
         raise StorageError("another evaluation of this run was stored meanwhile", hint="evaluate again")
-    _write_index(folder, {**index, **document})
-
-
-def _write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    write_whole(folder / INDEX, signed(index))
+    write_whole(folder / INDEX, signed({**index, **document}))

@@ -58,13 +58,8 @@ class Predictions:
 _KINDS = ("maps", "scores", "times_s")
 
 
-def to_predictions(
-    ids: tuple[str, ...],
-    clips: tuple[str, ...],
-    prediction: Prediction,
-    times_s: NDArray[np.float64] | None = None,
-) -> Predictions:
-    """Return a method's answer for the samples of these ids, clips and times, as it is stored.
+def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:
+    """Return a method's answer for the samples of these ids and clips, as it is stored.
 
     Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
     """
@@ -80,7 +75,7 @@ def to_predictions(
             raise ValueError(f"the method gave {name} that are not finite for {ids[int(finite.argmin())]}")
         return values
 
-    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores), times_s)
+    return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores))
 
 
 class PredictionBuffer:

@@ -116,7 +116,7 @@ def save_run(
             with whole_folder(folder, replace=False) as temporary:
                 for name, content in contents.items():
                     (temporary / name).write_bytes(content)
-                (temporary / RECORD).write_bytes(_signed(named))
+                (temporary / RECORD).write_bytes(signed(named.model_dump(mode="json")))
         except FileExistsError:
             continue  # another fit took the name in the meantime
         return Run(folder, named)
@@ -190,7 +190,7 @@ def _rewritten(run: Run, changed: RunRecord, contents: Mapping[str, bytes]) -> R
     try:
         for name, content in contents.items():
             write_whole(folder / name, content)
-        write_whole(folder / RECORD, _signed(changed))
+        write_whole(folder / RECORD, signed(changed.model_dump(mode="json")))
     finally:
         used = read_record(folder).files  # of the run as it is now, changed or not
         for name in {*run.record.files, *contents} - used.keys():
@@ -318,10 +318,6 @@ def _free_name(root: Path, stem: str) -> str:
         number += 1
         name = f"{stem}-{number}"
     return name
-
-
-def _signed(record: RunRecord) -> bytes:
-    return signed(record.model_dump(mode="json"))
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -65,8 +65,8 @@ class Unfinished(BaseModel):
 
     def command(self, runs_root: Path) -> str:
         """Return what a user types to resume it."""
-        words = ["adkit", "fit", "--resume", self.id]
-        return shlex.join(words if _same(runs_root, default_runs_root()) else [*words, "--runs", str(runs_root)])
+        elsewhere = runs_root.resolve() != default_runs_root().resolve()
+        return shlex.join(["adkit", "fit", "--resume", self.id, *(["--runs", str(runs_root)] if elsewhere else [])])
 
     def is_running(self, runs_root: Path) -> bool:
         """Say whether a process still learns."""
@@ -228,7 +228,3 @@ def _is_written(runs_root: Path, begun: Unfinished) -> bool:
         records = [read_record(runs_root / category.id) for category in begun.categories]
         return all(one.settings == begun.settings and one.created >= begun.created for one in records)
     return False
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()

@@ -50,13 +50,13 @@ def drawn_part(
     return draw_part(part, np.random.default_rng([seed, number]), defect)
 
 
-def synthetic_frames(count: int, size: tuple[int, int], window: int = 1, seed: int = 0, part: str = "washer") -> Tensor:
-    """Return float32 (count, window, 3, H, W): normal synthetic parts."""
+def synthetic_frames(count: int, size: tuple[int, int], seed: int = 0, part: str = "washer") -> Tensor:
+    """Return float32 (count, 1, 3, H, W): normal synthetic parts."""
     frames = []
     for number in range(count):
         picture, _ = drawn_part(part, seed, number)
         frames.append(torch.from_numpy(resize(picture, size)).permute(2, 0, 1).float() / 255)
-    return torch.stack(frames).unsqueeze(1).repeat(1, window, 1, 1, 1)
+    return torch.stack(frames).unsqueeze(1)
 
 
 def windows(clip: Tensor, window: int) -> Tensor:
@@ -65,7 +65,7 @@ def windows(clip: Tensor, window: int) -> Tensor:
     return clip[numbers.clamp_min(0)]
 
 
-def moving_frames(size: tuple[int, int], batch_size: int = 3, window: int = 1) -> FrameBatches:
+def moving_frames(size: tuple[int, int], window: int = 1) -> FrameBatches:
     """Six short clips, one after the other, of a washer that moves to the right at the same speed."""
     frames, clips = [], []
     step = max(1, size[1] // CLIP_FRAMES)
@@ -74,4 +74,4 @@ def moving_frames(size: tuple[int, int], batch_size: int = 3, window: int = 1) -
         clip = torch.cat([still.roll(step * (index + number), dims=-1) for index in range(CLIP_FRAMES)])
         frames.append(windows(clip, window))
         clips += [f"clip {number}"] * CLIP_FRAMES
-    return FrameBatches(torch.cat(frames), batch_size, clips)
+    return FrameBatches(torch.cat(frames), clips=clips)

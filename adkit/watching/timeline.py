@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 8000
 _PICTURE = (12.0, 3.4)  # inches
-_LINE, _EVENT, _THRESHOLD, _LEARNED, _GAP, _TRUTH = "#345480", "#f8cccc", "#c82828", "#dee8f3", "#d9d9d9", "#14824a"
+_LINE, _EVENT, _THRESHOLD, _LEARNED, _GAP = "#345480", "#f8cccc", "#c82828", "#dee8f3", "#d9d9d9"
 
 
 @dataclass
@@ -60,23 +60,22 @@ def write_timeline(
     *,
     learned: Sequence[Span] = (),
     gaps: Sequence[Span] = (),
-    truth: Sequence[Span] | None = None,
 ) -> None:
-    """Draw the trace of one clip as a PNG: spans learned from, gaps and, where it is known, the truth are shaded."""
+    """Draw the trace of one clip as a PNG: spans learned from, gaps and events are shaded."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_PICTURE, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for spans, colour, label in ((learned, _LEARNED, "learned from"), (gaps, _GAP, "nothing received")):
+    shaded: list[tuple[Sequence[Span | Event], str, str]] = [
+        (learned, _LEARNED, "learned from"),
+        (gaps, _GAP, "nothing received"),
+        (events, _EVENT, "event"),
+    ]
+    for spans, colour, label in shaded:
         for number, span in enumerate(spans):
             axes.axvspan(span.start_s, span.end_s, color=colour, lw=0, label=label if number == 0 else None)
-    for number, event in enumerate(events):
-        axes.axvspan(event.start_s, event.end_s, color=_EVENT, lw=0, label="event" if number == 0 else None)
-    for number, span in enumerate(truth or ()):
-        name = "anomalous in truth" if number == 0 else None
-        axes.axvspan(span.start_s, span.end_s, ymax=0.035, color=_TRUTH, lw=0, label=name)
     times_s, scores = list(trace.times_s), list(trace.scores)
     for gap in gaps:  # no line where nothing is known
         position = bisect.bisect_right(times_s, gap.start_s)

@@ -51,7 +51,7 @@ class Glances:
         in_second = _halves(glances[positions])
         if not _are_apart(glances[positions], distances, in_second):
             return None
-        middles = np.stack([glances[positions][in_second == side].mean(axis=0) for side in (False, True)])
+        middles = _middles(glances[positions], in_second)
         nearer = np.linalg.norm(glances[:, None] - middles, axis=2).argmin(axis=1)
         groups = [[name for name, one in zip(self.names, nearer, strict=True) if one == side] for side in (0, 1)]
         groups.sort(key=len, reverse=True)
@@ -70,35 +70,31 @@ class Glances:
 
 def _halves(glances: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Part (N, D) values in two by 2-means, begun along their first principal axis; (N,), True for the second."""
+    from sklearn.cluster import KMeans  # takes a second to import
+
     centred = glances - glances.mean(axis=0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    second = centred @ axis > 0
-    for _ in range(20):
-        if second.all() or not second.any():
-            break
-        middles = [glances[second == side].mean(axis=0) for side in (False, True)]
-        moved = np.linalg.norm(glances - middles[1], axis=1) < np.linalg.norm(glances - middles[0], axis=1)
-        if (moved == second).all():
-            break
-        second = moved
-    return np.asarray(second)
+    second = centred @ np.linalg.svd(centred, full_matrices=False)[2][0] > 0
+    if second.all() or not second.any():  # all are the same
+        return second
+    return np.asarray(KMeans(2, init=_middles(glances, second), n_init=1, max_iter=20).fit(glances).labels_ == 1)
+
+
+def _middles(glances: NDArray[np.float32], second: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the mean (2, D) of the first and of the second of two groups of glances (N, D)."""
+    return np.stack([glances[second == side].mean(axis=0) for side in (False, True)])
 
 
 def _are_apart(glances: NDArray[np.float32], distances: NDArray[np.float32], second: NDArray[np.bool_]) -> bool:
     """Say whether two groups are groups: the gap between them is wide, and each is nearer to its own."""
+    from sklearn.metrics import silhouette_score
+
     if min(second.sum(), (~second).sum()) < max(3, _LEAST_OF_A_GROUP * len(second)):
         return False
-    middles = [glances[second == side].mean(axis=0) for side in (False, True)]
-    line = middles[1] - middles[0]
+    line = np.subtract(*_middles(glances, second)[::-1])
     length = float(np.linalg.norm(line))
     if not length:
         return False
     along = glances @ (line / length)
     spread = float(np.sqrt(np.mean([along[second == side].var() for side in (False, True)])))
-    to_second = distances[:, second].sum(axis=1)
-    to_first = distances[:, ~second].sum(axis=1)
-    counts = np.array([(~second).sum(), second.sum()])
-    own = np.where(second, to_second, to_first) / (np.where(second, counts[1], counts[0]) - 1)
-    other = np.where(second, to_first / counts[0], to_second / counts[1])
-    silhouette = float(((other - own) / np.maximum(np.maximum(other, own), 1e-6)).mean())
-    return length > _APART * spread and silhouette > _SILHOUETTE
+    np.fill_diagonal(distances, 0)  # but for rounding it is
+    return length > _APART * spread and silhouette_score(distances, second, metric="precomputed") > _SILHOUETTE

@@ -286,7 +286,7 @@ def made_cell(
         "image",
         found.caught,
         found.false_alarms,
-        cost or Cost(1.0, 0.5, 2.0, 3.0, 100_000_000, 1_000_000),
+        cost or Cost(1.5, 3.0, 2.0, 100_000_000, 1_000_000),
         tuple(ids or map(str, range(len(scores)))),
         np.array(scores, dtype=np.float64),
         truth,

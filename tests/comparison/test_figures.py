@@ -474,7 +474,7 @@ def test_decisions_without_a_sort_of_sample_have_nothing_to_count() -> None:
 
 
 def test_cost_is_the_median_over_seeds_and_the_most_of_memory_and_size() -> None:
-    costs = [Cost(1, 10, 5, 50, 300, 7), Cost(2, 30, 6, 70, 100, 9), Cost(90, 20, 7, 60, 200, 8)]
+    costs = [Cost(11, 50, 5, 300, 7), Cost(22, 70, 6, 100, 9), Cost(110, 60, 7, 200, 8)]
     cells = [made_cell("a", [0, 1], [False, True], seed=seed, cost=cost) for seed, cost in enumerate(costs)]
     expense = compared(cells).expenses["x:a", "a"]
     assert (expense.fit_s, expense.predict_ms, expense.decode_ms) == (22, 60, 6)
