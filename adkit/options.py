@@ -6,20 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from adkit.errors import OptionError, nearest
 from adkit.interfaces import Method, Scorer
 
 
-class Options(BaseModel):
+class Options(BaseModel, extra="forbid", frozen=True, validate_default=True):
     """The base of every options model: unknown keys are refused, values never change.
 
     Every field has a default, a bound where one makes sense, and a description: the command line's
     `--set` and the table of `adkit show` are made from them.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     since: ClassVar[Mapping[str, Any]] = {}
     """What options that were added after a release mean for runs that were fitted before, by their names: the value

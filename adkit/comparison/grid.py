@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
 from adkit.files.documents import MOST_BYTES, read_file
@@ -78,9 +78,7 @@ _Seed = Annotated[StrictInt, Field(ge=0)]
 _Positive = Annotated[StrictInt, Field(ge=1)]
 
 
-class _CandidateTable(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _CandidateTable(BaseModel, extra="forbid"):
     method: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     vary: dict[str, list[Any]] = Field(default_factory=dict)
@@ -92,9 +90,7 @@ class _CandidateTable(BaseModel):
     tiles: bool | None = None
 
 
-class _GridFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _GridFile(BaseModel, extra="forbid"):
     candidates: dict[str, _CandidateTable] = Field(min_length=1)
     datasets: str | Annotated[list[str], Field(min_length=1)] | None = None
     seeds: _Positive | Annotated[list[_Seed], Field(min_length=1)] | None = None

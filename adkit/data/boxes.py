@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 Kind = TypeVar("Kind", np.uint8, np.float32)
 """What a picture (0..255) or a map holds."""
@@ -16,10 +16,8 @@ Size = tuple[int, int]
 """(height, width) in px."""
 
 
-class Box(BaseModel):
+class Box(BaseModel, extra="forbid", frozen=True):
     """A rectangle in px."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     left: int
     top: int

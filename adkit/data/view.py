@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from adkit.data.boxes import Box, Kind, Size, px
 from adkit.data.tiles import blended
@@ -59,14 +59,12 @@ class StillPicture:
         return self.image if size is None else resize(self.image, size)
 
 
-class View(BaseModel):
+class View(BaseModel, extra="forbid", frozen=True):
     """How a method sees pictures of any shape.
 
     With a `box` it sees that part of them alone, and with a `mask` or a `border` only some places count. Masks and
     boxes are those of pictures of one size; `require` refuses others. With `tiles` a picture is seen as several frames.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     frame: Size  # what the method sees
     tiles: tuple[Box, ...] = ()  # where on the canvas each frame lies; none: the canvas is one frame

@@ -15,7 +15,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import MOST_BYTES, read_file
@@ -28,10 +28,8 @@ PROCESS, OUTCOME = "process", "outcome.json"
 _LOCK = "lock"
 
 
-class Outcome(BaseModel):
+class Outcome(BaseModel, extra="forbid", frozen=True):
     """How a command ended."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     exit_code: int  # as `adkit --help` lists them
     message: str = ""  # of a fault that the user can fix

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from adkit.data.view import View
 from adkit.errors import OptionError, nearest
@@ -45,14 +45,12 @@ PART = "part"
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
 
-class FitSettings(BaseModel):
+class FitSettings(BaseModel, extra="forbid", frozen=True):
     """Everything that a fit depends on besides its data: `adkit fit`'s options by their names, and a run's.
 
     Options of the method are kept as texts, as the command line gives them. Raises OptionError and PromiseError for
     what contradicts itself or lies out of bounds.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
     dataset: tuple[str, ...] = ()  # specs, in the order of learning
@@ -142,19 +140,15 @@ def _pair(flag: str, value: str) -> list[str]:
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
-class FileRecord(BaseModel):
+class FileRecord(BaseModel, extra="forbid", frozen=True):
     """Size and checksum of one file of a run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int
     sha256: str
 
 
-class Suspects(BaseModel):
+class Suspects(BaseModel, extra="forbid", frozen=True):
     """Normal images or clips whose scores lie apart from the rest, as if anomalous ones were among them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scores: dict[str, float]  # by name, the highest first
     gap_from: float  # no score lies between this …
@@ -182,20 +176,16 @@ class Suspects(BaseModel):
         )
 
 
-class LeftOut(BaseModel):
+class LeftOut(BaseModel, extra="forbid", frozen=True):
     """A training image or clip that was neither learned from nor had a say in the threshold."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     score: float | None  # by which it was found out; None: it was left out by name
     why: str  # in words
 
 
-class CalibrationRecord(BaseModel):
+class CalibrationRecord(BaseModel, extra="forbid", frozen=True):
     """How the thresholds were set, and from what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     created: datetime
     source: str  # in words: how the normal scores were had
@@ -208,19 +198,15 @@ class CalibrationRecord(BaseModel):
     suspects: Suspects | None = None  # of those whose scores set the threshold
 
 
-class JointShare(BaseModel):
+class JointShare(BaseModel, extra="forbid", frozen=True):
     """What one dataset gave to a model that learned from several."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     train_count: int  # images that were learned from
     data_hash: str  # as in the record of its own run
 
 
-class UpdateRecord(BaseModel):
+class UpdateRecord(BaseModel, extra="forbid", frozen=True):
     """What a run learned besides, after a run before it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     of: str  # the id of the run before
     created: datetime
@@ -229,10 +215,8 @@ class UpdateRecord(BaseModel):
     removed: list[str]  # names of images whose part of the model was taken out
 
 
-class RunRecord(BaseModel):
+class RunRecord(BaseModel, extra="forbid", frozen=True):
     """What run.json says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
     id: str

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from adkit.errors import AdkitError, OptionError, PluginError, RunError, StorageError, TrainingError, nearest
 from adkit.files.atomic import storage_faults, write_whole
@@ -35,10 +35,8 @@ FREE = {"device", "dataset", "root"}
 """Settings that may differ when a fit is resumed; what is in the data is compared by itself."""
 
 
-class BegunCategory(BaseModel):
+class BegunCategory(BaseModel, extra="forbid", frozen=True):
     """One category that is learned from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str  # of the run that comes of it
     dataset: str  # spec
@@ -47,10 +45,8 @@ class BegunCategory(BaseModel):
     data_hash: str  # of the training split's ids and their files' contents
 
 
-class Unfinished(BaseModel):
+class Unfinished(BaseModel, extra="forbid", frozen=True):
     """A fit that has begun."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     created: datetime
     settings: FitSettings

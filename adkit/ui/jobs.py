@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from adkit.errors import OptionError, RunError
 from adkit.files.atomic import storage_faults, write_whole
@@ -53,10 +53,8 @@ _DONE = (0, 3)  # exit codes; 3: but some files could not be read
 _INTERRUPTED = 130
 
 
-class Job(BaseModel):
+class Job(BaseModel, extra="forbid", frozen=True):
     """What was asked for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     kind: Kind

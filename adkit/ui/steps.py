@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 MOST_READ = 600_000
 """Bytes of a stream, from its end."""
@@ -19,10 +19,8 @@ DRAWN = ("loss", "held out")
 _FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
 
 
-class ProgressLine(BaseModel):
+class ProgressLine(BaseModel, frozen=True):
     """A line of progress; see `adkit.cli.terminal.Stream`."""
-
-    model_config = ConfigDict(frozen=True)
 
     steps: tuple[str, ...] = ()  # the open steps, the outermost first; () before the first
     done: int = 0  # of the innermost
