@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ from adkit.stats.promises import most_alarms
 from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
 
-if TYPE_CHECKING:
-    Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
+Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
 
 ALL = "all categories"
 

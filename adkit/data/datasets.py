@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from adkit.containment import plugin_code
-from adkit.data.spans import VideoSpans
 from adkit.errors import DatasetError
 from adkit.files.atomic import is_folder
 from adkit.interfaces import Dataset
@@ -20,8 +19,6 @@ def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Data
             f"{spec!r} is a path; a dataset is named as NAME:SELECTION",
             hint=f"for a folder of your own images: --dataset folder:{spec}",
         )
-    if name == VideoSpans.name and selection:
-        return VideoSpans.select(selection, root)
     entry = registry.datasets.get(name)
     if not selection:
         raise DatasetError(f"{spec!r} does not say which part of {name} to take", hint=f"for example: {entry.example}")

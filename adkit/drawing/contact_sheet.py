@@ -41,7 +41,8 @@ class ContactSheet:
             self._titles.append(f"{kind} ({count})")
             step = max(1, len(members) // COLUMNS)
             for column, sample in enumerate(members[::step][:COLUMNS]):
-                self._places[sample.id] = row, column, _caption(sample) if self._of_clips else ""
+                caption = f"{_shortened(sample.clip)}  {clock(sample.time_s)}" if self._of_clips else ""
+                self._places[sample.id] = row, column, caption
         self._tiles: list[tuple[int, int, str, Image.Image]] = []  # row, column, caption, picture
 
     def wants(self, sample: Sample) -> bool:
@@ -93,10 +94,6 @@ def _small(sample: Sample, image: NDArray[np.uint8]) -> Image.Image | None:
         contours, _ = cv2.findContours(mask_small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(small, contours, -1, (0, 200, 120), 2, cv2.LINE_AA)
     return Image.fromarray(small)
-
-
-def _caption(sample: Sample) -> str:
-    return f"{_shortened(sample.clip)}  {clock(sample.time_s)}"
 
 
 def _shortened(name: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, repeat
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.frame_source import frames_of
 from adkit.interfaces import Progress, Silent, sees_motion
@@ -13,10 +15,6 @@ from adkit.runs.store import Run
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, open_model, predicted
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 MOST_FRAMES = 4000
 """So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""

@@ -26,6 +26,8 @@ MOST_BLOBS = 3
 """Stains or patches on one picture, at most."""
 SMALLEST, LARGEST = 0.02, 0.2
 """Radius of a stain or patch, as a share of the picture's shorter side; drawn uniformly in its logarithm."""
+OPACITY = (0.1, 1)
+"""Of a stain or patch, inside."""
 MOST_NOISE = 0.06
 """Standard deviation of the noise, at most, in a range of 0..1."""
 
@@ -112,15 +114,11 @@ def _rough(picture: Floats, rng: np.random.Generator) -> Floats:
     return picture + np.float32(rng.uniform(0.06, 0.18)) * grain[:, :, None]
 
 
-def _scratched(picture: Floats, rng: np.random.Generator) -> Floats:
-    return picture + np.float32(rng.choice([-0.3, -0.2, 0.2, 0.3]))
-
-
 _WAYS: dict[str, Callable[[Floats, Floats, Floats, np.random.Generator], Floats]] = {
     "pasted": lambda _, other, __, rng: _elsewhere(other, rng),
     "missing": lambda picture, _, inside, __: _around(picture, inside),
     "shifted": lambda picture, _, inside, rng: _moved(picture, inside, rng),
-    "scratch": lambda picture, _, __, rng: _scratched(picture, rng),
+    "scratch": lambda picture, _, __, rng: picture + np.float32(rng.choice([-0.3, -0.2, 0.2, 0.3])),
     "tinted": lambda picture, _, __, rng: _tinted(picture, rng),
     "rough": lambda picture, _, __, rng: _rough(picture, rng),
 }
@@ -129,7 +127,7 @@ SPOILT = tuple(_WAYS)
 
 
 def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
-    opacity = _opacity(_outline(picture.shape[:2], rng), rng)
+    opacity = _soft(_outline(picture.shape[:2], rng), rng) * np.float32(rng.uniform(*OPACITY))
     colour = rng.random(3, dtype=np.float32)
     if rng.random() < 0.5:
         colour[:] = colour.mean()  # dirt, wear and holes are mostly grey
@@ -143,7 +141,7 @@ def _paste(picture: Floats, donor: Floats, rng: np.random.Generator) -> None:
     if height == width and rng.random() < 0.5:
         turned = turned.transpose(1, 0, 2)
     moved = np.roll(turned, (int(rng.integers(height)), int(rng.integers(width))), axis=(0, 1))
-    opacity = _opacity(_outline((height, width), rng), rng)
+    opacity = _soft(_outline((height, width), rng), rng) * np.float32(rng.uniform(*OPACITY))
     picture += opacity[:, :, None] * (moved - picture)
 
 
@@ -169,11 +167,6 @@ def _outline(
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.stack([x, y], axis=1).round().astype(np.int32)], 1)
     return mask.astype(np.float32)
-
-
-def _opacity(inside: Floats, rng: np.random.Generator) -> Floats:
-    """Return the blob's opacity: 0.1 to 1 inside, with an edge that is soft half of the time."""
-    return _soft(inside, rng) * np.float32(rng.uniform(0.1, 1))
 
 
 def _soft(inside: Floats, rng: np.random.Generator) -> Floats:

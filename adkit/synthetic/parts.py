@@ -96,10 +96,6 @@ def _blank() -> NDArray[np.uint8]:
     return np.zeros((_CANVAS, _CANVAS), np.uint8)
 
 
-def _paint(canvas: NDArray[np.float32], where: NDArray[np.uint8], colour: tuple[float, float, float]) -> None:
-    canvas[where > 0] = colour
-
-
 def _washer(rng: np.random.Generator) -> _Drawn:
     centre = np.array([_CANVAS / 2, _CANVAS / 2]) + rng.uniform(-14, 14, 2)
     turn = rng.uniform(0, 2 * np.pi)
@@ -156,7 +152,7 @@ def _connector(rng: np.random.Generator) -> _Drawn:
             cv2.rectangle(pin, (x, y), (x + 26, y + 48), 1, -1)
             features.append(pin)
             gold = 0.03 * rng.normal()
-            _paint(canvas, pin, (0.80 + gold, 0.66 + gold, 0.30 + gold))
+            canvas[pin > 0] = (0.80 + gold, 0.66 + gold, 0.30 + gold)
             cv2.rectangle(canvas, (x + 6, y + 6), (x + 12, y + 42), (0.93, 0.82, 0.50), -1)
     return _Drawn(canvas, body, features, plastic)
 

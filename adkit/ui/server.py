@@ -14,8 +14,9 @@ import time
 import webbrowser
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fastapi import FastAPI
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,9 +28,6 @@ from adkit.ui.jobs import Jobs
 from adkit.ui.markup import text_of
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings, require_token
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 log = logging.getLogger("adkit.ui")
 

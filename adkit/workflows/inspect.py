@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from adkit.data.bit_depth import as_rgb8, white_above
 from adkit.data.boxes import Size, px
@@ -22,11 +26,6 @@ from adkit.interfaces import Advance, Dataset, Progress, Silent
 from adkit.stats.formatting import clock
 from adkit.types import Sample, Split
 from adkit.workflows.looks import Glances
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.data.boxes import Box, Size, px
@@ -22,9 +23,6 @@ from adkit.interfaces import Method
 from adkit.options import Options, options_of, parse_options
 from adkit.runs.record import PART, FitSettings
 from adkit.types import FrameRef, Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LARGE_DEFECT_PX = 8
 """Where a defect must be larger than this to be seen, in px of a picture, tiles are proposed."""

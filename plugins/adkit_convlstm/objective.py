@@ -53,8 +53,8 @@ class Rebuild(Objective):
     def forward(self, batch: Tensor, draw: int) -> Tensor:
         """Turn (B, T, C, h, w) into (B,) mean squared errors of what the network is to rebuild."""
         generator = torch.Generator().manual_seed(draw)
-        chances, step = torch.rand(len(batch), generator=generator), self._step(generator)
-        too_fast = (chances < SKIPPING_SHARE).to(batch.device)
+        too_fast = (torch.rand(len(batch), generator=generator) < SKIPPING_SHARE).to(batch.device)
+        step = int(torch.randint(2, MOST_SKIPPED + 1, (1,), generator=generator))
         if self.pseudo == "none" or batch.shape[1] <= step or not too_fast.any():
             return self._loss(self.rebuild(batch)[0], batch)
         losses = torch.empty(len(batch), device=batch.device)
@@ -78,7 +78,3 @@ class Rebuild(Objective):
         """Turn (B, T, C, h, w) both into squared errors of the channels that the network rebuilds."""
         channels = self.network.rebuilt_channels
         return (rebuilt[:, :, :channels] - wanted[:, :, :channels]).square()
-
-    @staticmethod
-    def _step(generator: torch.Generator) -> int:
-        return int(torch.randint(2, MOST_SKIPPED + 1, (1,), generator=generator))

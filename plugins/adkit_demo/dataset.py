@@ -19,11 +19,11 @@ from adkit.synthetic.tray import KINDS as TRAY_KINDS
 from adkit.synthetic.tray import TRAY_VERSION, write_tray
 
 SEED = 0
-COUNTS = {"train": 60, "good": 30, "each grade": 5}
+COUNTS = {"train": 60, "good": 30, "each_grade": 5}
 CONVEYOR = "conveyor"
 TRAY = "tray"
 TRAY_COUNTS = {"train": 60, "good": 30, "each_kind": 12}
-CLIP_COUNTS = {"train": 24, "good": 6, "each kind": 3}
+CLIP_COUNTS = {"train": 24, "good": 6, "each_kind": 3}
 
 
 class Demo(Dataset):
@@ -54,10 +54,8 @@ class Demo(Dataset):
         return [f"synthetic {self.part}s, drawn with seed {SEED}; defects are {grades}: {self._folder()}"]
 
     def _folder(self) -> Path:
-        counts = {"train": COUNTS["train"], "good": COUNTS["good"], "each_grade": COUNTS["each grade"]}
-        return _drawn(
-            f"{PARTS_VERSION}-{SEED}/{self.part}", lambda folder: write_parts(folder, self.part, seed=SEED, **counts)
-        )
+        name = f"{PARTS_VERSION}-{SEED}/{self.part}"
+        return _drawn(name, lambda folder: write_parts(folder, self.part, seed=SEED, **COUNTS))
 
 
 class Tray(Demo):
@@ -100,10 +98,8 @@ class Conveyor(Demo):
         ]
 
     def _folder(self) -> Path:
-        counts = {"train": CLIP_COUNTS["train"], "good": CLIP_COUNTS["good"], "each_kind": CLIP_COUNTS["each kind"]}
-        return _drawn(
-            f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}", lambda folder: write_conveyor(folder, seed=SEED, **counts)
-        )
+        name = f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}"
+        return _drawn(name, lambda folder: write_conveyor(folder, seed=SEED, **CLIP_COUNTS))
 
 
 def _drawn(name: str, draw: Callable[[Path], None]) -> Path:

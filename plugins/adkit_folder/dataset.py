@@ -14,7 +14,7 @@ Where there are defects and no test split (2), a fifth of the good images is hel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -118,11 +118,11 @@ def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]
             yield Placed("train" if kind == GOOD else "test", inside, path, kind)
 
 
-def _all_good(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]:
-    return (Placed("train", inside, path, GOOD) for inside, path in images)
-
-
-_READERS = {"split folders": in_splits, "named folders": _in_named_folders, "plain images": _all_good}
+_READERS: dict[Layout, Callable[[Iterable[tuple[Inside, Path]]], Iterable[Placed]]] = {
+    "split folders": in_splits,
+    "named folders": _in_named_folders,
+    "plain images": lambda images: (Placed("train", inside, path, GOOD) for inside, path in images),
+}
 
 
 def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:

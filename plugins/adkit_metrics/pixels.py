@@ -32,17 +32,14 @@ class PixelMetric(ConditionalMetric):
 class Curve(PixelMetric):
     """A figure of two histograms of map values: one of good pixels, one of anomalous pixels, each with its weight."""
 
+    @staticmethod
     @abstractmethod
-    def figure(self, good: Values, anomalous: Values) -> Values:
+    def figure(good: Values, anomalous: Values, /) -> Values:
         """Return figures (...) of histograms (..., levels), nan where undefined."""
 
     @abstractmethod
-    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
-        """Return what each good pixel of an image weighs; 0: they do not count."""
-
-    @abstractmethod
-    def weights(self, mask: NDArray[np.bool_]) -> Values:
-        """Return what each anomalous pixel of the mask weighs."""
+    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+        """Return what each good pixel of an image weighs, 0 where they do not count, and each anomalous one."""
 
     def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
         """Return the levels at which pixels are counted: 2^20, or 4096 at most."""
@@ -85,30 +82,21 @@ class Curve(PixelMetric):
 
     def _histograms(self, results: LabelledResults, levels: Levels) -> Iterator[tuple[int, Values, Values]]:
         for index, values, mask in results.pixels():
-            weight = self.good_weight(mask, bool(results.anomalous[index]))
-            if not weight and not mask.any():
-                continue
-            found = levels.of(values)
-            good = np.zeros(levels.count)
-            if weight:
-                good += weight * levels.histogram(found[~mask])
-            yield index, good, levels.weighed(found[mask], self.weights(mask))
+            weight, weights = self.weights(mask, bool(results.anomalous[index]))
+            if weight or mask.any():
+                found = levels.of(values)
+                good = weight * levels.histogram(found[~mask]) if weight else np.zeros(levels.count)
+                yield index, good, levels.weighed(found[mask], weights)
 
 
 class PixelAuroc(Curve):
     """Area under the ROC curve over the pixels of all images: the chance that an anomalous one outscores a good one."""
 
-    def figure(self, good: Values, anomalous: Values) -> Values:
-        """Return the area, ties half."""
-        return roc_area(good, anomalous)
+    figure = staticmethod(roc_area)
 
-    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
-        """Return 1: all good pixels count."""
-        return 1.0
-
-    def weights(self, mask: NDArray[np.bool_]) -> Values:
-        """Return 1 for each pixel."""
-        return np.ones(np.count_nonzero(mask))
+    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+        """Return 1 for each pixel of all images."""
+        return 1.0, np.ones(np.count_nonzero(mask))
 
 
 class Aupro(Curve):
@@ -120,19 +108,13 @@ class Aupro(Curve):
     of all images, defect-free ones included: its figures are not comparable with these.
     """
 
-    def figure(self, good: Values, anomalous: Values) -> Values:
-        """Return the area divided by 0.3, so that 1 is perfect."""
-        return overlap_area(good, anomalous)
+    figure = staticmethod(overlap_area)
 
-    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
-        """Return 1 for images with an anomalous pixel, 0 for all others."""
-        return float(mask.any())
-
-    def weights(self, mask: NDArray[np.bool_]) -> Values:
-        """Return 1 for each region, shared among its pixels."""
+    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+        """Return 1 for the good pixels of images with an anomalous one; 1 for each region, shared among its pixels."""
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         sizes = np.bincount(labels.ravel(), minlength=count)
-        return np.asarray(1.0 / sizes[labels[mask]])
+        return float(mask.any()), np.asarray(1.0 / sizes[labels[mask]])
 
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return how many regions there are."""
@@ -148,18 +130,12 @@ class Aupimo(Curve):
     300,000 thresholds; here the same area is the mean of a logarithm (`curves.log_recall`).
     """
 
-    def figure(self, good: Values, anomalous: Values) -> Values:
-        """Return the area, of which 1 is perfect."""
-        return log_recall(good, anomalous)
+    figure = staticmethod(log_recall)
 
-    def good_weight(self, mask: NDArray[np.bool_], anomalous: bool) -> float:
-        """Return 1 for each good image, shared among its pixels; the good pixels of the others do not count."""
-        return 0.0 if anomalous else 1 / mask.size
-
-    def weights(self, mask: NDArray[np.bool_]) -> Values:
-        """Return 1 for each image, shared among its anomalous pixels."""
+    def weights(self, mask: NDArray[np.bool_], anomalous: bool) -> tuple[float, Values]:
+        """Return 1 for each good image, shared among its pixels; 1 for each other one, shared among the anomalous."""
         marked = int(np.count_nonzero(mask))
-        return np.full(marked, 1 / max(1, marked))
+        return 0.0 if anomalous else 1 / mask.size, np.full(marked, 1 / max(1, marked))
 
     def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
         """Return levels of the highest hundredth of the good images' values: no rate of interest lies below."""

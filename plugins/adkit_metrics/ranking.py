@@ -8,7 +8,7 @@ no threshold goes with them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from adkit import LabelledResults, MetricValue
 from adkit_metrics import curves
 from adkit_metrics.conditional import ConditionalMetric
-
-if TYPE_CHECKING:
-    from adkit_metrics.curves import Values
+from adkit_metrics.curves import Values
 
 
 class RankingMetric(ConditionalMetric):

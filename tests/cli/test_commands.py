@@ -574,8 +574,8 @@ def test_inspect_counts_clips_and_their_lengths(tmp_path: Path) -> None:
 
 def test_inspect_lists_clips_and_images_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 1, "good": 1, "each grade": 0})
-    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 0, "each kind": 0})
+    monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 1, "good": 1, "each_grade": 0})
+    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 0, "each_kind": 0})
     result = ok("inspect", "-d", "demo:conveyor,washer", "--sheet", tmp_path / "sheet.png", "-f", "csv")
     rows = list(csv.DictReader(result.stdout.splitlines()))
     assert [(row["dataset"], row["clips"], row["frames"], row["images"]) for row in rows] == [

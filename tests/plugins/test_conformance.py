@@ -71,7 +71,7 @@ def test_demo() -> None:
 
 def test_demo_conveyor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 1, "each kind": 0})
+    monkeypatch.setattr("adkit_demo.dataset.CLIP_COUNTS", {"train": 1, "good": 1, "each_kind": 0})
     (dataset,) = open_datasets("demo:conveyor", None, REGISTRY)
     conformance.check_dataset(dataset)
 

@@ -16,7 +16,7 @@ from adkit.synthetic.parts import DEFECTS, GRADES, PART_NAMES
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and few images in it."""
     monkeypatch.setenv("ADKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(demo, "COUNTS", {"train": 3, "good": 2, "each grade": 1})
+    monkeypatch.setattr(demo, "COUNTS", {"train": 3, "good": 2, "each_grade": 1})
     return tmp_path
 
 
@@ -86,7 +86,7 @@ def test_notes_say_that_the_parts_are_synthetic() -> None:
 
 def test_clips_of_the_conveyor(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conveyor, "KINDS", ("stop",))
-    monkeypatch.setattr(demo, "CLIP_COUNTS", {"train": 1, "good": 1, "each kind": 1})
+    monkeypatch.setattr(demo, "CLIP_COUNTS", {"train": 1, "good": 1, "each_kind": 1})
     (dataset,) = Demo.select("conveyor", None)
     assert dataset.spec == "demo:conveyor"
     train, test = dataset.samples("train"), dataset.samples("test")

@@ -15,7 +15,7 @@ from adkit.cli.output import destination, print_table
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from adkit.comparison.figures import Comparison
     from adkit.comparison.grid import Plan
@@ -72,6 +72,7 @@ def compare(
     from adkit.comparison.compare import compare as compare_candidates
     from adkit.comparison.compare import compare_runs
     from adkit.comparison.documents import as_json, metric_rows
+    from adkit.comparison.grid import DEFAULT_SEEDS
     from adkit.data.outputs import require_folder
 
     require_folder(output)
@@ -88,7 +89,7 @@ def compare(
             result = compare_candidates(
                 plan.candidates,
                 _datasets(dataset or plan.datasets, root, registry),
-                _seeds(seeds, plan),
+                range(seeds) if seeds else plan.seeds or range(DEFAULT_SEEDS),
                 output,
                 registry,
                 max_false_alarms=max_false_alarms or plan.max_false_alarms,
@@ -134,12 +135,6 @@ def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: M
         replace(one, options={**options, **one.options}, seeing={**given, **one.seeing}) for one in plan.candidates
     ]
     return replace(plan, candidates=tuple(candidates))
-
-
-def _seeds(count: int | None, plan: Plan) -> Sequence[int]:
-    from adkit.comparison.grid import DEFAULT_SEEDS
-
-    return range(count) if count else plan.seeds or range(DEFAULT_SEEDS)
 
 
 def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, registry: Registry) -> list[Dataset]:

@@ -38,15 +38,12 @@ def inspect(
     from adkit.data.boxes import px
     from adkit.data.datasets import open_datasets
     from adkit.data.images import png_of
-    from adkit.data.outputs import require_picture
     from adkit.options import split_assignments
     from adkit.runs.record import FitSettings
     from adkit.workflows.inspect import inspect_dataset
     from adkit.workflows.seeing import method_and_view, tiles_instead
 
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
-    require_picture(sheet)
+    _require_sheet(sheet)
     to, documents, sheets = destination(format_), [], {}
     registry = o.loaded_registry()
     wanted = FitSettings(method=method, options=split_assignments(settings or [], example="--set size=512"))
@@ -57,9 +54,10 @@ def inspect(
         path = _sheet_path(sheet, category.spec, several=len(categories) > 1) if found.sheet else None
         view = method_and_view(method_class, wanted, found.shapes)[1] if found.shapes else None
         seen = {} if view is None else {"frame": px(view.frame), "smallest_defect_px": view.smallest_px}
-        documents.append({**_document(found), **seen, "sheet": str(path) if path else None})
+        document = {**_document(found), **seen, "sheet": str(path) if path else None}
+        documents.append(document)
         if to.for_people:
-            _print(found)
+            _print(found, document["counts"])
             if view:
                 typer.echo(f"{method}: {view.in_words()}")
             if tiled := tiles_instead(method_class, wanted, found.shapes, view):
@@ -75,6 +73,14 @@ def inspect(
         write_whole(path, png_of(drawn))
         if to.for_people:
             typer.echo(f"contact sheet: {path}")
+
+
+def _require_sheet(sheet: Path | None) -> None:
+    from adkit.data.outputs import require_picture
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
+    require_picture(sheet)
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
@@ -108,12 +114,12 @@ def _document(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _print(found: Inspection) -> None:
+def _print(found: Inspection, counts: list[dict[str, Any]]) -> None:
     for finding in found.findings:
         typer.secho(f"looks wrong: {finding}", fg="yellow")
     if not found.findings:
         typer.secho("nothing looks wrong", fg="green")
-    print_table(found.spec, _document(found)["counts"], keys=2)
+    print_table(found.spec, counts, keys=2)
     for note in found.notes:
         typer.echo(note)
     if found.lengths_s:

@@ -15,7 +15,6 @@ from adkit.errors import PluginError, RunError, nearest
 from adkit.files.atomic import is_folder
 
 if TYPE_CHECKING:
-    from adkit.interfaces import DatasetEntry
     from adkit.registry import Registry
     from adkit.runs.record import RunRecord
 
@@ -71,12 +70,11 @@ def show(
     """
     from adkit.interfaces import DatasetEntry, MethodEntry
 
-    registry, spans, about = o.loaded_registry(), _spans(), ""
-    catalogues = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
-    named: dict[str, Any] = {spans.name: (spans, "dataset")}
-    named |= {entry: (one.get(name), one.sort) for one in catalogues for entry in one.entries if entry == name}
-    if name in named:
-        entry, sort = named[name]
+    registry, about = o.loaded_registry(), ""
+    catalogues: tuple[Any, ...] = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
+    named = [(one.get(name), one.sort) for one in catalogues if name in one.entries]
+    if named:
+        entry, sort = named[-1]
         model = getattr(entry.load(), "Options", None)  # datasets and metrics have none
         rows = _option_rows(model) if model else []
         title = f"{sort} {name}: {entry.summary} ({entry.origin})"
@@ -94,7 +92,7 @@ def show(
         rows = [{"field": key, "value": value} for key, value in _flat(document) if not key.startswith("files.")]
         title = f"run {record.id}"
     else:
-        known = [spans.name, *(entry for one in catalogues for entry in one.entries)]
+        known = [entry for one in catalogues for entry in one.entries]
         raise PluginError(f"there is nothing named {name!r} to show", hint=nearest(name, known))
     to = destination(format_)
     to.emit(rows, document)
@@ -103,19 +101,6 @@ def show(
             print_table(title, rows, subtitle=about, most=len(rows))
         else:
             typer.echo("\n".join(filter(None, [title, about, "it has no options"])))
-
-
-def _spans() -> DatasetEntry:
-    """Return the dataset that no plugin brings."""
-    from adkit.interfaces import DatasetEntry
-
-    return DatasetEntry(
-        "span",
-        "parts of one video in which all is normal, as score --learn takes them",
-        "adkit.data.spans:VideoSpans",
-        "span:line.mp4@0:00-2:00",
-        origin="adkit",
-    )
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -158,9 +143,6 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
                 "plugin": origins[0] if len(origins) == 1 else "CLAIMED TWICE: " + ", ".join(origins),
             }
         )
-    if of_datasets:
-        spans = _spans()
-        rows.append({"name": spans.name, "summary": spans.summary, "example": spans.example, "plugin": spans.origin})
     return rows
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from torch import Tensor, nn
 from adkit.errors import BackboneError, nearest
 from adkit.files.atomic import checksum
 from adkit.nn.options import EMBEDDED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
 # The scaling these weights were trained with: (rgb_0_255 - 127) / 128.

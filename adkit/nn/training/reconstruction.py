@@ -164,7 +164,10 @@ class Reconstruction(TrainedMethod[OptionsType]):
         self._learn_to_lay(store.take(places[0]))
         laid = store.changed(lambda part, _: self._laid(part)[0])
         training, held_out = (laid.take(rows) for rows in places)
-        self.train(TrainingRows(training, held_out, held_out.changed(self._corrupted)), progress)
+        corrupted = held_out.changed(
+            lambda part, number: corrupt(part, ("stain", "paste"), np.random.default_rng([self.seed, number]), 0)
+        )
+        self.train(TrainingRows(training, held_out, corrupted), progress)
         self.decide(torch.cat([self._errors(part)[0] for part in held_out.parts(_AT_ONCE)]), held_out.clips)
 
     def predict(self, batch: Batch) -> Prediction:
@@ -229,9 +232,6 @@ class Reconstruction(TrainedMethod[OptionsType]):
         if self._registration:
             return self._registration(frames)
         return (frames if self.options.registration == "off" else F.avg_pool2d(frames, 2)), []
-
-    def _corrupted(self, frames: Tensor, part: int) -> Tensor:
-        return corrupt(frames, ("stain", "paste"), np.random.default_rng([self.seed, part]), clean_share=0)
 
     @torch.inference_mode()
     def _errors(self, frames: Tensor) -> tuple[Tensor, Tensor]:
