@@ -106,19 +106,17 @@ def option_rows(model: type[BaseModel]) -> list[OptionRow]:
     """Return the options of a model as a table, made from its JSON schema."""
     schema = model.model_json_schema()
     defaults = model().model_dump(mode="json")
-    rows = []
-    for name, field in schema.get("properties", {}).items():
-        rows.append(
-            OptionRow(
-                name=name,
-                type=_type_of(field),
-                default=option_text(defaults[name]),
-                bounds=_bounds(field),
-                description=field.get("description", ""),
-                choices=tuple(map(str, field.get("enum", ()))),
-            )
+    return [
+        OptionRow(
+            name=name,
+            type=_type_of(field),
+            default=option_text(defaults[name]),
+            bounds=_bounds(field),
+            description=field.get("description", ""),
+            choices=tuple(map(str, field.get("enum", ()))),
         )
-    return rows
+        for name, field in schema.get("properties", {}).items()
+    ]
 
 
 def _type_of(field: Mapping[str, Any]) -> str:

@@ -38,26 +38,24 @@ def interval_sources(comparison: Comparison) -> str:
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a row for each metric, category and candidate."""
-    rows = []
-    for (metric, category, candidate), figure in comparison.figures.items():
-        rows.append(
-            {
-                "metric": metric,
-                "category": category,
-                "candidate": candidate,
-                "value": figure.value,
-                **_bounds("", figure.interval),
-                "lowest_seed": min(figure.by_seed, default=None),
-                "highest_seed": max(figure.by_seed, default=None),
-                "best": figure.is_best,
-                "difference_to_best": figure.difference,
-                **_bounds("difference_", figure.difference_interval),
-                "p_value": figure.p_value,
-                "worse_than_best": figure.is_worse,
-                "why_undefined": figure.why_undefined,
-            }
-        )
-    return rows
+    return [
+        {
+            "metric": metric,
+            "category": category,
+            "candidate": candidate,
+            "value": figure.value,
+            **_bounds("", figure.interval),
+            "lowest_seed": min(figure.by_seed, default=None),
+            "highest_seed": max(figure.by_seed, default=None),
+            "best": figure.is_best,
+            "difference_to_best": figure.difference,
+            **_bounds("difference_", figure.difference_interval),
+            "p_value": figure.p_value,
+            "worse_than_best": figure.is_worse,
+            "why_undefined": figure.why_undefined,
+        }
+        for (metric, category, candidate), figure in comparison.figures.items()
+    ]
 
 
 def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -18,6 +14,7 @@ from torch import Tensor, nn
 from adkit.data.tiles import placed, weights
 from adkit.errors import OptionError
 from adkit.interfaces import Exportable
+from adkit.nn.features.onnx_session import traced
 from adkit.workflows.score import FittedModel
 
 
@@ -120,19 +117,13 @@ def _usual_cuts(model: FittedModel, grid: tuple[int, int]) -> tuple[NDArray[np.f
 def _exported(
     graph: PictureGraph, example: tuple[Tensor, ...], usual: dict[str, NDArray[np.float32]], outputs: list[str]
 ) -> bytes:
-    # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            example,
-            input_names=["pixels", *usual],
-            output_names=outputs,
-            dynamic_shapes=({0: torch.export.Dim("pictures")}, *({} for _ in usual)),
-            dynamo=True,
-        )
-    assert program is not None
-    proto: onnx.ModelProto = program.model_proto
+    proto = traced(
+        graph,
+        example,
+        input_names=["pixels", *usual],
+        output_names=outputs,
+        dynamic_shapes=({0: torch.export.Dim("pictures")}, *({} for _ in usual)),
+    )
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise OptionError(
             "the method's graph takes one number of pictures only, and any number was expected",

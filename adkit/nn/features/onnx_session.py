@@ -93,11 +93,16 @@ def exported_model(
 
 
 def _export(network: nn.Module, example: Tensor, facts: Callable[[], dict[str, Any]]) -> bytes:
+    model = traced(network, (example,), input_names=["frames"])
+    model.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
+    return bytes(model.SerializeToString())
+
+
+def traced(network: nn.Module, example: tuple[Tensor, ...], **settings: Any) -> onnx.ModelProto:
+    """Return a network as ONNX, from inputs like those of the example; `settings` are those of torch.onnx.export."""
     # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(network, (example,), input_names=["frames"], dynamo=True)
+        program = torch.onnx.export(network, example, dynamo=True, **settings)
     assert program is not None
-    model = program.model_proto
-    model.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
-    return bytes(model.SerializeToString())
+    return program.model_proto
