@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,5 +253,5 @@ def _decisions(parts: Sequence[Sequence[Cell]]) -> Decisions:
 def _expense(cells: Sequence[Cell]) -> Cost:
     """Return what the same cells cost: medians over seeds, the largest for memory and size."""
     costs = [cell.cost for cell in cells]
-    times = {name: float(np.median([getattr(one, name) for one in costs])) for name in TIMES}
-    return Cost(**times, **{name: max(getattr(one, name) for one in costs) for name in SIZES})
+    found: dict[str, Any] = {name: float(np.median([getattr(one, name) for one in costs])) for name in TIMES}
+    return Cost(**found, **{name: max(getattr(one, name) for one in costs) for name in SIZES})

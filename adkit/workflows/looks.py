@@ -75,7 +75,7 @@ def _halves(glances: NDArray[np.float32]) -> NDArray[np.bool_]:
     centred = glances - glances.mean(axis=0)
     second = centred @ np.linalg.svd(centred, full_matrices=False)[2][0] > 0
     if second.all() or not second.any():  # all are the same
-        return second
+        return np.asarray(second)
     return np.asarray(KMeans(2, init=_middles(glances, second), n_init=1, max_iter=20).fit(glances).labels_ == 1)
 
 

@@ -118,7 +118,7 @@ def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]
             yield Placed("train" if kind == GOOD else "test", inside, path, kind)
 
 
-_READERS: dict[Layout, Callable[[Iterable[tuple[Inside, Path]]], Iterable[Placed]]] = {
+_READERS: dict[Layout, Callable[[list[tuple[Inside, Path]]], Iterable[Placed]]] = {
     "split folders": in_splits,
     "named folders": _in_named_folders,
     "plain images": lambda images: (Placed("train", inside, path, GOOD) for inside, path in images),

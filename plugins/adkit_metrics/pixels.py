@@ -85,7 +85,9 @@ class Curve(PixelMetric):
             weight, weights = self.weights(mask, bool(results.anomalous[index]))
             if weight or mask.any():
                 found = levels.of(values)
-                good = weight * levels.histogram(found[~mask]) if weight else np.zeros(levels.count)
+                good = np.zeros(levels.count)
+                if weight:
+                    good += weight * levels.histogram(found[~mask])
                 yield index, good, levels.weighed(found[mask], weights)
 
 
