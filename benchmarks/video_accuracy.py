@@ -29,7 +29,8 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings
 from adkit.stats.smoothing import SMOOTHING_S, smoothed
 from adkit.workflows.fit import fit
-from adkit.workflows.score import open_model, open_scorer, predict_all, raw_scores
+from adkit.workflows.predict import predict_all
+from adkit.workflows.score import open_model, open_scorer, raw_scores
 
 METHODS = ("convlstm", "patchknn size=256x384")
 RESAMPLES = 500

@@ -12,7 +12,8 @@ from types import TracebackType
 from adkit.data.clips import are_stills
 from adkit.data.frame_source import frames_of
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, predicted
+from adkit.workflows.predict import predicted
+from adkit.workflows.score import FittedModel
 
 TIMED_IMAGES = 16
 _INTERVAL_S = 0.05

@@ -35,7 +35,8 @@ from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_cu
 from adkit.stats.significance import Interval
 from adkit.stats.unit import Unit
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, predict_all, sample_scores
+from adkit.workflows.predict import predict_all
+from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, sample_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

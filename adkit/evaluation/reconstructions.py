@@ -14,7 +14,8 @@ from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, open_model, predicted
+from adkit.workflows.predict import predicted
+from adkit.workflows.score import FittedModel, open_model
 
 MOST_FRAMES = 4000
 """So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""

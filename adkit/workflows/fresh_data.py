@@ -23,7 +23,8 @@ from adkit.stats.segments import by_clip
 from adkit.stats.significance import Drift, drift_test
 from adkit.stats.unit import UnitName
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, open_model, predict_all, sample_scores
+from adkit.workflows.predict import predict_all
+from adkit.workflows.score import FittedModel, open_model, sample_scores
 
 if TYPE_CHECKING:
     import numpy as np

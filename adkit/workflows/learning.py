@@ -14,7 +14,7 @@ from adkit.interfaces import Method, Progress, Workspace, calibrates_itself
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings
 from adkit.types import FitReport, Prediction
-from adkit.workflows.score import of_pictures, predict_all, times_of
+from adkit.workflows.predict import of_pictures, predict_all, times_of
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together
 

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
-from adkit.data.batches import BATCH, batched
+from adkit.data.batches import BATCH
 from adkit.data.boxes import Size, px
-from adkit.data.clips import are_stills, at_steps
+from adkit.data.clips import at_steps
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
-from adkit.interfaces import Method, Progress, Scorer
+from adkit.interfaces import Method, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Registry
-from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
+from adkit.runs.predictions import Predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
 from adkit.stats.smoothing import Smoother, smoothed
-from adkit.types import Prediction, Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
+from adkit.types import Sample
+from adkit.workflows.predict import predicted
 
 AS_A_WHOLE = "as a whole"  # where a picture is anomalous though no place is: something is missing, extra or exchanged
 _MAPS = 256
@@ -291,120 +288,6 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     count = math.ceil(places.shape[1] / 100)
     highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
     return np.asarray(scores + np.maximum(0, predictions.scores - highest), np.float64)
-
-
-def pixels_of(images: Tensor) -> NDArray[np.uint8]:
-    """Convert float32 (N, 3, H, W), RGB in 0..1, to (N, H, W, 3), 0..255."""
-    return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
-
-
-def predicted(
-    method: Method[Any], view: View, frames: Iterable[Frame], batch_size: int = BATCH
-) -> Iterator[tuple[list[Frame], Predictions | None, NDArray[np.uint8] | None]]:
-    """Yield groups of frames in their order with what the method says of those that have pixels.
-
-    That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
-    (N, H, W, 3), where the method gives them.
-    """
-    stream, waiting = method.stream(), _Waiting()
-    for group, batch in batched(frames, view, method.window, batch_size):
-        if batch is not None:
-            with plugin_code(type(method)):
-                waiting.add(stream(batch))
-        judged = [frame for frame in group if frame.pixels is not None]
-        if not judged:
-            if group:
-                yield group, None, None
-            continue
-        prediction = waiting.take(len(judged) * view.frames)
-        shapes = [frame.shape for frame in judged]
-        images = None
-        if prediction.images is not None:
-            images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
-        ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
-        with plugin_code(type(method)):  # whose numbers may be none
-            found = of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
-        yield group, found, images
-
-
-@dataclass
-class _Waiting:
-    """What a method said of frames, until all frames of their picture are judged."""
-
-    parts: list[Prediction] = field(default_factory=list)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and picture
-
-    def add(self, part: Prediction) -> None:
-        """Take what was said of the next frames; raises ValueError where its size is another than before."""
-        for name in ("maps", "images"):
-            tensor = getattr(part, name)
-            size = () if tensor is None else tuple(tensor.shape[1:])
-            if self.sizes.setdefault(name, size) != size:
-                raise ValueError(f"the method gave {name} of {size}, and of {self.sizes[name]} before")
-        self.parts.append(part)
-
-    def take(self, count: int) -> Prediction:
-        """Return what was said of the first frames; what is left goes on waiting."""
-        names = ("maps", "scores", "images")
-        given = {name: [getattr(part, name) for part in self.parts] for name in names}
-        for name, values in given.items():
-            if len({value is None for value in values}) > 1:
-                raise ValueError(f"the method gave {name} for some batches only")
-        joined = {name: values[0] if len(values) == 1 else _concatenated(values) for name, values in given.items()}
-        rest = {name: None if value is None else value[count:] for name, value in joined.items()}
-        self.parts = [Prediction(**rest)] if any(value is not None and len(value) for value in rest.values()) else []
-        return Prediction(**{name: None if value is None else value[:count] for name, value in joined.items()})
-
-
-def _concatenated(values: Sequence[Tensor | None]) -> Tensor | None:
-    import torch  # heavy: only where there is more than one part
-
-    known = [value for value in values if value is not None]
-    return torch.cat(known) if known else None
-
-
-def of_pictures(
-    prediction: Prediction,
-    view: View,
-    shapes: Sequence[Size],
-    ids: tuple[str, ...],
-    clips: tuple[str, ...],
-    times_s: NDArray[np.float64] | None,
-) -> Predictions:
-    """Turn what a method said of frames into what that means for their pictures, (height, width) px each.
-
-    Of scores of its own the highest of a picture's tiles counts; beside maps they are left out where a part of the
-    picture does not count, since they are of all of it.
-    """
-    of_each = [name for name in ids for _ in range(view.frames)]
-    found = to_predictions(tuple(of_each), tuple(of_each), prediction)
-    maps = None if found.maps is None else view.own_maps(view.joined(found.maps), shapes)
-    scores = None if found.scores is None else found.scores.reshape(len(ids), view.frames).max(axis=1)
-    of_a_part = maps is not None and not view.everywhere
-    return Predictions(ids, clips, maps, None if of_a_part else scores, times_s)
-
-
-def predict_all(
-    method: Method[Any],
-    view: View,
-    samples: Sequence[Sample],
-    progress: Progress,
-    label: str,
-    on_bad: Callable[[Sample, AdkitError], None] | None = None,
-) -> Predictions:
-    """Return the method's predictions for all samples that can be read, in their order."""
-    buffer, stills = PredictionBuffer(len(samples)), are_stills(samples)
-    with progress.task(label, len(samples)) as advance:
-        for group, predictions, _ in predicted(method, view, frames_of(samples, view, on_bad)):
-            assert predictions is not None  # every frame has pixels
-            buffer.add(replace(predictions, times_s=None) if stills else predictions)
-            advance(len(group))
-    return buffer.together()
-
-
-def times_of(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
-    """Return (N,) seconds since the start of each sample's clip; None for stills."""
-    return None if are_stills(samples) else np.array([sample.time_s for sample in samples])
 
 
 def device_of(name: str) -> str:

@@ -29,7 +29,8 @@ from adkit.stats.significance import Drift, drift_test
 from adkit.types import FitReport, Sample
 from adkit.workflows.fit import calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
-from adkit.workflows.score import FittedModel, of_pictures, sample_scores
+from adkit.workflows.predict import of_pictures
+from adkit.workflows.score import FittedModel, sample_scores
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,8 @@ def update(
     started = time.perf_counter()
     report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
     state = proven_state(before.model.method, record.view, samples, record.origin)
-    taught = UpdateRecord(
-        of=record.id,
-        created=datetime.now(UTC),
-        data=fresh.named,
-        images=len(samples),
-        removed=[list(seen.training)[one] for one in removed],
-    )
+    gone, now = [list(seen.training)[one] for one in removed], datetime.now(UTC)
+    taught = UpdateRecord(of=record.id, created=now, data=fresh.named, images=len(samples), removed=gone)
     names = zip(before.predictions.ids, samples, strict=True)
     learned = SeenData(
         {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
@@ -88,15 +84,12 @@ def update(
     changed = record.model_copy(
         update={
             "id": new_run_id(root, record.method, record.settings.name or Path(record.dataset.partition(":")[2]).name),
-            "created": taught.created,
+            "created": now,
             "device": before.model.method.device,
             "train_count": record.train_count + len(samples) - len(removed),
             "data_hash": data_hash(learned.training),
             "skipped": [*record.skipped, *fresh.unreadable],
-            "left_out": [
-                *record.left_out,
-                *(LeftOut(name=name, score=None, why="taken out later") for name in taught.removed),
-            ],
+            "left_out": record.left_out + [LeftOut(name=one, score=None, why="taken out later") for one in gone],
             "calibration": _set_anew(before.model, predictions, kept, taught, learned),
             "earlier_calibrations": [],
             "updates": [*record.updates, taught],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from adkit.cli.calibration import remind_of_suspects
 from adkit.cli.faults import ANOMALY_FOUND
 from adkit.cli.output import Destination, destination
 from adkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from adkit.registry import Registry
+    from adkit.runs.store import Run
 
 _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s", "reconnect_timeout_s")
 """The parameters that say how videos are watched, by the names of its settings."""
@@ -114,14 +118,8 @@ def score(
         _judge_by_export(context, to)
         return
     registry, spans = o.loaded_registry(), parse_spans(learn or [])
-    if method is not None:
-        registry.methods.get(method)  # or a misspelt name would only have no runs
-    if spans:
-        o.refuse_given(context, ["run"], "names a run, and --learn makes one")
-    else:
-        o.refuse_given(context, _OF_LEARNING, "is for learning, with --learn: a run keeps how it was learned")
-        opened = o.opened_run(run, runs, method=method)
-    found = find_inputs(files, of_clips=bool(spans) or opened.record.threshold.unit == "clip")
+    opened = _opened(context, registry, learns=bool(spans))
+    found = find_inputs(files, of_clips=opened is None or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
     for note in found.notes:
         typer.echo(note, err=True)
@@ -132,8 +130,7 @@ def score(
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
-    if spans:
-        _require_method(method)
+    if opened is None:
         opened = fit_spans(clips, spans, o.settings_of(context.params), o.runs_folder(runs), registry)
     else:
         remind_of_suspects(opened.record)
@@ -151,9 +148,18 @@ def _fail_where_asked(fail_on_anomaly: bool, found_any: bool) -> None:
         raise typer.Exit(ANOMALY_FOUND)
 
 
-def _require_method(method: str | None) -> None:
-    if method is None:
-        raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
+def _opened(context: typer.Context, registry: Registry, *, learns: bool) -> Run | None:
+    """Open the run to score with; None where one is to be learned from a part of the video."""
+    method = context.params["method"]
+    if method is not None:
+        registry.methods.get(method)  # or a misspelt name would only have no runs
+    if learns:
+        o.refuse_given(context, ["run"], "names a run, and --learn makes one")
+        if method is None:
+            raise OptionError("--learn says what to learn from, not how", hint="add --method; see: adkit list methods")
+        return None
+    o.refuse_given(context, _OF_LEARNING, "is for learning, with --learn: a run keeps how it was learned")
+    return o.opened_run(context.params["run"], context.params["runs"], method=method)
 
 
 def _judge_by_export(context: typer.Context, to: Destination) -> None:
