@@ -186,6 +186,15 @@ class ClipScorer:
             )
 
 
+def warn_of_frames(model: FittedModel) -> None:
+    """Say what the threshold of a run that learned from still images does not promise of a clip."""
+    if model.threshold.unit == "image":
+        warn(
+            f"{model.run.record.id} learned from still images: each frame is scored as one, and its threshold counts "
+            "images. A minute has many: learn from clips, or from a part of the video with --learn"
+        )
+
+
 def _told(watch: Watch) -> Generator[FrameResult]:
     """Give the results of a watch, whose progress is told where its end is known."""
     from adkit.cli.terminal import terminal_progress
@@ -205,28 +214,23 @@ class Announcer:
     """Says on stderr when an event of a live source begins and ends, and when the source was away."""
 
     def __init__(self, watch: Watch, name: str) -> None:
-        self._watch, self._before = watch, f"{name}: " if name else ""
-        self._begun = self._ended = self._gaps = 0
+        from adkit.watching.news import News
+
+        self._news, self._before = News(watch), f"{name}: " if name else ""
 
     def tell(self) -> None:
         """Say what is new."""
-        watch = self._watch
-        for gap in watch.gaps[self._gaps :]:
-            back = f"back at {clock(gap.end_s)}" if gap.end_s is not None else "it did not come back"
-            self._say(f"{clock(gap.start_s)} lost ({gap.reason}), {back}", "yellow")
-        self._gaps = len(watch.gaps)
-        for event in watch.events[self._ended :]:
-            self._begin(event)
-            self._say(f"{clock(event.end_s)} event {event.number} ended, {event.duration_s:.1f} s", "green")
-        self._ended = len(watch.events)
-        if watch.under_way:
-            self._begin(watch.under_way)
+        from adkit.data.live import Gap
 
-    def _begin(self, event: Event) -> None:
-        if event.number > self._begun:
-            where = f", {event.region.words}" if event.region else ""
-            self._say(f"{clock(event.start_s)} event {event.number}: score {event.peak:.3g}{where}", "red")
-            self._begun = event.number
+        for what, one in self._news():
+            if isinstance(one, Gap):
+                back = f"back at {clock(one.end_s)}" if one.end_s is not None else "it did not come back"
+                self._say(f"{clock(one.start_s)} lost ({one.reason}), {back}", "yellow")
+            elif what == "began":
+                where = f", {one.region.words}" if one.region else ""
+                self._say(f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red")
+            else:
+                self._say(f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green")
 
     def _say(self, text: str, colour: str) -> None:
         typer.secho(self._before + text, err=True, fg=colour)

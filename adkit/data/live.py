@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from adkit.data.inputs import VideoInput
@@ -52,6 +52,7 @@ class LiveFeed:
     limit_s: float | None = None
     patience_s: float = PATIENCE_S
     stalled_s: float = STALLED_S
+    tell: Callable[[str], None] | None = None  # called with the reason whenever the source is lost
     gaps: list[Gap] = field(default_factory=list, init=False)
 
     def __iter__(self) -> Iterator[LiveFrame]:
@@ -89,6 +90,8 @@ class LiveFeed:
                 if lost is None:
                     lost_at = time.monotonic()
                     lost = error
+                    if self.tell:
+                        self.tell(error.message)
             if time.monotonic() - lost_at + pause_s > self.patience_s:
                 self.gaps.append(Gap(last_s, None, lost.message))
                 raise FrameError(

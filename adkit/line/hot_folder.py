@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from threading import Event
 
 from adkit.data.frame_source import frames_of
@@ -14,7 +13,7 @@ from adkit.line.journal import Journal, Row
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, still_row
 
-POLL_S = 0.1
+POLL_S = 0.01
 _AT_ONCE = 64  # files of a backlog: new ones are looked for after so many
 
 Note = Callable[[Row], None]
@@ -25,14 +24,11 @@ def watch_folder(
     model: FittedModel, inbox: Inbox, journal: Journal, stop: Event, note: Note, *, once: bool = False
 ) -> None:
     """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
-    parts = len(journal.found)
     inbox.judged |= {row["identity"] for row in journal.found}
     while not stop.is_set():
-        ready = inbox.ready()
-        for row in _rows(model, inbox, ready[:_AT_ONCE]):
-            parts += 1
-            named = {"part": parts, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
-            journal.append(named)
+        ready = inbox.ready(_AT_ONCE)
+        for row in _rows(model, inbox, ready):
+            named = journal.record(row)
             inbox.judged.add(named["identity"])
             note(named)
             if stop.is_set():

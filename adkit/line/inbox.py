@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from adkit.data.images import is_image
 from adkit.errors import DatasetError
 
 GIVE_UP_S = 10.0
 """A picture that still cannot be read so long after its last change is unreadable."""
+LOOK_S = 0.25
+_PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+_JPEG = b"\xff\xd8", b"\xff\xd9"
+"""How files begin and end that say where they end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +38,77 @@ class Arrival:
         return f"{self.path.name}/{self.size}/{self.changed_ns}"
 
 
+def is_complete(path: Path) -> bool | None:
+    """Say whether a picture ends where it says that it does, and nobody on this computer is writing it.
+
+    None where that cannot be known: in other formats than PNG and JPEG, on network drives, on other systems than Linux.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(-min(8, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            end = file.read()
+            if start == _PNG and not end.endswith(_PNG_END):
+                return False
+            closed = _is_closed(file)
+            return closed if closed is False or start == _PNG or (start[:2], end[-2:]) == _JPEG else None
+    except OSError:
+        return None
+
+
+def _is_closed(file: BinaryIO) -> bool | None:
+    """Ask the kernel for a lease, which it gives where no process has the file open for writing; None: it cannot."""
+    if sys.platform != "linux":
+        return None
+    import fcntl
+
+    try:
+        # Who opens it just then waits until the lease is given back, and we are told by a signal that does nothing.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
 @dataclass
 class Inbox:
     """The pictures in a folder, without those in its folders; `judged` are identities."""
 
     folder: Path
     settle_s: float
+    tell: Callable[[str], None] = lambda _: None  # what is left alone, once for each sort of files
     judged: set[str] = field(default_factory=set)
     _waiting: dict[str, float] = field(default_factory=dict)  # identities, and when they were first seen
+    _told: set[str] = field(default_factory=set)
+    _looked: tuple[int, float] = (0, -math.inf)  # the folder's time of change at the last look, and when that was
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise DatasetError(f"there is no folder {self.folder}", hint="make it: pictures are expected there")
 
-    def ready(self) -> list[Arrival]:
-        """Return what has not changed for a while, in the order of its last change."""
-        now, seen = time.monotonic(), list(self._arrivals())
+    def ready(self, most: int) -> list[Arrival]:
+        """Return up to `most` that are complete, as far as is known, in the order of their last change.
+
+        Where it is not known, what has not changed for `settle_s` is complete; what is not finished is given up later.
+
+        A folder that has not changed is looked through every LOOK_S: a file may be written anew under its name.
+        """
+        now, changed = time.monotonic(), self.folder.stat().st_mtime_ns
+        if not self._waiting and changed == self._looked[0] and now < self._looked[1] + LOOK_S:
+            return []
+        seen = sorted(self._arrivals(), key=lambda one: (one.changed_ns, one.path.name))
+        self._looked = changed, now
         self._waiting = {one.identity: self._waiting.get(one.identity, now) for one in seen}
-        settled = [one for one in seen if now - self._waiting[one.identity] >= self.settle_s]
-        return sorted(settled, key=lambda one: (one.changed_ns, one.path.name))
+        settled = (one for one in seen if self._is_ready(one.path, now - self._waiting[one.identity]))
+        return list(islice(settled, most))
+
+    def _is_ready(self, path: Path, unchanged_s: float) -> bool:
+        complete = is_complete(path)
+        return complete or unchanged_s >= (self.settle_s if complete is None else GIVE_UP_S)
 
     @property
     def waiting(self) -> bool:
@@ -62,14 +123,21 @@ class Inbox:
         with os.scandir(self.folder) as entries:
             for entry in entries:
                 path = Path(entry.path)
-                if not is_image(path):
-                    continue
                 try:
                     found = entry.stat()
-                    if not entry.is_file():
+                    if not is_image(path) or not entry.is_file():
+                        self._leave_alone(path, is_folder=entry.is_dir())
                         continue
                 except OSError:  # it has gone
                     continue
                 arrival = Arrival(path, found.st_size, found.st_mtime_ns)
                 if arrival.identity not in self.judged:
                     yield arrival
+
+    def _leave_alone(self, path: Path, *, is_folder: bool) -> None:
+        sort = "folders" if is_folder else f"*{path.suffix}" if path.suffix else "files without a suffix"
+        if path.name.startswith(".") or sort in self._told:
+            return
+        self._told.add(sort)
+        why = "pictures are watched in the folder itself" if is_folder else "no pictures"
+        self.tell(f"{path.name} is left alone, and so are other {sort}: {why}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from threading import Condition, Event
+from threading import Condition, Event, Lock
 from typing import Any, Self
 
 from adkit.files.atomic import storage_faults, write_whole
@@ -35,12 +36,21 @@ class Journal:
             self._file.truncate(len(whole))
         self.found: list[Row] = [json.loads(line) for line in whole.splitlines()]  # when it was opened
         self._grown = Condition()
+        self._parts, self._recording = len(self.found), Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def record(self, row: Row) -> Row:
+        """Add a row as the next part, now; return it with its number and time. Any thread may."""
+        with self._recording:
+            named = {"part": self._parts + 1, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
+            self.append(named)
+            self._parts += 1
+        return named
 
     def append(self, row: Row) -> None:
         """Add a row; it is on the disk when this returns. Raises StorageError, and the journal is as it was."""

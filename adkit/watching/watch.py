@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adkit.data.batches import BATCH
+from adkit.data.boxes import Size
 from adkit.data.clips import one_in
 from adkit.data.frame_source import ClipSource, Frame
 from adkit.data.inputs import VideoInput
@@ -56,6 +57,7 @@ class Settings:
     learned: tuple[Span, ...] = ()  # what the run has learned from: no alarm is raised there
     duration_s: float | None = None  # of a live source: stop after so long
     reconnect_timeout_s: float = PATIENCE_S  # of a live source: give it up when it does not come back within this time
+    pictures: bool = False  # keep the latest frame at its own size
 
 
 class Watch:
@@ -88,6 +90,7 @@ class Watch:
         self.judged = 0
         self.highest: FrameResult | None = None  # of what was not learned from
         self.latest: FrameResult | None = None  # with the event that is known now
+        self.picture: NDArray[np.uint8] | None = None  # the latest frame, RGB (H, W, 3), where it is asked for
         self._finder = EventFinder(self.rules)
         self._unsettled: deque[FrameResult] = deque()
         self._connection: str | None = None
@@ -114,6 +117,8 @@ class Watch:
     def __iter__(self) -> Iterator[FrameResult]:
         live = self.clip.live
         panel_of = self._annotator.panel_of if self._annotator else None
+        if self.settings.pictures:
+            panel_of = _own_size
         frames = ahead(
             self.source.frames(self.model.view, self.settings.every, self.model.run.record.step_s, panel_of),
             _LIVE_AHEAD if live else _AHEAD,
@@ -143,6 +148,8 @@ class Watch:
     def _take(self, frame: Frame, result: FrameResult | None) -> Iterator[FrameResult]:
         """Take one frame in its turn: told to the events, drawn."""
         settled: list[Settled] = []
+        if self.settings.pictures:
+            self.picture = frame.panel
         if frame.clip != self._connection:  # nothing is known of the time between
             self._connection = frame.clip
             settled += self._finder.finish()
@@ -187,3 +194,7 @@ class Watch:
 
     def _drop(self, _: Frame) -> None:
         self.dropped += 1
+
+
+def _own_size(shape: Size) -> Size:
+    return shape

@@ -70,6 +70,15 @@ def test_a_watch_that_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -
     assert message == "--webhook plc.local is no address"
 
 
+def test_a_stream_is_watched_and_what_is_for_folders_refused(runs: Path, tmp_path: Path) -> None:
+    message, _ = refused("watch", "tcp://127.0.0.1:9", "--runs", runs, "--once")
+    assert message == "--once is for folders, and tcp://127.0.0.1:9 is none"
+    message, _ = refused("watch", tmp_path, "--runs", runs, "--duration", 3)
+    assert message == f"--duration is for streams, and {tmp_path} is a folder"
+    message, _ = refused("watch", "gopher://127.0.0.1:9", "--runs", runs)
+    assert message == "gopher://127.0.0.1:9 is not a stream that can be opened"
+
+
 def test_only_one_watch_writes_a_journal(runs: Path, tmp_path: Path) -> None:
     from adkit.files.lock import lock
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from PIL import Image
 
 from adkit.errors import DatasetError
 from adkit.line import inbox as inbox_module
 from adkit.line.drift import DriftAlarm
 from adkit.line.hot_folder import watch_folder
-from adkit.line.inbox import Inbox
+from adkit.line.inbox import Inbox, is_complete
 from adkit.line.journal import Journal
 from adkit.registry import Registry
 from adkit.runs.store import Run
@@ -95,6 +96,53 @@ def test_a_file_that_grows_is_judged_when_it_is_complete(
         ("slow.png", "anomalous"),
         ("broken.png", "unreadable"),
     ]
+
+
+def test_a_picture_is_complete_when_it_says_so_and_nobody_writes_it(tmp_path: Path) -> None:
+    (source,) = paint(tmp_path / "source", [180], seed=3)
+    content = source.read_bytes()
+    photo = tmp_path / "photo.jpg"
+    Image.open(source).save(photo)
+    assert is_complete(source)
+    assert is_complete(photo)
+    expected = {b"": None, content[:3]: None, content[:-1]: False, content + b".": False, photo.read_bytes()[:-1]: None}
+    for part, known in expected.items():
+        (tmp_path / "part.png").write_bytes(part)
+        assert is_complete(tmp_path / "part.png") is known
+    with (tmp_path / "open.png").open("wb", buffering=0) as file:
+        file.write(content)
+        assert is_complete(tmp_path / "open.png") is False
+    assert is_complete(tmp_path / "open.png")
+    assert is_complete(tmp_path / "gone.png") is None
+    Image.open(source).save(tmp_path / "other.bmp")
+    assert is_complete(tmp_path / "other.bmp") is None
+
+
+def test_what_says_that_it_is_complete_need_not_settle(model: FittedModel, tmp_path: Path) -> None:
+    folder = tmp_path / "inbox"
+    (source,) = paint(folder, [120], seed=2)
+    Image.open(source).save(folder / "later.bmp")
+    box = Inbox(folder, 60)
+    assert [one.path.name for one in box.ready(9)] == ["000.png"]
+    assert box.waiting
+    box = Inbox(folder, 0)
+    assert len(box.ready(1)) == 1
+    assert len(box.ready(9)) == 2
+
+
+def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
+    said: list[str] = []
+    box = Inbox(tmp_path, 0, said.append)
+    for name in ("a.txt", "b.txt", ".hidden", "README"):
+        (tmp_path / name).write_text("no picture")
+    (tmp_path / "deeper").mkdir()
+    for _ in range(3):
+        assert box.ready(9) == []
+        (tmp_path / f"{len(said)}.txt").write_text("another")
+    assert len(said) == 3
+    assert "README is left alone, and so are other files without a suffix: no pictures" in said
+    assert "deeper is left alone, and so are other folders: pictures are watched in the folder itself" in said
+    assert any(one.endswith(".txt is left alone, and so are other *.txt: no pictures") for one in said)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
@@ -11,22 +12,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adkit.cli import options as o
+from adkit.cli.clips import warn_of_frames
 from adkit.cli.output import warn
 from adkit.errors import OptionError
+from adkit.files.atomic import plain_name
 
 if TYPE_CHECKING:
+    from adkit.data.inputs import VideoInput
     from adkit.line.journal import Journal, Row
     from adkit.line.sinks import Deliver
     from adkit.workflows.score import FittedModel
+
+    Work = Callable[[Journal, Event, Callable[[Row], None]], None]
 
 SECRET = "ADKIT_WEBHOOK_SECRET"
 
 
 def watch(
-    inbox: Annotated[Path, typer.Argument(metavar="INBOX", help="The folder into which pictures come.")],
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A folder into which pictures come, a stream (rtsp://…), or a camera's number (0)."
+        ),
+    ],
     run: o.RunOption = "latest",
     to: Annotated[
-        str | None, typer.Option("--to", help="Move judged files there: moved/{decision}.", show_default="they stay")
+        str | None,
+        typer.Option(
+            "--to", help="Move judged files, or a stream's pictures, to: moved/{decision}.", show_default="they stay"
+        ),
     ] = None,
     webhook: Annotated[
         str | None,
@@ -35,13 +50,13 @@ def watch(
     on_anomaly: Annotated[
         str | None,
         typer.Option(
-            "--on-anomaly", metavar="CMD", help="Run this for each anomalous part, its path as the last word."
+            "--on-anomaly", metavar="CMD", help="Run this for each anomalous part, its picture as the last word."
         ),
     ] = None,
     journal: Annotated[
         Path | None,
         typer.Option(
-            "--journal", help="The decisions, a line of JSON each.", show_default="INBOX/.adkit/journal.jsonl"
+            "--journal", help="The decisions, a line of JSON each.", show_default="SOURCE/.adkit/journal.jsonl"
         ),
     ] = None,
     drift: Annotated[
@@ -52,39 +67,60 @@ def watch(
     ] = None,
     settle_s: Annotated[float, o.seconds("--settle", "Judge a file when it has not changed for so long.", "0.5")] = 0.5,
     once: Annotated[bool, typer.Option("--once", help="Judge what is there, then end.")] = False,
+    duration_s: Annotated[
+        float | None, o.seconds("--duration", "Stop watching a stream after so long.", "until Ctrl-C")
+    ] = None,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
 ) -> None:
-    """Judge pictures as they come into a folder: each once and in order, until Ctrl-C.
+    """Judge pictures as they come into a folder, each once and in order, or what a camera or stream shows.
 
     What was decided is in the journal before anything else is done with it: a watch that was stopped in any way goes on
-    where it was. Files are judged when they are complete.
+    where it was. Files are judged when they are complete. Of a stream each event is told, and when it is lost. Ctrl-C
+    ends it.
 
     Example: [bold]adkit watch inbox/ --run latest --to moved/{decision} --webhook http://plc.local/parts[/bold]
+
+    A camera: [bold]adkit watch rtsp://192.168.0.20/stream --run press[/bold]
     """
-    from adkit.cli.stopping import stopping
-    from adkit.files.lock import LockHeld, lock
     from adkit.line.hot_folder import watch_folder
     from adkit.line.inbox import Inbox
-    from adkit.line.journal import Journal
+    from adkit.line.stream import watch_stream
     from adkit.workflows.score import open_model
 
-    box = Inbox(inbox, settle_s)
-    sinks = _sinks(to, webhook, on_anomaly)
     if drift is not None and not 0 < drift < 1:
         raise OptionError(f"--drift {drift:g} is no share between 0 and 1", hint="for example 0.01")
+    stream = _stream(source)
+    if stream:
+        o.refuse_given(context, ["settle_s", "once", "drift"], f"is for folders, and {source} is none")
+    else:
+        o.refuse_given(context, ["duration_s"], f"is for streams, and {source} is a folder")
+        box = Inbox(Path(source), settle_s, warn)
+    sinks = _sinks(to, webhook, on_anomaly)
     model = open_model(o.opened_run(run, runs), o.loaded_registry(), device=device)
-    if model.threshold.unit == "clip":
+
+    def work(kept: Journal, stop: Event, note: Callable[[Row], None]) -> None:
+        if stream:
+            watch_stream(model, stream, kept, stop, note, duration_s=duration_s)
+        else:
+            watch_folder(model, box, kept, stop, note, once=once)
+
+    if stream:
+        warn_of_frames(model)
+    elif model.threshold.unit == "clip":
         raise OptionError("the run judges clips, and pictures come into a folder", hint="adkit score judges clips")
-    path = journal or inbox / ".adkit" / "journal.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with lock(path.with_suffix(".lock")), stopping() as stop, Journal(path) as kept:
-            _watched(lambda note: watch_folder(model, box, kept, stop, note, once=once), model, kept, sinks, drift)
-    except LockHeld:
-        raise OptionError(
-            f"{path} is written by another watch", hint="stop that one, or name another --journal"
-        ) from None
+    beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
+    _watched(journal or beside / "journal.jsonl", work, model, sinks, drift)
+
+
+def _stream(source: str) -> VideoInput | None:
+    """Return the stream or camera that is meant; None for a folder. Raises AdkitError for what is neither."""
+    from adkit.data.inputs import find_inputs
+
+    if Path(source).is_dir() or not ("://" in source or source.isdecimal()):
+        return None
+    (clip,) = find_inputs([source]).clips
+    return clip
 
 
 def _sinks(to: str | None, webhook: str | None, on_anomaly: str | None) -> dict[str, Deliver]:
@@ -100,34 +136,46 @@ def _sinks(to: str | None, webhook: str | None, on_anomaly: str | None) -> dict[
     return {**found, "files": in_turn} if of_files else found
 
 
-def _watched(
-    work: Callable[[Callable[[Row], None]], None],
-    model: FittedModel,
-    journal: Journal,
-    sinks: dict[str, Deliver],
-    drift: float | None,
-) -> None:
-    """Let the folder be watched, decisions told and delivered; what was begun is finished."""
+def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Deliver], drift: float | None) -> None:
+    """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
+    from adkit.cli.stopping import stopping
+    from adkit.files.lock import LockHeld, lock
     from adkit.line.drift import DriftAlarm
+    from adkit.line.journal import Journal
     from adkit.line.sinks import deliver_all
 
-    done, alarm = Event(), DriftAlarm(model, drift, journal.found) if drift else None
-    threads = [
-        Thread(target=deliver_all, args=(name, journal, deliver, done, warn), daemon=True)
-        for name, deliver in sinks.items()
-    ]
-    for thread in threads:
-        thread.start()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(path.with_suffix(".lock")))
+        except LockHeld:
+            message = f"{path} is written by another watch"
+            raise OptionError(message, hint="stop that one, or name another --journal") from None
+        stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
+        done, alarm = Event(), DriftAlarm(model, drift, journal.found) if drift else None
 
-    def note(row: Row) -> None:
-        score = "" if row["score"] is None else f"  {row['score']:.4f}"
-        typer.echo(f"{row['part']}  {row['decision']}{score}  {Path(row['path']).name}")
-        if alarm and (said := alarm(row)):
-            warn(said)
+        def note(row: Row) -> None:
+            typer.echo(_told(row))
+            if alarm and (said := alarm(row)):
+                warn(said)
 
-    try:
-        work(note)
-    finally:
-        done.set()
+        threads = [
+            Thread(target=deliver_all, args=(name, journal, deliver, done, warn), daemon=True)
+            for name, deliver in sinks.items()
+        ]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            work(journal, stop, note)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+
+def _told(row: Row) -> str:
+    """Return a row in a line: of a folder its file, of a stream which event, and where; or what is wrong."""
+    score = "" if row["score"] is None else f"{row['score']:.4f}"
+    name = row["source"] if "source" in row else Path(row["path"]).name
+    event = f"event {row['event']}" if "event" in row else None
+    return "  ".join(str(one) for one in (row["part"], row["decision"], score, name, event, row.get("error")) if one)

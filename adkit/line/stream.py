@@ -1,0 +1,86 @@
+"""A camera or stream that is watched until somebody stops it: a row for each event, and for each loss of the source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+
+from PIL import Image
+
+from adkit.data.inputs import VideoInput
+from adkit.data.live import Gap
+from adkit.drawing.regions import region_columns
+from adkit.files.atomic import whole_file
+from adkit.line.journal import Journal, Row
+from adkit.watching.events import Event
+from adkit.watching.news import News
+from adkit.watching.watch import Settings, Watch
+from adkit.workflows.score import FittedModel
+
+PICTURES = "pictures"
+"""Holds the frames in which events were seen, beside the journal."""
+
+
+def watch_stream(
+    model: FittedModel,
+    source: VideoInput,
+    journal: Journal,
+    stop: Flag,
+    note: Callable[[Row], None],
+    *,
+    duration_s: float | None = None,
+) -> None:
+    """Judge the frames of a live source until `stop` is set, or `duration_s` have passed.
+
+    An event has a row when it begins, with the path of a picture, and one when it has ended; a source that is lost has
+    one at once and another when it is back, however long that takes. Raises FrameError for what cannot be opened.
+    """
+    settings = Settings(duration_s=duration_s, reconnect_timeout_s=math.inf, pictures=True)
+    watch = Watch(model, source, settings, stop)
+    common = {"source": source.name, "threshold": model.threshold.value}
+
+    def record(decision: str, more: Row) -> None:
+        note(journal.record({**common, "path": None, "decision": decision, "score": None, **more}))
+
+    assert watch.source.feed is not None
+    watch.source.feed.tell = lambda reason: record("lost", {"error": reason})
+    news = News(watch)
+
+    def tell_news() -> None:
+        for what, one in news():
+            if isinstance(one, Gap):
+                record("back", {"start_s": one.start_s, "end_s": one.end_s, "error": one.reason})
+            elif what == "began":
+                record("anomalous", {"path": _picture(watch, journal), **_event(one)})
+            else:
+                record("ended", {"end_s": round(one.end_s, 3), **_event(one)})
+
+    with closing(iter(watch)) as results:  # type: ignore[type-var]
+        for _ in results:
+            tell_news()
+    tell_news()
+    for fault in watch.faults:
+        record("fault", {"error": fault.message})
+
+
+def _event(event: Event) -> dict[str, object]:
+    return {
+        "event": event.number,
+        "start_s": round(event.start_s, 3),
+        "score": event.peak,
+        **region_columns(event.region),
+    }
+
+
+def _picture(watch: Watch, journal: Journal) -> str | None:
+    """Write the frame that was judged last, and return its path."""
+    if watch.picture is None:
+        return None
+    path = Path(journal.path).parent / PICTURES / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.png"
+    with whole_file(path) as unfinished:
+        Image.fromarray(watch.picture).save(unfinished, "PNG", compress_level=1)
+    return str(path.absolute())

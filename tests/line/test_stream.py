@@ -1,0 +1,64 @@
+"""A stream is watched: events and losses become rows of the journal, with pictures."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from threading import Event
+
+import pytest
+from PIL import Image
+
+from adkit.data.inputs import VideoInput
+from adkit.errors import FrameError
+from adkit.line.journal import Journal, Row
+from adkit.line.stream import watch_stream
+from adkit.workflows.score import open_model
+from tests.data.test_live import served
+from tests.watched import film, film_registry, fit_film
+
+
+def test_events_and_losses_of_a_stream_are_rows(tmp_path: Path) -> None:
+    stream = film(tmp_path / "a.ts", 60, [range(20, 30)]).read_bytes()
+    registry = film_registry()
+    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    stop, told = Event(), list[Row]()
+
+    def serve(connection: socket.socket, number: int) -> None:
+        if number > 1:
+            stop.set()
+        elif number == 1:
+            time.sleep(0.2)
+            connection.sendall(stream)
+        else:
+            connection.sendall(stream)
+
+    with served(serve) as port, Journal(tmp_path / "journal.jsonl") as journal:
+        address = f"tcp://127.0.0.1:{port}"
+        watch_stream(model, VideoInput(address, address=address), journal, stop, told.append)
+    rows = [json.loads(line) for line in journal.path.read_text().splitlines()]
+    assert rows == told
+    assert [row["part"] for row in rows] == list(range(1, len(rows) + 1))
+    decisions = [row["decision"] for row in rows]
+    assert [one for one in decisions if one in ("anomalous", "ended")] == ["anomalous", "ended"] * 2
+    assert decisions.count("back") == 1
+    assert decisions.index("lost") < decisions.index("back")
+    began = next(row for row in rows if row["decision"] == "anomalous")
+    ended = next(row for row in rows if row["decision"] == "ended")
+    assert began["event"] == ended["event"] == 1
+    assert began["start_s"] == pytest.approx(2.0, abs=0.3)
+    assert ended["end_s"] > began["start_s"]
+    assert {row["source"] for row in rows} == {address}
+    with Image.open(began["path"]) as picture:
+        assert picture.height > 0
+    assert all(row["path"] is None for row in rows if row["decision"] != "anomalous")
+
+
+def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    registry = film_registry()
+    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    with Journal(tmp_path / "journal.jsonl") as journal, pytest.raises(FrameError):
+        watch_stream(model, VideoInput("gone", address="tcp://127.0.0.1:9"), journal, Event(), print)
+    assert journal.path.read_text() == ""
