@@ -68,9 +68,10 @@ def web(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run every benchmark with its defaults, or those named: `nox -s bench -- coreset`; $ADKIT_DATA names the data."""
-    names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py"))
-    for name in names:
+    """Compare adkit's speed with references, and fail where a ratio fell; or run others: `nox -s bench -- coreset`."""
+    if not session.posargs:
+        in_test_environment(session, "benchmarks/regressions.py", "--json", "bench.json")
+    for name in session.posargs:
         in_test_environment(session, f"benchmarks/{name}.py")
 
 

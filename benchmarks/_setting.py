@@ -14,16 +14,18 @@ from pathlib import Path
 from adkit.stats.rates import Rate, over_seeds
 
 
-def heading(title: str) -> None:
-    """Print what is measured, on what machine, when, with which libraries."""
+def heading(title: str, **further: str) -> dict[str, str]:
+    """Print what is measured, on what machine, when, with which libraries, and return the same for a JSON file."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         processor = lines[0].partition(":")[2].strip() if lines else processor
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("adkit-vision", "torch", "onnxruntime", "numpy"))
+    libraries = {name: version(name) for name in ("adkit-vision", "torch", "onnxruntime", "numpy")} | further
+    machine, date = f"{os.cpu_count()} cores of {processor}", f"{datetime.now(UTC):%Y-%m-%d}"
     print(f"## {title}\n")
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {processor}, {libraries}\n", flush=True)
+    print(f"{date}, {machine}, {', '.join(map(' '.join, libraries.items()))}\n", flush=True)
+    return {"title": title, "date": date, "machine": machine, **libraries}
 
 
 def data_root() -> Path:

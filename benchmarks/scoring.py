@@ -42,6 +42,15 @@ class _JoinedLevels(torch.nn.Module):
         return torch.cat([level.flatten(1) for level in self.backbone(frames)], dim=1)
 
 
+def bare_backbone(size: tuple[int, int]) -> OnnxSession:
+    """Return the backbone alone for frames of `size` = (height, width) px."""
+    # Only adkit's own exports belong in the user's cache.
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, ADKIT_CACHE=folder):
+        model = exported_model("bare-backbone", _JoinedLevels, size, dict)
+    assert model is not None
+    return OnnxSession(model)
+
+
 def main() -> None:
     """Fit once, then measure frame by frame in turns."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,10 +63,7 @@ def main() -> None:
         run = fit(FitSettings(method="patchknn"), dataset, Path(folder), registry, terminal_progress())
         judge = open_model(run, registry)
         size, view = judge.method.frame_size, judge.view
-        with mock.patch.dict(os.environ, ADKIT_CACHE=folder):  # only adkit's own exports belong in the user's cache
-            model = exported_model("bare-backbone", _JoinedLevels, size, dict)
-        assert model is not None
-        bare = OnnxSession(model)
+        bare = bare_backbone(size)
         samples = dataset.samples("test")
         batch = next(iter(FrameBatches(samples, view)))
         frame = batch.frames[:1, -1].contiguous()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +70,31 @@ def rate(default: str) -> Any:
     )
 
 
+def print_profile(context: typer.Context, asked: bool) -> bool:
+    """Where it is asked for, look at what the command does, and print the stages' times when it ends."""
+    if asked:
+        context.with_resource(_printed_profile())
+    return asked
+
+
+@contextmanager
+def _printed_profile() -> Iterator[None]:
+    from adkit.nn.profile import SHOWN, profiled
+
+    profile = None
+    try:
+        with profiled() as profile:
+            yield
+    finally:
+        if profile:
+            typer.echo(f"{profile.total_s:.1f} s, by what the command waited for; and what ran beside it", err=True)
+            for stage in SHOWN:
+                waited, beside = profile.waited_s[stage], profile.beside_s[stage]
+                share = f"{waited:8.2f} s {waited / profile.total_s:5.0%}" if waited else " " * 16
+                if waited or beside:
+                    typer.echo(f"  {stage:<18}{share}{f'{beside:10.2f} s' if beside else ''}".rstrip(), err=True)
+
+
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
@@ -101,6 +127,9 @@ ScorerOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
+ProfileOption = Annotated[
+    bool, typer.Option("--profile", callback=print_profile, help="Print where the time went, on stderr.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
 RateOption = Annotated[str | None, rate("1%, or the lowest that the good images support")]
 CertainOption = Annotated[

@@ -94,3 +94,14 @@ def test_a_program_is_told_of_anomalies_by_the_exit_code(runs: Path, tmp_path: P
     assert run("score", good, "--runs", runs, "--fail-on-anomaly").exit_code == 0
     assert run("score", good, bad, "--runs", runs, "--fail-on-anomaly").exit_code == 5
     assert run("score", bad, "--runs", runs).exit_code == 0
+
+
+def test_a_profile_is_told_beside_the_results(runs: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    paint(inbox, [120, 190], seed=5)
+    plain = ok("score", inbox, "--runs", runs, "--format", "csv")
+    profiled = ok("score", inbox, "--runs", runs, "--format", "csv", "--profile")
+    assert profiled.stdout == plain.stdout
+    first, *stages = profiled.stderr.splitlines()
+    assert first.endswith("s, by what the command waited for; and what ran beside it")
+    assert {line.split("  ")[1] for line in stages} & {"other", "wait for pictures", "write", "map"}

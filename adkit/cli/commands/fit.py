@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adkit.runs.store import Run
     from adkit.runs.unfinished import Unfinished
 
-_FREE = {"resume", "runs", "device", "format_", "verbose"}
+_FREE = {"resume", "runs", "device", "format_", "verbose", "profile"}
 """Options that do not change what is learned."""
 
 
@@ -105,6 +105,7 @@ def fit(
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
+    profile: o.ProfileOption = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say also what the method tells of itself.")] = False,
     format_: o.FormatOption = o.Format.table,
 ) -> None:

@@ -93,6 +93,7 @@ def score(
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
+    profile: o.ProfileOption = False,
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
 ) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from adkit.errors import StorageError
 from adkit.files.atomic import write_whole
 from adkit.files.cache import cache_root
+from adkit.nn.profile import current_profile
 
 RELATIVE_TOLERANCE = 1e-3
 """The exported network may differ from torch by this share of the largest feature, not more."""
@@ -37,7 +38,12 @@ class OnnxSession:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # which torch obeys by itself
             settings.intra_op_num_threads = int(threads)
+        if profile := current_profile():
+            settings.enable_profiling = True
+            settings.profile_file_prefix = str(profile.folder / "graph")
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+        if profile:
+            profile.sessions.append((self._session, model))
 
     def __call__(self, **inputs: Tensor) -> list[Tensor]:
         """Return the model's outputs for CPU tensors by name."""
