@@ -187,7 +187,7 @@ def settings(dataset: Dataset, asked: argparse.Namespace, work: Path) -> dict[st
     info = timm.create_model(SAME, features_only=True).feature_info
     last = {stride: name for name, stride in zip(info.module_name(), info.reduction(), strict=True)}
     # Of the positions adkit keeps every other one.
-    options = {"backbone": SAME, "weights": str(same), "size": (SIZE, SIZE), "context": False}
+    options = {"backbone": SAME, "weights": str(same), "size": f"{SIZE}x{SIZE}", "context": False}
     options |= {"coreset_ratio": 2 * asked.ratio, "bank_limit": 10_000_000}
     layers = [last[stride] for stride in STRIDES]
     lite = {"mean": list(scaling.mean), "std": list(scaling.std), "layers": layers, "weights": str(same)}

@@ -63,8 +63,8 @@ _PROFILE: ContextVar[Profile | None] = ContextVar("profile", default=None)
 class Profile:
     """Seconds of each stage: those that the main thread spent, and those of threads beside it."""
 
-    waited_s: Counter[str] = field(default_factory=Counter)
-    beside_s: Counter[str] = field(default_factory=Counter)
+    waited_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SHOWN, 0.0))
+    beside_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SHOWN, 0.0))
     folder: Path = Path()
     sessions: list[tuple[Any, bytes]] = field(default_factory=list)  # onnxruntime's, and their models
     _ranks: dict[CodeType, int] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Profile:
                     if kernel:
                         operators[of_nodes.get(name.removesuffix("_nchwc"), _of_added(name))] += event["dur"]
         for seconds in (self.waited_s, self.beside_s) if operators else ():
-            spent = seconds.pop("backbone", 0.0)
+            spent, seconds["backbone"] = seconds["backbone"], 0.0
             for stage, share in operators.items():
                 seconds[stage] += spent * share / operators.total()
 
