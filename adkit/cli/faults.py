@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import typer
 
 from adkit.cli.deferred import CommandGroup
 from adkit.cli.output import warn
-from adkit.errors import AdkitError, PluginError, fault_of_system
+from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system
 
 BUG = 1
 USER_FAULT = 2
@@ -31,16 +32,25 @@ class FaultReportingGroup(CommandGroup):
         """Read the command line; none at all, and "help", ask for help."""
         if not args or args[0] == "help":
             args = [*args[1:], "--help"]
-        return super().parse_args(ctx, args)
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            report_fault(_of_usage(error, given))
+            raise typer.Exit(USER_FAULT) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             # As stderr does by itself: a file name that is not UTF-8 must not end a command that did its work.
             sys.stdout.reconfigure(errors="backslashreplace")
+        given = [*ctx._protected_args, *ctx.args]
         try:
             with _outcome_written(), _system_told():
-                return super().invoke(ctx)
+                try:
+                    return super().invoke(ctx)
+                except typer.TyperException as error:
+                    raise _of_usage(error, given) from None
         except AdkitError as error:
             report_fault(error)
             raise typer.Exit(USER_FAULT) from None
@@ -48,6 +58,24 @@ class FaultReportingGroup(CommandGroup):
             warn("interrupted: nothing was left half-written")
             _print_notes(interruption)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
+    """Return what Typer finds wrong in the words of a command line, `given`, as a fault in two lines."""
+    context, parameter, close = (getattr(error, name, None) for name in ("ctx", "param", "possibilities"))
+    command = given[0] if context is None else context.info_name if context.parent else ""
+    hint = " ".join(f"see: adkit {command} --help".split())
+    if close:
+        hint = f"did you mean {' or '.join(close)}? {hint.capitalize()}"
+    told = " ".join((error.message or error.format_message()).removeprefix("Value error, ").split())
+    if not parameter or not error.message:
+        return OptionError(told, hint=hint)
+    option, value = str(parameter.opts[0]), ""
+    for word, after in zip_longest(given, given[1:], fillvalue=""):
+        name, equals, rest = word.partition("=")
+        if name in parameter.opts:
+            option, value = name, f" {rest if equals else after!r}"
+    return OptionError(f"{option}{value} is refused: {told[:1].lower()}{told[1:]}", hint=hint)
 
 
 @contextmanager

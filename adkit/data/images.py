@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from adkit.data.bit_depth import WHITES, as_rgb8, declared_white, deep_colour, is_deep_colour, white_above
-from adkit.data.labelme import labelme_mask
+from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
+from adkit.data.outlines import outline_mask
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
@@ -165,14 +166,14 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous. So does one of at most
     16 colours. In any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed
     borders), and those of a lower value that fills a square of 3×3 px, which no border does. What is painted on a
-    transparent ground is anomalous where it is seen. Of a folder, it is the union of the masks in it; of a JSON file,
-    what labelme outlined.
+    transparent ground is anomalous where it is seen. Of a folder, it is the union of the masks in it; of a JSON or XML
+    file, what is outlined in it.
     """
     if ref.path.is_dir():
         parts = [read_mask(FrameRef(path), shape) for path in sorted(ref.path.iterdir()) if is_image(path)]
         return np.asarray(np.logical_or.reduce([np.zeros(shape, bool), *parts]))
-    if ref.path.suffix.lower() == ".json":
-        grey, coloured, lossless = labelme_mask(ref.path), False, True
+    if ref.path.suffix.lower() in OUTLINE_SUFFIXES:
+        grey, coloured, lossless = outline_mask(ref, shape), False, True
     else:
         with _decoding(ref) as image:
             grey, coloured = _grey_of_mask(ImageOps.exif_transpose(image))

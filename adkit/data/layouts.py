@@ -15,7 +15,7 @@ from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
-from adkit.types import Sample, Split
+from adkit.types import FrameRef, Sample, Split
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
 _OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
@@ -205,7 +205,7 @@ class Placed:
     inside: Inside
     path: Path
     kind: str | None  # None: unknown
-    mask: Path | None = None
+    mask: FrameRef | None = None
 
     @property
     def anomalous(self) -> bool | None:
@@ -214,7 +214,7 @@ class Placed:
 
     def sample(self, name: str) -> Sample:
         """Return it as a sample of that id."""
-        return Sample.still(name, self.path, anomalous=self.anomalous, kind=self.kind, mask=self.mask)
+        return replace(Sample.still(name, self.path, anomalous=self.anomalous, kind=self.kind), mask=self.mask)
 
 
 def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:

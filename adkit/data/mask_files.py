@@ -1,10 +1,10 @@
 """Tells masks from images among the files of a folder, and finds the mask of each image.
 
 A mask lies in a folder whose name means masks ("ground_truth", "masks", "mask_dir", "scratch_mask"), at any depth, or
-beside its image under a name that says so ("003_mask.png", "003_GT.bmp"), or as labelme's JSON file ("003.json"). In a
-folder of masks it is found by the image's name, with or without such a word, and by the folders between: those above
-the mask must all be above the image as well. A folder that has the image's name and holds several masks is their union
-(MVTec LOCO).
+beside its image under a name that says so ("003_mask.png", "003_GT.bmp"), or in a file of outlines, as labelling tools
+save them (`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word,
+and by the folders between: those above the mask must all be above the image as well. A folder that has the image's name
+and holds several masks is their union (MVTec LOCO).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from adkit.data.folder_names import is_mask_folder, judges, mask_of, without_mask
 from adkit.data.images import is_image
-from adkit.data.labelme import is_labelme
+from adkit.data.outlines import file_name, is_outlines, outlined_in
 from adkit.errors import DatasetError
+from adkit.types import FrameRef
 
 Inside = tuple[str, ...]
 """Where a file lies: its path from the folder that is read, in parts."""
@@ -28,14 +29,14 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    path: Path
+    ref: FrameRef
     above: Inside  # the folders in which it lies
     place: Inside  # what they tell of its image, in small letters
 
 
 def may_be_mask(path: Path) -> bool:
-    """Say whether a file is an image, or holds what labelme outlined in one."""
-    return is_image(path) or is_labelme(path)
+    """Say whether a file is an image, or holds outlines of what is in some."""
+    return is_image(path) or is_outlines(path)
 
 
 class MaskFiles:
@@ -45,7 +46,7 @@ class MaskFiles:
         """Part the files; each with where it lies in the folder."""
         self.images: list[tuple[Inside, Path]] = []
         self._masks: dict[str, list[_Mask]] = defaultdict(list)  # by what their images may be called
-        self._unused: dict[Path, Inside] = {}
+        self._unused: dict[FrameRef, str] = {}  # with where they are, in words
         self._lacking: list[str] = []
         self._anomalous = 0
         others: dict[Inside, list[Path]] = defaultdict(list)
@@ -55,27 +56,40 @@ class MaskFiles:
             of_masks = any(map(is_mask_folder, above))
             stems = set() if of_masks else {path.stem.lower() for path in paths}
             for path in paths:
-                if of_masks or mask_of(path.stem) in stems or not is_image(path):
-                    self._add(above, path)
+                if not is_image(path):
+                    for ref, name in outlined_in(path):
+                        self._add(above, ref, name, apart=not any(map(is_image, paths)))
+                elif of_masks or mask_of(path.stem) in stems:
+                    self._add(above, FrameRef(path))
                 else:
                     self.images.append(((*above, path.name), path))
         for masks in self._masks.values():
             masks.sort(key=_rank)
 
-    def _add(self, above: Inside, path: Path) -> None:
-        self._unused[path] = above
+    def _add(self, above: Inside, ref: FrameRef, of: str = "", *, apart: bool = False) -> None:
+        """Note a mask; `of` is the image's path as a file of outlines has it, "" where its name is the mask's.
+
+        Of such a path, and of that of a file that lies `apart` from all images, the last folders may be the image's.
+        """
+        path, where = ref.path, "/".join((*above, ref.path.name))
+        self._unused[ref] = f"{where} of {of}" if of else where
         # "defect_masks" may be beside "NG".
         kinds = [one for one in above if not (is_mask_folder(one) and judges(without_mask(one)))]
-        for place in {_place(above), _place(kinds)}:
-            for name in {path.stem.lower(), mask_of(path.stem) or ""} - {""}:
-                self._masks[name].append(_Mask(path, above, place))
+        *folders, _ = of.replace("\\", "/").split("/")
+        stem = Path(file_name(of) if of else path).stem.lower()
+        wholes = [(*one, *folders[depth:]) for one in (above, kinds) for depth in range(len(folders) + 1)]
+        wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
+        for place in set(map(_place, wholes)):
+            for name in {stem, mask_of(stem) or "", file_name(of).lower()} - {""}:
+                self._masks[name].append(_Mask(ref, above, place))
             if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
-                self._masks[f"{place[-1]}/"].append(_Mask(path, above, place[:-1]))
+                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1]))
 
-    def of(self, images: Sequence[tuple[Inside, bool | None]]) -> dict[Inside, Path]:
+    def of(self, images: Sequence[tuple[Inside, bool | None]]) -> dict[Inside, FrameRef]:
         """Return the masks of the anomalous ones of all images: files, or folders whose images are parts of one mask.
 
-        Images come as where they lie, and whether they are anomalous. A mask of a normal image marks nothing.
+        Images come as where they lie, and whether they are anomalous. A mask of a normal image marks nothing; raises
+        DatasetError where outlines in one say that it does.
         """
         if not self._masks:
             return {}
@@ -83,39 +97,49 @@ class MaskFiles:
         names = Counter(_stem(inside) for inside in bad)
         found = {inside: mask for inside in bad if (mask := self._find(inside, names))}
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
+        outlined = []
         for inside, anomalous in images:
             if not anomalous and self._unused:
-                self._find(inside, names)
+                mask = self._find(inside, names)
+                if mask and anomalous is False and not (mask.path.is_dir() or is_image(mask.path)):
+                    outlined.append(("/".join(inside), mask))
+        if outlined:
+            name, mask = outlined[0]
+            raise DatasetError(
+                f"in {len(outlined)} images that would be taken as good something is outlined: {name}, by {mask.path}",
+                hint="move them to those with something wrong, or delete the outlines of what is not",
+            )
         return found
 
-    def _find(self, inside: Inside, names: Mapping[str, int]) -> Path | None:
+    def _find(self, inside: Inside, names: Mapping[str, int]) -> FrameRef | None:
         place, stem = _place(inside[:-1]), _stem(inside)
         for name in (stem, inside[-1].lower(), f"{stem}/"):
             for mask in self._masks.get(name, ()):
                 # What lies in no folder of a kind is the mask of an image only where no other has that name.
                 if _lies_within(mask.place, place) and (mask.place or names.get(stem, 0) <= 1):
                     if not name.endswith("/"):
-                        self._unused.pop(mask.path, None)
-                        return mask.path
+                        self._unused.pop(mask.ref, None)
+                        return mask.ref
                     for part in self._masks[name]:
-                        if part.path.parent == mask.path.parent:
-                            self._unused.pop(part.path, None)
-                    return mask.path.parent
+                        if part.ref.path.parent == mask.ref.path.parent:
+                            self._unused.pop(part.ref, None)
+                    return FrameRef(mask.ref.path.parent)
         return None
 
     def require_none(self, folder: Path) -> None:
         """Raise DatasetError where there are masks: then not all images are good."""
         if self._unused:
-            (path, *_), count = self._unused, len(self._unused)
+            (ref, *_), count = self._unused, len(self._unused)
             raise DatasetError(
-                f"masks lie beside the images of {folder} ({count}, the first: {path.name}), so that not all are good",
+                f"masks lie beside the images of {folder} ({count}, the first: {ref.path.name}), so that "
+                "not all are good",
                 hint="put good images into a folder 'good', others beside it into folders named by what is wrong",
             )
 
     def notes(self) -> list[str]:
         """Say which masks belong to no image, and which images have none although there are masks."""
         lines = []
-        if unused := ["/".join((*above, path.name)) for path, above in self._unused.items()]:
+        if unused := list(self._unused.values()):
             lines.append(f"{len(unused)} masks belong to no image that was found: {_some(unused)}")
         if self._lacking:
             places = {"/".join(mask.above) or "the folder itself" for masks in self._masks.values() for mask in masks}
@@ -146,7 +170,7 @@ def _rank(mask: _Mask) -> tuple[int, bool, bool, bool]:
     """Order the masks of an image: the nearest first, and the one that is best made."""
     above = [name.lower() for name in mask.above]
     for_people, truth = any(name.endswith(_LAST) for name in above), any(name.startswith("ground") for name in above)
-    return -len(mask.place), for_people, not truth, not is_image(mask.path)
+    return -len(mask.place), for_people, not truth, not is_image(mask.ref.path)
 
 
 def _some(names: Sequence[str]) -> str:

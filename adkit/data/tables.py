@@ -19,6 +19,7 @@ from pathlib import Path
 
 from adkit.data.folder_names import GOOD, says, split_of
 from adkit.data.layouts import Placed
+from adkit.data.outlines import outlines_of
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 
@@ -86,7 +87,7 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
         learned = split == "train" or (split == "validation" and kind == GOOD)
         if learned and kind is None:
             kind = GOOD
-        mask = _existing(base, row["mask"], where) if row.get("mask") else None
+        mask = outlines_of(_existing(base, row["mask"], where), path) if row.get("mask") else None
         inside = path.relative_to(base).parts if path.is_relative_to(base) else path.parts[1:]
         marks = mask if kind not in (None, GOOD) else None
         placed[path] = Placed("train" if learned else "test", inside, path, kind, marks)

@@ -1,0 +1,337 @@
+"""Draws what labelling tools saved of pictures: outlines of what is wrong, as JSON or XML.
+
+labelme, Pascal VOC (labelImg)   a file for each picture, with its name
+COCO, CVAT, VIA                  a file that names many pictures
+
+A shape whose label says good, and those that labelme's tools leave out ("__ignore__"), mark nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from adkit.data.folder_names import GOOD, says
+from adkit.errors import FrameError
+from adkit.types import FrameRef
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SUFFIXES = (".json", ".xml")
+
+_HEAD_BYTES = 4096
+_BEGINNING = re.compile(rb'"(?:shapes|images|annotations|categories|regions|_via_settings)"|<annotations?[\s>]')
+_OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
+_NOT_MEANT = ("__ignore__", "_background_")
+_LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
+_LEAST = {"rectangle": 2, "circle": 2, "ellipse": 2, "mask": 1}  # points
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One shape, in the words of labelme."""
+
+    sort: str
+    points: Points  # (x, y) in px from the upper left corner
+    pixels: NDArray[np.bool_] | None = None  # of a "mask", whose upper left corner is the first point
+
+
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """A picture, and what is outlined in it."""
+
+    name: str  # as the file has it; "" where it is that of the file
+    size: tuple[int, int] | None  # (height, width) px; None: the file does not say
+    shapes: tuple[Shape, ...]
+
+
+def is_outlines(path: Path) -> bool:
+    """Say whether a file may hold outlines, by its beginning: the pictures that may follow are long."""
+    return _BEGINNING.search(_head(path)) is not None
+
+
+def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
+    """Return for each picture of which a file marks something the mask and the picture's name, as far as it says.
+
+    A file that cannot be read is taken for one of its own name: who reads its mask is told.
+    """
+    head = _head(path)
+    if _OF_LABELME in head:
+        return [] if _NOTHING.search(head) else [(FrameRef(path), "")]
+    try:
+        found = _pictures(path, path.stat().st_mtime_ns)
+    except (FrameError, OSError):
+        return [(FrameRef(path), "")]
+    return [
+        (FrameRef(path, page=number if one.name else None), one.name) for number, one in enumerate(found) if one.shapes
+    ]
+
+
+def outlines_of(path: Path, image: Path) -> FrameRef:
+    """Return the mask of an image in a file of outlines: the one that has its name, where the file names several."""
+    named = (ref for ref, name in outlined_in(path) if file_name(name) == image.name)
+    return next(named, FrameRef(path))
+
+
+def file_name(name: str) -> str:
+    """Return the last part of a path, as any system writes it."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return uint8 (H, W), 1 where a shape is; raises FrameError for a file that cannot be read.
+
+    `shape` is that of the picture, for files that do not say how large it is.
+    """
+    try:
+        pictures = _pictures(ref.path, ref.path.stat().st_mtime_ns)
+    except OSError as error:
+        raise FrameError(f"cannot read the shapes of {ref.path} ({error.strerror})", hint="check the path") from None
+    if ref.page is None and (len(pictures) != 1 or pictures[0].name):
+        raise FrameError(
+            f"{ref.path} outlines {len(pictures)} pictures, and none by the name of this one",
+            hint="name pictures in it as their files are named",
+        )
+    one = pictures[ref.page or 0]
+    height, width = one.size or shape
+    mask = Image.new("L", (width, height))
+    for part in one.shapes:
+        _draw(mask, part)
+    return np.asarray(mask)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") if path.suffix.lower() in SUFFIXES else io.BytesIO() as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+@lru_cache(maxsize=8)
+def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
+    """Return the pictures of a file, which is read anew when the time of its last change is another."""
+    try:
+        if path.suffix.lower() == ".xml":
+            found = list(_in_xml(ElementTree.fromstring(path.read_bytes())))
+        else:
+            found = list(_in_json(json.loads(path.read_text(encoding="utf-8-sig"))))
+        for one in found:
+            for part in one.shapes:
+                _require(part)
+        return tuple(found)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        ElementTree.ParseError,
+    ) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise FrameError(
+            f"cannot read the shapes of {path} ({reason})", hint="save it again with the tool that made it"
+        ) from None
+
+
+def _in_json(saved: Any) -> Iterator[Outlined]:
+    if "shapes" in saved:
+        yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]))
+    elif "annotations" in saved and "images" in saved:
+        labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
+        drawn = defaultdict(list)
+        for one in saved["annotations"]:
+            drawn[one["image_id"]] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
+        for image in saved["images"]:
+            size = (image["height"], image["width"]) if image.get("height") else None
+            yield _outlined(image["file_name"], size, drawn[image["id"]])
+    else:
+        for image in saved.get("_via_img_metadata", saved).values():
+            if isinstance(image, dict) and "regions" in image:
+                regions = image["regions"]  # a list, or by number
+                regions = regions.values() if isinstance(regions, dict) else regions
+                yield _outlined(image["filename"], None, map(_of_via, regions))
+
+
+def _in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
+    if root.tag == "annotations":  # CVAT for images
+        for image in root.iter("image"):
+            drawn = ((one.get("label"), _of_cvat(one)) for one in image if one.tag in _CVAT)
+            yield _outlined(image.attrib["name"], (image.get("height"), image.get("width")), drawn)
+    elif root.tag == "annotation":
+        size = root.findtext("size/height"), root.findtext("size/width")
+        yield _outlined("", size if all(size) else None, map(_of_voc, root.iter("object")))
+
+
+def _outlined(name: str, size: tuple[Any, Any] | None, drawn: Iterable[tuple[str | None, Shape]]) -> Outlined:
+    meant = tuple(shape for label, shape in drawn if label not in _NOT_MEANT and says(str(label or "")) != GOOD)
+    return Outlined(str(name), size and (int(size[0]), int(size[1])), meant)
+
+
+def _of_labelme(shape: Mapping[str, Any]) -> tuple[str | None, Shape]:
+    sort = shape.get("shape_type") or "polygon"
+    points = _pairs(number for point in shape["points"] for number in point)
+    pixels = None
+    if sort == "mask":
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))).convert("L")) > 0
+        points = [_box(points)[:2]]
+    return shape.get("label"), Shape(sort, points, pixels)
+
+
+def _of_coco(annotation: Mapping[str, Any]) -> list[Shape]:
+    outlines = annotation.get("segmentation")
+    if isinstance(outlines, dict):  # all pixels in columns, in turns without and with it
+        height, width = outlines["size"]
+        counts = outlines["counts"]
+        counts = _unpacked(counts) if isinstance(counts, str) else counts
+        return [Shape("mask", [(0, 0)], _alternating(counts, width * height).reshape(width, height).T)]
+    if outlines:
+        return [Shape("polygon", _pairs(outline)) for outline in outlines]
+    left, top, width, height = annotation["bbox"]
+    return [_rectangle(left, top, left + width, top + height)]
+
+
+def _unpacked(counts: str) -> list[int]:
+    """Return the numbers that COCO's own tools pack into a text: 5 bits a letter, differences from the third on."""
+    found: list[int] = []
+    value = shift = 0
+    for letter in counts.encode():
+        bits = letter - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits & 16) << (shift - 4)
+            found.append(value + (found[-2] if len(found) > 2 else 0))
+            value = shift = 0
+    return found
+
+
+def _alternating(counts: Sequence[int], total: int) -> NDArray[np.bool_]:
+    """Return so many pixels, in turns of these lengths without and with what is meant."""
+    if sum(counts) != total:
+        raise ValueError(f"runs of {sum(counts)} pixels, and {total} were expected")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+
+
+def _cvat_points(one: ElementTree.Element) -> Points:
+    return _pairs(float(number) for point in one.attrib["points"].split(";") for number in point.split(","))
+
+
+def _cvat_box(one: ElementTree.Element) -> Shape:
+    left, top, right, bottom = (float(one.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
+    if not (turned := math.radians(float(one.get("rotation", 0)))):
+        return _rectangle(left, top, right, bottom)
+    x, y, cos, sin = (left + right) / 2, (top + bottom) / 2, math.cos(turned), math.sin(turned)
+    corners = [(left - x, top - y), (right - x, top - y), (right - x, bottom - y), (left - x, bottom - y)]
+    return Shape("polygon", [(x + cos * dx - sin * dy, y + sin * dx + cos * dy) for dx, dy in corners])
+
+
+def _cvat_ellipse(one: ElementTree.Element) -> Shape:
+    x, y, across, down = (float(one.attrib[name]) for name in ("cx", "cy", "rx", "ry"))
+    return Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
+
+
+def _cvat_mask(one: ElementTree.Element) -> Shape:
+    left, top, width, height = (int(float(one.attrib[name])) for name in ("left", "top", "width", "height"))
+    counts = [int(number) for number in one.attrib["rle"].split(",")]
+    return Shape("mask", [(left, top)], _alternating(counts, width * height).reshape(height, width))
+
+
+_CVAT: Mapping[str, Callable[[ElementTree.Element], Shape]] = {
+    "polygon": lambda one: Shape("polygon", _cvat_points(one)),
+    "polyline": lambda one: Shape("linestrip", _cvat_points(one)),
+    "points": lambda one: Shape("points", _cvat_points(one)),
+    "box": _cvat_box,
+    "ellipse": _cvat_ellipse,
+    "mask": _cvat_mask,
+}
+
+
+def _of_cvat(one: ElementTree.Element) -> Shape:
+    return _CVAT[one.tag](one)
+
+
+def _of_voc(one: ElementTree.Element) -> tuple[str | None, Shape]:
+    label = one.findtext("name")
+    if corners := one.findall("polygon/pt"):  # as the older LabelMe has it
+        return label, Shape("polygon", _pairs(float(pt.findtext(name, "")) for pt in corners for name in "xy"))
+    left, top, right, bottom = (float(one.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return label, _rectangle(left - 1, top - 1, right, bottom)  # its first pixel is 1
+
+
+def _of_via(region: Mapping[str, Any]) -> tuple[str | None, Shape]:
+    drawn, sort = region["shape_attributes"], region["shape_attributes"]["name"]
+    if sort == "rect":
+        left, top = drawn["x"], drawn["y"]
+        return None, _rectangle(left, top, left + drawn["width"], top + drawn["height"])
+    if sort in ("circle", "ellipse"):
+        x, y, across, down = drawn["cx"], drawn["cy"], drawn.get("rx", drawn.get("r")), drawn.get("ry", drawn.get("r"))
+        return None, Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
+    if sort == "point":
+        return None, Shape("point", [(drawn["cx"], drawn["cy"])])
+    points = list(zip(drawn["all_points_x"], drawn["all_points_y"], strict=True))
+    return None, Shape("linestrip" if sort == "polyline" else sort, points)
+
+
+def _pairs(numbers: Iterable[float]) -> Points:
+    flat = [float(number) for number in numbers]
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _rectangle(left: float, top: float, right: float, bottom: float) -> Shape:
+    """Return a box up to, not including, `right` and `bottom`."""
+    return Shape("rectangle", [(left, top), (right - 1, bottom - 1)])
+
+
+def _box(points: Points) -> tuple[float, float, float, float]:
+    (left, top), (right, bottom) = points[0], points[-1]
+    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+
+
+def _require(shape: Shape) -> None:
+    """Raise ValueError for what cannot be drawn."""
+    if shape.sort not in ("polygon", "rectangle", "circle", "ellipse", "mask", "line", "linestrip", "point", "points"):
+        raise ValueError(f"a shape of the type {shape.sort!r}")
+    if len(shape.points) < _LEAST.get(shape.sort, 1):
+        raise ValueError(f"a {shape.sort} of {len(shape.points)} points")
+    if not all(math.isfinite(number) for point in shape.points for number in point):
+        raise ValueError(f"a {shape.sort} with corners that are no numbers")
+
+
+def _draw(mask: Image.Image, shape: Shape) -> None:
+    sort, points, pen = shape.sort, shape.points, ImageDraw.Draw(mask)
+    if shape.pixels is not None:
+        (left, top), stencil = points[0], Image.fromarray(shape.pixels.astype(np.uint8) * 255)
+        mask.paste(1, (round(left), round(top)), stencil)
+    elif sort == "polygon" and len(points) > 2:
+        pen.polygon(points, outline=1, fill=1)
+    elif sort == "rectangle":
+        pen.rectangle(_box(points), outline=1, fill=1)
+    elif sort == "ellipse":
+        pen.ellipse(_box(points), outline=1, fill=1)
+    elif sort == "circle":
+        (x, y), radius = points[0], math.dist(points[0], points[1])
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, fill=1)
+    elif sort in ("line", "linestrip", "polygon"):
+        pen.line(points, fill=1, width=_LINE_PX)
+    else:
+        for x, y in points:
+            pen.ellipse((x - _POINT_PX, y - _POINT_PX, x + _POINT_PX, y + _POINT_PX), outline=1, fill=1)
