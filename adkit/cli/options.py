@@ -40,12 +40,12 @@ def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer c
 
 def seconds(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a length of time."""
-    return typer.Option(flag, metavar="SECONDS", min=0, help=text, show_default=default)
+    return typer.Option(flag, metavar="SECONDS", min=0, max=1e9, help=text, show_default=default)
 
 
 def counting(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a number from 1 on, which its help calls K."""
-    return typer.Option(flag, metavar="K", min=1, help=text, show_default=default)
+    return typer.Option(flag, metavar="K", min=1, max=10**9, help=text, show_default=default)
 
 
 def methods(default: str | bool = True) -> Any:
@@ -162,7 +162,10 @@ IgnoreOption = Annotated[
     Path | None, typer.Option("--ignore", metavar="MASK", help="Nothing counts where this mask is bright.")
 ]
 IgnoreBorderOption = Annotated[
-    int, typer.Option("--ignore-border", metavar="PX", min=0, help="Nothing counts so near to the pictures' edges.")
+    int,
+    typer.Option(
+        "--ignore-border", metavar="PX", min=0, max=10**6, help="Nothing counts so near to the pictures' edges."
+    ),
 ]
 TilesOption = Annotated[
     bool,

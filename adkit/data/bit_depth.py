@@ -37,8 +37,9 @@ def deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
         raise ValueError("colours of 16 bits in a form that is not known")
     pixels = found[..., 2::-1]
     if found.shape[2] == 4:
-        opaque = found[..., 3:].astype(np.float64) / WHITES[-1]
-        pixels = (pixels * opaque + WHITES[-1] * (1 - opaque)).round().astype(np.uint16)
+        for row in found:  # one at a time: all of a large picture would take gigabytes
+            opaque = row[:, 3:] / WHITES[-1]
+            row[:, :3] = (row[:, :3] * opaque + WHITES[-1] * (1 - opaque)).round()
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
@@ -66,9 +67,8 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
     if not np.issubdtype(pixels.dtype, np.integer):
         raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
     if pixels.dtype != np.uint8:
-        wide = pixels.astype(np.int64)
-        highest = int(wide.max())
-        if not 0 <= int(wide.min()) <= highest <= WHITES[-1]:
+        highest = int(pixels.max())
+        if not 0 <= int(pixels.min()) <= highest <= WHITES[-1]:
             raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
         if white == WHITES[0] and highest > WHITES[0]:
             if highest <= WHITES[-2]:
@@ -79,5 +79,6 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
                 )
             white = None
         white = white or WHITES[-1]
-        pixels = np.minimum((wide * 255 + white // 2) // white, 255).astype(np.uint8)
+        levels = np.minimum((np.arange(highest + 1) * 255 + white // 2) // white, 255).astype(np.uint8)
+        pixels = levels[pixels]  # looked up: a large picture as wider numbers would take gigabytes
     return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

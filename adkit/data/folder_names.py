@@ -7,6 +7,7 @@ The one table of such names, for whoever reads folders. A name is read word by w
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from typing import Literal
@@ -25,22 +26,48 @@ def _these(words: str) -> frozenset[str]:
 
 
 _GOOD_WORDS = _these(
-    "good ok okay flawless faultless defectless defectfree gut gutteil gutteile bon bueno buono 良品 合格 合格品"
+    "good goods ok oks okay flawless faultless defectless defectfree gut gutteil gutteile bon bons bonne bonnes bueno "
+    "buenos buono buoni goed 良品 合格 合格品 正品 양품"
 )
-_GOOD_ALONE = _these("normal normals io pass passed healthy intact conforming conform accepted")
+_GOOD_ALONE = _these(
+    "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
+    "usable aprobado aprobados aprovado aprovados 正常 정상"
+)
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
-    "bad ng nok nio ko poor fail fails failed failing failure failures scrap scrapped schlecht schlechtteil "
-    "schlechtteile defekt defekte fehler fehlerhaft ausschuss kaputt mauvais défaut défauts defaut defauts "
-    "rebut rebuts malo defecto defectos difetto difetti scarto scarti 不良 不良品 缺陷 次品"
+    "bad bads ng ngs nok noks nio ko poor fail fails failed failing failure failures scrap scrapped rework unusable "
+    "incorrect "
+    "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
+    "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
+    "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur 不良 不良品 "
+    "不合格 不合格品 缺陷 次品 瑕疵 异常 異常 欠陥 불량 불량품"
 )
-_BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "nonconform", "unhealthy")
+_BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "rechaz", "nonconform", "unhealthy", "unaccept")
 _FLAW_WORDS = _these(
     "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
-    "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes kratzer riss "
-    "risse"
+    "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole "
+    "pinholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt verbogen gebrochen "
+    "verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi"
 )
-_FLAW_STEMS = ("scratch", "damag", "contaminat", "corros", "corrod", "deform", "malform")
+_FLAW_STEMS = (
+    "scratch",
+    "damag",
+    "contaminat",
+    "corros",
+    "corrod",
+    "deform",
+    "malform",
+    "fractur",
+    "discolo",
+    "delamin",
+)
+_UNSAID = _these(
+    "unlabelled unlabeled unsorted unknown unclassified uncertain unsure unbekannt misc todo new neu raw inbox "
+    "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails"
+)
+"""Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
+_EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
+"""The one is good and the other bad, and which one depends on whom one asks."""
 _ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
 """What a file's name may say of the file: "broken.png" is one that cannot be read."""
 _NOT = frozenset({"n", "no", "non", "not", "un", "nicht", "kein", "keine", "sans", "without"})
@@ -59,7 +86,7 @@ _MASK = r"(?:masks?|gts?|ground[ _.-]?truths?|segmentations?|seg)"
 _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
-_MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?)$|^{_MASK}{_BREAK}")
+_MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 
 _SMALL_BEFORE_CAPITAL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
@@ -93,6 +120,19 @@ def split_of(name: str) -> Literal["train", "test", "validation", "private"] | N
 
 
 @cache
+def is_of_either(name: str) -> bool:
+    """Say whether a name means good or bad, and it is not known which: "positive"."""
+    return not _EITHER.isdisjoint(_words(name))
+
+
+@cache
+def says_nothing(name: str) -> bool:
+    """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
+    words = {word for word in _words(name) if not word.isdigit()}
+    return words <= _NEUTRAL | _UNSAID and not words.isdisjoint(_UNSAID)
+
+
+@cache
 def is_mask_folder(name: str) -> bool:
     """Say whether a folder's name means masks: "ground_truth", "mask_dir", "scratch_mask", "SegmentationClass"."""
     words = _words(name)
@@ -115,7 +155,8 @@ def mask_of(stem: str) -> str | None:
 
 
 def _words(name: str) -> list[str]:
-    words = _WORDS.findall(_SMALL_BEFORE_CAPITAL.sub(" ", name).lower())
+    composed = unicodedata.normalize("NFKC", name)  # some systems keep "é" as two letters
+    words = _WORDS.findall(_SMALL_BEFORE_CAPITAL.sub(" ", composed).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
         return ["".join(words)]  # "n.i.O."
     return words

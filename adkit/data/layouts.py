@@ -10,7 +10,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adkit.data.folder_names import GOOD, file_says, is_mask_folder, judges, says, split_of
+from adkit.data.folder_names import (
+    GOOD,
+    file_says,
+    is_mask_folder,
+    is_of_either,
+    judges,
+    says,
+    says_nothing,
+    split_of,
+)
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
@@ -132,7 +141,11 @@ def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
     beside_good = {place[:depth] for place in places for depth, name in enumerate(place) if says(name) == GOOD}
     found: dict[Inside, str | None] = {}
     for place in places:
-        kinds = (name for depth, name in enumerate(place) if place[:depth] in beside_good or says(name))
+        kinds = (
+            name
+            for depth, name in enumerate(place)
+            if says(name) or (place[:depth] in beside_good and not says_nothing(name))
+        )
         kind = next(kinds, None)
         found[place] = GOOD if kind is not None and says(kind) == GOOD else kind
     return found
@@ -171,9 +184,14 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
 
     `wanted` are the names that would say which are good, and that are not there.
     """
-    kinds = kinds_of(places)
+    places = set(places)
+    kinds, beside_good = kinds_of(places), {place[:-1] for place in places if says(place[-1]) == GOOD}
     if doubtful := [
-        place for place, kind in kinds.items() if kind not in (None, GOOD) or any(map(_is_doubtful, place))
+        place
+        for place, kind in kinds.items()
+        if kind not in (None, GOOD)
+        or any(map(_is_doubtful, place))
+        or (place[:-1] in beside_good and says_nothing(place[-1]))
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
         raise DatasetError(
@@ -183,7 +201,7 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
 
 
 def _is_doubtful(name: str) -> bool:
-    return says(name) == "bad" or is_mask_folder(name) or split_of(name) not in (None, "train")
+    return says(name) == "bad" or is_mask_folder(name) or is_of_either(name) or split_of(name) not in (None, "train")
 
 
 def in_numeric_order(paths: Iterable[Path]) -> list[Path]:
@@ -224,17 +242,26 @@ def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
     return [replace(one, mask=found.get(one.inside)) for one in placed] if found else placed
 
 
-def in_splits(images: Collection[tuple[Inside, Path]]) -> Iterator[Placed]:
+def place_of_splits(folders: Iterable[Inside]) -> Inside:
+    """Return the one folder below which the splits lie; () where they lie on top, or in several folders."""
+    found = {place[:-1] for place in folders if split_of(place[-1]) == "train"}
+    return found.pop() if len(found) == 1 else ()
+
+
+def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> Iterator[Placed]:
     """Place images below folders of splits (train, training, test, test_public, validation, …).
 
     Where no name between says good or bad, the first folder in the split names the kind; what lies in a split itself is
     good to learn from, and unknown in tests. Good images of a validation split are learned from as well where there are
     tests besides. A folder beside the splits that says good is learned from, one that says bad is a kind to test with.
+    Images that do not lie `below` the folder of the splits are left out.
     """
-    with_tests = any(split_of(inside[0]) == "test" for inside, _ in images if len(inside) > 1)
-    kinds = kinds_of(inside[1:-1] for inside, _ in images)
+    depth = len(below)
+    images = [(inside, path) for inside, path in images if inside[:depth] == below]
+    with_tests = any(split_of(inside[depth]) == "test" for inside, _ in images if len(inside) > depth + 1)
+    kinds = kinds_of(inside[depth + 1 : -1] for inside, _ in images)
     for inside, path in images:
-        top, place = inside[0] if len(inside) > 1 else "", inside[1:-1]
+        top, place = inside[depth] if len(inside) > depth + 1 else "", inside[depth + 1 : -1]
         said = says(top)
         split = {"good": "train", "bad": "test", None: split_of(top)}[said]
         if split is None or split == "private":

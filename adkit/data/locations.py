@@ -30,7 +30,7 @@ def chosen_folders(
     """
     given = root or os.environ.get("ADKIT_DATA")
     bases = [Path(given)] if given else [Path("data"), Path()]
-    places = [base / subfolder for base in bases for subfolder in subfolders]
+    places = [place for base in bases for subfolder in subfolders for place in _called(base, subfolder)]
     known = {
         folder.name: folder
         for place in reversed(places)
@@ -46,6 +46,16 @@ def chosen_folders(
         if name not in known:
             raise DatasetError(f"{owner} has no {thing} {name!r} here", hint=nearest(name, known))
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _called(base: Path, name: str) -> list[Path]:
+    """Return the folders in `base` of that name, however it is written: MVTec-AD 2 for mvtec_ad_2."""
+
+    def plain(text: str) -> str:
+        return "".join(filter(str.isalnum, text.lower()))
+
+    near = sorted(place for place in base.iterdir() if plain(place.name) == plain(name)) if base.is_dir() else []
+    return list(dict.fromkeys([base / name, *near]))
 
 
 def named_place(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.data.folder_names import is_mask_folder, judges, mask_of, without_mask
-from adkit.data.images import is_image
+from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.outlines import file_name, is_outlines, outlined_in
-from adkit.errors import DatasetError
+from adkit.errors import DatasetError, FrameError
 from adkit.types import FrameRef
 
 Inside = tuple[str, ...]
@@ -63,6 +63,7 @@ class MaskFiles:
                     self._add(above, FrameRef(path))
                 else:
                     self.images.append(((*above, path.name), path))
+        self._paths = dict(self.images)
         for masks in self._masks.values():
             masks.sort(key=_rank)
 
@@ -88,8 +89,8 @@ class MaskFiles:
     def of(self, images: Sequence[tuple[Inside, bool | None]]) -> dict[Inside, FrameRef]:
         """Return the masks of the anomalous ones of all images: files, or folders whose images are parts of one mask.
 
-        Images come as where they lie, and whether they are anomalous. A mask of a normal image marks nothing; raises
-        DatasetError where outlines in one say that it does.
+        Images come as where they lie, and whether they are anomalous. Raises DatasetError for a normal one in which
+        something is marked.
         """
         if not self._masks:
             return {}
@@ -97,17 +98,17 @@ class MaskFiles:
         names = Counter(_stem(inside) for inside in bad)
         found = {inside: mask for inside in bad if (mask := self._find(inside, names))}
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
-        outlined = []
+        marked = []
         for inside, anomalous in images:
             if not anomalous and self._unused:
                 mask = self._find(inside, names)
-                if mask and anomalous is False and not (mask.path.is_dir() or is_image(mask.path)):
-                    outlined.append(("/".join(inside), mask))
-        if outlined:
-            name, mask = outlined[0]
+                if mask and anomalous is False and _marks(mask, self._paths[inside]):
+                    marked.append(("/".join(inside), mask))
+        if marked:
+            name, mask = marked[0]
             raise DatasetError(
-                f"in {len(outlined)} images that would be taken as good something is outlined: {name}, by {mask.path}",
-                hint="move them to those with something wrong, or delete the outlines of what is not",
+                f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}",
+                hint="move them to those with something wrong, or delete the marks of what is not",
             )
         return found
 
@@ -149,6 +150,16 @@ class MaskFiles:
                 f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {_some(sorted(places))}"
             )
         return lines
+
+
+def _marks(mask: FrameRef, image: Path) -> bool:
+    """Say whether anything is marked in an image; what cannot be read is told elsewhere."""
+    if not (mask.path.is_dir() or is_image(mask.path)):
+        return True  # of outlines only those are listed that mark something
+    try:
+        return bool(read_mask(mask, frame_shape(FrameRef(image))).any())
+    except FrameError:
+        return False
 
 
 def _place(above: Iterable[str]) -> Inside:

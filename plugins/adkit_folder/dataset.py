@@ -28,6 +28,7 @@ from adkit.data.layouts import (
     in_splits,
     kinds_of,
     left_out,
+    place_of_splits,
     refuse_several,
     require_good,
     require_no_doubt,
@@ -55,8 +56,11 @@ class Folder(OwnFolder):
         self._masks = MaskFiles(
             (self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)
         )
-        placed = list(_READERS[self.layout](self._masks.images))
-        depth = 1 if self.layout == "split folders" else 0
+        below = place_of_splits(self._contents.folders)
+        if self.layout == "split folders":
+            placed, depth = list(in_splits(self._masks.images, below)), len(below) + 1
+        else:
+            placed, depth = list(_READERS[self.layout](self._masks.images)), 0
         require_good(folder, (one.inside[depth:] for one in placed if one.kind == GOOD))
         if self.layout == "plain images":
             self._masks.require_none(folder)
@@ -82,6 +86,9 @@ class Folder(OwnFolder):
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {told_kinds(test)}"]
         if self.layout == "named folders" and kinds[GOOD]:
             lines.append(f"there is no test split: {kinds[GOOD]} good images were held out for testing")
+        tops = Counter(one.inside[0] for one in self._placed if one.kind == GOOD and len(one.inside) > 2)
+        if self.layout == "named folders" and len(tops) > 1:
+            lines.append(f"good images of several folders are learned together: {_counted(tops)}")
         if self.layout == "plain images":
             lines += _taken_as_good(self.folder, Counter(one.inside[0] for one in self._placed if len(one.inside) > 1))
         if unknown := sum(sample.anomalous is None for sample in test):
@@ -97,7 +104,7 @@ def _layout_of(contents: Contents) -> Layout:
     tops = {place[0] for place in places}
     good_on_top = any(says(top) == GOOD for top in tops)
     splits = {split_of(top) for top in tops}
-    if "train" in splits or ("test" in splits and good_on_top):
+    if "train" in splits or ("test" in splits and good_on_top) or place_of_splits(places):
         return "split folders"
     refuse_several(folder, places)
     wanted = f"train, {', '.join(NORMAL_NAMES)}"
@@ -119,7 +126,6 @@ def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]
 
 
 _READERS: dict[Layout, Callable[[list[tuple[Inside, Path]]], Iterable[Placed]]] = {
-    "split folders": in_splits,
     "named folders": _in_named_folders,
     "plain images": lambda images: (Placed("train", inside, path, GOOD) for inside, path in images),
 }
@@ -127,9 +133,12 @@ _READERS: dict[Layout, Callable[[list[tuple[Inside, Path]]], Iterable[Placed]]] 
 
 def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:
     """Say which folders are learned from as good, and whether the name of the folder itself is at odds with that."""
-    told = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES))
-    more = f" and {len(counts) - _MOST_NAMES} more folders" if len(counts) > _MOST_NAMES else ""
-    lines = [f"all images are taken as good, those in {told}{more} too"] if counts else []
+    lines = [f"all images are taken as good, those in {_counted(counts)} too"] if counts else []
     if says(folder.resolve().name) == "bad":
         lines.append(f"the name of {folder.resolve()} says bad, yet all its images are taken as good")
     return lines
+
+
+def _counted(counts: Counter[str]) -> str:
+    told = ", ".join(f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES))
+    return told + (f" and {len(counts) - _MOST_NAMES} more folders" if len(counts) > _MOST_NAMES else "")

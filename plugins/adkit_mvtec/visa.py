@@ -22,7 +22,7 @@ class VisA(Benchmark):
     """One object of VisA."""
 
     name, owner, thing = "visa", "VisA", "object"
-    places = ("visa", "VisA", "VisA_20220922", "")
+    places = ("visa", "VisA_20220922", "")
     expected = "<root>/visa/<object>/Data/Images/{Normal,Anomaly}, Data/Masks/Anomaly; split_csv/1cls.csv beside"
 
     @staticmethod

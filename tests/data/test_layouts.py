@@ -143,6 +143,11 @@ BAD_PLACES = [
     "OK_001.png",
     "scratched_004.png",
     "1_mask.png",
+    "bads/1.png",
+    "positive/1.png",
+    "non conforme/1.png",
+    "d\u0065\u0301fauts/1.png",
+    "不合格/1.png",
 ]
 
 
@@ -186,6 +191,24 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
     ]
     told = "\n".join(dataset.notes())
     assert "left out, as no name says whether they are good: 1 images in 2024-05-01/, 1 images in 2024-05-02/" in told
+
+
+@pytest.mark.parametrize("name", ["unsorted", "New", "heatmaps", "results 2024"])
+def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, *(f"good/{number}.png" for number in range(5)), "stripe/1.png", f"{name}/1.png", f"{name}/2.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert {sample.kind for sample in dataset.samples("test")} == {"good", "stripe"}
+    assert f"left out, as no name says whether they are good: 2 images in {name}/" in dataset.notes()
+
+
+def test_splits_may_lie_in_a_folder_of_images(tmp_path: Path) -> None:
+    names = ("images/train/good/1.png", "images/test/good/2.png", "images/test/bad/3.png", "masks/test/bad/3.png")
+    touch(tmp_path, *names, "others/4.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == ["images/train/good/1.png"]
+    masks = {sample.id: sample.mask and sample.mask.path for sample in dataset.samples("test")}
+    assert masks == {"images/test/good/2.png": None, "images/test/bad/3.png": tmp_path / "masks/test/bad/3.png"}
+    assert any("1 images in others/" in note for note in dataset.notes())
 
 
 def test_good_parts_may_be_called_by_what_they_are(tmp_path: Path) -> None:

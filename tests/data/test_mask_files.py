@@ -12,11 +12,15 @@ from PIL import Image
 
 from adkit.data.fingerprints import content_hashes
 from adkit.data.images import read_mask
+from adkit.errors import DatasetError
 from adkit.types import FrameRef, Sample
 
 
 def touch(folder: Path, *names: str) -> Path:
     for name in names:
+        if name.endswith("/"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"never decoded")
     return folder
@@ -43,6 +47,8 @@ ONE_CRACK = [
     "SegmentationClass/a.png",
     "GroundTruth/Crack/A.png",
     "masks/crack/a/0.png",
+    "crack/a_m.png",
+    "crack/a-annotation.tif",
 ]
 
 
@@ -88,6 +94,18 @@ def test_masks_are_no_kind_of_defect(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "crack/2.png", "mask/2.png")
     samples = Folder(tmp_path, "x", tmp_path).samples("test")
     assert {sample.kind for sample in samples} == {"crack"}
+
+
+def test_good_images_with_marks_are_not_learned_from(tmp_path: Path) -> None:
+    """DAGM's layout: defects to learn from beside good ones; black masks, as of Kolektor's good parts, say good."""
+    for number in range(3):
+        saved(touch(tmp_path, "Train/") / "Train" / f"{number}.png", Image.new("L", (12, 12), 90))
+    (tmp_path / "Train" / "Label").mkdir()
+    saved(tmp_path / "Train" / "Label" / "2_label.png", Image.new("L", (12, 12)))
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 3
+    saved(tmp_path / "Train" / "Label" / "1_label.png", Image.fromarray(SQUARE.astype(np.uint8) * 255))
+    with pytest.raises(DatasetError, match=r"1 images that would be taken as good have .*: Train/1\.png"):
+        Folder(tmp_path, "x", tmp_path)
 
 
 def test_mvtec_loco(tmp_path: Path) -> None:

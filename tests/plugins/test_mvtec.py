@@ -32,6 +32,12 @@ def specs(selection: str, root: Path | None) -> list[str]:
     return [dataset.spec for dataset in MVTec.select(selection, root)]
 
 
+@pytest.mark.parametrize("name", ["MVTec_AD_2", "mvtec-ad", "MVTec", "MVTec LOCO AD"])
+def test_the_folder_of_all_categories_may_be_called_in_any_way(root: Path, name: str) -> None:
+    category(root / name / "bottle")
+    assert specs("bottle", root) == ["mvtec:bottle"]
+
+
 def test_samples_of_a_category(root: Path) -> None:
     folder = category(root / "mvtec" / "bottle")
     (dataset,) = MVTec.select("bottle", root)

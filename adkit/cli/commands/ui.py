@@ -42,7 +42,9 @@ def ui(
     ] = None,
     runs: o.RunsOption = None,
     device: o.DeviceOption = "auto",
-    max_upload: Annotated[int, typer.Option("--max-upload", metavar="MB", min=1, help="Of one request.")] = 500,
+    max_upload: Annotated[
+        int, typer.Option("--max-upload", metavar="MB", min=1, max=100_000, help="Of one request.")
+    ] = 500,
 ) -> None:
     """Serve a page to train, inspect and look at results, and a REST interface beside it.
 
