@@ -28,8 +28,9 @@ from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
 
 IMAGE_SUFFIXES = frozenset(
-    {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm"}
-    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+    {".apng", ".avif", ".bmp", ".bw", ".dds", ".dib", ".gif", ".icb", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe"}
+    | {".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras"}
+    | {".rgb", ".rgba", ".sgi", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp"}
 )
 
 MAX_PIXELS = 178_000_000
@@ -146,7 +147,7 @@ def _pages(path: Path) -> list[int]:
 
 def _require_one(image: Image.Image, ref: FrameRef) -> None:
     """Raise FrameError where a file holds several pictures, and it is not said which one is meant."""
-    if ref.page is not None or image.format in ("GIF", "MPO"):  # clips; photographs with a preview
+    if ref.page is not None or image.format in ("GIF", "MPO", "PSD"):  # clips; photographs with previews; layers
         return
     if getattr(image, "n_frames", 1) > 1 and (count := len(_pages(ref.path))) > 1:
         raise FrameError(

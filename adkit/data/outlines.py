@@ -157,7 +157,7 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
         yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]))
     elif "annotations" in saved and "images" in saved:
         labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
-        drawn = defaultdict(list)
+        drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
         for one in saved["annotations"]:
             drawn[one["image_id"]] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
         for image in saved["images"]:

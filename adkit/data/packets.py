@@ -25,6 +25,10 @@ _UNREAD_BYTES = 200  # between two packets of a Matroska file: more than its hea
 _JOINT_PACKETS = 16  # what a joint breaks lies so near to it, or less
 _REORDERED = 32  # packets, at least, between two that are not shown in the order in which they are decoded
 _LEAD_PACKETS = 200
+_MOST_UNREAD = 0.1  # of a file, behind its last packet: what comes there is no index any more
+_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # of an ASF file; its length in bytes is among them
+_HEAD_BYTES = 4096
+_ENDS = {"gif": b";", "mjpeg": b"\xff\xd9"}
 _TRANSPORT = {0: 188, 4: 192}  # bytes of a transport stream's packet, by where its first one begins (MTS: after a time)
 
 
@@ -44,6 +48,7 @@ class Packets:
     _decoded: int | None = field(default=None, init=False)  # when the last packet was to be decoded
     _ends: float = field(default=0.0, init=False)  # in seconds by the file's own clock: of all its streams
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=_REORDERED), init=False)  # mended stamps
+    _reached: int = field(default=0, init=False)  # in bytes of the file, the end of the last packet
     _broken: list[tuple[int, float]] = field(default_factory=list, init=False)  # number and time of broken packets
 
     def __iter__(self) -> Iterator[Any]:
@@ -121,16 +126,28 @@ class Packets:
 
     @property
     def breaks_off(self) -> bool:
-        """Say whether a file ends within a packet of a transport stream, or within a box of an MP4."""
-        path = Path(self.container.name)
+        """Say whether a file ends within a packet of a transport stream, a box of an MP4 or a picture.
+
+        So it does where much of it comes after all that was read, as of files that were joined.
+        """
+        path, name = Path(self.container.name), self.container.format.name
         if not path.is_file():  # a stream
             return False
-        if "mp4" in self.container.format.name:
+        if "mp4" in name:
             return films_in(path)[1]
-        if self.container.format.name != "mpegts":
+        if name == "flv":
+            return bool(self._reached < (1 - _MOST_UNREAD) * self.container.size)
+        if name not in ("asf", "mpegts", *_ENDS):
             return False
         with path.open("rb") as file:
-            head = file.read(5)
+            head = file.read(_HEAD_BYTES)
+            if name == "asf":
+                at = head.find(_PROPERTIES)
+                said = int.from_bytes(head[at + 40 : at + 48], "little") if at >= 0 else 0
+                return said not in (0, self.container.size)
+            if name in _ENDS:
+                file.seek(max(0, self.container.size - 64))
+                return not file.read().rstrip(b"\0").endswith(_ENDS[name])
         unit = next((size for at, size in _TRANSPORT.items() if head[at : at + 1] == b"G"), 1)
         return bool(self.container.size % unit)
 
@@ -155,6 +172,7 @@ class Packets:
             yield packet
 
     def _mended(self, packet: Any) -> Any:
+        self._reached = (packet.pos or 0) + packet.size
         if packet.pts is None and packet.dts is None:
             if self._highest is None:
                 self.count += 1

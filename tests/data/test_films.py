@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from adkit.data.boxes import Size
 from adkit.data.frame_source import ClipSource, frames_of
@@ -113,6 +117,58 @@ def test_the_table_is_true(circumstance: str, container: str, films: dict[str, P
     else:
         found = outcome((damage if circumstance == "damaged within" else cut_off)(film, made), every)
     assert found == expected
+
+
+def _flv(film: Path, path: Path) -> None:
+    with av.open(str(film)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+
+
+def _pictures(film: Path, path: Path) -> None:
+    with Video(film) as video:
+        first, *others = [Image.fromarray(frame.pixels()) for frame in video]
+    if path.suffix == ".gif":
+        first.save(path, save_all=True, append_images=others)
+    else:
+        path.write_bytes(b"".join(jpeg_of(one) for one in (first, *others)))
+
+
+def jpeg_of(picture: Image.Image) -> bytes:
+    picture.save(buffer := io.BytesIO(), "JPEG")
+    return buffer.getvalue()
+
+
+def _wmv(film: Path, path: Path) -> None:
+    with Video(film) as video, av.open(str(path), "w", format="asf") as target:
+        stream = target.add_stream("wmv2", rate=RATE)
+        stream.height, stream.width = SIZE
+        for frame in video:
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(frame.pixels())))
+        target.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(_flv, "a.flv"), (_pictures, "a.gif"), (_pictures, "a.mjpeg"), (_wmv, "a.wmv")]
+)
+def test_other_containers_tell_that_they_are_cut_off_or_joined(
+    write: Callable[[Path, Path], None], name: str, films: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    write(films["mp4"], path)
+    content = path.read_bytes()
+    with Video(path) as video:
+        assert len(list(video)) == FRAMES
+    path.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(FrameError, match=r"is (cut off|damaged) at"), Video(path) as video:
+        list(video)
+    if name.endswith(("flv", "wmv")):  # of the others, both are read
+        path.write_bytes(content + content)
+        with pytest.raises(FrameError, match="is cut off at its end"), Video(path) as video:
+            list(video)
 
 
 def turned(path: Path) -> str:

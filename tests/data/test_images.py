@@ -121,7 +121,7 @@ def test_a_mask_that_is_transparent_where_nothing_is_marks_what_is_painted(tmp_p
     assert not marked[5:].any()
 
 
-@pytest.mark.parametrize("suffix", ["avif", "jfif", "jp2", "tga", "dib"])
+@pytest.mark.parametrize("suffix", ["avif", "jfif", "jp2", "tga", "dib", "pcx", "sgi", "jpc", "mpo", "qoi"])
 def test_what_pillow_opens_is_an_image(tmp_path: Path, suffix: str) -> None:
     ref = saved(tmp_path / f"a.{suffix}", Image.new("RGB", (32, 32), (120, 80, 40)))
     assert is_image(ref.path)

@@ -111,8 +111,8 @@ def test_a_split_may_be_linked(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_told_by_all(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.png", "a/2.psd", "a/3.PSD", "a/4.docx", ".cache/5.png")
-    told = f"left out in {tmp_path}: 1 hidden folders (.cache), 3 files of other types (.docx, .psd)"
+    touch(tmp_path, "a/1.png", "a/2.heic", "a/3.HEIC", "a/4.docx", ".cache/5.png")
+    told = f"left out in {tmp_path}: 1 hidden folders (.cache), 3 files of other types (.docx, .heic)"
     assert Folder(tmp_path, "folder:x", tmp_path).notes()[-1] == told
     assert Clips(tmp_path, "clips:x", tmp_path).notes()[-1] == told
     assert find_inputs([str(tmp_path)]).notes == [told]
