@@ -40,12 +40,12 @@ def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer c
 
 def seconds(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a length of time."""
-    return typer.Option(flag, metavar="SECONDS", min=0, max=1e9, help=text, show_default=default)
+    return typer.Option(flag, metavar="SECONDS", min=0, max=1e7, help=text, show_default=default)
 
 
 def counting(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a number from 1 on, which its help calls K."""
-    return typer.Option(flag, metavar="K", min=1, max=10**9, help=text, show_default=default)
+    return typer.Option(flag, metavar="K", min=1, max=10**6, help=text, show_default=default)
 
 
 def methods(default: str | bool = True) -> Any:

@@ -21,8 +21,12 @@ class MVTec(Benchmark):
     """One category of MVTec AD, LOCO AD or AD 2."""
 
     name, owner, thing = "mvtec", "MVTec", "category"
-    places = ("mvtec", "", "mvtec_anomaly_detection", "mvtec_loco_anomaly_detection")
-    places += ("mvtec_ad", "mvtec_loco", "mvtec_loco_ad", "mvtec_ad_2")
+    places = (
+        "mvtec",
+        "",
+        *("mvtec_anomaly_detection", "mvtec_loco_anomaly_detection"),
+        *("mvtec_ad", "mvtec_loco", "mvtec_loco_ad", "mvtec_ad_2"),
+    )
     expected = "<root>/mvtec/<category>/{train/good, test/<kind>, ground_truth/<kind>}"
 
     @staticmethod

@@ -157,7 +157,14 @@ def test_a_joint_fit_writes_no_run_when_a_category_fails(two_sorts: Path, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("few", "reason"), [(1, "needs at least 2"), (8, "needs at least 9"), (0, "equal to 1 ")])
+@pytest.mark.parametrize(
+    ("few", "reason"),
+    [
+        (1, "needs at least 2"),
+        (8, "needs at least 9"),
+        (0, "--few '0' is refused: input should be greater than or equal to 1"),
+    ],
+)
 def test_few_images_that_cannot_be_are_refused(few: int, reason: str, two_sorts: Path, tmp_path: Path) -> None:
     arguments = ["-d", "mvtec:washer", "--few", few, "--root", two_sorts, "--runs", tmp_path]
     result = run("fit", "-m", "patchknn", *arguments, *SMALL)

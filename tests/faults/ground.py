@@ -8,8 +8,8 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -24,6 +24,8 @@ from tests.greys import paint, usual_levels
 
 CODES = (0, 2, 3, 4, 130)
 """Exit codes that `adkit --help` documents, but for that of a bug."""
+LONGEST_S = 300
+"""No command takes longer, on a machine that does ten other things."""
 
 
 @dataclass
@@ -98,6 +100,26 @@ def install(monkeypatch: Any) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: found)
 
 
+class Hung(BaseException):
+    """A command takes longer than any should: no Exception, or the command would tell it as a fault of the disk."""
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise Hung in what takes longer."""
+
+    def hang(*_: object) -> None:
+        raise Hung(f"it hangs: longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def command(*arguments: object) -> Result:
     """Run a command in this process."""
     remove_abandoned.cache_clear()
@@ -123,13 +145,19 @@ def forked(
     child = os.fork()
     if child == 0:
         code = 70
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is deaf to it
         with suppress(BaseException):
             target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(target, 1)
             os.dup2(target, 2)
             result = None
             before()
-            result = command(*arguments)
+            try:
+                with at_most(LONGEST_S):
+                    result = command(*arguments)
+            except Hung:
+                os.write(2, traceback.format_exc().encode(errors="replace"))
+                raise
             code = result.exit_code
             text = io.StringIO()
             if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -66,7 +66,7 @@ def _evil(deed: str, place: str) -> type[Steps]:
         DEEDS[deed]()
         return getattr(Steps, place)(self, *arguments, **named)
 
-    return type(f"Evil_{deed}_{place}", (Steps,), {place: act, "pause_s": 0.0})
+    return type(f"Evil_{deed}_{place}", (Steps,), {place: act, "pause_s": 0.0, "__module__": __name__})
 
 
 class NotANumber(Steps):
