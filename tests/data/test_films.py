@@ -215,7 +215,7 @@ def test_who_watches_is_told_of_the_clock(films: dict[str, Path], tmp_path: Path
 
     path = join(films["mkv"], films["mkv"], tmp_path / "a.mkv")
     source = ClipSource(VideoInput(str(path), video=path), threading.Event())
-    found = [frame.time_s for frame in source.frames(View(frame=SIZE), 1, no_panel)]
+    found = [frame.time_s for frame in source.frames(View(frame=SIZE), 1, 0.0, no_panel)]
     assert found == pytest.approx([number / RATE for number in range(2 * FRAMES)], abs=0.002)
     assert source.notes == [
         f"{path}: its clock jumps back by 0:01.6 at 0:01.6, as where recordings were joined; time goes on from there"
