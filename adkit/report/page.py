@@ -167,6 +167,7 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def _wanted(rule: ThresholdRule, threshold: Threshold) -> int | None:
-    """Return how many normal scores the usual rule wants, when there are fewer."""
-    return rule.scores_wanted if rule.kind == "usual" and threshold.count < rule.scores_wanted else None
+def _wanted(rule: ThresholdRule, threshold: Threshold) -> str | None:
+    """Say how many normal scores the usual rule wants, and of clips how long they last, when there are fewer."""
+    missing = rule.kind == "usual" and threshold.count < rule.scores_wanted
+    return rule.in_units(threshold.unit_s).counted(rule.scores_wanted) if missing else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -87,6 +87,7 @@ class ThresholdRule:
     kind: Literal["usual", "expected", "certain", "percentile"] = "usual"
     level: float = USUAL_RATE
     hourly: bool = False
+    unit_s: float | None = field(default=None, compare=False)  # a clip's length: tells in time what is missing
 
     def __post_init__(self) -> None:
         if self.hourly:
@@ -129,7 +130,7 @@ class ThresholdRule:
         Raises PromiseError for an hourly rate where that is not known, or of more than one false alarm in each clip.
         """
         if not self.hourly:
-            return self
+            return replace(self, unit_s=unit_s)
         if unit_s is None:
             raise PromiseError(
                 f"a rate of {self.level:g}/h counts hours, and how long these last is not known: "
@@ -142,7 +143,7 @@ class ThresholdRule:
                 f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}",
                 hint="ask for fewer",
             )
-        return ThresholdRule(self.kind, share)
+        return ThresholdRule(self.kind, share, unit_s=unit_s)
 
     @property
     def scores_needed(self) -> int:
@@ -164,14 +165,23 @@ class ThresholdRule:
         """Return the lowest rate of its kind that `count` scores support, rounded up to two digits, in percent."""
         certain = self.kind == "certain" and count > 0
         rate = float(_beta_quantile(1, count)) if certain else 1 / (count + 1)
-        return f"{float(bound_text(rate).removesuffix('%')):g}%"
+        in_time = f", one in {duration_text(self.unit_s / rate)}" if self.unit_s else ""
+        return f"{float(bound_text(rate).removesuffix('%')):g}%{in_time}"
+
+    def counted(self, count: int) -> str:
+        """Write so many normal scores as what they are: "99 normal samples", "99 normal clips (20 min)"."""
+        return f"{count:,} normal samples" if not self.unit_s else f"{count:,} normal clips ({self.lasting(count)})"
+
+    def lasting(self, count: int) -> str:
+        """Write so many clips as the film that they are: "20 min"; images as their number."""
+        return duration_text(count * self.unit_s) if self.unit_s else f"{count:,}"
 
     def rank(self, count: int) -> int:
         """Say which of `count` scores, from the largest (1) down; raise PromiseError where they do not suffice."""
         if count < self.scores_needed:
             raise PromiseError(
-                f"a promise of {self} needs at least {self.scores_needed:,} normal samples; there are {count:,}",
-                hint=f"add {self.scores_needed - count:,} more, or ask for {self.supported(count)}",
+                f"a promise of {self} needs at least {self.counted(self.scores_needed)}; there are {count:,}",
+                hint=f"add {self.lasting(self.scores_needed - count)} more, or ask for {self.supported(count)}",
             )
         if self.kind == "percentile":
             return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)

@@ -286,9 +286,9 @@ def _split(
             method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
         )
         raise PromiseError(
-            f"a promise of {rule} needs {rule.scores_needed} normal samples held out from learning; "
+            f"a promise of {rule} needs {rule.counted(rule.scores_needed)} held out from learning; "
             f"{method} can spare {most} of {len(clips)}",
-            hint=f"take {total:,} in all, or ask for {rule.supported(most)}",
+            hint=f"take {rule.lasting(total)} in all, or ask for {rule.supported(most)}",
         )
     count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
     if rule.scores_wanted > most:

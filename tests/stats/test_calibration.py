@@ -447,6 +447,12 @@ def test_a_refusal_names_what_is_needed_and_what_there_is() -> None:
     assert why.value.hint == "add 240 more, or ask for 5%"
 
 
+def test_a_refusal_says_how_much_film_is_missing() -> None:
+    with pytest.raises(PromiseError, match=r"needs at least 49 normal clips \(9.8 min\); there are 24") as caught:
+        parse_rule("6/h").in_units(12.0).rank(24)
+    assert caught.value.hint == "add 5 min more, or ask for 4%, one in 5 min"
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.01, 1.5, math.nan, math.inf, 1e-320])
 @pytest.mark.parametrize("kind", ["usual", "expected", "certain"])
 def test_a_rule_of_an_impossible_rate_cannot_be_made(
