@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from adkit.cli.terminal import terminal_progress
 from adkit.data.batches import FrameBatches
-from adkit.data.clips import one_in
+from adkit.data.clips import frame_gap_s, one_in
 from adkit.data.datasets import open_datasets
 from adkit.data.view import View
 from adkit.interfaces import Dataset, Method
@@ -34,7 +35,7 @@ from adkit.registry import load_registry
 from adkit.runs.predictions import to_predictions
 from adkit.runs.record import FitSettings
 from adkit.stats.smoothing import SMOOTHING_S, smoothed
-from adkit.types import USUAL_RATE, Batch, Prediction, Sample, Split
+from adkit.types import Batch, Prediction, Sample, Split
 from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model, open_scorer, raw_scores
 
@@ -46,6 +47,14 @@ SPEEDS = (0.005, 0.02)  # of the frame's width, in each frame
 
 Spoil = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
 """A clip (n, 3, H, W), another clip and random numbers -> the clip spoilt."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far frames are apart, and which of them are judged."""
+
+    gap_s: float
+    every: int  # one in so many is judged
 
 
 class Fewer(Dataset):
@@ -159,18 +168,19 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = FitSettings(method=name, options=options, every=arguments.every)
             run = fit(settings, fewer, Path(folder), registry, terminal_progress())
-            method, every = open_model(run, registry).method, one_in(run.record.step_s, 1 / USUAL_RATE)
+            gap_s = frame_gap_s(fewer.learned)
+            method, pace = open_model(run, registry).method, Pace(gap_s, one_in(run.record.step_s, gap_s))
         clips = [_decoded(samples, method) for samples in fewer.kept]
-        plain = [_maps(method, clip, every) for clip in clips]
+        plain = [_maps(method, clip, pace) for clip in clips]
         others = clips[1:] + clips[:1]
         rng = np.random.default_rng(0)
         spoilt = {
-            kind: [_maps(method, corrupt(clip, other, rng), every) for clip, other in zip(clips, others, strict=True)]
+            kind: [_maps(method, corrupt(clip, other, rng), pace) for clip, other in zip(clips, others, strict=True)]
             for kind, corrupt in SPOILT.items()
         }
         for scorer in arguments.scorers.split(","):
-            normal = _scores(plain, scorer, registry, every)
-            aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry, every)) for kind in SPOILT]
+            normal = _scores(plain, scorer, registry, pace)
+            aurocs = [_auroc(normal, _scores(spoilt[kind], scorer, registry, pace)) for kind in SPOILT]
             print(
                 f"| {spec} | {scorer} | {' | '.join(f'{auroc:.3f}' for auroc in [*aurocs, np.mean(aurocs)])} |",
                 flush=True,
@@ -187,25 +197,25 @@ def _decoded(samples: list[Sample], method: Method[Any]) -> Tensor:
     return torch.cat([batch.frames[:, -1] for batch in FrameBatches(samples, View(frame=method.frame_size))])
 
 
-def _maps(method: Method[Any], clip: Tensor, every: int) -> Tensor:
-    """Return the stream's maps of one in `every` frames of a clip (n, 3, H, W)."""
+def _maps(method: Method[Any], clip: Tensor, pace: Pace) -> Tensor:
+    """Return the stream's maps of those frames of a clip (n, 3, H, W) that a run judges."""
     stream, parts = method.stream(), []
-    numbers = torch.arange(0, len(clip), every)[:, None] - every * torch.arange(method.window - 1, -1, -1)
+    numbers = torch.arange(0, len(clip), pace.every)[:, None] - pace.every * torch.arange(method.window - 1, -1, -1)
     for rows in torch.split(numbers.clamp_min(0), 8):
         names = tuple(str(int(row[-1])) for row in rows)
-        spans_s = tuple(float(row[-1] - row[0]) / USUAL_RATE for row in rows)
+        spans_s = tuple(float(row[-1] - row[0]) * pace.gap_s for row in rows)
         maps = stream(Batch(clip[rows], names, ("clip",) * len(names), spans_s)).maps
         assert maps is not None
         parts.append(maps)
     return torch.cat(parts)
 
 
-def _scores(clips: list[Tensor], scorer: str, registry: Any, every: int) -> np.ndarray[Any, Any]:
+def _scores(clips: list[Tensor], scorer: str, registry: Any, pace: Pace) -> np.ndarray[Any, Any]:
     """Smoothed scores of all frames of clips' maps."""
     found = []
     for number, maps in enumerate(clips):
         names, clip = tuple(map(str, range(len(maps)))), (str(number),) * len(maps)
-        times_s = np.arange(len(maps)) * every / USUAL_RATE
+        times_s = np.arange(len(maps)) * pace.every * pace.gap_s
         predictions = to_predictions(names, clip, Prediction(maps=maps), times_s)
         raw = raw_scores(predictions, open_scorer(scorer, registry))
         found.append(smoothed(raw, clip, times_s, SMOOTHING_S))

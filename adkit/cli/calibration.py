@@ -28,7 +28,8 @@ def print_threshold(record: RunRecord) -> None:
         typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
     usual = ThresholdRule().in_units(threshold.unit_s)
     if calibration.rule.kind == "usual" and threshold.count < usual.scores_wanted:
-        missing = "" if usual.unit_s is None else f", {usual.lasting(usual.scores_wanted - threshold.count)} more of film"
+        more = usual.lasting(usual.scores_wanted - threshold.count)
+        missing = "" if usual.unit_s is None else f", {more} more of film"
         typer.secho(
             f"  a promise of {usual.level:.0%} needs {usual.scores_wanted} such scores{missing}: "
             "adkit calibrate RUN --normal DIR --keep adds them",

@@ -1,4 +1,4 @@
-"""Clips as training data: thinned where there are more frames than are needed, cut where there are few clips.
+"""Clips as training data: frames are taken at steps in time, and clips are cut where there are few.
 
 Frames of one clip are alike, so that a threshold counts clips. Somebody who has three films of ten minutes would get
 one from three scores: cut into pieces, they give as many as are needed. Pieces of one film are more alike than films
@@ -73,19 +73,6 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
         taken = [one for one in frames if pace(one.time_s)]
         found += taken if len(taken) > 1 else [*taken, *frames[1:][-1:]]
     return found
-
-
-def thinned(samples: Sequence[Sample], every: int) -> list[Sample]:
-    """Return one in `every` frames of each clip, beginning with its first.
-
-    Where that would leave one of each, the last ones stay too: clips remain clips, of the length that they have.
-    """
-    clips = by_clip([sample.clip for sample in samples], samples)
-    if every >= max(map(len, clips.values()), default=0):
-        ends = {id(frames[end]) for frames in clips.values() for end in (0, -1)}
-        return [sample for sample in samples if id(sample) in ends]
-    first = {clip: frames[0].index for clip, frames in clips.items()}
-    return [sample for sample in samples if (sample.index - first[sample.clip]) % every == 0]
 
 
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:

@@ -35,6 +35,8 @@ PLACE_WEIGHT = 12.0
 STEP = 1.0
 """What was seen is counted on a lattice this fine, and blurred as much; coarser where it were more than MOST_ROWS."""
 MOST_ROWS = 2000
+WHOLE_SHARE, WHOLE_FRAMES = 0.8, 0.1
+"""Where so many cells go one way, the whole picture moves; a clip of which so many frames do so has a moving camera."""
 _NEVER = 1e-9  # instead of a count of none
 _BLOCK = 4096
 
@@ -54,6 +56,15 @@ def cells_of(frames: Tensor, spans_s: Sequence[float]) -> NDArray[np.float32]:
             found[row, ..., 2] = _mean_of_cells(cv2.absdiff(now, before).astype(np.float32)[..., None])[..., 0]
             found[row] /= span_s
     return found
+
+
+def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> int:
+    """Count the clips whose whole picture moves, from cells (N, h, w, 3) and the number (N,) of each's clip."""
+    flow = cells[..., :2]
+    main = np.median(flow, axis=(1, 2), keepdims=True)
+    along = (flow * main).sum(axis=-1) / np.maximum(np.linalg.norm(main, axis=-1), 1e-6)
+    whole = torch.from_numpy((along > LEAST_SCALES[0]).mean(axis=(1, 2)) > WHOLE_SHARE)  # not where they are nan
+    return sum(bool(whole[clips == clip].float().mean() > WHOLE_FRAMES) for clip in clips.unique())
 
 
 def _small(height: int, width: int) -> tuple[int, int]:

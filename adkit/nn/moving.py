@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress, Stream, Workspace, sees_motion
-from adkit.nn.motion import MotionMemory, cells_of
+from adkit.nn.motion import MotionMemory, cells_of, clips_moving_as_a_whole
 from adkit.nn.normalisation import PositionNormalisation
 from adkit.nn.options import LEAST_PX
 from adkit.nn.samples import gather
@@ -64,7 +64,9 @@ class WithMotion(Method[Any]):
         appearance = self.inner.calibration()
         maps = self._some_maps(batches) if appearance is None else _maps_of(appearance)
         self._usual = [_usual(maps, 1e-6), _usual(self._enlarged(self._left_out, maps), LEAST_SPREAD)]
-        return FitReport({**report.facts, "motions": len(self._memory.rows)}, report.curves)
+        moving = clips_moving_as_a_whole(cells.numpy(), clips)
+        facts = {"motions": len(self._memory.rows), "clips": len(clips.unique()), "clips_that_move_as_a_whole": moving}
+        return FitReport({**report.facts, **facts}, report.curves)
 
     def predict(self, batch: Batch) -> Prediction:
         """Judge every sample of the batch."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adkit.data.boxes import Size
-from adkit.data.clips import are_stills, cut, frame_gap_s, spacing, thinned
+from adkit.data.clips import are_stills, at_steps, cut, frame_gap_s, spacing
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
@@ -89,8 +89,9 @@ def training_data(
     found = []
     for dataset in datasets:
         samples = _normal_samples(dataset, method, method_class)
-        stills, step = are_stills(samples), settings.every or spacing(samples, temporal=sees_motion(method_class))
-        gap_s, samples = frame_gap_s(samples), thinned(samples, step)
+        stills, temporal = are_stills(samples), sees_motion(method_class)
+        step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
+        samples = at_steps(samples, step_s)
         hashes = content_hashes(samples)
         samples, left_out = leaving_out.split(samples, hashes, dataset.spec)
         samples, skipped = _readable(samples, progress) if settings.skip_bad else (samples, [])
@@ -124,7 +125,7 @@ def training_data(
                 copies,
                 left_out,
                 stills,
-                round(step * gap_s, 4),
+                round(step_s, 4),
                 segment_s,
                 unit_s,
             )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, spacing, thinned
+from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, frame_gap_s, spacing
 from adkit.types import FrameRef, Sample
 
 
@@ -31,7 +31,7 @@ def test_stills_are_clips_of_their_own() -> None:
 
 
 def test_one_in_so_many_frames_of_each_clip_is_taken() -> None:
-    found = thinned([*clip("a", 7), *clip("b", 4)], 3)
+    found = at_steps([*clip("a", 7), *clip("b", 4)], 0.3)
     assert [sample.id for sample in found] == ["a/0", "a/3", "a/6", "b/0", "b/3"]
 
 
@@ -46,7 +46,7 @@ def test_methods_of_single_frames_learn_from_so_many_at_most(frames: int) -> Non
 def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> None:
     samples = [*clip("a", 4 * int(rate), rate), *clip("b", 4 * int(rate), rate)]
     assert spacing(samples, temporal=False) == every
-    assert at_steps(samples, STEP_S) == thinned(samples, every)
+    assert at_steps(samples, STEP_S) == [sample for sample in samples if sample.index % every == 0]
     mixed = at_steps([*clip("a", 100, rate), *clip("b", 100, 2 * rate)], every / rate)
     assert [sum(one.clip == name for one in mixed) for name in "ab"] == [-(-100 // every), -(-100 // (2 * every))]
     assert at_steps(samples, 0) == samples
@@ -85,15 +85,15 @@ def test_stills_are_never_cut() -> None:
 @pytest.mark.parametrize("every", [100, 60, 1000])
 def test_clips_stay_clips_however_few_frames_are_taken(every: int) -> None:
     samples = [*clip("a", 60), *clip("b", 50)]
-    found = thinned(samples, every)
+    found = at_steps(samples, every * frame_gap_s(samples))
     assert [(one.clip, one.index) for one in found] == [("a", 0), ("a", 59), ("b", 0), ("b", 49)]
     assert not are_stills(found)
-    assert thinned(found, 1) == found
+    assert at_steps(found, 0.1) == found
 
 
 @pytest.mark.parametrize("every", [1, 10, 25, 60])
 def test_pieces_hold_two_frames_at_least(every: int) -> None:
     """A piece of a single frame would count as an image."""
-    pieces, segment_s = cut(thinned(clip("a", 600), every))
+    pieces, segment_s = cut(at_steps(clip("a", 600), every / 10))
     assert min(lengths(pieces).values()) >= 2
     assert segment_s is not None

@@ -12,14 +12,14 @@ import typer
 
 from adkit.cli import options as o
 from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
-from adkit.cli.output import Destination, destination
+from adkit.cli.output import Destination, destination, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted, duration_text
 
 if TYPE_CHECKING:
     from adkit.interfaces import Dataset
     from adkit.registry import Registry
-    from adkit.runs.record import FitSettings
+    from adkit.runs.record import FitSettings, RunRecord
     from adkit.runs.store import Run
     from adkit.runs.unfinished import Unfinished
 
@@ -149,6 +149,7 @@ def fit(
             for run in fit_joint(wanted, group, runs_root, registry, terminal_progress(), resume=begun):
                 rows.append(_row(run))
                 warn_of_suspects(run.record)
+                _warn_of_camera(run.record)
                 if to.for_people:
                     print_fitted(run, verbose=verbose)
                 elif to.format is not o.Format.json:
@@ -220,7 +221,7 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     typer.secho(f"run {record.id}", bold=True)
     print_threshold(record)
     took = duration_text(sum(record.timings_s.values()))
-    learned = counted(record.train_count, "normal image")
+    learned = counted(record.train_count, "normal image" if record.threshold.unit == "image" else "normal frame")
     typer.echo(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
     typer.echo(f"  {record.view.in_words()}")
     if record.settings.few is not None:
@@ -241,6 +242,16 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     typer.echo(f"  folder {run.folder}")
     name = shlex.quote(run.argument)
     typer.echo(f"  next: adkit eval --run {name}   or   adkit score FILES --run {name}")
+
+
+def _warn_of_camera(record: RunRecord) -> None:
+    """Say on stderr where the camera moves in some of the clips, and stands still in the others."""
+    clips, moving = (int(record.facts.get(name, 0)) for name in ("clips", "clips_that_move_as_a_whole"))
+    if 0 < moving < clips:
+        warn(
+            f"in {moving} of {clips} clips the whole picture moves: is the camera fixed? "
+            "What moves in some of the normal clips is normal in all"
+        )
 
 
 def _row(run: Run) -> dict[str, object]:
