@@ -64,7 +64,7 @@ def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> int:
     main = np.median(flow, axis=(1, 2), keepdims=True)
     along = (flow * main).sum(axis=-1) / np.maximum(np.linalg.norm(main, axis=-1), 1e-6)
     whole = torch.from_numpy((along > LEAST_SCALES[0]).mean(axis=(1, 2)) > WHOLE_SHARE)  # not where they are nan
-    return sum(bool(whole[clips == clip].float().mean() > WHOLE_FRAMES) for clip in clips.unique())
+    return sum(bool(whole[clips == clip].float().mean() > WHOLE_FRAMES) for clip in torch.unique(clips))
 
 
 def _small(height: int, width: int) -> tuple[int, int]:

@@ -64,8 +64,11 @@ class WithMotion(Method[Any]):
         appearance = self.inner.calibration()
         maps = self._some_maps(batches) if appearance is None else _maps_of(appearance)
         self._usual = [_usual(maps, 1e-6), _usual(self._enlarged(self._left_out, maps), LEAST_SPREAD)]
-        moving = clips_moving_as_a_whole(cells.numpy(), clips)
-        facts = {"motions": len(self._memory.rows), "clips": len(clips.unique()), "clips_that_move_as_a_whole": moving}
+        facts = {
+            "motions": len(self._memory.rows),
+            "clips": len(torch.unique(clips)),
+            "clips_that_move_as_a_whole": clips_moving_as_a_whole(cells.numpy(), clips),
+        }
         return FitReport({**report.facts, **facts}, report.curves)
 
     def predict(self, batch: Batch) -> Prediction:
@@ -109,7 +112,9 @@ class WithMotion(Method[Any]):
     def _together(self, found: Prediction, motion: Tensor) -> Prediction:
         maps = _maps_of(found)
         moves = self._usual[1](self._enlarged(motion, maps))
-        return replace(found, maps=torch.fmax(self._usual[0](maps), moves))  # motion that is not known says nothing
+        scores = None if found.scores is None else self._usual[0](found.scores)
+        # Motion that is not known says nothing.
+        return replace(found, maps=torch.fmax(self._usual[0](maps), moves), scores=scores)
 
     @staticmethod
     def _enlarged(motion: Tensor, maps: Tensor) -> Tensor:

@@ -92,9 +92,7 @@ def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(
 ) -> None:
     assert run.record.threshold.unit_s == pytest.approx(1.0, abs=0.1)
     later = str(shutil.copy(normal, tmp_path / "later.mp4"))
-    with pytest.raises(
-        PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal clips"
-    ):
+    with pytest.raises(PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal clips"):
         recalibrate(run, registry, [later], rule=parse_rule("60/h"))
     found = recalibrate(run, registry, [later], rule=parse_rule("600/h"))
     record = found.run.record
