@@ -24,7 +24,7 @@ def watch_folder(
     model: FittedModel, inbox: Inbox, journal: Journal, stop: Event, note: Note, *, once: bool = False
 ) -> None:
     """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
-    inbox.judged |= {row["identity"] for row in journal.found}
+    inbox.judged |= {row["identity"] for row in journal.rows()}
     while not stop.is_set():
         ready = inbox.ready(_AT_ONCE)
         for row in _rows(model, inbox, ready):

@@ -96,6 +96,9 @@ def score(
     profile: o.ProfileOption = False,
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Still images: go on with an --output that was interrupted in any way.")
+    ] = False,
 ) -> None:
     """Say which images, or which parts of videos, are anomalous.
 
@@ -128,6 +131,7 @@ def score(
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
         o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
+        o.refuse_given(context, ["resume"], "is for still images, and these are clips")
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
@@ -137,7 +141,7 @@ def score(
         remind_of_suspects(opened.record)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        found_any = score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad)
+        found_any = score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad, resume=resume)
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
@@ -168,5 +172,6 @@ def _judge_by_export(context: typer.Context, to: Destination) -> None:
 
     given = context.params
     o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
-    found_any = score_exported(Path(given["run"]), given["files"], to, skip_bad=given["skip_bad"])
+    folder, skip_bad, resume = Path(given["run"]), given["skip_bad"], given["resume"]
+    found_any = score_exported(folder, given["files"], to, skip_bad=skip_bad, resume=resume)
     _fail_where_asked(given["fail_on_anomaly"], found_any)
