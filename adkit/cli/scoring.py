@@ -82,7 +82,7 @@ def score_stills(
     with kept_rows(to.file, asked, resume=resume) as kept:
         rows = _score_rows(model, samples, heatmaps, masks, kept.paths)
         tally = _written(rows, kept, samples, head, to)
-    return _told(tally, head["run"], caption, to, skip_bad=skip_bad)
+    return _told(tally, record.id, caption, to, skip_bad=skip_bad)
 
 
 def score_exported(
@@ -103,7 +103,7 @@ def score_exported(
         paths = (sample.frame.path for sample in found.stills)
         rows = (_exported_row(model, path) for path in paths if str(path) not in kept.paths)
         tally = _written(rows, kept, found.stills, head, to)
-    return _told(tally, head["run"], caption, to, skip_bad=skip_bad)
+    return _told(tally, model.facts["run"], caption, to, skip_bad=skip_bad)
 
 
 def _exported_row(model: Model, path: Path) -> dict[str, Any]:

@@ -30,12 +30,10 @@ class Journal:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b", buffering=0)
-            count, end = 0, 0
-            for count, (end, _) in enumerate(_lines(path), 1):
-                pass
-            self._file.truncate(end)
+            ends = [0, *(end for end, _ in _lines(path))]
+            self._file.truncate(ends[-1])
         self._grown = Condition()
-        self._parts, self._recording = count, Lock()
+        self._parts, self._recording = len(ends) - 1, Lock()
 
     def __enter__(self) -> Self:
         return self
