@@ -19,6 +19,7 @@ COMMANDS = {
     "watch": "watch:watch",
     "calibrate": "calibrate:calibrate",
     "update": "update:update",
+    "feedback": "feedback:feedback",
     "restore": "restore:restore",
     "audit": "audit:audit",
     "report": "report:report",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adkit.registry import Registry
     from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
+    from adkit.stats.batch import Decisions
 
 
 class Format(StrEnum):
@@ -148,6 +149,14 @@ NormalOption = Annotated[
     list[str] | None,
     typer.Option("--normal", "-n", metavar="DIR", help="Images of good parts: a folder, a file or 'glob/*.png'."),
 ]
+LookOption = Annotated[
+    str | None,
+    typer.Option(
+        "--look",
+        metavar="RATE",
+        help="A third answer, look, for a person: what is normal, but as high as only this share of good parts. 5%.",
+    ),
+]
 RoiOption = Annotated[
     str | None,
     typer.Option(
@@ -235,6 +244,15 @@ def _names_in(word: str) -> list[str]:
         hint = "write the names into it, one on each line"
         raise OptionError(f"--leave-out {word} cannot be read: {error.strerror or error}", hint=hint) from None
     return [line.strip() for line in lines if line.strip()]
+
+
+def decisions_of(look: str | None, false_share: str | None = None) -> Decisions:
+    """Read what decides besides the threshold; raises PromiseError for what is no share."""
+    from adkit.stats.batch import Decisions
+    from adkit.stats.calibration import parse_rate
+
+    shares = (None if text is None else parse_rate(text) for text in (false_share, look))
+    return Decisions(*shares)
 
 
 def refuse_given(context: typer.Context, parameters: Iterable[str], why: str) -> None:

@@ -32,7 +32,7 @@ MOST_ROWS = 40
 _GAP = 3  # characters between two columns
 _NARROWEST = 16  # characters of a column of texts, if its texts are as long
 _RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # None: where all is printed
-_COLOURS = {"anomalous": "red", "unreadable": "yellow"}
+_COLOURS = {"anomalous": "red", "unreadable": "yellow", "look": "yellow"}
 
 
 def warn(text: str) -> None:
@@ -155,16 +155,9 @@ def print_text(text: str) -> None:
 
 
 def print_table(
-    title: str,
-    rows: Rows,
-    *,
-    subtitle: str = "",
-    caption: str = "",
-    keys: int = 1,
-    most: int = MOST_ROWS,
-    total: int = 0,
+    title: str, rows: Rows, *, subtitle: str = "", caption: str = "", keys: int = 1, most: int = MOST_ROWS
 ) -> None:
-    """Print a table in which no word and no number is cut; rows beyond `most`, of `total` if given, are counted.
+    """Print a table in which no word and no number is cut; rows beyond `most` are counted.
 
     Columns in which no row says anything are left out. A table that is too wide for the terminal is split into parts
     that all begin with the first `keys` columns, or turned, so that each row is a block of lines: whichever is shorter.
@@ -199,8 +192,8 @@ def print_table(
                     console.print(text, style=style, soft_wrap=True)
     if caption:
         _print_text(console, caption)
-    if (more := (total or len(rows)) - most) > 0:
-        console.print(f"… and {more} more: --output FILE.csv holds all")
+    if len(rows) > most:
+        console.print(f"… and {len(rows) - most} more: --output FILE.csv holds all")
     console.print()
 
 

@@ -10,10 +10,12 @@ from adkit.data.frame_source import frames_of
 from adkit.errors import AdkitError
 from adkit.line.inbox import Arrival, Inbox
 from adkit.line.journal import Journal, Row
+from adkit.stats.batch import Decisions
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, still_row
 
 POLL_S = 0.01
+_BY_THRESHOLD = Decisions()
 _AT_ONCE = 64  # files of a backlog: new ones are looked for after so many
 
 Note = Callable[[Row], None]
@@ -21,14 +23,21 @@ Note = Callable[[Row], None]
 
 
 def watch_folder(
-    model: FittedModel, inbox: Inbox, journal: Journal, stop: Event, note: Note, *, once: bool = False
+    model: FittedModel,
+    inbox: Inbox,
+    journal: Journal,
+    stop: Event,
+    note: Note,
+    *,
+    once: bool = False,
+    decisions: Decisions = _BY_THRESHOLD,
 ) -> None:
     """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
-    inbox.judged |= {row["identity"] for row in journal.rows()}
+    inbox.judged |= {row["identity"] for row in journal.found}
     while not stop.is_set():
         ready = inbox.ready(_AT_ONCE)
         for row in _rows(model, inbox, ready):
-            named = journal.record(row)
+            named = journal.record(decisions.third(row))
             inbox.judged.add(named["identity"])
             note(named)
             if stop.is_set():

@@ -15,9 +15,11 @@ import numpy as np
 from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import Size
-from adkit.data.fingerprints import data_hash
+from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.images import FrameShapes
+from adkit.data.inputs import find_inputs
 from adkit.errors import DatasetError, OptionError
+from adkit.files.atomic import storage_faults, write_whole
 from adkit.interfaces import Progress, Silent, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
@@ -31,6 +33,9 @@ from adkit.workflows.fit import calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
 from adkit.workflows.predict import of_pictures
 from adkit.workflows.score import FittedModel, sample_scores
+
+FEEDBACK = "feedback"
+"""Holds the confirmed pictures in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def update(
     normal: Sequence[str],
     *,
     remove: Sequence[str] = (),
+    feedback: bool = False,
     device: str = "auto",
     skip_bad: bool = False,
     progress: Progress | None = None,
@@ -58,15 +64,17 @@ def update(
 
     The threshold is set by the scores of the new pictures, each as if it had not been learned, and by those that set
     it before: these can only be too high, as rows come closer. With `remove`, names of learned pictures, what came from
-    them is taken out; then the earlier scores no longer hold, and the new pictures alone set the threshold. Raises
-    AdkitError for what the user can fix; then nothing was written.
+    them is taken out; then the earlier scores no longer hold, and the new pictures alone set the threshold. With
+    `feedback`, what `keep_feedback` kept is learned too; it has no say in the threshold, since it was not taken at
+    random. Raises AdkitError for what the user can fix; then nothing was written.
     """
     progress, record, seen = progress or Silent(), run.record, run.seen()
     _require_updatable(run, registry)
     removed = _numbers_of(remove, list(seen.training))
-    fresh = fresh_normals(normal, seen.training.values(), record)
+    fresh = fresh_normals([*normal, *_feedback_of(run, wanted=feedback)], seen.training.values(), record)
     kept = None if removed else _still_counting(run, seen, set(fresh.hashes.values()))
-    record.calibration.rule.rank(fresh.count + (len(kept.ids) if kept else 0))  # before anything takes long
+    count = sum(not _is_feedback(sample, run) for sample in fresh.samples)
+    record.calibration.rule.rank(count + (len(kept.ids) if kept else 0))  # before anything takes long
     before = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
     samples = _named_anew(fresh, before, seen)
     started = time.perf_counter()
@@ -79,7 +87,8 @@ def update(
         {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
         {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
     )
-    predictions = join_predictions([new, kept] if kept else [new])
+    voting = _rows_of(new, [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)])
+    predictions = join_predictions([part for part in (voting, kept) if part])
     root = run.folder.resolve().parent
     changed = record.model_copy(
         update={
@@ -99,16 +108,17 @@ def update(
         }
     )
     written = save_run(root, changed, state, predictions, learned)
-    return Updated(written, record.threshold, fresh, _flagged(before), _drift_from(kept, new, before.model))
+    return Updated(written, record.threshold, fresh, _flagged(before), _drift_from(kept, voting, before.model))
 
 
 def _set_anew(
     model: FittedModel, predictions: Predictions, kept: Predictions | None, taught: UpdateRecord, learned: SeenData
 ) -> CalibrationRecord:
     record = model.run.record
-    source, data = f"leave-one-out on {counted(taught.images, 'further normal image')}", taught.data
+    new, data = len(predictions.ids) - (len(kept.ids) if kept else 0), taught.data
+    sources = [f"leave-one-out on {counted(new, 'further normal image')}"] if new else []
     if kept:
-        source += f", and {counted(len(kept.ids), 'score')} from before ({record.calibration.source})"
+        sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
         data += f" and {record.calibration.data}"
     return calibration_record(
         predictions,
@@ -116,12 +126,48 @@ def _set_anew(
         record.calibration.rule,
         unit_s=None,
         smoothing_s=record.smoothing_s,
-        source=source,
+        source=", and ".join(sources),
         leave_one_out=True,
         data=data,
         fingerprint=data_hash({**learned.training, **learned.calibration}),
         left_out=record.threshold.left_out if kept else 0,
     )
+
+
+def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int]:
+    """Copy pictures that were confirmed as good into the run's folder, for its next update.
+
+    Returns how many were kept, and how many the run has learned or kept already. Raises AdkitError for what is no still
+    image.
+    """
+    found, known = find_inputs(files), {*run.seen().training.values()}
+    if found.clips:
+        raise OptionError(
+            f"{found.clips[0].name} is a clip, and parts are confirmed by still images", hint="name images"
+        )
+    hashes, kept = content_hashes(found.stills), 0
+    for sample in found.stills:
+        content = hashes[sample.id]
+        target = run.folder / FEEDBACK / f"{content[:16]}{sample.frame.path.suffix}"
+        if content in known or target.exists():
+            continue
+        with storage_faults(target):
+            write_whole(target, sample.frame.path.read_bytes())
+        kept += 1
+    return kept, len(found.stills) - kept
+
+
+def _feedback_of(run: Run, *, wanted: bool) -> list[str]:
+    """Return the folder of what was kept; raises OptionError where it is wanted and empty."""
+    folder = run.folder / FEEDBACK
+    if wanted and not folder.is_dir():
+        hint = f"keep some: adkit feedback {run.argument} --good FILE"
+        raise OptionError(f"{run.record.id} has no confirmed pictures", hint=hint)
+    return [str(folder)] if wanted else []
+
+
+def _is_feedback(sample: Sample, run: Run) -> bool:
+    return sample.frame.path.resolve().parent == (run.folder / FEEDBACK).resolve()
 
 
 def _require_updatable(run: Run, registry: Registry) -> None:
@@ -159,12 +205,14 @@ def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
 def _still_counting(run: Run, seen: SeenData, learned_now: set[str]) -> Predictions | None:
     """Return the scores that set the threshold so far, without those of pictures that are now learned."""
     kept, known = run.calibration(), {**seen.training, **seen.calibration}
-    rows = [row for row, name in enumerate(kept.ids) if known[name] not in learned_now]
-    if not rows:
-        return None
-    names = tuple(kept.ids[row] for row in rows)
-    maps, scores = (None if part is None else part[rows] for part in (kept.maps, kept.scores))
-    return Predictions(names, names, maps, scores)
+    return _rows_of(kept, [row for row, name in enumerate(kept.ids) if known[name] not in learned_now])
+
+
+def _rows_of(predictions: Predictions, rows: Sequence[int]) -> Predictions | None:
+    """Return some of the predictions of still images; None for none."""
+    names = tuple(predictions.ids[row] for row in rows)
+    maps, scores = (None if part is None else part[list(rows)] for part in (predictions.maps, predictions.scores))
+    return Predictions(names, names, maps, scores) if names else None
 
 
 def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> list[Sample]:
@@ -197,8 +245,8 @@ def _learned_besides(
         return report, of_pictures(prediction, view, shapes, names, names, None)
 
 
-def _drift_from(kept: Predictions | None, new: Predictions, model: FittedModel) -> Drift | None:
-    if kept is None:
+def _drift_from(kept: Predictions | None, new: Predictions | None, model: FittedModel) -> Drift | None:
+    if kept is None or new is None:
         return None
     before, after = (sample_scores(part, model.scorer, 0.0) for part in (kept, new))
     return drift_test(before, after, upwards_only=True)

@@ -105,3 +105,23 @@ def test_a_profile_is_told_beside_the_results(runs: Path, tmp_path: Path) -> Non
     first, *stages = profiled.stderr.splitlines()
     assert first.endswith("s, by what the command waited for; and what ran beside it")
     assert {line.split("  ")[1] for line in stages} & {"other", "wait for pictures", "write", "map"}
+
+
+def test_a_batch_is_decided_together_and_a_person_may_be_asked(runs: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "parts", [115] * 20 + [127] + [190] * 4, seed=8)
+
+    def decisions(*arguments: str | Path) -> list[str]:
+        out = ok("score", tmp_path / "parts", "--runs", runs, "--format", "jsonl", *arguments).stdout
+        return [json.loads(line)["decision"] for line in out.splitlines()]
+
+    assert decisions()[20:] == ["normal"] + ["anomalous"] * 4
+    assert decisions("--look", "20%")[20:] == ["look"] + ["anomalous"] * 4
+    assert decisions("--max-false-share", "30%")[20:] == ["normal"] + ["anomalous"] * 4
+    assert "anomalous" not in decisions("--max-false-share", "1%")
+    output = ok("score", tmp_path / "parts", "--runs", runs, "--look", "20%", "--max-false-share", "1%").output
+    assert "0 of 25 images are anomalous, 5 to look at" in output
+    assert "normal scores can tell 25 images apart only where" in output
+    assert refused("score", tmp_path / "parts", "--runs", runs, "--look", "0.5%")[0].startswith("no part lies between")
+    ok("watch", tmp_path / "parts", "--runs", runs, "--once", "--settle", 0, "--look", "20%")
+    journal = (tmp_path / "parts" / ".adkit" / "journal.jsonl").read_text()
+    assert journal.count('"decision": "look"') == 1

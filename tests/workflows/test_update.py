@@ -152,3 +152,20 @@ def test_what_cannot_go_on_learning_is_refused_in_two_lines(runs: Path, tmp_path
     assert message.endswith("the run learned from pictures of 8×8 px, and this is 64×8 px")
     assert hint == "fit again for pictures of another size"
     assert len(list_runs(runs)) == 2
+
+
+def test_confirmed_pictures_are_learned_and_have_no_say_in_the_threshold(runs: Path, tmp_path: Path) -> None:
+    old = find_run(runs, "bracket")
+    flagged = paint(tmp_path / "flagged", [USUAL + 4 * SPREAD, USUAL + 5 * SPREAD], seed=7)
+    assert "adkit feedback" in refused("update", "bracket", "--runs", runs, "--feedback")[1]
+    output = ok("feedback", "bracket", "--good", flagged[0], "--good", flagged[1], "--runs", runs).output
+    assert "kept 2 of 2 pictures\n" in output
+    output = ok("feedback", "bracket", "--good", flagged[0], "--runs", runs).output
+    assert "kept 0 of 1 picture, the others were known" in output
+    for path in flagged:
+        path.unlink()
+    ok("update", "bracket", "--feedback", "--runs", runs)
+    new = find_run(runs, "bracket")
+    assert len(new.state()["known"]) == 62
+    assert new.record.threshold == old.record.threshold
+    assert refused("update", "bracket", "--runs", runs)[0] == "update was given no pictures to learn"

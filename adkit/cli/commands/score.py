@@ -21,6 +21,7 @@ _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s
 """The parameters that say how videos are watched, by the names of its settings."""
 _OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 """The parameters that say something of clips only."""
+_OF_STILLS = ("heatmaps", "masks", "max_false_share", "look")
 _OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "runs")
 """The parameters that an exported model knows nothing of."""
 EXPORTED = "model.json"
@@ -87,6 +88,15 @@ def score(
         float | None,
         o.seconds("--reconnect-timeout", "Give a live source up when it does not come back within this time.", "60"),
     ] = None,
+    max_false_share: Annotated[
+        str | None,
+        typer.Option(
+            "--max-false-share",
+            metavar="SHARE",
+            help="Images: decide over all together: of those called anomalous at most this share are good parts.",
+        ),
+    ] = None,
+    look: o.LookOption = None,
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="End with exit code 5 where something is anomalous.")
     ] = False,
@@ -96,9 +106,6 @@ def score(
     profile: o.ProfileOption = False,
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Still images: go on with an --output that was interrupted in any way.")
-    ] = False,
 ) -> None:
     """Say which images, or which parts of videos, are anomalous.
 
@@ -130,8 +137,7 @@ def score(
     if stills:
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
-        o.refuse_given(context, ["heatmaps", "masks"], "is for still images; of videos: --annotate out.mp4")
-        o.refuse_given(context, ["resume"], "is for still images, and these are clips")
+        o.refuse_given(context, _OF_STILLS, "is for still images; of videos: --annotate out.mp4")
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
@@ -141,7 +147,8 @@ def score(
         remind_of_suspects(opened.record)
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
-        found_any = score_stills(model, stills, heatmaps, masks, to, skip_bad=skip_bad, resume=resume)
+        decisions = o.decisions_of(look, max_false_share)
+        found_any = score_stills(model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad)
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
@@ -172,6 +179,6 @@ def _judge_by_export(context: typer.Context, to: Destination) -> None:
 
     given = context.params
     o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
-    folder, skip_bad, resume = Path(given["run"]), given["skip_bad"], given["resume"]
-    found_any = score_exported(folder, given["files"], to, skip_bad=skip_bad, resume=resume)
+    decisions = o.decisions_of(given["look"], given["max_false_share"])
+    found_any = score_exported(Path(given["run"]), given["files"], to, decisions, skip_bad=given["skip_bad"])
     _fail_where_asked(given["fail_on_anomaly"], found_any)

@@ -9,6 +9,7 @@ import typer
 from adkit.cli import options as o
 from adkit.cli.calibration import MOST_NAMED, name_suspects, print_threshold, promise_row
 from adkit.cli.output import destination, warn
+from adkit.errors import OptionError
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 def update(
     run: o.RunArgument,
-    normal: Annotated[
-        list[str], typer.Option("--normal", "-n", metavar="DIR", help="Images of further good parts, as for calibrate.")
-    ],
+    normal: o.NormalOption = None,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="Learn what adkit feedback kept; it has no say in the threshold.")
+    ] = False,
     remove: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,12 +45,15 @@ def update(
     from adkit.cli.terminal import terminal_progress
     from adkit.workflows.update import update as go_on
 
+    if not normal and not feedback:
+        raise OptionError("update was given no pictures to learn", hint="add --normal DIR, --feedback, or both")
     to, registry = destination(format_), o.loaded_registry()
     done = go_on(
         o.opened_run(run, runs),
         registry,
-        normal,
+        normal or (),
         remove=remove or (),
+        feedback=feedback,
         device=device,
         skip_bad=skip_bad,
         progress=terminal_progress(),

@@ -65,6 +65,7 @@ def watch(
             "--drift", metavar="SHARE", help="Warn when scores drift; wrong in at most this share of lines: 0.01."
         ),
     ] = None,
+    look: o.LookOption = None,
     settle_s: Annotated[float, o.seconds("--settle", "Judge a file when it has not changed for so long.", "0.5")] = 0.5,
     once: Annotated[bool, typer.Option("--once", help="Judge what is there, then end.")] = False,
     duration_s: Annotated[
@@ -92,10 +93,11 @@ def watch(
         raise OptionError(f"--drift {drift:g} is no share between 0 and 1", hint="for example 0.01")
     stream = _stream(source)
     if stream:
-        o.refuse_given(context, ["settle_s", "once", "drift"], f"is for folders, and {source} is none")
+        o.refuse_given(context, ["settle_s", "once", "drift", "look"], f"is for folders, and {source} is none")
     else:
         o.refuse_given(context, ["duration_s"], f"is for streams, and {source} is a folder")
         box = Inbox(Path(source), settle_s, warn)
+    decisions = o.decisions_of(look)
     sinks = _sinks(to, webhook, on_anomaly)
     model = open_model(o.opened_run(run, runs), o.loaded_registry(), device=device)
 
@@ -103,8 +105,9 @@ def watch(
         if stream:
             watch_stream(model, stream, kept, stop, note, duration_s=duration_s)
         else:
-            watch_folder(model, box, kept, stop, note, once=once)
+            watch_folder(model, box, kept, stop, note, once=once, decisions=decisions)
 
+    decisions.require(model.threshold.expected_rate, len(model.normal_scores))
     if stream:
         warn_of_frames(model)
     elif model.threshold.unit == "clip":
@@ -152,7 +155,7 @@ def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Delive
             message = f"{path} is written by another watch"
             raise OptionError(message, hint="stop that one, or name another --journal") from None
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
-        done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
+        done, alarm = Event(), DriftAlarm(model, drift, journal.found) if drift else None
 
         def note(row: Row) -> None:
             typer.echo(_told(row))
