@@ -1,8 +1,8 @@
 """A method that gives maps, and beside it how things move: two maps of clips, calibrated alike, make one.
 
 Any method becomes one that sees motion: nothing of it lies in the methods. Each map is counted in the spread of what
-makes the scores of normal frames, and at each place the higher counts: what one of the two sees alone, as a belt that
-stands still, is not drowned in the other's noise. A sum needs both to see it.
+makes the scores of normal frames, and at each place the two are added: normal clips that were spoilt stand out better
+so than by the higher of the two, on a walkway and on a conveyor alike (benchmarks/spoilt_clips.py).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PREFIX = "motion."
 """Before the names of what is known of motion, in a run's state."""
 LAG = 3
 """Frames, at which a method that looks at every frame is far enough from an earlier one; others look at fewer."""
-TOP_SHARE = 0.05
-"""Of a map's positions make its score here: the highest, as the scorer `top5` takes them."""
+SCORER, TOP_SHARE = "top5", 0.05
+"""So makes a map the score of a frame, and the same highest share of its positions says what is usual."""
 LEAST_SPREAD = 0.1
 """Of the scores of normal motion, in which 1 is far: clips that move all alike leave some room for others."""
 LOOKED_AT = 200
@@ -37,6 +37,8 @@ LOOKED_AT = 200
 
 class WithMotion(Method[Any]):
     """Looks at motion beside a method's map, both in spreads of normal frames' scores above what is usual."""
+
+    default_scorer = SCORER
 
     def __init__(self, method: Method[Any]) -> None:
         super().__init__(method.options, seed=method.seed, device=method.device)
@@ -113,8 +115,7 @@ class WithMotion(Method[Any]):
         maps = _maps_of(found)
         moves = self._usual[1](self._enlarged(motion, maps))
         scores = None if found.scores is None else self._usual[0](found.scores)
-        # Motion that is not known says nothing.
-        return replace(found, maps=torch.fmax(self._usual[0](maps), moves), scores=scores)
+        return replace(found, maps=self._usual[0](maps) + moves.nan_to_num(0.0), scores=scores)  # nan: not known
 
     @staticmethod
     def _enlarged(motion: Tensor, maps: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING_S = 0.4
+SMOOTHING_S = 0.2
 """The time constant in seconds when none is given."""
 
 

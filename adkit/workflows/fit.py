@@ -119,12 +119,12 @@ def fit_joint(
             "dataset": tuple(dataset.spec for dataset in datasets),
             "joint": len(datasets) > 1,
             "root": str(roots.pop()) if len(roots) == 1 else settings.root,
-            "scorer": settings.scorer or method_class.default_scorer,
         }
     )
-    scorer = open_scorer(settings.scorer, registry)
     data = training_data(datasets, settings, method_class, progress)
     method, view = made_for(data, method_class, settings, device_of(settings.device))
+    settings = settings.model_copy(update={"scorer": settings.scorer or method.default_scorer})
+    scorer = open_scorer(settings.scorer, registry)
     begun = Unfinished(
         created=datetime.now(UTC),
         settings=settings,

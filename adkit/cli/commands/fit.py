@@ -85,7 +85,7 @@ def fit(
     ] = None,
     smoothing: Annotated[
         float | None,
-        o.seconds("--smoothing", "Of clips, smooth the frames' scores over the past by this time constant.", "0.4"),
+        o.seconds("--smoothing", "Of clips, smooth the frames' scores over the past by this time constant.", "0.2"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
     name: Annotated[
