@@ -199,7 +199,7 @@ def test_the_page_speaks_of_clips_frames_and_events(page: Page, judged: Evaluati
     assert f"{len(judged.samples)} frames in 5 clips of known truth" in page.text
     interval = judged.intervals["frame_auroc"]
     assert f"with 95% certainty {interval.low:.3f} to {interval.high:.3f}, by clip" in page.text
-    assert "over the past, time constant 0.4 s" in page.text
+    assert "over the past, time constant 0.2 s" in page.text
     assert "no: the threshold counts whole clips" in page.text
     assert "A frame stands for each event that was missed" in page.text
     assert "image_auroc" not in page.text
