@@ -155,9 +155,16 @@ def print_text(text: str) -> None:
 
 
 def print_table(
-    title: str, rows: Rows, *, subtitle: str = "", caption: str = "", keys: int = 1, most: int = MOST_ROWS
+    title: str,
+    rows: Rows,
+    *,
+    subtitle: str = "",
+    caption: str = "",
+    keys: int = 1,
+    most: int = MOST_ROWS,
+    total: int = 0,
 ) -> None:
-    """Print a table in which no word and no number is cut; rows beyond `most` are counted.
+    """Print a table in which no word and no number is cut; rows beyond `most`, of `total` if given, are counted.
 
     Columns in which no row says anything are left out. A table that is too wide for the terminal is split into parts
     that all begin with the first `keys` columns, or turned, so that each row is a block of lines: whichever is shorter.
@@ -192,8 +199,8 @@ def print_table(
                     console.print(text, style=style, soft_wrap=True)
     if caption:
         _print_text(console, caption)
-    if len(rows) > most:
-        console.print(f"… and {len(rows) - most} more: --output FILE.csv holds all")
+    if (more := (total or len(rows)) - most) > 0:
+        console.print(f"… and {more} more: --output FILE.csv holds all")
     console.print()
 
 

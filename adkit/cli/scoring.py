@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from adkit import __version__
 from adkit.cli.calibration import warn_of_suspects
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
+from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import AdkitError, OptionError
+from adkit.files.atomic import checksum
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from adkit.registry import Registry
     from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
-    from adkit.stats.batch import Decisions, Row
+    from adkit.stats.batch import Decisions
     from adkit.types import Sample
     from adkit.workflows.score import FittedModel
 
@@ -55,6 +61,7 @@ def score_stills(
     decisions: Decisions,
     *,
     skip_bad: bool,
+    resume: bool = False,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
     from adkit.data.outputs import require_folder
@@ -64,15 +71,26 @@ def score_stills(
     require_folder(masks)
     if told := model.view.white_in_words:
         warn(f"{told}, as the run learned")
-    rows, record = _score_rows(model, samples, heatmaps, masks), model.run.record
+    record = model.run.record
     caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
     head = {"run": record.id, "suspects": record.suspects}
-    notes = decisions.notes(len(samples), len(model.normal_scores))
-    return _told(decisions(rows), len(samples), head, [caption, *notes], to, skip_bad=skip_bad)
+    asked = {
+        "adkit": __version__,
+        "run": record.id,
+        "threshold": model.threshold.value,
+        "the checksum of run.json": checksum(record.model_dump_json().encode()),
+        "--heatmaps": heatmaps and str(heatmaps),
+        "--masks": masks and str(masks),
+    }
+    with kept_rows(to.file, asked, resume=resume) as kept:
+        rows = _score_rows(model, samples, heatmaps, masks, kept.paths)
+        tally = _written(rows, kept, samples, head, to, decisions)
+    captions = [caption, *decisions.notes(len(samples), len(model.normal_scores))]
+    return _told(tally, record.id, captions, to, skip_bad=skip_bad)
 
 
 def score_exported(
-    folder: Path, files: Sequence[str], to: Destination, decisions: Decisions, *, skip_bad: bool
+    folder: Path, files: Sequence[str], to: Destination, decisions: Decisions, *, skip_bad: bool, resume: bool = False
 ) -> bool:
     """Do the same with an exported model; nothing of it needs torch."""
     from adkit.data.inputs import find_inputs
@@ -85,10 +103,13 @@ def score_exported(
         raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
     for note in found.notes:
         typer.echo(note, err=True)
-    rows = (_exported_row(model, sample.frame.path) for sample in found.stills)
     caption = f"threshold {model.threshold:.4f}: {model.facts['promise']}"
-    captions = [caption, *decisions.notes(len(found.stills), count)]
-    return _told(decisions(rows), len(found.stills), {"run": model.facts["run"]}, captions, to, skip_bad=skip_bad)
+    head = {"run": model.facts["run"]}
+    with kept_rows(to.file, {**head, "export": checksum(json.dumps(model.facts).encode())}, resume=resume) as kept:
+        paths = (sample.frame.path for sample in found.stills)
+        rows = (_exported_row(model, path) for path in paths if str(path) not in kept.paths)
+        tally = _written(rows, kept, found.stills, head, to, decisions)
+    return _told(tally, model.facts["run"], [caption, *decisions.notes(tally.expected, count)], to, skip_bad=skip_bad)
 
 
 def _exported_row(model: Model, path: Path) -> dict[str, Any]:
@@ -105,40 +126,97 @@ def _exported_row(model: Model, path: Path) -> dict[str, Any]:
     return {**row, "regions": [], "specks": 0, **region_columns(None)}
 
 
-def _told(
-    coming: Iterable[Row], count: int, head: dict[str, Any], captions: Sequence[str], to: Destination, *, skip_bad: bool
-) -> bool:
-    """Write rows as they come, `count` in all; what was written stays when it is interrupted."""
+@dataclass
+class _Tally:
+    """What was found in rows, in constant memory but for what could not be read."""
+
+    expected: int
+    count: int = 0
+    scored: int = 0
+    anomalous: int = 0
+    to_look_at: int = 0
+    specks: int = 0
+    whole: bool = False  # one is anomalous as a whole
+    unreadable: list[str] = field(default_factory=list)  # why
+    _highest: list[tuple[float, int, Mapping[str, Any]]] = field(default_factory=list)  # a heap
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a row, and keep it if it is among those with the highest scores."""
+        from adkit.stats.batch import LOOK
+        from adkit.workflows.score import AS_A_WHOLE
+
+        self.count += 1
+        if row["score"] is None:
+            self.unreadable.append(row["error"])
+            return
+        self.scored += 1
+        self.anomalous += row["decision"] == "anomalous"
+        self.to_look_at += row["decision"] == LOOK
+        self.specks += row["specks"]
+        self.whole |= row["where"] == AS_A_WHOLE
+        heappush(self._highest, (row["score"], -self.count, row))
+        if len(self._highest) > MOST_ROWS:
+            heappop(self._highest)
+
+    @property
+    def shown(self) -> list[Mapping[str, Any]]:
+        """Return all rows in their order, or of too many the most anomalous first."""
+        by_number = sorted(self._highest, key=lambda one: -one[1])
+        ranked = by_number if self.scored <= MOST_ROWS else sorted(by_number, key=lambda one: -one[0])
+        return [row for _, _, row in ranked]
+
+
+def _written(
+    coming: Iterator[dict[str, Any]],
+    kept: KeptRows,
+    samples: Sequence[Sample],
+    head: dict[str, Any],
+    to: Destination,
+    decisions: Decisions,
+) -> _Tally:
+    """Write rows as they come, and those that are kept; what was written stays when it is interrupted."""
     from adkit.cli.stopping import stopping
 
-    rows: list[Row] = []
-    bad: list[str] = []
-    with stopping() as stop, to.streamed(head, {"unreadable": bad}) as add:
-        for row in coming:
+    gone = kept.paths - {str(sample.frame) for sample in samples}
+    tally = _Tally(len(samples) + len(gone))
+    if gone:
+        warn(f"{len(gone):,} of the rows are of files that are not named or not there any more: {min(gone)}")
+    with stopping() as stop, to.streamed(head, {"unreadable": tally.unreadable}) as add:
+
+        def until_stopped() -> Iterator[dict[str, Any]]:
+            for row in coming:
+                yield row
+                if stop.is_set():
+                    return
+
+        for row in decisions(kept.through(until_stopped())):
             add(row)
-            rows.append(row)
-            bad += [row["error"]] if row["error"] else []
-            if stop.is_set():
-                break
-    unreadable = [row for row in rows if row["decision"] == "unreadable"]
+            tally.add(row)
+    kept.whole = tally.count == tally.expected
+    return tally
+
+
+def _told(tally: _Tally, run: str, captions: Sequence[str], to: Destination, *, skip_bad: bool) -> bool:
+    """Say what was found, and whether anything is anomalous."""
     if to.for_people:
-        _print_rows(head["run"], captions, [row for row in rows if row["score"] is not None])
-    for row in unreadable:
-        warn(f"unreadable: {row['error']}")
-    if len(rows) < count:
-        warn(f"interrupted: {len(rows)} of {count} were scored, and are written")
+        _print_rows(run, captions, tally)
+    for error in tally.unreadable:
+        warn(f"unreadable: {error}")
+    if tally.count < tally.expected:
+        more = "; the same command with --resume scores the others" if to.file else ""
+        warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
         raise typer.Exit(INTERRUPTED)
-    if unreadable:
-        typer.echo(f"{len(unreadable)} of {len(rows)} files could not be read", err=True)
+    if tally.unreadable:
+        typer.echo(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
         if not skip_bad:
             raise typer.Exit(SOME_UNREADABLE)
-    return any(row["decision"] == "anomalous" for row in rows)
+    return tally.anomalous > 0
 
 
 def _score_rows(
-    model: FittedModel, samples: list[Sample], heatmaps: Path | None, masks: Path | None
+    model: FittedModel, samples: list[Sample], heatmaps: Path | None, masks: Path | None, done: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each sample, in the samples' order; pictures and masks are written on the way."""
+    """Yield a row for each sample that is not `done` by its path, in order; pictures are written on the way."""
     from adkit.cli.terminal import terminal_progress
     from adkit.data.frame_source import frames_of
     from adkit.evaluation.pictures import MaskWriter, PictureWriter
@@ -155,6 +233,11 @@ def _score_rows(
         raise OptionError(f"{masks} would hold heat maps and masks of the same names", hint="name another folder")
     picture_writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
     mask_writer = MaskWriter(model, masks) if masks else None
+    for sample in (one for one in samples if str(one.frame) in done):
+        for writer in (picture_writer, mask_writer):
+            if writer:
+                writer.folder.path_of(sample)  # is taken
+    samples = [one for one in samples if str(one.frame) not in done]
     by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
     with terminal_progress().task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
@@ -176,44 +259,31 @@ def _score_rows(
     yield from (found[sample.id] for sample in waiting)
 
 
-def _where(row: Row) -> str | None:
+def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
+    from adkit.workflows.score import AS_A_WHOLE
+
+    are = "image is" if tally.scored == 1 else "images are"
+    told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
+        f", {tally.to_look_at} to look at" if tally.to_look_at else ""
+    )
+    typer.secho(told, bold=True, fg="red" if tally.anomalous else "green")
+    rows = [
+        {**{name: row[name] for name in ("path", "score", "p_value", "decision")}, "where": _where(row)}
+        for row in tally.shown
+    ]
+    print_table(f"run {run}", rows, caption=captions[0], total=tally.scored)
+    for note in captions[1:]:
+        typer.echo(note)
+    if tally.whole:
+        typer.echo(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
+    if specks := tally.specks:
+        typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")
+
+
+def _where(row: Mapping[str, Any]) -> str | None:
     """Return the words for the strongest region, and how many more there are."""
     from adkit.workflows.score import AS_A_WHOLE
 
     more = len(row["regions"]) - 1
     where: str | None = row["where"]
     return f"{where} +{more}" if more > 0 and where != AS_A_WHOLE else where
-
-
-def _print_rows(run: str, captions: Sequence[str], rows: list[Row]) -> None:
-    from adkit.stats.batch import LOOK
-    from adkit.workflows.score import AS_A_WHOLE
-
-    anomalous = sum(row["decision"] == "anomalous" for row in rows)
-    looks = sum(row["decision"] == LOOK for row in rows)
-    look = f", {looks} to look at" if looks else ""
-    are = "image is" if len(rows) == 1 else "images are"
-    typer.secho(
-        f"{anomalous} of {len(rows)} {are} anomalous{look}",
-        bold=True,
-        fg="red" if anomalous else "green",
-    )
-    if len(rows) > MOST_ROWS:
-        rows = sorted(rows, key=lambda row: -row["score"])  # the most anomalous first
-    print_table(
-        f"run {run}",
-        [
-            {
-                **{name: row[name] for name in ("path", "score", "p_value", "decision")},
-                "where": _where(row),
-            }
-            for row in rows
-        ],
-        caption=captions[0],
-    )
-    for note in captions[1:]:
-        typer.echo(note)
-    if any(row["where"] == AS_A_WHOLE for row in rows):
-        typer.echo(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
-    if specks := sum(row["specks"] for row in rows):
-        typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")

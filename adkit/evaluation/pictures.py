@@ -38,14 +38,19 @@ class PictureFolder:
     folder: Path
     _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
 
-    def write(self, sample: Sample, picture: Image.Image) -> Path:
-        """Write the picture under a name that tells which sample it is of, and return its path."""
+    def path_of(self, sample: Sample) -> Path:
+        """Return where the picture of a sample is, by a name that tells which one it is and is now its own."""
         name = picture_name(sample)
         # Not every file system tells capital letters from small ones.
         if self._ids.setdefault(name.lower(), sample.id) != sample.id:
             name = picture_name(sample, hashed=True)
-        write_whole(self.folder / name, png_of(picture))
         return self.folder / name
+
+    def write(self, sample: Sample, picture: Image.Image) -> Path:
+        """Write the picture, and return its path."""
+        path = self.path_of(sample)
+        write_whole(path, png_of(picture))
+        return path
 
 
 def require_maps(run: Run, option: str) -> None:
@@ -63,13 +68,13 @@ class MaskWriter:
     def __init__(self, model: FittedModel, folder: Path) -> None:
         """Raise OptionError for a method without maps."""
         require_maps(model.run, "--masks")
-        self._model, self._folder = model, PictureFolder(folder)
+        self._model, self.folder = model, PictureFolder(folder)
 
     def write(self, sample: Sample, result: FrameResult) -> Path:
         """Write the mask of a sample, named as its heat map would be, and return its path."""
         mask = self._model.mask(result)
         assert mask is not None  # there are maps
-        return self._folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
+        return self.folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
 
 
 class PictureWriter:
@@ -78,7 +83,7 @@ class PictureWriter:
     def __init__(self, run: Run, threshold: Threshold, folder: Path) -> None:
         """Raise OptionError for a method without maps."""
         require_maps(run, "--heatmaps")
-        self._threshold, self._folder, self._scale = threshold, PictureFolder(folder), colour_scale(run)
+        self._threshold, self.folder, self._scale = threshold, PictureFolder(folder), colour_scale(run)
         self._view = run.record.view
 
     def write(
@@ -101,7 +106,7 @@ class PictureWriter:
         caption = Caption(sample.id, score, p_value, score > limit, limit, truth)
         assert self._scale is not None  # there are maps
         picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
-        return self._folder.write(sample, picture)
+        return self.folder.write(sample, picture)
 
 
 def colour_scale(run: Run) -> Scale | None:

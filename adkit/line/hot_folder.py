@@ -33,7 +33,7 @@ def watch_folder(
     decisions: Decisions = _BY_THRESHOLD,
 ) -> None:
     """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
-    inbox.judged |= {row["identity"] for row in journal.found}
+    inbox.judged |= {row["identity"] for row in journal.rows()}
     while not stop.is_set():
         ready = inbox.ready(_AT_ONCE)
         for row in _rows(model, inbox, ready):

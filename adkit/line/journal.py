@@ -30,13 +30,10 @@ class Journal:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b", buffering=0)
-            self._file.seek(0)
-            content = self._file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            self._file.truncate(len(whole))
-        self.found: list[Row] = [json.loads(line) for line in whole.splitlines()]  # when it was opened
+            ends = [0, *(end for end, _ in _lines(path))]
+            self._file.truncate(ends[-1])
         self._grown = Condition()
-        self._parts, self._recording = len(self.found), Lock()
+        self._parts, self._recording = len(ends) - 1, Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +48,10 @@ class Journal:
             self.append(named)
             self._parts += 1
         return named
+
+    def rows(self) -> Iterator[Row]:
+        """Walk the rows that are there, one in memory at a time."""
+        return (json.loads(line) for _, line in _lines(self.path))
 
     def append(self, row: Row) -> None:
         """Add a row; it is on the disk when this returns. Raises StorageError, and the journal is as it was."""
@@ -84,3 +85,13 @@ class Journal:
                     return
                 with self._grown:
                     self._grown.wait(_WAIT_S)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that was written to its end, and where it ends."""
+    end = 0
+    with path.open("rb") as file:
+        for line in file:
+            end += len(line)
+            if line.endswith(b"\n"):
+                yield end, line

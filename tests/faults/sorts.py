@@ -132,6 +132,10 @@ def _whole(ground: Ground, known: dict[str, Any], results: Path) -> str:
     return ""
 
 
+def _rows(results: Path) -> list[dict[str, Any]]:
+    return list(json.loads((results / "scores.json").read_bytes())["results"])
+
+
 def kills(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None:
     """Kill commands at random moments; afterwards all that is there is whole, and what was begun can be done again."""
     chance, results, log = Random(seed), ground.folder / "results", ground.folder / "log"
@@ -160,6 +164,11 @@ def kills(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None:
         if not outcome and kind == "fit" and list_unfinished(ground.runs):
             resumed = command("fit", "--resume", "latest", *base)
             outcome = _whole(ground, known, results) or (resumed.output if resumed.exit_code else "")
+        if not outcome and (results / "scores.json.unfinished").exists():
+            resumed = command(*commands["score"], "--resume")
+            paths = [] if resumed.exit_code else [row["path"] for row in _rows(results)]
+            if len(paths) != len(set(paths)) or len(paths) != len(list((ground.folder / "more").iterdir())):
+                outcome = f"{len(paths)} rows after --resume: {resumed.output[-300:]}"
         again = command(*commands[kind]) if kind != "fit" and number % 3 == 0 else None
         if again is not None and again.exit_code not in CODES:
             outcome = outcome_of(again)

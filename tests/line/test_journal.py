@@ -22,10 +22,10 @@ def test_a_line_that_was_broken_off_is_as_if_it_had_never_begun(tmp_path: Path) 
     with path.open("ab") as file:
         file.write(b'{"part": 3, "sco')
     with Journal(path) as journal:
-        assert [row["part"] for row in journal.found] == [0, 1, 2]
+        assert [row["part"] for row in journal.rows()] == [0, 1, 2]
         journal.append({"part": 3})
     with Journal(path) as journal:
-        assert [row["part"] for row in journal.found] == [0, 1, 2, 3]
+        assert [row["part"] for row in journal.rows()] == [0, 1, 2, 3]
 
 
 def test_a_follower_goes_on_where_it_was(tmp_path: Path) -> None:

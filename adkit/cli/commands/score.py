@@ -21,7 +21,7 @@ _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s
 """The parameters that say how videos are watched, by the names of its settings."""
 _OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 """The parameters that say something of clips only."""
-_OF_STILLS = ("heatmaps", "masks", "max_false_share", "look")
+_OF_STILLS = ("heatmaps", "masks", "max_false_share", "look", "resume")
 _OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "runs")
 """The parameters that an exported model knows nothing of."""
 EXPORTED = "model.json"
@@ -106,6 +106,9 @@ def score(
     profile: o.ProfileOption = False,
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Still images: go on with an --output that was interrupted in any way.")
+    ] = False,
 ) -> None:
     """Say which images, or which parts of videos, are anomalous.
 
@@ -148,7 +151,7 @@ def score(
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         decisions = o.decisions_of(look, max_false_share)
-        found_any = score_stills(model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad)
+        found_any = score_stills(model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad, resume=resume)
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
@@ -179,6 +182,7 @@ def _judge_by_export(context: typer.Context, to: Destination) -> None:
 
     given = context.params
     o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
+    folder, skip_bad, resume = Path(given["run"]), given["skip_bad"], given["resume"]
     decisions = o.decisions_of(given["look"], given["max_false_share"])
-    found_any = score_exported(Path(given["run"]), given["files"], to, decisions, skip_bad=given["skip_bad"])
+    found_any = score_exported(folder, given["files"], to, decisions, skip_bad=skip_bad, resume=resume)
     _fail_where_asked(given["fail_on_anomaly"], found_any)

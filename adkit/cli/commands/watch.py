@@ -155,7 +155,7 @@ def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Delive
             message = f"{path} is written by another watch"
             raise OptionError(message, hint="stop that one, or name another --journal") from None
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
-        done, alarm = Event(), DriftAlarm(model, drift, journal.found) if drift else None
+        done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
 
         def note(row: Row) -> None:
             typer.echo(_told(row))
