@@ -1,20 +1,25 @@
-"""Where decisions go: moved files, a webhook, a command. Each follows the journal at its own pace."""
+"""Where decisions go: moved files, a webhook, MQTT, a command. Each follows the journal at its own pace."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+import math
 import shlex
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
+from urllib.parse import unquote, urlsplit
 
 from adkit.errors import OptionError
+from adkit.files.atomic import require_output, write_text
 from adkit.line.journal import Journal, Row
 
 Deliver = Callable[[Row], None]
@@ -86,6 +91,72 @@ def webhook(url: str, secret: str | None) -> Deliver:
             raise OSError(f"{url} answers {error.code} {error.reason}") from None
 
     return post
+
+
+def mqtt(address: str) -> Deliver:
+    """Return what publishes rows as JSON to "mqtt://HOST[:PORT]/TOPIC" and waits until the broker has them (QoS 1).
+
+    "mqtts://" encrypts, and a name and password may stand before the host. Raises OptionError for what is no address,
+    and where paho-mqtt is not installed.
+    """
+    found = urlsplit(address)
+    if found.scheme not in ("mqtt", "mqtts") or not found.hostname or not found.path.strip("/"):
+        raise OptionError(f"--mqtt {address} is no address", hint="mqtt://HOST:1883/TOPIC")
+    try:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+    except ImportError:
+        raise OptionError("--mqtt needs paho-mqtt", hint="pip install 'adkit-vision[line]'") from None
+    client = Client(CallbackAPIVersion.VERSION2)
+    if found.username:
+        client.username_pw_set(unquote(found.username), unquote(found.password or ""))
+    if found.scheme == "mqtts":
+        client.tls_set()
+    port = found.port or (8883 if found.scheme == "mqtts" else 1883)
+
+    def publish(row: Row) -> None:
+        try:
+            if not client.is_connected():
+                client.loop_stop()
+                client.connect(str(found.hostname), port)
+                client.loop_start()
+            sent = client.publish(found.path.strip("/"), json.dumps(row), qos=1)
+            sent.wait_for_publish(_TIMEOUT_S)
+        except (OSError, RuntimeError, ValueError) as error:  # not there; not connected; too many wait
+            raise OSError(f"{found.hostname}:{port}: {error}") from None
+        if not sent.is_published():
+            raise OSError(f"{found.hostname}:{port} does not answer")
+
+    return publish
+
+
+class Metrics:
+    """A file for Prometheus' textfile collector: how many parts were decided how, and when it was written."""
+
+    def __init__(self, path: Path, earlier: Iterable[Row] = ()) -> None:
+        require_output(path)
+        self._path, self._counts = path, Counter(row["decision"] for row in earlier)
+        self._written = -math.inf
+
+    def __call__(self, row: Row) -> None:
+        """Count a row; the file is written anew, at most once a second."""
+        self._counts[row["decision"]] += 1
+        if time.monotonic() >= self._written + 1:
+            self.write()
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        counts = [f'adkit_parts_total{{decision="{name}"}} {count}' for name, count in sorted(self._counts.items())]
+        lines = [
+            "# HELP adkit_parts_total Parts that were decided, by decision.",
+            "# TYPE adkit_parts_total counter",
+            *counts,
+            "# HELP adkit_last_write_seconds When this was written: a watch that works writes again with each part.",
+            "# TYPE adkit_last_write_seconds gauge",
+            f"adkit_last_write_seconds {time.time():.3f}",
+        ]
+        write_text(self._path, "\n".join(lines) + "\n")
+        self._written = time.monotonic()
 
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,21 @@ def test_a_batch_is_decided_together_and_a_person_may_be_asked(runs: Path, tmp_p
     ok("watch", tmp_path / "parts", "--runs", runs, "--once", "--settle", 0, "--look", "20%")
     journal = (tmp_path / "parts" / ".adkit" / "journal.jsonl").read_text()
     assert journal.count('"decision": "look"') == 1
+
+
+def test_the_examples_for_a_line_say_commands_that_there_are() -> None:
+    """What systemd and Docker start are `adkit watch` with options of today."""
+    examples, known = Path(__file__).parents[2] / "docs" / "examples" / "line", ok("watch", "--help").stdout
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(examples / "adkit-watch.service")
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    program, *started = unit["Service"]["ExecStart"].split()
+    assert Path(program).name == "adkit"
+    lines = dict(
+        line.split(maxsplit=1) for line in (examples / "Dockerfile").read_text().splitlines() if line[:1].isupper()
+    )
+    assert json.loads(lines["ENTRYPOINT"]) == ["adkit"]
+    for words in (started, json.loads(lines["CMD"])):
+        assert words[0] == "watch"
+        assert all(word in known for word in words if word.startswith("--"))

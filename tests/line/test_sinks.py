@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -115,3 +121,86 @@ def test_bad_targets_are_refused_at_once() -> None:
         sinks.webhook("plc.local/parts", None)
     with pytest.raises(OptionError, match="no program"):
         sinks.command("there-is-no-such-program", print)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Callable[[], int]]:
+    """Starts mosquitto when it is called, and gives its port; the test is skipped without it."""
+    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    pytest.importorskip("paho")
+    if program is None:
+        pytest.skip("there is no mosquitto")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    settings, running = tmp_path / "broker.conf", []
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+
+    def start() -> int:
+        running.append(subprocess.Popen([program, "-c", str(settings)], stderr=subprocess.DEVNULL))
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return port
+            time.sleep(0.02)
+        raise TimeoutError("mosquitto does not start")
+
+    yield lambda: start() if not running else port
+    for process in running:
+        process.terminate()
+        process.wait()
+
+
+def test_a_broker_gets_each_row_also_after_it_was_away(
+    broker: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    monkeypatch.setattr(sinks, "FIRST_WAIT_S", 0.05)
+    port = int((tmp_path / "broker.conf").read_text().split()[1])
+    stop, told, got = Event(), list[str](), list[int]()
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        work = (journal, sinks.mqtt(f"mqtt://127.0.0.1:{port}/line/parts"), stop, told.append)
+        follower = Thread(target=sinks.deliver_all, args=("mqtt", *work))
+        journal.append({"part": 0})
+        follower.start()
+        while not told:
+            time.sleep(0.01)
+        assert told[0].startswith(f"mqtt: 127.0.0.1:{port}: ")
+        listener = Client(CallbackAPIVersion.VERSION2)
+        listener.on_message = lambda *arguments: got.append(json.loads(arguments[2].payload)["part"])
+        listening = Event()
+        listener.on_subscribe = lambda *_: listening.set()
+        broker()
+        listener.connect("127.0.0.1", port)
+        listener.loop_start()
+        listener.subscribe("line/parts", qos=1)
+        assert listening.wait(20)
+        for part in range(1, 5):
+            journal.append({"part": part})
+        end = time.monotonic() + 20
+        while 4 not in got:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        stop.set()
+        follower.join()
+        listener.disconnect()
+        listener.loop_stop()
+    assert [part for part in got if part] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("address", ["http://broker/parts", "mqtt://broker", "mqtt:///parts"])
+def test_what_is_no_broker_is_refused(address: str) -> None:
+    with pytest.raises(OptionError, match="is no address"):
+        sinks.mqtt(address)
+
+
+def test_counts_for_prometheus_go_on_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.prom"
+    counts = sinks.Metrics(path, [{"decision": "normal"}] * 3)
+    for decision in ("normal", "anomalous", "anomalous"):
+        counts({"decision": decision})
+    counts.write()
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert lines[:2] == ['adkit_parts_total{decision="anomalous"} 2', 'adkit_parts_total{decision="normal"} 4']
+    assert float(lines[2].removeprefix("adkit_last_write_seconds ")) == pytest.approx(time.time(), abs=60)

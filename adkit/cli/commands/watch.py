@@ -47,6 +47,13 @@ def watch(
         str | None,
         typer.Option("--webhook", metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}."),
     ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option("--mqtt", metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1."),
+    ] = None,
+    metrics: Annotated[
+        Path | None, o.place("--metrics", help="Keep counts for Prometheus in this file: metrics.prom.")
+    ] = None,
     on_anomaly: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +105,7 @@ def watch(
         o.refuse_given(context, ["duration_s"], f"is for streams, and {source} is a folder")
         box = Inbox(Path(source), settle_s, warn)
     decisions = o.decisions_of(look)
-    sinks = _sinks(to, webhook, on_anomaly)
+    sinks = _sinks(to, webhook, mqtt, on_anomaly)
     model = open_model(o.opened_run(run, runs), o.loaded_registry(), device=device)
 
     def work(kept: Journal, stop: Event, note: Callable[[Row], None]) -> None:
@@ -113,7 +120,7 @@ def watch(
     elif model.threshold.unit == "clip":
         raise OptionError("the run judges clips, and pictures come into a folder", hint="adkit score judges clips")
     beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
-    _watched(journal or beside / "journal.jsonl", work, model, sinks, drift)
+    _watched(journal or beside / "journal.jsonl", work, model, sinks, drift, metrics)
 
 
 def _stream(source: str) -> VideoInput | None:
@@ -126,10 +133,12 @@ def _stream(source: str) -> VideoInput | None:
     return clip
 
 
-def _sinks(to: str | None, webhook: str | None, on_anomaly: str | None) -> dict[str, Deliver]:
+def _sinks(to: str | None, webhook: str | None, mqtt: str | None, on_anomaly: str | None) -> dict[str, Deliver]:
     from adkit.line import sinks
 
     found = {"webhook": sinks.webhook(webhook, os.environ.get(SECRET))} if webhook else {}
+    if mqtt:
+        found["mqtt"] = sinks.mqtt(mqtt)
     of_files = [*([sinks.command(on_anomaly, warn)] if on_anomaly else []), *([sinks.mover(to)] if to else [])]
 
     def in_turn(row: Row) -> None:  # the command finds the file where the row says, before it is moved
@@ -139,13 +148,20 @@ def _sinks(to: str | None, webhook: str | None, on_anomaly: str | None) -> dict[
     return {**found, "files": in_turn} if of_files else found
 
 
-def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Deliver], drift: float | None) -> None:
+def _watched(
+    path: Path,
+    work: Work,
+    model: FittedModel,
+    sinks: dict[str, Deliver],
+    drift: float | None,
+    metrics: Path | None,
+) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping
     from adkit.files.lock import LockHeld, lock
     from adkit.line.drift import DriftAlarm
     from adkit.line.journal import Journal
-    from adkit.line.sinks import deliver_all
+    from adkit.line.sinks import Metrics, deliver_all
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
@@ -157,8 +173,12 @@ def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Delive
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
 
+        counts = Metrics(metrics, journal.rows()) if metrics else None
+
         def note(row: Row) -> None:
             typer.echo(_told(row))
+            if counts:
+                counts(row)
             if alarm and (said := alarm(row)):
                 warn(said)
 
@@ -171,6 +191,8 @@ def _watched(path: Path, work: Work, model: FittedModel, sinks: dict[str, Delive
         try:
             work(journal, stop, note)
         finally:
+            if counts:
+                counts.write()
             done.set()
             for thread in threads:
                 thread.join()
