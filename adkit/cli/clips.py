@@ -15,7 +15,7 @@ from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fa
 from adkit.cli.output import Destination, print_table, warn
 from adkit.errors import AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
-from adkit.stats.formatting import clock, counted
+from adkit.stats.formatting import clock, counted, p_value_text
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -128,7 +128,7 @@ class ClipScorer:
         """Watch one clip to its end, and write what is written of a clip."""
         from adkit.data.spans import Span
         from adkit.watching.timeline import Trace, write_timeline
-        from adkit.watching.watch import Watch
+        from adkit.watching.watch import Watch, frame_row
 
         trace, events = Trace(), self._events.setdefault(clip.name, [])
         try:
@@ -170,11 +170,8 @@ class ClipScorer:
 
     def _warn(self) -> None:
         """Say what the run's threshold does not promise of these clips."""
-        if self.model.threshold.unit == "image":
-            warn(
-                f"{self.model.run.record.id} learned from still images: each frame is scored as one, and its threshold "
-                "counts images. A minute has many: learn from clips, or from a part of the video with --learn"
-            )
+        if doubt := self.model.doubt_of_clips:
+            warn(f"{self.model.run.record.id} {doubt}: learn from clips, or from a part of the video with --learn")
 
     def _warn_of_rate(self, watch: Watch) -> None:
         """Say where frames are judged that are further apart than those that were learned from, or nearer."""
@@ -236,22 +233,6 @@ class Announcer:
         typer.secho(self._before + text, err=True, fg=colour)
 
 
-def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:
-    """Return one judged frame for programs; the box is in px of the clip."""
-    return {
-        "clip": clip,
-        "frame": result.index,
-        "time_s": round(result.time_s, 4),
-        "raw_score": result.raw,
-        "score": result.score,
-        "threshold": threshold,
-        "p_value": result.p_value,
-        "decision": "learned" if result.learned else "anomalous" if result.anomalous else "normal",
-        "event": result.event,
-        **result.places(),
-    }
-
-
 def clip_summary(watch: Watch) -> dict[str, Any]:
     """Return one watched clip for programs."""
     from adkit.watching.event_files import event_row
@@ -264,6 +245,7 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
         "highest": watch.highest.score if watch.highest else None,
         "highest_s": round(watch.highest.time_s, 3) if watch.highest else None,
         "p_value": watch.highest.p_value if watch.highest else None,
+        "p_value_is_floor": watch.highest.p_value_is_floor if watch.highest else None,
         "threshold": watch.rules.threshold,
         "release": watch.rules.release,
         "dropped": watch.dropped,
@@ -303,7 +285,7 @@ def print_clips(
             "length": clock(one["seconds"]),
             "highest": one["highest"],
             "at": None if one["highest_s"] is None else clock(one["highest_s"]),
-            "p_value": one["p_value"],
+            "p_value": one["p_value"] and p_value_text(one["p_value"], one["p_value_is_floor"]),
             "events": len(one["events"]),
             **({"dropped": one["dropped"], "gaps": len(one["gaps"])} if lossy else {}),
         }

@@ -290,7 +290,7 @@ def _shown(text: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    text = str(value).removesuffix("%")
+    text = str(value).removesuffix("%").removeprefix("≤ ")
     return value is None or isinstance(value, (int, float)) or text.replace(".", "", 1).isdecimal()
 
 

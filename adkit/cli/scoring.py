@@ -19,7 +19,7 @@ from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import AdkitError, OptionError
 from adkit.files.atomic import checksum
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, is_floor, p_value_in_words, p_value_text
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -116,13 +116,16 @@ def _exported_row(model: Model, path: Path) -> dict[str, Any]:
     from adkit.drawing.regions import region_columns
 
     row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
+    row["p_value_is_floor"] = None
     try:
         score, _ = model.judge(path)
     except (OSError, ValueError) as error:
         row |= {"decision": "unreadable", "error": f"{path}: {error}"}
     else:
         decision = "anomalous" if score > model.threshold else "normal"
-        row |= {"score": score, "p_value": model.p_value(score), "decision": decision, "error": None}
+        p_value = model.p_value(score)
+        row |= {"score": score, "p_value": p_value, "decision": decision, "error": None}
+        row["p_value_is_floor"] = is_floor(p_value, len(model.facts["normal_scores"]))
     return {**row, "regions": [], "specks": 0, **region_columns(None)}
 
 
@@ -268,12 +271,21 @@ def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
     )
     typer.secho(told, bold=True, fg="red" if tally.anomalous else "green")
     rows = [
-        {**{name: row[name] for name in ("path", "score", "p_value", "decision")}, "where": _where(row)}
+        {
+            "path": row["path"],
+            "score": row["score"],
+            "p_value": p_value_text(row["p_value"], row["p_value_is_floor"]),
+            "decision": row["decision"],
+            "where": _where(row),
+        }
         for row in tally.shown
     ]
     print_table(f"run {run}", rows, caption=captions[0], total=tally.scored)
     for note in captions[1:]:
         typer.echo(note)
+    if floor := next((row["p_value"] for row in tally.shown if row["p_value_is_floor"]), None):
+        words = p_value_in_words(floor, round(1 / floor) - 1, "normal image").partition(" (")[0]
+        typer.echo(f"p {p_value_text(floor, True)}: {words}")
     if tally.whole:
         typer.echo(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
     if specks := tally.specks:

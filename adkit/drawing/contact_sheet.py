@@ -14,7 +14,7 @@ from adkit.data.clips import are_stills
 from adkit.data.images import read_mask
 from adkit.drawing.overlay import letters
 from adkit.errors import FrameError
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import clock, counted
 from adkit.types import Sample
 
 COLUMNS = 6
@@ -37,7 +37,9 @@ class ContactSheet:
         self._places: dict[str, tuple[int, int, str]] = {}  # by sample id: row, column, caption
         for row, (kind, members) in enumerate(sorted(by_kind.items(), key=lambda item: (item[0] != "good", item[0]))):
             clips = len({sample.clip for sample in members})
-            count = f"{len(members)} frames of {clips} clips" if self._of_clips else f"{len(members)}"
+            count = (
+                f"{counted(len(members), 'frame')} of {counted(clips, 'clip')}" if self._of_clips else f"{len(members)}"
+            )
             self._titles.append(f"{kind} ({count})")
             step = max(1, len(members) // COLUMNS)
             for column, sample in enumerate(members[::step][:COLUMNS]):

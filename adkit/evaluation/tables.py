@@ -10,7 +10,7 @@ import numpy as np
 
 from adkit.evaluation.clip_results import ClipResults
 from adkit.interfaces import LabelledResults, MetricValue
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import clock, is_floor
 
 if TYPE_CHECKING:
     from adkit.evaluation.evaluate import Evaluation
@@ -81,6 +81,7 @@ def sample_rows(result: Evaluation) -> list[dict[str, Any]]:
             "score": float(score),
             "threshold": result.threshold.value,
             "p_value": float(p_value),
+            "p_value_is_floor": is_floor(float(p_value), result.threshold.count),
             "decision": "anomalous" if called else "normal",
             **({"clip": sample.clip, "time_s": sample.time_s, "in_event": bool(alarm)} if result.clips else {}),
         }

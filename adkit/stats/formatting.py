@@ -68,8 +68,9 @@ def bound_text(rate: float) -> str:
 
 
 def often_text(rate: float) -> str:
-    """Write a rate above 0 as how often something happens: 0.0106 -> "1 in 94", 0.6 -> "60 of 100"."""
-    return f"1 in {1 / rate:.0f}" if rate <= 0.5 else f"{100 * rate:.0f} of 100"
+    """Write a rate above 0 as how often something happens: 0.0106 -> "1 in 94", 0.41 -> "41 of 100"."""
+    one_in = max(1, round(1 / rate))
+    return f"1 in {one_in}" if rate <= 0.5 and abs(1 - one_in * rate) < 0.05 else f"{100 * rate:.0f} of 100"
 
 
 def score_text(value: float | None) -> str:
@@ -82,9 +83,25 @@ def metric_text(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4f}"
 
 
-def p_value_text(p_value: float) -> str:
-    """Write a p-value with four decimals, or as a power of ten where those would be zero: "0.0012", "3.1e-07"."""
-    return f"{p_value:.4f}" if p_value >= 0.0001 else f"{p_value:.1e}"
+def p_value_text(p_value: float, is_floor: bool | None = False) -> str:
+    """Write a p-value with four decimals, or as a power of ten where those would be zero: "0.0012", "3.1e-07".
+
+    The lowest that the normal scores can give is a bound: "≤ 0.0106".
+    """
+    text = f"{p_value:.4f}" if p_value >= 0.0001 else f"{p_value:.1e}"
+    return f"≤ {text}" if is_floor else text
+
+
+def p_value_in_words(p_value: float, count: int, good: str) -> str:
+    """Say what a p-value from the scores of `count` good parts means: the lowest possible one is no rate."""
+    if is_floor(p_value, count):
+        return f"higher than all {counted(count, good)} (p {p_value_text(p_value, True)})"
+    return f"about {percent_text(p_value)} of {good}s score as high (p {p_value_text(p_value)})"
+
+
+def is_floor(p_value: float, count: int) -> bool:
+    """Say whether a p-value is the lowest that `count` normal scores can give: 1 / (count + 1)."""
+    return p_value * (count + 1) < 1.5
 
 
 def _two_digits(value: float) -> int:
@@ -100,6 +117,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "metric": metric_text,
     "moment": moment_text,
     "p_value": p_value_text,
+    "p_value_in_words": p_value_in_words,
     "percent": percent_text,
     "rate": rate_text,
     "score": score_text,

@@ -83,6 +83,9 @@ class Answer(BaseModel):
     score: float = Field(description="higher is more anomalous")
     threshold: float
     p_value: float = Field(description="the share of good images that score as high")
+    p_value_is_floor: bool = Field(description="the score is higher than all good images': the p-value is a bound")
+    where: str | None = Field(description="in words, the place to look at first; as a whole: no place is anomalous")
+    doubt: str | None = Field(description="why the image is hardly one of those that the run is for")
     regions: list[RegionInfo] = Field(description="whatever the decision, the highest peak first")
     specks: int = Field(description="further parts above pixel_threshold, smaller than a cell of the map: no regions")
     map_png: str | None = Field(
@@ -119,6 +122,13 @@ def create_api(judges: Judges) -> FastAPI:
     faults: dict[int | str, dict[str, Any]] = {
         code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)
     }
+
+    @app.get("/api")
+    @app.get("/api/", include_in_schema=False)
+    def about() -> dict[str, str]:
+        """Say what can be asked."""
+        asked = {"runs": "GET /api/runs", "score": "POST /api/score", "description": "GET /api/openapi.json"}
+        return {"adkit": __version__, **asked}
 
     @app.get("/api/runs", response_model=list[RunInfo], responses={code: faults[code] for code in (400, 401, 403)})
     def runs() -> list[RunInfo]:
@@ -228,6 +238,9 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
         score=result.score,
         threshold=ready.model.threshold.value,
         p_value=result.p_value,
+        p_value_is_floor=result.p_value_is_floor,
+        where=result.places()["where"],
+        doubt=ready.model.doubt(result),
         regions=[RegionInfo(**region.as_dict()) for region in result.regions],
         specks=result.specks,
         pixel_threshold=ready.model.outline,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import is_image
+from adkit.data.layouts import refuse_several
 from adkit.data.tables import is_table
 from adkit.data.video import is_video
-from adkit.errors import AdkitError
+from adkit.errors import AdkitError, DatasetError
 from adkit.registry import Registry
 from adkit.ui.settings import ServerSettings
 
@@ -42,12 +45,17 @@ def _folders(settings: ServerSettings) -> Iterator[tuple[Path, str]]:
 
 
 def _sort_of(folder: Path) -> str | None:
-    """Return the dataset that reads such folders, by the first file in it that is an image or a video."""
-    for number, path in enumerate(folder.rglob("*")):
-        if number > _MOST_LOOKED_AT:
-            break
-        if is_image(path):
-            return "folder"
-        if is_video(path):
-            return "clips"
+    """Return the dataset that reads such folders, by the first file in it that is an image or a video.
+
+    None where it holds neither, or datasets of their own.
+    """
+    found, places = None, set()
+    for path in islice(folder.rglob("*"), _MOST_LOOKED_AT):
+        sort = "folder" if is_image(path) else "clips" if is_video(path) else None
+        found = found or sort
+        inside = path.relative_to(folder).parts[:-1] if sort else ()
+        places |= {inside[: depth + 1] for depth in range(len(inside))}
+    with suppress(DatasetError):
+        refuse_several(folder, places)
+        return found
     return None

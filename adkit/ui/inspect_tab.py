@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import gradio as gr
 from adkit.data.images import is_image
 from adkit.data.video import is_video
 from adkit.errors import AdkitError, OptionError
+from adkit.interfaces import Progress
 from adkit.runs.record import RunRecord
 from adkit.runs.store import list_runs, open_run
 from adkit.stats.formatting import moment_text
@@ -22,12 +24,15 @@ from adkit.ui import videos
 from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import named_folder
-from adkit.ui.scoring import Finding, Judges, Upload
+from adkit.ui.scoring import Finding, Judges, Ready, Upload
 from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
 PROGRESS = gr.Progress()
 """What the library puts in its place, in a function that has it as a default, shows a step on the page."""
+
+SHOW = "() => window.adkit.show('ak-results')"
+"""Brings what was found into sight, where it is below."""
 
 NO_RUN = piece("empty", "There is no run yet", "Learn from good parts first: open Train.")
 
@@ -37,47 +42,79 @@ class Inspected:
     """What one browser has before it."""
 
     run: str
-    findings: Sequence[Finding]
+    uploads: Sequence[Upload]
+    findings: Sequence[Finding] = ()  # of the images among them
 
 
-def inspect_tab(judges: Judges) -> tuple[gr.Dropdown, gr.HTML]:
+class Turns:
+    """What each browser asked for last: it can be stopped, and the answer to an older question is not shown."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, threading.Event] = {}
+
+    def begin(self, request: gr.Request) -> threading.Event:
+        """Stop what this browser asked for before; what is returned is set when the new question is to stop too."""
+        self.stop(request)
+        found = self._last[request.session_hash or ""] = threading.Event()
+        return found
+
+    def stop(self, request: gr.Request) -> None:
+        """Stop what this browser asked for."""
+        if stop := self._last.pop(request.session_hash or "", None):
+            stop.set()
+
+    def is_old(self, request: gr.Request, stop: threading.Event) -> bool:
+        """Say whether the browser asked for something else in the meantime."""
+        return self._last.get(request.session_hash or "", stop) is not stop
+
+
+def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     """Build the tab; returns the choice of a run, and what is said of it."""
     guarded = told(judges.settings)
     with gr.Tab("Inspect", id="inspect") as tab:
         inspected = gr.State(None, time_to_live=6 * 3600)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=290):
-                run = gr.Dropdown([], label="Run", interactive=True)
+                run = gr.Dropdown([], label="Run", interactive=True, elem_id="ak-run")
                 about = gr.HTML()
                 files = gr.File(
-                    label="Images, or a video", file_count="multiple", height=150, elem_id="ak-files", interactive=True
+                    label="Images, or videos", file_count="multiple", height=150, elem_id="ak-files", interactive=True
                 )
+                cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="ak-cancel")
                 folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm")
                 gr.HTML('<adkit-camera for="ak-files"></adkit-camera>', js_on_load=None)
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(scale=3, min_width=320, elem_id="ak-results"):
                 decision = gr.HTML(NOTHING_YET, elem_id="ak-decision")
                 picture = gr.HTML(elem_id="ak-picture")
                 cards = gr.HTML(js_on_load=SENDING, elem_id="ak-gallery")
+                films = gr.HTML(js_on_load=None, elem_id="ak-films")
                 table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
-    shown = [inspected, decision, picture, cards, table]
+    shown = [inspected, decision, picture, cards, films, table]
+
+    def answer(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress, request: gr.Request) -> Any:
+        stop = turns.begin(request)
+        parts = _look(judges, run_id, uploads, progress, stop)
+        return gr.skip() if turns.is_old(request, stop) else parts
 
     @guarded
-    def drop(run_id: str | None, paths: list[str] | None, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
-        return (*_look(judges, run_id, paths or [], progress), None)
+    def drop(run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
+        return answer(run_id, _uploads(paths or []), progress, request)
 
     @guarded
-    def drop_folder(run_id: str | None, paths: list[str] | None, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
-        images = [path for path in paths or [] if is_image(Path(path))]
-        if paths and not images:
+    def drop_folder(
+        run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Any:
+        found = [path for path in paths or [] if is_image(Path(path)) or is_video(Path(path))]
+        if paths and not found:
             raise OptionError("there is no image in the folder", hint="choose a folder of images")
-        return _look(judges, run_id, images, progress)
+        return answer(run_id, _uploads(found), progress, request)
 
     @guarded
-    def change_run(run_id: str, before: Inspected | None, progress: gr.Progress = PROGRESS) -> Any:
+    def change_run(run_id: str, before: Inspected | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
+        """Judge what is there with the run that is chosen now, if it was not."""
         if before is None or before.run == run_id or not run_id:
             return gr.skip()
-        kept = [one.upload.path for one in before.findings if one.upload.path.exists()]
-        return _look(judges, run_id, kept, progress)
+        return answer(run_id, [one for one in before.uploads if one.path.exists()], progress, request)
 
     @guarded
     def open_card(before: Inspected | None, event: gr.EventData) -> tuple[str, str]:
@@ -87,58 +124,90 @@ def inspect_tab(judges: Judges) -> tuple[gr.Dropdown, gr.HTML]:
         ready = judges.ready(before.run)
         return verdict(ready, before.findings[number]), viewer(ready, before.findings[number])
 
-    files.upload(drop, [run, files], [*shown, files], concurrency_id="score", **PRIVATE)
-    folder.upload(drop_folder, [run, folder], shown, concurrency_id="score", **PRIVATE)
+    def judging(trigger: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any]) -> None:
+        """Judge when it is asked for, with a button to stop; with another run, where that was chosen meanwhile."""
+        began = trigger(lambda: gr.Button(visible=True), None, cancel, queue=False, show_progress="hidden", **PRIVATE)
+        judged = began.then(handler, inputs, shown, concurrency_id="score", **PRIVATE)
+        again = judged.then(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
+        again.then(lambda: (gr.Button(visible=False), None), None, [cancel, files], queue=False, js=SHOW, **PRIVATE)
+
+    judging(files.upload, drop, [run, files])
+    judging(folder.upload, drop_folder, [run, folder])
+    judging(run.change, change_run, [run, inspected])
     run.change(lambda run_id: about_run(judges.settings, run_id), run, about, queue=False, **PRIVATE)
-    run.change(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
+    cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
     cards.click(open_card, inspected, [decision, picture], **PRIVATE)
     tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], run, run, queue=False, **PRIVATE)
     return run, about
 
 
+def _uploads(paths: Sequence[str]) -> list[Upload]:
+    return [Upload(Path(path).name, Path(path)) for path in paths]
+
+
 def _parts(
-    decision: str = NOTHING_YET,
+    inspected: Inspected | None,
+    decision: str = "",
     picture: str = "",
     cards: str = "",
+    films: str = "",
     table: Path | None = None,
-    inspected: Inspected | None = None,
 ) -> tuple[Any, ...]:
-    return inspected, decision, picture, cards, gr.DownloadButton(visible=table is not None, value=table)
+    return inspected, decision, picture, cards, films, gr.DownloadButton(visible=table is not None, value=table)
 
 
-def _look(judges: Judges, run_id: str | None, paths: Sequence[str | Path], show: gr.Progress) -> tuple[Any, ...]:
+def _look(
+    judges: Judges, run_id: str | None, uploads: Sequence[Upload], show: gr.Progress, stop: threading.Event
+) -> tuple[Any, ...]:
     """Return the new parts right of the box for these files, which may be what is wrong with them."""
-    uploads = [Upload(Path(path).name, Path(path)) for path in paths]
-    most = judges.settings.limits.files
+    most, progress = judges.settings.limits.files, PageProgress(show)
+    if not uploads:
+        return _parts(None, NOTHING_YET)
     try:
         if len(uploads) > most:
             raise OptionError(
                 f"{len(uploads):,} files were dropped; {most:,} are the most",
                 hint="drop them in parts, or use: adkit score FOLDER",
             )
-        if not uploads:
-            return _parts()
         ready = judges.ready(run_id or "latest")
-        if is_video(uploads[0].path):
-            seen = videos.watch(judges, ready, uploads[0], _own_folder(), PageProgress(show))
-            return _parts(videos.verdict(seen), videos.panel(seen, f"/gradio_api/file={quote(str(seen.annotated))}"))
-        findings = judges.findings(ready, uploads, PageProgress(show))
+        images = [one for one in uploads if not is_video(one.path)]
+        findings = judges.findings(ready, images, progress, stop)
+        films = [_film(judges, ready, one, progress, stop) for one in uploads if is_video(one.path)]
     except AdkitError as error:
-        return _parts(fault_on_page(error, judges.settings))
+        return _parts(Inspected(run_id or "", uploads), fault_on_page(error, judges.settings))
     table = None
     if len(findings) > 1:
         table = _own_folder() / "scores.csv"
         table.write_text(as_csv(ready, findings), encoding="utf-8")
-    inspected = Inspected(ready.model.run.record.id, findings)
-    return _parts(verdict(ready, findings[0]), viewer(ready, findings[0]), gallery(ready, findings), table, inspected)
+    inspected = Inspected(ready.model.run.record.id, uploads, findings)
+    first = (verdict(ready, findings[0]), viewer(ready, findings[0])) if findings else ("", "")
+    if len(findings) < len(images):
+        first = (piece("cancelled", len(findings), len(images)) + first[0], first[1])
+    return _parts(inspected, *first, gallery(ready, findings), "".join(films), table)
+
+
+def _film(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop: threading.Event) -> str:
+    """Return what is shown of a video, which may be what is wrong with it."""
+    try:
+        seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)
+    except AdkitError as error:
+        return fault_on_page(error, judges.settings)
+    return videos.verdict(seen) + videos.panel(seen, lambda path: f"/gradio_api/file={quote(str(path))}")
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
-    """Return the choice of runs that can score, the newest first, and its value: the chosen one, or the newest."""
+    """Return the choice of runs that can score, the newest first, and its value: the chosen one, or the newest.
+
+    Where the chosen one is gone, that is told.
+    """
     records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
     texts = {one.id: f"{one.dataset} · {one.method} · {moment_text(one.created, local=True)[5:]}" for one in records}
     choices = [(text, run_id) for run_id, text in reversed(texts.items())]
     value = chosen if chosen in texts else next((run_id for _, run_id in choices), None)
+    if chosen and chosen != value:
+        gr.Warning(
+            f"The run {chosen} is there no more. Chosen now: {value or 'none'}", title="Another run", duration=None
+        )
     return gr.Dropdown(choices=choices, value=value), value
 
 

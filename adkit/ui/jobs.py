@@ -101,11 +101,21 @@ class Jobs:
         self._changing = threading.RLock()
 
     def submit(self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "") -> Job:
-        """Queue `adkit ARGUMENTS`, and start it when nothing else runs; raises StorageError for a full disk."""
-        now = datetime.now(UTC)
-        job_id = f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
-        job = Job(id=job_id, kind=kind, title=title, created=now, arguments=list(arguments), result=result)
-        write_whole(self.folder / job.id / JOB, job.model_dump_json(indent=2).encode())
+        """Queue `adkit ARGUMENTS`, and start it when nothing else runs.
+
+        Raises OptionError for what runs or waits already, StorageError for a full disk.
+        """
+        with self._changing:
+            for status in self.list():
+                if not status.ended and (status.job.kind, status.job.arguments) == (kind, list(arguments)):
+                    raise OptionError(
+                        f"{title}: the same {'waits' if status.state == 'waiting' else 'runs'} already",
+                        hint="it is in the list; to start another, change something, such as the seed",
+                    )
+            now = datetime.now(UTC)
+            job_id = f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
+            job = Job(id=job_id, kind=kind, title=title, created=now, arguments=list(arguments), result=result)
+            write_whole(self.folder / job.id / JOB, job.model_dump_json(indent=2).encode())
         self.advance()
         return job
 

@@ -12,11 +12,12 @@ from gradio.blocks import Block
 
 from adkit.drawing.overlay import colours
 from adkit.ui.faults import PRIVATE, told
-from adkit.ui.inspect_tab import about_run, choice_of_runs, inspect_tab
+from adkit.ui.inspect_tab import Turns, about_run, choice_of_runs, inspect_tab
 from adkit.ui.jobs import Jobs
 from adkit.ui.jobs_panel import act, panel
 from adkit.ui.markup import text_of
 from adkit.ui.results_tab import results_tab
+from adkit.ui.safety import named_folder
 from adkit.ui.scoring import Judges
 from adkit.ui.train_tab import train_tab
 
@@ -29,15 +30,15 @@ TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from goo
 def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blocks:
     """Build the page; `opened` is called when a browser shows it, and what it has to show at first is there."""
     settings = judges.settings
-    guarded = told(settings)
+    guarded, turns = told(settings), Turns()
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
         gr.HTML(TOP, js_on_load=None)
         with gr.Tabs(selected="inspect") as tabs:
-            run, about = inspect_tab(judges)
+            run, about = inspect_tab(judges, turns)
             trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
             with gr.Tab("Help", id="help"):
-                gr.HTML(text_of("help.html"), js_on_load=None)
+                gr.HTML(text_of("help.html"), js_on_load=None, elem_id="ak-help")
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
@@ -54,7 +55,10 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         told = "".join(now.values())
         return gr.skip() if told == before else {seen: told, **now}
 
+    @guarded
     def inspect_with(run_id: str | None) -> dict[Any, Any]:
+        if run_id:
+            named_folder(settings, run_id)  # else another one would be chosen
         return {tabs: gr.Tabs(selected="inspect"), run: choice_of_runs(settings, run_id)[0]}
 
     @guarded
@@ -70,6 +74,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         return lists()
 
     with page:
+        page.unload(turns.stop)
         loaded = page.load(load, run, [run, about], queue=False, **PRIVATE)
         loaded.then(lambda: opened(), None, None, queue=False, **PRIVATE)
         clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)

@@ -163,11 +163,11 @@ def too_long(name: str, limits: Limits) -> FrameError:
     )
 
 
-def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> str:
-    """Copy good images, or normal videos, into the data root as a dataset of that name and return its spec.
+def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> tuple[str, list[str]]:
+    """Copy good images, or normal videos, into the data root as a dataset of that name.
 
-    Whole or not at all. Raises AdkitError for a name that is taken or no name, and for the first file that is no image,
-    or no video where the first one is one.
+    Returns its spec, and why files were left out that are no image, or no video where the first one that can be read
+    is one. Raises AdkitError for a name that is taken or no name, and where no file is left.
     """
     if not is_name(name):
         raise OptionError(
@@ -182,18 +182,37 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> s
         )
     target = settings.uploads / name
     inside(settings.data_root, target)
-    filmed = is_video(files[0])
-    for path in files:
-        (require_video if filmed else require_image)(path, path.name, settings.limits)
+    kept, left_out = _sound_files(files, settings.limits)
+    filmed = is_video(kept[0])
     try:
         with whole_folder(target, replace=False) as temporary:
             place = temporary / ("train" if filmed else "normal")
             place.mkdir()
-            for number, path in enumerate(files):
+            for number, path in enumerate(kept):
                 shutil.copyfile(path, place / f"{number:04d}{path.suffix.lower()}")
     except FileExistsError:
         raise StorageError(f"there is a dataset {name!r} already", hint="choose another name") from None
-    return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}"
+    return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}", left_out
+
+
+def _sound_files(files: Sequence[Path], limits: Limits) -> tuple[list[Path], list[str]]:
+    """Return the files that are of the first sound one's sort, and why the others are not; raises where none is."""
+    kept: list[Path] = []
+    left_out: list[str] = []
+    for path in files:
+        filmed = is_video(path)
+        try:
+            (require_video if filmed else require_image)(path, path.name, limits)
+        except AdkitError as error:
+            if path is files[-1] and not kept:
+                raise
+            left_out.append(error.message.replace(str(path), path.name))
+            continue
+        if kept and filmed != is_video(kept[0]):
+            left_out.append(f"{path.name} is {'a video' if filmed else 'an image'} among others")
+        else:
+            kept.append(path)
+    return kept, left_out
 
 
 def two_lines(error: AdkitError, settings: ServerSettings) -> tuple[str, str]:

@@ -113,8 +113,17 @@ class Judges:
         run = open_run(folder)
         return Ready(open_model(run, self.registry, device=self.settings.device), colour_scale(run))
 
-    def findings(self, ready: Ready, uploads: Sequence[Upload], progress: Progress | None = None) -> list[Finding]:
-        """Return a finding for each upload, in their order; a file that cannot be read is a finding too."""
+    def findings(
+        self,
+        ready: Ready,
+        uploads: Sequence[Upload],
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[Finding]:
+        """Return a finding for each upload, in their order; a file that cannot be read is a finding too.
+
+        Those that were not looked at when `stop` was set have none.
+        """
         from adkit.data.frame_source import frames_of
 
         by_id = {str(number): upload for number, upload in enumerate(uploads)}
@@ -135,4 +144,6 @@ class Judges:
             for result in ready.model.stream(frames_of(samples, ready.model.view, refuse)):
                 found[result.id] = Finding(by_id[result.id], result)
                 advance(1)
-        return [found[number] for number in by_id]
+                if stop and stop.is_set():
+                    break
+        return [found[number] for number in by_id if number in found]

@@ -53,7 +53,7 @@ class Server:
         """Send a request to the REST interface or to the page; show a splash until the page is there."""
         path = scope["path"]
         answer: ASGIApp
-        if path.startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
+        if f"{path}/".startswith(("/api/", "/reports/")) or scope["type"] == "lifespan":
             answer = self._api
         elif path == "/ready":
             answer = Response(status_code=503 if self._page is None else 204)

@@ -11,6 +11,7 @@ from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
+from adkit.stats.unit import Unit
 from adkit.ui.markup import image_uri, piece, render
 from adkit.ui.scoring import Finding, Ready
 from adkit.workflows.score import still_row
@@ -28,12 +29,22 @@ def verdict(ready: Ready, finding: Finding) -> str:
     if finding.error is not None:
         return piece("fault", finding.error.message, finding.error.hint)
     assert finding.result is not None
-    threshold, normal = ready.model.threshold.value, ready.model.normal_scores
-    every = [float(normal.min()), float(normal.max()), threshold, finding.result.score]
+    model, normal = ready.model, ready.model.normal_scores
+    every = [float(normal.min()), float(normal.max()), model.threshold.value, finding.result.score]
     low, span = min(every), max(max(every) - min(every), 1e-12)
     counts, edges = np.histogram(normal, bins=36, range=(low, low + span))
     bars = [(int(count), float(edge)) for count, edge in zip(counts, edges[:-1], strict=True) if count]
-    return render("verdict.html", finding=finding, threshold=threshold, low=low, span=span, bars=bars)
+    return render(
+        "verdict.html",
+        finding=finding,
+        run=model.run.record,
+        doubt=model.doubt(finding.result),
+        threshold=model.threshold,
+        unit=Unit.of(model.threshold.unit),
+        low=low,
+        span=span,
+        bars=bars,
+    )
 
 
 def viewer(ready: Ready, finding: Finding) -> str:

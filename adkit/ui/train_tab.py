@@ -14,6 +14,7 @@ from adkit.data.clips import are_stills
 from adkit.errors import FrameError, OptionError
 from adkit.options import OptionRow, Options, option_rows, options_of
 from adkit.runs.record import PART, FitSettings
+from adkit.stats.formatting import counted
 from adkit.types import Sample
 from adkit.ui.datasets import listed
 from adkit.ui.faults import PRIVATE, told
@@ -27,6 +28,7 @@ from adkit.ui.scoring import Judges
 PREFERRED = "patchknn"
 """The method that a form begins with, where it is installed."""
 
+START = "Start the training"
 _FIRST_FRAMES = 200
 
 
@@ -106,11 +108,18 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
 
     @guarded
     def keep_files(wanted: str, paths: list[str] | None) -> tuple[Any, ...]:
-        spec = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
+        spec, left_out = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
+        if left_out:
+            lines = [*left_out[:8], *([f"and {len(left_out) - 8} more"] if len(left_out) > 8 else [])]
+            gr.Warning(piece("lines", lines), title=f"Left out: {counted(len(left_out), 'file')}", duration=None)
         return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, ""
 
     keep.click(keep_files, [name, files], [dataset, files, name], **PRIVATE)
-    look.click(guarded(lambda spec: preview(judges, spec)), dataset, shown, **PRIVATE)
+    looked = gr.State("")
+    looking = look.click(guarded(lambda spec: (preview(judges, spec), spec)), dataset, [shown, looked], **PRIVATE)
+    # What was looked at is shown as long as it is chosen, and not when another was chosen meanwhile.
+    for change in (dataset.change, looking.then):
+        change(lambda spec, of: gr.skip() if spec == of else "", [dataset, looked], shown, queue=False, **PRIVATE)
     return dataset
 
 
@@ -120,7 +129,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
     rows, schema = option_rows(options), options.model_json_schema()
     with gr.Accordion(f"Options of {method}", open=False):
         inputs = [_input(row) for row in rows]
-    start = gr.Button("Start the training", variant="primary", elem_id="ak-start")
+    start = gr.Button(START, variant="primary", elem_id="ak-start")
 
     @told(judges.settings)
     def begin(
@@ -161,7 +170,13 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
         jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
         return panel(jobs, trainings=True)
 
-    start.click(begin, [*given, *inputs], running, **PRIVATE)
+    # The first look at data may take half a minute: it is drawn, or has many files.
+    signed = start.click(
+        lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False, **PRIVATE
+    )
+    begun = signed.then(begin, [*given, *inputs], running, **PRIVATE)
+    show = "() => window.adkit.show('ak-jobs')"
+    begun.then(lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show, **PRIVATE)
 
 
 def _box(roi: str) -> str | None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -198,3 +198,20 @@ class Watch:
 
 def _own_size(shape: Size) -> Size:
     return shape
+
+
+def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:
+    """Return one judged frame for programs; the box is in px of the clip."""
+    return {
+        "clip": clip,
+        "frame": result.index,
+        "time_s": round(result.time_s, 4),
+        "raw_score": result.raw,
+        "score": result.score,
+        "threshold": threshold,
+        "p_value": result.p_value,
+        "p_value_is_floor": result.p_value_is_floor,
+        "decision": "learned" if result.learned else "anomalous" if result.anomalous else "normal",
+        "event": result.event,
+        **result.places(),
+    }

@@ -26,6 +26,7 @@ from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
+from adkit.stats.formatting import is_floor
 from adkit.stats.smoothing import Smoother, smoothed
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
@@ -59,11 +60,12 @@ class FrameResult:
     regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
     specks: int = 0  # what it outlines besides, too small to be regions
     whole: bool = False  # no place makes it anomalous, but what the picture as a whole is made up of
+    p_value_is_floor: bool = False  # the score is higher than all normal ones: the p-value is a bound, and no rate
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name, for a table: without map and reconstruction."""
-        figures = {name: getattr(self, name) for name in ("id", "clip", "index", "time_s", "score", "p_value")}
-        return {**figures, "anomalous": self.anomalous, **self.places()}
+        names = ("id", "clip", "index", "time_s", "score", "p_value", "p_value_is_floor", "anomalous")
+        return {**{name: getattr(self, name) for name in names}, **self.places()}
 
     def places(self) -> dict[str, Any]:
         """Say where, for a table: all regions, how many specks there are, and where the strongest region is."""
@@ -82,6 +84,7 @@ def still_row(
         "score": result and result.score,
         "threshold": threshold.value,
         "p_value": result and result.p_value,
+        "p_value_is_floor": result and result.p_value_is_floor,
         "decision": decision,
         "error": error and error.message,
         **(result.places() if result else {"regions": [], "specks": 0, **region_columns(None)}),
@@ -146,6 +149,15 @@ class FittedModel:
             return f"the run learned from pictures of {px(usual)} px, and this is {px(shape)} px"
         return None
 
+    @property
+    def doubt_of_clips(self) -> str | None:
+        """Say what scores of clips are worth less for; None for a run that learned from clips."""
+        if self.threshold.unit == "clip":
+            return None
+        return (
+            "learned from still images: each frame is scored as one, and its threshold counts images. A minute has many"
+        )
+
     def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
         return (result for _, result in self.judged(frames) if result is not None)
@@ -176,6 +188,7 @@ class FittedModel:
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
                 whole = anomalous and self._no_place(predictions, row)
+                p_value = float(p_values([score], self.normal_scores)[0])
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (
                     frame,
@@ -186,7 +199,7 @@ class FittedModel:
                         frame.time_s,
                         alone,
                         score,
-                        float(p_values([score], self.normal_scores)[0]),
+                        p_value,
                         anomalous,
                         anomaly_map,
                         None if images is None else images[row],
@@ -195,6 +208,7 @@ class FittedModel:
                         regions=regions,
                         specks=specks,
                         whole=whole,
+                        p_value_is_floor=is_floor(p_value, len(self.normal_scores)),
                     ),
                 )
 

@@ -24,6 +24,7 @@ from adkit.stats.calibration import (
     threshold_from,
     unit_scores,
 )
+from adkit.stats.formatting import is_floor
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 Exceed = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -97,6 +98,8 @@ def test_the_order_of_normal_scores_does_not_matter(normals: list[float], rate: 
 def test_a_p_value_is_the_share_of_normal_scores_at_least_as_high(scores: list[float], normals: list[float]) -> None:
     expected = [(1 + sum(normal >= score for normal in normals)) / (len(normals) + 1) for score in scores]
     assert p_values(scores, normals).tolist() == expected
+    highest = [score > max(normals, default=-np.inf) for score in scores]
+    assert [is_floor(p_value, len(normals)) for p_value in expected] == highest
 
 
 @UNHURRIED

@@ -78,6 +78,10 @@ def test_times_are_shown_as_on_a_clock(time_s: float, text: str) -> None:
     ("written", "expected"),
     [
         (formatting.often_text(0.0106), "1 in 94"),
+        (formatting.often_text(0.4118), "41 of 100"),
+        (formatting.often_text(0.5), "1 in 2"),
+        (formatting.p_value_in_words(1 / 94, 93, "good part"), "higher than all 93 good parts (p ≤ 0.0106)"),
+        (formatting.p_value_in_words(2 / 94, 93, "good part"), "about 2.1% of good parts score as high (p 0.0213)"),
         (formatting.often_text(0.6), "60 of 100"),
         (formatting.percent_text(0.0093), "0.9%"),
         (formatting.percent_text(0.0093, 0), "1%"),

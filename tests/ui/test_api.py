@@ -67,6 +67,11 @@ def fault_of(response: Any, status: int) -> str:
     return str(body["error"])
 
 
+def test_the_interface_says_what_can_be_asked(client: Any) -> None:
+    for path in ("/api", "/api/"):
+        assert client.get(path).json()["score"] == "POST /api/score"
+
+
 def test_the_runs_are_listed_with_their_promise(client: Any, run: Run) -> None:
     (listed,) = client.get("/api/runs").json()
     assert listed["run"] == run.record.id
@@ -84,6 +89,9 @@ def test_an_image_is_decided(client: Any, run: Run, tmp_path: Path, level: float
     assert answer["image"] == "part.png"
     assert (answer["score"] > answer["threshold"]) == (decision == "anomalous")
     assert 0 < answer["p_value"] <= 1
+    assert answer["p_value_is_floor"] == (decision == "anomalous")
+    assert answer["where"] == ("most of the picture" if decision == "anomalous" else None)
+    assert answer["doubt"] == ("most of it looks like nothing that the run learned from" if answer["where"] else None)
     assert answer["map_png"] is None
     assert bool(answer["regions"]) == (decision == "anomalous")
     if decision == "anomalous":

@@ -253,6 +253,9 @@ def test_a_video_is_watched(page: Any, trained: str, tmp_path: Path) -> None:
 def test_a_training_survives_reload_and_is_cancelled_and_continued(page: Any, server: Server) -> None:
     begin_training(page, 100_000)
     job(page, "running").locator("svg").wait_for()  # the curve of two epochs
+    page.get_by_role("button", name="Start the training").click()  # a second time: told, and not queued
+    page.get_by_text("the same runs already").wait_for()
+    page.get_by_label("Seed").fill("1")
     page.get_by_role("button", name="Start the training").click()
     job(page, "waiting").wait_for()
     page.reload()

@@ -153,6 +153,9 @@ def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
     first = jobs.submit("fit", "long", ["long"])
     second = jobs.submit("report", "report", ["good"], result="x")
     third = jobs.submit("fit", "third", ["good"])
+    for title, arguments in (("long", ["long"]), ("third", ["good"])):  # pressed twice
+        with pytest.raises(OptionError, match="already"):
+            jobs.submit("fit", title, arguments)
     until(jobs, first.id, told)
     assert [status.state for status in jobs.list()] == ["running", "waiting", "waiting"]
     assert jobs.get(second.id).steps.inner.steps == ()

@@ -28,6 +28,7 @@ from adkit.ui.safety import (
 )
 from adkit.ui.settings import Limits, ServerSettings, is_loopback, require_token
 from tests.greys import paint
+from tests.videos import write_greys
 
 
 @pytest.mark.parametrize("name", ["washers", "20261121-233012-ae-bottle", "a b", "é_1.2"])
@@ -175,7 +176,8 @@ def test_what_is_no_image_is_named_and_not_decoded(tmp_path: Path, content: byte
 
 def test_an_upload_becomes_a_dataset(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 12)
-    spec = keep_upload(settings, "washers", files)
+    spec, left_out = keep_upload(settings, "washers", files)
+    assert left_out == []
     (dataset,) = named_datasets(settings, spec, registry)
     assert len(dataset.samples("train")) + len(dataset.samples("test")) == 12
     with pytest.raises(StorageError, match="already"):
@@ -188,11 +190,21 @@ def test_an_upload_has_a_name_of_its_own(settings: ServerSettings, tmp_path: Pat
         keep_upload(settings, name, paint(tmp_path / "sent", [100.0]))
 
 
+def test_a_bad_file_does_not_refuse_an_upload(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
+    files = paint(tmp_path / "sent", [100.0] * 12)
+    bad, film = tmp_path / "sent" / "bad.png", write_greys(tmp_path / "line.mp4", [120] * 9)
+    bad.write_text("no image")
+    spec, left_out = keep_upload(settings, "washers", [bad, *files[:5], film, *files[5:]])
+    assert left_out == ["bad.png is not an image", "line.mp4 is a video among others"]
+    (dataset,) = named_datasets(settings, spec, registry)
+    assert len(dataset.samples("train")) + len(dataset.samples("test")) == 12
+
+
 def test_of_a_bad_upload_nothing_is_kept(settings: ServerSettings, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 3)
     (tmp_path / "sent" / "bad.png").write_text("no image")
     with pytest.raises(FrameError, match=r"bad\.png is not an image"):
-        keep_upload(settings, "washers", [*files, tmp_path / "sent" / "bad.png"])
+        keep_upload(settings, "washers", [tmp_path / "sent" / "bad.png"] * 2)
     with pytest.raises(DatasetError, match="20 are the most"):
         keep_upload(settings, "washers", files * 7)
     with pytest.raises(DatasetError, match="no image was uploaded"):

@@ -54,6 +54,9 @@ def test_findings_are_shown_and_names_are_only_text(judges: Judges, run: Run, tm
     assert "1 unreadable" in gallery(ready, findings)
     assert gallery(ready, findings[:1]) == ""
     assert "1 region outlined: most of the picture, 8×8 px at 0, 0" in verdict(ready, findings[1])
+    assert "higher than all 40 good parts (p ≤ 0.0244)" in verdict(ready, findings[1])
+    assert "of good parts score as high (p 0." in verdict(ready, findings[0])
+    assert run.record.id in verdict(ready, findings[0])
     assert "region" not in verdict(ready, findings[0])
     rows = list(csv.DictReader(io.StringIO(as_csv(ready, findings))))
     assert [row["decision"] for row in rows] == ["normal", "anomalous", "unreadable"]
@@ -113,13 +116,16 @@ def test_a_run_is_told_in_short_and_with_all_that_is_known(run: Run) -> None:
 def test_data_below_the_root_is_listed(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     paint(settings.data_root / "parts" / "normal", [100.0] * 3)
     (settings.data_root / "empty").mkdir()
+    for name in ("cap", "seal"):  # each a dataset, and not good parts of one kind
+        paint(settings.data_root / "bought" / name / "train" / "good", [100.0] * 2)
+        paint(settings.data_root / "bought" / name / "test" / "torn", [100.0])
     keep_upload(settings, "washers", paint(tmp_path / "sent", [100.0]))
     for name, header in (("parts.csv", "Path;kind"), ("measured.csv", "time,height"), ("latin.csv", "pfäd")):
         (settings.data_root / name).write_text(header, encoding="latin-1")
     specs = listed(settings, registry)
     assert specs[:3] == ["folder:uploads/washers", "folder:parts", "manifest:parts.csv"]
     assert not any("measured" in spec or "latin" in spec for spec in specs)
-    assert "folder:empty" not in specs
+    assert not {"folder:empty", "folder:bought"} & set(specs)
     assert "demo:washer" in specs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,14 +45,19 @@ def test_a_video_has_a_player_a_timeline_and_events(judges: Judges, run: Run, tm
     assert seen.annotated is not None
     assert is_video(seen.annotated)
     assert seen.annotated.stat().st_size > 0
-    text = panel(seen, "/video") + verdict(seen)
+    text = panel(seen, lambda path: f"/at/{path.name}") + verdict(seen)
+    assert f"by run {run.record.id}" in text
+    assert 'href="/at/line-scores.csv"' in text
+    assert seen.files["scores.csv"].read_text().count("\n") == 51
+    assert seen.files["events.csv"].read_text().count("\n") == 2
+    assert "the run learned from still images" in text  # the command line warns of it too
     assert f'data-seek="{event.start_s:.3f}"' in text
     assert "✕ 1 event" in text
     assert "<b>line" not in text
     still = write_greys(tmp_path / "b.mp4", [120] * 9)
     calm = watch(judges, judges.ready("latest"), Upload("calm.mp4", still), tmp_path)
     assert "Nothing anomalous" in verdict(calm)
-    assert "data-seek" not in panel(calm, "/video")
+    assert "data-seek" not in panel(calm, str)
 
 
 def test_a_video_that_is_none_or_too_large(judges: Judges, run: Run, tmp_path: Path) -> None:
@@ -80,3 +86,18 @@ def test_a_video_that_lies_about_its_length(judges: Judges, run: Run, tmp_path: 
         with pytest.raises(FrameError, match="longer than"):
             watch(judges, judges.ready("latest"), Upload("line.mp4", path), tmp_path)
     assert not (tmp_path / "annotated.mp4").exists()
+
+
+def test_watching_ends_when_it_is_cancelled(judges: Judges, run: Run, tmp_path: Path) -> None:
+    path = write_greys(tmp_path / "line.mp4", [120] * 60)
+    stop = threading.Event()
+
+    class Stopping(Told):
+        @contextmanager
+        def task(self, label: str, total: int) -> Iterator[Advance]:
+            yield lambda steps: stop.set()
+
+    seen = watch(judges, judges.ready("latest"), Upload("line.mp4", path), tmp_path / "out", Stopping(), stop)
+    assert 0 < len(seen.scores) < 60
+    assert "cancelled at 0:0" in panel(seen, str)
+    assert not judges.watching.locked()

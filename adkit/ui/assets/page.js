@@ -238,6 +238,21 @@
     }
   }
 
+  // What was asked for is brought into sight where it is below.
+  window.adkit = {
+    show(id) {
+      const box = document.getElementById(id), top = box?.getBoundingClientRect().top;
+      if (top < 0 || top > window.innerHeight * 0.6) box.scrollIntoView({ behavior: "smooth", block: "start" });
+    },
+  };
+
+  // The address in the help is the one that this page has.
+  new MutationObserver(() => {
+    for (const place of document.querySelectorAll("[data-address]")) {
+      if (place.textContent !== location.origin) place.textContent = location.origin;
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
   // Rows or cards below [data-list], sorted by a data- attribute of theirs.
   const sort = (list, key, descending) => {
     const value = (node) => {
