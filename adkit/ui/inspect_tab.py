@@ -98,7 +98,8 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
 
     @guarded
     def drop(run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
-        return answer(run_id, _uploads(paths or []), progress, request)
+        parts = answer(run_id, _uploads(paths or []), progress, request)
+        return (*parts, None) if isinstance(parts, tuple) else parts  # the box is empty again
 
     @guarded
     def drop_folder(
@@ -124,14 +125,21 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
         ready = judges.ready(before.run)
         return verdict(ready, before.findings[number]), viewer(ready, before.findings[number])
 
-    def judging(trigger: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any]) -> None:
+    def judging(trigger: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], *more: Any) -> None:
         """Judge when it is asked for, with a button to stop; with another run, where that was chosen meanwhile."""
-        began = trigger(lambda: gr.Button(visible=True), None, cancel, queue=False, show_progress="hidden", **PRIVATE)
-        judged = began.then(handler, inputs, shown, concurrency_id="score", **PRIVATE)
+        began = trigger(
+            lambda *given: gr.Button(visible=None not in given),
+            inputs[1:],
+            cancel,
+            queue=False,
+            show_progress="hidden",
+            **PRIVATE,
+        )
+        judged = began.then(handler, inputs, [*shown, *more], concurrency_id="score", **PRIVATE)
         again = judged.then(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
-        again.then(lambda: (gr.Button(visible=False), None), None, [cancel, files], queue=False, js=SHOW, **PRIVATE)
+        again.then(lambda: gr.Button(visible=False), None, cancel, queue=False, js=SHOW, **PRIVATE)
 
-    judging(files.upload, drop, [run, files])
+    judging(files.upload, drop, [run, files], files)
     judging(folder.upload, drop_folder, [run, folder])
     judging(run.change, change_run, [run, inspected])
     run.change(lambda run_id: about_run(judges.settings, run_id), run, about, queue=False, **PRIVATE)

@@ -199,7 +199,7 @@ def test_too_many_that_wait_are_sent_away(
 
 def test_the_interface_describes_itself_and_loads_nothing_from_elsewhere(client: Any) -> None:
     described = client.get("/api/openapi.json").json()
-    assert set(described["paths"]) == {"/api/runs", "/api/score"}
+    assert set(described["paths"]) == {"/api", "/api/runs", "/api/score"}
     assert client.get("/docs").status_code == 404
     response = client.get("/api/runs")
     assert "default-src 'self'" in response.headers["content-security-policy"]
