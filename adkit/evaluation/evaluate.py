@@ -36,7 +36,14 @@ from adkit.stats.significance import Interval
 from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
-from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, sample_scores
+from adkit.workflows.score import (
+    FittedModel,
+    normal_scores_of,
+    open_model,
+    open_scorer,
+    sample_scores,
+    without_place,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +68,7 @@ class Evaluation:
     apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
+    whole: NDArray[np.bool_]  # which are anomalous as a whole: no place of theirs is
     clips: ClipResults | None = None  # None: the test split has still images
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
@@ -282,6 +290,7 @@ def _judged(
         apt=apt,
         kinds=kind_rows(results, of_clips, metrics),
         test_hash=test_hash,
+        whole=(scores > threshold.value) & without_place(predictions, chosen, threshold),
         clips=of_clips,
     )
 

@@ -111,6 +111,7 @@ def step_texts(steps: Sequence[Step], command: str, evaluation: Evaluation | Non
                 ("false_alarms", step.false_alarms, found.false_alarms),
             ):
                 row[name] = f"{count} of {rate.total}" if rate.total else "none there"
+            row["outside"] = step.outside
         texts.append(row)
     return texts
 

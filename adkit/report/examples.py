@@ -18,7 +18,7 @@ from adkit.evaluation.pictures import colour_scale, ends_of_kinds
 from adkit.evaluation.reconstructions import reconstructed
 from adkit.interfaces import Progress
 from adkit.registry import Registry
-from adkit.report.gallery import Example, Gallery, Picture
+from adkit.report.gallery import FALSE_ALARM, MISSED_EVENT, Example, Gallery, Picture
 from adkit.runs.store import Run
 from adkit.types import Sample
 from adkit.workflows.score import open_model, open_scorer, sample_scores
@@ -99,6 +99,7 @@ def _left_out(run: Run, registry: Registry, root: Path | None, device: str) -> l
             result.anomalous,
             result.map,
             result.p_value,
+            whole=result.whole,
         )
         for result in model.stream(frames)
     ]
@@ -111,7 +112,20 @@ def _example(evaluation: Evaluation, position: int) -> Example:
         bool(evaluation.called[position]),
         evaluation.map_of(position),
         float(evaluation.p_values[position]),
+        whole=bool(evaluation.whole[position]),
+        as_event=_as_event(evaluation, position) if evaluation.clips else None,
     )
+
+
+def _as_event(evaluation: Evaluation, position: int) -> str:
+    """Say what is made of a frame: events are caught and missed, and a frame alone is no alarm."""
+    clips, alarms = evaluation.clips, evaluation.results.alarms
+    assert clips is not None
+    if evaluation.anomalous[position]:
+        return MISSED_EVENT if any(position in event.frames for event in clips.missed) else "caught"
+    if alarms[position]:
+        return FALSE_ALARM if any(position in part.frames for part in clips.false) else "beside a caught event"
+    return "too short for an event" if evaluation.called[position] else "passed"
 
 
 def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:

@@ -23,6 +23,7 @@ QUALITY = 80
 """Of the JPEG files, 1 to 95."""
 MOST_BYTES = 2_800_000
 """Of all pictures of a page, as text: a page is to be mailed."""
+MISSED_EVENT, FALSE_ALARM = "missed event", "false alarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,25 @@ class Example:
     map: NDArray[np.float32] | None  # (h, w)
     p_value: float | None = None
     reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), at any resolution
+    whole: bool = False  # no place makes it anomalous, but the picture as a whole
+    as_event: str | None = None  # of a frame of a clip: what its event is worth, which decides there
 
     @property
     def verdict(self) -> str:
         """Return the decision against the truth, in two words."""
+        if self.as_event is not None:
+            return self.as_event
         if self.sample.anomalous is None:
             return "flagged" if self.anomalous else "passed"
         if self.sample.anomalous:
             return "caught" if self.anomalous else "missed defect"
-        return "false alarm" if self.anomalous else "passed"
+        return FALSE_ALARM if self.anomalous else "passed"
 
     @property
     def mistaken(self) -> bool:
         """Say whether decision and truth differ."""
+        if self.as_event is not None:
+            return self.as_event in (MISSED_EVENT, FALSE_ALARM)
         return self.sample.anomalous is not None and self.sample.anomalous != self.anomalous
 
 

@@ -37,6 +37,7 @@ class Step:
     false_alarms: int | None
     in_table: bool  # one of the few for a table
     alarms: NDArray[np.bool_] | None = None  # (N,) frames of events that it would find; None: no clips
+    outside: int | None = None  # of those events, that touch no true one; None: no clips
 
 
 def threshold_steps(
@@ -52,9 +53,9 @@ def threshold_steps(
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
         threshold = threshold_from(scores, ThresholdRule("expected", parse_rate(rate)), own.unit, own.unit_s)
-        caught = flagged = found = None
+        caught = flagged = found = outside = None
         if evaluation is not None:
-            caught, flagged, found = _decided(evaluation, threshold.value)
+            caught, flagged, found, outside = _decided(evaluation, threshold.value)
         steps.append(
             Step(
                 threshold,
@@ -65,22 +66,27 @@ def threshold_steps(
                 flagged,
                 rank in _IN_TABLE or rank in (own.rank, ranks[-1]),
                 found,
+                outside,
             )
         )
     return steps
 
 
-def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None]:
-    """Count what is caught and what is falsely flagged: images, or events and clips, then with the alarms."""
+def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None, int | None]:
+    """Count what is caught and what is falsely flagged: images, or events and clips.
+
+    Of clips with the alarms, and how many of them touch no true event.
+    """
     clips = evaluation.clips
     if clips is None:
         called = evaluation.scores > threshold
-        return int((called & evaluation.anomalous).sum()), int((called & ~evaluation.anomalous).sum()), None
+        return int((called & evaluation.anomalous).sum()), int((called & ~evaluation.anomalous).sum()), None, None
     results = evaluation.results
     alarms = alarms_at(threshold, evaluation.normal_frame_scores, results.clips, results.times_s, results.scores)
     flagged = sum(part.score > threshold for part in clips.normal)
     caught = sum(bool(alarms[event.frames.start : event.frames.stop].any()) for event in clips.events)
-    return caught, flagged, alarms
+    spans = results.spans(alarms)
+    return caught, flagged, alarms, sum(not evaluation.anomalous[span.start : span.stop].any() for span in spans)
 
 
 def offered_ranks(count: int, own: int) -> list[int]:

@@ -30,6 +30,12 @@ class Predictions:
     scores: NDArray[np.float32] | None  # (N,)
     times_s: NDArray[np.float64] | None = None  # (N,) since the start of their clips; None: they are stills
 
+    def row(self, number: int) -> Predictions:
+        """Return those of one sample."""
+        one = slice(number, number + 1)
+        maps, scores, times_s = (None if part is None else part[one] for part in (self.maps, self.scores, self.times_s))
+        return Predictions(self.ids[one], self.clips[one], maps, scores, times_s)
+
     def to_bytes(self) -> bytes:
         """Give it as a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
         from safetensors.numpy import save

@@ -187,7 +187,7 @@ class FittedModel:
                 anomaly_map = None
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
-                whole = anomalous and self._no_place(predictions, row)
+                whole = anomalous and bool(without_place(predictions.row(row), self.scorer, self.threshold)[0])
                 p_value = float(p_values([score], self.normal_scores)[0])
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (
@@ -211,12 +211,6 @@ class FittedModel:
                         p_value_is_floor=is_floor(p_value, len(self.normal_scores)),
                     ),
                 )
-
-    def _no_place(self, predictions: Predictions, row: int) -> bool:
-        """Say whether the map of a row, beside its score as a whole, would not be anomalous."""
-        if predictions.maps is None or predictions.scores is None or self.scorer is None:
-            return False
-        return bool(self.scorer(predictions.maps[row : row + 1])[0] <= self.threshold.value)
 
     def _places(
         self, anomaly_map: NDArray[np.float32] | None, shape: tuple[int, int], anomalous: bool
@@ -302,6 +296,13 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     count = math.ceil(places.shape[1] / 100)
     highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
     return np.asarray(scores + np.maximum(0, predictions.scores - highest), np.float64)
+
+
+def without_place(predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold) -> NDArray[np.bool_]:
+    """Say of which pictures (N,) the map, beside a score as a whole, would not be anomalous."""
+    if predictions.maps is None or predictions.scores is None or scorer is None:
+        return np.zeros(len(predictions.ids), bool)
+    return raw_scores(replace(predictions, scores=None), scorer) <= threshold.value
 
 
 def device_of(name: str) -> str:

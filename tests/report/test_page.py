@@ -382,3 +382,12 @@ def test_what_is_not_markup_is_escaped_and_nothing_may_be_missing(monkeypatch: p
     assert render("x", {"name": "<b>&'"}) == "&lt;b&gt;&amp;&#39; True"
     with pytest.raises(jinja2.UndefinedError):
         render("y", {})
+
+
+def test_what_is_anomalous_as_a_whole_is_said(washers: Run, registry: Registry) -> None:
+    evaluation = evaluate(washers, registry, device="cpu")
+    assert "As a whole:" not in render_run(washers, registry, evaluation)
+    whole = dataclasses.replace(evaluation, whole=evaluation.called)
+    page = Page(render_run(washers, registry, whole))
+    assert "As a whole: no place is anomalous, but something may be missing" in page.text
+    assert "anomalous, as a whole" in page.text

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.interfaces import LabelledResults
 from adkit.registry import Registry
 from adkit.report import timelines
+from adkit.report.examples import _example
 from adkit.report.page import write_report
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import HEIGHT, WIDTH, clip_video, clips_of
@@ -99,6 +101,25 @@ def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, clips: t
     ]
     assert all(lower >= higher for lower, higher in pairwise(widths))
     assert sum(len(one.found[-1]) for one in clips.timelines) == len(judged.results.spans(judged.results.alarms))
+
+
+def test_false_alarms_are_counted_in_all_clips_and_no_single_frame_is_one(
+    judged: Evaluation, film_methods: Registry
+) -> None:
+    names, scores = calibrating_scores(judged.run, film_methods)
+    assert judged.clips is not None
+    for step in threshold_steps(names, scores, judged.threshold, judged):
+        spans = judged.results.spans(np.array(step.alarms))
+        assert step.outside == sum(not judged.anomalous[list(span)].any() for span in spans)
+        if step.chosen:
+            assert step.outside == len(judged.clips.false)
+    normal_frame = int(np.flatnonzero(~judged.anomalous & ~judged.results.alarms)[0])
+    high = replace(judged.results, scores=judged.scores + np.eye(len(judged.scores))[normal_frame] * 1e6)
+    alone = _example(replace(judged, results=high), normal_frame)
+    assert (alone.verdict, alone.mistaken, alone.anomalous) == ("too short for an event", False, True)
+    for event in judged.clips.events:
+        missed = event in judged.clips.missed
+        assert _example(judged, event.peak).verdict == ("missed event" if missed else "caught")
 
 
 def test_events_are_sought_once_for_a_step_however_many_clips_there_are(

@@ -5,9 +5,10 @@ from unittest.mock import Mock
 
 import numpy as np
 
-from adkit.registry import load_registry
+from adkit.registry import Registry, load_registry
 from adkit.runs.predictions import Predictions
-from adkit.workflows.score import FittedModel, open_scorer, raw_scores
+from adkit.stats.calibration import Threshold
+from adkit.workflows.score import FittedModel, open_scorer, raw_scores, without_place
 
 
 def test_of_scores_beside_maps_and_the_scorers_the_higher_counts() -> None:
@@ -39,3 +40,15 @@ def test_scores_as_a_whole_raise_any_scorers_by_what_no_place_shows() -> None:
         np.testing.assert_allclose(
             raw_scores(predictions, open_scorer(name, registry)) - of_map, [0, 0.5, 2], atol=1e-6
         )
+
+
+def test_what_no_place_makes_anomalous_is_so_as_a_whole(registry: Registry) -> None:
+    maps = np.zeros((3, 4, 4), np.float32)
+    maps[1] = 3  # a place of its own, whatever the score of the whole
+    found = Predictions(("a", "b", "c"), ("a", "b", "c"), maps, np.array([2, 5, 0], np.float32))
+    threshold, scorer = Threshold(1.0, 1, 9, 0.1, 0.2), open_scorer("max", registry)
+    scores = raw_scores(found, scorer)
+    assert (scores > 1).tolist() == [True, True, False]
+    assert without_place(found, scorer, threshold).tolist() == [True, False, True]
+    assert [without_place(found.row(row), scorer, threshold).item() for row in range(3)] == [True, False, True]
+    assert not without_place(replace(found, scores=None), scorer, threshold).any()
