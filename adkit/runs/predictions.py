@@ -33,8 +33,13 @@ class Predictions:
     def row(self, number: int) -> Predictions:
         """Return those of one sample."""
         one = slice(number, number + 1)
-        maps, scores, times_s = (None if part is None else part[one] for part in (self.maps, self.scores, self.times_s))
-        return Predictions(self.ids[one], self.clips[one], maps, scores, times_s)
+        return Predictions(
+            self.ids[one],
+            self.clips[one],
+            None if self.maps is None else self.maps[one],
+            None if self.scores is None else self.scores[one],
+            None if self.times_s is None else self.times_s[one],
+        )
 
     def to_bytes(self) -> bytes:
         """Give it as a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from unittest.mock import Mock
 
 import numpy as np
 
 from adkit.registry import Registry, load_registry
 from adkit.runs.predictions import Predictions
 from adkit.stats.calibration import Threshold
-from adkit.workflows.score import FittedModel, open_scorer, raw_scores, without_place
+from adkit.workflows.score import open_scorer, raw_scores, without_place
 
 
 def test_of_scores_beside_maps_and_the_scorers_the_higher_counts() -> None:
@@ -16,15 +15,6 @@ def test_of_scores_beside_maps_and_the_scorers_the_higher_counts() -> None:
     predictions = Predictions(("a", "b"), ("a", "b"), maps, np.array([4.0, 4.0], np.float32), None)
     assert raw_scores(predictions, open_scorer("max", load_registry())).tolist() == [4.0, 6.0]
     assert raw_scores(predictions, None).tolist() == [4.0, 4.0]
-
-
-def test_a_picture_is_odd_as_a_whole_only_where_its_map_would_pass() -> None:
-    maps = np.array([[[1.0, 2.0]], [[5.0, 6.0]]], np.float32)
-    predictions = Predictions(("a", "b"), ("a", "b"), maps, np.array([9.0, 9.0], np.float32), None)
-    model = FittedModel(Mock(), Mock(), open_scorer("max", load_registry()), np.zeros(3), Mock(value=4.0))
-    assert model._no_place(predictions, 0)
-    assert not model._no_place(predictions, 1), "the place is told"
-    assert not model._no_place(replace(predictions, scores=None), 0)
 
 
 def test_scores_as_a_whole_raise_any_scorers_by_what_no_place_shows() -> None:
