@@ -39,7 +39,7 @@ def greedy_coreset(
     start: int = 0,
     begun: int = 0,
     radius: float = 0.0,
-    block: int = BLOCK,
+    block: int | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Return the indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
@@ -52,6 +52,8 @@ def greedy_coreset(
     total = len(patches)
     if not 0 <= start < total or not max(1, begun) <= count <= total:
         raise ValueError(f"count={count} and start={start} do not fit {total} patches, {begun} of them chosen")
+    if block is None:  # its own matrix must not take longer than the passes over all patches that it saves
+        block = min(BLOCK, max(BLOCK // 4, total // 48))
     selection = _Selection(patches, radius**2)
     selection.add(list(range(begun)) or [start])
     with (progress or Silent()).task("coreset", count) as advance:
