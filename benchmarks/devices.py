@@ -69,7 +69,7 @@ def main() -> None:
         write_parts(root / "mvtec" / "washer", "washer", seed=1, train=24, good=12, each_grade=3)
         write_conveyor(root / "conveyor", seed=1, train=4, good=1, each_kind=1)
         for method in arguments.methods.split(","):
-            for place in ("cpu", device):
+            for place in dict.fromkeys(("cpu", device)):
                 try:
                     agree &= compared(method, place, device, root)
                 except Exception:  # one method that fails must not hide how the others do
