@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,9 @@ def png_of(picture: Image.Image) -> bytes:
 def is_drawn_by_adkit(path: Path) -> bool:
     """Say whether a file is a heat map or another picture of adkit's own."""
     try:
-        with path.open("rb") if path.suffix.lower() == ".png" else nullcontext(io.BytesIO()) as file:
+        if not path.name.lower().endswith(".png"):
+            return False
+        with path.open("rb", buffering=0) as file:
             return "\0".join(_DRAWN_BY).encode() in file.read(100)
     except OSError:
         return False
