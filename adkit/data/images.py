@@ -50,10 +50,13 @@ MOST_LABELS = 16
 HIGHEST_LABEL = 32
 _LOSSLESS = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
 
+DRAWN_BY = "drawn by adkit"
+"""What an annotated video says of itself, so that nobody learns from it."""
+_COMMENT_BYTES = 300
+
 _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
 _ORIENTATION = 0x0112  # a tag of EXIF
-_DRAWN_BY = ("Software", "adkit")
 
 _HINT = "check or remove the file; --skip-bad continues without such files"
 
@@ -66,19 +69,25 @@ def is_image(path: Path) -> bool:
 def png_of(picture: Image.Image) -> bytes:
     """Return a picture as a PNG file that says who drew it, so that nobody learns from it."""
     buffer, said = io.BytesIO(), PngImagePlugin.PngInfo()
-    said.add_text(*_DRAWN_BY)
+    said.add_text("Software", "adkit")
     # The usual level 6 takes twice as long, for files of photographs that are no smaller.
     picture.save(buffer, "PNG", pnginfo=said, compress_level=4)
     return buffer.getvalue()
 
 
 def is_drawn_by_adkit(path: Path) -> bool:
-    """Say whether a file is a heat map or another picture of adkit's own."""
+    """Say whether a file is a heat map, an annotated video or another picture of adkit's own."""
+    name = path.name.lower()
+    if not name.endswith((".png", ".mp4")):
+        return False
     try:
-        if not path.name.lower().endswith(".png"):
-            return False
         with path.open("rb", buffering=0) as file:
-            return "\0".join(_DRAWN_BY).encode() in file.read(100)
+            head = file.read(100)
+            if name.endswith(".png"):
+                return b"Software\0adkit" in head
+            at = int.from_bytes(head[:4])  # the index, whose end is a film's comment, comes second in what adkit writes
+            file.seek(max(0, at + int.from_bytes(head[at : at + 4]) - _COMMENT_BYTES))
+            return head[at + 4 : at + 8] == b"moov" and DRAWN_BY.encode() in file.read(_COMMENT_BYTES)
     except OSError:
         return False
 

@@ -28,7 +28,7 @@ from adkit.types import FrameRef, Sample, Split
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
 _OF_VIEWERS = frozenset({"desktop.ini", "thumbs.db"})
-_RUN = frozenset({"run.json", "model.safetensors"})
+_OF_ADKIT = ({"run.json", "model.safetensors"}, {"model.json", "model.onnx", "score.py"})  # of a run, and of an export
 
 TO_TELL_APART = (
     "put good ones into a folder 'good', others beside it into folders named by what is wrong, or list all of them: "
@@ -102,7 +102,7 @@ def contents_of(folder: Path) -> Contents:
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         here = Path(place)
         folders.sort()  # which of two links to one folder is followed does not depend on the disk
-        if here != folder and set(names) >= _RUN:
+        if here != folder and any(own <= {*names} for own in _OF_ADKIT):
             passed[OWN].append(here)
             folders.clear()
             continue

@@ -28,6 +28,7 @@ class Encoding:
     rate_factor: int = 23
     key_frames_s: float = 2.0  # a click into the video needs a key frame near by
     threads: int = 0  # 0: as many as there are cores
+    says: str = ""  # a comment in the file
     b_frames: int | None = 0  # 0: frames are in the order of their times, and the first is shown at 0; None: x264's own
 
 
@@ -65,6 +66,7 @@ class VideoWriter:
             options["movflags"] = "+faststart"  # the index first: a browser need not load the whole file to begin
         with self._writing():
             self._container = av.open(file, "w", format="mp4", options=options)
+            self._container.metadata["comment"] = how.says
             stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
             stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"

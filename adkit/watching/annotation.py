@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from adkit.data.video_writer import VideoWriter, require_video_file
+from adkit.data.images import DRAWN_BY
+from adkit.data.video_writer import Encoding, VideoWriter, require_video_file
 from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, rebuilt
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event
@@ -74,7 +75,8 @@ class Annotator:
             rebuilds = last is not None and last.reconstruction is not None
             size = pixels.shape[0], pixels.shape[1]
             self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
-            self._video = VideoWriter(self.path, (self._sheet.height, self._sheet.width), self._rate)
+            size, encoding = (self._sheet.height, self._sheet.width), Encoding(says=DRAWN_BY)
+            self._video = VideoWriter(self.path, size, self._rate, encoding)
             if last:
                 self._sheet.strip.add(last.time_s, last.score, learned=last.learned)
         if event:

@@ -6,14 +6,16 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from adkit_clips.dataset import Clips
 from adkit_folder.dataset import Folder
 from PIL import Image
 
-from adkit.data.images import png_of
+from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
 from adkit.data.layouts import OWN, contents_of, in_numeric_order
+from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.errors import DatasetError
 from adkit.types import Sample
 from tests.videos import write_greys
@@ -67,6 +69,19 @@ def test_runs_are_not_read(tmp_path: Path, read: Callable[[Path], list[Sample]])
     touch(tmp_path, "a/1.png", "runs/one/run.json", "runs/one/model.safetensors", "runs/one/pictures/1.png")
     assert [sample.frame.path for sample in read(tmp_path)] == [tmp_path / "a" / "1.png"]
     assert len(read(tmp_path / "runs" / "one" / "pictures")) == 1, "named itself"
+
+
+def test_exports_and_annotated_videos_are_not_read(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "a/1.png", *(f"out/{name}" for name in ("model.json", "model.onnx", "score.py", "golden/1-good.png"))
+    )
+    assert paths_in(tmp_path) == ["a/1.png"]
+    for name, says in (("one.mp4", ""), ("two.mp4", DRAWN_BY)):
+        with VideoWriter(tmp_path / "films" / name, (32, 32), 25, Encoding(says=says)) as video:
+            for number in range(300):
+                video.add(np.full((32, 32, 3), number % 250, np.uint8), number / 25)
+    assert paths_in(tmp_path / "films") == ["one.mp4"]
+    assert len({sample.clip for sample in watched(tmp_path / "films")}) == 1
 
 
 @READERS
