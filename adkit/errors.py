@@ -60,7 +60,11 @@ class RunError(AdkitError):
 
 
 class PromiseError(AdkitError):
-    """A false-alarm rate that no threshold can promise, or not with so few normal samples."""
+    """A false-alarm rate that no threshold can promise, or not with so few normal samples: `needs` would do."""
+
+    def __init__(self, message: str, *, hint: str, needs: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.needs = needs
 
 
 class StorageError(AdkitError):

@@ -181,6 +181,8 @@ class Dataset(ABC):
     """How the user names it: `mvtec:bottle`."""
     root: Path | None = None
     """The absolute folder from which `select` finds it again, wherever the user then stands; None: needs none."""
+    held_out_share: float = 0.0
+    """Of the normal samples, those that it moves from training to the tests, as there is no split."""
 
     @classmethod
     @abstractmethod

@@ -182,6 +182,7 @@ class ThresholdRule:
             raise PromiseError(
                 f"a promise of {self} needs at least {self.counted(self.scores_needed)}; there are {count:,}",
                 hint=f"add {self.lasting(self.scores_needed - count)} more, or ask for {self.supported(count)}",
+                needs=self.scores_needed,
             )
         if self.kind == "percentile":
             return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)

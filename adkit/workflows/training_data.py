@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,8 @@ def training_data(
             else:
                 learned, held_out = _split_few(samples, own, settings.seed, few)
         except PromiseError as error:
-            raise PromiseError(f"{dataset.spec}: {error.message}", hint=error.hint) from None
+            hint = _hint_in_files(error, dataset, len(samples))
+            raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
         hashes = {sample.id: hashes[sample.id] for sample in samples}
         shapes, white = _shapes_and_white(learned, held_out)
         found.append(
@@ -132,6 +134,22 @@ def training_data(
         )
     leaving_out.require_all_found()
     return found
+
+
+def _hint_in_files(error: PromiseError, dataset: Dataset, usable: int) -> str:
+    """Return the hint, counted in files where the dataset holds some of them out to test with."""
+    share = dataset.held_out_share
+    if not (share and error.needs):
+        return error.hint
+    learned = len(dataset.samples("train"))
+    wanted = error.needs + learned - usable  # copies and others that are left out
+    total = next(number for number in count(wanted) if number - int(share * number) >= wanted)
+    there = learned + sum(sample.anomalous is False for sample in dataset.samples("test"))
+    _, _, asked = error.hint.rpartition(", or ")
+    return (
+        f"add {total - there:,} more good files, {total:,} in all, of which {100 * share:.0f} % "
+        f"are held out to test with; or {asked}"
+    )
 
 
 def _shapes_and_white(learned: Sequence[Sample], held_out: Sequence[Sample]) -> tuple[list[Size], int]:
@@ -290,6 +308,7 @@ def _split(
             f"a promise of {rule} needs {rule.counted(rule.scores_needed)} held out from learning; "
             f"{method} can spare {most} of {len(clips)}",
             hint=f"take {rule.lasting(total)} in all, or ask for {rule.supported(most)}",
+            needs=total,
         )
     count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
     if rule.scores_wanted > most:

@@ -22,6 +22,7 @@ from adkit import DatasetError, Sample, Split
 from adkit.data.folder_names import GOOD, NORMAL_NAMES, says, split_of
 from adkit.data.images import by_page
 from adkit.data.layouts import (
+    HELD_OUT_SHARE,
     Contents,
     Placed,
     contents_of,
@@ -66,6 +67,7 @@ class Folder(OwnFolder):
             self._masks.require_none(folder)
         placed = with_masks(placed, self._masks)
         self._placed = with_held_out(placed) if self.layout == "named folders" else placed
+        self.held_out_share = HELD_OUT_SHARE if self._placed != placed else 0.0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, Sample, Split
-from adkit.data.layouts import told_kinds, with_held_out
+from adkit.data.layouts import HELD_OUT_SHARE, told_kinds, with_held_out
 from adkit.data.locations import named_place
 from adkit.data.tables import COLUMNS, LINE, TABLE_HINT, placed_rows, read_rows
 
@@ -21,6 +21,7 @@ class Manifest(Dataset):
         self._parted = not any(row.get("split") for row in self._rows)
         if self._parted:
             self._placed = with_held_out(self._placed, self._groups)
+            self.held_out_share = HELD_OUT_SHARE if any(one.anomalous for one in self._placed) else 0.0
         if not any(one.split == "train" for one in self._placed):
             raise DatasetError(f"no good image was found to learn from in {table}", hint=TABLE_HINT)
 

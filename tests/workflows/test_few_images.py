@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adkit_folder.dataset import Folder
 
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import frames_of
@@ -62,6 +63,32 @@ def test_so_few_are_learned_from_and_all_others_set_the_threshold(
 def test_all_is_learned_from_without_the_wish(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
     record = fit(settings(None, method="grey_without_one"), Greys(pictures), tmp_path, registry).record
     assert (record.settings.few, record.train_count) == (None, 120)
+
+
+@pytest.mark.parametrize("method", ["grey", "grey_without_one"])
+@pytest.mark.parametrize("rule", [ThresholdRule("expected", 0.05), ThresholdRule("certain", 0.2)])
+def test_so_many_files_as_a_refusal_asks_for_are_enough(
+    method: str, rule: ThresholdRule, registry: Registry, tmp_path: Path
+) -> None:
+    """A fifth of a folder's good pictures is held out to test with; one less is not enough."""
+    paint(tmp_path / "parts" / "good", usual_levels(14, 0))
+    paint(tmp_path / "parts" / "bad", [200.0] * 3)
+
+    def fitted() -> Run:
+        dataset = Folder(tmp_path / "parts", "folder:parts", tmp_path)
+        return fit(settings(None, method, rule=rule), dataset, tmp_path / "runs", registry)
+
+    with pytest.raises(PromiseError) as caught:
+        fitted()
+    found = re.match(r"add (\d+) more good files, (\d+) in all, of which 20 % are held out", caught.value.hint)
+    assert found is not None
+    more, total = map(int, found.groups())
+    assert total == 14 + more
+    *_, last = paint(tmp_path / "parts" / "good", usual_levels(total, 1), seed=1)
+    assert fitted().record.threshold.count >= rule.scores_needed
+    last.unlink()
+    with pytest.raises(PromiseError, match="needs"):
+        fitted()
 
 
 def test_the_seed_draws_and_a_smaller_number_draws_from_a_larger_one(
