@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from threading import Event
 
 from adkit.data.frame_source import frames_of
@@ -62,6 +63,10 @@ def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iter
 
     with closing(frames_of((Sample.still(name, one.path) for name, one in of_id.items()), model.view, told)) as frames:
         for result in model.stream(frames):
+            if why := model.doubt(result):
+                record = model.run.record
+                asks = f"is {record.id}, of {record.dataset}, the run for it?"
+                inbox.tell_once(why, f"{Path(result.id).name}: {why}; {asks}")
             yield _row(of_id[result.id], still_row(result.id, model.threshold, result))
     yield from unreadable
 

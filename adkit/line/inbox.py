@@ -80,7 +80,7 @@ class Inbox:
 
     folder: Path
     settle_s: float
-    tell: Callable[[str], None] = lambda _: None  # what is left alone, once for each sort of files
+    tell: Callable[[str], None] = lambda _: None  # gets what is left alone, and what is doubtful
     judged: set[str] = field(default_factory=set)
     _waiting: dict[str, float] = field(default_factory=dict)  # identities, and when they were first seen
     _told: set[str] = field(default_factory=set)
@@ -136,8 +136,12 @@ class Inbox:
 
     def _leave_alone(self, path: Path, *, is_folder: bool) -> None:
         sort = "folders" if is_folder else f"*{path.suffix}" if path.suffix else "files without a suffix"
-        if path.name.startswith(".") or sort in self._told:
-            return
-        self._told.add(sort)
-        why = "pictures are watched in the folder itself" if is_folder else "no pictures"
-        self.tell(f"{path.name} is left alone, and so are other {sort}: {why}")
+        if not path.name.startswith("."):
+            why = "pictures are watched in the folder itself" if is_folder else "no pictures"
+            self.tell_once(sort, f"{path.name} is left alone, and so are other {sort}: {why}")
+
+    def tell_once(self, sort: str, text: str) -> None:
+        """Tell something of which there may be much, the first time only."""
+        if sort not in self._told:
+            self._told.add(sort)
+            self.tell(text)

@@ -145,6 +145,17 @@ def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
     assert any(one.endswith(".txt is left alone, and so are other *.txt: no pictures") for one in said)
 
 
+def test_pictures_that_are_not_of_the_run_are_doubted_once(model: FittedModel, tmp_path: Path) -> None:
+    said: list[str] = []
+    for number in range(3):
+        Image.new("L", (80, 8), 120 + number).save(tmp_path / f"{number}.png")
+    with Journal(tmp_path / ".adkit" / "journal.jsonl") as kept:
+        watch_folder(model, Inbox(tmp_path, 0, said.append), kept, Event(), print, once=True)
+    (doubt,) = said
+    assert doubt.startswith("0.png: the run learned from pictures of 8×8 px, and this is 80×8 px; is ")
+    assert doubt.endswith("the run for it?")
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no folder"):
         Inbox(tmp_path / "nowhere", 0)
