@@ -22,6 +22,8 @@ _BAR = 16
 INK = (32, 36, 40)
 FAINT = (110, 118, 126)
 _CONTOUR = (255, 255, 255)
+_HALO = (20, 20, 20)  # on both sides of the contour, which is else lost on bright parts
+_MOST_COVER = 0.6
 _TRUTH = (0, 200, 120)
 _PALE, _EDGE = (150, 156, 162), (235, 238, 240)
 RED = (200, 40, 40)
@@ -135,14 +137,19 @@ def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
-    """Lay the colours of a map (h, w) of any resolution over an image (H, W, 3), the scale's threshold outlined."""
+    """Lay the colours of a map (h, w) of any resolution over an image (H, W, 3), the scale's threshold outlined.
+
+    What is usual is left as it is; the colours cover the more, the further a value lies above that.
+    """
     height, width = image.shape[:2]
     values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     unit = scale.unit(values)
-    opacity = 0.25 + 0.6 * unit
+    opacity = np.minimum(np.float32(_MOST_COVER), 1.2 * unit)
     result = np.asarray(cv2.blendLinear(np.ascontiguousarray(image), colours(unit), 1 - opacity, opacity), np.uint8)
     if scale.threshold is not None:
-        _outline(result, values > scale.threshold, _CONTOUR)
+        region = values > scale.threshold
+        _outline(result, region, _HALO, 4)
+        _outline(result, region, _CONTOUR)
     return result
 
 
@@ -185,9 +192,11 @@ def _counting(view: View, shape: tuple[int, int], size: tuple[int, int]) -> NDAr
     return np.asarray(cv2.resize(counts, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+def _outline(
+    image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int], width_px: int = 2
+) -> None:
     contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(image, contours, -1, colour, 2, cv2.LINE_AA)
+    cv2.drawContours(image, contours, -1, colour, width_px, cv2.LINE_AA)
 
 
 def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:

@@ -136,7 +136,9 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
             **PRIVATE,
         )
         judged = began.then(handler, inputs, [*shown, *more], concurrency_id="score", **PRIVATE)
-        again = judged.then(change_run, [run, inspected], shown, concurrency_id="score", **PRIVATE)
+        again = judged.then(
+            change_run, [run, inspected], shown, concurrency_id="score", show_progress="hidden", **PRIVATE
+        )
         again.then(lambda: gr.Button(visible=False), None, cancel, queue=False, js=SHOW, **PRIVATE)
 
     judging(files.upload, drop, [run, files], files)

@@ -37,6 +37,7 @@ from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
+from adkit.stats.formatting import duration_text, often_text
 from adkit.ui.settings import TOKEN_VARIABLE, ServerSettings
 from adkit.ui.steps import Steps, read_end, read_steps
 
@@ -80,6 +81,15 @@ class Status:
     def ended(self) -> bool:
         """Say whether nothing more comes."""
         return self.state in ("done", "failed", "cancelled")
+
+    def promises(self) -> list[str]:
+        """Say of each run that a training made how often it flags good parts, and how long it took."""
+        told = []
+        for row in self.result if isinstance(self.result, list) else [self.result]:
+            if isinstance(row, dict) and {"expected_false_alarm_rate", "fit_s", "calibrate_s"} <= set(row):
+                taken = duration_text(row["fit_s"] + row["calibrate_s"])
+                told.append(f"flags about {often_text(row['expected_false_alarm_rate'])} good ones · {taken}")
+        return told
 
     def made(self) -> list[str]:
         """Return the ids of the runs, or the name of what else the job made."""

@@ -69,6 +69,12 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
             return lists() | inspect_with(what["inspect"])
         if "report" in what:
             return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("run", what["report"]))
+        if "results" in what:
+            return (
+                lists()
+                | {tabs: gr.Tabs(selected="results")}
+                | results.show(("run", what["results"]), with_report=False)
+            )
         if "comparison" in what:
             return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("comparison", what["comparison"]))
         return lists()

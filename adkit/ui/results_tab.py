@@ -42,7 +42,7 @@ class ResultsTab:
     jobs: gr.HTML
     inspect: gr.Button
     chosen: gr.State
-    show: Callable[[Chosen], Updates]  # with the report, where there is one
+    show: Callable[..., Updates]  # of a choice, with the report, where there is one
     shown: list[Any]  # what `show` changes
 
 

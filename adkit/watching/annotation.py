@@ -188,15 +188,21 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
-    """Where scores are drawn: what is usual lies low, and twice as far above it as the threshold is the top."""
+    """Where scores are drawn: what is usual lies low, and the top is twice as far above it as the threshold."""
 
     threshold: float
     usual: float  # what normal frames score
+    release: float | None = None  # a score below it ends an event
 
-    def unit(self, score: float) -> float:
-        """Map a score to 0..1."""
-        reach = max(self.threshold - self.usual, 1e-9)
-        share = (score - self.usual + 0.25 * reach) / (2.25 * reach)  # a quarter of room below what is usual
+    @property
+    def reach(self) -> float:
+        """Return how far the threshold is above what is usual."""
+        return max(self.threshold - self.usual, 1e-9)
+
+    def unit(self, score: float, highest: float = -math.inf) -> float:
+        """Map a score to 0..1; the scale reaches up to `highest`, where that is further than usual."""
+        low = self.usual - 0.25 * self.reach
+        share = (score - low) / (max(highest, self.usual + 2 * self.reach) - low)
         return min(max(share, 0.0), 1.0)
 
 
@@ -246,6 +252,8 @@ class ScoreStrip:
         level = int(self._y(self.scale.threshold))
         for x in range(0, self.width, 10):
             strip[level, x : x + 6] = RED
+            if self.scale.release is not None:
+                strip[int(self._y(self.scale.release)), x : x + 2] = RED
         line = [(self._x(time, start_s), self._y(score)) for time, score in self._points]
         fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
         if len(line) > 1:
@@ -263,6 +271,12 @@ class ScoreStrip:
             place = min(max(place, 1), self.width - pen.textlength(text, font=letters(_TEXT)) - 1)
             pen.text((place, self.height - _TEXT - 3), text, fill=FAINT, font=letters(_TEXT))
         pen.text((4, level - _TEXT - 4), f"threshold {self.scale.threshold:.3g}", fill=RED, font=letters(_TEXT))
+        if self.scale.release is not None:
+            text = f"events end below {self.scale.release:.3g}"
+            place = self.width - pen.textlength(text, font=letters(_TEXT)) - 4
+            pen.text((place, level - _TEXT - 4), text, fill=RED, font=letters(_TEXT))
+        if self._highest > self.scale.threshold:
+            pen.text((4, 0), f"{self._highest:.3g}", fill=FAINT, font=letters(_TEXT))
         for number, (since_s, until_s) in self._events.items():
             left, right = max(0.0, self._x(since_s, start_s)), self._x(until_s, start_s)
             if right - left > 4:
@@ -273,4 +287,9 @@ class ScoreStrip:
         return (time_s - start_s) / SHOWN_S * (self.width - 6)
 
     def _y(self, score: float) -> float:
-        return _TOP + (1 - self.scale.unit(score)) * (self.height - _TOP - _BOTTOM)
+        return _TOP + (1 - self.scale.unit(score, self._highest)) * (self.height - _TOP - _BOTTOM)
+
+    @property
+    def _highest(self) -> float:
+        """Return the highest score that is shown: the scale holds it, and does not cut it off."""
+        return max((score for _, score in self._points), default=-math.inf)

@@ -100,7 +100,7 @@ class Watch:
                 settings.annotate,
                 self.source.rate,
                 None if normal.maps is None else Scale.of_run(normal.maps, self._pixel_threshold),
-                ScoreScale(threshold, float(np.median(normal_scores))),
+                ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release),
                 overlay=settings.overlay,
             )
 

@@ -81,7 +81,8 @@ def test_a_non_contiguous_image_is_drawn() -> None:
 def test_heat_is_where_the_map_is_high() -> None:
     _, heat = panels(draw(grey(60, 80), spot(), SCALE, CAPTION), 315, PANEL_PX, 2)
     cold, hot = heat[20:100, 20:150].mean(axis=(0, 1)), heat[200:300, 260:400].mean(axis=(0, 1))
-    assert hot[0] > cold[0] + 80, "inferno's high end is bright and yellow"
+    np.testing.assert_allclose(cold, 128, atol=2)  # what is usual is not covered
+    assert hot[0] > cold[0] + 60, "inferno's high end is bright and yellow"
     assert hot[0] > hot[2] + 30
     assert cold.std() < 20, "the picture shows through where nothing is found"
 

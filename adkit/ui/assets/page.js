@@ -132,6 +132,15 @@
           return this.threshold.toFixed(3) + (value === start ? " (the run's)" : "");
         }, start));
       }
+      if (hasMap) {
+        const at = (value) => clamp((value - this.low) / (this.high - this.low), 0, 1) * 100;
+        const legend = document.createElement("div");
+        legend.className = "legend";
+        const stops = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((step) => `rgb(${[...lut.slice(3 * Math.round(step * 31.875), 3 * Math.round(step * 31.875) + 3)]})`);
+        legend.innerHTML = `<span>usual</span><i style="background: linear-gradient(to right, ${stops})"></i><span>far above</span>`;
+        if (Number.isFinite(this.usual)) legend.querySelector("i").innerHTML = `<b style="left: ${at(this.usual)}%" title="outlined from here"></b>`;
+        bar.append(legend);
+      }
       const zoom = document.createElement("div");
       zoom.className = "views";
       zoom.setAttribute("role", "group");
@@ -215,7 +224,7 @@
         const data = shown.data, values = this.values, span = this.high - this.low;
         for (let i = 0; i < values.length; i++) {
           const unit = clamp((values[i] - this.low) / span, 0, 1);
-          const cover = this.opacity * (0.25 + 0.6 * unit), colour = 3 * Math.round(unit * 255);
+          const cover = this.opacity * Math.min(0.6, 1.2 * unit), colour = 3 * Math.round(unit * 255);
           for (let c = 0; c < 3; c++) data[4 * i + c] = data[4 * i + c] * (1 - cover) + lut[colour + c] * cover;
         }
         if (Number.isFinite(this.threshold)) this.outline(data, width, height);
@@ -225,6 +234,15 @@
 
     outline(data, width, height) {
       const values = this.values, limit = this.threshold, reach = Math.max(1, Math.round(Math.max(width, height) / 500));
+      // A dark rim outside the white line: it is else lost on bright parts.
+      for (let y = reach; y < height - reach; y++) {
+        for (let x = reach; x < width - reach; x++) {
+          const i = y * width + x;
+          if (values[i] > limit) continue;
+          if (values[i - reach] > limit || values[i + reach] > limit || values[i - reach * width] > limit ||
+            values[i + reach * width] > limit) data.fill(20, 4 * i, 4 * i + 3);
+        }
+      }
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
           const i = y * width + x;
