@@ -12,42 +12,6 @@ from adkit.files.atomic import is_folder
 from adkit.interfaces import Dataset
 
 
-def chosen_folders(
-    selection: str,
-    root: Path | None,
-    subfolders: Sequence[str],
-    is_one: Callable[[Path], bool],
-    *,
-    owner: str,
-    thing: str,
-    hint: str,
-) -> list[Path]:
-    """Return the folders of a benchmark that a selection names: names with commas between, or "all" that are there.
-
-    They are looked for in the `subfolders` of the root, "" for itself, the likeliest first; `is_one` knows them by what
-    is in them. `owner` and `thing` are words for what is not found, as in "MVTec has no category 'botle' here"; `hint`
-    describes the layout. Raises DatasetError for a name that is not there, or when there is nothing at all.
-    """
-    given = root or os.environ.get("ADKIT_DATA")
-    bases = [Path(given)] if given else [Path("data"), Path()]
-    places = [place for base in bases for subfolder in subfolders for place in _called(base, subfolder)]
-    known = {
-        folder.name: folder
-        for place in reversed(places)
-        if place.is_dir()
-        for folder in sorted(place.iterdir())
-        if is_one(folder)
-    }
-    if not known:
-        tried = ", ".join(map(str, places))
-        raise DatasetError(f"no {thing} of {owner} was found in any of: {tried}", hint=hint)
-    names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
-    for name in names:
-        if name not in known:
-            raise DatasetError(f"{owner} has no {thing} {name!r} here", hint=nearest(name, known))
-    return [known[name] for name in dict.fromkeys(names)]
-
-
 def _called(base: Path, name: str) -> list[Path]:
     """Return the folders in `base` of that name, however it is written: MVTec-AD 2 for mvtec_ad_2."""
 
@@ -110,7 +74,27 @@ class Benchmark(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Return those that are named, comma-separated, or "all" that are there."""
-        hint = f"expected {cls.expected}; set --root or $ADKIT_DATA"
-        folders = chosen_folders(selection, root, cls.places, cls.is_one, owner=cls.owner, thing=cls.thing, hint=hint)
-        return [cls(folder) for folder in folders]
+        """Return those that are named, with commas between, or "all" that are there.
+
+        They are looked for in `places`. Raises DatasetError for one that is not there, or when there is none at all.
+        """
+        given = root or os.environ.get("ADKIT_DATA")
+        bases = [Path(given)] if given else [Path("data"), Path()]
+        places = [place for base in bases for subfolder in cls.places for place in _called(base, subfolder)]
+        known = {
+            folder.name: folder
+            for place in reversed(places)
+            if place.is_dir()
+            for folder in sorted(place.iterdir())
+            if cls.is_one(folder)
+        }
+        if not known:
+            raise DatasetError(
+                f"no {cls.thing} of {cls.owner} was found in any of: {', '.join(map(str, places))}",
+                hint=f"expected {cls.expected}; set --root or $ADKIT_DATA",
+            )
+        names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
+        for name in names:
+            if name not in known:
+                raise DatasetError(f"{cls.owner} has no {cls.thing} {name!r} here", hint=nearest(name, known))
+        return [cls(known[name]) for name in dict.fromkeys(names)]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from adkit.data.locations import chosen_folders, named_place
+from adkit.data.locations import Benchmark, named_place
 from adkit.errors import DatasetError
 from adkit.files.atomic import is_folder
+from adkit.types import Sample, Split
 
 
 @pytest.fixture(autouse=True)
@@ -23,16 +24,25 @@ def part(folder: Path) -> Path:
     return folder
 
 
+class Parts(Benchmark):
+    """Folders that hold a training split."""
+
+    name, owner, thing = "parts", "Parts", "part"
+    places = ("parts", "")
+    expected = "<root>/parts/<part>/train"
+
+    @staticmethod
+    def is_one(folder: Path) -> bool:
+        return (folder / "train").is_dir()
+
+    def samples(self, split: Split) -> list[Sample]:
+        return []
+
+
 def chosen(selection: str, root: Path | None) -> list[Path]:
-    return chosen_folders(
-        selection,
-        root,
-        ("parts", ""),
-        lambda folder: (folder / "train").is_dir(),
-        owner="Parts",
-        thing="part",
-        hint="expected <root>/parts/<part>/train",
-    )
+    found = Parts.select(selection, root)
+    assert [dataset.spec for dataset in found] == [f"parts:{dataset.folder.name}" for dataset in found]
+    return [dataset.folder for dataset in found]
 
 
 def test_the_likeliest_of_several_places_wins(tmp_path: Path) -> None:
