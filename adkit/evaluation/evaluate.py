@@ -58,8 +58,7 @@ class Evaluation:
     run: Run
     scorer: str | None
     threshold: Threshold
-    normal_scores: NDArray[np.float64]  # out-of-sample scores of normal units, which set the threshold
-    normal_frame_scores: NDArray[np.float64]  # the same of single frames; of images, the same
+    normal_frame_scores: NDArray[np.float64]  # of the normal frames that set the threshold, out of sample
     samples: list[Sample]
     p_values: NDArray[np.float64]
     results: LabelledResults  # what the metrics judged
@@ -280,7 +279,6 @@ def _judged(
         run=run,
         scorer=scorer,
         threshold=threshold,
-        normal_scores=normal_scores,
         normal_frame_scores=normal_frame_scores,
         samples=samples,
         p_values=p_values(scores, normal_scores),

@@ -16,13 +16,12 @@ class Unit:
     name: str  # "image", "clip", "30 s piece"
     sample: str  # what is scored
     good: str  # what a false alarm is counted by
-    defective: str  # what can be missed
-    defect: str
+    defect: str  # what can be missed
 
     @classmethod
     def of(cls, name: UnitName, segment_s: float | None = None) -> Unit:
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
-            return cls("image", "image", "good part", "defective part", "defect")
+            return cls("image", "image", "good part", "defect")
         piece = "clip" if segment_s is None else f"{segment_s:.0f} s piece"
-        return cls(piece, "frame", f"normal {piece}", "event", "event")
+        return cls(piece, "frame", f"normal {piece}", "event")

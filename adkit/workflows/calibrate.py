@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from adkit.data.fingerprints import data_hash
 from adkit.errors import OptionError, PromiseError, RunError
@@ -22,11 +21,7 @@ from adkit.stats.significance import Drift
 from adkit.workflows.audit import LEVEL
 from adkit.workflows.fit import calibration_record
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
-from adkit.workflows.score import calibrating_scores, open_scorer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from adkit.workflows.score import open_scorer
 
 LOCK = ".lock"
 PATIENCE_S = 10.0
@@ -35,13 +30,11 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True)
 class Recalibration:
-    """A run with its new threshold, and the scores that set it."""
+    """A run with its new threshold."""
 
     run: Run
     before: Threshold
     fresh: FreshNormals | None  # None: the normal scores that the run had were used again
-    names: tuple[str, ...]  # of the calibrating samples, in the order of `scores`
-    scores: NDArray[np.float64]
     drift: Drift | None  # of the new images' scores, from those that set the threshold before; None without new images
 
     @property
@@ -98,7 +91,7 @@ def recalibrate(
     with _only_one(run):
         _require_unchanged(run)
         changed = recalibrated(run, calibration, basis.predictions, basis.seen)
-    return Recalibration(changed, record.threshold, basis.fresh, *calibrating_scores(changed, registry), basis.drift)
+    return Recalibration(changed, record.threshold, basis.fresh, basis.drift)
 
 
 def restore(run: Run) -> Run:

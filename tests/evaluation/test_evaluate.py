@@ -131,7 +131,7 @@ def test_a_test_split_of_one_sort_is_judged_as_far_as_it_goes(
 def test_p_values_and_decisions_agree(judged: Judged) -> None:
     found = judged(GOOD, BRIGHT)
     assert (found.called == (found.p_values <= found.threshold.expected_rate)).all()
-    assert len(found.normal_scores) == found.threshold.count == 40
+    assert len(found.normal_frame_scores) == found.threshold.count == 40
 
 
 def no_model(*_: Any, **__: Any) -> None:

@@ -12,6 +12,6 @@ def test_items_of_a_clip_stay_together_in_the_order_in_which_clips_begin() -> No
 
 
 def test_a_unit_brings_its_words() -> None:
-    assert Unit.of("image", 30.0) == Unit("image", "image", "good part", "defective part", "defect")
-    assert Unit.of("clip") == Unit("clip", "frame", "normal clip", "event", "event")
+    assert Unit.of("image", 30.0) == Unit("image", "image", "good part", "defect")
+    assert Unit.of("clip") == Unit("clip", "frame", "normal clip", "event")
     assert Unit.of("clip", 29.7).good == "normal 30 s piece"

@@ -24,7 +24,7 @@ from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.stats.significance import drift_test
 from adkit.workflows.audit import LEVEL, audit
 from adkit.workflows.calibrate import LOCK, recalibrate
-from adkit.workflows.score import open_model, open_scorer, sample_scores
+from adkit.workflows.score import calibrating_scores, open_model, open_scorer, sample_scores
 from tests.greys import METHODS, SPREAD, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
 
@@ -83,8 +83,9 @@ def test_the_threshold_comes_from_the_new_images_and_the_model_stays(
     assert after.threshold == threshold_from(scores, ThresholdRule())
     assert after.threshold.count == 200
     assert (result.before, result.run.record) == (before.threshold, after)
-    assert result.names == tuple(sample.id for sample in find_inputs([str(more)]).stills)
-    assert result.scores.tolist() == scores
+    names, found = calibrating_scores(result.run, registry)
+    assert names == tuple(sample.id for sample in find_inputs([str(more)]).stills)
+    assert found.tolist() == scores
     assert (after.pixel_threshold is None) == (before.pixel_threshold is None)
     unchanged = {"calibration", "earlier_calibrations", "files"}
     assert after.model_dump(exclude=unchanged) == before.model_dump(exclude=unchanged)
@@ -149,7 +150,7 @@ def test_keep_pools_old_scores_and_new_ones(any_run: Run, registry: Registry, mo
     new = scores_of(any_run, registry, [str(more)])
     result = recalibrate(any_run, registry, [str(more)], keep=True, device="cpu")
     record, seen = result.run.record, result.run.seen()
-    assert result.scores.tolist() == [*new, *old]
+    assert calibrating_scores(result.run, registry)[1].tolist() == [*new, *old]
     assert record.threshold == threshold_from([*new, *old], ThresholdRule())
     assert record.threshold.unit == "image"
     from_before = f"{len(old)} from before ({before.calibration.source})"
@@ -168,7 +169,7 @@ def test_keep_leaves_out_what_calibrated_before(run: Run, registry: Registry, mo
     assert result.fresh is not None
     assert result.fresh.seen == images[100:120]
     assert result.run.record.threshold.count == 200
-    assert sorted(result.names) == images
+    assert sorted(calibrating_scores(result.run, registry)[0]) == images
     with pytest.raises(DatasetError, match="the run has seen all 200"):
         recalibrate(result.run, registry, images, keep=True, device="cpu")
 
@@ -185,7 +186,7 @@ def test_another_image_at_the_same_path_is_another_image(
         result = recalibrate(open_run(run.folder), registry, ["today"], keep=day > 0, device="cpu")
         threshold = open_run(run.folder).record.threshold
         assert (threshold.count, threshold.unit) == (30 * (day + 1), "image")
-        assert len(set(result.names)) == 30 * (day + 1)
+        assert len(set(calibrating_scores(result.run, registry)[0])) == 30 * (day + 1)
         assert set(open_run(run.folder).seen().calibration.values()) == contents
 
 
@@ -232,7 +233,7 @@ def test_a_judge_of_the_run_uses_the_new_threshold_and_scores(run: Run, registry
     result = recalibrate(run, registry, [str(more)], device="cpu")
     judge = open_model(find_run(run.folder.parent), registry, device="cpu")
     assert judge.threshold == result.run.record.threshold
-    assert judge.normal_scores.tolist() == result.scores.tolist()
+    assert judge.normal_scores.tolist() == calibrating_scores(result.run, registry)[1].tolist()
 
 
 def test_a_later_audit_leaves_the_calibrating_images_out(run: Run, registry: Registry, more: Path) -> None:
@@ -283,7 +284,8 @@ def test_scores_that_moved_are_told(
     levels = [level + shift * SPREAD for level in usual_levels(60, 7)]
     others = paint(tmp_path / "others", levels, seed=7)[0].parent
     second = recalibrate(first.run, registry, [str(others)], device="cpu")
-    assert second.drift == drift_test(first.scores, second.scores)
+    earlier, later = (calibrating_scores(one.run, registry)[1] for one in (first, second))
+    assert second.drift == drift_test(earlier, later)
     assert second.drift.p_value < LEVEL
     assert second.warning is not None
     assert second.warning.startswith(
@@ -500,7 +502,7 @@ def test_more_images_make_the_promise_what_was_aimed_at(run: Run, registry: Regi
     assert run.record.threshold.expected_rate == pytest.approx(1 / 11)
     result = recalibrate(run, registry, [str(more)], device="cpu")
     assert result.run.record.threshold.expected_rate <= 0.01
-    assert np.mean(result.scores > result.run.record.threshold.value) <= 0.01
+    assert np.mean(calibrating_scores(result.run, registry)[1] > result.run.record.threshold.value) <= 0.01
 
 
 def test_adding_to_the_scores_needs_images(run: Run, registry: Registry) -> None:
