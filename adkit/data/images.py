@@ -117,11 +117,11 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
     """
     with _decoding(ref) as image:
         _require_one(image, ref)
-        deep = deep and is_deep_colour(image)  # asked before it is decoded
-        upright = ImageOps.exif_transpose(image)
-        if deep:
+        if deep and is_deep_colour(image):  # asked before it is decoded
+            image.load()
             return deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
-        return _pixels(upright, _GROUND)
+        ImageOps.exif_transpose(image, in_place=True)  # else a copy of every picture is made
+        return _pixels(image, _GROUND)
 
 
 def by_page(sample: Sample) -> list[Sample]:
@@ -352,6 +352,6 @@ def _pixels(image: Image.Image, ground: str) -> NDArray[Any]:
         return np.asarray(image)
     if image.has_transparency_data:
         below = Image.new("RGBA", image.size, ground)
-        below.alpha_composite(image.convert("RGBA"))
+        below.alpha_composite(image if image.mode == "RGBA" else image.convert("RGBA"))
         image = below
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
