@@ -37,7 +37,20 @@ LAYERS = (
 FOR_PLUGINS = {"adkit", "nn", "data", "synthetic", "files"}
 FLAT = 10
 """Files that may lie flat in adkit/."""
-HEAVY = ("torch", "timm", "sklearn", "scipy", "cv2", "av", "gradio", "fastapi", "numpy", "markdown_it", "pygments")
+HEAVY = (
+    "torch",
+    "timm",
+    "faiss",
+    "sklearn",
+    "scipy",
+    "cv2",
+    "av",
+    "gradio",
+    "fastapi",
+    "numpy",
+    "markdown_it",
+    "pygments",
+)
 
 
 def module_name(path: Path, root: Path) -> str:

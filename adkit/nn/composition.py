@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adkit.nn.spool import Rows, in_parts
+
 KINDS = 32
 """Kinds of patches, at most one for sixteen of them."""
 LEAST_PICTURES = 20
@@ -24,6 +26,7 @@ BEYOND = 2.0
 """So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
 twice as many alarms on good parts."""
 _PATCHES = 20_000  # enough to find the kinds
+_AT_ONCE = 262_144  # patches whose shares are computed together
 _ROUNDS = 20
 _PREFIX = "composition_"
 
@@ -40,7 +43,7 @@ class Composition:
     offset: Tensor  # ()
 
     @classmethod
-    def learn(cls, patches: Tensor, seed: int) -> tuple[Composition, Tensor]:
+    def learn(cls, patches: Rows, seed: int) -> tuple[Composition, Tensor]:
         """From the patches (N, n, D) of normal pictures; also the distance (N,) of each from all the others."""
         from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
         from sklearn.exceptions import ConvergenceWarning
@@ -48,16 +51,17 @@ class Composition:
         rng = np.random.default_rng(seed)
         flat = patches.flatten(0, 1)
         some = flat[torch.from_numpy(rng.permutation(len(flat))[:_PATCHES]).to(flat.device)].cpu()
+        device = flat.device
         kinds = max(1, min(KINDS, len(some) // 16))
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", ConvergenceWarning
             )  # fewer different patches than kinds: some kinds are alike
             found = KMeans(kinds, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(some.numpy())
-        centres = torch.from_numpy(found.cluster_centers_).to(flat)
-        nearest = torch.cdist(some.to(flat), centres).amin(dim=1).square().mean()
-        unit, none = torch.ones((), device=flat.device), torch.zeros((), device=flat.device)
-        shares = cls(centres, (nearest / 2).clamp_min(1e-12), none, none, unit, none).shares(patches)
+        centres = torch.from_numpy(found.cluster_centers_).to(device, torch.float32)
+        nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()
+        unit, none = torch.ones((), device=device), torch.zeros((), device=device)
+        shares = cls(centres, (nearest / 2).clamp_min(1e-12), none, none, unit, none)._shares_of(patches)
         left_out = []
         for row in range(len(shares)):
             mean, factor = _usual(torch.cat([shares[:row], shares[row + 1 :]]))
@@ -84,6 +88,11 @@ class Composition:
         # A patch's own length says nothing of the kind: it is the same for all.
         squared = lengths - 2 * patches @ self.centres.T
         return torch.softmax(-squared / self.softness, dim=-1).mean(dim=1)
+
+    def _shares_of(self, patches: Rows) -> Tensor:
+        """Do the same with many pictures, some at a time."""
+        most = max(1, _AT_ONCE // patches.shape[1])
+        return torch.cat([self.shares(part) for part in in_parts(patches, most)])
 
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""

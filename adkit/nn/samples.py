@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar, overload
 
 import torch
 from torch import Tensor
 
 from adkit.interfaces import Advance, Batches
+from adkit.nn.spool import Spool
+
+Kept = TypeVar("Kept", bound=Spool | Tensor)
+
+
+@overload
+def gather(
+    parts: Iterable[tuple[Sequence[Hashable], Tensor]], count: int, advance: Advance
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def gather(
+    parts: Iterable[tuple[Sequence[Hashable], Tensor]],
+    count: int,
+    advance: Advance,
+    room: Callable[[Tensor, tuple[int, ...]], Kept],
+) -> tuple[Kept, Tensor]: ...
 
 
 def gather(
     parts: Iterable[tuple[Sequence[Hashable], Tensor]],
     count: int,
     advance: Advance,
-    room: Callable[[Tensor, tuple[int, ...]], Tensor] = Tensor.new_empty,
-) -> tuple[Tensor, Tensor]:
+    room: Callable[[Tensor, tuple[int, ...]], Spool | Tensor] = Tensor.new_empty,
+) -> tuple[Spool | Tensor, Tensor]:
     """Return `count` rows (N, ...) that come in parts, and the number (N,) of each one's clip, counted from 0.
 
     Each part is the clips of some rows, and the rows. `room` makes place for all, given the first part and the shape:
@@ -25,7 +44,7 @@ def gather(
     """
     clips: dict[Hashable, int] = {}
     numbers: list[int] = []
-    rows = torch.empty(0)
+    rows: Spool | Tensor = torch.empty(0)
     for names, part in parts:
         if not numbers:
             rows = room(part, (count, *part.shape[1:]))
@@ -33,7 +52,7 @@ def gather(
         numbers += [clips.setdefault(name, len(clips)) for name in names]
         rows[first : len(numbers)] = part
         advance(len(names))
-    return rows[: len(numbers)], torch.tensor(numbers)
+    return rows if len(numbers) == len(rows) else rows[: len(numbers)], torch.tensor(numbers)
 
 
 def last_frames(frames: Tensor) -> Tensor:

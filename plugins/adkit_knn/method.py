@@ -8,17 +8,22 @@ and distances are Mahalanobis distances by the covariance of the normal images.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
+from adkit.nn.features.index import Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, LearnedMethod
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.nn.samples import gather
 from adkit_knn.space import NormalSpace, left_out_scores
+
+MOST_EXACT = 50_000
+"""Images that are searched by one product where nothing else is asked for."""
 
 
 class KnnOptions(FeatureOptions):
@@ -27,6 +32,10 @@ class KnnOptions(FeatureOptions):
     levels: Strides = Field(default=(8, 16, 32), description="strides in px of the feature levels, finest first")
     neighbours: int = Field(
         default=3, ge=1, le=1000, description="the score is the mean distance to this many nearest normal images"
+    )
+    index: IndexKind = Field(
+        default="auto",
+        description="how images are searched: exact, ivf or hnsw (faiss); auto: exact up to 50,000, then ivf",
     )
 
 
@@ -52,6 +61,11 @@ class Knn(LearnedMethod[KnnOptions]):
         groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
         self._facts |= {"images": len(vectors), "features": vectors.shape[1]}
+        kind = kind_of(self.options.index, len(vectors), MOST_EXACT)
+        if kind != "exact":
+            index, recall = Index.built(self._space.bank, kind)
+            self._space = replace(self._space, index=index)
+            self._facts |= {"index": kind, "index_recall": round(recall, 4)}
         if clips.any():
             with progress.task("leave one out", 1) as advance:
                 self._calibration = left_out_scores(vectors, clips, groups, self.options.neighbours)
@@ -64,6 +78,7 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def graph(self) -> nn.Module:
         """Return `predict` as a module."""
+        require_exact(self._space.index)
         network = self._features.network(self.frame_size)
 
         def of_frames(frames: Tensor) -> Tensor:
@@ -77,11 +92,14 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def learned(self) -> dict[str, Tensor]:
         """Return the normal images as vectors, and how a new one becomes such a vector."""
-        return {"mean": self._space.mean, "factor": self._space.factor, "bank": self._space.bank}
+        space = self._space
+        learned = {"mean": space.mean, "factor": space.factor, "bank": space.bank}
+        return learned | (space.index.state() if space.index else {})
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""
-        self._space = NormalSpace(state["mean"], state["factor"], state["bank"])
+        index = Index.from_state(state["index"]) if "index" in state else None
+        self._space = NormalSpace(state["mean"], state["factor"], state["bank"], index)
 
 
 def _pooled(features: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adkit.nn.features.index import Index
+
 RIDGE = 0.1
 """Added to the variance of every direction, in units of a feature's own: few images leave many directions unseen."""
 MOST_SPACES = 500
@@ -27,6 +29,7 @@ class NormalSpace:
     mean: Tensor  # (D,)
     factor: Tensor  # (D, D)
     bank: Tensor  # (N, D)
+    index: Index | None = None  # of the bank, in float32
 
     @classmethod
     def learn(cls, vectors: Tensor, groups: Sequence[int]) -> NormalSpace:
@@ -46,6 +49,11 @@ class NormalSpace:
     def scores(self, vectors: Tensor, neighbours: int) -> Tensor:
         """Turn (B, D) into (B,), the mean distance to that many nearest normal images."""
         points = (vectors.cpu().to(torch.float64) - self.mean) @ self.factor
+        if self.index is not None:  # finds candidates, whose distances are then exact
+            _, rows = self.index.nearest(points, min(2 * neighbours + 8, len(self.bank)))
+            squared = (self.bank[rows] - points[:, None]).square().sum(dim=2).masked_fill_(rows < 0, torch.inf)
+            nearest = squared.topk(min(neighbours, squared.shape[1]), dim=1, largest=False).values
+            return (nearest * len(self.bank)).sqrt().mean(dim=1).to(torch.float32)
         # For thousands of images one product is quick, and exact.
         lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
         squared = (lengths - 2 * points @ self.bank.T).clamp_min_(0)

@@ -14,18 +14,25 @@ from itertools import groupby
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from adkit import Batches, FitReport, Progress
+from adkit import Batches, FitReport, OptionError, Progress
 from adkit.nn.composition import LEAST_PICTURES, Composition
-from adkit.nn.features.checkerboard import Grid, filled, white_squares
-from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.checkerboard import filled, white_squares
+from adkit.nn.features.coreset import greedy_coreset, merged_coreset
+from adkit.nn.features.index import QUERIES, Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
 from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
-from adkit.nn.samples import each_clip, gather
+from adkit.nn.samples import gather
+from adkit.nn.spool import Rows, Spool, in_parts, variances
+
+MOST_EXACT = 20_000
+"""Rows of a bank that are searched by one product where nothing else is asked for."""
+BLOCK = 262_144
+"""Patches from which the bank is selected together, where they are in a file."""
 
 
 class PatchKnnOptions(ScaledMapOptions):
@@ -40,9 +47,13 @@ class PatchKnnOptions(ScaledMapOptions):
         le=10_000_000,
         description="the bank keeps at most this many patches: bounds the time to score",
     )
+    index: IndexKind = Field(
+        default="auto",
+        description="how the bank is searched: exact, ivf or hnsw (faiss); auto: exact up to 20,000 patches, then ivf",
+    )
     patch_limit: PatchLimit = Field(
         default=1_500_000,
-        description="fitting holds at most this many patches, the same number of each image: bounds the memory",
+        description="fitting holds at most so many patches in memory; of more, in a file, the bank is chosen in blocks",
     )
 
 
@@ -66,24 +77,31 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """
         each, numbers = self._collect(batches, progress)
         clips = int(numbers.max()) + 1
-        patches, sources = each.flatten(0, 1), numbers.repeat_interleave(each.shape[1])
-        weights = level_weights(patches.var(dim=0, correction=0), self._features.lengths)
-        patches *= weights  # and so `each`
+        sources = numbers.repeat_interleave(each.shape[1])
+        weights = level_weights(variances(each.flatten(0, 1), BLOCK), self._features.lengths)
+        patches = each.mul_(weights).flatten(0, 1)
         generator = torch.Generator().manual_seed(self.seed)
         start = int(torch.randint(len(patches), (1,), generator=generator))
         count = max(2, min(round(self.options.coreset_ratio * len(patches)), self.options.bank_limit))
-        chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress).sort().values
+        if isinstance(patches, Tensor):
+            chosen = greedy_coreset(patches, min(count, len(patches)), start=start, progress=progress)
+        else:
+            most = max(min(BLOCK, self.options.patch_limit), 2 * count)
+            chosen, radius = merged_coreset(patches, min(count, len(patches)), most, start=start, progress=progress)
+            self._facts |= {"selected_in_blocks_of": most, "no_patch_is_farther_from_the_bank_than": radius}
+        chosen = chosen.sort().values
         self._bank, self._sources = patches[chosen], sources[chosen]
         self._facts |= {"patches": len(patches), "bank": len(chosen), "features": patches.shape[1]}
-        self._nearest = NearestNeighbour(self._bank, weights)
+        self._nearest = NearestNeighbour(self._bank, weights, self._indexed(patches, chosen, generator))
         if clips < 2:
-            self._radius = float(NearestNeighbour(self._bank).distances(patches).max())
+            nearest = NearestNeighbour(self._bank)
+            self._radius = max(float(nearest.distances(part).max()) for part in in_parts(patches, BLOCK))
             return None
-        if LEAST_PICTURES <= len(numbers) == clips and each.shape[1] == len(white_squares(self._grid)):
+        if LEAST_PICTURES <= len(numbers) == clips:
             self._composition, self._composed = Composition.learn(each, self.seed)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         self._radius = banks.radius
-        return self._without_each(batches, each, numbers, banks)
+        return self._left_out_of(numbers, banks)
 
     def update(self, batches: Batches, progress: Progress, *, first: int, removed: Sequence[int]) -> FitReport:
         """Go on filling the bank, from further images; how levels, scales and positions count stays.
@@ -107,6 +125,9 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         Then the radius is at most the sum of the one before and of that of the new choice.
         """
         each, numbers = self._collect(batches, progress)
+        if not isinstance(each, Tensor):
+            found = f"{len(numbers):,} further images have more than {self.options.patch_limit:,} patches"
+            raise OptionError(f"{found}, the method's patch_limit", hint="update with fewer at a time, or fit anew")
         each *= self._nearest.weights
         if self._composition is not None:
             self._composed = self._composition(each).cpu()
@@ -124,21 +145,18 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             chosen = greedy_coreset(patches, room, progress=progress)
         chosen = chosen.sort().values
         self._bank, self._sources = patches[chosen], sources[chosen]
-        self._nearest = NearestNeighbour(self._bank, self._nearest.weights)
+        generator = torch.Generator().manual_seed(self.seed)
+        self._nearest = NearestNeighbour(self._bank, self._nearest.weights, self._indexed(patches, chosen, generator))
         banks = LeaveOneOutBanks(patches, sources, chosen, progress, first=first)
         kept = int((chosen < len(old)).sum())
         self._radius = max(before, banks.radius) if kept == len(old) else before + banks.radius
         self._facts |= {"bank": len(chosen), "rows_removed": int((~stays).sum()), "rows_added": len(chosen) - kept}
-        return self._without_each(batches, each, numbers, banks)
+        return self._left_out_of(numbers, banks)
 
-    def seen(self, frames: Tensor, bank: NearestNeighbour | None = None) -> tuple[Tensor, Tensor]:
-        """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to a bank's rows.
-
-        The bank is the learned one if no other is given.
-        """
-        bank = bank or self._nearest
-        patches, distances = self._features.looked_up(frames[:, -1], bank)
-        return patches * bank.weights, distances
+    def seen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn float32 (B, T, 3, H, W) into every other patch (B, K, D), and (B, h, w) distances to the bank's rows."""
+        patches, distances = self._features.looked_up(frames[:, -1], self._nearest)
+        return patches * self._nearest.weights, distances
 
     def patches(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into every other patch (B, K, D), weighted."""
@@ -152,48 +170,54 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return filled(self._nearest.in_torch(chosen).sqrt().clamp_min(LEAST_DISTANCE), grid)
 
     def learned(self) -> dict[str, Tensor]:
-        """Return the bank, where its rows came from, its radius, and the weights of the features."""
-        radius = torch.tensor(self._radius, dtype=torch.float64)
-        return {"bank": self._bank, "sources": self._sources, "radius": radius, "weights": self._nearest.weights}
+        """Return the bank, where its rows came from, its radius, the weights of the features, and an index, if any."""
+        radius, nearest = torch.tensor(self._radius, dtype=torch.float64), self._nearest
+        learned = {"bank": self._bank, "sources": self._sources, "radius": radius, "weights": nearest.weights}
+        return learned | (nearest.index.state() if nearest.index else {})
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
         self._sources, self._radius = state["sources"].cpu(), float(state["radius"])
-        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device))
+        index = Index.from_state(state["index"]) if "index" in state else None
+        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device), index)
 
-    def _collect(self, batches: Batches, progress: Progress) -> tuple[Tensor, Tensor]:
-        """Patches (n, N, D) of each image, and the number (n,) of its clip.
+    def graph(self) -> nn.Module:
+        """Return `predict` as a module; raises OptionError for one that searches by an index."""
+        for one in self._scales:
+            assert isinstance(one, PatchKnn)
+            require_exact(one._nearest.index)
+        return super().graph()
 
-        Where there are more patches than the limit, a random part of each image's is taken.
-        """
-        generator = torch.Generator().manual_seed(self.seed)
-        quota = max(1, self.options.patch_limit // len(batches))
+    def _indexed(self, patches: Rows, chosen: Tensor, generator: torch.Generator) -> Index | None:
+        """Return an index of the bank, made of the `chosen` patches, where it is not searched exactly."""
+        kind = kind_of(self.options.index, len(self._bank), MOST_EXACT)
+        if kind == "exact":
+            return None
+        some = torch.randint(len(patches), (4 * QUERIES,), generator=generator)
+        index, recall = Index.built(self._bank, kind, patches[some[~torch.isin(some, chosen)][:QUERIES]])
+        self._facts |= {"index": kind, "index_recall": round(recall, 4)}
+        return index
 
-        def some(frames: Tensor) -> Tensor:
-            each, self._grid = self._described(frames)
-            if each.shape[1] <= quota:
-                return each
-            orders = [torch.randperm(each.shape[1], generator=generator)[:quota].to(each.device) for _ in each]
-            return torch.stack([one[order] for one, order in zip(each, orders, strict=True)])
+    def _collect(self, batches: Batches, progress: Progress) -> tuple[Rows, Tensor]:
+        """Patches (n, N, D) of each image, and the number (n,) of its clip; of more than the limit all go to a file."""
+
+        def room(part: Tensor, shape: tuple[int, ...]) -> Rows:
+            if shape[0] * shape[1] <= self.options.patch_limit:
+                return part.new_empty(shape)
+            return Spool.made(part, shape, self._workspace() if self._workspace else None)
 
         with progress.task("features", len(batches)) as advance:
-            return gather(((batch.clips, some(batch.frames)) for batch in batches), len(batches), advance)
+            parts = ((batch.clips, self._described(batch.frames)) for batch in batches)
+            return gather(parts, len(batches), advance, room)
 
-    def _without_each(self, batches: Batches, each: Tensor, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
-        """Judge frames without their clips, by their patches (n, N, D) and the number (n,) of each one's clip."""
-        if each.shape[1] == len(white_squares(self._grid)):
-            for number, frames in groupby(numbers.tolist()):
-                yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)
-            return
-        walked = iter(dict.fromkeys(numbers.tolist()))
-        for clip, windows in each_clip(batches, lambda frames: frames):
-            nearest = NearestNeighbour(banks.without(next(walked)), self._nearest.weights)
-            for window in windows:
-                yield clip, self.seen(window, nearest)[1]
+    def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
+        """Walk frames whose patches are all in the banks, by the number (n,) of each one's clip."""
+        for number, frames in groupby(numbers.tolist()):
+            yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)
 
-    def _described(self, frames: Tensor) -> tuple[Tensor, Grid]:
-        """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch, and the grid that they are taken from."""
+    def _described(self, frames: Tensor) -> Tensor:
+        """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch."""
         features = self._features(frames[:, -1])
-        grid = (features.shape[1], features.shape[2])
-        return features.flatten(1, 2)[:, white_squares(grid).to(features.device)], grid
+        self._grid = (features.shape[1], features.shape[2])
+        return features.flatten(1, 2)[:, white_squares(self._grid).to(features.device)]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +44,9 @@ def test_threads_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert _session.__wrapped__(False)._session.get_session_options().intra_op_num_threads == 1
+
+
+def test_threads_of_faiss() -> None:
+    limit_threads(3)
+    code = "import faiss; print(faiss.omp_get_max_threads())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "3\n"

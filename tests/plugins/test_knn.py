@@ -187,3 +187,16 @@ def test_one_clip_leaves_nothing_to_calibrate_with(frames: Tensor) -> None:
 def test_options_have_bounds(key: str, value: str) -> None:
     with pytest.raises(OptionError, match=f"knn: {key}="):
         parse_options(KnnOptions, {key: value}, "knn")
+
+
+def test_images_may_be_searched_by_an_index(frames: Tensor, method: Knn) -> None:
+    """It finds candidates, whose distances are exact."""
+    for kind in ("ivf", "hnsw"):
+        indexed = fitted(frames, index=kind)
+        assert indexed._facts["index_recall"] == 1.0
+        torch.testing.assert_close(scores_of(indexed, frames), scores_of(method, frames))
+        restored = made(index=kind)
+        restored.load_state(indexed.state())
+        assert torch.equal(scores_of(restored, frames), scores_of(indexed, frames))
+        with pytest.raises(OptionError, match="index of faiss cannot be exported"):
+            indexed.graph()

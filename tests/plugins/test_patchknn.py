@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +13,14 @@ import torch
 from adkit_patchknn.method import PatchKnn, PatchKnnOptions
 from torch import Tensor
 
-from adkit.errors import BackboneError, OptionError
+from adkit.errors import BackboneError, OptionError, StorageError
 from adkit.interfaces import Silent
 from adkit.nn.composition import LEAST_PICTURES
 from adkit.nn.features.checkerboard import filled, white_squares
-from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
+from adkit.nn.spool import Rows
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
@@ -158,11 +163,45 @@ def test_the_size_of_the_bank(frames: Tensor, options: dict[str, object], rows: 
     assert len(fitted(frames, **options).state()["bank"]) == rows
 
 
-def test_the_patch_limit_takes_as_many_of_each_image(frames: Tensor) -> None:
-    many = torch.cat([frames] * 6)  # 36 images of 32 patches; 1000 patches are 27 of each
-    method = fitted(many, patch_limit=1000)
-    assert method._facts["patches"] == 36 * 27
-    assert calibration_of(method).shape == (36, 8, 8), "whole maps are scored all the same"
+def test_more_patches_than_the_limit_go_to_a_file(frames: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One block of them gives what memory gives; several give a bank that covers nearly as well."""
+    noise = torch.rand((36, *frames.shape[1:]), generator=torch.Generator().manual_seed(1))
+    many = (torch.cat([frames] * 6) + 0.1 * noise).clamp(0, 1)  # 36 images of 32 patches
+    in_memory = fitted(many, context=True)
+    for blocks in (1, 2):
+        monkeypatch.setattr("adkit_patchknn.method.BLOCK", 600)
+        with pytest.MonkeyPatch.context() as patch:
+            if blocks == 1:
+                patch.setattr("adkit_patchknn.method.merged_coreset", partial(merged_in_one, merged_coreset))
+            in_a_file = fitted(many, context=True, patch_limit=1000)
+        assert in_a_file._facts["patches"] == 36 * 32
+        assert calibration_of(in_a_file).shape == (36, 8, 8)
+        ours, theirs = in_a_file.state(), in_memory.state()
+        torch.testing.assert_close(ours["weights"], theirs["weights"])
+        torch.testing.assert_close(ours["composition_mean"], theirs["composition_mean"])
+        if blocks == 1:
+            torch.testing.assert_close(ours["bank"], theirs["bank"])
+            torch.testing.assert_close(calibration_of(in_a_file), calibration_of(in_memory), atol=1e-4, rtol=1e-4)
+        else:
+            relative = calibration_of(in_a_file).mean() / calibration_of(in_memory).mean()
+            assert relative == pytest.approx(1, abs=0.1)
+
+
+def merged_in_one(merged: Callable[..., tuple[Tensor, float]], patches: Rows, count: int, _: int, **more: Any) -> Any:
+    """A selection from one block."""
+    return merged(patches, count, len(patches), **more)
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(
+    frames: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match=f"cannot write {tmp_path}: the disk is full"):
+        made(patch_limit=1000).fit(FrameBatches(torch.cat([frames] * 6)), Silent(), lambda: tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_normalised_maps_and_calibration(frames: Tensor, method: PatchKnn) -> None:
@@ -245,7 +284,7 @@ def test_batches_are_walked_no_more_than_twice(frames: Tensor) -> None:
             self.walks += 1
             return super().__iter__()
 
-    for options, walks in (({}, 1), ({"context": True}, 2), ({"patch_limit": 1000}, 2)):
+    for options, walks in (({}, 1), ({"context": True}, 2), ({"patch_limit": 1000}, 1)):
         batches = Counting(torch.cat([frames] * 6))
         made(**options).fit(batches, Silent())
         assert batches.walks == walks
@@ -370,3 +409,23 @@ def test_two_scales_and_what_pictures_are_made_of_are_updated_too() -> None:
     assert expected.maps is not None
     torch.testing.assert_close(calibration.scores, expected.scores, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(calibration.maps, expected.maps, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_a_bank_may_be_searched_by_an_index(frames: Tensor, method: PatchKnn, kind: str) -> None:
+    """With so few rows it finds them all; the run keeps it, and it cannot be exported."""
+    indexed = fitted(frames, index=kind)
+    assert (indexed._facts["index"], indexed._facts["index_recall"]) == (kind, 1.0)
+    torch.testing.assert_close(maps_of(indexed, frames), maps_of(method, frames), atol=1e-3, rtol=1e-3)
+    restored = made(index=kind)
+    restored.load_state(indexed.state())
+    assert torch.equal(maps_of(restored, frames), maps_of(indexed, frames))
+    with pytest.raises(OptionError, match="index of faiss cannot be exported"):
+        indexed.graph()
+
+
+def test_a_large_bank_is_searched_by_an_index(frames: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "index" not in fitted(frames)._facts
+    monkeypatch.setattr("adkit_patchknn.method.MOST_EXACT", 20)
+    assert fitted(frames)._facts["index"] == "ivf"
+    assert "index" not in fitted(frames, index="exact")._facts

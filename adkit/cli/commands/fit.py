@@ -237,7 +237,9 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
         copies = counted(len(record.copies), record.threshold.unit)
         typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
     print_left_out(record)
-    for name, value in record.facts.items() if verbose else ():
+    for name, value in record.facts.items():
+        if not verbose and not name.endswith("recall"):
+            continue
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
     typer.echo(f"  folder {run.folder}")
     name = shlex.quote(run.argument)

@@ -24,8 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import Advance, Progress, Silent
 from adkit.nn.features.neighbours import NearestNeighbour
+from adkit.nn.spool import Rows
 
 BLOCK = 4096
 _ROWS = 32_768  # patches per matrix product: bounds the memory that a pass takes beside the patches
@@ -49,6 +50,47 @@ def greedy_coreset(
     of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (L + 32,768) · L
     floats. Raises ValueError for a count, start or beginning that the patches do not have.
     """
+    with (progress or Silent()).task("coreset", count) as advance:
+        return _selected(patches, count, start, block, advance, begun, radius)[0]
+
+
+def merged_coreset(
+    patches: Rows, count: int, at_once: int, *, start: int = 0, progress: Progress | None = None
+) -> tuple[Tensor, float]:
+    """Return the indices, int64 (≤ count,), of a selection of float32 (N, D) made block by block, and its radius.
+
+    No patch is farther from the selection than the radius. Of each block of `at_once` patches as many are selected as
+    of all; of those that the blocks gave, `count` again, also in between where they are more than a block. So the
+    radius is at most the largest of a block's plus that of what the blocks gave, and at most 4 times as large as the
+    least that `count` patches can have (2 more for each selection in between): each greedy selection's is at most twice
+    the least (Gonzalez 1985; merged by Malkomes et al., NeurIPS 2015). One block is selected from as
+    `greedy_coreset` does.
+    """
+    at_once = max(at_once, 2 * count)
+    starts = range(0, len(patches), at_once)
+    kept, radius = torch.empty(0, dtype=torch.int64), 0.0  # of the patches so far, by what is kept of them
+    with (progress or Silent()).task("coreset", len(starts)) as advance:
+        for first in starts:
+            part = patches[first : first + at_once]
+            chosen, own = _selected(part, min(count, len(part)), start % len(part))
+            kept, radius = torch.cat([kept, first + chosen]), max(radius, own)
+            if len(starts) > 1 and (len(kept) > at_once or first == starts[-1]):
+                chosen, own = _selected(patches[kept], min(count, len(kept)), 0)
+                kept, radius = kept[chosen], radius + own
+            advance(1)
+    return kept, radius
+
+
+def _selected(
+    patches: Tensor,
+    count: int,
+    start: int,
+    block: int | None = None,
+    advance: Advance = lambda _: None,
+    begun: int = 0,
+    radius: float = 0.0,
+) -> tuple[Tensor, float]:
+    """Return the indices of a greedy selection, and how far the farthest patch is from it."""
     total = len(patches)
     if not 0 <= start < total or not max(1, begun) <= count <= total:
         raise ValueError(f"count={count} and start={start} do not fit {total} patches, {begun} of them chosen")
@@ -56,15 +98,14 @@ def greedy_coreset(
         block = min(BLOCK, max(BLOCK // 4, total // 48))
     selection = _Selection(patches, radius**2)
     selection.add(list(range(begun)) or [start])
-    with (progress or Silent()).task("coreset", count) as advance:
-        advance(len(selection.indices))
-        while len(selection.indices) < count:
-            chosen = selection.choose(min(block, total), count - len(selection.indices))
-            if not chosen:
-                break
-            selection.add(chosen)
-            advance(len(chosen))
-    return torch.tensor(selection.indices, dtype=torch.int64)
+    advance(len(selection.indices))
+    while len(selection.indices) < count:
+        chosen = selection.choose(min(block, total), count - len(selection.indices))
+        if not chosen:
+            break
+        selection.add(chosen)
+        advance(len(chosen))
+    return torch.tensor(selection.indices, dtype=torch.int64), float(selection.distances.max().sqrt())
 
 
 class _Selection:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adkit.interfaces import Progress
 from adkit.nn.features.neighbours import NearestNeighbour
+from adkit.nn.spool import Rows, in_parts
 
 _PATCHES = 16_384  # per step of progress
 
@@ -26,7 +27,7 @@ class LeaveOneOutBanks:
     that make up the bank; `patches` are only read. Of clips before number `first` nothing will be asked.
     """
 
-    def __init__(self, patches: Tensor, sources: Tensor, chosen: Tensor, progress: Progress, *, first: int = 0) -> None:
+    def __init__(self, patches: Rows, sources: Tensor, chosen: Tensor, progress: Progress, *, first: int = 0) -> None:
         self._patches, self._sources = patches, sources
         self._bank = patches[chosen]
         self._owners = sources[chosen]
@@ -76,13 +77,13 @@ class LeaveOneOutBanks:
             distances = torch.minimum(distances, NearestNeighbour(self._closing[clip]).squared(patches).cpu())
         return distances
 
-    def _cover(self, patches: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
+    def _cover(self, patches: Rows, progress: Progress) -> tuple[Tensor, Tensor]:
         """Squared distance (N,) of every patch to its nearest row, and the number (N,) of that row; on the CPU."""
         nearest = NearestNeighbour(self._bank)
         parts = []
         with progress.task("covering", len(patches)) as advance:
-            for first in range(0, len(patches), _PATCHES):
-                squared, row = nearest.nearest(patches[first : first + _PATCHES])
+            for part in in_parts(patches, _PATCHES):
+                squared, row = nearest.nearest(part)
                 parts.append((squared.cpu(), row.cpu()))
                 advance(len(squared))
         return torch.cat([squared for squared, _ in parts]), torch.cat([row for _, row in parts])

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper, parser
 from torch import Tensor
 
+from adkit.nn.features.index import Index
 from adkit.nn.features.onnx_session import OnnxSession
 
 LEAST_DISTANCE = 0.01
@@ -45,13 +46,15 @@ nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d] weights) => (
 class NearestNeighbour:
     """Nearest-neighbour distances to the rows of a float32 (N, D) bank, on the bank's device.
 
-    Queries are multiplied by `weights` (D,), if there are any; the bank's rows already are.
+    Queries are multiplied by `weights` (D,), if there are any; the bank's rows already are. With an `index` of the
+    same rows, distances are to the nearest row that it finds.
     """
 
-    def __init__(self, bank: Tensor, weights: Tensor | None = None) -> None:
+    def __init__(self, bank: Tensor, weights: Tensor | None = None, index: Index | None = None) -> None:
         squared = bank.square().sum(dim=1, keepdim=True)
         self.columns = torch.cat([-2 * bank, squared], dim=1).T.contiguous()  # (D + 1, N)
         self.weights = torch.ones(bank.shape[1], device=bank.device) if weights is None else weights
+        self.index = index
 
     def distances(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q,) Euclidean distances to the nearest row."""
@@ -59,6 +62,8 @@ class NearestNeighbour:
 
     def squared(self, queries: Tensor) -> Tensor:
         """Turn float32 (Q, D) into (Q,) squared Euclidean distances to the nearest row."""
+        if self.index is not None:
+            return self.index.nearest(queries * self.weights)[0][:, 0].to(queries.device)
         return torch.cat([self._block(part, indices=False)[0] for part in torch.split(queries, _ROWS)])
 
     def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:

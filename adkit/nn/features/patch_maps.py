@@ -98,7 +98,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         kept = _KeepingSome(batches)
         self._scales, self._blend = self._all_scales, Blend.plain()
         for method in self._scales:
-            method._composition = method._composed = None
+            method._composition, method._composed, method._workspace = None, None, self._workspace
         normal: list[Tensor] = []
         clips = torch.empty(0)
         for method, seen in self._each_scale(kept):

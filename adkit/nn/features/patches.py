@@ -84,8 +84,8 @@ class PatchFeatures:
         Every other patch is looked up, see `adkit.nn.features.checkerboard`; the distances of the others follow.
         """
         model = self._model(frames)
-        if model is None:
-            features = self._in_torch(frames)
+        if model is None or bank.index is not None:
+            features = self(frames)
             grid = (features.shape[1], features.shape[2])
             chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adkit.files.atomic import storage_faults
 from adkit.interfaces import Batches, Progress
 from adkit.nn.samples import gather
+from adkit.nn.spool import unnamed_file
 
 MOST_BYTES_IN_MEMORY = 2_000_000_000
 """More than this goes to a temporary file, which the system pages in as it is needed."""
@@ -81,11 +78,7 @@ def as_bytes(frames: Tensor) -> Tensor:
 def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
     if int(np.prod(shape)) <= most_bytes:
         return torch.empty(shape, dtype=torch.uint8)
-    # Where the system allows it, the file has no name from the start: nothing is left of it, however this ends.
-    with storage_faults(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
-        file.truncate(int(np.prod(shape)))
-        if hasattr(os, "posix_fallocate"):  # or a full disk would be noticed only by a crash on writing
-            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
+    with unnamed_file(int(np.prod(shape))) as file:
         return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adkit.interfaces import Advance, Progress
 from adkit.nn.features import coreset
-from adkit.nn.features.coreset import greedy_coreset
+from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 
 
 def plain_loop(patches: Tensor, count: int, start: int = 0) -> list[int]:
@@ -212,3 +212,37 @@ def test_many_ties_take_few_passes(compared: list[int]) -> None:
     chosen = greedy_coreset(patches, 20)
     assert sum(compared) <= 20 * 2000
     assert chosen.tolist() == plain_loop(patches, 20)
+
+
+def radius_of(patches: Tensor, chosen: Tensor) -> float:
+    """How far the farthest patch is from the chosen ones."""
+    rows = patches.double()
+    every = torch.cdist(rows, rows[chosen], compute_mode="donot_use_mm_for_euclid_dist")
+    return float(every.amin(dim=1).max())
+
+
+@pytest.mark.parametrize("at_once", [50, 90, 200, 1000])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_merged_selection_covers_as_it_says(at_once: int, seed: int) -> None:
+    for patches in (random_patches(700, 4, seed), clustered_patches(700, offset=3, spread=0.2, seed=seed)):
+        count = 20
+        chosen, radius = merged_coreset(patches, count, at_once, start=seed * 100)
+        blocks = -(-700 // at_once)
+        between = max(0, blocks * count // at_once) if blocks > 1 else 0
+        exact = greedy_coreset(patches, count, start=seed * 100)
+        assert len(set(chosen.tolist())) == count
+        assert radius_of(patches, chosen) <= radius * (1 + 1e-5)
+        # No selection of so many has less than half of the greedy one's radius.
+        assert radius <= (4 + 2 * between) * radius_of(patches, exact) * (1 + 1e-5)
+        if blocks == 1:
+            assert chosen.tolist() == exact.tolist()
+            assert radius == pytest.approx(radius_of(patches, exact), rel=1e-4)
+        else:
+            # In practice it covers far better than the bound.
+            assert radius_of(patches, chosen) <= 1.6 * radius_of(patches, exact)
+
+
+def test_blocks_that_are_smaller_than_the_selection_are_enlarged() -> None:
+    chosen, radius = merged_coreset(random_patches(40, 3), 30, 1)
+    assert len(set(chosen.tolist())) == 30
+    assert radius > 0
