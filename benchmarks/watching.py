@@ -27,6 +27,7 @@ from _setting import heading
 from adkit.cli import app
 from adkit.cli.terminal import terminal_progress
 from adkit.data.spans import VideoSpans, parse_spans
+from adkit.data.video import video_times
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
 from adkit.workflows.fit import fit
@@ -74,7 +75,7 @@ def watch(video: Path, runs: Path, folder: Path, annotated: bool) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         app(["score", str(video), "--runs", str(runs), *arguments], standalone_mode=False)
     wall, processor = time.perf_counter() - started, time.process_time() - used
-    frames = len((folder / "scores.csv").read_text().splitlines()) - 1
+    frames = len(video_times(video))  # fewer are judged
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
     print(frames, frames / wall, 1000 * processor / frames, highest)
 

@@ -20,6 +20,8 @@ from adkit.types import Sample
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
+GAP_S, GAP_SHARE = 1.0, 0.2
+"""Before the next piece, so much of one is left out, at most as this share of it: neighbours in time are too alike."""
 STEP_S = 0.12
 """Between the frames that a method takes that sees each by itself: so far apart, motion shows between two of them."""
 MOST_FRAMES = 3000
@@ -78,7 +80,7 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
     """Return the samples with long clips cut into clips, and about how long a piece is; None where nothing was cut.
 
-    So that there are about 20 pieces, of 1 to 20 seconds each, longer only where frames are few.
+    So that there are about 20 pieces, of 1 to 20 seconds each, longer only where frames are few; with gaps between.
     """
     clips = by_clip([sample.clip for sample in samples], samples)
     lengths_s = _lengths_s(clips)
@@ -88,11 +90,16 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
     segment_s = max(segment_s, 2 * max(gaps_s, default=0.0))
     if len(clips) >= PIECES or max((int(length_s / segment_s) for length_s in lengths_s.values()), default=0) < 2:
         return list(samples), None
-    return cut_into(samples, segment_s), round(segment_s, 3)
+    gap_s = max(0.0, min(GAP_S, GAP_SHARE * segment_s, segment_s - 2 * max(gaps_s, default=0.0)))
+    return cut_into(samples, segment_s, gap_s), round(segment_s, 3)
 
 
-def cut_into(samples: Sequence[Sample], segment_s: float) -> list[Sample]:
-    """Return the samples with clips cut into clips of about so many seconds; shorter ones stay whole."""
+def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
+    """Return the samples with clips cut into clips of about so many seconds; shorter ones stay whole.
+
+    Those less than `gap_s` before the next piece are left out, so that a piece does not vouch for the beginning of the
+    next one when each is judged by what the others show.
+    """
     clips = by_clip([sample.clip for sample in samples], samples)
     lengths_s = _lengths_s(clips)
     counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}
@@ -101,7 +108,8 @@ def cut_into(samples: Sequence[Sample], segment_s: float) -> list[Sample]:
         start_s, length_s, count = members[0].time_s, lengths_s[clip] / max(1, counts[clip]), counts[clip]
         for sample, piece in zip(members, piece_numbers([one.time_s for one in members], segment_s), strict=True):
             name = f"{clip} {clock(start_s + piece * length_s)}" if count > 1 else clip
-            found.append(replace(sample, clip=name))
+            if piece >= count - 1 or sample.time_s <= start_s + (piece + 1) * length_s - gap_s:
+                found.append(replace(sample, clip=name))
     return found
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, frame_gap_s, spacing
+from adkit.data.clips import MOST_FRAMES, STEP_S, are_stills, at_steps, cut, cut_into, frame_gap_s, spacing
 from adkit.types import FrameRef, Sample
 
 
@@ -56,9 +57,12 @@ def test_one_long_film_is_cut_into_twenty_pieces() -> None:
     found, segment_s = cut(clip("a", 1201))  # two minutes
     assert segment_s == 6.0
     assert len(lengths(found)) == 20
-    assert max(lengths(found).values()) - min(lengths(found).values()) <= 2
     assert next(iter(lengths(found))) == "a 0:00.0"
-    assert [sample.id for sample in found] == [sample.id for sample in clip("a", 1201)]
+    pieces = [[one.time_s for one in found if one.clip == name] for name in lengths(found)]
+    gaps_s = [later[0] - piece[-1] for piece, later in pairwise(pieces)]
+    assert 1.0 <= min(gaps_s) <= max(gaps_s) < 1.2  # and no longer than that
+    assert all(piece[-1] - piece[0] == pytest.approx(4.9, abs=0.11) for piece in pieces[:-1])
+    assert [one.id for one in cut_into(clip("a", 1201), 6.0)] == [one.id for one in clip("a", 1201)]  # without gaps
 
 
 @pytest.mark.parametrize(("frames", "pieces"), [(101, 10), (15, 1), (36001, 180)])
