@@ -357,6 +357,14 @@ def test_tabs_are_reached_by_keyboard(page: Any) -> None:
     assert page.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
 
 
+def test_a_page_that_is_loaded_again_shows_the_tab_that_was_open(page: Any, server: Server) -> None:
+    page.get_by_role("tab", name="Help").click()
+    assert page.url.endswith("#help")
+    page.reload()
+    page.get_by_role("tab", name="Help", selected=True).wait_for()
+    assert page.locator("[data-address]").inner_text() == server.address  # and not the usual port
+
+
 def test_the_pages_library_opens_no_other_file(page: Any, server: Server, trained: str) -> None:
     secret = server.runs.parent / "secret.txt"
     secret.write_text("secret")

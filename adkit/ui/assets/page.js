@@ -264,6 +264,18 @@
     },
   };
 
+  // The address names the open tab: a page that is loaded again, or a link, shows it.
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("[role=tab]");
+    if (tab) history.replaceState(null, "", `#${tab.textContent.trim().toLowerCase()}`);
+  });
+  const wanted = location.hash.slice(1);
+  const opening = setInterval(() => {
+    const tabs = [...document.querySelectorAll("[role=tab]")];
+    if (!wanted || tabs.length) clearInterval(opening);
+    tabs.find((tab) => tab.textContent.trim().toLowerCase() === wanted)?.click();
+  }, 100);
+
   // The address in the help is the one that this page has.
   new MutationObserver(() => {
     for (const place of document.querySelectorAll("[data-address]")) {
