@@ -26,6 +26,7 @@ from adkit.registry import load_registry
 from adkit.runs.record import FitSettings, Suspects
 from adkit.stats.calibration import CERTAINTY, ThresholdRule, parse_rate, threshold_from, unit_scores
 from adkit.workflows.fit import fit
+from adkit.workflows.score import calibrating_scores
 from adkit.workflows.suspects import why_kept
 
 IMAGES = 100
@@ -56,7 +57,8 @@ def _real(arguments: argparse.Namespace, rule: ThresholdRule) -> None:
             settings = FitSettings(method=arguments.method, max_false_alarms=arguments.rate)
             run = fit(settings, dataset, Path(folder), registry, terminal_progress())
             evaluation = evaluate(run, registry, progress=terminal_progress())
-        rates, threshold = _resampled(evaluation.normal_scores, rule, arguments.resamples)
+            _, scores = calibrating_scores(run, registry)
+        rates, threshold = _resampled(scores, rule, arguments.resamples)
         print(
             f"| {dataset.spec} | {threshold} | {evaluation.rates.false_alarms} "
             f"| {np.mean(rates <= evaluation.threshold.certain_rate):.1%} | {rates.mean():.2%} |\n",
