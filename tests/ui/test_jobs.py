@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ def test_a_job_that_left_out_files_is_done(jobs: Jobs) -> None:
 def test_a_command_that_there_is_not_is_a_failed_job(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "x", ["nothing"]).id, ended)
     assert status.state == "failed"
-    assert "inside adkit" in status.message
+    assert "No such command" in status.message
 
 
 def test_a_process_that_ends_before_it_begins_is_a_failed_job(tmp_path: Path) -> None:
@@ -358,3 +359,10 @@ def test_a_process_of_which_nothing_can_be_noted_is_begun_again_later(
         jobs.submit("fit", "x", [])
     (status,) = jobs.list()
     assert status.state == "waiting"
+
+
+def test_a_finished_training_says_its_promise(jobs: Jobs) -> None:
+    status = until(jobs, jobs.submit("fit", "x", ["good"]).id, ended)
+    assert status.promises() == []  # of a run of which nothing more was printed
+    row = {"run": "made", "expected_false_alarm_rate": 1 / 94, "fit_s": 20.0, "calibrate_s": 2.0}
+    assert replace(status, result=[row]).promises() == ["flags about 1 in 94 good ones · 22 s"]
