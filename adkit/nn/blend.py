@@ -1,11 +1,11 @@
 """How the maps of several scales make one, and whether position matters in it.
 
 Each scale's maps are counted in spreads above what is usual, over all positions or at each one. Their mean is one of
-third powers: what one scale sees clearly counts, though the other sees nothing there. Positions are told apart, which
-helps parts that lie alike and hardly ever harms others, unless that finds clearly fewer of some normal pictures that
-are spoilt, each in several ways, at the thresholds that unspoilt ones set. No label of a test is looked at. The
-scales' weights are not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the
-coarse one is there for what lies in the wrong place or is missing.
+third powers: what one scale sees clearly counts, though the other sees nothing there. Whether positions are told apart
+is asked of some normal pictures that are spoilt, each in several ways: what is found of them at the thresholds that
+unspoilt ones set. No label of a test is looked at. A method says which answer needs the proof. The scales' weights are
+not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the coarse one is there
+for what lies in the wrong place or is missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLOOR = 2.0
 RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
 """False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
 CLEARLY = 2.0
-"""Positions are told apart unless that finds fewer by so many standard errors over the spoilt pictures' sources."""
+"""So many standard errors over the spoilt pictures' sources are a proof."""
 TOP_SHARE = 0.01
 """Of a map's positions make its score here: the highest, as the scorer `top1` takes them."""
 
@@ -110,14 +110,15 @@ def choose_blend(
     spoilt: Sequence[Tensor],
     options: ScaledMapOptions,
     *,
-    told_apart: bool = False,
+    apart: bool = False,
 ) -> tuple[Blend, dict[str, float | bool]]:
     """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
 
     `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many
-    ways, and are looked at where the choice `is_open`. Where distances are `told_apart` by position already, as those
-    from a Gaussian at each, it must find clearly more. Returns the blend, and how it was chosen, for the run. Raises
-    OptionError for position_normalisation=on with too few maps: their spread would be chance.
+    ways, and are looked at where the choice `is_open`. Positions are told apart where that finds clearly more of
+    them, or, where they are held `apart` as a rule, unless it finds clearly fewer. Returns the blend, and how it was
+    chosen, for the run. Raises OptionError for position_normalisation=on with too few maps: their spread would be
+    chance.
     """
     require_maps(len(clips), options.position_normalisation)
     weights = WEIGHTS if len(normal) > 1 else (1.0,)
@@ -128,7 +129,7 @@ def choose_blend(
         found = [_found(blend, normal, clips, spoilt) for blend in blends]
         more = (found[1] - found[0]).mean(dim=1)  # of each source
         error = CLEARLY * float(more.std()) / math.sqrt(len(more))
-        chosen = blends[float(more.mean()) > error if told_apart else float(more.mean()) >= -error]
+        chosen = blends[float(more.mean()) >= -error if apart else float(more.mean()) > error]
         facts = {
             "spoilt_found": round(float(found[0].mean()), 4),
             "spoilt_found_by_position": round(float(found[1].mean()), 4),

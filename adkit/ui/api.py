@@ -106,6 +106,9 @@ class Fault(BaseModel):
     hint: str
 
 
+_FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)}
+
+
 def create_api(judges: Judges) -> FastAPI:
     """Make the application with the routes below /api and /reports."""
     settings = judges.settings
@@ -119,9 +122,6 @@ def create_api(judges: Judges) -> FastAPI:
     )
     turn = asyncio.Semaphore(1)
     waiting = 0
-    faults: dict[int | str, dict[str, Any]] = {
-        code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)
-    }
 
     @app.get("/api")
     @app.get("/api/", include_in_schema=False)
@@ -130,13 +130,13 @@ def create_api(judges: Judges) -> FastAPI:
         asked = {"runs": "GET /api/runs", "score": "POST /api/score", "description": "GET /api/openapi.json"}
         return {"adkit": __version__, **asked}
 
-    @app.get("/api/runs", response_model=list[RunInfo], responses={code: faults[code] for code in (400, 401, 403)})
+    @app.get("/api/runs", response_model=list[RunInfo], responses={code: _FAULTS[code] for code in (400, 401, 403)})
     def runs() -> list[RunInfo]:
         """List the runs that can score, the newest first."""
         records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
         return [_run_info(record) for record in reversed(records)]
 
-    @app.post("/api/score", response_model=Answer, responses=faults)
+    @app.post("/api/score", response_model=Answer, responses=_FAULTS)
     async def score(
         request: Request,
         image: Annotated[UploadFile, File(description="a PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")],

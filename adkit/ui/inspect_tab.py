@@ -68,9 +68,23 @@ class Turns:
         return self._last.get(request.session_hash or "", stop) is not stop
 
 
-def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
-    """Build the tab; returns the choice of a run, and what is said of it."""
-    guarded = told(judges.settings)
+@dataclass(frozen=True)
+class _Layout:
+    """What stands in the tab."""
+
+    tab: gr.Tab
+    inspected: gr.State
+    run: gr.Dropdown
+    about: gr.HTML
+    files: gr.File
+    cancel: gr.Button
+    folder: gr.UploadButton
+    shown: list[Any]  # what an answer fills: `inspected`, decision, picture, gallery, films, table
+    gallery: gr.HTML
+
+
+def _laid_out() -> _Layout:
+    """Lay the tab out."""
     with gr.Tab("Inspect", id="inspect") as tab:
         inspected = gr.State(None, time_to_live=6 * 3600)
         with gr.Row(equal_height=False):
@@ -90,6 +104,12 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
                 films = gr.HTML(js_on_load=None, elem_id="ak-films")
                 table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
     shown = [inspected, decision, picture, cards, films, table]
+    return _Layout(tab, inspected, run, about, files, cancel, folder, shown, cards)
+
+
+def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
+    """Build the tab; returns the choice of a run, and what is said of it."""
+    guarded, at = told(judges.settings), _laid_out()
 
     def answer(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress, request: gr.Request) -> Any:
         stop = turns.begin(request)
@@ -105,10 +125,7 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     def drop_folder(
         run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS
     ) -> Any:
-        found = [path for path in paths or [] if is_image(Path(path)) or is_video(Path(path))]
-        if paths and not found:
-            raise OptionError("there is no image in the folder", hint="choose a folder of images")
-        return answer(run_id, _uploads(found), progress, request)
+        return answer(run_id, _in_folder(paths or []), progress, request)
 
     @guarded
     def change_run(run_id: str, before: Inspected | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
@@ -130,25 +147,32 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
         began = trigger(
             lambda *given: gr.Button(visible=None not in given),
             inputs[1:],
-            cancel,
+            at.cancel,
             queue=False,
             show_progress="hidden",
             **PRIVATE,
         )
-        judged = began.then(handler, inputs, [*shown, *more], concurrency_id="score", **PRIVATE)
+        judged = began.then(handler, inputs, [*at.shown, *more], concurrency_id="score", **PRIVATE)
         again = judged.then(
-            change_run, [run, inspected], shown, concurrency_id="score", show_progress="hidden", **PRIVATE
+            change_run, [at.run, at.inspected], at.shown, concurrency_id="score", show_progress="hidden", **PRIVATE
         )
-        again.then(lambda: gr.Button(visible=False), None, cancel, queue=False, js=SHOW, **PRIVATE)
+        again.then(lambda: gr.Button(visible=False), None, at.cancel, queue=False, js=SHOW, **PRIVATE)
 
-    judging(files.upload, drop, [run, files], files)
-    judging(folder.upload, drop_folder, [run, folder])
-    judging(run.change, change_run, [run, inspected])
-    run.change(lambda run_id: about_run(judges.settings, run_id), run, about, queue=False, **PRIVATE)
-    cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
-    cards.click(open_card, inspected, [decision, picture], **PRIVATE)
-    tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], run, run, queue=False, **PRIVATE)
-    return run, about
+    judging(at.files.upload, drop, [at.run, at.files], at.files)
+    judging(at.folder.upload, drop_folder, [at.run, at.folder])
+    judging(at.run.change, change_run, [at.run, at.inspected])
+    at.run.change(lambda run_id: about_run(judges.settings, run_id), at.run, at.about, queue=False, **PRIVATE)
+    at.cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
+    at.gallery.click(open_card, at.inspected, at.shown[1:3], **PRIVATE)
+    at.tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run, queue=False, **PRIVATE)
+    return at.run, at.about
+
+
+def _in_folder(paths: Sequence[str]) -> list[Upload]:
+    found = [path for path in paths if is_image(Path(path)) or is_video(Path(path))]
+    if paths and not found:
+        raise OptionError("there is no image in the folder", hint="choose a folder of images")
+    return _uploads(found)
 
 
 def _uploads(paths: Sequence[str]) -> list[Upload]:

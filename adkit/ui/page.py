@@ -67,16 +67,10 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         act(settings, jobs, what)
         if "inspect" in what:
             return lists() | inspect_with(what["inspect"])
-        if "report" in what:
-            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("run", what["report"]))
-        if "results" in what:
-            return (
-                lists()
-                | {tabs: gr.Tabs(selected="results")}
-                | results.show(("run", what["results"]), with_report=False)
-            )
-        if "comparison" in what:
-            return lists() | {tabs: gr.Tabs(selected="results")} | results.show(("comparison", what["comparison"]))
+        for asked, kind in (("report", "run"), ("results", "run"), ("comparison", "comparison")):
+            if asked in what:
+                shown = results.show((kind, what[asked]), with_report=asked != "results")
+                return lists() | {tabs: gr.Tabs(selected="results")} | shown
         return lists()
 
     with page:

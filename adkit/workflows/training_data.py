@@ -82,8 +82,7 @@ def training_data(
     method, few = settings.method, settings.few
     require_few(few, method, method_class)
     specs = [dataset.spec for dataset in datasets]
-    twice = [spec for spec in specs if specs.count(spec) > 1]
-    if twice:
+    if twice := [spec for spec in specs if specs.count(spec) > 1]:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
     taken: set[tuple[str, ...]] = set()
     leaving_out = LeavingOut(settings.leave_out)
@@ -113,7 +112,6 @@ def training_data(
         except PromiseError as error:
             hint = _hint_in_files(error, dataset, len(samples))
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
-        hashes = {sample.id: hashes[sample.id] for sample in samples}
         shapes, white = _shapes_and_white(learned, held_out)
         found.append(
             TrainingData(
@@ -122,7 +120,7 @@ def training_data(
                 held_out,
                 shapes,
                 white,
-                hashes,
+                {sample.id: hashes[sample.id] for sample in samples},
                 skipped,
                 copies,
                 left_out,

@@ -61,6 +61,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     """Distance of every patch to the nearest patch of a bank of normal ones."""
 
     Options = PatchKnnOptions
+    apart = True
 
     def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)

@@ -68,20 +68,20 @@ def test_positions_are_taken_together_where_telling_them_apart_finds_fewer() -> 
         one[:, row // 10 if row % 10 == 0 else 0] += 10
     spoilt[:, :, 0] += 10
     spoilt[:, 3:5, 0] += 4
-    blend, facts = choose_blend([normal], CLIPS, [spoilt], options())
+    blend, facts = choose_blend([normal], CLIPS, [spoilt], options(), apart=True)
     assert facts["spoilt_found_by_position"] < 0.5 < facts["spoilt_found"]
     assert not blend.by_position
     assert facts["position_normalised"] is False
 
 
-def test_positions_are_told_apart_where_that_finds_as_many() -> None:
+def test_where_both_find_as_many_the_methods_rule_holds() -> None:
     normal = [noise(COUNT, 8, 0), noise(COUNT, 4, 1)]
     spoilt = [noise(SOURCES * len(SPOILT), 8, 2), noise(SOURCES * len(SPOILT), 4, 3)]
-    blend, _ = choose_blend(normal, CLIPS, spoilt, options())
+    blend, _ = choose_blend(normal, CLIPS, spoilt, options(), apart=True)
     assert blend.weights == WEIGHTS
     assert blend.by_position
-    blend, _ = choose_blend(normal, CLIPS, spoilt, options(), told_apart=True)
-    assert not blend.by_position, "distances that are told apart already need a reason to be told apart again"
+    blend, _ = choose_blend(normal, CLIPS, spoilt, options())
+    assert not blend.by_position, "without a rule it must find clearly more"
 
 
 def test_position_matters_where_some_places_always_score_high() -> None:
@@ -91,7 +91,7 @@ def test_position_matters_where_some_places_always_score_high() -> None:
     blend, facts = choose_blend(normal, CLIPS, spoilt, options())
     assert blend.by_position
     assert facts["position_normalised"] is True
-    assert choose_blend(normal, CLIPS, spoilt, options(), told_apart=True)[0].by_position
+    assert choose_blend(normal, CLIPS, spoilt, options(), apart=True)[0].by_position
     refused, _ = choose_blend(normal, CLIPS, spoilt, options(position_normalisation="off"))
     assert not refused.by_position
 

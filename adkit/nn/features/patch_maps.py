@@ -49,8 +49,8 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     sees the frames at half size.
     """
 
-    told_apart: ClassVar[bool] = False
-    """Its distances are already in what is usual at each position."""
+    apart: ClassVar[bool] = False
+    """Positions are told apart unless spoilt pictures speak against it; False: only where they speak for it."""
 
     _features: PatchFeatures
     _composition: Composition | None = None
@@ -110,7 +110,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             maps, clips = method._left_out_maps(left_out, len(batches), progress)
             normal.append(maps)
         spoilt_maps = self._spoilt(kept, progress) if is_open(clips, self.options) else []
-        self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options, told_apart=self.told_apart)
+        self._blend, found = choose_blend(normal, clips, spoilt_maps, self.options, apart=self.apart)
         self._note_scales()
         self._facts |= found
         self._calibration = self._blend.out_of_sample(normal, clips)
