@@ -30,7 +30,7 @@ def test_values_do_not_change() -> None:
 
 
 def test_a_batch_has_no_room_for_the_truth() -> None:
-    assert {field.name for field in dataclasses.fields(Batch)} == {"frames", "ids", "clips"}
+    assert {field.name for field in dataclasses.fields(Batch)} == {"frames", "ids", "clips", "spans_s"}
 
 
 def test_a_batch_knows_its_length() -> None:

@@ -151,7 +151,7 @@ def test_events_end_with_the_connection_and_the_video_plays(stream: bytes, tmp_p
     wrong = film(tmp_path / "b.ts", 20, [range(10, 20)]).read_bytes()  # it breaks off while something is wrong
     with served(lambda connection, number: connection.sendall((wrong, stream)[min(number, 1)])) as port:
         address = f"tcp://127.0.0.1:{port}"
-        settings = Settings(annotate=tmp_path / "out.mp4", duration_s=5.0)
+        settings = Settings(annotate=tmp_path / "out.mp4", duration_s=5.0, every=1)
         watch = Watch(model, VideoInput(address, address=address), settings)
         results = list(watch)
     assert len(watch.gaps) == 1

@@ -52,7 +52,7 @@ def test_a_store_on_disk_holds_the_same() -> None:
 def test_what_is_made_of_a_store_on_disk_lies_on_disk_too(monkeypatch: pytest.MonkeyPatch) -> None:
     files: list[Any] = []
     new_file = tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: files.append(new_file()) or files[-1])
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **named: files.append(new_file(**named)) or files[-1])
     store = FrameStore.collect(FrameBatches(synthetic_frames(5, SIZE)), Silent(), most_bytes=0)
     rows = torch.tensor([4, 1])
     darker = store.take(rows).changed(lambda frames, _: frames[..., :16] / 2, at_once=1)
