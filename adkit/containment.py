@@ -1,7 +1,5 @@
 """Runs what plugins bring: it prints no results, ends no program, and what comes out of it says whose it is."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

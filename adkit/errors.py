@@ -12,8 +12,6 @@ AdkitError
 └── StorageError   a disk that is full or must not be written
 """
 
-from __future__ import annotations
-
 import difflib
 import errno
 from collections.abc import Iterable

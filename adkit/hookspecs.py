@@ -9,8 +9,6 @@ A plugin is a module that an entry point of the group `adkit` names. It implemen
         return [MethodEntry("brightness", "how bright the part is", target="adkit_brightness.method:Brightness")]
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pluggy

@@ -1,7 +1,5 @@
 """`key=value` from the command line to a validated Options model; the table that explains it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar

@@ -1,7 +1,5 @@
 """What people call from a notebook or a program of their own: fit, load, evaluate, compare, rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,11 +39,7 @@ def fit(
 
 
 def load(
-    run: str | Path | Run = "latest",
-    *,
-    runs: str | Path | None = None,
-    scorer: str | None = None,
-    device: str = "auto",
+    run: str | Path | Run = "latest", *, runs: str | Path | None = None, scorer: str | None = None, device: str = "auto"
 ) -> FittedModel:
     """Open a run by "latest", its id, its name or its path, ready to score; raises RunError where there is none."""
     return open_model(_found(run, runs), load_registry(), scorer=scorer, device=device)

@@ -1,7 +1,5 @@
 """Finds plugins. A broken one is set aside and named; everything else works."""
 
-from __future__ import annotations
-
 import importlib
 import textwrap
 from collections.abc import Iterable

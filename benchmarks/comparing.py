@@ -48,12 +48,7 @@ def main() -> None:
         for _ in range(2):
             started = time.perf_counter()
             result = compare(
-                candidates,
-                datasets,
-                range(arguments.seeds),
-                Path(folder),
-                registry,
-                progress=terminal_progress(),
+                candidates, datasets, range(arguments.seeds), Path(folder), registry, progress=terminal_progress()
             )
             write_comparison(result, Path(folder))
             totals.append(time.perf_counter() - started)

@@ -51,8 +51,7 @@ def test_a_batch_has_one_id_and_one_clip_per_frame(ids: tuple[str, ...], clips: 
 
 
 @pytest.mark.parametrize(
-    ("maps", "scores"),
-    [(torch.zeros(3, 4, 5), None), (None, torch.zeros(3)), (torch.zeros(3, 4, 5), torch.zeros(3))],
+    ("maps", "scores"), [(torch.zeros(3, 4, 5), None), (None, torch.zeros(3)), (torch.zeros(3, 4, 5), torch.zeros(3))]
 )
 def test_a_prediction_has_maps_scores_or_both(maps: Tensor | None, scores: Tensor | None) -> None:
     assert len(Prediction(maps, scores)) == 3

@@ -1,7 +1,5 @@
 """The command line: parse, call a workflow, print. Nothing here computes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import typer

@@ -1,7 +1,5 @@
 """Commands that are imported when they are named, and help without what it needs for other modes of Typer."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable, Iterator

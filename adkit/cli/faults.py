@@ -1,7 +1,5 @@
 """User faults as two lines on stderr; everything else keeps its traceback."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -6,8 +6,6 @@ scores.csv.unfinished/
     lock             held by the process that judges
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

@@ -179,17 +179,14 @@ IgnoreBorderOption = Annotated[
 TilesOption = Annotated[
     bool,
     typer.Option(
-        "--tiles",
-        help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower.",
+        "--tiles", help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower."
     ),
 ]
 OutputOption = Annotated[
-    Path | None,
-    place("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format."),
+    Path | None, place("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format.")
 ]
 HeatmapsOption = Annotated[
-    Path | None,
-    place("--heatmaps", help="Write a picture of every image, with its heat map, into this folder."),
+    Path | None, place("--heatmaps", help="Write a picture of every image, with its heat map, into this folder.")
 ]
 
 

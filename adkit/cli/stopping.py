@@ -1,7 +1,5 @@
 """Ctrl-C as a wish to end in order: what is under way is finished; a second one ends at once."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Progress with an estimate: bars in a terminal, a line now and then elsewhere, JSON lines for programs."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

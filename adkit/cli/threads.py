@@ -1,7 +1,5 @@
 """How many threads the libraries take, and how long they wait in circles: told before any of them is loaded."""
 
-from __future__ import annotations
-
 import os
 
 SPINS = "2000"

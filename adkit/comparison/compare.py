@@ -1,21 +1,11 @@
 """Running a comparison: every cell that is not there yet, then the statistics over all of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from adkit.comparison.cells import (
-    Category,
-    Cell,
-    cell_folder,
-    cell_key,
-    cell_of_run,
-    compute_cell,
-    load_cell,
-)
+from adkit.comparison.cells import Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError

@@ -5,8 +5,6 @@ stratified bootstrap); of images, AUROCs have DeLong's test (1988) and what is c
 categories a category is one observation (Demšar 2006).
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence

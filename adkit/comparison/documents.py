@@ -1,7 +1,5 @@
 """A comparison as rows (CSV), as JSON, and as Markdown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict

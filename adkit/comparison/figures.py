@@ -4,8 +4,6 @@ Seeds are a level of their own: a figure is the mean over seeds, its interval is
 spread over seeds stands beside it.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -19,8 +19,6 @@ method = "patchknn"
 ignore_border = 20                      # see what `fit` with this option would; so roi, ignore, tiles
 """
 
-from __future__ import annotations
-
 import itertools
 import tomllib
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What pixels of more than 8 bits mean: which value is white, and how Pillow's colours keep their low bytes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

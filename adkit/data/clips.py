@@ -5,8 +5,6 @@ one from three scores: cut into pieces, they give as many as are needed. Pieces 
 are; docs/thresholds.md says what that means for the promise.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

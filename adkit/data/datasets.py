@@ -1,7 +1,5 @@
 """Opens the datasets that a spec names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adkit.containment import plugin_code

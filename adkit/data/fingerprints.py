@@ -1,7 +1,5 @@
 """Says what samples show: checksums of pictures and of films' frames, and one of a whole split."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Mapping, Sequence

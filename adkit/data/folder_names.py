@@ -4,8 +4,6 @@ The one table of such names, for whoever reads folders. A name is read word by w
 "Ausschuss 2024" say bad, "good parts" says good, "monday" says nothing.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

@@ -5,8 +5,6 @@ is laid on white, EXIF rotation is applied. Of more than 8 bits, one value stand
 that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a camera has.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Iterator
@@ -193,8 +191,7 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
         raise FrameError(
-            f"mask is {found} but the image is {expected}: {ref}",
-            hint="make the mask in the image's own resolution",
+            f"mask is {found} but the image is {expected}: {ref}", hint="make the mask in the image's own resolution"
         )
     highest, values = grey.max(), np.unique(grey)
     few = values.size <= MOST_LABELS

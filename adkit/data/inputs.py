@@ -10,8 +10,6 @@
 Stills and clips in one command are refused: their results are different tables.
 """
 
-from __future__ import annotations
-
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Folders of data: one walk through them, and what the places of files in them say."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -10,16 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adkit.data.folder_names import (
-    GOOD,
-    file_says,
-    is_mask_folder,
-    is_of_either,
-    judges,
-    says,
-    says_nothing,
-    split_of,
-)
+from adkit.data.folder_names import GOOD, file_says, is_mask_folder, is_of_either, judges, says, says_nothing, split_of
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
@@ -195,10 +184,7 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
         or (place[:-1] in beside_good and says_nothing(place[-1]))
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
-        raise DatasetError(
-            f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}",
-            hint=hint,
-        )
+        raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)
 
 
 def _is_doubtful(name: str) -> bool:

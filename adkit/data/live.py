@@ -1,7 +1,5 @@
 """Streams and cameras: frames as they come, over as many connections as it takes."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

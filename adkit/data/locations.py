@@ -1,7 +1,5 @@
 """Finds where datasets lie: below the root that the user gave, else below $ADKIT_DATA, else near the working folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ and by the folders between: those above the mask must all be above the image as 
 and holds several masks is their union (MVTec LOCO).
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

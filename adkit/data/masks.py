@@ -1,7 +1,5 @@
 """The truth of pixels: masks beside the maps that are judged by them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

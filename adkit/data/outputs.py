@@ -1,7 +1,5 @@
 """Says before the work where pictures must not be written: over, or among, those of others."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adkit.data.images import is_drawn_by_adkit, is_image

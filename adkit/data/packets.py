@@ -4,8 +4,6 @@ A stamp says when the frame of a packet is shown, in the stream's time base. Whe
 (streams that were joined, a camera that was told the time), what comes after is moved to where the last frame ended.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Work that is done ahead by another thread: what is slow to make waits ready when it is asked for."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Callable, Generator

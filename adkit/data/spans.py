@@ -1,7 +1,5 @@
 """Spans of a video, written as people say them ("0:00-2:00"), and the frames in them as data to learn from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

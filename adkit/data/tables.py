@@ -9,8 +9,6 @@ group   images that belong together, such as those of one part: they are held ou
 The header's case and the order of columns do not matter; commas, semicolons or tabs part them.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Overlapping tiles: where they lie on a large picture, and how their maps become one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache

@@ -4,8 +4,6 @@ A picture, or the box of it that is looked at, is laid on a canvas: scaled to fi
 what the method sees; or with tiles it is as large as the picture, and the method sees overlapping parts of it in turn.
 """
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Sequence

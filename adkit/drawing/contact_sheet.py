@@ -1,7 +1,5 @@
 """A picture with example pictures of each kind in a dataset, masks outlined."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

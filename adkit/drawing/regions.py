@@ -3,8 +3,6 @@
 A region is a connected part of the map (8 neighbours), enlarged as heat maps are, above the outline (pixel) threshold.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -128,12 +126,7 @@ def _parts(
 
 
 def _region(
-    box: tuple[int, int, int, int],
-    grid: tuple[int, ...],
-    shape: tuple[int, int],
-    area: int,
-    peak: float,
-    mean: float,
+    box: tuple[int, int, int, int], grid: tuple[int, ...], shape: tuple[int, int], area: int, peak: float, mean: float
 ) -> Region:
     """Make a region of a box (left, top, width, height) and an area in places of a grid that covers the picture."""
     (left, right), (top, bottom) = (

@@ -5,8 +5,6 @@ counts whole clips, or pieces of a certain length where long ones were cut to se
 too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any

@@ -36,14 +36,7 @@ from adkit.stats.significance import Interval
 from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
-from adkit.workflows.score import (
-    FittedModel,
-    normal_scores_of,
-    open_model,
-    open_scorer,
-    sample_scores,
-    without_place,
-)
+from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, sample_scores, without_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """What a method that reconstructs makes of some samples, for pictures of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, repeat
 

@@ -1,7 +1,5 @@
 """What an evaluation leaves in the run's folder: the predictions, and beside them what was made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

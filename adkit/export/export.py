@@ -9,8 +9,6 @@
 Nothing is exported that decides otherwise: normal pictures of the run's own, and spoilt ones, go through both.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

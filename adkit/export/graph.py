@@ -1,7 +1,5 @@
 """A run as one ONNX graph: from the pixels of pictures to their maps and scores."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

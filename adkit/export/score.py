@@ -4,8 +4,6 @@ python score.py parts/*.png    a line of CSV for each picture: path, score, thre
 python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
 """
 
-from __future__ import annotations
-
 import csv
 import glob
 import json

@@ -1,7 +1,5 @@
 """Writing that is whole or not at all: files and folders appear under their name only when complete."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Reads files that anybody may have put where a document is expected, and JSON that carries a checksum of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -1,7 +1,5 @@
 """A lock on a file that the system releases when its process ends, however it ends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

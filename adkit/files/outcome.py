@@ -8,8 +8,6 @@
 So a command runs if its process is told and the lock is held; one that was killed leaves no outcome.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Whether the parts that pass have changed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """A folder that is watched: each picture is judged once, in order, whatever happens to the process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path

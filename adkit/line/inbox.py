@@ -1,7 +1,5 @@
 """A folder into which pictures come: which of them are complete, and were not judged yet."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

@@ -4,8 +4,6 @@ A line is on the disk before anything else is done with it. How far each followe
 file beside it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping

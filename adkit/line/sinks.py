@@ -1,7 +1,5 @@
 """Where decisions go: moved files, a webhook, MQTT, a command. Each follows the journal at its own pace."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

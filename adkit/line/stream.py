@@ -1,7 +1,5 @@
 """A camera or stream that is watched until somebody stops it: a row for each event, and for each loss of the source."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from contextlib import closing

@@ -105,12 +105,7 @@ def is_open(clips: Tensor, options: ScaledMapOptions) -> bool:
 
 
 def choose_blend(
-    normal: Sequence[Tensor],
-    clips: Tensor,
-    spoilt: Sequence[Tensor],
-    options: ScaledMapOptions,
-    *,
-    apart: bool = False,
+    normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor], options: ScaledMapOptions, *, apart: bool = False
 ) -> tuple[Blend, dict[str, float | bool]]:
     """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
 

@@ -5,8 +5,6 @@ And what tells, without any label, which of several ways to judge finds more. St
 of the pictures that a reconstruction learns from stays clean: those must come out as they are.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Where tensors live and in which precision networks learn: the one place that knows about CPU, CUDA and MPS."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

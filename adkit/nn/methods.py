@@ -1,7 +1,5 @@
 """What the methods share that learn from a network's view of frames: their sizes, decisions, state and maps."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeVar

@@ -5,8 +5,6 @@ makes the scores of normal frames, and at each place the two are added: normal c
 so than by the higher of the two, on a walkway and on a conveyor alike (benchmarks/spoilt_clips.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Options that methods on frozen features share."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -158,8 +156,7 @@ class FeatureOptions(FrameOptions):
         default=None, description="a local .pth or .safetensors file with the backbone's weights"
     )
     levels: Strides = Field(
-        default=(8, 16),
-        description="strides in px of the feature levels, finest first; the first sets the grid",
+        default=(8, 16), description="strides in px of the feature levels, finest first; the first sets the grid"
     )
 
     @property

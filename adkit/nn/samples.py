@@ -1,7 +1,5 @@
 """Training samples walked once: all that is made of them in one piece of memory, or clip by clip."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter

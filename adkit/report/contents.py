@@ -1,7 +1,5 @@
 """What the page of a run says in sentences, without their looks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

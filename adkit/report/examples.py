@@ -1,7 +1,5 @@
 """Which samples the page shows as pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

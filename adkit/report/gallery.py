@@ -1,7 +1,5 @@
 """Samples as small pictures inside the page: input, heat map, reconstruction, truth."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

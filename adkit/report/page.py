@@ -1,7 +1,5 @@
 """The page of a run, from the run's folder to a file."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import shlex

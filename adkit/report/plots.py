@@ -1,7 +1,5 @@
 """The charts of a run, of its training and of a comparison."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The clips of a test split over time: scores, truth and found events, and videos of those that are worth seeing."""
 
-from __future__ import annotations
-
 import base64
 import io
 import math

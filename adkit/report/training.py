@@ -1,7 +1,5 @@
 """What a run's page tells of its training, where the method had one: charts and sentences."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

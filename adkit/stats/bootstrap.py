@@ -3,8 +3,6 @@
 Frames of one clip are alike, so that to draw them one by one would make a figure look far more certain than it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -189,9 +189,7 @@ class ThresholdRule:
         if self.kind == "certain":
             # The promise grows with the rank: a few quantiles find the last that keeps it, among millions too.
             return bisect_right(
-                range(1, count + 1),
-                self.level + _SLACK,
-                key=lambda rank: float(_beta_quantile(rank, count + 1 - rank)),
+                range(1, count + 1), self.level + _SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
             )
         return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
 

@@ -1,7 +1,5 @@
 """Numbers, times and lengths as people read them: one way to write each, for terminal, report and page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

@@ -8,8 +8,6 @@ run. The bets are those of the Simple Jumper (Vovk et al. 2021): shares of the w
 direction.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable

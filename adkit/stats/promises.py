@@ -1,7 +1,5 @@
 """Whether false alarms speak against what thresholds promised; adkit.stats.calibration has the distributions."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What belongs to one clip, kept together; a still image is a clip of length one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 

@@ -4,8 +4,6 @@ Numbers in, numbers out; nothing here knows of runs, files or pictures. Every p-
 function says otherwise, and nan stands for what cannot be said.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Scores of a clip's frames, smoothed by what came before: a single noisy frame raises no alarm."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

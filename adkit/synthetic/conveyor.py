@@ -14,8 +14,6 @@ some seconds happens, and the rest of it is normal:
 - colour_shift: the light turns warmer or colder by about an eighth, far more than it drifts
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ sensor noise vary more than most defects do, so that the mean brightness of a pi
 three grades.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

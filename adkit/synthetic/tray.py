@@ -4,8 +4,6 @@ What is wrong is no place: one part is missing, there is one too many, or one li
 parts that do lie there is good.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -11,8 +11,6 @@
 Each check raises AssertionError with a sentence that says what the plugin did and what was expected.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -25,16 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from adkit.errors import DatasetError, nearest
-from adkit.interfaces import (
-    Dataset,
-    Exportable,
-    Method,
-    MethodEntry,
-    Scorer,
-    Silent,
-    calibrates_itself,
-    sees_motion,
-)
+from adkit.interfaces import Dataset, Exportable, Method, MethodEntry, Scorer, Silent, calibrates_itself, sees_motion
 from adkit.options import options_of, parse_options, stored_options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak

@@ -1,7 +1,5 @@
 """The check that a method learns nothing from the test split: see `adkit.testing.conformance`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

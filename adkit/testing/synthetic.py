@@ -1,7 +1,5 @@
 """Synthetic parts in memory, as batches: stills, and clips in which they move."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Who may ask, and how much may be sent: an ASGI layer before the page and the REST interface."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

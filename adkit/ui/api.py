@@ -1,7 +1,5 @@
 """The REST interface: an image in, a decision out; and the reports. `/api/openapi.json` describes it for programs."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import io

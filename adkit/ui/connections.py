@@ -1,7 +1,5 @@
 """Connections over which nobody asks anything: each has a deadline, and an address only so many of them."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

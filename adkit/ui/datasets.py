@@ -1,7 +1,5 @@
 """Which data there is to learn from below the data root."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice

@@ -1,7 +1,5 @@
 """Faults on the page: the user's in two lines, all others in the server's log and never in the browser."""
 
-from __future__ import annotations
-
 import functools
 import logging
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Inspect: images in, decisions and heat maps out."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import threading

@@ -11,8 +11,6 @@ A job needs no server: it goes on when the page is closed and when the server is
 server finds it. What waits, runs, is done or failed is read from these files alone.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The list of jobs on the page, and what its buttons do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A form for a method's options; what is filled in goes back as --set KEY=VALUE."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

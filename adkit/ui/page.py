@@ -1,7 +1,5 @@
 """The page: four tabs, how they hang together, and how they look."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable
 from typing import Any

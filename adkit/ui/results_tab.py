@@ -1,7 +1,5 @@
 """Results: runs and comparisons, their reports, and an end to those that nobody needs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass

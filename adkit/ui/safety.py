@@ -1,7 +1,5 @@
 """What comes from outside is looked at here before it names a file: ids, dataset specs, paths, uploads."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Mapping, Sequence

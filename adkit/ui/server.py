@@ -1,7 +1,5 @@
 """The server: answers at once, loads the page's library beside that, and torch when the page is up."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """What a server may read, write and be asked, fixed when it starts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What was found in images, for people: verdict, viewer, gallery, CSV."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

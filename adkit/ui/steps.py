@@ -1,7 +1,5 @@
 """How far a job is, from the JSON lines that its process writes to stderr."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field

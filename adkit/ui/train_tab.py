@@ -1,7 +1,5 @@
 """Train: data, method, promise; then a job that goes on whatever becomes of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Events as a file: CSV, JSON, or WebVTT, which players load as subtitles; the suffix says which."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is new in a clip that is being watched."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Whether a run's promise is kept on fresh normal images, and whether their scores have drifted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

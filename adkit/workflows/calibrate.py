@@ -1,7 +1,5 @@
 """A new threshold for a run from further images of good parts; the model stays as it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Whether this computer can do what adkit does: what is installed, what is found, and a fit of a few drawn parts."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

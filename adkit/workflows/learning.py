@@ -1,7 +1,5 @@
 """Lets a method learn, and judge normal data as if it had not learned from it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Leaves training images and clips out by their names, with all copies of them."""
 
-from __future__ import annotations
-
 import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

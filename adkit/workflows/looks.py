@@ -1,7 +1,5 @@
 """How alike the pictures of a dataset look, at a glance: which are odd, and whether they are of two sorts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores with a run: its model made ready, and the scores and thresholds of normal data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Decides how a method sees the pictures that it learns from: what of them, and how large."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Leaves out hidden defects: images and clips whose scores lie far apart from those of all others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a method learns from and what is held out to set its threshold, in one category or in several together."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -200,10 +198,7 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
     """Return the training samples; raises DatasetError for none, anomalous ones, and stills where clips are due."""
     samples = dataset.samples("train")
     if not samples:
-        raise DatasetError(
-            f"{dataset.spec} has no training image",
-            hint="adkit inspect shows how the folder was read",
-        )
+        raise DatasetError(f"{dataset.spec} has no training image", hint="adkit inspect shows how the folder was read")
     anomalous = [sample for sample in samples if sample.anomalous]
     if anomalous:
         raise DatasetError(

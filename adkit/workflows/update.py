@@ -1,7 +1,5 @@
 """Further good pictures for a model that has learned already, without those that it learned from."""
 
-from __future__ import annotations
-
 import difflib
 import shlex
 import time

@@ -4,8 +4,6 @@ Four blocks halve the frame and double the channels, four mirror them (1.4 milli
 `adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

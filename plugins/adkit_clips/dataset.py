@@ -14,8 +14,6 @@ in test/ itself has no kind: without labels its truth is unknown. A folder CLIP_
 one for each frame, which is anomalous where its mask has anything bright in it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

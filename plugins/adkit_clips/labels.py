@@ -13,8 +13,6 @@ One of four files, each checked against the clip, and refused as a whole where i
   that of testing_videos/01.avi.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math

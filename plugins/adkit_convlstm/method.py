@@ -6,8 +6,6 @@ frozen network, through a narrow code; what varies least in them is expected at 
 memory lasts as long as the clip; errors are measured in what is usual for each feature in held-out normal clips.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby

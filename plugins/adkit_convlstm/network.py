@@ -3,8 +3,6 @@
 The convolutional LSTM is that of Shi et al. (2015, arXiv 1506.04214), without peepholes.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

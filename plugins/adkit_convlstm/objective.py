@@ -1,7 +1,5 @@
 """What the network learns: to give each frame of a normal sequence, from what it remembers of those before."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

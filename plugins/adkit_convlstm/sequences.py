@@ -1,7 +1,5 @@
 """The frames of clips as a network learns from them: kept in a compact form, cut into short sequences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What of a frame is rebuilt and compared: the features of a frozen network, or the pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import torch

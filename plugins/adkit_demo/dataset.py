@@ -1,7 +1,5 @@
 """The synthetic parts and clips as datasets: drawn on first use, kept in the cache."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from pathlib import Path

@@ -6,8 +6,6 @@ to the same variance; the error is measured in units of what is usual for each f
 where position matters, the maps are normalised per position.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

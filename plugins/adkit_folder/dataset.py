@@ -11,8 +11,6 @@ say what is good, the folder is refused.
 Where there are defects and no test split (2), a fifth of the good images is held out for testing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path

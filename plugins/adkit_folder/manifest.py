@@ -1,7 +1,5 @@
 """Reads the images that a table lists; `adkit.data.tables` says what its columns mean."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from pathlib import Path
 

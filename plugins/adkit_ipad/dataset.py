@@ -6,8 +6,6 @@ cannot be known, so that the truth of the whole clip is unknown, which `notes` s
 throughout.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

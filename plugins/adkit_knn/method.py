@@ -5,8 +5,6 @@ Where this differs: the highest value of each feature is used beside its mean, s
 and distances are Mahalanobis distances by the covariance of the normal images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

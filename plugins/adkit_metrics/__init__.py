@@ -21,11 +21,7 @@ def adkit_metrics() -> Iterable[MetricEntry]:
         MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1"),
         MetricEntry("pixel_auroc", "chance that an anomalous pixel outscores a good one", f"{PIXELS}:PixelAuroc"),
         MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro"),
-        MetricEntry(
-            "aupimo",
-            "mean recall of defective pixels by image, FPR 0.00001 to 0.0001",
-            f"{PIXELS}:Aupimo",
-        ),
+        MetricEntry("aupimo", "mean recall of defective pixels by image, FPR 0.00001 to 0.0001", f"{PIXELS}:Aupimo"),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
         MetricEntry(
             "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"

@@ -1,7 +1,5 @@
 """What all metrics here share: one condition for the value and for its resamples."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import numpy as np

@@ -4,8 +4,6 @@ Histograms are (..., L) with levels ascending along the last axis; the axes befo
 resamples. A figure is nan where nothing is good or nothing is anomalous.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

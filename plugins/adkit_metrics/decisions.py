@@ -5,8 +5,6 @@ of frames that the run raised one alarm for. They agree where they share a frame
 than to the frame how long.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

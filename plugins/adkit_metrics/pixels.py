@@ -3,8 +3,6 @@
 The figures need constant memory; their resamples need two histograms of at most 4096 levels per image.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -5,8 +5,6 @@ before pooling them are common in print: they know where in a clip its highest s
 no threshold goes with them.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import ClassVar, Literal
 

@@ -7,8 +7,6 @@ AD 2 (Heckler-Kram et al., 2025):   <category>/{train/good, validation/good, tes
 What validation/ holds is good, and is learned from as well. The private tests of AD 2 have no truth and are left out.
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The split is that of 1cls.csv, whose columns are object, split, label, image and
 images is held out. image_anno.csv names what is wrong; an image with several things wrong is of the kind "combined".
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path

@@ -6,8 +6,6 @@ used instead of a random part; the regularisation is a share of the features' ow
 levels are weighted to the same variance; where position matters, the maps are normalised per position.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

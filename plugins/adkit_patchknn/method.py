@@ -7,8 +7,6 @@ reweighted by the neighbours' density; where position matters, it is normalised 
 images' own maps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 

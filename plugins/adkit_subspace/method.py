@@ -6,8 +6,6 @@ place of DINOv2; levels are weighted to the same variance; what is left over is 
 direction's own spread; where position matters, the maps are normalised per position.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from itertools import chain

@@ -4,8 +4,6 @@ Without them it is an autoencoder whose blocks are twice as deep as those of `ae
 `adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -158,12 +158,7 @@ def test_a_joint_fit_writes_no_run_when_a_category_fails(two_sorts: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("few", "reason"),
-    [
-        (1, "needs at least 2"),
-        (8, "needs at least 9"),
-        (0, "--few '0' is refused: "),
-    ],
+    ("few", "reason"), [(1, "needs at least 2"), (8, "needs at least 9"), (0, "--few '0' is refused: ")]
 )
 def test_few_images_that_cannot_be_are_refused(few: int, reason: str, two_sorts: Path, tmp_path: Path) -> None:
     arguments = ["-d", "mvtec:washer", "--few", few, "--root", two_sorts, "--runs", tmp_path]

@@ -164,10 +164,7 @@ def test_lines_of_a_step_within_a_step_are_told_apart(clock: Clock, capsys: pyte
             clock.now += 6
             inner(5)
         outer(1)
-    assert capsys.readouterr().err.splitlines() == [
-        "scoring: 5 of 10, about 6 s left",
-        "cells: 1 of 2, about 6 s left",
-    ]
+    assert capsys.readouterr().err.splitlines() == ["scoring: 5 of 10, about 6 s left", "cells: 1 of 2, about 6 s left"]
 
 
 def test_bars_are_for_terminals_and_lines_for_all_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,17 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.comparison import cells
-from adkit.comparison.cells import (
-    CELLS,
-    RECORD,
-    SCORES,
-    Category,
-    Cell,
-    cell_folder,
-    cell_key,
-    compute_cell,
-    load_cell,
-)
+from adkit.comparison.cells import CELLS, RECORD, SCORES, Category, Cell, cell_folder, cell_key, compute_cell, load_cell
 from adkit.comparison.grid import Candidate
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
@@ -297,12 +287,7 @@ def test_a_damaged_cell_is_replaced_and_what_a_killed_comparison_left_is_swept(
 @pytest.mark.parametrize("fault", [ValueError("a bug"), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("where", ["fit", "predict", "writing"])
 def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
-    fault: BaseException,
-    where: str,
-    washer: Category,
-    fakes: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException, where: str, washer: Category, fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, batches: Any = None, progress: Any = None, workspace: Any = None) -> None:
         raise fault

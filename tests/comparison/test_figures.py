@@ -181,10 +181,7 @@ def test_resamples_in_which_a_metric_is_undefined_are_left_out() -> None:
 
 def test_with_one_anomalous_sample_nobody_knows_its_spread() -> None:
     truth = [False] * 10 + [True]
-    cells = [
-        made_cell("a", [*range(10), 11], truth),
-        made_cell("b", [*range(10), 4.5], truth),
-    ]
+    cells = [made_cell("a", [*range(10), 11], truth), made_cell("b", [*range(10), 4.5], truth)]
     figure = compared(cells).figures[AUROC, "x:a", "b"]
     assert figure.difference == pytest.approx(-0.5)
     assert figure.difference_interval is not None
@@ -396,10 +393,7 @@ def test_two_candidates_are_compared_by_wilcoxons_test_with_holm_over_metrics() 
         for number, (one, two) in enumerate(zip(values, spread_of(count, 3 + (name == "b")), strict=True))
     ]
     result = compared(cells)
-    raw = [
-        stats.wilcoxon(first, second).pvalue,
-        stats.wilcoxon(spread_of(count, 3), spread_of(count, 4)).pvalue,
-    ]
+    raw = [stats.wilcoxon(first, second).pvalue, stats.wilcoxon(spread_of(count, 3), spread_of(count, 4)).pvalue]
     expected = holm(raw)
     assert list(expected) != raw
     for metric, p_value in zip(("one", "two"), expected, strict=True):

@@ -39,10 +39,7 @@ def test_the_fill_goes_on_where_it_is_larger_than_the_picture() -> None:
     assert seen.std(axis=1).min() > 0, "no row is empty"
 
 
-@given(
-    st.tuples(st.integers(16, 90), st.integers(16, 90)),
-    st.tuples(st.integers(16, 400), st.integers(16, 400)),
-)
+@given(st.tuples(st.integers(16, 90), st.integers(16, 90)), st.tuples(st.integers(16, 400), st.integers(16, 400)))
 def test_nothing_is_distorted_but_for_a_little(frame: tuple[int, int], shape: tuple[int, int]) -> None:
     part = View(frame=frame)._part(shape)
     down, across = part.height / shape[0], part.width / shape[1]

@@ -23,14 +23,7 @@ def _values(name: str, ground: Ground) -> st.SearchStrategy[str]:
     places = (ground.folder, ground.run, ground.runs, more, parts, more / "000.png", ground.folder / "out" / "a.csv")
     files = [str(path) for path in (*places, ground.folder / "pipe", ground.folder / "loop", ground.folder / "zero")]
     known = {
-        "dataset": [
-            f"folder:{parts}",
-            f"folder:{ground.folder}",
-            "folder:",
-            "demo:",
-            "span:a@0-1",
-            "x",
-        ],
+        "dataset": [f"folder:{parts}", f"folder:{ground.folder}", "folder:", "demo:", "span:a@0-1", "x"],
         "method": ["steps", "nan", "patchkn"],
         "methods": ["steps", "steps,nan", ",", "steps,steps"],
         "run": ["latest", ground.run.name, "../runs"],

@@ -16,8 +16,7 @@ BOTH: list[type[Reconstruction[Any]]] = [Autoencoder, UNet]
 
 @pytest.mark.parametrize("method", BOTH)
 @pytest.mark.parametrize(
-    "options",
-    [{"corruption": "none", "loss": "mse", "error": "l2"}, {"corruption": "noise", "error": "l1"}],
+    "options", [{"corruption": "none", "loss": "mse", "error": "l2"}, {"corruption": "noise", "error": "l1"}]
 )
 def test_they_conform(method: type[Reconstruction[Any]], options: dict[str, Any]) -> None:
     check_method(method, SMALL | options)

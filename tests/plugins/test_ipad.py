@@ -72,10 +72,7 @@ def test_frames_and_clips_are_ordered_as_numbers(root: Path) -> None:
     clip(folder / "training/frames/2", [*range(98, 102), 7])
     clip(folder / "training/frames/10", [1])
     names = [sample.id for sample in opened(root).samples("train")]
-    assert names[3:] == [
-        *(f"training/2/{number:04d}" for number in (7, 98, 99, 100, 101)),
-        "training/10/0001",
-    ]
+    assert names[3:] == [*(f"training/2/{number:04d}" for number in (7, 98, 99, 100, 101)), "training/10/0001"]
     assert [sample.index for sample in opened(root).samples("train")[3:8]] == [0, 1, 2, 3, 4]
 
 

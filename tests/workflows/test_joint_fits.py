@@ -289,11 +289,7 @@ def unreadable(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     ("corrupt", "rate"),
-    [
-        (too_few, None),
-        (unreadable, None),
-        (lambda _: "mvtec:dark: a promise of .* can spare 15 of 30", "5%"),
-    ],
+    [(too_few, None), (unreadable, None), (lambda _: "mvtec:dark: a promise of .* can spare 15 of 30", "5%")],
 )
 def test_nothing_is_written_when_one_category_fails(
     corrupt: Any, rate: str | None, root: Path, registry: Registry, tmp_path: Path

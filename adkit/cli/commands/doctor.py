@@ -1,7 +1,5 @@
 """`adkit doctor`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

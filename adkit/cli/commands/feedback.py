@@ -1,7 +1,5 @@
 """`adkit feedback`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

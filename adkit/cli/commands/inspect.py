@@ -23,8 +23,7 @@ def inspect(
     method: Annotated[str, o.methods()] = "patchknn",
     settings: o.SettingsOption = None,
     sheet: Annotated[
-        Path | None,
-        typer.Option("--sheet", help="Where the contact sheet goes.", show_default="./inspect-NAME.png"),
+        Path | None, typer.Option("--sheet", help="Where the contact sheet goes.", show_default="./inspect-NAME.png")
     ] = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:

@@ -1,7 +1,5 @@
 """`adkit restore`."""
 
-from __future__ import annotations
-
 import typer
 
 from adkit.cli import options as o

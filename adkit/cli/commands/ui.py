@@ -1,7 +1,5 @@
 """`adkit ui`."""
 
-from __future__ import annotations
-
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,14 +63,7 @@ def ui(
 
     data = root or Path(os.environ.get("ADKIT_DATA") or "data")
     settings = ServerSettings(
-        o.runs_folder(runs),
-        data,
-        host,
-        port,
-        token,
-        device,
-        api_only,
-        Limits(request_bytes=max_upload * 1_000_000),
+        o.runs_folder(runs), data, host, port, token, device, api_only, Limits(request_bytes=max_upload * 1_000_000)
     )
 
     def started(address: str) -> None:

@@ -44,12 +44,10 @@ def watch(
         ),
     ] = None,
     webhook: Annotated[
-        str | None,
-        typer.Option("--webhook", metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}."),
+        str | None, typer.Option("--webhook", metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}.")
     ] = None,
     mqtt: Annotated[
-        str | None,
-        typer.Option("--mqtt", metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1."),
+        str | None, typer.Option("--mqtt", metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1.")
     ] = None,
     metrics: Annotated[
         Path | None, o.place("--metrics", help="Keep counts for Prometheus in this file: metrics.prom.")
@@ -149,12 +147,7 @@ def _sinks(to: str | None, webhook: str | None, mqtt: str | None, on_anomaly: st
 
 
 def _watched(
-    path: Path,
-    work: Work,
-    model: FittedModel,
-    sinks: dict[str, Deliver],
-    drift: float | None,
-    metrics: Path | None,
+    path: Path, work: Work, model: FittedModel, sinks: dict[str, Deliver], drift: float | None, metrics: Path | None
 ) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping

@@ -4,8 +4,6 @@ The default, EfficientNet-lite0, brings its ImageNet weights as a pip package an
 are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Neighbouring patches are averaged over mostly the same positions. What lies betw
 near their mean, and a bank of twice the length for the same time is worth more than the rest.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

@@ -15,8 +15,6 @@ where float32 cannot tell many apart (tight clusters, flat backgrounds), all goe
 distances go to the lowest index.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

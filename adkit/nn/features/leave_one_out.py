@@ -8,8 +8,6 @@ No row comes from the left-out clip. It is an approximation all the same: which 
 was decided while the clip was there.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@
 (benchmarks/neighbours.py compares them) and needs no other library; elsewhere it runs in torch.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import onnx

@@ -1,7 +1,5 @@
 """A torch network in onnxruntime: exported once per input size, checked against torch, cached on disk."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -148,12 +148,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         """Return what was learned at each scale, and how they are blended."""
         context = {_CONTEXT + name: tensor.cpu() for one in self._scales[1:] for name, tensor in one.learned().items()}
         composition = self._scales[-1]._composition
-        return {
-            **super().state(),
-            **context,
-            **self._blend.state(),
-            **(composition.state() if composition else {}),
-        }
+        return {**super().state(), **context, **self._blend.state(), **(composition.state() if composition else {})}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""

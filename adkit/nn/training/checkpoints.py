@@ -1,7 +1,5 @@
 """Where a training stands, on disk: a checksum, then tensors and JSON in the form of safetensors, without pickle."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Everything that is drawn at random comes from (seed, epoch), so that a training 
 nothing had happened.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from abc import ABC, abstractmethod

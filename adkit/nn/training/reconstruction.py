@@ -3,8 +3,6 @@
 What `ae` and `unet` share; they differ in their networks only.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """How far a reconstruction is from its input: losses to learn by, and maps to find anomalies with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Literal
 

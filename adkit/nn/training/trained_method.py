@@ -1,7 +1,5 @@
 """What the methods share that train a network: which part is held out, the training itself, weights and curves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar

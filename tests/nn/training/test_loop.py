@@ -122,10 +122,7 @@ def test_the_objective_holds_the_weights_of_the_best_epoch() -> None:
     assert result.best_epoch < 8
     held_out = data().held_out[torch.arange(20)]
     with torch.no_grad():
-        again = (
-            objective(held_out[:16], training._draw(5, 0, 0)),
-            objective(held_out[16:], training._draw(5, 0, 1)),
-        )
+        again = (objective(held_out[:16], training._draw(5, 0, 0)), objective(held_out[16:], training._draw(5, 0, 1)))
     assert float(torch.cat(again).mean()) == pytest.approx(min(curves["held_out_loss"]))
 
 
