@@ -89,6 +89,8 @@ class Method(ABC, Generic[OptionsType]):
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
+    draws: ClassVar[bool] = True
+    """Whether what it learns or gives depends on the seed; where it does not, a comparison needs one fit."""
     reconstructs: bool = False
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""

@@ -1,8 +1,9 @@
 """Running a comparison: every cell that is not there yet, then the statistics over all of them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from adkit.comparison.cells import Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
@@ -52,7 +53,10 @@ def compare(
         for dataset in datasets:
             categories.append(Category.of(dataset))
             advance(1)
-    places = _places(candidates, categories, seeds)
+    drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).load().draws}
+    if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
+        note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
+    places = _places(candidates, categories, seeds, drawing)
     cells, folders = _finished(places, max_false_alarms, registry, output, note)
     failures: dict[Place, str] = {}
     with progress.task("comparison", len(places) - len(cells)) as advance:
@@ -61,9 +65,10 @@ def compare(
                 continue
             try:
                 # Another candidate may have the same settings by another name, and then the same cell.
-                cells[place] = load_cell(output, folders[place], candidate.name) or compute_cell(
+                cell = load_cell(output, folders[place], candidate.name) or compute_cell(
                     candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
                 )
+                cells[place] = replace(cell, seed=place[2])
             except StorageError:
                 raise
             except AdkitError as error:
@@ -77,14 +82,14 @@ def compare(
 
 
 def _places(
-    candidates: Sequence[Candidate], categories: Sequence[Category], seeds: Sequence[int]
+    candidates: Sequence[Candidate], categories: Sequence[Category], seeds: Sequence[int], drawing: Container[str]
 ) -> dict[Place, tuple[Candidate, Category, int]]:
-    """Return what is computed in each place, in turn.
+    """Return what is computed in each place, in turn; all seeds of a candidate that draws nothing are one cell.
 
     Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
     """
     return {
-        (category.dataset.spec, candidate.name, seed): (candidate, category, seed)
+        (category.dataset.spec, candidate.name, seed): (candidate, category, seed if candidate.name in drawing else 0)
         for seed in seeds
         for category in categories
         for candidate in candidates
@@ -103,7 +108,7 @@ def _finished(
     for place, settings in places.items():
         folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
         if found := load_cell(output, folder, settings[0].name):
-            cells[place] = found
+            cells[place] = replace(found, seed=place[2])
         elif folder.exists() or left_of(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")
     if cells:

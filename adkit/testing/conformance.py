@@ -55,9 +55,10 @@ class Candidate:
             registry.methods.add(self.entry, Plugin("candidate", self.method_class.__module__, "candidate", "0"))
         return registry
 
-    def made(self) -> Method[Any]:
-        """Make the method anew, always with the same seed."""
-        return self.method_class(parse_options(options_of(self.method_class), self.options, self.entry.name), seed=3)
+    def made(self, seed: int = 3) -> Method[Any]:
+        """Make the method anew, with the same seed unless another is asked for."""
+        options = parse_options(options_of(self.method_class), self.options, self.entry.name)
+        return self.method_class(options, seed=seed)
 
     @cached_property
     def batches(self) -> FrameBatches:
@@ -149,6 +150,11 @@ def _check_determinism(candidate: Candidate) -> None:
     again.fit(candidate.renamed, Silent())
     found = again.predict(candidate.batch)
     check_same(candidate.prediction, found, "fitted again with the same seed, under other names,", "fitted once")
+    if not candidate.method_class.draws:
+        other = candidate.made(seed=4)
+        other.fit(candidate.batches, Silent())
+        found = other.predict(candidate.batch)
+        check_same(candidate.prediction, found, "with another seed, though its class says draws = False,", "before")
 
 
 def _check_state(candidate: Candidate) -> None:

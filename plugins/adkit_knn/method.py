@@ -41,6 +41,7 @@ class Knn(LearnedMethod[KnnOptions]):
     """Mean distance to the nearest normal images: one score for an image, no map."""
 
     Options = KnnOptions
+    draws = False
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
     _features: PatchFeatures

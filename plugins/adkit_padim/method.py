@@ -34,6 +34,7 @@ class Padim(PatchMapMethod[PadimOptions]):
     """Mahalanobis distance of every patch from the normal patches of its place."""
 
     Options = PadimOptions
+    draws = False
 
     def __init__(self, options: PadimOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)

@@ -47,6 +47,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     """Length of what the main directions of normal features leave over of a patch."""
 
     Options = SubspaceOptions
+    draws = False
     least_samples = 1
 
     def __init__(self, options: SubspaceOptions, *, seed: int = 0, device: str = "cpu") -> None:

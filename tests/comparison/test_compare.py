@@ -124,6 +124,24 @@ def test_what_is_added_is_computed_alone_and_only_that_is_counted(
     assert notes == ["8 of 12 cells were finished before, and are taken as they are"]
 
 
+def test_a_method_that_draws_nothing_is_fitted_once_for_all_seeds(
+    datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shade, "draws", False)
+    notes = list[str]()
+    few = Candidate("few", "shade", few=2)  # which images it learns from is drawn
+    result = compare(
+        [LEVEL, SHADE, few], datasets[:1], [1, 2], tmp_path / "new", fakes, device="cpu", note=notes.append
+    )
+    assert FITTED == [("Level", 1), ("Shade", 0), ("Shade", 1), ("Level", 2), ("Shade", 2)]
+    assert notes == ["one fit counts for all seeds where nothing is drawn at random: shade"]
+    assert result.decisions[datasets[0].spec, "shade"].seeds == (1, 2)
+    one, other = result.runs[datasets[0].spec, "shade"]
+    assert one == other
+    compare([SHADE], datasets[:1], [3], tmp_path / "new", fakes, device="cpu")
+    assert len(FITTED) == 5
+
+
 def test_seeds_are_outermost_and_candidates_innermost(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,7 +189,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         with progress.task("spoilt pictures", len(kept.frames)) as advance:
             for row, frames in enumerate(kept.frames):
                 copies = frames.repeat(len(SPOILT), 1, 1, 1, 1)
-                copies[:, -1] = spoilt(frames[0, -1], kept.frames[row - 1][0, -1], [self.seed, row])
+                copies[:, -1] = spoilt(frames[0, -1], kept.frames[row - 1][0, -1], [0, row])
                 parts.append(self._seen(copies)[1])
                 advance(1)
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]
