@@ -22,6 +22,7 @@ from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
 from adkit.types import USUAL_RATE, FrameRef, Sample
 
+ANYTHING = "give images, videos, folders or 'globs/*.png', or a stream"
 SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 
 
@@ -69,18 +70,19 @@ class Inputs:
     notes: list[str]
 
 
-def find_inputs(arguments: Iterable[str], *, of_clips: bool = False) -> Inputs:
+def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str = ANYTHING) -> Inputs:
     """Return the still images, or the clips, that the arguments name; `of_clips`: for a run that learned from clips.
 
     Each file comes once, in the order of the arguments. A file that is named directly is taken whatever its suffix.
-    Raises DatasetError when an argument names nothing, OptionError for stills and clips together.
+    Raises DatasetError when an argument names nothing, with `hint`, which says what can be named; OptionError for
+    stills and clips together.
     """
     stills: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     clips: dict[str, VideoInput] = {}
     notes: list[str] = []
     for argument in arguments:
         try:
-            for found in _named(argument, of_clips, notes):
+            for found in _named(argument, of_clips, notes, hint):
                 if isinstance(found, VideoInput):
                     clips.setdefault(found.name, found)
                 else:
@@ -97,7 +99,7 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False) -> Inputs:
     return Inputs(images, list(clips.values()), notes)
 
 
-def _named(argument: str, of_clips: bool, notes: list[str]) -> Iterator[VideoInput | Path]:
+def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterator[VideoInput | Path]:
     path = Path(argument)
     if path.is_dir():
         contents = contents_of(path)
@@ -114,9 +116,7 @@ def _named(argument: str, of_clips: bool, notes: list[str]) -> Iterator[VideoInp
     else:
         named = [match for match in _matches(path) if is_video(match) or is_image(match)]
         if not named:
-            raise DatasetError(
-                f"there is no file {argument}", hint="give images, videos, folders or 'globs/*.png', or a stream"
-            )
+            raise DatasetError(f"there is no file {argument}", hint=hint)
         for match in named:
             yield _file(match, of_clips)
 

@@ -12,14 +12,21 @@ class DriftAlarm:
     """Says once when the scores of parts that pass are no longer like those that set the threshold.
 
     Defective parts are no drift: only scores up to the threshold count, on both sides. A false alarm comes on at most a
-    share `level` of lines, however long they run.
+    share `level` of lines, however long they run. `doubt` says why these may be mixed.
     """
 
     def __init__(self, model: FittedModel, level: float, earlier: Iterable[Row] = ()) -> None:
         self._threshold, self._limit = model.threshold.value, -math.log10(level)
         reference = [score for score in model.normal_scores.tolist() if score <= self._threshold]
         self._wealth = DriftMartingale(reference, upwards=model.run.record.calibration.leave_one_out)
-        self._told = False
+        self._told, record = False, model.run.record
+        drifted = record.updates and record.updates[-1].drift and not record.earlier_calibrations
+        self.doubt = (
+            "when the run was updated, the new images scored higher than those before, and --drift compares with both: "
+            f"adkit calibrate {record.id} --normal DIR makes today's parts what counts"
+            if drifted
+            else None
+        )
         for row in earlier:
             self(row)
 

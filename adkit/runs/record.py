@@ -213,6 +213,7 @@ class UpdateRecord(BaseModel, extra="forbid", frozen=True):
     data: str  # the folders that were given
     images: int  # so many were learned
     removed: list[str]  # names of images whose part of the model was taken out
+    drift: str | None = None  # in words: that the new images score otherwise than those before; None: they do not
 
 
 class RunRecord(BaseModel, extra="forbid", frozen=True):

@@ -94,6 +94,14 @@ class Audit:
         }
 
 
+def moved(drift: Drift | None, leave_one_out: bool) -> str | None:
+    """Say in words that new images score otherwise than those that set the threshold; None where they do not."""
+    if drift is None or drift.p_value >= LEVEL:
+        return None
+    direction = "higher" if leave_one_out or drift.shift > 0.5 else "lower"
+    return f"the new images score {direction} than those that set the threshold so far, p = {drift.p_value:.2g}"
+
+
 def audit(
     run: Run,
     registry: Registry,

@@ -16,7 +16,7 @@ from adkit.runs.store import Run, open_run, put_away, recalibrated, uncalibrated
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift
-from adkit.workflows.audit import LEVEL
+from adkit.workflows.audit import moved
 from adkit.workflows.fit import calibration_record
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
 from adkit.workflows.score import open_scorer
@@ -24,6 +24,8 @@ from adkit.workflows.score import open_scorer
 LOCK = ".lock"
 PATIENCE_S = 10.0
 """So long does a change of a run wait for another."""
+LOOK = "look at them: if parts or camera changed this is meant, if defects are among them it is not"
+"""Says what to do where new images score otherwise."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,8 @@ class Recalibration:
     @property
     def warning(self) -> str | None:
         """Say why to look at the new images; None when their scores are like those from before."""
-        if self.drift is None or self.drift.p_value >= LEVEL:
-            return None
-        before = self.run.record.earlier_calibrations[-1]
-        return (
-            f"{_moved(self.drift, before.leave_one_out)}; look at them: if parts or camera changed this is meant, "
-            "if defects are among them it is not"
-        )
+        changed = self.drift and moved(self.drift, self.run.record.earlier_calibrations[-1].leave_one_out)
+        return f"{changed}; {LOOK}" if changed else None
 
 
 def recalibrate(
@@ -138,12 +135,9 @@ def _fresh_basis(
     hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
     source, data = counted(len(set(predictions.clips)), f"further normal {fresh.unit}"), fresh.named
     if kept:
-        if found.drift.p_value < LEVEL:
-            raise PromiseError(
-                f"{_moved(found.drift, record.calibration.leave_one_out)}: "
-                "pooled scores of different parts promise nothing for the new ones",
-                hint="leave --keep out",
-            )
+        if changed := moved(found.drift, record.calibration.leave_one_out):
+            message = f"{changed}: pooled scores of different parts promise nothing for the new ones"
+            raise PromiseError(message, hint="leave --keep out")
         source = f"{source}, and {len(set(kept.clips))} from before ({record.calibration.source})"
         data = f"{data} and {record.calibration.data}"
         names = _names_beside(kept, predictions)
@@ -182,11 +176,6 @@ def _mean_of_both(fresh: FreshNormals, before: Threshold) -> float | None:
     if fresh.unit_s is None or before.unit_s is None:
         return None
     return (fresh.unit_s * fresh.count + before.unit_s * before.count) / (fresh.count + before.count)
-
-
-def _moved(drift: Drift, leave_one_out: bool) -> str:
-    direction = "higher" if leave_one_out or drift.shift > 0.5 else "lower"
-    return f"the new images score {direction} than those that set the threshold so far, p = {drift.p_value:.2g}"
 
 
 def _names_beside(kept: Predictions, new: Predictions) -> dict[str, str]:

@@ -107,12 +107,16 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
 def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[list[Sample], list[str]]:
     """Return what is named, clips as the run takes them, and what was left out of folders, in sentences."""
     unit = record.threshold.unit
-    found = find_inputs(arguments, of_clips=unit == "clip")
-    other, hint = "videos" if found.clips else None, "name images of good parts, or fit on clips"
+    hint = "name images of good parts, or folders of them"
+    if unit == "clip":
+        hint = "name video files of normal operation, or folders of their frames"
+    found = find_inputs(arguments, of_clips=unit == "clip", hint=hint)
+    other = "videos" if found.clips else None
     if unit == "clip":
         # Single images say nothing of a clip's highest score, and a stream is another one tomorrow.
         other = "still images" if found.stills else "a stream" if any(clip.live for clip in found.clips) else None
-        hint = "name video files of normal operation, or folders of their frames"
+    elif other:
+        hint += "; or fit on clips"
     if other:
         raise DatasetError(f"the promise of this run counts {unit}s, and {named} names {other}", hint=hint)
     paths = [one.frame.path for one in found.stills] + [path for clip in found.clips for path in clip.files]

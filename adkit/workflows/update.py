@@ -27,6 +27,7 @@ from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift, drift_test
 from adkit.types import FitReport, Sample
+from adkit.workflows.audit import moved
 from adkit.workflows.fit import calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
 from adkit.workflows.predict import of_pictures
@@ -79,13 +80,21 @@ def update(
     report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
     state = proven_state(before.model.method, record.view, samples, record.origin)
     gone, now = [list(seen.training)[one] for one in removed], datetime.now(UTC)
-    taught = UpdateRecord(of=record.id, created=now, data=fresh.named, images=len(samples), removed=gone)
+    voting = _rows_of(new, [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)])
+    drift = _drift_from(kept, voting, before.model)
+    taught = UpdateRecord(
+        of=record.id,
+        created=now,
+        data=fresh.named,
+        images=len(samples),
+        removed=gone,
+        drift=moved(drift, leave_one_out=True),
+    )
     names = zip(before.predictions.ids, samples, strict=True)
     learned = SeenData(
         {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
         {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
     )
-    voting = _rows_of(new, [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)])
     predictions = join_predictions([part for part in (voting, kept) if part])
     root = run.folder.resolve().parent
     changed = record.model_copy(
@@ -106,7 +115,7 @@ def update(
         }
     )
     written = save_run(root, changed, state, predictions, learned)
-    return Updated(written, record.threshold, fresh, _flagged(before), _drift_from(kept, voting, before.model))
+    return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 
 def _set_anew(
@@ -132,17 +141,16 @@ def _set_anew(
     )
 
 
-def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int]:
+def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
     """Copy pictures that were confirmed as good into the run's folder, for its next update.
 
-    Returns how many were kept, and how many the run has learned or kept already. Raises AdkitError for what is no still
-    image.
+    Returns how many were kept, how many the run has learned or kept already, and how many wait for an update. Raises
+    AdkitError for what is no still image.
     """
-    found, known = find_inputs(files), {*run.seen().training.values()}
+    hint = "name images of parts that are good, or folders of them"
+    found, known = find_inputs(files, hint=hint), {*run.seen().training.values()}
     if found.clips:
-        raise OptionError(
-            f"{found.clips[0].name} is a clip, and parts are confirmed by still images", hint="name images"
-        )
+        raise OptionError(f"{found.clips[0].name} is a clip, and parts are confirmed by still images", hint=hint)
     hashes, kept = content_hashes(found.stills), 0
     for sample in found.stills:
         content = hashes[sample.id]
@@ -152,7 +160,7 @@ def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int]:
         with storage_faults(target):
             write_whole(target, sample.frame.path.read_bytes())
         kept += 1
-    return kept, len(found.stills) - kept
+    return kept, len(found.stills) - kept, sum(1 for _ in (run.folder / FEEDBACK).glob("*"))
 
 
 def _feedback_of(run: Run, *, wanted: bool) -> list[str]:

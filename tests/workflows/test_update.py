@@ -113,6 +113,27 @@ def test_pictures_that_the_run_before_flags_are_named(runs: Path, tmp_path: Path
     assert "030.png" in output
 
 
+def test_pictures_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "alike", usual_levels(50, 2), seed=2)
+    assert "score higher" not in update(runs, tmp_path / "alike")
+    assert find_run(runs, "bracket").record.updates[-1].drift is None
+    paint(tmp_path / "more", [USUAL + 3 * SPREAD + one % 3 for one in range(50)], seed=3)
+    output = update(runs, tmp_path / "more")
+    said = "the new images score higher than those that set the threshold so far, p = "
+    assert said in output
+    assert "if parts or camera changed this is meant" in output
+    new = find_run(runs, "bracket")
+    assert str(new.record.updates[-1].drift).startswith(said)
+    assert said in ok("show", new.record.id, "--runs", runs, "--format", "json").output
+    (tmp_path / "inbox").mkdir()
+    watch = ("watch", tmp_path / "inbox", "--run", "bracket", "--runs", runs, "--once", "--drift", 0.01)
+    doubt = "when the run was updated, the new images scored higher than those before, and --drift compares with both"
+    assert doubt in ok(*watch).output
+    paint(tmp_path / "later", [USUAL + 3 * SPREAD + one % 3 for one in range(50)], seed=4)
+    ok("calibrate", "bracket", "--normal", tmp_path / "later", "--runs", runs)
+    assert doubt not in ok(*watch).output
+
+
 def test_a_picture_is_taken_out_and_the_new_ones_alone_set_the_threshold(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "more", usual_levels(50, 2), seed=2)
     name = next(iter(find_run(runs, "bracket").seen().training))
@@ -161,7 +182,8 @@ def test_confirmed_pictures_are_learned_and_have_no_say_in_the_threshold(runs: P
     output = ok("feedback", "bracket", "--good", flagged[0], "--good", flagged[1], "--runs", runs).output
     assert "kept 2 of 2 pictures\n" in output
     output = ok("feedback", "bracket", "--good", flagged[0], "--runs", runs).output
-    assert "kept 0 of 1 picture, the others were known" in output
+    assert f"kept 0 of 1 picture; {old.record.id} has learned or kept them already" in output
+    assert "next, with 2 pictures: adkit update " in output
     for path in flagged:
         path.unlink()
     ok("update", "bracket", "--feedback", "--runs", runs)
@@ -169,3 +191,11 @@ def test_confirmed_pictures_are_learned_and_have_no_say_in_the_threshold(runs: P
     assert len(new.state()["known"]) == 62
     assert new.record.threshold == old.record.threshold
     assert refused("update", "bracket", "--runs", runs)[0] == "update was given no pictures to learn"
+    learned = ok("feedback", "bracket", "--good", old.folder / "feedback", "--runs", runs).output
+    assert learned == f"kept 0 of 2 pictures; {new.record.id} has learned or kept them already\n"
+    for missing in (
+        refused("update", "bracket", "--normal", tmp_path / "nowhere", "--runs", runs),
+        refused("feedback", "bracket", "--good", tmp_path / "nowhere", "--runs", runs),
+    ):
+        assert missing[0] == f"there is no file {tmp_path / 'nowhere'}"
+        assert missing[1].startswith("name images of ")

@@ -26,7 +26,8 @@ def feedback(
     from adkit.workflows.update import keep_feedback
 
     opened = o.opened_run(run, runs)
-    kept, known = keep_feedback(opened, good)
-    rest = ", the others were known" if known else ""
+    kept, known, waiting = keep_feedback(opened, good)
+    rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
     typer.echo(f"kept {kept} of {counted(kept + known, 'picture')}{rest}")
-    typer.echo(f"next: adkit update {opened.argument} --feedback")
+    if waiting:
+        typer.echo(f"next, with {counted(waiting, 'picture')}: adkit update {opened.argument} --feedback")

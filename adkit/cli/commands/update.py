@@ -43,6 +43,7 @@ def update(
     Example: [bold]adkit update latest --normal new_good_images/[/bold]
     """
     from adkit.cli.terminal import terminal_progress
+    from adkit.workflows.calibrate import LOOK
     from adkit.workflows.update import update as go_on
 
     if not normal and not feedback:
@@ -61,6 +62,8 @@ def update(
     for note in done.fresh.notes():
         typer.echo(note, err=True)
     _name_flagged(done)
+    if changed := done.run.record.updates[-1].drift:
+        warn(f"{changed}; {LOOK}")
     name_suspects(done.run.record.calibration.suspects)
     row = _row(done)
     to.emit([row], row)

@@ -166,6 +166,8 @@ def _watched(
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
 
+        if alarm and alarm.doubt:
+            warn(alarm.doubt)
         counts = Metrics(metrics, journal.rows()) if metrics else None
 
         def note(row: Row) -> None:
