@@ -38,6 +38,13 @@ class Progress(ABC):
     def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Open a step of `total` units: `with progress.task("coreset", n) as advance: advance(1)`."""
 
+    def plan(self, steps: Sequence[tuple[str, float]]) -> AbstractContextManager[None]:
+        """Tell which steps follow, and how long each takes in proportion: `progress.plan([("features", 3), …])`.
+
+        One bar goes over all of them. A plan within a step parts that step; a planned step may be left out.
+        """
+        return nullcontext()
+
     def status(self, text: str) -> None:
         """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
         return
@@ -48,11 +55,7 @@ class Silent(Progress):
 
     def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Open a step that nobody watches."""
-
-        def ignore(_: int) -> None:
-            return None
-
-        return nullcontext(ignore)
+        return nullcontext(lambda _: None)
 
 
 Workspace = Callable[[], Path]

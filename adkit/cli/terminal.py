@@ -1,166 +1,98 @@
-"""Progress with an estimate: bars in a terminal, a line now and then elsewhere, JSON lines for programs."""
+"""Progress: a bar in a terminal, a line now and then elsewhere, JSON lines for programs; all say the same words."""
 
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
-from adkit.interfaces import Advance, Progress
-from adkit.stats.formatting import duration_text
+from adkit.workflows.progress import OneBar, Standing
 
 _QUIET_S = 5.0
-"""Without a terminal, a step says where it is this often, and steps that are shorter say nothing."""
+"""Without a terminal, progress is told this often, and what is shorter says nothing."""
 _STREAM_S = 0.5
 
 STREAM_VARIABLE = "ADKIT_PROGRESS"
 """An environment variable: "json" asks for progress that programs read."""
 
 
-def terminal_progress() -> Progress:
-    """Give bars on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
+def terminal_progress() -> OneBar:
+    """Give a bar on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
     if os.environ.get(STREAM_VARIABLE) == "json":
         return Stream()
-    return Bars() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr.isatty() else Lines()
 
 
-class Bars(Progress):
-    """A bar per step, with the time left; a step within a step stands below it."""
+class Bar(OneBar):
+    """One bar, and how far it is in words; both are gone at the end."""
 
     def __init__(self) -> None:
-        self._bars: RichProgress | None = None  # while a step is open
-        self._open: list[TaskID] = []
+        super().__init__()
+        self._drawn: RichProgress | None = None  # while a step is open
 
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Open a step that is drawn until it ends."""
-        outermost = self._bars is None
-        bars = self._bars or RichProgress(
-            TextColumn("{task.description:<16}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"),
-            console=Console(stderr=True),
-            transient=True,
-            speed_estimate_period=600,  # a cell of a comparison takes minutes
-        )
-        if outermost:
-            self._bars = bars
-            bars.start()
-        task = bars.add_task(label, total=total, status="")
-        self._open.append(task)
-        try:
-            yield lambda steps: bars.advance(task, steps)
-        finally:
-            self._open.remove(task)
-            bars.remove_task(task)
-            if outermost:
-                bars.stop()
-                self._bars = None
+    def show(self, standing: Standing, *, advanced: bool) -> None:
+        """Draw it."""
+        if self._drawn is None:
+            self._drawn = RichProgress(
+                BarColumn(bar_width=16),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),  # rows for a file or a program go there
+            )
+            self._drawn.add_task("", total=1.0)
+            self._drawn.start()
+        told = " · ".join(filter(None, (standing.text, standing.status)))
+        self._drawn.update(self._drawn.task_ids[0], completed=standing.share, description=told)
 
-    def status(self, text: str) -> None:
-        """Show the text at the end of the innermost bar."""
-        if self._bars and self._open:
-            self._bars.update(self._open[-1], status=text)
+    def hide(self) -> None:
+        """Remove it."""
+        if self._drawn is not None:
+            self._drawn.stop()
+            self._drawn = None
 
 
-class Lines(Progress):
+class Lines(OneBar):
     """A line on stderr every few seconds."""
 
     def __init__(self) -> None:
-        self._status = ""
+        super().__init__()
+        self._spoken_s = 0.0
 
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Open a step that speaks up when it takes long."""
-        started = spoken = time.monotonic()
-        done = 0
-        self._status = ""
-
-        def advance(steps: int) -> None:
-            nonlocal done, spoken
-            done += steps
-            now = time.monotonic()
-            if now - spoken >= _QUIET_S and done:
-                left = duration_text((now - started) * (total - done) / done)
-                status = f"; {self._status}" if self._status else ""
-                print(f"{label}: {done:,} of {total:,}, about {left} left{status}", file=sys.stderr, flush=True)
-                spoken = now
-
-        yield advance
-
-    def status(self, text: str) -> None:
-        """Show the text at the end of the step's lines."""
-        self._status = text
+    def show(self, standing: Standing, *, advanced: bool) -> None:
+        """Speak up when it takes long."""
+        if standing.elapsed_s < self._spoken_s:  # another bar
+            self._spoken_s = 0.0
+        if advanced and standing.done and standing.elapsed_s - self._spoken_s >= _QUIET_S:
+            print(" · ".join(filter(None, (standing.text, standing.status))), file=sys.stderr, flush=True)
+            self._spoken_s = standing.elapsed_s
 
 
-class Stream(Progress):
+class Stream(OneBar):
     """A JSON object on a line of stderr, when a step begins, at most twice a second while it lasts, and at its end.
 
-    {"steps": ["cells", "training"], "done": 3, "total": 60, "elapsed_s": 4.1, "status": "epoch 3: loss 0.0123"}
+    {"steps": ["comparison", "training"], "done": 3, "total": 60, "share": 0.21, "elapsed_s": 4.1,
+     "text": "comparison 1 of 6 · step 2 of 4 · training · about 5 min in all · 3 of 60", "status": "loss 0.0123"}
 
-    `steps` are the open steps from the outermost to the innermost, of which the other entries speak. A new status is
-    told at once.
+    `steps` are the open steps from the outermost to the innermost, whose units `done` and `total` count. A new status
+    is told at once.
     """
 
     def __init__(self) -> None:
-        self._open: list[_Step] = []
+        super().__init__()
+        self._told_s, self._status = 0.0, ""
 
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Open a step that is told of until it ends."""
-        step = _Step(label, total)
-        self._open.append(step)
-        self._tell()
-
-        def advance(steps: int) -> None:
-            step.done += steps
-            if step is self._open[-1] and (step.news or time.monotonic() - step.told >= _STREAM_S):
-                self._tell()
-
-        try:
-            yield advance
-            self._tell()
-        finally:
-            self._open.remove(step)
-
-    def status(self, text: str) -> None:
-        """Send the text with the next line, which comes at the next advance."""
-        if self._open:
-            self._open[-1].status = text
-            self._open[-1].news = True
-
-    def _tell(self) -> None:
-        step = self._open[-1]
-        step.told, step.news = time.monotonic(), False
-        line = {
-            "steps": [one.label for one in self._open],
-            "done": step.done,
-            "total": step.total,
-            "elapsed_s": round(step.told - step.began, 2),
-            "status": step.status,
-        }
+    def show(self, standing: Standing, *, advanced: bool) -> None:
+        """Write the line, where one is due."""
+        if advanced and standing.status in ("", self._status) and time.monotonic() - self._told_s < _STREAM_S:
+            return
+        self._told_s, self._status = time.monotonic(), standing.status
+        line = asdict(standing) | {"share": round(standing.share, 4), "elapsed_s": round(standing.elapsed_s, 2)}
         with suppress(OSError):  # a full disk behind stderr: progress must not end what it tells of
-            print(json.dumps(line), file=sys.stderr, flush=True)
-
-
-@dataclass
-class _Step:
-    """An open step of a stream."""
-
-    label: str
-    total: int
-    done: int = 0
-    status: str = ""
-    news: bool = False  # a status that was not told yet
-    began: float = field(default_factory=time.monotonic)
-    told: float = 0.0
+            print(json.dumps(line, ensure_ascii=False), file=sys.stderr, flush=True)

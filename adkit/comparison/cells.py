@@ -26,7 +26,7 @@ from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.errors import DatasetError
-from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
 from adkit.files.atomic import checksum, plain_name, whole_folder
 from adkit.files.documents import read_file, read_signed, signed
 from adkit.interfaces import Dataset, Progress
@@ -179,15 +179,16 @@ def compute_cell(
     folder = cell_folder(root, key)
     gc.collect()  # or the memory of the cell before would count for this one
     with whole_folder(folder) as temporary:
-        with PeakMemory() as memory:
-            run = fit(
-                candidate.settings(seed, max_false_alarms, device),
-                category.dataset,
-                temporary,
-                registry,
-                progress,
-                resumable=False,  # its folder is temporary: the cell is written whole or not at all
-            )
+        with PeakMemory() as memory, progress.plan([("fit", 40), *STEPS]):
+            with progress.task("fit", 1):
+                run = fit(
+                    candidate.settings(seed, max_false_alarms, device),
+                    category.dataset,
+                    temporary,
+                    registry,
+                    progress,
+                    resumable=False,  # its folder is temporary: the cell is written whole or not at all
+                )
             judge = open_model(run, registry, device=device)
             evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
         _write(temporary, key, _cell(candidate.name, run, evaluation, judge, memory.bytes))

@@ -10,7 +10,7 @@ from adkit.comparison.cells import Category, Cell, cell_folder, cell_key, cell_o
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
-from adkit.evaluation.evaluate import evaluate
+from adkit.evaluation.evaluate import STEPS, evaluate
 from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import Dataset, Progress, Silent
 from adkit.registry import Registry
@@ -48,33 +48,34 @@ def compare(
     _require_once(specs, seeds)
     with storage_faults(output):
         output.mkdir(parents=True, exist_ok=True)
-    categories = []
-    with progress.task("reading the data", len(datasets)) as advance:
-        for dataset in datasets:
-            categories.append(Category.of(dataset))
-            advance(1)
-    drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).load().draws}
-    if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
-        note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
-    places = _places(candidates, categories, seeds, drawing)
-    cells, folders = _finished(places, max_false_alarms, registry, output, note)
-    failures: dict[Place, str] = {}
-    with progress.task("comparison", len(places) - len(cells)) as advance:
-        for place, (candidate, category, seed) in places.items():
-            if place in cells:
-                continue
-            try:
-                # Another candidate may have the same settings by another name, and then the same cell.
-                cell = load_cell(output, folders[place], candidate.name) or compute_cell(
-                    candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
-                )
-                cells[place] = replace(cell, seed=place[2])
-            except StorageError:
-                raise
-            except AdkitError as error:
-                failures[place] = error.message
-                note(f"{candidate.name} on {category.dataset.spec}, seed {seed}: {error.message} ({error.hint})")
-            advance(1)
+    with progress.plan([("reading the data", 1), ("comparison", 50)]):
+        categories = []
+        with progress.task("reading the data", len(datasets)) as advance:
+            for dataset in datasets:
+                categories.append(Category.of(dataset))
+                advance(1)
+        drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).load().draws}
+        if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
+            note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
+        places = _places(candidates, categories, seeds, drawing)
+        cells, folders = _finished(places, max_false_alarms, registry, output, note)
+        failures: dict[Place, str] = {}
+        with progress.task("comparison", len(places) - len(cells)) as advance:
+            for place, (candidate, category, seed) in places.items():
+                if place in cells:
+                    continue
+                try:
+                    # Another candidate may have the same settings by another name, and then the same cell.
+                    cell = load_cell(output, folders[place], candidate.name) or compute_cell(
+                        candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
+                    )
+                    cells[place] = replace(cell, seed=place[2])
+                except StorageError:
+                    raise
+                except AdkitError as error:
+                    failures[place] = error.message
+                    note(f"{candidate.name} on {category.dataset.spec}, seed {seed}: {error.message} ({error.hint})")
+                advance(1)
     result = compare_cells(candidates, specs, seeds, list(cells.values()), failures, _lower_is_better(registry))
     if not result.runs:
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
@@ -153,7 +154,8 @@ def compare_runs(
     progress = progress or Silent()
     with progress.task("runs", len(runs)) as advance:
         for name, run in zip(names, runs, strict=True):
-            evaluation = evaluate(run, registry, root=root, device=device, progress=progress)
+            with progress.plan(STEPS):
+                evaluation = evaluate(run, registry, root=root, device=device, progress=progress)
             cells.append(cell_of_run(name, run, evaluation, registry, device=device))
             advance(1)
     candidates = [

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 MOST_MISTAKES = 6
 
+STEPS = (("checking masks", 1), ("scoring", 6), ("judging", 4))
+"""What `evaluate` tells its progress, and how long each takes in proportion."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

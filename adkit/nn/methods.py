@@ -1,7 +1,7 @@
 """What the methods share that learn from a network's view of frames: their sizes, decisions, state and maps."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ class FrameGraph(nn.Module):
 class LearnedMethod(Method[FrameOptionsType]):
     """A method that writes `learn`, `predict`, `learned` and `restore`; it puts what to report into `_facts`."""
 
+    steps: ClassVar[Sequence[tuple[str, float]]] = ()
+    """The steps that `learn` tells of, and how long each takes in proportion."""
+
     _features: PatchFeatures | None = None
     """The frozen network, where it looks through one."""
     _calibration: Tensor | None = None
@@ -48,6 +51,10 @@ class LearnedMethod(Method[FrameOptionsType]):
         """Return what the options say."""
         return self.options.frame
 
+    def planned(self) -> Sequence[tuple[str, float]]:
+        """Return `steps`, or what comes of them with these options."""
+        return self.steps
+
     @abstractmethod
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn from normal data, and put what is worth knowing into `self._facts`."""
@@ -63,11 +70,12 @@ class LearnedMethod(Method[FrameOptionsType]):
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Make the frozen network ready, then learn."""
         self._facts, self._curves, self._workspace, self._calibration = {}, {}, workspace, None
-        if self._features:
-            with progress.task("network", 1) as advance:
-                self._features.prepare(self.frame_size)
-                advance(1)
-        self.learn(batches, progress)
+        with progress.plan([*([("network", 1.0)] if self._features else []), *self.planned()]):
+            if self._features:
+                with progress.task("network", 1) as advance:
+                    self._features.prepare(self.frame_size)
+                    advance(1)
+            self.learn(batches, progress)
         return FitReport(self._facts, self._curves)
 
     def state(self) -> dict[str, Tensor]:

@@ -55,10 +55,12 @@ class WithMotion(Method[Any]):
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Let the method learn, then learn how things move."""
-        report = self.inner.fit(_Narrow(batches, self), progress, workspace) or FitReport()
-        with progress.task("motion", len(batches)) as advance:
-            parts = ((batch.clips, torch.from_numpy(cells_of(batch.frames, batch.spans_s))) for batch in batches)
-            cells, clips = gather(parts, len(batches), advance)
+        with progress.plan([("appearance", 5), ("motion", 1)]):
+            with progress.task("appearance", 1):
+                report = self.inner.fit(_Narrow(batches, self), progress, workspace) or FitReport()
+            with progress.task("motion", len(batches)) as advance:
+                parts = ((batch.clips, torch.from_numpy(cells_of(batch.frames, batch.spans_s))) for batch in batches)
+                cells, clips = gather(parts, len(batches), advance)
         self._memory = MotionMemory.learn(cells.numpy(), clips)
         self._left_out = self._memory.left_out(cells.numpy(), clips)
         appearance = self.inner.calibration()

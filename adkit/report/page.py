@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from adkit import __version__
 from adkit.errors import DatasetError, PluginError
-from adkit.evaluation.evaluate import Evaluation, evaluate
+from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
 from adkit.evaluation.pictures import kind_of
 from adkit.files.atomic import require_output, write_whole
 from adkit.interfaces import Progress, Silent
@@ -62,14 +62,15 @@ def write_report(
     progress = progress or Silent()
     evaluation, notes = None, []
     why_not = None
-    try:
-        evaluation = evaluate(run, registry, root=root, device=device, skip_bad=skip_bad, progress=progress)
-        notes += [f"the result is not stored in the run: {evaluation.not_stored}"] if evaluation.not_stored else []
-        notes += [f"unreadable, left out: {path}" for path in evaluation.unreadable]
-    except (DatasetError, PluginError) as error:
-        why_not = error.message
-        notes.append(f"the report has no part on a test split: {why_not}")
-    page = render_run(run, registry, evaluation, why_not, root=root, device=device, progress=progress)
+    with progress.plan([*STEPS, ("reconstructing", 2)]):
+        try:
+            evaluation = evaluate(run, registry, root=root, device=device, skip_bad=skip_bad, progress=progress)
+            notes += [f"the result is not stored in the run: {evaluation.not_stored}"] if evaluation.not_stored else []
+            notes += [f"unreadable, left out: {path}" for path in evaluation.unreadable]
+        except (DatasetError, PluginError) as error:
+            why_not = error.message
+            notes.append(f"the report has no part on a test split: {why_not}")
+        page = render_run(run, registry, evaluation, why_not, root=root, device=device, progress=progress)
     path = output or run.folder / REPORT
     write_whole(path, page.encode(errors="backslashreplace"))  # file names may be any bytes
     return Report(path, tuple(notes))

@@ -2,17 +2,16 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from adkit.errors import AdkitError
-from adkit.interfaces import Advance, Progress
 from adkit.ui.markup import piece
 from adkit.ui.safety import two_lines
 from adkit.ui.settings import ServerSettings
+from adkit.workflows.progress import OneBar, Standing
 
 log = logging.getLogger("adkit.ui")
 
@@ -49,21 +48,13 @@ def fault_on_page(error: AdkitError, settings: ServerSettings) -> str:
     return piece("fault", *two_lines(error, settings))
 
 
-class PageProgress(Progress):
-    """Shows a step on the part of the page that waits for it."""
+class PageProgress(OneBar):
+    """Shows how far it is on the part of the page that waits for it."""
 
     def __init__(self, show: gr.Progress) -> None:
+        super().__init__()
         self._show = show
 
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Open a step."""
-        done = 0
-        self._show((0, total), desc=label)
-
-        def advance(steps: int) -> None:
-            nonlocal done
-            done += steps
-            self._show((done, total), desc=label)
-
-        yield advance
+    def show(self, standing: Standing, *, advanced: bool) -> None:
+        """Draw it."""
+        self._show(standing.share, desc=standing.text)

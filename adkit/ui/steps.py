@@ -20,10 +20,8 @@ _FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
 class ProgressLine(BaseModel, frozen=True):
     """A line of progress; see `adkit.cli.terminal.Stream`."""
 
-    steps: tuple[str, ...] = ()  # the open steps, the outermost first; () before the first
-    done: int = 0  # of the innermost
-    total: int = 0
-    elapsed_s: float = 0.0
+    share: float = 0.0  # of all, 0..1
+    text: str = ""  # how far it is; "" before the first step
     status: str = ""
 
 
@@ -31,22 +29,9 @@ class ProgressLine(BaseModel, frozen=True):
 class Steps:
     """How far a job is."""
 
-    outer: ProgressLine
-    inner: ProgressLine
+    now: ProgressLine
     curves: dict[str, list[float]] = field(default_factory=dict)  # values that the statuses told, of DRAWN
     notes: tuple[str, ...] = ()  # what else was written to stderr
-
-    @property
-    def share(self) -> float:
-        """Say how much of the outermost step is done, 0..1, with a part for the inner one."""
-        within = self.inner.done / self.inner.total if self.inner.total and self.inner is not self.outer else 0.0
-        return min(1.0, (self.outer.done + within) / max(1, self.outer.total))
-
-    @property
-    def left_s(self) -> float | None:
-        """About how long the outermost step still takes; None before anything of it is done."""
-        outer = self.outer
-        return outer.elapsed_s * (outer.total - outer.done) / outer.done if outer.done else None
 
 
 def read_steps(path: Path) -> Steps:
@@ -58,9 +43,8 @@ def read_steps(path: Path) -> Steps:
             continue
         with suppress(ValidationError):  # a line that is being written
             lines.append(ProgressLine.model_validate_json(text))
-    inner = lines[-1] if lines else ProgressLine()
-    outer = next((line for line in reversed(lines) if line.steps == inner.steps[:1]), inner)
-    return Steps(outer, inner, _curves([line.status for line in lines]), tuple(notes))
+    now = lines[-1] if lines else ProgressLine()
+    return Steps(now, _curves([line.status for line in lines]), tuple(notes))
 
 
 def _curves(statuses: list[str]) -> dict[str, list[float]]:

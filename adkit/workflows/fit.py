@@ -19,7 +19,7 @@ from adkit.data.clips import are_stills
 from adkit.data.view import View
 from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent
+from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, calibrates_itself
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -121,21 +121,16 @@ def fit_joint(
             "root": str(roots.pop()) if len(roots) == 1 else settings.root,
         }
     )
-    data = training_data(datasets, settings, method_class, progress)
-    method, view = made_for(data, method_class, settings, device_of(settings.device))
-    settings = settings.model_copy(update={"scorer": settings.scorer or method.default_scorer})
-    scorer = open_scorer(settings.scorer, registry)
-    begun = Unfinished(
-        created=datetime.now(UTC),
-        settings=settings,
-        options=method.options.model_dump(mode="json"),
-        origin=registry.methods.origin(settings.method).origin,
-        categories=[_begun(settings, one, runs_root) for one in data],
-    )
-    if resume is not None:
-        resume.require_same(begun)
-        begun = resume
     with ExitStack() as held:
+        held.enter_context(progress.plan(_steps(settings, method_class)))
+        data = training_data(datasets, settings, method_class, progress)
+        method, view = made_for(data, method_class, settings, device_of(settings.device))
+        settings = settings.model_copy(update={"scorer": settings.scorer or method.default_scorer})
+        scorer = open_scorer(settings.scorer, registry)
+        begun = _begun(settings, method, data, registry, runs_root)
+        if resume is not None:
+            resume.require_same(begun)
+            begun = resume
 
         @cache
         def folder() -> Path:
@@ -150,14 +145,32 @@ def fit_joint(
         return _save(learned, suspects, begun, scorer, runs_root)
 
 
-def _begun(settings: FitSettings, data: TrainingData, runs_root: Path) -> BegunCategory:
-    dataset = data.dataset
-    return BegunCategory(
-        id=new_run_id(runs_root, settings.method, settings.name or Path(dataset.spec.partition(":")[2]).name),
-        dataset=dataset.spec,
-        root=str(dataset.root) if dataset.root else None,
-        images=len(data.hashes),
-        data_hash=data.fingerprint,
+def _steps(settings: FitSettings, method_class: type[Method[Any]]) -> list[tuple[str, float]]:
+    """Return what a fit goes through, and how long each takes in proportion; what is not needed is left out."""
+    checking = [("checking files", 1.0)] if settings.skip_bad else []
+    learning = [("learning", 10.0), *([] if calibrates_itself(method_class) else [("calibrating", 1.0)])]
+    return [*checking, *learning, *([("looking for suspects", 1.0), *learning] if settings.robust else [])]
+
+
+def _begun(
+    settings: FitSettings, method: Method[Any], data: Sequence[TrainingData], registry: Registry, runs_root: Path
+) -> Unfinished:
+    categories = [
+        BegunCategory(
+            id=new_run_id(runs_root, settings.method, settings.name or Path(one.dataset.spec.partition(":")[2]).name),
+            dataset=one.dataset.spec,
+            root=str(one.dataset.root) if one.dataset.root else None,
+            images=len(one.hashes),
+            data_hash=one.fingerprint,
+        )
+        for one in data
+    ]
+    return Unfinished(
+        created=datetime.now(UTC),
+        settings=settings,
+        options=method.options.model_dump(mode="json"),
+        origin=registry.methods.origin(settings.method).origin,
+        categories=categories,
     )
 
 

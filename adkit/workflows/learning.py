@@ -59,7 +59,8 @@ def learn(
     started = time.perf_counter()
     batches = FrameBatches(learned_together(data), view, window=method.window)
     with plugin_code(origin):
-        report = method.fit(batches, progress, workspace) or FitReport()
+        with progress.task("learning", 1):
+            report = method.fit(batches, progress, workspace) or FitReport()
         fitted = time.perf_counter()
         predictions = _out_of_sample(method, view, data, progress)
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}

@@ -86,6 +86,7 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
     """The error of an autoencoder that reconstructs the features of normal patches."""
 
     Options = DfrOptions
+    steps = (("features", 1), ("held out", 0.3), ("training", 12))
 
     _features: PatchFeatures
     _objective: FeatureAutoencoder

@@ -42,6 +42,7 @@ class Knn(LearnedMethod[KnnOptions]):
 
     Options = KnnOptions
     draws = False
+    steps = (("features", 9), ("leave one out", 1))
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
     _features: PatchFeatures

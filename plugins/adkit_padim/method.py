@@ -35,6 +35,7 @@ class Padim(PatchMapMethod[PadimOptions]):
 
     Options = PadimOptions
     draws = False
+    steps = (("features", 10), ("Gaussians", 1), ("leave one out", 9))
 
     def __init__(self, options: PadimOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)

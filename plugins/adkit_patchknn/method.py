@@ -59,6 +59,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     """Distance of every patch to the nearest patch of a bank of normal ones."""
 
     Options = PatchKnnOptions
+    steps = (("features", 35), ("coreset", 40), ("covering", 15), ("closing holes", 10), ("leave one out", 3))
     apart = True
 
     def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:

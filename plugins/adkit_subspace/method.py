@@ -48,6 +48,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
 
     Options = SubspaceOptions
     draws = False
+    steps = (("features", 1), ("leave one out", 1))
     least_samples = 1
 
     def __init__(self, options: SubspaceOptions, *, seed: int = 0, device: str = "cpu") -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import Progress as RichProgress
 
 from adkit.cli import terminal
-from adkit.cli.terminal import Bars, Lines, terminal_progress
+from adkit.cli.terminal import Bar, Lines, terminal_progress
+from adkit.workflows import progress
 
 
 class Screen:
@@ -30,8 +31,8 @@ class Screen:
 
     @property
     def shown(self) -> list[str]:
-        """The steps that are drawn now."""
-        return [task.description for bars in self.made for task in bars.tasks]
+        """What is drawn now, in words."""
+        return [task.description for bar in self.made if bar.live.is_started for task in bar.tasks]
 
     @property
     def drawing(self) -> bool:
@@ -46,68 +47,56 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     return made
 
 
-def test_a_step_within_a_step_stands_below_it_and_both_are_removed(screen: Screen) -> None:
-    bars = Bars()
-    with bars.task("categories", 2) as outer:
-        assert screen.shown == ["categories"]
-        for _ in range(2):
-            with bars.task("scoring", 10) as inner:
-                assert screen.shown == ["categories", "scoring"]
-                inner(4)
-                inner(6)
-                assert [task.completed for task in screen.made[0].tasks][1] == 10
-            assert screen.shown == ["categories"]
-            outer(1)
-        assert screen.made[0].tasks[0].completed == 2
+def test_one_bar_stands_for_all_steps_and_is_gone_at_the_end(screen: Screen) -> None:
+    bar = Bar()
+    with bar.plan([("features", 3), ("training", 1)]):
+        with bar.task("features", 2_000) as advance:
+            advance(1_000)
+            assert screen.shown == ["step 1 of 2 · features · 1,000 of 2,000"]
+            assert screen.made[0].tasks[0].completed == pytest.approx(3 / 8)
+        with bar.task("training", 10) as advance:
+            bar.status("loss 0.01")
+            advance(5)
+            assert screen.shown == ["step 2 of 2 · training · 5 of 10 · loss 0.01"]
         assert screen.drawing
-    assert screen.shown == []
     assert not screen.drawing
     assert len(screen.made) == 1
-    assert "categories" in screen.text.getvalue()
+    assert "training" in screen.text.getvalue()
+
+
+def test_a_bar_that_was_hidden_goes_on_where_it_stood(screen: Screen) -> None:
+    bar = Bar()
+    with bar.task("category", 2) as advance:
+        advance(1)
+        bar.hide()
+        assert not screen.drawing
+        with bar.task("scoring", 4) as inner:
+            inner(2)
+        assert screen.drawing
+        assert screen.made[1].tasks[0].completed == 0.75
+    assert not screen.drawing
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_an_exception_removes_every_step(screen: Screen, depth: int, fault: type[BaseException]) -> None:
-    bars = Bars()
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_exception_removes_the_bar(screen: Screen, depth: int, fault: type[BaseException]) -> None:
+    bar = Bar()
 
     def descend(level: int) -> None:
         if level == depth:
             raise fault("in the innermost step")
-        with bars.task(f"step {level}", 5) as advance:
+        with bar.task(f"step {level}", 5) as advance:
             advance(1)
             descend(level + 1)
 
     with pytest.raises(fault, match="innermost"):
         descend(0)
-    assert screen.shown == []
     assert not screen.drawing
-    with bars.task("afterwards", 1) as advance:  # and the next step starts afresh
+    with bar.task("afterwards", 1) as advance:  # and the next one begins anew
+        assert screen.made[-1].tasks[0].completed == 0
         advance(1)
-        assert screen.shown == ["afterwards"]
         assert screen.drawing
     assert not screen.drawing
-
-
-def test_an_inner_step_that_fails_leaves_the_outer_one(screen: Screen) -> None:
-    bars = Bars()
-    with bars.task("outer", 2) as advance:
-        with pytest.raises(ValueError, match="inner"), bars.task("inner", 2):
-            raise ValueError("inner")
-        assert screen.shown == ["outer"]
-        assert screen.drawing
-        advance(2)
-    assert not screen.drawing
-
-
-def test_steps_one_after_another_are_drawn_anew(screen: Screen) -> None:
-    bars = Bars()
-    for label in ("first", "second"):
-        with bars.task(label, 1) as advance:
-            assert screen.shown == [label]
-            assert screen.drawing
-            advance(1)
-    assert screen.shown == []
 
 
 class Clock:
@@ -123,7 +112,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=made.monotonic))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=made.monotonic))
     return made
 
 
@@ -136,9 +125,9 @@ def test_lines_tell_how_far_it_is_and_how_long_it_will_take(clock: Clock, capsys
     assert printed.out == ""
     # Every third step is the first after five seconds; a picture takes 0.4 s.
     assert printed.err.splitlines() == [
-        "scoring: 15 of 100, about 34 s left",
-        "scoring: 30 of 100, about 28 s left",
-        "scoring: 45 of 100, about 22 s left",
+        "scoring · about 40 s in all · 15 of 100",
+        "scoring · about 40 s in all · 30 of 100",
+        "scoring · about 40 s in all · 45 of 100",
     ]
 
 
@@ -157,18 +146,19 @@ def test_a_step_that_does_not_move_estimates_nothing(clock: Clock, capsys: pytes
     assert capsys.readouterr().err == ""
 
 
-def test_lines_of_a_step_within_a_step_are_told_apart(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_a_step_within_a_step_say_which(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
-    with lines.task("cells", 2) as outer:
+    with lines.task("cell", 1_200) as outer:
+        outer(599)
         with lines.task("scoring", 10) as inner:
-            clock.now += 6
-            inner(5)
+            clock.now += 600
+            inner(10)
         outer(1)
-    assert capsys.readouterr().err.splitlines() == ["scoring: 5 of 10, about 6 s left", "cells: 1 of 2, about 6 s left"]
+    assert capsys.readouterr().err.splitlines() == ["cell 600 of 1,200 · scoring · about 20 min in all · 10 of 10"]
 
 
 def test_bars_are_for_terminals_and_lines_for_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
-    assert isinstance(terminal_progress(), Bars)
+    assert isinstance(terminal_progress(), Bar)
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: False))
     assert isinstance(terminal_progress(), Lines)

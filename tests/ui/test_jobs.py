@@ -33,7 +33,7 @@ app = typer.Typer(cls=FaultReportingGroup, pretty_exceptions_enable=False)
 def root(): pass
 
 def tell(done, total=5, status=""):
-    line = {"steps": ["training"], "done": done, "total": total, "elapsed_s": 2.0 * done, "status": status}
+    line = {"share": done / total, "text": f"training · about 10 s in all · {done} of {total}", "status": status}
     print(json.dumps(line), file=sys.stderr, flush=True)
 
 @app.command()
@@ -122,7 +122,7 @@ def ended(status: Status) -> bool:
 
 
 def told(status: Status) -> bool:
-    return status.steps.outer.done > 0
+    return status.steps.now.share > 0
 
 
 def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
@@ -131,8 +131,7 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs) -> None:
     assert status.state == "done"
     assert status.result == {"run": "20261126-ae-washers"}
     assert status.made() == ["20261126-ae-washers"]
-    assert status.steps.share == 1
-    assert status.steps.left_s == 0
+    assert status.steps.now.share == 1
     assert status.steps.curves["loss"] == [1.0, 0.5, 0.3333, 0.25, 0.2]
     assert status.steps.curves["held out"][0] == 2
     text = panel(jobs, trainings=True)
@@ -144,9 +143,8 @@ def test_a_running_job_says_how_long_it_takes(jobs: Jobs) -> None:
     job = jobs.submit("fit", "long", ["long"])
     status = until(jobs, job.id, told)
     assert status.state == "running"
-    assert (status.steps.outer.done, status.steps.outer.total) == (2, 5)
-    assert status.steps.left_s == pytest.approx(6)
-    assert "about 6 s left" in panel(jobs, trainings=True)
+    assert status.steps.now.share == pytest.approx(0.4)
+    assert "training · about 10 s in all · 2 of 5" in panel(jobs, trainings=True)
     assert "Cancel" in panel(jobs, trainings=True)
 
 
@@ -159,7 +157,7 @@ def test_the_second_waits_for_the_first(jobs: Jobs) -> None:
             jobs.submit("fit", title, arguments)
     until(jobs, first.id, told)
     assert [status.state for status in jobs.list()] == ["running", "waiting", "waiting"]
-    assert jobs.get(second.id).steps.inner.steps == ()
+    assert jobs.get(second.id).steps.now.text == ""
     assert [status.ahead for status in jobs.list()] == [0, 1, 2]
     assert "waiting, 2 before it" in panel(jobs, trainings=True)
     jobs.cancel(third.id)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from adkit.ui.steps import figures_of, read_steps
 
 
@@ -22,12 +20,11 @@ def test_numbers_of_a_status() -> None:
 
 def test_a_stream_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "stderr"
-    assert read_steps(path).inner.steps == ()
-    outer = '{"steps": ["cells"], "done": 1, "total": 4, "elapsed_s": 10, "status": ""}\n'
-    inner = '{"steps": ["cells", "training"], "done": 5, "total": 10, "elapsed_s": 3, "status": "epoch 5: loss 0.1"}\n'
-    path.write_text("a warning\n" + outer + inner + '{"steps": ["cel')
+    assert read_steps(path).now.text == ""
+    line = (
+        '{"steps": ["training"], "done": 5, "total": 10, "share": 0.4, "text": "step 2 of 3", "status": "loss 0.1"}\n'
+    )
+    path.write_text("a warning\n" + line + '{"steps": ["cel')
     steps = read_steps(path)
-    assert steps.inner.steps == ("cells", "training")
-    assert steps.share == pytest.approx(1.5 / 4)
-    assert steps.left_s == pytest.approx(30)
-    assert (steps.inner.done, steps.inner.total) == (5, 10)
+    assert (steps.now.text, steps.now.share, steps.now.status) == ("step 2 of 3", 0.4, "loss 0.1")
+    assert steps.notes == ("a warning",)

@@ -35,6 +35,7 @@ def evaluate(
     """
     from adkit.cli.terminal import terminal_progress
     from adkit.data.outputs import require_folder
+    from adkit.evaluation.evaluate import STEPS
     from adkit.evaluation.evaluate import evaluate as evaluate_run
     from adkit.evaluation.pictures import redraw, write_pictures
     from adkit.evaluation.tables import sample_rows
@@ -44,14 +45,15 @@ def evaluate(
     registry, progress = o.loaded_registry(), terminal_progress()
     opened = o.opened_run(run, runs)
     remind_of_suspects(opened.record)
-    result = evaluate_run(
-        opened, registry, scorer=scorer, root=root, device=device, skip_bad=skip_bad, progress=progress
-    )
     pictures = heatmaps
-    if heatmaps:
-        write_pictures(result, registry, heatmaps, device=device, progress=progress)
-    elif result.maps is not None and not result.not_stored:
-        pictures, _ = redraw(result, registry, device=device, progress=progress)
+    with progress.plan([*STEPS, ("reconstructing", 2)]):
+        result = evaluate_run(
+            opened, registry, scorer=scorer, root=root, skip_bad=skip_bad, device=device, progress=progress
+        )
+        if heatmaps:
+            write_pictures(result, registry, heatmaps, device=device, progress=progress)
+        elif result.maps is not None and not result.not_stored:
+            pictures, _ = redraw(result, registry, device=device, progress=progress)
     if result.not_stored:
         warn(f"the result is not stored in the run: {result.not_stored}")
     to.emit(sample_rows(result), result.as_json())

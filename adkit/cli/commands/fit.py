@@ -142,11 +142,13 @@ def fit(
         if not method:
             typer.echo(usual_method(datasets), err=True)
         groups = _grouped(datasets, wanted)
-    with _all_rows(to, several=len(datasets) > 1) as rows:
+    progress = terminal_progress()
+    with _all_rows(to, several=len(datasets) > 1) as rows, progress.task("category", len(groups)) as advance:
         for group in groups:
             for note in (note for one in group for note in one.notes()):
                 typer.echo(note, err=True)
-            for run in fit_joint(wanted, group, runs_root, registry, terminal_progress(), resume=begun):
+            for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
+                progress.hide()
                 rows.append(_row(run))
                 warn_of_suspects(run.record)
                 _warn_of_camera(run.record)
@@ -154,6 +156,7 @@ def fit(
                     print_fitted(run, verbose=verbose)
                 elif to.format is not o.Format.json:
                     to.emit(rows[-1:], None, header=len(rows) == 1)
+            advance(1)
 
 
 def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Dataset]]:

@@ -10,7 +10,7 @@ place or is missing in the other, where a patch sees twice as much around it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
@@ -69,6 +69,12 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
             self._all_scales.append(type(self)(half, seed=seed, device=device))
             self._all_scales[1]._features = self._features
         self._scales = self._all_scales  # the first alone where there are no out-of-sample maps to blend by
+
+    def planned(self) -> Sequence[tuple[str, float]]:
+        """Return the steps at each scale, a quarter of the patches at each coarser one; then what is spoilt."""
+        scales = range(len(self._all_scales))
+        steps = [(label, weight / 8**scale) for scale in scales for label, weight in self.steps]
+        return [*steps, ("spoilt pictures", 0.1 * sum(weight for _, weight in self.steps))]
 
     @abstractmethod
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:

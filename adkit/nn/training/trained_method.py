@@ -1,8 +1,8 @@
 """What the methods share that train a network: which part is held out, the training itself, weights and curves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ TrainedMapOptionsType = TypeVar("TrainedMapOptionsType", bound=TrainedMapOptions
 
 class TrainedMethod(MapMethod[TrainedMapOptionsType]):
     """A method with maps whose `learn` calls `split`, `train` and `decide`, and which can be resumed."""
+
+    steps: ClassVar[Sequence[tuple[str, float]]] = (("reading", 1), ("training", 20))
 
     _objective: Objective
     """The network and what it is trained for; its weights are what a run keeps."""
