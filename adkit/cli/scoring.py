@@ -19,7 +19,7 @@ from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import AdkitError, OptionError
 from adkit.files.atomic import checksum
-from adkit.stats.formatting import counted, is_floor, p_value_in_words, p_value_text
+from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -146,7 +146,6 @@ class _Tally:
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a row, and keep it if it is among those with the highest scores."""
         from adkit.stats.batch import LOOK
-        from adkit.workflows.score import AS_A_WHOLE
 
         self.count += 1
         if row["score"] is None:
@@ -250,7 +249,15 @@ def _score_rows(
                 doubts[why] += 1
                 first.setdefault(why, str(sample.frame))
             if picture_writer:
-                picture_writer.write(sample, result.score, result.p_value, result.map, result.reconstruction)
+                picture_writer.write(
+                    sample,
+                    result.score,
+                    result.p_value,
+                    result.map,
+                    result.reconstruction,
+                    whole=result.whole,
+                    p_value_is_floor=result.p_value_is_floor,
+                )
             if mask_writer:
                 mask_writer.write(sample, result)
             advance(1)
@@ -263,8 +270,6 @@ def _score_rows(
 
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
-    from adkit.workflows.score import AS_A_WHOLE
-
     are = "image is" if tally.scored == 1 else "images are"
     told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
         f", {tally.to_look_at} to look at" if tally.to_look_at else ""
@@ -294,8 +299,6 @@ def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
 
 def _where(row: Mapping[str, Any]) -> str | None:
     """Return the words for the strongest region, and how many more there are."""
-    from adkit.workflows.score import AS_A_WHOLE
-
     more = len(row["regions"]) - 1
     where: str | None = row["where"]
     return f"{where} +{more}" if more > 0 and where != AS_A_WHOLE else where

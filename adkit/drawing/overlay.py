@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from adkit.data.view import View
+from adkit.stats.formatting import AS_A_WHOLE, p_value_text, score_text
 
 PANEL_PX = 420
 """Longer side of each panel."""
@@ -64,6 +65,21 @@ class Caption:
     anomalous: bool
     threshold: float
     truth: str | None = None
+    whole: bool = False  # no place makes it anomalous, but the picture as a whole
+    p_value_is_floor: bool = False  # the score is higher than all normal ones
+
+    @property
+    def verdict(self) -> str:
+        """Return the decision in words."""
+        return f"ANOMALOUS{f' {AS_A_WHOLE}' if self.whole else ''}" if self.anomalous else "normal"
+
+    @property
+    def details(self) -> str:
+        """Return the numbers behind it."""
+        equals = "at most" if self.p_value_is_floor else "="  # the font that Pillow brings has no ≤
+        truth = f"   truth: {self.truth}" if self.truth else ""
+        numbers = f"score {score_text(self.score)}   threshold {score_text(self.threshold)}"
+        return f"{numbers}   p {equals} {p_value_text(self.p_value)}{truth}"
 
 
 def draw(
@@ -203,13 +219,10 @@ def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:
     font = letters(_TEXT)
     name = caption.name if len(caption.name) <= 78 else "…" + caption.name[-77:]
     pen.text((_MARGIN, _MARGIN), name, fill=INK, font=font)
-    verdict = "ANOMALOUS" if caption.anomalous else "normal"
     line = _MARGIN + _TEXT + 6
-    pen.text((_MARGIN, line), verdict, fill=RED if caption.anomalous else GREEN, font=font)
-    after = _MARGIN + pen.textlength(verdict, font=font) + 14
-    truth = f"   truth: {caption.truth}" if caption.truth else ""
-    details = f"score {caption.score:.3f}   threshold {caption.threshold:.3f}   p = {caption.p_value:.3f}{truth}"
-    pen.text((after, line), details, fill=INK, font=font)
+    pen.text((_MARGIN, line), caption.verdict, fill=RED if caption.anomalous else GREEN, font=font)
+    after = _MARGIN + pen.textlength(caption.verdict, font=font) + 14
+    pen.text((after, line), caption.details, fill=INK, font=font)
 
 
 def _draw_legend(

@@ -23,6 +23,7 @@ from adkit.registry import Registry
 from adkit.runs.record import PICTURES
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
+from adkit.stats.formatting import is_floor
 from adkit.types import Sample
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ class PictureWriter:
         p_value: float,
         anomaly_map: NDArray[np.float32] | None,
         reconstruction: NDArray[np.uint8] | None = None,
+        *,
+        whole: bool = False,
+        p_value_is_floor: bool = False,
     ) -> Path:
         """Write the picture and return its path."""
         assert anomaly_map is not None  # there are maps
@@ -103,7 +107,7 @@ class PictureWriter:
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
         truth = None if sample.anomalous is None else kind_of(sample)
         limit = self._threshold.value
-        caption = Caption(sample.id, score, p_value, score > limit, limit, truth)
+        caption = Caption(sample.id, score, p_value, score > limit, limit, truth, whole, p_value_is_floor)
         assert self._scale is not None  # there are maps
         picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
         return self.folder.write(sample, picture)
@@ -159,6 +163,8 @@ def write_pictures(
             float(evaluation.p_values[position]),
             evaluation.map_of(position),
             image,
+            whole=bool(evaluation.whole[position]),
+            p_value_is_floor=is_floor(float(evaluation.p_values[position]), evaluation.threshold.count),
         )
         for position, image in zip(positions, rebuilt, strict=True)
     ]

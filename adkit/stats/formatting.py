@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 NOTHING = "–"
 """What stands where there is no number."""
 
+AS_A_WHOLE = "as a whole"
+"""Where a picture is anomalous though no place is: something is missing, extra or exchanged."""
+
 _SLACK = 1e-9  # keeps what is a little above a round number from being rounded up to the next
 
 

@@ -24,12 +24,11 @@ from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold, p_values, threshold_from, unit_scores
-from adkit.stats.formatting import is_floor
+from adkit.stats.formatting import AS_A_WHOLE, is_floor
 from adkit.stats.smoothing import Smoother, smoothed
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
 
-AS_A_WHOLE = "as a whole"  # where a picture is anomalous though no place is: something is missing, extra or exchanged
 _MAPS = 256
 _LEAST_SIDE = 0.75
 """Sides of a picture and of those that were learned from, the shorter by the longer: less are other pictures."""

@@ -133,6 +133,15 @@ def test_the_image_is_not_changed() -> None:
         assert np.array_equal(one, copy)
 
 
+def test_a_caption_says_what_the_score_is_worth() -> None:
+    assert CAPTION.verdict == "ANOMALOUS"
+    assert CAPTION.details == "score 2.500   threshold 1.500   p = 0.0123   truth: crack"
+    odd = Caption("a", 2.5, 0.0106, True, 1.5, whole=True, p_value_is_floor=True)
+    assert odd.verdict == "ANOMALOUS as a whole"
+    assert odd.details == "score 2.500   threshold 1.500   p at most 0.0106"
+    assert Caption("a", 0.5, 0.9, False, 1.5).verdict == "normal"
+
+
 def test_the_verdict_has_a_colour() -> None:
     def head(anomalous: bool) -> NDArray[np.int64]:
         caption = Caption("a", 1.0, 0.5, anomalous, 1.5)
