@@ -93,12 +93,17 @@ class Inbox:
 
         Where it is not known, what has not changed for `settle_s` is complete; what is not finished is given up later.
 
-        A folder that has not changed is looked through every LOOK_S: a file may be written anew under its name.
+        A folder that has not changed is looked through every LOOK_S: a file may be written anew under its name. Raises
+        DatasetError where the folder has gone, as a network drive may: the journal in it would be lost unseen.
         """
-        now, changed = time.monotonic(), self.folder.stat().st_mtime_ns
-        if not self._waiting and changed == self._looked[0] and now < self._looked[1] + LOOK_S:
-            return []
-        seen = sorted(self._arrivals(), key=lambda one: (one.changed_ns, one.path.name))
+        try:
+            now, changed = time.monotonic(), self.folder.stat().st_mtime_ns
+            if not self._waiting and changed == self._looked[0] and now < self._looked[1] + LOOK_S:
+                return []
+            seen = sorted(self._arrivals(), key=lambda one: (one.changed_ns, one.path.name))
+        except OSError as error:
+            hint = "see that it is there, then start the watch again: it goes on where it was"
+            raise DatasetError(f"the folder {self.folder} cannot be looked into: {error.strerror}", hint=hint) from None
         self._looked = changed, now
         self._waiting = {one.identity: self._waiting.get(one.identity, now) for one in seen}
         settled = (one for one in seen if self._is_ready(one.path, now - self._waiting[one.identity]))

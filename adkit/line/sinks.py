@@ -12,16 +12,18 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from threading import Event
 from urllib.parse import unquote, urlsplit
 
-from adkit.errors import OptionError
+from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import require_output, write_text
 from adkit.line.journal import Journal, Row
 
 Deliver = Callable[[Row], None]
-"""Takes a row to where it goes; raises OSError where that is not to be had now."""
+"""Takes a row to where it goes; raises OSError or HTTPException where that is not to be had now."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 _TIMEOUT_S = 10.0
@@ -34,18 +36,23 @@ def deliver_all(name: str, journal: Journal, deliver: Deliver, stop: Event, tell
     and noting that.
     """
     for row, done in journal.follow(name, stop):
-        wait_s = FIRST_WAIT_S
-        while True:
-            try:
-                deliver(row)
-                break
-            except OSError as error:
+        for step in (partial(deliver, row), done):
+            wait_s = FIRST_WAIT_S
+            while fault := _fault_of(step):
                 if wait_s == FIRST_WAIT_S:
-                    tell(f"{name}: {error}; decisions wait in {journal.path} until it works again")
+                    tell(f"{name}: {fault}; decisions wait in {journal.path} until it works again")
                 if stop.wait(wait_s):
                     return
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-        done()
+
+
+def _fault_of(step: Callable[[], None]) -> str | None:
+    """Do a step; return what is not to be had now, such as the receiver or room on the disk, None where it is done."""
+    try:
+        step()
+    except (OSError, HTTPException, StorageError) as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def mover(template: str) -> Deliver:
@@ -74,7 +81,12 @@ def webhook(url: str, secret: str | None) -> Deliver:
 
     Raises OptionError for what is no address.
     """
-    if not url.startswith(("http://", "https://")):
+    try:
+        found = urlsplit(url)
+        is_address = found.scheme in ("http", "https") and found.hostname and found.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or not url.isprintable() or " " in url:
         raise OptionError(f"--webhook {url} is no address", hint="http://HOST/PATH or https://HOST/PATH")
 
     def post(row: Row) -> None:

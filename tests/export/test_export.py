@@ -213,6 +213,19 @@ def test_the_graph_alone_judges_pictures_of_the_usual_shape(run: Run, registry: 
     assert maps.shape == (5, 8, 8)
 
 
+def test_openvino_reads_the_same_file(exported: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install openvino")
+    model = Model(exported)
+    pixels = np.random.default_rng(0).integers(90, 190, (5, *model.facts["canvas"], 3)).astype(np.uint8)
+    maps, scores = model.session.run(None, {"pixels": pixels})
+    places = {name: model.see(pixels[0])[1:][number] for number, name in enumerate(("rows", "columns"))}
+    read = openvino.Core().compile_model(exported / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    given = [one.any_name for one in read.inputs]
+    found = read({"pixels": pixels} | {name: places[name] for name in given if name in places})
+    assert found["score"] == pytest.approx(scores, rel=1e-4)
+    assert found["map"] == pytest.approx(maps, rel=1e-4)
+
+
 def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
     export(run, registry, tmp_path / "grey.zip")
     with zipfile.ZipFile(tmp_path / "grey.zip") as packed:

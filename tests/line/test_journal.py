@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from threading import Event
 
+import pytest
+
+from adkit.errors import StorageError
 from adkit.line.journal import Journal
 
 
@@ -26,6 +31,20 @@ def test_a_line_that_was_broken_off_is_as_if_it_had_never_begun(tmp_path: Path) 
         journal.append({"part": 3})
     with Journal(path) as journal:
         assert [row["part"] for row in journal.rows()] == [0, 1, 2, 3]
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.record({"path": "a"})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(StorageError, match="the disk is full"):
+                journal.record({"path": "b"})
+        journal.record({"path": "b"})
+        assert [(row["part"], row["path"]) for row in journal.rows()] == [(1, "a"), (2, "b")]
 
 
 def test_a_follower_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import BadStatusLine
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -20,7 +23,8 @@ from typing import ClassVar
 
 import pytest
 
-from adkit.errors import OptionError
+from adkit.errors import OptionError, StorageError
+from adkit.line import journal as journal_module
 from adkit.line import sinks
 from adkit.line.journal import Journal
 
@@ -89,6 +93,60 @@ def test_what_was_not_delivered_waits_for_the_next_start(tmp_path: Path) -> None
     assert arrived[1:] == [{"part": 1}]
 
 
+def test_a_full_disk_and_an_answer_that_is_none_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "FIRST_WAIT_S", 0.01)
+    faults = [StorageError("the disk is full", hint="free some"), BadStatusLine("what?"), OSError(errno.ENOSPC, "full")]
+    stop, told, arrived = Event(), list[str](), list[object]()
+
+    def noted(place: Path, content: bytes) -> None:
+        if len(faults) == 3:
+            raise faults.pop(0)
+        place.write_bytes(content)
+
+    def deliver(row: object) -> None:
+        if arrived and len(faults) > 0:
+            raise faults.pop(0)
+        arrived.append(row)
+
+    monkeypatch.setattr(journal_module, "write_whole", noted)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for part in range(3):
+            journal.append({"part": part})
+        follower = Thread(target=sinks.deliver_all, args=("webhook", journal, deliver, stop, told.append))
+        follower.start()
+        while len(arrived) < 3:
+            assert follower.is_alive()
+        stop.set()
+        follower.join()
+    assert arrived == [{"part": 0}, {"part": 1}, {"part": 2}]
+    assert ["full" in told[0], "what?" in told[1]] == [True, True]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves the refused socket open
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_nothing_is_sent_to_who_has_the_wrong_certificate(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    named = ["-days", "1", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+    subprocess.run([*made, *named], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                with suppress(OSError):
+                    context.wrap_socket(server.accept()[0], server_side=True).close()
+
+        Thread(target=serve, daemon=True).start()
+        port = server.getsockname()[1]
+        with pytest.raises(OSError, match="certificate verify failed"):
+            sinks.webhook(f"https://localhost:{port}/parts", None)({"part": 1})
+        pytest.importorskip("paho")
+        with pytest.raises(OSError, match=f"localhost:{port}: .*certificate verify failed"):
+            sinks.mqtt(f"mqtts://localhost:{port}/parts")({"part": 1})
+
+
 def test_files_are_moved_by_decision_and_never_over_each_other(tmp_path: Path) -> None:
     move = sinks.mover(f"{tmp_path}/moved/{{decision}}")
     for content in ("one", "two"):
@@ -117,8 +175,9 @@ def test_a_command_runs_for_what_is_anomalous(tmp_path: Path) -> None:
 def test_bad_targets_are_refused_at_once() -> None:
     with pytest.raises(OptionError, match=r"only \{decision\}"):
         sinks.mover("moved/{line}")
-    with pytest.raises(OptionError, match="no address"):
-        sinks.webhook("plc.local/parts", None)
+    for url in ("plc.local/parts", "http:///parts", "http://plc:port/", "http://plc/a part", "http://plc/\n"):
+        with pytest.raises(OptionError, match="no address"):
+            sinks.webhook(url, None)
     with pytest.raises(OptionError, match="no program"):
         sinks.command("there-is-no-such-program", print)
 
