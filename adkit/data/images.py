@@ -287,10 +287,11 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     if shrinks:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    # In floating point: what OpenCV does to whole numbers nobody else can do to the bit.
-    exact = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    # In double precision: what OpenCV does to whole numbers nobody else can do to the bit, and with single precision
+    # the last bit decides how one pixel in 50,000 is rounded. An export sees pictures without OpenCV.
+    exact = cv2.resize(image.astype(np.float64), (width, height), interpolation=cv2.INTER_LINEAR)
     # A half would be rounded by the last bit of how it was computed: a little more, and all round it upwards.
-    return np.asarray(np.rint(exact + 0.002), dtype=np.uint8)
+    return np.asarray(np.rint(exact + 0.0020123), dtype=np.uint8)
 
 
 @contextmanager

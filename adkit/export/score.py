@@ -120,10 +120,10 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     if shrinks and rows % height == columns % width == 0:
         high, wide = rows // height, columns // width
         sums = image.reshape(height, high, width, wide, -1).sum(axis=(1, 3), dtype=np.float32)
-        found = sums * np.float32(1 / (high * wide))
+        means = sums * np.float32(1 / (high * wide))
         # Halves are rounded to even numbers, but upwards where each px comes of four.
-        return np.asarray(np.rint(found + (0.125 if high == wide == 2 else 0)), np.uint8)
-    found = image.astype(np.float32)
+        return np.asarray(np.rint(means + (0.125 if high == wide == 2 else 0)), np.uint8)
+    found: Any = image.astype(np.float32 if shrinks else np.float64)
     for axis, old, new in ((1, columns, width), (0, rows, height)):
         places, weights = taps(old, new, shrinks)
         shape = (-1, 1) if axis else (-1, 1, 1)
@@ -133,17 +133,17 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
             part *= weight.reshape(shape)
             total += part
         found = total
-    return np.asarray(np.rint(found + (0 if shrinks else 0.002)), np.uint8)  # halves upwards where a side grows
+    return np.asarray(np.rint(found + (0 if shrinks else 0.0020123)), np.uint8)  # halves upwards where a side grows
 
 
 @lru_cache
-def taps(old: int, new: int, shrinks: bool) -> tuple[NDArray[np.intp], Floats]:
+def taps(old: int, new: int, shrinks: bool) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """Say of which of `old` px each of `new` px is made, (k, new), and how much of it each of them is."""
     scale = old / new
     if not shrinks:
-        middles = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32).clip(0, old - 1)
+        middles = ((np.arange(new) + 0.5) * scale - 0.5).clip(0, old - 1)
         first = np.floor(middles).astype(int)
-        share = (middles - first).astype(np.float32)
+        share = middles - first
         return np.stack([first, np.minimum(first + 1, old - 1)]), np.stack([1 - share, share])
     starts = np.arange(new) * scale
     places = np.floor(starts).astype(int) + np.arange(math.ceil(scale) + 1)[:, None]

@@ -37,9 +37,9 @@ def test_pictures_are_resized_as_opencv_does(height: int, width: int, new_height
     difference = np.abs(score.resize(given_picture, new_height, new_width) - expected)
     if height >= new_height and width >= new_width:
         assert difference.max() == 0
-    else:  # halves may be rounded either way
+    else:  # OpenCV before 5 has single-precision weights
         assert difference.max() <= 1
-        assert (difference > 0).mean() < 0.05
+        assert (difference > 0).mean() < 0.001
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
