@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adkit.nn.corruption import SPOILT
-from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation, normalised_out_of_sample, require_maps
+from adkit.nn.normalisation import LEAST_MAPS, MAPS, PositionNormalisation, normalised_out_of_sample, require_maps
 from adkit.nn.options import ScaledMapOptions
 
 WEIGHTS = (2 / 3, 1 / 3)
@@ -67,9 +67,13 @@ class Blend:
 
     def out_of_sample(self, maps: Sequence[Tensor], clips: Tensor) -> Tensor:
         """Blend normal maps (N, h, w) of each scale, each judged by what the maps of other clips say is usual."""
-        if not self.by_position:  # one map among all does not move the mean of all positions
-            return self(maps)
-        return self._mean([normalised_out_of_sample(part, clips) for part in maps])
+        if self.by_position:  # else one map among all does not move the mean of all positions
+            maps = [normalised_out_of_sample(part, clips) for part in maps]
+        blended = torch.empty_like(maps[0])
+        for first in range(0, len(blended), MAPS):  # powers of all at once would take many times the memory
+            parts = [part[first : first + MAPS] for part in maps]
+            blended[first : first + MAPS] = self._mean(parts) if self.by_position else self(parts)
+        return blended
 
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""

@@ -28,6 +28,7 @@ twice as many alarms on good parts."""
 _PATCHES = 20_000  # enough to find the kinds
 _AT_ONCE = 262_144  # patches whose shares are computed together
 _ROUNDS = 20
+_MATRICES = 256  # that are inverted together
 _PREFIX = "composition_"
 
 
@@ -62,12 +63,12 @@ class Composition:
         nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()
         unit, none = torch.ones((), device=device), torch.zeros((), device=device)
         shares = cls(centres, (nearest / 2).clamp_min(1e-12), none, none, unit, none)._shares_of(patches)
-        left_out = []
-        for row in range(len(shares)):
-            mean, factor = _usual(torch.cat([shares[:row], shares[row + 1 :]]))
-            left_out.append(((shares[row] - mean) @ factor).norm())
-        mean, factor = _usual(shares)
-        return cls(centres, (nearest / 2).clamp_min(1e-12), mean, factor, unit, none), torch.stack(left_out)
+        values = shares.to(torch.float64)
+        mean, covariance = values.mean(dim=0), torch.cov(values.T).reshape(kinds, kinds)
+        usual = cls(centres, (nearest / 2).clamp_min(1e-12), mean.to(shares.dtype), _factor(covariance), unit, none)
+        return usual, torch.cat(
+            [_left_out(part - mean, covariance, len(values)) for part in torch.split(values, _MATRICES)]
+        )
 
     def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple[Composition, Tensor]:
         """Return it in the unit of other scores (N,) of the same pictures, and what the left-out distances become."""
@@ -106,12 +107,22 @@ class Composition:
         return cls(**{one.name: state[_PREFIX + one.name].to(device) for one in fields(cls)})
 
 
-def _usual(shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (K,) of shares (N, K), and (K, K) that turns differences from it into spreads."""
-    values = shares.to(torch.float64)
-    covariance = torch.cov(values.T).reshape(shares.shape[1], shares.shape[1])
+def _left_out(apart: Tensor, covariance: Tensor, count: int) -> Tensor:
+    """Say how many spreads shares are from those of all others, by their differences (B, K) from the mean of all.
+
+    Without one of `count`, the mean is `apart / (count - 1)` further away, and its part in the covariance is missing.
+    """
+    own = apart[:, :, None] * apart[:, None, :] * (count / (count - 1))
+    factors = _factor(((count - 1) * covariance - own) / (count - 2))
+    apart = (apart * (count / (count - 1))).to(factors.dtype)
+    distances: Tensor = (apart[:, None] @ factors)[:, 0].norm(dim=1)
+    return distances
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """Turn float64 (..., K, K) of shares into float32 that turns differences from their mean into spreads."""
     # Fewer pictures than kinds, and kinds that never vary, must not make a small difference endless.
-    own = covariance.diagonal()
-    ridge = torch.diag(0.3 * own + 0.1 * own.mean() + 1e-12)
-    factor = torch.linalg.cholesky(torch.linalg.inv(covariance + ridge))
-    return values.mean(dim=0).to(shares.dtype), factor.to(shares.dtype)
+    own = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0)
+    ridge = torch.diag_embed(0.3 * own + 0.1 * own.mean(dim=-1, keepdim=True) + 1e-12)
+    factor: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance + ridge)).to(torch.float32)
+    return factor

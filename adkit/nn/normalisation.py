@@ -18,6 +18,7 @@ from torch import Tensor
 
 from adkit.errors import OptionError
 from adkit.nn.options import Choice
+from adkit.nn.samples import rows_of_clips
 
 EXPLAINED_SHARE = 0.5
 """With "auto", maps are normalised when position explains at least this share of the normal maps' variance."""
@@ -27,6 +28,9 @@ LEAST_MAPS = 20
 Frames of one clip are much alike at each position: more of them say little more. Pieces that long clips were cut into
 count as clips, as they do for the threshold.
 """
+
+MAPS = 256
+"""So many are turned into wider numbers together."""
 
 LEAST_MAPS_ON = 3
 """With "on", fewer maps than this are refused: of two, the other one alone would have no spread."""
@@ -125,19 +129,17 @@ def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormali
 def normalised_out_of_sample(maps: Tensor, clips: Tensor) -> Tensor:
     """Normalise each of N maps by what the maps of other clips say: what a new normal map would become.
 
-    maps: (N, h, w); clips: (N,) whole numbers from 0, at least two different ones. One pass: the sums over the
-    other clips are the sums over all less the clip's own.
+    maps: (N, h, w); clips: (N,) whole numbers from 0, at least two different ones. The sums over the other clips are
+    the sums over all less the clip's own.
     """
-    values = maps.to(torch.float64)
-    count = int(clips.max()) + 1
-    members = torch.bincount(clips, minlength=count)
-    sums = torch.zeros(count, *maps.shape[1:], dtype=torch.float64).index_add_(0, clips, values)
-    squares = torch.zeros_like(sums).index_add_(0, clips, values.square())
-    all_sums, all_squares = sums.sum(dim=0), squares.sum(dim=0)
-    results = torch.empty_like(maps)
-    for row, clip in enumerate(clips.tolist()):
-        others = len(maps) - int(members[clip])
-        mean = (all_sums - sums[clip]) / others
-        variance = ((all_squares - squares[clip]) / others - mean.square()).clamp_min_(0)
-        results[row] = PositionNormalisation.of_moments(mean, variance)(maps[row])
+
+    def sums(some: Tensor) -> Tensor:
+        values = some.to(torch.float64)
+        return torch.stack([values.sum(dim=0), values.square().sum(dim=0)])
+
+    everything, results = sum(map(sums, torch.split(maps, MAPS))), torch.empty_like(maps)
+    for rows in filter(len, rows_of_clips(clips)):
+        own = maps[rows]
+        mean, square = (everything - sums(own)) / (len(maps) - len(own))
+        results[rows] = PositionNormalisation.of_moments(mean, (square - mean.square()).clamp_min_(0))(own)
     return results

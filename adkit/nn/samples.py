@@ -53,6 +53,12 @@ def gather(
     return rows if len(numbers) == len(rows) else rows[: len(numbers)], torch.tensor(numbers)
 
 
+def rows_of_clips(numbers: Tensor, clips: int = 0) -> Sequence[Tensor]:
+    """Return which rows belong to each clip, in their order, by the number (N,) of each one's; at least so many."""
+    counts = torch.bincount(numbers, minlength=clips).tolist()
+    return torch.split(numbers.argsort(stable=True).to(torch.int32), counts)
+
+
 def last_frames(frames: Tensor) -> Tensor:
     """Turn float32 (B, T, 3, H, W) into (B, 3, H, W): those that are scored."""
     return frames[:, -1]

@@ -282,17 +282,18 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
-    # A part at a time: scorers may copy what they are given several times over.
-    with plugin_code(type(scorer)):
-        starts = range(0, len(predictions.maps), _MAPS)
-    scores = np.concatenate([np.empty(0), *(scorer(predictions.maps[first : first + _MAPS]) for first in starts)])
-    if predictions.scores is None:
-        return scores
-    # The unit of scores beside maps is that of the maps' highest hundredth; another scorer's may be far smaller.
-    places = predictions.maps.reshape(len(predictions.maps), -1).astype(np.float64)
-    count = math.ceil(places.shape[1] / 100)
-    highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
-    return np.asarray(scores + np.maximum(0, predictions.scores - highest), np.float64)
+    scores = [np.empty(0)]
+    for first in range(0, len(predictions.maps), _MAPS):  # a part at a time: it is copied several times over
+        maps = predictions.maps[first : first + _MAPS]
+        with plugin_code(type(scorer)):
+            scores.append(scorer(maps))
+        if predictions.scores is not None:
+            # The unit of scores beside maps is that of their highest hundredth; another scorer's may be far smaller.
+            places = maps.reshape(len(maps), -1).astype(np.float64)
+            count = math.ceil(places.shape[1] / 100)
+            highest = np.partition(places, -count, axis=1)[:, -count:].mean(axis=1)
+            scores[-1] = scores[-1] + np.maximum(0, predictions.scores[first : first + _MAPS] - highest)
+    return np.concatenate(scores)
 
 
 def without_place(predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold) -> NDArray[np.bool_]:

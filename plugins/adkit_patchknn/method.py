@@ -147,7 +147,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._bank, self._sources = patches[chosen], sources[chosen]
         generator = torch.Generator().manual_seed(self.seed)
         self._nearest = NearestNeighbour(self._bank, self._nearest.weights, self._indexed(patches, chosen, generator))
-        banks = LeaveOneOutBanks(patches, sources, chosen, progress, first=first)
+        banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         kept = int((chosen < len(old)).sum())
         self._radius = max(before, banks.radius) if kept == len(old) else before + banks.radius
         self._facts |= {"bank": len(chosen), "rows_removed": int((~stays).sum()), "rows_added": len(chosen) - kept}

@@ -51,6 +51,15 @@ def test_two_scales_that_agree_say_what_each_says() -> None:
 
 
 @pytest.mark.parametrize("by_position", [False, True])
+def test_out_of_sample_in_parts_is_that_of_all_at_once(by_position: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    normal = [noise(COUNT, 8, 0), noise(COUNT, 4, 1)]
+    blend = Blend.learn(normal, WEIGHTS, by_position=by_position)
+    whole = blend.out_of_sample(normal, CLIPS)
+    monkeypatch.setattr("adkit.nn.blend.MAPS", 7)
+    torch.testing.assert_close(blend.out_of_sample(normal, CLIPS), whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("by_position", [False, True])
 def test_a_state_gives_the_same_blend(by_position: bool) -> None:
     normal = [noise(COUNT, 8, 0), noise(COUNT, 4, 1)]
     blend = Blend.learn(normal, WEIGHTS, by_position=by_position)

@@ -48,7 +48,9 @@ def test_maps_that_never_vary_stay_finite() -> None:
     assert bool(torch.isfinite(learned(torch.rand(3, 2, 2))).all())
 
 
-def test_out_of_sample_equals_the_naive_loop() -> None:
+@pytest.mark.parametrize("at_once", [2, 256])
+def test_out_of_sample_equals_the_naive_loop(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adkit.nn.normalisation.MAPS", at_once)
     maps = aligned_maps(9)
     expected = []
     for row in range(len(maps)):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adkit.interfaces import Progress
 from adkit.nn.features.neighbours import NearestNeighbour
+from adkit.nn.samples import rows_of_clips
 from adkit.nn.spool import Rows, in_parts
 
 _PATCHES = 16_384  # per step of progress
@@ -22,41 +23,27 @@ class LeaveOneOutBanks:
     """For each clip, the bank without it.
 
     `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of the patches
-    that make up the bank; `patches` are only read. Of clips before number `first` nothing will be asked.
+    that make up the bank; `patches` are only read. A bank is made when it is asked for: of a patch, some 17 bytes are
+    kept.
     """
 
-    def __init__(self, patches: Rows, sources: Tensor, chosen: Tensor, progress: Progress, *, first: int = 0) -> None:
-        self._patches, self._sources = patches, sources
+    def __init__(self, patches: Rows, sources: Tensor, chosen: Tensor, progress: Progress) -> None:
+        self._patches, self._sources = patches, sources.to(torch.int32)
         self._bank = patches[chosen]
         self._owners = sources[chosen]
-        self._closing: dict[int, Tensor] = {}
-        squared, row = self._cover(patches, progress)
-        self._squared = squared
-        self.radius = float(squared.max()) ** 0.5  # no patch is farther from the bank
-        # The radius that the other clips need: a clip's own farthest patch must not decide for its own bank.
-        count = int(sources.max()) + 1
-        farthest = torch.zeros(count).scatter_reduce_(0, sources, squared, "amax")
-        # Patches in the order of the clip that the nearest row came from: one clip's are one slice.
-        owner = self._owners[row]
-        self._own = owner == sources  # the nearest row is the clip's own
-        order = owner.argsort(stable=True)
-        ends = torch.searchsorted(owner[order].contiguous(), torch.arange(count), right=True).tolist()
-        with progress.task("closing holes", count) as advance:
-            advance(first)
-            for clip in range(first, count):
-                cell = order[(ends[clip - 1] if clip else 0) : ends[clip]]
-                orphans = cell[sources[cell] != clip]
-                if len(orphans):
-                    others = farthest.clone()
-                    others[clip] = 0
-                    radius = float(others.max())
-                    self._closing[clip] = self._close(patches[orphans.to(patches.device)], clip, radius)
-                advance(1)
+        self._squared, row = self._cover(patches, progress)
+        self.radius = float(self._squared.max()) ** 0.5  # no patch is farther from the bank
+        self._members = rows_of_clips(self._sources)
+        clips = len(self._members)
+        farthest = torch.zeros(clips).scatter_reduce_(0, sources, self._squared, "amax")
+        self._farthest = [(int(clip), float(farthest[clip])) for clip in farthest.argsort(descending=True)[:2]]
+        owner = self._owners[row].to(torch.int32)
+        self._own = owner == self._sources  # the nearest row is the clip's own
+        self._cells = rows_of_clips(owner, clips)  # patches by the clip that the nearest row came from
 
     def without(self, clip: int) -> Tensor:
         """Return the bank (M', D) had this clip not been seen."""
-        rest = self._rest(clip)
-        return torch.cat([rest, self._closing[clip]]) if clip in self._closing else rest
+        return torch.cat([self._rest(clip), self._closing(clip)])
 
     def squared(self, clip: int) -> Tensor:
         """Return the squared distances (K,) of a clip's patches, in their order, to the bank without it.
@@ -64,15 +51,14 @@ class LeaveOneOutBanks:
         Only those whose nearest row goes with the clip are looked up again: another row stays the nearest, or one that
         closes a hole is nearer.
         """
-        members = (self._sources == clip).nonzero()[:, 0]
-        distances = self._squared[members]
+        members, closing = self._members[clip], self._closing(clip)
+        distances, own = self._squared[members], self._own[members]
         patches = self._patches[members.to(self._patches.device)]
-        own = self._own[members]
         if bool(own.any()):
-            looked_up = patches[own.to(patches.device)]
-            distances[own] = NearestNeighbour(self.without(clip)).squared(looked_up).cpu()
-        if clip in self._closing:
-            distances = torch.minimum(distances, NearestNeighbour(self._closing[clip]).squared(patches).cpu())
+            rest = torch.cat([self._rest(clip), closing])
+            distances[own] = NearestNeighbour(rest).squared(patches[own.to(patches.device)]).cpu()
+        if len(closing):
+            distances = torch.minimum(distances, NearestNeighbour(closing).squared(patches).cpu())
         return distances
 
     def _cover(self, patches: Rows, progress: Progress) -> tuple[Tensor, Tensor]:
@@ -89,8 +75,15 @@ class LeaveOneOutBanks:
     def _rest(self, clip: int) -> Tensor:
         return self._bank[(self._owners != clip).to(self._bank.device)]
 
-    def _close(self, orphans: Tensor, clip: int, radius: float) -> Tensor:
-        """Return those of the orphaned patches that the greedy selection would take in place of the clip's rows."""
+    def _closing(self, clip: int) -> Tensor:
+        """Return those of the patches near the clip's rows that the greedy selection would take in place of them."""
+        cell = self._cells[clip]
+        cell = cell[self._sources[cell] != clip]
+        if not len(cell):
+            return self._bank[:0]
+        orphans = self._patches[cell.to(self._patches.device)]
+        # The radius that the other clips need: a clip's own farthest patch must not decide for its own bank.
+        radius = max((squared for other, squared in self._farthest if other != clip), default=0.0)
         rest = self._rest(clip)
         taken: list[Tensor] = []
         if not len(rest):

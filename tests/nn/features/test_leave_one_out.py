@@ -118,3 +118,19 @@ def test_distances_without_a_clip_are_those_to_its_bank(seed: int, count: int) -
     for clip in range(CLIPS):
         expected = squared_to_nearest(patches[sources == clip], banks.without(clip))
         torch.testing.assert_close(banks.squared(clip).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_little_is_kept_of_a_patch() -> None:
+    """Whatever was asked before: no bank and no row that closes a hole, only some numbers of each patch."""
+    patches, sources = patches_of_clips(0)
+    chosen = greedy_coreset(patches, 8)
+    banks = LeaveOneOutBanks(patches, sources, chosen, Silent())
+    for clip in range(CLIPS):
+        banks.squared(clip)
+    kept = [part for name in vars(banks).keys() - {"_patches"} for part in tensors_in(vars(banks)[name])]
+    assert sum(part.numel() * part.element_size() for part in kept) <= 17 * len(patches) + 8 * 5 * len(chosen)
+
+
+def tensors_in(value: object) -> list[Tensor]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else [value]
+    return [part for part in parts if isinstance(part, Tensor)]
