@@ -18,10 +18,7 @@ from collections.abc import Iterable
 
 
 class AdkitError(Exception):
-    """A fault that the user can fix: one line of what is wrong, one line of what to do.
-
-    `message` says what was found, what was expected and where; `hint` says the next step.
-    """
+    """A fault that the user can fix: `message` says what was found, expected and where; `hint` says the next step."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)

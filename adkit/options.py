@@ -47,10 +47,7 @@ class OptionRow:
 
 
 def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -> dict[str, str]:
-    """Read `["a=1", "b=x"]` as a dict; raises OptionError for one without `=` or a key given twice.
-
-    `example` shows the hint's reader what to type: "--set coreset_ratio=0.05".
-    """
+    """Read `["a=1", "b=x"]` as a dict; raises OptionError, whose hint shows the `example`, for what is no such text."""
     values: dict[str, str] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")

@@ -91,10 +91,7 @@ class Registry:
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Load every plugin that is installed, each on its own, so that one cannot harm another.
-
-    `points` replaces the installed entry points (for tests).
-    """
+    """Load every plugin that is installed (or of `points`, in tests), each on its own: none can harm another."""
     found = entry_points(group=GROUP) if points is None else points
     registry = Registry()
     named = cache(_named)  # its file is parsed whole each time

@@ -40,10 +40,7 @@ class ClipFiles:
 def clip_files(
     clips: Sequence[VideoInput], annotate: Path | None, events: Path | None, timeline: Path | None, rows: Path | None
 ) -> ClipFiles:
-    """Name the files to write; of several clips, `annotate` and `timeline` are folders.
-
-    Raises AdkitError for a file that cannot be meant: a wrong suffix, an input, or the same file twice.
-    """
+    """Name the files to write, in folders for several clips; raises AdkitError for a file that cannot be meant."""
     from adkit.data.video_writer import require_video_file
     from adkit.watching.event_files import require_event_file
 

@@ -47,10 +47,7 @@ class Command(TyperCommand):
 
 
 class DeferredCommand(TyperCommand):
-    """A command of which the name is known; its function, "package.module:function", is imported when it is asked for.
-
-    Building the options of all commands would take longer than `adkit list methods` takes for its list.
-    """
+    """A command whose function, "package.module:function", is imported when it is asked for: all would take long."""
 
     def __init__(self, name: str, target: str) -> None:
         self._target = target
@@ -77,10 +74,7 @@ class DeferredCommand(TyperCommand):
 
 @contextmanager
 def _unused_left_out() -> Iterator[None]:
-    """Spare typer.rich_utils what it imports for Markdown and for tracebacks, which adkit has switched off.
-
-    It would be a third of the time that `adkit --help` takes.
-    """
+    """Spare typer.rich_utils the imports for Markdown and tracebacks, a third of the time of `adkit --help`."""
     unused = [name for name in ("rich.markdown", "rich.traceback") if name not in sys.modules]
     for name in unused:
         sys.modules[name] = _StandIn(name)

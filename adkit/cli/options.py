@@ -215,10 +215,7 @@ def opened_run(name: str, runs: Path | None, *, method: str | None = None) -> Ru
 
 
 def settings_of(parameters: Mapping[str, Any]) -> FitSettings:
-    """Read from a parsed command line what is to be learned: the inverse of `FitSettings.command_line`.
-
-    Raises OptionError for what is out of bounds.
-    """
+    """Read settings from a parsed command line: the inverse of `FitSettings.command_line`; raises OptionError."""
     from adkit.options import split_assignments
     from adkit.runs.record import FitSettings
 

@@ -198,10 +198,7 @@ def compute_cell(
 
 
 def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
-    """Return an existing run as the cell of the candidate of that name.
-
-    Its cost is what the run remembers of it, and the time that an image takes now.
-    """
+    """Return an existing run as the cell of that candidate; its cost is what the run remembers of it."""
     return _cell(candidate, run, evaluation, open_model(run, registry, device=device), 0)
 
 

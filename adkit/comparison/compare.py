@@ -134,10 +134,7 @@ def compare_runs(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare runs that were fitted before, each a candidate of its own; they share one test split.
-
-    Raises RunError for runs of different data, and for one that is named twice.
-    """
+    """Compare runs that were fitted before, each a candidate; raises RunError where they are not of the same data."""
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise RunError("a run is named twice", hint="name each run once")
     for run in runs[1:]:

@@ -16,10 +16,7 @@ _MOST_KEPT_BYTES = 200_000_000
 
 
 class MapsBesideMasks:
-    """Maps of whole pictures, as large as the masks and each beside its own, for metrics that look at pixels.
-
-    Masks are decoded once and kept as bits, as long as they take little memory.
-    """
+    """Maps of whole pictures, each beside its mask and as large; masks are decoded once and kept as bits."""
 
     def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None, view: View) -> None:
         self._samples = samples

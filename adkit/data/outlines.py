@@ -95,10 +95,7 @@ def file_name(name: str) -> str:
 
 
 def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return uint8 (H, W), 1 where a shape is; raises FrameError for a file that cannot be read.
-
-    `shape` is that of the picture, for files that do not say how large it is.
-    """
+    """Return uint8 (H, W), 1 in a shape, of a picture of this shape; raises FrameError for an unreadable file."""
     try:
         pictures = _pictures(ref.path, ref.path.stat().st_mtime_ns)
     except OSError as error:

@@ -188,10 +188,7 @@ def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8
 
 
 def faded(image: NDArray[np.uint8], view: View, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Return a picture (h, w, 3) in which what the view leaves out is paler, and parted from the rest by a thin line.
-
-    `shape` is the picture's own (height, width), where `image` is smaller than that.
-    """
+    """Return a picture (h, w, 3), of one that has `shape`, in which what the view leaves out is paler."""
     if view.everywhere:
         return image
     counts = _counting(view, shape or (image.shape[0], image.shape[1]), (image.shape[0], image.shape[1]))

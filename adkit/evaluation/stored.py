@@ -61,10 +61,7 @@ def stored_figures(run: Run) -> StoredFigures:
 
 
 def store_predictions(folder: Path, key: Mapping[str, str], predictions: Predictions, unreadable: list[str]) -> None:
-    """Write the predictions, so that they last whatever becomes of judging them; raise StorageError if that fails.
-
-    The index, which comes last, holds their checksum: what a kill leaves half done is made again.
-    """
+    """Write the predictions, and last their index with their checksum; raise StorageError if that fails."""
     content = predictions.to_bytes()
     write_whole(folder / PREDICTIONS, content)
     index = {**key, "predictions_sha256": checksum(content), "unreadable": unreadable}

@@ -50,10 +50,7 @@ def storage_faults(path: Path) -> Iterator[None]:
 
 
 def require_output(path: Path | None) -> None:
-    """Raise StorageError where a file cannot be written, or must not be: before the work is done, not after it.
-
-    A run holds what adkit wrote with its checksums; of all that a user may want there, only its report belongs there.
-    """
+    """Raise StorageError where a file cannot be written, or must not be: in a run, only its report may be."""
     if path is None:
         return
     with storage_faults(path):

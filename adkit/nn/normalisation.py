@@ -46,10 +46,7 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _smoothing(length: int, sigma: float) -> Tensor:
-    """Return (n, n) by which columns of `length` positions are smoothed; a product of matrices can be exported.
-
-    The border is mirrored, so that a defect at the edge of the picture loses nothing.
-    """
+    """Return (n, n) by which columns of `length` positions are smoothed, mirrored at the border."""
     taps = round(8 * sigma + 1) | 1
     single = np.eye(length, dtype=np.float32)
     return torch.from_numpy(cv2.GaussianBlur(single, (1, taps), sigma, borderType=cv2.BORDER_REFLECT))

@@ -82,10 +82,7 @@ def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
 
 
 def step_texts(steps: Sequence[Step], command: str, evaluation: Evaluation | None, unit: Unit) -> list[dict[str, Any]]:
-    """Return what the slider says at each step: every text is written here, the page only shows it.
-
-    `command` calibrates the run once it is given a rate.
-    """
+    """Return the texts of the slider's steps, in the page's words; `command` calibrates the run to a rate."""
     texts = []
     found = None if evaluation is None else evaluation.rates
     for step in steps:

@@ -78,10 +78,7 @@ class Gallery:
     left_out: int = field(default=0, init=False)
 
     def draw(self, examples: Sequence[Example], abouts: Sequence[str] = ()) -> list[Picture]:
-        """Return a picture of each, with what it is shown for; those that no longer fit are counted.
-
-        Raises FrameError for an image or mask that cannot be read.
-        """
+        """Return a picture of each, with what it is shown for, without those that no longer fit; raises FrameError."""
         pictures = []
         for number, example in enumerate(examples):
             if self.bytes >= MOST_BYTES:

@@ -57,10 +57,7 @@ def _seen(title: str, ink: Ink, rate: Rate) -> list[Row]:
 
 
 def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int) -> Chart:
-    """Draw how often scores occur, each score as a stroke below, and a mark that moves over the thresholds.
-
-    What lies to the right of the mark is flagged.
-    """
+    """Draw how often scores occur, each a stroke below; right of a mark that moves, all is flagged."""
     label = (
         f"Histogram of {len(scores)} normal scores from {scores.min():.4g} to {scores.max():.4g}, with the threshold "
         "as a line; what lies to the right of it is flagged"

@@ -43,10 +43,7 @@ class Step:
 def threshold_steps(
     names: Sequence[str], scores: NDArray[np.float64], own: Threshold, evaluation: Evaluation | None
 ) -> list[Step]:
-    """Return steps by ascending threshold, so from many false alarms to few; one of them is the run's own.
-
-    `scores` (n,) are those of the normal units, `names` what the units are called.
-    """
+    """Return steps by ascending threshold, one of them the run's own; `scores` (n,) are those of normal units."""
     order = np.argsort(-scores, kind="stable")
     ranks = offered_ranks(len(scores), own.rank)
     steps = []

@@ -137,10 +137,7 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
 
 
 def _edges(times_s: NDArray[np.float64]) -> tuple[list[float], float]:
-    """Return where each frame of a clip begins on its timeline and the last one ends, and how long the clip is.
-
-    The last frame is shown as long as the one before.
-    """
+    """Return where each frame of a clip begins and the last one ends on its timeline, and how long the clip is."""
     last_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0
     length_s = float(times_s[-1] - times_s[0]) + last_s or 1.0
     since_start = [*(times_s - times_s[0]).tolist(), float(times_s[-1] + last_s - times_s[0])]
@@ -187,10 +184,7 @@ def _videos(evaluation: Evaluation, spans: Sequence[range], chosen: Mapping[int,
 
 
 def clip_video(clip: Sequence[Sample], around_s: float) -> ClipVideo | None:
-    """Return the clip's frames as a small video, or those around a time where it is long.
-
-    None where they can no longer be read.
-    """
+    """Return the clip's frames as a small video, or those around a time of a long one; None: they are gone."""
     start_s = max(clip[0].time_s, min(around_s - LONGEST_S / 2, clip[-1].time_s - LONGEST_S))
     shown = [sample for sample in clip if start_s <= sample.time_s <= start_s + LONGEST_S]
     lasts_s = shown[-1].time_s - shown[0].time_s

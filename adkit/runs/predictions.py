@@ -70,10 +70,7 @@ _KINDS = ("maps", "scores", "times_s")
 
 
 def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:
-    """Return a method's answer for the samples of these ids and clips, as it is stored.
-
-    Raises ValueError, which is a plugin's bug, for another number of answers or values that are not finite.
-    """
+    """Return a method's answer as it is stored; raises ValueError, a plugin's bug, for a wrong number or nan."""
     if len(prediction) != len(ids):
         raise ValueError(f"the method answered for {len(prediction)} of {len(ids)} samples")
 

@@ -276,10 +276,7 @@ def folders_called(root: Path, name: str) -> list[Path]:
 
 
 def newest_folder(root: Path, method: str | None = None) -> Path:
-    """Return the folder of the newest run (of `method`, when given); its files are not looked at.
-
-    Raises RunError when there is none, and when the newest is damaged.
-    """
+    """Return the folder of the newest run (of `method`); raises RunError for none, and for a damaged one."""
     runs = list_runs(root)
     fitting = [folder for folder, record in runs if isinstance(record, RunRecord) and method in (None, record.method)]
     # Names begin with the time and tell the method. To take an older run because the newest is damaged would be

@@ -123,10 +123,7 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
 
 
 def find_unfinished(runs_root: Path, name: str) -> Unfinished:
-    """Return the fit of that id, or for "latest" the one that began last of those that do not run.
-
-    Raises RunError when there is none, and when it still runs.
-    """
+    """Return the fit of that id, or for "latest" the last that is not running; raises RunError for none."""
     found = {one.id: one for one in list_unfinished(runs_root)}
     if name == "latest" and found:
         broken_off = [one for one in found.values() if not one.is_running(runs_root)]
@@ -168,10 +165,7 @@ def discard_unfinished(runs_root: Path, name: str) -> None:
 
 
 def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
-    """Return the fit under an id that no other unfinished one has, and the empty folder of that name.
-
-    Two fits that begin in the same second would else write each other's checkpoints.
-    """
+    """Return the fit under an id that no other unfinished one has, and the empty folder of that name."""
     first = begun.categories[0]
     for number in itertools.count(1):
         name = first.id if number == 1 else f"{first.id}-{number}"

@@ -50,10 +50,7 @@ def resampled(
 
 
 def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
-    """Return the 95 % interval of a metric's resamples; None without any.
-
-    None also where all of them agree: that says that nothing varied, not that nothing is uncertain.
-    """
+    """Return the 95 % interval of a metric's resamples; None without any, and where none of them differs."""
     if replicates is None or np.isnan(replicates).all():
         return None
     found = percentile_interval(replicates)

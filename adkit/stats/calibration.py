@@ -210,10 +210,7 @@ def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
 
 
 def rule_of(max_false_alarms: str | None, certain: bool, percentile: float | None) -> ThresholdRule | None:
-    """Read the rule that the options of these names ask for; None when they ask for none.
-
-    Raises OptionError for contradictions, PromiseError for what is no rate.
-    """
+    """Read the rule that these options ask for, or None; raises OptionError and PromiseError for what is none."""
     if percentile is not None:
         if max_false_alarms is not None or certain:
             raise OptionError(
@@ -278,10 +275,7 @@ def threshold_from(
 
 
 def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
-    """Return how long a clip lasts, on average, from each frame's clip and time.
-
-    None where that is not known: for stills, and where a frame of a clip has no time.
-    """
+    """Return how long a clip lasts on average; None of stills, and where a frame of a clip has no time."""
     lengths = []
     for times in by_clip(clips, times_s).values():
         known = [time_s for time_s in times if time_s is not None]

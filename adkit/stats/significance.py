@@ -130,10 +130,7 @@ def bootstrap_weights(anomalous: ArrayLike, resamples: int = 2000, seed: int = 0
 
 
 def percentile_interval(replicates: ArrayLike, certainty: float = CERTAINTY) -> Interval:
-    """Return the middle `certainty` of bootstrap replicates (R,), nan left out; nan to nan when none is left.
-
-    Efron & Tibshirani 1993, chapter 13.
-    """
+    """Return the middle `certainty` of bootstrap replicates (R,) (Efron & Tibshirani 1993, chapter 13)."""
     values = np.asarray(replicates, dtype=np.float64)
     values = values[~np.isnan(values)]
     if len(values) == 0:
@@ -237,10 +234,7 @@ def auroc_interval(auroc: float, variance: float, normal: int, anomalous: int) -
 
 
 def least_categories(candidates: int, tests: int = 1) -> int:
-    """Return the fewest categories with which the clearest result there can be is significant at 5 %.
-
-    It is one in which all categories rank the candidates alike; its p-value is corrected for so many `tests`.
-    """
+    """Return with how few categories, all ranking alike, a p-value times `tests` can be significant at 5 %."""
     categories = 1
     while True:
         unanimous = np.tile(np.arange(candidates, dtype=np.float64), (categories, 1))

@@ -78,10 +78,7 @@ class _Case:
     def results(
         self, right: Sequence[int] = range(6), *, anomalous: bool = True, drawn: NDArray[np.int64] | None = None
     ) -> LabelledResults:
-        """Give the results of these clips; those that are not judged right have all upside down.
-
-        Clips are there as often as they are `drawn`, each time under a name of its own.
-        """
+        """Give the results of these clips as often as they are `drawn`; those not `right` have all upside down."""
         chosen = np.arange(6) if drawn is None else drawn
         length = self.labels.shape[1]
         labels = (self.labels & anomalous)[chosen].ravel()

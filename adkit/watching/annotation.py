@@ -133,10 +133,7 @@ class Sheet:
         self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
 
     def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
-        """Return RGB (height, width, 3) for a frame at a panel's size.
-
-        A frame that was not scored shows the last `result`; None: nothing was scored yet.
-        """
+        """Return RGB (height, width, 3) of a frame, with the last `result`; None: nothing was scored yet."""
         sheet = self._empty.copy()
         height, width = self.panel
         for left, picture in zip(self._lefts, self._pictures(pixels, result), strict=True):

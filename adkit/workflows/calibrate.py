@@ -90,10 +90,7 @@ def recalibrate(
 
 
 def restore(run: Run) -> Run:
-    """Undo the last calibration, in the run's folder, or else the update that the run is; return the run that counts.
-
-    Raises RunError where there was neither.
-    """
+    """Undo the last calibration or update of a run; return the run that counts; raises RunError for neither."""
     _require_unchanged(run)
     with _only_one(run):
         _require_unchanged(run)

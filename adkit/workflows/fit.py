@@ -50,10 +50,7 @@ FOR_CLIPS = "patchknn"
 
 
 def usual_method(datasets: Sequence[Dataset]) -> str:
-    """Say in a sentence which method is taken of clips, and why; raises OptionError for still images.
-
-    Which one suits still images depends on the parts.
-    """
+    """Say in a sentence which method is taken of clips, and why; raises OptionError for still images."""
     if any(are_stills(dataset.samples("train")) for dataset in datasets):
         hint = "for example: adkit fit --method patchknn --dataset folder:good_parts/"
         raise OptionError("--method is not given", hint=hint)
@@ -61,10 +58,7 @@ def usual_method(datasets: Sequence[Dataset]) -> str:
 
 
 def check_settings(settings: FitSettings, registry: Registry) -> None:
-    """Raise AdkitError for a method, option, scorer, device or rule that is not to be had, before any data is read.
-
-    So it does for fewer images than the method can learn from.
-    """
+    """Raise AdkitError for a method, option, scorer, device or rule that is not to be had, before data is read."""
     method_class = registry.methods.get(settings.method).load()
     parse_options(options_of(method_class), settings.options, settings.method)
     open_scorer(settings.scorer or method_class.default_scorer, registry)
@@ -230,10 +224,7 @@ def _save(
 
 
 def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], origin: str) -> dict[str, Tensor]:
-    """Return what was learned, once a new instance that got it from its file says the same of a picture.
-
-    Raises PluginError where it does not: the run could never score.
-    """
+    """Return what was learned, once a new instance says the same by it; raises PluginError where it does not."""
     from safetensors.torch import load, save
 
     from adkit.nn.moving import class_of, restored  # loads torch

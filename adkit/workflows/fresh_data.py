@@ -129,10 +129,7 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
 
 
 def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
-    """Return the method's predictions for what is fresh; with `skip_bad`, what cannot be read is left out and noted.
-
-    Raises FrameError for the first that cannot be read otherwise, DatasetError when none can.
-    """
+    """Return predictions for what is fresh, without the unreadable if `skip_bad`; raises FrameError, DatasetError."""
 
     def note(sample: Sample, _: AdkitError) -> None:
         if (name := str(sample.frame.path)) not in fresh.unreadable:

@@ -32,10 +32,7 @@ class Learned:
 def made_for(
     data: Sequence[TrainingData], method_class: type[Method[Any]], settings: FitSettings, device: str
 ) -> tuple[Method[Any], View]:
-    """Make the method for this data, and say how it sees pictures; raises AdkitError as `method_and_view` does.
-
-    Of clips it sees motion too, unless it is told not to.
-    """
+    """Make the method for this data, and say how it sees pictures, and motion; raises AdkitError."""
     shapes = [shape for one in data for shape in one.shapes]
     samples = [sample for one in data for sample in one.learned]
     white = max(one.white for one in data)

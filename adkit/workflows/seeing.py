@@ -164,10 +164,7 @@ def _box_of(roi: str) -> Box | None:
 
 
 def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
-    """Return the box around what stands out from its ground in normal pictures of this shape, with some room.
-
-    Raises OptionError where that takes all of the pictures.
-    """
+    """Return the box around what stands out in normal pictures of this shape; raises OptionError where that is all."""
     from adkit.nn.training.registration import foreground  # loads torch
 
     shrunk = min(1.0, PART_PX / max(shape))

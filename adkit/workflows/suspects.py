@@ -40,10 +40,7 @@ def without_suspects(
     origin: str,
     progress: Progress,
 ) -> tuple[Learned, dict[str, list[LeftOut]]]:
-    """Learn anew without those whose scores lie far apart, until there are none; return also them, by their spec.
-
-    What comes of it is what leaving them out by name gives. Raises AdkitError where the rest does not suffice.
-    """
+    """Learn anew without suspects until there are none; return them, by spec. Raises AdkitError for too few others."""
     from adkit.nn.moving import class_of  # loads torch
 
     found: dict[str, list[LeftOut]] = {one.dataset.spec: [] for one in learned.data}

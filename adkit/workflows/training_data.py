@@ -175,10 +175,7 @@ def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
 
 
 def seen_by(own: TrainingData, data: Sequence[TrainingData]) -> SeenData:
-    """Return what the run of a category has seen: its own samples by ids, and those of others learned from with it.
-
-    The others' stand for no sample of the run's dataset, and have their spec before their ids.
-    """
+    """Return what the run of a category has seen: its own samples by ids, the others' by their spec and ids."""
     training = own.hashes_of(own.learned)
     for other in data:
         if other is not own:
@@ -259,10 +256,7 @@ def _require_enough(
     method_class: type[Method[Any]],
     few: int | None,
 ) -> None:
-    """Raise DatasetError when there are too few clips (a still image is one) to fit and to calibrate.
-
-    `missing` are those that are there and not among the samples, by why.
-    """
+    """Raise DatasetError for too few clips (a still is one) to fit and to calibrate; `missing`: what else is there."""
     clips = _clips(samples)
     if few is None:
         least = method_class.least_samples

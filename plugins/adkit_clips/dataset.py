@@ -161,10 +161,7 @@ def _clip(
 
 
 def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
-    """Return the clips among files in their order, each with its images: none for a film.
-
-    A folder whose images lie beside films or beside folders of images is no clip.
-    """
+    """Return the clips among files in their order, each with its images; a folder with images beside clips is none."""
     folders: dict[Path, list[Path]] = {}
     for path in in_numeric_order(filter(_is_frame, files)):
         folders.setdefault(path.parent, []).append(path)

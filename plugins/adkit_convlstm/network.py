@@ -1,7 +1,4 @@
-"""Networks that look at the frames of a clip one after the other, and rebuild each from what they remember.
-
-The convolutional LSTM is that of Shi et al. (2015, arXiv 1506.04214), without peepholes.
-"""
+"""Networks that rebuild each frame from what they remember, by the LSTM of Shi et al. (2015, arXiv 1506.04214)."""
 
 from itertools import pairwise
 

@@ -20,10 +20,7 @@ class WarmUp:
 
     @classmethod
     def learn(cls, starts: Iterable[Tensor]) -> WarmUp:
-        """Learn from maps of normal clips, (T, h, w) each: by the mean of each frame's highest values.
-
-        The second half of T counts as the time when the memory is full.
-        """
+        """Learn from maps (T, h, w) of normal clips, by each frame's highest values; from T / 2 on memory is full."""
         usual = torch.stack([_highest(maps) for maps in starts]).mean(dim=0)
         filling = len(usual) // 2
         full = usual[filling:].mean().clamp_min(1e-12)

@@ -21,10 +21,7 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True)
 class NormalSpace:
-    """N normal images as vectors whose squared differences, times N, are squared Mahalanobis distances.
-
-    All is float64 on the CPU: images that are nearly the same are told apart, and it takes no time.
-    """
+    """N normal images as vectors (float64): their squared differences, times N, are squared Mahalanobis distances."""
 
     mean: Tensor  # (D,)
     factor: Tensor  # (D, D)

@@ -47,10 +47,7 @@ def best_f1(good: Values, anomalous: Values) -> Values:
 
 
 def overlap_area(good: Values, anomalous: Values) -> Values:
-    """Return the mean share of the anomalous that is caught, over false-positive rates up to FPR_LIMIT; 1 is perfect.
-
-    Points of the curve are joined by lines; that which crosses the limit counts up to it.
-    """
+    """Return the mean share of the anomalous that is caught, over rates up to FPR_LIMIT; lines join the points."""
     rates, overlaps = _caught(good), _caught(anomalous)
     widths = np.diff(np.minimum(rates, FPR_LIMIT))
     counted = share(widths, np.diff(rates), of_nothing=0)

@@ -34,10 +34,7 @@ class Levels:
         return cls(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
 
     def coarse(self, values: NDArray[np.float32]) -> Levels:
-        """Return at most COARSE levels: half of them hold equally many of the values, half are equally wide.
-
-        Those resolve where the values crowd, these where enlarged maps run between values that are few.
-        """
+        """Return at most COARSE levels: half hold equally many values, where they crowd, half are equally wide."""
         below = np.cumsum(self.histogram(self.of(values)))
         crowded = np.searchsorted(below, np.arange(COARSE // 2) * (values.size / (COARSE // 2)), side="right")
         equal = np.arange(COARSE // 2) * (STEPS // (COARSE // 2))

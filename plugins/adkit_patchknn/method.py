@@ -71,10 +71,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._grid = (0, 0)  # rows and columns of positions of a frame
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
-        """Fill the bank; left out, an image is scored against the bank without its own patches.
-
-        See `adkit.nn.features.leave_one_out` for how the bank is completed without the image.
-        """
+        """Fill the bank; an image left out is judged as `adkit.nn.features.leave_one_out` says."""
         each, numbers = self._collect(batches, progress)
         clips = int(numbers.max()) + 1
         sources = numbers.repeat_interleave(each.shape[1])

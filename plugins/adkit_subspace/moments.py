@@ -64,10 +64,7 @@ class Residual:
 
     @classmethod
     def learn(cls, moments: Moments, explained: float, components: int) -> Residual:
-        """Take away `components` main directions, or if 0 as many as explain that share of the variance.
-
-        At least one direction is left over.
-        """
+        """Take away `components` main directions, or if 0 as many as explain that share, but leave one at least."""
         values, vectors = torch.linalg.eigh(moments.scatter / moments.count)  # ascending
         values = values.clamp_min(0)
         left = len(values) - components

@@ -160,10 +160,7 @@ def fit(
 
 
 def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Dataset]]:
-    """Put together those that are learned from together.
-
-    Raises OptionError for a joint fit of one category, and for one name where there are several categories.
-    """
+    """Put together what is learned from together; raises OptionError where that does not go with the categories."""
     if settings.name and len(datasets) > 1:
         hint = "fit them one after another, each with a name of its own"
         raise OptionError(f"--name is for one run, and there are {len(datasets)} categories", hint=hint)

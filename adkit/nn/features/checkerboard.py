@@ -30,10 +30,7 @@ def filled(values: Tensor, grid: Grid) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _board(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which white square stands at each position (h w,), and (h, w): 1 for white ones, and how many are around.
-
-    Constants, so that what is made of them can be exported.
-    """
+    """Return which white square is at each position (h w,), 1 for white ones (h, w), and how many are around."""
     white = _white(grid).to(torch.float32)
     counts = F.conv2d(white[None, None], _CROSS, padding=1)[0, 0].clamp_min(1)
     return (white.flatten().cumsum(0).to(torch.int64) - 1).clamp_min(0), white, counts

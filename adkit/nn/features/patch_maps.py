@@ -78,10 +78,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
     @abstractmethod
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
-        """Learn, and put the sizes into `self._facts`; then give every training frame's left-out distances.
-
-        None when there is only one clip, so that nothing remains when it is left out.
-        """
+        """Learn, note the sizes in `self._facts`, and give every frame's left-out distances; None of one clip only."""
 
     @abstractmethod
     def judged(self, features: Tensor) -> Tensor:

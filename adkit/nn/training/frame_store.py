@@ -26,10 +26,7 @@ The images that set the threshold are held out before: no method sees them.
 
 @dataclass(frozen=True)
 class FrameStore:
-    """N frames as bytes; `store[rows]` gives them as float32 (*rows.shape, 3, H, W), RGB in 0..1.
-
-    What is not bytes, features in half precision, comes as it is, as float32.
-    """
+    """N frames as bytes; `store[rows]` gives float32 (*rows.shape, 3, H, W), RGB in 0..1, or features as they are."""
 
     pixels: Tensor  # uint8 (M, 3, H, W)
     places: Tensor  # int64 (N,), where in `pixels` each frame lies

@@ -1,7 +1,4 @@
-"""Methods that learn to reconstruct normal pictures, and find anomalous what they cannot reconstruct.
-
-What `ae` and `unet` share; they differ in their networks only.
-"""
+"""Methods that find anomalous what they cannot reconstruct: what `ae` and `unet` share, whose networks differ."""
 
 import math
 from abc import abstractmethod
