@@ -41,44 +41,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "USUAL_RATE",
-    "AdkitError",
-    "Batch",
-    "Batches",
-    "Dataset",
-    "DatasetEntry",
-    "DatasetError",
-    "FitReport",
-    "FitSettings",
-    "FrameError",
-    "FrameRef",
-    "LabelledResults",
-    "Method",
-    "MethodEntry",
-    "Metric",
-    "MetricEntry",
-    "MetricValue",
-    "OptionError",
-    "Options",
-    "Prediction",
-    "Progress",
-    "Sample",
-    "Scorer",
-    "ScorerEntry",
-    "Silent",
-    "Split",
-    "Stream",
-    "TrainingError",
-    "Workspace",
-    "compare",
-    "evaluate",
-    "fit",
-    "hookimpl",
-    "load",
-    "nearest",
-    "rows",
-]
+# What people call.
+__all__ = ["FitSettings", "compare", "evaluate", "fit", "load", "rows"]
+# What a plugin writes, and how it announces it.
+__all__ += ["Dataset", "Method", "Metric", "Options", "Scorer"]
+__all__ += ["DatasetEntry", "MethodEntry", "MetricEntry", "ScorerEntry", "hookimpl"]
+# What it gets and gives.
+__all__ += ["USUAL_RATE", "Batch", "Batches", "FitReport", "FrameRef", "LabelledResults", "MetricValue", "Prediction"]
+__all__ += ["Progress", "Sample", "Silent", "Split", "Stream", "Workspace"]
+# What goes wrong.
+__all__ += ["AdkitError", "DatasetError", "FrameError", "OptionError", "TrainingError", "nearest"]
 
 _HOMES = ("errors", "types", "interfaces", "hookspecs", "options", "runs.record", "python")  # what is light comes first
 

@@ -1,16 +1,4 @@
-"""What a user can cause. Everything else is a bug and keeps its traceback.
-
-AdkitError
-├── PluginError    a name no plugin offers, or one that two plugins claim
-├── OptionError    an option that does not exist or lies out of its bounds
-├── DatasetError   a folder that is missing, empty or not in the expected layout
-├── FrameError     an image that cannot be read
-├── BackboneError  a network whose name or weights are not to be had
-├── TrainingError  a training that cannot go on
-├── RunError       a run that is missing, incomplete or edited
-├── PromiseError   a false-alarm rate that the normal samples cannot support
-└── StorageError   a disk that is full or must not be written
-"""
+"""What a user can cause. Everything else is a bug and keeps its traceback."""
 
 import difflib
 import errno

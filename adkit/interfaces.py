@@ -58,6 +58,9 @@ class Silent(Progress):
         return nullcontext(lambda _: None)
 
 
+SILENT = Silent()
+
+
 Workspace = Callable[[], Path]
 """Gives a folder that lasts until the run is written, whatever happens: the first call makes it, or finds it again."""
 

@@ -12,7 +12,7 @@ from adkit.data.datasets import open_datasets
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import Evaluation
 from adkit.evaluation.evaluate import evaluate as evaluate_run
-from adkit.interfaces import Progress
+from adkit.interfaces import SILENT, Progress
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run, default_runs_root, find_run
@@ -22,7 +22,7 @@ from adkit.workflows.score import FittedModel, FrameResult, open_model
 
 
 def fit(
-    method: str, dataset: str, *, runs: str | Path | None = None, progress: Progress | None = None, **settings: Any
+    method: str, dataset: str, *, runs: str | Path | None = None, progress: Progress = SILENT, **settings: Any
 ) -> Run:
     """Learn from one dataset such as "folder:parts" and write a run below `runs`; see `adkit.FitSettings` for settings.
 
@@ -50,7 +50,7 @@ def evaluate(
     *,
     runs: str | Path | None = None,
     root: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Judge a run on its dataset's test split; `root` is the folder that holds the dataset, where it was moved."""
     return evaluate_run(_found(run, runs), load_registry(), root=Path(root) if root else None, progress=progress)
@@ -65,7 +65,7 @@ def compare(
     root: str | Path | None = None,
     max_false_alarms: str | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Comparison:
     """Fit and judge every method on every dataset with so many seeds; finished fits in `output` are used again."""
     registry = load_registry()

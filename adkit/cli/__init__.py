@@ -3,6 +3,7 @@
 from typing import Any
 
 import typer
+from typer import Option
 
 from adkit.cli.deferred import DeferredCommand
 from adkit.cli.faults import FaultReportingGroup
@@ -66,8 +67,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-    threads: int | None = typer.Option(
+    _: bool = Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    threads: int | None = Option(
         None, min=1, max=1024, help="Take so many threads; without it $OMP_NUM_THREADS, else one for each core."
     ),
 ) -> None:

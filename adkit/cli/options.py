@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from adkit.errors import OptionError
 
@@ -36,33 +37,33 @@ def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer c
             raise OptionError(f"{flags[0]} is empty", hint="name a place for the results")
         return Path(text)
 
-    return typer.Option(*flags, metavar="<path>", parser=named, help=help, **more)
+    return Option(*flags, metavar="<path>", parser=named, help=help, **more)
 
 
 def seconds(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a length of time."""
-    return typer.Option(flag, metavar="SECONDS", min=0, max=1e7, help=text, show_default=default)
+    return Option(flag, metavar="SECONDS", min=0, max=1e7, help=text, show_default=default)
 
 
 def counting(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a number from 1 on, which its help calls K."""
-    return typer.Option(flag, metavar="K", min=1, max=10**6, help=text, show_default=default)
+    return Option(flag, metavar="K", min=1, max=10**6, help=text, show_default=default)
 
 
 def methods(default: str | bool = True) -> Any:
     """Declare the option that names a method."""
-    return typer.Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default=default)
+    return Option("--method", "-m", help="How to find anomalies; see: adkit list methods", show_default=default)
 
 
 def datasets(default: str) -> Any:
     """Declare an option that names datasets, with several categories each."""
     several = f"{_DATASET} Several categories as mvtec:a,b, or the option again."
-    return typer.Option("--dataset", "-d", help=several, show_default=default)
+    return Option("--dataset", "-d", help=several, show_default=default)
 
 
 def rate(default: str) -> Any:
     """Declare the option of a rate of false alarms."""
-    return typer.Option(
+    return Option(
         "--max-false-alarms",
         metavar="RATE",
         help="The share of good parts that may be flagged, such as 1%; for videos also how often, such as 6/h. Refused "
@@ -98,15 +99,15 @@ def _printed_profile() -> Iterator[None]:
 
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
-RunOption = Annotated[str, typer.Option("--run", "-r", help="A run: latest, its name, its id, or its path.")]
+RunArgument = Annotated[str, Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
+RunOption = Annotated[str, Option("--run", "-r", help="A run: latest, its name, its id, or its path.")]
 RunsOption = Annotated[
     Path | None, place("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
 ]
-DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help=_DATASET)]
+DatasetOption = Annotated[str, Option("--dataset", "-d", help=_DATASET)]
 RootOption = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--root",
         help="Folder that holds the datasets. A folder:PATH is also found from here, and below $ADKIT_DATA.",
         show_default="$ADKIT_DATA, else ./data and the current folder",
@@ -114,44 +115,40 @@ RootOption = Annotated[
 ]
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--set", "-s", metavar="KEY=VALUE", help="An option of the method (score: with --learn); see: adkit show METHOD"
     ),
 ]
 ScorerOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--scorer",
         help="How a map becomes a score: max, mean, top1, top5, quantile:q=0.99.",
         show_default="the method's",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
+DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+SkipBadOption = Annotated[bool, Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
 ProfileOption = Annotated[
-    bool, typer.Option("--profile", callback=print_profile, help="Print where the time went, on stderr.")
+    bool, Option("--profile", callback=print_profile, help="Print where the time went, on stderr.")
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How results are printed.")]
+FormatOption = Annotated[Format, Option("--format", "-f", help="How results are printed.")]
 RateOption = Annotated[str | None, rate("1%, or the lowest that the good images support")]
 CertainOption = Annotated[
     bool,
-    typer.Option(
-        "--certain", help="Keep --max-false-alarms with 95 % certainty, not only on average: needs more images."
-    ),
+    Option("--certain", help="Keep --max-false-alarms with 95 % certainty, not only on average: needs more images."),
 ]
 PercentileOption = Annotated[
     float | None,
-    typer.Option(
-        "--percentile", help="Set the threshold at this percentile of the normal scores: no promise, a habit."
-    ),
+    Option("--percentile", help="Set the threshold at this percentile of the normal scores: no promise, a habit."),
 ]
 NormalOption = Annotated[
     list[str] | None,
-    typer.Option("--normal", "-n", metavar="DIR", help="Images of good parts: a folder, a file or 'glob/*.png'."),
+    Option("--normal", "-n", metavar="DIR", help="Images of good parts: a folder, a file or 'glob/*.png'."),
 ]
 LookOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--look",
         metavar="RATE",
         help="A third answer, look, for a person: what is normal, but as high as only this share of good parts. 5%.",
@@ -159,7 +156,7 @@ LookOption = Annotated[
 ]
 RoiOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--roi",
         metavar="X,Y,W,H|MASK|part",
         help="Look at this box of every picture only, in px from its upper left corner; where this mask is bright; or "
@@ -168,19 +165,15 @@ RoiOption = Annotated[
     ),
 ]
 IgnoreOption = Annotated[
-    Path | None, typer.Option("--ignore", metavar="MASK", help="Nothing counts where this mask is bright.")
+    Path | None, Option("--ignore", metavar="MASK", help="Nothing counts where this mask is bright.")
 ]
 IgnoreBorderOption = Annotated[
     int,
-    typer.Option(
-        "--ignore-border", metavar="PX", min=0, max=10**6, help="Nothing counts so near to the pictures' edges."
-    ),
+    Option("--ignore-border", metavar="PX", min=0, max=10**6, help="Nothing counts so near to the pictures' edges."),
 ]
 TilesOption = Annotated[
     bool,
-    typer.Option(
-        "--tiles", help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower."
-    ),
+    Option("--tiles", help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower."),
 ]
 OutputOption = Annotated[
     Path | None, place("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format.")

@@ -12,7 +12,7 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import STEPS, evaluate
 from adkit.files.atomic import left_of, storage_faults
-from adkit.interfaces import Dataset, Progress, Silent
+from adkit.interfaces import SILENT, Dataset, Progress
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.workflows.fit import check_settings
@@ -31,7 +31,7 @@ def compare(
     *,
     max_false_alarms: str | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     note: Note = lambda _: None,
 ) -> Comparison:
     """Fit and judge every candidate on every dataset with every seed, and compare them.
@@ -41,7 +41,6 @@ def compare(
     finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
     settings and data that the user can fix, before anything is fitted.
     """
-    progress = progress or Silent()
     for candidate in candidates:
         check_settings(candidate.settings(0, max_false_alarms, device), registry)
     specs = [dataset.spec for dataset in datasets]
@@ -132,7 +131,7 @@ def compare_runs(
     *,
     root: Path | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Comparison:
     """Compare runs that were fitted before, each a candidate; raises RunError where they are not of the same data."""
     if len({run.folder.resolve() for run in runs}) < len(runs):
@@ -148,7 +147,6 @@ def compare_runs(
     # Runs in different folders may have one id: it is unique in its own folder only.
     ids = Counter(run.record.id for run in runs)
     names = [run.record.id if ids[run.record.id] == 1 else str(run.folder) for run in runs]
-    progress = progress or Silent()
     with progress.task("runs", len(runs)) as advance:
         for name, run in zip(names, runs, strict=True):
             with progress.plan(STEPS):

@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,7 @@ def _windows(
         clip = frame.clip
 
 
+@dataclass(frozen=True)
 class FrameBatches:
     """Batches over `samples` in their order; may be walked again (files are then read again).
 
@@ -85,20 +87,12 @@ class FrameBatches:
     FrameError, or goes to `on_bad` and is left out.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        view: View,
-        *,
-        window: int = 1,
-        batch_size: int = BATCH,
-        on_bad: OnBad | None = None,
-    ) -> None:
-        self.samples = samples
-        self.view = view
-        self.window = window
-        self.batch_size = batch_size
-        self.on_bad = on_bad
+    samples: Sequence[Sample]
+    view: View
+    _: KW_ONLY
+    window: int = 1
+    batch_size: int = BATCH
+    on_bad: OnBad | None = None
 
     def __len__(self) -> int:
         return len(self.samples) * self.view.frames

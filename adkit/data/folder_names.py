@@ -47,18 +47,7 @@ _FLAW_WORDS = _these(
     "pinholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt verbogen gebrochen "
     "verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi"
 )
-_FLAW_STEMS = (
-    "scratch",
-    "damag",
-    "contaminat",
-    "corros",
-    "corrod",
-    "deform",
-    "malform",
-    "fractur",
-    "discolo",
-    "delamin",
-)
+_FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
 _UNSAID = _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unsure unbekannt misc todo new neu raw inbox "
     "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails"

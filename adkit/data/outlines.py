@@ -133,16 +133,8 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
             for part in one.shapes:
                 _require(part)
         return tuple(found)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        RecursionError,
-        ElementTree.ParseError,
-    ) as error:
+    # SyntaxError: of XML.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise FrameError(
             f"cannot read the shapes of {path} ({reason})", hint="save it again with the tool that made it"
@@ -171,7 +163,7 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
 def _in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
     if root.tag == "annotations":  # CVAT for images
         for image in root.iter("image"):
-            drawn = ((one.get("label"), _of_cvat(one)) for one in image if one.tag in _CVAT)
+            drawn = ((one.get("label"), _CVAT[one.tag](one)) for one in image if one.tag in _CVAT)
             yield _outlined(image.attrib["name"], (image.get("height"), image.get("width")), drawn)
     elif root.tag == "annotation":
         size = root.findtext("size/height"), root.findtext("size/width")
@@ -260,10 +252,6 @@ _CVAT: Mapping[str, Callable[[ElementTree.Element], Shape]] = {
     "ellipse": _cvat_ellipse,
     "mask": _cvat_mask,
 }
-
-
-def _of_cvat(one: ElementTree.Element) -> Shape:
-    return _CVAT[one.tag](one)
 
 
 def _of_voc(one: ElementTree.Element) -> tuple[str | None, Shape]:

@@ -84,7 +84,7 @@ class VideoSpans(Dataset):
         """Return the frames of the spans; raises DatasetError for a span that the video does not have."""
         if split != "train":
             return []
-        times = video_times(self.path)
+        times, name = video_times(self.path), self.path.name
         found = []
         for span in self.spans:
             if span.end_s > times[-1] + _SLACK_S:
@@ -92,19 +92,13 @@ class VideoSpans(Dataset):
                     f"the span {span} was to be learned from, and {self.path} ends at {clock(float(times[-1]))}",
                     hint="name an earlier part",
                 )
-            clip = f"{self.path.name} {span}"  # the same wherever the user stands
+            clip = f"{name} {span}"  # the same wherever the user stands
             inside = [(number, float(time)) for number, time in enumerate(times) if time in span]
             if not inside:
                 raise DatasetError(f"there is no frame of {self.path} in the span {span}", hint="name a longer one")
+            start = inside[0][1]
             found += [
-                Sample(
-                    f"{self.path.name}#{number}",
-                    FrameRef(self.path, number),
-                    clip,
-                    index,
-                    anomalous=False,
-                    timestamp_s=time - inside[0][1],
-                )
+                Sample(f"{name}#{number}", FrameRef(self.path, number), clip, index, False, None, None, time - start)
                 for index, (number, time) in enumerate(inside)
             ]
         return found

@@ -23,7 +23,7 @@ from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, Stor
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
-from adkit.interfaces import LabelledResults, Metric, MetricValue, Progress, Silent
+from adkit.interfaces import SILENT, LabelledResults, Metric, MetricValue, Progress
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
@@ -205,7 +205,7 @@ def evaluate(
     root: Path | None = None,
     device: str = "auto",
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     judge: FittedModel | None = None,
 ) -> Evaluation:
     """Judge the run on the test split of its dataset and store the result in the run's folder, if it can be written.
@@ -214,7 +214,6 @@ def evaluate(
     any metric sees them. `root` replaces the data's root that the run remembers; `judge` is the run, if it was opened
     before. Raises AdkitError for what the user can fix.
     """
-    progress = progress or Silent()
     origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
     samples = with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)

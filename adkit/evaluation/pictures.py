@@ -18,7 +18,7 @@ from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.evaluation.reconstructions import reconstructed
 from adkit.files.atomic import whole_folder, write_whole
-from adkit.interfaces import Progress
+from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry
 from adkit.runs.record import PICTURES
 from adkit.runs.store import Run
@@ -146,7 +146,7 @@ def write_pictures(
     chosen: Sequence[int] | None = None,
     *,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> list[Path]:
     """Write pictures of an evaluation's samples, all or those at the chosen positions."""
     writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
@@ -171,7 +171,7 @@ def write_pictures(
 
 
 def redraw(
-    evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress | None = None
+    evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress = SILENT
 ) -> tuple[Path, list[Path]]:
     """Return the run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
     folder = evaluation.run.folder / PICTURES

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.frame_source import frames_of
-from adkit.interfaces import Progress, Silent, sees_motion
+from adkit.interfaces import SILENT, Progress, sees_motion
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.segments import by_clip
@@ -26,7 +26,7 @@ def reconstructed(
     *,
     footage: Sequence[Sample] = (),
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Yield RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
 
@@ -43,7 +43,7 @@ def reconstructed(
     watched = _with_past(samples, footage) if remembers else list(samples)
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}
-    with (progress or Silent()).task("reconstructing", len(watched)) as advance:
+    with progress.task("reconstructing", len(watched)) as advance:
         rebuilt = _rebuilt(model, [watched] if remembers else _together(watched))
         for sample in samples:
             while sample.id not in found and (one := next(rebuilt, None)) is not None:

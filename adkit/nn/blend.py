@@ -40,13 +40,8 @@ TOP_SHARE = 0.01
 class Blend:
     """Weights of the scales' maps, finest first, and what is usual in each; none of it: the fine map as it is."""
 
-    weights: tuple[float, ...]
-    usual: tuple[PositionNormalisation, ...]
-
-    @classmethod
-    def plain(cls) -> Blend:
-        """Return the one that takes the fine map as it is."""
-        return cls((1.0,), ())
+    weights: tuple[float, ...] = (1.0,)
+    usual: tuple[PositionNormalisation, ...] = ()
 
     @classmethod
     def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> Blend:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -55,9 +55,8 @@ class Composition:
         device = flat.device
         kinds = max(1, min(KINDS, len(some) // 16))
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # fewer different patches than kinds: some kinds are alike
+            # Of fewer different patches than kinds some kinds are alike.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             found = KMeans(kinds, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(some.numpy())
         centres = torch.from_numpy(found.cluster_centers_).to(device, torch.float32)
         nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()
@@ -74,9 +73,7 @@ class Composition:
         """Return it in the unit of other scores (N,) of the same pictures, and what the left-out distances become."""
         scale = scores.std() / left_out.std().clamp_min(1e-12)
         offset = scores.mean() - scale * left_out.mean() - BEYOND * scores.std()
-        return Composition(
-            self.centres, self.softness, self.mean, self.factor, scale, offset
-        ), offset + scale * left_out
+        return replace(self, scale=scale, offset=offset), offset + scale * left_out
 
     def __call__(self, patches: Tensor) -> Tensor:
         """Turn the patches (B, n, D) of pictures into scores (B,)."""

@@ -5,8 +5,8 @@ makes the scores of normal frames, and at each place the two are added: normal c
 so than by the higher of the two, on a walkway and on a conveyor alike (benchmarks/spoilt_clips.py).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from adkit.interfaces import Batches, Method, Progress, Stream, Workspace, sees_
 from adkit.nn.motion import MotionMemory, cells_of, clips_moving_as_a_whole
 from adkit.nn.normalisation import PositionNormalisation
 from adkit.nn.options import LEAST_PX
-from adkit.nn.samples import gather
+from adkit.nn.samples import Changed, gather
 from adkit.types import Batch, FitReport, Prediction
 
 PREFIX = "motion."
@@ -57,7 +57,7 @@ class WithMotion(Method[Any]):
         """Let the method learn, then learn how things move."""
         with progress.plan([("appearance", 5), ("motion", 1)]):
             with progress.task("appearance", 1):
-                report = self.inner.fit(_Narrow(batches, self), progress, workspace) or FitReport()
+                report = self.inner.fit(Changed(batches, self._narrow), progress, workspace) or FitReport()
             with progress.task("motion", len(batches)) as advance:
                 parts = ((batch.clips, torch.from_numpy(cells_of(batch.frames, batch.spans_s))) for batch in batches)
                 cells, clips = gather(parts, len(batches), advance)
@@ -150,20 +150,6 @@ def restored(kind: type[Method[Any]], options: Any, seed: int, device: str, stat
 def class_of(method: Method[Any]) -> type[Method[Any]]:
     """Return the class of a method that may have motion beside it."""
     return type(method.inner if isinstance(method, WithMotion) else method)
-
-
-@dataclass(frozen=True)
-class _Narrow:
-    """Batches as the method itself sees them."""
-
-    batches: Batches
-    whole: WithMotion
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(self.whole._narrow, self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
 
 def _maps_of(found: Prediction) -> Tensor:

@@ -1,6 +1,7 @@
 """Training samples walked once: all that is made of them in one piece of memory, or clip by clip."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar, overload
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from adkit.interfaces import Advance, Batches
 from adkit.nn.spool import Spool
+from adkit.types import Batch
 
 Kept = TypeVar("Kept", bound=Spool | Tensor)
 
@@ -57,6 +59,20 @@ def rows_of_clips(numbers: Tensor, clips: int = 0) -> Sequence[Tensor]:
     """Return which rows belong to each clip, in their order, by the number (N,) of each one's; at least so many."""
     counts = torch.bincount(numbers, minlength=clips).tolist()
     return torch.split(numbers.argsort(stable=True).to(torch.int32), counts)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The same batches, each as `change` makes it."""
+
+    batches: Batches
+    change: Callable[[Batch], Batch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.change, self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
 
 def last_frames(frames: Tensor) -> Tensor:

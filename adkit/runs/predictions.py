@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,24 +30,23 @@ class Predictions:
     scores: NDArray[np.float32] | None  # (N,)
     times_s: NDArray[np.float64] | None = None  # (N,) since the start of their clips; None: they are stills
 
-    def row(self, number: int) -> Predictions:
-        """Return those of one sample."""
-        one = slice(number, number + 1)
-        return Predictions(
-            self.ids[one],
-            self.clips[one],
-            None if self.maps is None else self.maps[one],
-            None if self.scores is None else self.scores[one],
-            None if self.times_s is None else self.times_s[one],
-        )
+    def take(self, rows: Sequence[int]) -> Predictions:
+        """Return those of some samples."""
+        ids, clips = (tuple(names[row] for row in rows) for names in (self.ids, self.clips))
+        given: dict[str, Any] = {name: values[list(rows)] for name, values in self._given().items()}
+        return replace(self, ids=ids, clips=clips, **given)
+
+    def _given(self) -> dict[str, NDArray[Any]]:
+        """Return what there is of maps, scores and times, by name."""
+        parts = {"maps": self.maps, "scores": self.scores, "times_s": self.times_s}
+        return {name: values for name, values in parts.items() if values is not None}
 
     def to_bytes(self) -> bytes:
         """Give it as a safetensors file, the same bytes for the same content; ids and clips are in its metadata."""
         from safetensors.numpy import save
 
-        parts = {"maps": self.maps, "scores": self.scores, "times_s": self.times_s}
         # safetensors takes an array's memory as it lies, whatever its strides.
-        tensors = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
+        tensors = {name: np.ascontiguousarray(part) for name, part in self._given().items()}
         # As one entry: safetensors writes several in an order that changes from time to time.
         return save(tensors, metadata={"samples": json.dumps({"ids": self.ids, "clips": self.clips})})
 
@@ -64,9 +63,6 @@ class Predictions:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"cannot read {path}: {error}", hint=UNTRUSTED) from None
         return cls(ids, clips, tensors.get("maps"), tensors.get("scores"), tensors.get("times_s"))
-
-
-_KINDS = ("maps", "scores", "times_s")
 
 
 def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Prediction) -> Predictions:
@@ -101,7 +97,7 @@ class PredictionBuffer:
 
     def add(self, part: Predictions) -> None:
         """Copy the next ones; raises ValueError when only some of the parts have maps, scores or times."""
-        given = {name: values for name in _KINDS if (values := getattr(part, name)) is not None}
+        given = part._given()
         if self._kinds is None:
             self._kinds = {
                 name: np.empty((self._most, *values.shape[1:]), values.dtype) for name, values in given.items()
@@ -118,9 +114,7 @@ class PredictionBuffer:
     def together(self) -> Predictions:
         """Return all of them, in their order."""
         kinds = {name: values[: len(self._ids)] for name, values in (self._kinds or {}).items()}
-        return Predictions(
-            tuple(self._ids), tuple(self._clips), kinds.get("maps"), kinds.get("scores"), kinds.get("times_s")
-        )
+        return Predictions(tuple(self._ids), tuple(self._clips), **{"maps": None, "scores": None, **kinds})
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
@@ -109,7 +109,7 @@ def audit(
     *,
     device: str = "auto",
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Audit:
     """Score fresh images of good parts and hold the result against the run's promise; write nothing.
 
@@ -118,7 +118,7 @@ def audit(
     """
     seen = run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
-    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress or Silent())
+    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
     return Audit(

@@ -8,7 +8,7 @@ from adkit.data.fingerprints import data_hash
 from adkit.errors import OptionError, PromiseError, RunError
 from adkit.files.atomic import storage_faults
 from adkit.files.lock import LockHeld, lock
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, SeenData
@@ -53,7 +53,7 @@ def recalibrate(
     keep: bool = False,
     device: str = "auto",
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Recalibration:
     """Set the run's threshold anew from images of good parts, and write it into the run's folder.
 
@@ -67,7 +67,7 @@ def recalibrate(
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     _require_unchanged(run)
     if normal:
-        basis = _fresh_basis(run, registry, normal, rule, keep, device, skip_bad, progress or Silent())
+        basis = _fresh_basis(run, registry, normal, rule, keep, device, skip_bad, progress)
     else:
         basis = _Basis(run.calibration(), run.seen(), run.record.threshold.unit_s, run.record.calibration)
     record, described = run.record, basis.described

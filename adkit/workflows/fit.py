@@ -19,7 +19,7 @@ from adkit.data.clips import are_stills
 from adkit.data.view import View
 from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import Dataset, Method, Progress, Scorer, Silent, calibrates_itself
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, Silent, calibrates_itself
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -73,7 +73,7 @@ def fit(
     dataset: Dataset,
     runs_root: Path,
     registry: Registry,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     *,
     resumable: bool = True,
 ) -> Run:
@@ -91,7 +91,7 @@ def fit_joint(
     datasets: Sequence[Dataset],
     runs_root: Path,
     registry: Registry,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     *,
     resume: Unfinished | None = None,
     resumable: bool = True,
@@ -105,7 +105,6 @@ def fit_joint(
     nothing was written.
     """
     require_writable(runs_root)
-    progress = progress or Silent()
     method_class = registry.methods.get(settings.method).load()
     roots = {dataset.root for dataset in datasets if dataset.root}
     settings = settings.model_copy(

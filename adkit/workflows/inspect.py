@@ -22,7 +22,7 @@ from adkit.data.images import decoded_pixels, pixel_format, read_mask
 from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError
-from adkit.interfaces import Advance, Dataset, Progress, Silent
+from adkit.interfaces import SILENT, Advance, Dataset, Progress
 from adkit.stats.formatting import clock
 from adkit.types import Sample, Split
 from adkit.workflows.looks import Glances
@@ -57,14 +57,14 @@ class Inspection:
         return Counter(map(px, self.shapes))
 
 
-def inspect_dataset(dataset: Dataset, progress: Progress | None = None) -> Inspection:
+def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection:
     """Read every image, video and mask of the dataset, each once; a bad file is a finding, and raises nothing."""
     samples = [(split, sample) for split in _SPLITS for sample in dataset.samples(split)]
     every = [sample for _, sample in samples]
     look = _Look(Inspection(dataset.spec, dataset.notes()), ContactSheet(every))
     result, trouble = look.result, look.trouble
     _count(samples, result)
-    with (progress or Silent()).task("inspecting", len(samples)) as advance:
+    with progress.task("inspecting", len(samples)) as advance:
         for film, members in groupby(
             every, key=lambda sample: None if sample.frame.number is None else sample.frame.path
         ):

@@ -59,7 +59,10 @@ def learn(
         with progress.task("learning", 1):
             report = method.fit(batches, progress, workspace) or FitReport()
         fitted = time.perf_counter()
-        predictions = _out_of_sample(method, view, data, progress)
+        if data[0].held_out:
+            predictions = [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
+        else:
+            predictions = _left_one_out(method, view, data)
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     return Learned(method, view, data, report, predictions, timings_s)
 
@@ -78,15 +81,6 @@ def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]
     if calibrates_itself(class_of(method)):
         return [_left_one_out(method, view, data)]
     return [[predict_all(method, view, one.learned, progress, "looking for suspects") for one in data]]
-
-
-def _out_of_sample(
-    method: Method[Any], view: View, data: Sequence[TrainingData], progress: Progress
-) -> list[Predictions]:
-    """Return, for each category, results on normal data as if the method had not learned from it."""
-    if data[0].held_out:
-        return [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
-    return _left_one_out(method, view, data)
 
 
 def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData]) -> list[Predictions]:

@@ -184,7 +184,7 @@ class FittedModel:
                 anomaly_map = None
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
-                whole = anomalous and bool(without_place(predictions.row(row), self.scorer, self.threshold)[0])
+                whole = anomalous and bool(without_place(predictions.take([row]), self.scorer, self.threshold)[0])
                 p_value = float(p_values([score], self.normal_scores)[0])
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (

@@ -7,7 +7,6 @@ from typing import Any
 from adkit.containment import plugin_code
 from adkit.errors import DatasetError, PromiseError
 from adkit.interfaces import Dataset, Progress, Scorer
-from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores
 from adkit.stats.formatting import counted
@@ -78,18 +77,13 @@ def _sure_suspects(
     for look in looks:
         for one, predictions in zip(learned.data, look, strict=True):
             spec = one.dataset.spec
-            suspects = suspects_in(predictions, scorer, smoothing_s)
+            scores, _ = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
+            suspects = Suspects.among_scores(list(dict.fromkeys(predictions.clips)), scores)
             if suspects is None or why_kept(suspects, len(found[spec])):
                 continue
             why = f"{suspects}, a gap of {suspects.spreads:.0f} spreads"
             new[spec] += [LeftOut(name=name, score=score, why=why) for name, score in suspects.scores.items()]
     return new
-
-
-def suspects_in(predictions: Predictions, scorer: Scorer[Any] | None, smoothing_s: float) -> Suspects | None:
-    """Return the units whose scores lie apart; None where there are none."""
-    scores, _ = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
-    return Suspects.among_scores(list(dict.fromkeys(predictions.clips)), scores)
 
 
 def left_out_of(data: TrainingData, suspects: Sequence[LeftOut]) -> list[LeftOut]:

@@ -110,14 +110,15 @@ def training_data(
         except PromiseError as error:
             hint = _hint_in_files(error, dataset, len(samples))
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
-        shapes, white = _shapes_and_white(learned, held_out)
+        shape_of = FrameShapes()
+        shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
         found.append(
             TrainingData(
                 dataset,
                 learned,
                 held_out,
                 shapes,
-                white,
+                shape_of.white,
                 {sample.id: hashes[sample.id] for sample in samples},
                 skipped,
                 copies,
@@ -146,13 +147,6 @@ def _hint_in_files(error: PromiseError, dataset: Dataset, usable: int) -> str:
         f"add {total - there:,} more good files, {total:,} in all, of which {100 * share:.0f} % "
         f"are held out to test with; or {asked}"
     )
-
-
-def _shapes_and_white(learned: Sequence[Sample], held_out: Sequence[Sample]) -> tuple[list[Size], int]:
-    """Return the shapes (height, width) px of the first, and what stands for white in all of them."""
-    shape_of = FrameShapes()
-    shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]]
-    return shapes[: len(learned)], shape_of.white
 
 
 def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:

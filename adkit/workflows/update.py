@@ -18,7 +18,7 @@ from adkit.data.images import FrameShapes
 from adkit.data.inputs import find_inputs
 from adkit.errors import DatasetError, OptionError
 from adkit.files.atomic import storage_faults, write_whole
-from adkit.interfaces import Progress, Silent, Updatable
+from adkit.interfaces import SILENT, Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, LeftOut, SeenData, UpdateRecord
@@ -57,7 +57,7 @@ def update(
     feedback: bool = False,
     device: str = "auto",
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Updated:
     """Write a new run beside this one, which has learned what `normal` names as well, with a threshold anew.
 
@@ -67,7 +67,7 @@ def update(
     `feedback`, what `keep_feedback` kept is learned too; it has no say in the threshold, since it was not taken at
     random. Raises AdkitError for what the user can fix; then nothing was written.
     """
-    progress, record, seen = progress or Silent(), run.record, run.seen()
+    record, seen = run.record, run.seen()
     _require_updatable(run, registry)
     removed = _numbers_of(remove, list(seen.training))
     fresh = fresh_normals([*normal, *_feedback_of(run, wanted=feedback)], seen.training.values(), record)
@@ -80,7 +80,8 @@ def update(
     report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
     state = proven_state(before.model.method, record.view, samples, record.origin)
     gone, now = [list(seen.training)[one] for one in removed], datetime.now(UTC)
-    voting = _rows_of(new, [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)])
+    random = [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)]
+    voting = new.take(random) if random else None
     drift = _drift_from(kept, voting, before.model)
     taught = UpdateRecord(
         of=record.id,
@@ -211,14 +212,8 @@ def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
 def _still_counting(run: Run, seen: SeenData, learned_now: set[str]) -> Predictions | None:
     """Return the scores that set the threshold so far, without those of pictures that are now learned."""
     kept, known = run.calibration(), {**seen.training, **seen.calibration}
-    return _rows_of(kept, [row for row, name in enumerate(kept.ids) if known[name] not in learned_now])
-
-
-def _rows_of(predictions: Predictions, rows: Sequence[int]) -> Predictions | None:
-    """Return some of the predictions of still images; None for none."""
-    names = tuple(predictions.ids[row] for row in rows)
-    maps, scores = (None if part is None else part[list(rows)] for part in (predictions.maps, predictions.scores))
-    return Predictions(names, names, maps, scores) if names else None
+    rows = [row for row, name in enumerate(kept.ids) if known[name] not in learned_now]
+    return kept.take(rows) if rows else None
 
 
 def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> list[Sample]:

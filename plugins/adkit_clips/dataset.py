@@ -195,16 +195,7 @@ def _frames(clip: _Clip, notes: list[str]) -> list[Sample]:
             kinds = [kind if mask else None for mask in masks]
         truths = [(found is not None, found or GOOD) for found in kinds]
     return [
-        Sample(
-            f"{clip.name}/{index:05d}",
-            ref,
-            clip.name,
-            index,
-            anomalous=anomalous,
-            kind=kind,
-            mask=mask,
-            timestamp_s=float(time_s),
-        )
+        Sample(f"{clip.name}/{index:05d}", ref, clip.name, index, anomalous, kind, mask, float(time_s))
         for index, (ref, time_s, (anomalous, kind), mask) in enumerate(zip(refs, times_s, truths, masks, strict=True))
     ]
 

@@ -115,15 +115,9 @@ def _frames(film: Path, clip: str, kind: str) -> list[Sample]:
         with labels.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 anomalous.update(range(int(row["first_frame"]), int(row["last_frame"]) + 1))
-    return [
-        Sample(
-            f"{clip}/{number:05d}",
-            FrameRef(film, number),
-            clip,
-            number,
-            anomalous=number in anomalous,
-            kind=kind if number in anomalous else GOOD,
-            timestamp_s=float(time_s),
-        )
-        for number, time_s in enumerate(video_times(film))
-    ]
+    samples = []
+    for number, time_s in enumerate(video_times(film)):
+        ref, shown = FrameRef(film, number), number in anomalous
+        name, of = f"{clip}/{number:05d}", kind if shown else GOOD
+        samples.append(Sample(name, ref, clip, number, shown, of, timestamp_s=float(time_s)))
+    return samples

@@ -49,12 +49,10 @@ class NormalSpace:
         if self.index is not None:  # finds candidates, whose distances are then exact
             _, rows = self.index.nearest(points, min(2 * neighbours + 8, len(self.bank)))
             squared = (self.bank[rows] - points[:, None]).square().sum(dim=2).masked_fill_(rows < 0, torch.inf)
-            nearest = squared.topk(min(neighbours, squared.shape[1]), dim=1, largest=False).values
-            return (nearest * len(self.bank)).sqrt().mean(dim=1).to(torch.float32)
-        # For thousands of images one product is quick, and exact.
-        lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
-        squared = (lengths - 2 * points @ self.bank.T).clamp_min_(0)
-        nearest = squared.topk(min(neighbours, len(self.bank)), dim=1, largest=False).values
+        else:  # for thousands of images one product is quick, and exact
+            lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
+            squared = (lengths - 2 * points @ self.bank.T).clamp_min_(0)
+        nearest = squared.topk(min(neighbours, squared.shape[1]), dim=1, largest=False).values
         return (nearest * len(self.bank)).sqrt().mean(dim=1).to(torch.float32)
 
 

@@ -66,7 +66,7 @@ def test_a_state_gives_the_same_blend(by_position: bool) -> None:
     restored = Blend.from_state(blend.state())
     assert restored.weights == blend.weights
     assert torch.equal(restored(normal), blend(normal))
-    plain = Blend.from_state(Blend.plain().state())
+    plain = Blend.from_state(Blend().state())
     assert torch.equal(plain(normal), normal[0])
 
 

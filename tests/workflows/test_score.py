@@ -40,5 +40,5 @@ def test_what_no_place_makes_anomalous_is_so_as_a_whole(registry: Registry) -> N
     scores = raw_scores(found, scorer)
     assert (scores > 1).tolist() == [True, True, False]
     assert without_place(found, scorer, threshold).tolist() == [True, False, True]
-    assert [without_place(found.row(row), scorer, threshold).item() for row in range(3)] == [True, False, True]
+    assert [without_place(found.take([row]), scorer, threshold).item() for row in range(3)] == [True, False, True]
     assert not without_place(replace(found, scores=None), scorer, threshold).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row
@@ -21,9 +22,7 @@ def calibrate(
     max_false_alarms: Annotated[str | None, o.rate("the rule that the run has")] = None,
     certain: o.CertainOption = False,
     percentile: o.PercentileOption = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Add the images to those that set the threshold so far.")
-    ] = False,
+    keep: Annotated[bool, Option("--keep", help="Add the images to those that set the threshold so far.")] = False,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from adkit.cli import options as o
 from adkit.cli.output import destination, print_table
@@ -28,25 +29,20 @@ DEFAULT_DATASETS = ("mvtec:bottle", "demo:all")
 
 def compare(
     runs_named: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUNS]...", help="Runs that were fitted before, instead of --methods."),
+        list[str] | None, Argument(metavar="[RUNS]...", help="Runs that were fitted before, instead of --methods.")
     ] = None,
     methods: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--methods", "-m", help="Methods with their defaults, with commas between them; see: adkit list methods"
         ),
     ] = None,
-    grid: Annotated[
-        Path | None, typer.Option("--grid", help="A TOML file of candidates with options; see docs/comparing.md.")
-    ] = None,
+    grid: Annotated[Path | None, Option(help="A TOML file of candidates with options; see docs/comparing.md.")] = None,
     dataset: Annotated[
         list[str] | None, o.datasets("mvtec:bottle where it is found, else the synthetic demo:all")
     ] = None,
     settings: o.SettingsOption = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, max=1000, help="How often each is fitted.", show_default="3")
-    ] = None,
+    seeds: Annotated[int | None, Option(min=1, max=1000, help="How often each is fitted.", show_default="3")] = None,
     output: Annotated[
         Path, o.place("--output", "-o", help="Folder of the cells and the results.", show_default="comparison")
     ] = Path("comparison"),

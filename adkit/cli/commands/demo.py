@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
@@ -10,9 +11,7 @@ from adkit.cli.commands.fit import print_fitted
 
 
 def demo(
-    part: Annotated[
-        str, typer.Option("--part", help="Which synthetic part; see: adkit inspect -d demo:all")
-    ] = "washer",
+    part: Annotated[str, Option(help="Which synthetic part; see: adkit inspect -d demo:all")] = "washer",
     method: Annotated[str, o.methods()] = "patchknn",
     runs: o.RunsOption = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.faults import USER_FAULT
@@ -10,7 +11,7 @@ from adkit.cli.output import destination, print_table
 
 
 def doctor(
-    self_test: Annotated[bool, typer.Option(help="Learn from a few drawn parts, and find defects.")] = True,
+    self_test: Annotated[bool, Option(help="Learn from a few drawn parts, and find defects.")] = True,
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:

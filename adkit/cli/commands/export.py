@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument
 
 from adkit.cli import options as o
 
 
 def export(
     run: o.RunArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a .zip.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="A new folder, or a .zip.")],
     root: o.RootOption = None,
     runs: o.RunsOption = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.stats.formatting import counted
@@ -10,9 +11,7 @@ from adkit.stats.formatting import counted
 
 def feedback(
     run: o.RunArgument,
-    good: Annotated[
-        list[str], typer.Option("--good", metavar="FILE", help="A picture that a person found to be of a good part.")
-    ],
+    good: Annotated[list[str], Option(metavar="FILE", help="A picture that a person found to be of a good part.")],
     runs: o.RunsOption = None,
 ) -> None:
     """Keep pictures of parts that were flagged and are good, for the run's next update.

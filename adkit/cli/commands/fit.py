@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
@@ -39,14 +40,11 @@ def fit(
     percentile: o.PercentileOption = None,
     joint: Annotated[
         bool,
-        typer.Option(
-            "--joint", help="Learn one model from all categories together; each still gets a threshold of its own."
-        ),
+        Option("--joint", help="Learn one model from all categories together; each still gets a threshold of its own."),
     ] = False,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(
-            "--leave-out",
+        Option(
             metavar="NAMES",
             help="Neither learn from these images or clips nor set the threshold by them: names with commas between, "
             "as fit prints them, their files, or a .txt file with a name on each line. May be given several times.",
@@ -54,7 +52,7 @@ def fit(
     ] = None,
     robust: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--robust",
             help="Leave out also what scores far apart from all the rest, as hidden defects do, and learn anew.",
         ),
@@ -72,8 +70,7 @@ def fit(
     ignore_border: o.IgnoreBorderOption = 0,
     tiles: o.TilesOption = False,
     appearance_only: Annotated[
-        bool,
-        typer.Option("--appearance-only", help="Of clips, judge what each frame looks like, and not how things move."),
+        bool, Option("--appearance-only", help="Of clips, judge what each frame looks like, and not how things move.")
     ] = False,
     every: Annotated[
         int | None,
@@ -87,17 +84,13 @@ def fit(
         float | None,
         o.seconds("--smoothing", "Of clips, smooth the frames' scores over the past by this time constant.", "0.2"),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data, same result.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Same seed, same data, same result.")] = 0,
     name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="Call the run that: --run NAME then means the newest run of that name."
-        ),
+        str | None, Option(metavar="NAME", help="Call the run that: --run NAME then means the newest run of that name.")
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(
-            "--resume",
+        Option(
             metavar="RUN",
             help="Resume a training that was interrupted: its id, or latest. The other options are as they were.",
         ),
@@ -106,7 +99,7 @@ def fit(
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
     profile: o.ProfileOption = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say also what the method tells of itself.")] = False,
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Say also what the method tells of itself.")] = False,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
     """Learn from good images, and set the threshold from them.

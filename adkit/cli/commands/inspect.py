@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.output import destination, print_table
@@ -23,7 +24,7 @@ def inspect(
     method: Annotated[str, o.methods()] = "patchknn",
     settings: o.SettingsOption = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Where the contact sheet goes.", show_default="./inspect-NAME.png")
+        Path | None, Option(help="Where the contact sheet goes.", show_default="./inspect-NAME.png")
     ] = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:

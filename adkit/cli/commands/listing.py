@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument
 
 from adkit.cli import options as o
 from adkit.cli.output import destination, print_table
@@ -31,7 +32,7 @@ class Listable(StrEnum):
 
 
 def list_(
-    what: Annotated[Listable, typer.Argument(help="What to list.")],
+    what: Annotated[Listable, Argument(help="What to list.")],
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
@@ -60,7 +61,7 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A method, scorer, dataset or metric, or the id of a run.")],
+    name: Annotated[str, Argument(help="A method, scorer, dataset or metric, or the id of a run.")],
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
@@ -32,40 +33,35 @@ def score(
     context: typer.Context,
     files: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="FILES...",
             help="Images, folders of images, 'globs/*.png'; or videos, folders of videos, streams (rtsp://, http://, "
             "tcp://, udp://), a camera by its number. To a run that learned from clips a folder of images is a clip.",
         ),
     ],
-    method: Annotated[str | None, typer.Option("--method", "-m", help="Take the latest run of this method.")] = None,
+    method: Annotated[str | None, Option("--method", "-m", help="Take the latest run of this method.")] = None,
     run: o.RunOption = "latest",
     scorer: o.ScorerOption = None,
     heatmaps: o.HeatmapsOption = None,
     masks: Annotated[
-        Path | None,
-        typer.Option("--masks", help="Write a mask of every image into this folder: 255 in its regions, 0 elsewhere."),
+        Path | None, Option(help="Write a mask of every image into this folder: 255 in its regions, 0 elsewhere.")
     ] = None,
     annotate: Annotated[
         Path | None,
-        typer.Option(
-            "--annotate", help="Videos: write an .mp4 with heat maps, running score and events; for several, a folder."
-        ),
+        Option(help="Videos: write an .mp4 with heat maps, running score and events; for several, a folder."),
     ] = None,
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="One panel with the heat map over the input, not panels side by side.")
+        bool, Option("--overlay", help="One panel with the heat map over the input, not panels side by side.")
     ] = False,
     events: Annotated[
-        Path | None, typer.Option("--events", help="Videos: write the events to this .csv, .json or .vtt (subtitles).")
+        Path | None, Option(help="Videos: write the events to this .csv, .json or .vtt (subtitles).")
     ] = None,
     timeline: Annotated[
-        Path | None,
-        typer.Option("--timeline", help="Videos: draw score and events over time as a .png; for several, a folder."),
+        Path | None, Option(help="Videos: draw score and events over time as a .png; for several, a folder.")
     ] = None,
     learn: Annotated[
         list[str] | None,
-        typer.Option(
-            "--learn",
+        Option(
             metavar="START-END",
             help="Learn from this part of the video with --method, and watch the rest: 0:00-2:00, 90s-2:30. May be "
             "given several times.",
@@ -90,15 +86,14 @@ def score(
     ] = None,
     max_false_share: Annotated[
         str | None,
-        typer.Option(
-            "--max-false-share",
+        Option(
             metavar="SHARE",
             help="Images: decide over all together: of those called anomalous at most this share are good parts.",
         ),
     ] = None,
     look: o.LookOption = None,
     fail_on_anomaly: Annotated[
-        bool, typer.Option("--fail-on-anomaly", help="End with exit code 5 where something is anomalous.")
+        bool, Option("--fail-on-anomaly", help="End with exit code 5 where something is anomalous.")
     ] = False,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
@@ -107,7 +102,7 @@ def score(
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Still images: go on with an --output that was interrupted in any way.")
+        bool, Option("--resume", help="Still images: go on with an --output that was interrupted in any way.")
     ] = False,
 ) -> None:
     """Say which images, or which parts of videos, are anomalous.

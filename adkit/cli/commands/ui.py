@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.errors import OptionError
@@ -14,35 +15,29 @@ _NEEDED = ("fastapi", "uvicorn", "multipart", "gradio")
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 7860,
-    host: Annotated[
-        str, typer.Option("--host", help="Other than this machine's own address needs a token.")
-    ] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    host: Annotated[str, Option(help="Other than this machine's own address needs a token.")] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(
-            "--token",
+        Option(
             envvar="ADKIT_TOKEN",
             show_envvar=False,
             help="A token or password that browsers and programs must give.",
             show_default="$ADKIT_TOKEN",
         ),
     ] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
-    api_only: Annotated[bool, typer.Option("--api-only", help="Serve /api to programs, without the page.")] = False,
+    browser: Annotated[bool, Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    api_only: Annotated[bool, Option("--api-only", help="Serve /api to programs, without the page.")] = False,
     root: Annotated[
         Path | None,
-        typer.Option(
-            "--root",
+        Option(
             help="Folder of the data to learn from; nothing outside it is read. Uploads are kept in it.",
             show_default="$ADKIT_DATA or ./data",
         ),
     ] = None,
     runs: o.RunsOption = None,
     device: o.DeviceOption = "auto",
-    max_upload: Annotated[
-        int, typer.Option("--max-upload", metavar="MB", min=1, max=100_000, help="Of one request.")
-    ] = 500,
+    max_upload: Annotated[int, Option(metavar="MB", min=1, max=100_000, help="Of one request.")] = 500,
 ) -> None:
     """Serve a page to train, inspect and look at results, and a REST interface beside it.
 

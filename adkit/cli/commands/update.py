@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import MOST_NAMED, name_suspects, print_threshold, promise_row
@@ -20,12 +21,11 @@ def update(
     run: o.RunArgument,
     normal: o.NormalOption = None,
     feedback: Annotated[
-        bool, typer.Option("--feedback", help="Learn what adkit feedback kept; it has no say in the threshold.")
+        bool, Option("--feedback", help="Learn what adkit feedback kept; it has no say in the threshold.")
     ] = False,
     remove: Annotated[
         list[str] | None,
-        typer.Option(
-            "--remove",
+        Option(
             metavar="NAME",
             help="Take out what came from a picture that was learned, by its name: train/good/000.png. May be given "
             "several times.",

@@ -10,6 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from adkit.cli import options as o
 from adkit.cli.clips import warn_of_frames
@@ -32,47 +33,37 @@ def watch(
     context: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="SOURCE", help="A folder into which pictures come, a stream (rtsp://…), or a camera's number (0)."
         ),
     ],
     run: o.RunOption = "latest",
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to", help="Move judged files, or a stream's pictures, to: moved/{decision}.", show_default="they stay"
-        ),
+        Option(help="Move judged files, or a stream's pictures, to: moved/{decision}.", show_default="they stay"),
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option("--webhook", metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}.")
+        str | None, Option(metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}.")
     ] = None,
     mqtt: Annotated[
-        str | None, typer.Option("--mqtt", metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1.")
+        str | None, Option(metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1.")
     ] = None,
     metrics: Annotated[
         Path | None, o.place("--metrics", help="Keep counts for Prometheus in this file: metrics.prom.")
     ] = None,
     on_anomaly: Annotated[
-        str | None,
-        typer.Option(
-            "--on-anomaly", metavar="CMD", help="Run this for each anomalous part, its picture as the last word."
-        ),
+        str | None, Option(metavar="CMD", help="Run this for each anomalous part, its picture as the last word.")
     ] = None,
     journal: Annotated[
-        Path | None,
-        typer.Option(
-            "--journal", help="The decisions, a line of JSON each.", show_default="SOURCE/.adkit/journal.jsonl"
-        ),
+        Path | None, Option(help="The decisions, a line of JSON each.", show_default="SOURCE/.adkit/journal.jsonl")
     ] = None,
     drift: Annotated[
         float | None,
-        typer.Option(
-            "--drift", metavar="SHARE", help="Warn when scores drift; wrong in at most this share of lines: 0.01."
-        ),
+        Option(metavar="SHARE", help="Warn when scores drift; wrong in at most this share of lines: 0.01."),
     ] = None,
     look: o.LookOption = None,
     settle_s: Annotated[float, o.seconds("--settle", "Judge a file when it has not changed for so long.", "0.5")] = 0.5,
-    once: Annotated[bool, typer.Option("--once", help="Judge what is there, then end.")] = False,
+    once: Annotated[bool, Option("--once", help="Judge what is there, then end.")] = False,
     duration_s: Annotated[
         float | None, o.seconds("--duration", "Stop watching a stream after so long.", "until Ctrl-C")
     ] = None,

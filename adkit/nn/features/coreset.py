@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adkit.interfaces import Advance, Progress, Silent
+from adkit.interfaces import SILENT, Advance, Progress
 from adkit.nn.features.neighbours import NearestNeighbour
 from adkit.nn.spool import Rows
 
@@ -39,7 +39,7 @@ def greedy_coreset(
     begun: int = 0,
     radius: float = 0.0,
     block: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Return the indices, int64 (≤ count,), of a greedy k-centre selection of float32 (N, D), in order of choice.
 
@@ -48,12 +48,12 @@ def greedy_coreset(
     of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (L + 32,768) · L
     floats. Raises ValueError for a count, start or beginning that the patches do not have.
     """
-    with (progress or Silent()).task("coreset", count) as advance:
+    with progress.task("coreset", count) as advance:
         return _selected(patches, count, start, block, advance, begun, radius)[0]
 
 
 def merged_coreset(
-    patches: Rows, count: int, at_once: int, *, start: int = 0, progress: Progress | None = None
+    patches: Rows, count: int, at_once: int, *, start: int = 0, progress: Progress = SILENT
 ) -> tuple[Tensor, float]:
     """Return the indices, int64 (≤ count,), of a selection of float32 (N, D) made block by block, and its radius.
 
@@ -67,7 +67,7 @@ def merged_coreset(
     at_once = max(at_once, 2 * count)
     starts = range(0, len(patches), at_once)
     kept, radius = torch.empty(0, dtype=torch.int64), 0.0  # of the patches so far, by what is kept of them
-    with (progress or Silent()).task("coreset", len(starts)) as advance:
+    with progress.task("coreset", len(starts)) as advance:
         for first in starts:
             part = patches[first : first + at_once]
             chosen, own = _selected(part, min(count, len(part)), start % len(part))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, TypeVar
 
 import torch
@@ -26,7 +27,7 @@ from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, MapMethod
 from adkit.nn.normalisation import require_maps
 from adkit.nn.options import LEAST_PX, PatchMapOptions, ScaledMapOptions
-from adkit.nn.samples import gather
+from adkit.nn.samples import Changed, gather
 from adkit.types import Batch, Prediction
 
 PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
@@ -61,7 +62,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self._features = PatchFeatures.from_options(options, device, options.neighbourhood)
-        self._blend = Blend.plain()
+        self._blend = Blend()
         self._all_scales = [self]
         height, width = options.frame
         if options.context and min(height, width) >= 2 * LEAST_PX:
@@ -99,7 +100,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         Those maps, and those of spoilt frames, say whether position matters; blended, they calibrate.
         """
         kept = _KeepingSome(batches)
-        self._scales, self._blend = self._all_scales, Blend.plain()
+        self._scales, self._blend = self._all_scales, Blend()
         for method in self._scales:
             method._composition, method._composed, method._workspace = None, None, self._workspace
         normal: list[Tensor] = []
@@ -165,7 +166,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
     def _each_scale(self, batches: Batches) -> Iterator[tuple[PatchMapMethod[ScaledMapOptionsType], Batches]]:
         for scale, method in enumerate(self._scales):
-            yield method, _Shrunk(batches, scale) if scale else batches
+            yield method, Changed(batches, partial(_shrunk_batch, scale=scale)) if scale else batches
 
     def _left_out_maps(self, left_out: LeftOut, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
         """Return this scale's maps (count, h, w), each without its clip, and the number (count,) of that."""
@@ -206,19 +207,8 @@ def shrunk(frames: Tensor, scale: int) -> Tensor:
     return flat.reshape(*frames.shape[:3], *flat.shape[2:])
 
 
-@dataclass(frozen=True)
-class _Shrunk:
-    """Batches of the same frames, halved."""
-
-    batches: Batches
-    scale: int
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
-            yield replace(batch, frames=shrunk(batch.frames, self.scale))
-
-    def __len__(self) -> int:
-        return len(self.batches)
+def _shrunk_batch(batch: Batch, scale: int) -> Batch:
+    return replace(batch, frames=shrunk(batch.frames, scale))
 
 
 @dataclass
