@@ -20,10 +20,11 @@ from adkit.workflows.fit import check_settings
 from adkit.workflows.fit import fit as fit_run
 from adkit.workflows.score import FittedModel, FrameResult, open_model
 
+Place = str | Path | None
+"""A path; None where it is usually."""
 
-def fit(
-    method: str, dataset: str, *, runs: str | Path | None = None, progress: Progress = SILENT, **settings: Any
-) -> Run:
+
+def fit(method: str, dataset: str, *, runs: Place = None, progress: Progress = SILENT, **settings: Any) -> Run:
     """Learn from one dataset such as "folder:parts" and write a run below `runs`; see `adkit.FitSettings` for settings.
 
     Raises AdkitError for whatever can be fixed; then nothing was written.
@@ -39,18 +40,14 @@ def fit(
 
 
 def load(
-    run: str | Path | Run = "latest", *, runs: str | Path | None = None, scorer: str | None = None, device: str = "auto"
+    run: str | Path | Run = "latest", *, runs: Place = None, scorer: str | None = None, device: str = "auto"
 ) -> FittedModel:
     """Open a run by "latest", its id, its name or its path, ready to score; raises RunError where there is none."""
     return open_model(_found(run, runs), load_registry(), scorer=scorer, device=device)
 
 
 def evaluate(
-    run: str | Path | Run = "latest",
-    *,
-    runs: str | Path | None = None,
-    root: str | Path | None = None,
-    progress: Progress = SILENT,
+    run: str | Path | Run = "latest", *, runs: Place = None, root: Place = None, progress: Progress = SILENT
 ) -> Evaluation:
     """Judge a run on its dataset's test split; `root` is the folder that holds the dataset, where it was moved."""
     return evaluate_run(_found(run, runs), load_registry(), root=Path(root) if root else None, progress=progress)
@@ -62,7 +59,7 @@ def compare(
     *,
     seeds: int = 3,
     output: str | Path = "comparison",
-    root: str | Path | None = None,
+    root: Place = None,
     max_false_alarms: str | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -90,9 +87,9 @@ def rows(results: Iterable[FrameResult] | Comparison) -> list[dict[str, Any]]:
     return [result.as_dict() for result in results]
 
 
-def _found(run: str | Path | Run, runs: str | Path | None) -> Run:
+def _found(run: str | Path | Run, runs: Place) -> Run:
     return run if isinstance(run, Run) else find_run(_root(runs), str(run))
 
 
-def _root(runs: str | Path | None) -> Path:
+def _root(runs: Place) -> Path:
     return default_runs_root() if runs is None else Path(runs)

@@ -15,6 +15,7 @@ from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fa
 from adkit.cli.output import Destination, print_table, warn
 from adkit.errors import AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
+from adkit.files.table import Rows
 from adkit.stats.formatting import clock, counted, p_value_text
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class ClipScorer:
         """Watch all and say whether there was any event; raises Exit where not all went well."""
         from adkit.cli.stopping import stopping
 
-        self._warn()
+        warn_of_frames(self.model)
         live = any(clip.live for clip in clips)
         head = {"run": self.model.run.record.id, "suspects": self.model.run.record.suspects}
         tail = {"clips": self._summaries, "unreadable": self._unreadable}
@@ -165,11 +166,6 @@ class ClipScorer:
         if self.files.events:
             write_events(self.files.events, self._events)
 
-    def _warn(self) -> None:
-        """Say what the run's threshold does not promise of these clips."""
-        if doubt := self.model.doubt_of_clips:
-            warn(f"{self.model.run.record.id} {doubt}: learn from clips, or from a part of the video with --learn")
-
     def _warn_of_rate(self, watch: Watch) -> None:
         """Say where frames are judged that are further apart than those that were learned from, or nearer."""
         learned_s, judged_s = self.model.run.record.step_s, watch.every / watch.source.rate
@@ -182,11 +178,8 @@ class ClipScorer:
 
 def warn_of_frames(model: FittedModel) -> None:
     """Say what the threshold of a run that learned from still images does not promise of a clip."""
-    if model.threshold.unit == "image":
-        warn(
-            f"{model.run.record.id} learned from still images: each frame is scored as one, and its threshold counts "
-            "images. A minute has many: learn from clips, or from a part of the video with --learn"
-        )
+    if doubt := model.doubt_of_clips:
+        warn(f"{model.run.record.id} {doubt}: learn from clips, or from a part of the video with --learn")
 
 
 def _told(watch: Watch) -> Generator[FrameResult]:
@@ -252,9 +245,7 @@ def clip_summary(watch: Watch) -> dict[str, Any]:
     }
 
 
-def print_clips(
-    model: FittedModel, summaries: Sequence[Mapping[str, Any]], events: Mapping[str, Sequence[Event]]
-) -> None:
+def print_clips(model: FittedModel, summaries: Rows, events: Mapping[str, Sequence[Event]]) -> None:
     """Print how many events there are, a table of them, and one of the clips."""
     found = [
         {

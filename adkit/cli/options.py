@@ -101,9 +101,7 @@ _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:
 
 RunArgument = Annotated[str, Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
 RunOption = Annotated[str, Option("--run", "-r", help="A run: latest, its name, its id, or its path.")]
-RunsOption = Annotated[
-    Path | None, place("--runs", help="Folder that holds the runs.", show_default="$ADKIT_RUNS or ./runs")
-]
+RunsOption = Annotated[Path | None, place("--runs", help="Folder of the runs.", show_default="$ADKIT_RUNS or ./runs")]
 DatasetOption = Annotated[str, Option("--dataset", "-d", help=_DATASET)]
 RootOption = Annotated[
     Path | None,
@@ -115,9 +113,7 @@ RootOption = Annotated[
 ]
 SettingsOption = Annotated[
     list[str] | None,
-    Option(
-        "--set", "-s", metavar="KEY=VALUE", help="An option of the method (score: with --learn); see: adkit show METHOD"
-    ),
+    Option("--set", "-s", metavar="KEY=VALUE", help="A method's option (score: with --learn); see: adkit show METHOD"),
 ]
 ScorerOption = Annotated[
     str | None,
@@ -129,9 +125,7 @@ ScorerOption = Annotated[
 ]
 DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 SkipBadOption = Annotated[bool, Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
-ProfileOption = Annotated[
-    bool, Option("--profile", callback=print_profile, help="Print where the time went, on stderr.")
-]
+ProfileOption = Annotated[bool, Option("--profile", callback=print_profile, help="Print where time went, on stderr.")]
 FormatOption = Annotated[Format, Option("--format", "-f", help="How results are printed.")]
 RateOption = Annotated[str | None, rate("1%, or the lowest that the good images support")]
 CertainOption = Annotated[

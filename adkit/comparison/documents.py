@@ -140,12 +140,10 @@ def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return _placed(comparison.expenses, cells)
 
 
-Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 
-def _placed(
-    found: Mapping[tuple[str, str], Found], cells: Callable[[Found], Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def _placed(found: Mapping[tuple[str, str], Item], cells: Callable[[Item], Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each category and candidate, in which `cells` stand after their names."""
     return [{"category": category, "candidate": name, **cells(one)} for (category, name), one in found.items()]
 

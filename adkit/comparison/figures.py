@@ -115,7 +115,7 @@ def compare_cells(
         tuple(sorted(seeds)),
         metrics,
         figures,
-        _all_decisions(categories, names, complete),
+        _decided(categories, names, complete),
         {place: _expense(found) for place, found in complete.items()},
         across_categories(metrics, categories, names, figures, lower_is_better),
         {place: tuple(cell.run for cell in found) for place, found in complete.items()},
@@ -213,16 +213,12 @@ def _tests(metric: str, category: str, complete: Group) -> dict[frozenset[str], 
         found = delong(np.stack([[cell.scores for cell in cells] for cells in here.values()]), anomalous)
         return {frozenset(pair): delong_p_value(found, *map(names.index, pair)) for pair in pairs}
     if metric == CAUGHT:
-        caught = {
-            name: [cell.scores[anomalous] > cell.threshold.value for cell in cells] for name, cells in here.items()
-        }
+        caught = {name: [one.scores[anomalous] > one.threshold.value for one in cells] for name, cells in here.items()}
         return {frozenset(pair): mcnemar(*map(caught.__getitem__, pair)) for pair in pairs}
     return {}
 
 
-def _all_decisions(
-    categories: Sequence[str], names: Sequence[str], complete: Group
-) -> dict[tuple[str, str], Decisions]:
+def _decided(categories: Sequence[str], names: Sequence[str], complete: Group) -> dict[tuple[str, str], Decisions]:
     """Return the decisions on each category, and together on all of them where a candidate has several."""
     found = {place: _decisions([cells]) for place, cells in complete.items()}
     for name in names:

@@ -51,13 +51,11 @@ class MapsBesideMasks:
         return mask
 
 
-def with_sound_masks(
-    samples: Sequence[Sample], skip_bad: bool, unreadable: list[str], progress: Progress
-) -> list[Sample]:
+def with_sound_masks(samples: Sequence[Sample], skip_bad: bool, bad: list[str], progress: Progress) -> list[Sample]:
     """Return the samples, after every mask was read once: before anything is scored, as scoring takes long.
 
     Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
-    the mask is added to `unreadable`. A picture that cannot be read itself is left to the scoring.
+    the mask is added to `bad`. A picture that cannot be read itself is left to the scoring.
     """
     sound = []
     with progress.task("checking masks", len(samples)) as advance:
@@ -72,7 +70,7 @@ def with_sound_masks(
             except FrameError:
                 if not skip_bad:
                     raise
-                unreadable.append(str(sample.mask))
+                bad.append(str(sample.mask))
                 sample = replace(sample, mask=None)
             sound.append(sample)
             advance(1)

@@ -78,9 +78,7 @@ def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
         found = _pictures(path, path.stat().st_mtime_ns)
     except (FrameError, OSError):
         return [(FrameRef(path), "")]
-    return [
-        (FrameRef(path, page=number if one.name else None), one.name) for number, one in enumerate(found) if one.shapes
-    ]
+    return [(FrameRef(path, page=page if one.name else None), one.name) for page, one in enumerate(found) if one.shapes]
 
 
 def outlines_of(path: Path, image: Path) -> FrameRef:

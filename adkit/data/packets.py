@@ -185,9 +185,8 @@ class Packets:
             self._recent.append(packet.pts)
             self._first = packet.pts if self._first is None else min(self._first, packet.pts)
             if self._highest is None or packet.pts > self._highest:
-                self._longest = max(
-                    self._longest, packet.pts - (packet.pts if self._highest is None else self._highest)
-                )
+                before = packet.pts if self._highest is None else self._highest
+                self._longest = max(self._longest, packet.pts - before)
                 self._highest = packet.pts
         if packet.dts is not None:
             packet.dts += self._offset

@@ -101,9 +101,7 @@ class Video:
         if isinstance(source, Path):
             _require_file(source)
         with _decoding(source):
-            self._container: Any = av.open(
-                self.name, format=format, options=dict(options or {}), timeout=timeout_s, mode="r"
-            )
+            self._container: Any = av.open(self.name, format=format, options=dict(options or {}), timeout=timeout_s)
         if not self._container.streams.video:
             self.close()
             raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")

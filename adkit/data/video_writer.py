@@ -32,6 +32,9 @@ class Encoding:
     b_frames: int | None = 0  # 0: frames are in the order of their times, and the first is shown at 0; None: x264's own
 
 
+USUAL = Encoding()
+
+
 def require_video_file(path: Path) -> None:
     """Raise AdkitError for a name under which no video can be written."""
     if path.suffix.lower() != SUFFIX:
@@ -47,12 +50,9 @@ class VideoWriter:
     nothing is then left of it.
     """
 
-    def __init__(
-        self, target: Path | BinaryIO, size: tuple[int, int], rate: float, encoding: Encoding | None = None
-    ) -> None:
+    def __init__(self, target: Path | BinaryIO, size: tuple[int, int], rate: float, how: Encoding = USUAL) -> None:
         import av  # heavy: only where a video is written
 
-        how = encoding or Encoding()
         self._waiting: tuple[NDArray[Any], int] | None = None  # until it is known for how long it is shown
         self._usual_ticks = max(1, round(_CLOCK / rate))
         self._durations: dict[int, int] = {}

@@ -35,9 +35,7 @@ class ContactSheet:
         self._places: dict[str, tuple[int, int, str]] = {}  # by sample id: row, column, caption
         for row, (kind, members) in enumerate(sorted(by_kind.items(), key=lambda item: (item[0] != "good", item[0]))):
             clips = len({sample.clip for sample in members})
-            count = (
-                f"{counted(len(members), 'frame')} of {counted(clips, 'clip')}" if self._of_clips else f"{len(members)}"
-            )
+            count = f"{counted(len(members), 'frame')} of {counted(clips, 'clip')}" if self._of_clips else len(members)
             self._titles.append(f"{kind} ({count})")
             step = max(1, len(members) // COLUMNS)
             for column, sample in enumerate(members[::step][:COLUMNS]):

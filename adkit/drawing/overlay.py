@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from adkit.data.images import resize
 from adkit.data.view import View
 from adkit.stats.formatting import AS_A_WHOLE, p_value_text, score_text
 
@@ -126,7 +127,7 @@ def panels(
     small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     found = {"input": small}
     if reconstruction is not None:
-        found["reconstruction"] = rebuilt(reconstruction, (height, width))
+        found["reconstruction"] = resize(reconstruction, (height, width))
     if anomaly_map is not None and scale is not None:
         found["heat map"] = heat(small, anomaly_map, scale)
     if mask is not None:
@@ -169,14 +170,6 @@ def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scal
     return result
 
 
-def rebuilt(reconstruction: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring a reconstruction (h, w, 3) to a panel's (height, width)."""
-    height, width = size
-    smaller = height < reconstruction.shape[0]
-    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # the former enlarges to blocks
-    return np.asarray(cv2.resize(reconstruction, (width, height), interpolation=way), np.uint8)
-
-
 def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Mark the mask's anomalous pixels in the image (h, w, 3); the mask has any resolution."""
     height, width = image.shape[:2]
@@ -205,11 +198,9 @@ def _counting(view: View, shape: tuple[int, int], size: tuple[int, int]) -> NDAr
     return np.asarray(cv2.resize(counts, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def _outline(
-    image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int], width_px: int = 2
-) -> None:
+def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int], px: int = 2) -> None:
     contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(image, contours, -1, colour, width_px, cv2.LINE_AA)
+    cv2.drawContours(image, contours, -1, colour, px, cv2.LINE_AA)
 
 
 def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:
@@ -222,10 +213,8 @@ def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:
     pen.text((after, line), caption.details, fill=INK, font=font)
 
 
-def _draw_legend(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, scale: Scale, corner: tuple[int, int], height: int
-) -> None:
-    left, top = corner
+def _draw_legend(sheet: Image.Image, pen: ImageDraw.ImageDraw, scale: Scale, at: tuple[int, int], height: int) -> None:
+    left, top = at
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
     sheet.paste(Image.fromarray(colours(ramp)), (left, top))
     marks = [(scale.high, ""), (scale.low, "")]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adkit.data.boxes import Size
+
 LARGE_SHARE = 0.5
 """A box of more than this share of the picture's area is in no corner of it."""
 GRID_PX = 1024
@@ -58,7 +60,7 @@ def region_columns(region: Region | None) -> dict[str, Any]:
     return region.as_dict() if region else dict(_NO_REGION)
 
 
-def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]) -> Outline:
+def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> Outline:
     """Find the regions of a map (h, w) above the threshold, in a picture of shape (height, width) px.
 
     What is smaller than one cell of the map is a speck, and no region: a method tells nothing finer than its map's
@@ -83,9 +85,7 @@ def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape:
     return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
 
 
-def outline_mask(
-    anomaly_map: NDArray[np.float32], threshold: float | None, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
+def outline_mask(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> NDArray[np.bool_]:
     """Return which pixels (height, width) of the picture are in the map's regions."""
     import cv2  # heavy: only where there is something to find
 
@@ -96,7 +96,7 @@ def outline_mask(
     return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.bool_)
 
 
-def highest_place(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> Region:
+def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
     """Return the cell of a map (h, w) with the highest value, in a picture of shape (height, width) px."""
     row, column = (int(place) for place in np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape))
     peak = float(anomaly_map[row, column])
@@ -104,7 +104,7 @@ def highest_place(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> R
 
 
 def _parts(
-    anomaly_map: NDArray[np.float32], threshold: float, shape: tuple[int, int]
+    anomaly_map: NDArray[np.float32], threshold: float, shape: Size
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[int, list[int]], int]:
     """Return the map on a grid, the number of the connected part at each place, the regions' boxes, and the specks.
 
@@ -126,7 +126,7 @@ def _parts(
 
 
 def _region(
-    box: tuple[int, int, int, int], grid: tuple[int, ...], shape: tuple[int, int], area: int, peak: float, mean: float
+    box: tuple[int, int, int, int], grid: tuple[int, ...], shape: Size, area: int, peak: float, mean: float
 ) -> Region:
     """Make a region of a box (left, top, width, height) and an area in places of a grid that covers the picture."""
     (left, right), (top, bottom) = (
@@ -138,7 +138,7 @@ def _region(
     return Region(left, top, right - left, bottom - top, area_px, share, peak, mean, words)
 
 
-def _words(left: int, top: int, right: int, bottom: int, shape: tuple[int, int]) -> str:
+def _words(left: int, top: int, right: int, bottom: int, shape: Size) -> str:
     height, width = shape
     if (right - left) * (bottom - top) > LARGE_SHARE * width * height:
         return "most of the picture"

@@ -42,12 +42,10 @@ def details_of(metrics: Mapping[str, MetricValue], name: str) -> Mapping[str, fl
     return metrics[name].details if name in metrics else {}
 
 
-def kind_rows(
-    results: LabelledResults, of_clips: ClipResults | None, metrics: Mapping[str, MetricValue]
-) -> list[KindRow]:
+def kind_rows(results: LabelledResults, clips: ClipResults | None, metrics: Mapping[str, MetricValue]) -> list[KindRow]:
     """Return the table by defect kind, good ones first."""
     kinds, iou = np.array(results.kinds), details_of(metrics, "pixel_iou")
-    auroc, prefix = details_of(metrics, "frame_auroc" if of_clips else "image_auroc"), "kind " if of_clips else ""
+    auroc, prefix = details_of(metrics, "frame_auroc" if clips else "image_auroc"), "kind " if clips else ""
     rows = []
     for kind in sorted(set(results.kinds), key=lambda kind: (kind != "good", kind)):
         chosen = kinds == kind
@@ -61,11 +59,11 @@ def kind_rows(
             auroc.get(prefix + kind),
             iou.get(kind),
         )
-        if of_clips:
+        if clips:
             row = replace(row, clips=len({results.clips[position] for position in np.flatnonzero(chosen)}))
             if results.anomalous[chosen].any():
-                missed = sum(event.kind == kind for event in of_clips.missed)
-                count = sum(event.kind == kind for event in of_clips.events)
+                missed = sum(event.kind == kind for event in clips.missed)
+                count = sum(event.kind == kind for event in clips.events)
                 row = replace(row, events=count, events_caught=count - missed)
         rows.append(row)
     return rows

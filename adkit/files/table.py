@@ -15,7 +15,5 @@ def csv_text(rows: Rows, columns: Sequence[str] = (), *, header: bool = True) ->
         writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
         if header:
             writer.writeheader()
-        writer.writerows(
-            {name: len(one) if isinstance(one, list) else one for name, one in row.items()} for row in rows
-        )
+        writer.writerows({key: len(one) if isinstance(one, list) else one for key, one in row.items()} for row in rows)
     return buffer.getvalue()

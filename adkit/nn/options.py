@@ -96,9 +96,7 @@ Strides = Annotated[
 """Feature levels by their stride in px, written as "8,16"."""
 
 
-Neighbourhood = Annotated[
-    int, Field(ge=1, le=15, description="each patch takes the mean over this many positions a side")
-]
+Neighbourhood = Annotated[int, Field(ge=1, le=15, description="each patch is the mean over this many positions a side")]
 Smoothing = Annotated[
     float, Field(ge=0, le=64, description="px, the maps are smoothed by a Gaussian of this standard deviation")
 ]

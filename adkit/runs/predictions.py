@@ -99,9 +99,7 @@ class PredictionBuffer:
         """Copy the next ones; raises ValueError when only some of the parts have maps, scores or times."""
         given = part._given()
         if self._kinds is None:
-            self._kinds = {
-                name: np.empty((self._most, *values.shape[1:]), values.dtype) for name, values in given.items()
-            }
+            self._kinds = {name: np.empty((self._most, *one.shape[1:]), one.dtype) for name, one in given.items()}
         if given.keys() != self._kinds.keys():
             name = min(given.keys() ^ self._kinds.keys())
             raise ValueError(f"the method gave {name} for some batches only")

@@ -96,9 +96,7 @@ class Run:
         return path
 
 
-def save_run(
-    root: Path, record: RunRecord, state: Mapping[str, Tensor], calibration: Predictions, seen: SeenData
-) -> Run:
+def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], results: Predictions, seen: SeenData) -> Run:
     """Write a new run below `root` and return it; nothing remains if that fails.
 
     A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
@@ -107,7 +105,7 @@ def save_run(
 
     contents = {
         MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
-        CALIBRATION: calibration.to_bytes(),
+        CALIBRATION: results.to_bytes(),
         DATA: seen.to_bytes(),
     }
     while True:
@@ -163,12 +161,10 @@ def uncalibrated(run: Run) -> Run:
     record = run.record
     gone = {run.path_of(name).name for name in (CALIBRATION, DATA)}
     files = {name: file for name, file in record.files.items() if name not in gone}
-    earlier = record.earlier_calibrations
-    if not earlier:
+    before = record.earlier_calibrations
+    if not before:
         raise RunError(f"{record.id} has the calibration that it was fitted with", hint="there is nothing to undo")
-    changed = record.model_copy(
-        update={"calibration": earlier[-1], "earlier_calibrations": earlier[:-1], "files": files}
-    )
+    changed = record.model_copy(update={"calibration": before[-1], "earlier_calibrations": before[:-1], "files": files})
     if not {Run(run.folder, changed).path_of(name).name for name in (CALIBRATION, DATA)} <= files.keys():
         hint = "an older adkit did not keep them: fit again"
         raise RunError(f"the scores of {record.id}'s earlier calibration were not kept", hint=hint)

@@ -111,10 +111,8 @@ def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> It
                 write_whole(folder / REQUEST, signed(begun.model_dump(mode="json")))
             yield folder
         except BaseException as error:
-            repeats = isinstance(error, AdkitError) and not isinstance(
-                error, StorageError | TrainingError | PluginError
-            )
-            if repeats or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
+            again = isinstance(error, AdkitError) and not isinstance(error, StorageError | TrainingError | PluginError)
+            if again or {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
                 _delete(folder, held)
             else:
                 error.add_note(f"the training is kept; to resume it: {begun.command(runs_root)}")

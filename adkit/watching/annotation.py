@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from adkit.data.images import DRAWN_BY
+from adkit.data.images import DRAWN_BY, resize
 from adkit.data.video_writer import Encoding, VideoWriter, require_video_file
-from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, rebuilt
+from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event
 from adkit.workflows.score import FrameResult
@@ -157,7 +157,7 @@ class Sheet:
             return [hot]
         if len(self._lefts) == 2:
             return [pixels, hot]
-        expected = pixels if result.reconstruction is None else rebuilt(result.reconstruction, self.panel)
+        expected = pixels if result.reconstruction is None else resize(result.reconstruction, self.panel)
         return [pixels, expected, hot]
 
     def _write_titles(self, titles: list[str]) -> None:

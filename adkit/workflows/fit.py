@@ -63,7 +63,7 @@ def check_settings(settings: FitSettings, registry: Registry) -> None:
     parse_options(options_of(method_class), settings.options, settings.method)
     open_scorer(settings.scorer or method_class.default_scorer, registry)
     check_places(settings)
-    require_few(settings.few, settings.method, method_class)
+    require_few(settings, method_class)
     device_of(settings.device)
     settings.rule  # noqa: B018 (raises)
 

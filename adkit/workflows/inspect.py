@@ -65,9 +65,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     result, trouble = look.result, look.trouble
     _count(samples, result)
     with progress.task("inspecting", len(samples)) as advance:
-        for film, members in groupby(
-            every, key=lambda sample: None if sample.frame.number is None else sample.frame.path
-        ):
+        for film, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
             if film is not None:
                 look.at_film(film, list(members), advance)
                 continue

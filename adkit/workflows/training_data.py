@@ -77,8 +77,7 @@ def training_data(
 
     Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
     """
-    method, few = settings.method, settings.few
-    require_few(few, method, method_class)
+    require_few(settings, method_class)
     specs = [dataset.spec for dataset in datasets]
     if twice := [spec for spec in specs if specs.count(spec) > 1]:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
@@ -86,7 +85,7 @@ def training_data(
     leaving_out = LeavingOut(settings.leave_out)
     found = []
     for dataset in datasets:
-        samples = _normal_samples(dataset, method, method_class)
+        samples = _normal_samples(dataset, settings.method, method_class)
         stills, temporal = are_stills(samples), sees_motion(method_class)
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
         samples = at_steps(samples, step_s)
@@ -100,13 +99,10 @@ def training_data(
             left_out += pieces
         unit_s = mean_length_s([one.clip for one in samples], [one.timestamp_s for one in samples])
         missing = {"that cannot be read": skipped, "of which there are copies": copies, "left out": left_out}
-        _require_enough(samples, missing, dataset, method, method_class, few)
+        _require_enough(samples, missing, dataset, settings, method_class)
         try:
             own = settings.rule.in_units(unit_s)
-            if few is None:
-                learned, held_out = _split(samples, method, method_class, own, settings.seed)
-            else:
-                learned, held_out = _split_few(samples, own, settings.seed, few)
+            learned, held_out = _split(samples, settings, method_class, own)
         except PromiseError as error:
             hint = _hint_in_files(error, dataset, len(samples))
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
@@ -149,12 +145,12 @@ def _hint_in_files(error: PromiseError, dataset: Dataset, usable: int) -> str:
     )
 
 
-def require_few(few: int | None, method: str, method_class: type[Method[Any]]) -> None:
-    """Raise OptionError when the method cannot learn from so few images; None stands for no wish."""
-    least = max(1, method_class.least_samples)
+def require_few(settings: FitSettings, method_class: type[Method[Any]]) -> None:
+    """Raise OptionError when the method cannot learn from so few images as are asked for."""
+    few, least = settings.few, max(1, method_class.least_samples)
     if few is not None and few < least:
         raise OptionError(
-            f"{method} was to learn from {counted(few, 'image')} only, and needs at least {least}",
+            f"{settings.method} was to learn from {counted(few, 'image')} only, and needs at least {least}",
             hint=f"ask for {least} or more",
         )
 
@@ -246,17 +242,16 @@ def _require_enough(
     samples: list[Sample],
     missing: Mapping[str, list[str]],
     dataset: Dataset,
-    method: str,
+    settings: FitSettings,
     method_class: type[Method[Any]],
-    few: int | None,
 ) -> None:
     """Raise DatasetError for too few clips (a still is one) to fit and to calibrate; `missing`: what else is there."""
-    clips = _clips(samples)
+    clips, few = _clips(samples), settings.few
     if few is None:
         least = method_class.least_samples
         # A threshold needs a second one even where one would do to learn: of one, leaving it out leaves nothing.
         needed = max(2, least) if calibrates_itself(method_class) else least + 1
-        needs, hint = f"{method} needs at least {needed}", "add more images of good parts"
+        needs, hint = f"{settings.method} needs at least {needed}", "add more images of good parts"
     else:
         needed = few + 1
         needs = f"learning from {few} needs at least {needed}, for the others set the threshold"
@@ -268,14 +263,18 @@ def _require_enough(
 
 
 def _split(
-    samples: list[Sample], method: str, method_class: type[Method[Any]], rule: ThresholdRule, seed: int
+    samples: list[Sample], settings: FitSettings, method_class: type[Method[Any]], rule: ThresholdRule
 ) -> _Parts:
     """Part the samples into what to learn from, and what to hold out because the method cannot calibrate itself.
 
-    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs.
+    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs. Of `few`
+    all others are: with one seed, the clips of a smaller number are among those of a larger one.
     Raises PromiseError when the rule needs more than there may be.
     """
-    clips = sorted({sample.clip for sample in samples})
+    clips, random = sorted({sample.clip for sample in samples}), np.random.default_rng(settings.seed)
+    if settings.few is not None:
+        rule.rank(len(clips) - settings.few)
+        return _parted(samples, set(random.permutation(clips)[settings.few :]))
     if calibrates_itself(method_class):
         rule.rank(len(clips))  # raises PromiseError now rather than after the fit
         return samples, []
@@ -287,25 +286,14 @@ def _split(
         )
         raise PromiseError(
             f"a promise of {rule} needs {rule.counted(rule.scores_needed)} held out from learning; "
-            f"{method} can spare {most} of {len(clips)}",
+            f"{settings.method} can spare {most} of {len(clips)}",
             hint=f"take {rule.lasting(total)} in all, or ask for {rule.supported(most)}",
             needs=total,
         )
     count = min(max(1, round(HELD_OUT_SHARE * len(clips)), rule.scores_wanted), most)
     if rule.scores_wanted > most:
         count = min(max(1, round(HELD_OUT_SHARE * len(clips))), most)  # out of reach: keep more to learn from
-    return _parted(samples, set(np.random.default_rng(seed).choice(clips, size=count, replace=False)))
-
-
-def _split_few(samples: list[Sample], rule: ThresholdRule, seed: int, few: int) -> _Parts:
-    """Part so few clips, drawn by the seed, to learn from, and all others to hold out.
-
-    With one seed, the clips of a smaller number are among those of a larger one: steps of `few` are comparable.
-    Raises PromiseError where the others do not suffice for the rule.
-    """
-    clips = sorted({sample.clip for sample in samples})
-    rule.rank(len(clips) - few)
-    return _parted(samples, set(np.random.default_rng(seed).permutation(clips)[few:]))
+    return _parted(samples, set(random.choice(clips, size=count, replace=False)))
 
 
 def _parted(samples: list[Sample], held_out: set[str]) -> _Parts:

@@ -82,7 +82,7 @@ class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
     layers: int = Field(default=0, ge=0, le=8, description="layers of the memory; 0: 1 in features, 2 in pixels")
     sequence: int = Field(default=16, ge=2, le=256, description="frames of a sequence to learn from")
     stride: int = Field(
-        default=4, ge=1, le=10_000, description="frames from the beginning of one sequence to the next one's"
+        default=4, ge=1, le=10_000, description="frames from one sequence's beginning to the next one's"
     )
     pseudo: PseudoAnomaly = Field(
         default="none",

@@ -65,9 +65,7 @@ def _kept(
 def in_pieces(recording: Recording, length: int) -> Recording:
     """Return the same frames; few runs are cut into pieces, none shorter than a sequence's `length`."""
     pieces = -(-LEAST_PIECES // len(recording.lengths()))
-    parts = [
-        part for rows in recording.each_run() for part in rows.tensor_split(max(1, min(pieces, len(rows) // length)))
-    ]
+    parts = [part for run in recording.each_run() for part in run.tensor_split(max(1, min(pieces, len(run) // length)))]
     runs = torch.cat([torch.full((len(part),), number) for number, part in enumerate(parts)])
     return replace(recording, clips=runs)
 

@@ -52,9 +52,7 @@ class Folder(OwnFolder):
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
-        self._masks = MaskFiles(
-            (self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)
-        )
+        self._masks = MaskFiles((self._contents.inside(one), one) for one in self._contents.files if may_be_mask(one))
         below = place_of_splits(self._contents.folders)
         if self.layout == "split folders":
             placed, depth = list(in_splits(self._masks.images, below)), len(below) + 1

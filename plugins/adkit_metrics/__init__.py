@@ -23,9 +23,7 @@ def adkit_metrics() -> Iterable[MetricEntry]:
         MetricEntry("aupro", "mean overlap with defect regions, FPR ≤ 0.3, defective images", f"{PIXELS}:Aupro"),
         MetricEntry("aupimo", "mean recall of defective pixels by image, FPR 0.00001 to 0.0001", f"{PIXELS}:Aupimo"),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
-        MetricEntry(
-            "frame_auroc", "chance that an anomalous frame of a clip outscores a good one", f"{RANKING}:FrameAuroc"
-        ),
+        MetricEntry("frame_auroc", "chance that an anomalous frame outscores a good one", f"{RANKING}:FrameAuroc"),
         MetricEntry(
             "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
         ),

@@ -36,9 +36,7 @@ BLOCK = 262_144
 class PatchKnnOptions(ScaledMapOptions):
     """Options of `patchknn`."""
 
-    coreset_ratio: float = Field(
-        default=0.02, gt=0, le=1, description="share of the normal patches that the bank keeps"
-    )
+    coreset_ratio: float = Field(default=0.02, gt=0, le=1, description="share of normal patches that the bank keeps")
     bank_limit: int = Field(
         default=6000,
         ge=16,

@@ -13,9 +13,7 @@ def adkit_scorers() -> Iterable[ScorerEntry]:
     return [
         ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", f"{HERE}:Maximum"),
         ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", f"{HERE}:Mean"),
-        ScorerEntry(
-            "top1", "the mean of the highest 1 % of pixels: small defects with less noise", f"{HERE}:TopPercent"
-        ),
+        ScorerEntry("top1", "mean of the highest 1 % of pixels: small defects with less noise", f"{HERE}:TopPercent"),
         ScorerEntry(
             "top5",
             "the mean of the highest 5 % of pixels: what fills more of the picture; videos",

@@ -66,9 +66,7 @@ def inspect(
             sheets[path] = found.sheet
     rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
     names = dict.fromkeys(name for row in rows for name in row)  # some datasets may count images, others clips
-    to.emit(
-        [{name: row.get(name) for name in names} for row in rows], documents if len(documents) > 1 else documents[0]
-    )
+    to.emit([{key: row.get(key) for key in names} for row in rows], documents if len(documents) > 1 else documents[0])
     for path, drawn in sheets.items():  # last: what was found is told even where nothing can be written
         write_whole(path, png_of(drawn))
         if to.for_people:

@@ -29,10 +29,8 @@ def report(
     from adkit.cli.terminal import terminal_progress
     from adkit.report.page import write_report
 
-    opened, registry = o.opened_run(run, runs), o.loaded_registry()
-    page = write_report(
-        opened, registry, output, root=root, device=device, skip_bad=skip_bad, progress=terminal_progress()
-    )
+    opened, registry, progress = o.opened_run(run, runs), o.loaded_registry(), terminal_progress()
+    page = write_report(opened, registry, output, root=root, device=device, skip_bad=skip_bad, progress=progress)
     for note in page.notes:
         warn(note)
     typer.echo(f"report: {page.path}")

@@ -53,9 +53,7 @@ def score(
     overlay: Annotated[
         bool, Option("--overlay", help="One panel with the heat map over the input, not panels side by side.")
     ] = False,
-    events: Annotated[
-        Path | None, Option(help="Videos: write the events to this .csv, .json or .vtt (subtitles).")
-    ] = None,
+    events: Annotated[Path | None, Option(help="Videos: write events to a .csv, .json or .vtt (subtitles).")] = None,
     timeline: Annotated[
         Path | None, Option(help="Videos: draw score and events over time as a .png; for several, a folder.")
     ] = None,

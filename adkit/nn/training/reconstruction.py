@@ -59,9 +59,7 @@ class ReconstructionOptions(TrainedMapOptions):
         description="px: N for as many as a square of that side has, in the shape of the pictures; or HEIGHTxWIDTH, "
         "multiples of 16; each 32 to 4096: larger sees smaller defects, and learns slower",
     )
-    width: int = Field(
-        default=32, ge=4, le=256, description="channels of the first block; they double from block to block"
-    )
+    width: int = Field(default=32, ge=4, le=256, description="channels of the first block; each block doubles them")
     loss: Loss = Field(default="l1+ssim", description="what the network learns to make small")
     # On the synthetic parts, gradients tell most; no real test label was used.
     error: ErrorMap = Field(default="msgms", description="what the map shows of the difference to the input")

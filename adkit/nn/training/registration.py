@@ -123,9 +123,7 @@ def decide_registration(
     and how it was decided, for the run."""
     if choice == "off" or (choice == "auto" and len(frames) < LEAST_FRAMES):
         return None, {"registered": False}
-    as_they_are = _explained(
-        [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
-    )
+    as_they_are = _explained([cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in frames])
     facts = {"pictures_explained_by_position": round(as_they_are, 4)}
     if choice == "auto" and as_they_are >= EXPLAINED_SHARE:
         return None, {"registered": False, **facts}
