@@ -100,10 +100,7 @@ class Cell:
 def cell_key(
     candidate: Candidate, category: Category, seed: int, max_false_alarms: str | None, registry: Registry
 ) -> dict[str, Any]:
-    """Return everything that a cell's result depends on; raise AdkitError for settings that do not exist.
-
-    Settings that say the same in other words give the same key.
-    """
+    """Return all that a cell's result depends on, in one form; raise AdkitError for settings that do not exist."""
     method_class = registry.methods.get(candidate.method).load()
     options = parse_options(options_of(method_class), candidate.options, candidate.method)
     scorer = candidate.scorer or method_class.default_scorer

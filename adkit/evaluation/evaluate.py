@@ -109,10 +109,7 @@ class Evaluation:
 
     @property
     def rates(self) -> DecisionRates:
-        """Return what the run's threshold does to the test split: to images, or to normal clips and to events.
-
-        Events of one clip are alike, so that the interval of what is caught is by clip.
-        """
+        """Return what the threshold does to images, or to normal clips and to events, whose interval is by clip."""
         if self.clips:
             found = self.clips.rates
             return replace(found, caught=replace(found.caught, interval=self.intervals.get(CAUGHT)))
@@ -138,10 +135,7 @@ class Evaluation:
         return {name: interval for name, interval in found.items() if interval is not None}
 
     def mistakes(self) -> list[int]:
-        """Return the positions of the samples that are judged wrong, the worst first.
-
-        Of clips, a frame stands for each event that is missed and for each that is none: the one of the highest score.
-        """
+        """Return the positions of samples that are judged wrong, the worst first; of clips, of each event's peak."""
         if self.clips:
             wrong = np.array([part.peak for part in [*self.clips.missed, *self.clips.false]], np.int64)
         else:

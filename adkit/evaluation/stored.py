@@ -51,10 +51,8 @@ def stored_figures(run: Run) -> StoredFigures:
         )
         if found["threshold"]["value"] != run.record.threshold.value:
             return figures
-        caught, flagged = (
-            Rate(found["outcomes"][name]["count"], found["outcomes"][name]["total"], None)
-            for name in ("caught", "false_alarms")
-        )
+        rates = (found["outcomes"][name] for name in ("caught", "false_alarms"))
+        caught, flagged = (Rate(one["count"], one["total"], None) for one in rates)
         return replace(figures, verdict=found["verdict"], caught=caught, flagged=flagged)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return StoredFigures()  # absent, damaged, or of an older adkit

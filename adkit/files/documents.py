@@ -15,10 +15,7 @@ _SIGNATURE = "checksum"
 
 
 def read_file(path: Path, most: int | None = None) -> bytes:
-    """Return what a file holds; raises OSError for what is no file, or has more than `most` bytes.
-
-    A pipe would be waited for, and a device may never end.
-    """
+    """Return what a file holds; raises OSError for more than `most` bytes, and for a pipe or device: it may not end."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())

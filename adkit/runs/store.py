@@ -97,10 +97,7 @@ class Run:
 
 
 def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], results: Predictions, seen: SeenData) -> Run:
-    """Write a new run below `root` and return it; nothing remains if that fails.
-
-    A run never replaces a run: where the record's id is taken, the new run gets that id with a number.
-    """
+    """Write a new run below `root`, with a number where its id is taken; nothing remains where that fails."""
     from safetensors.torch import save
 
     contents = {

@@ -279,12 +279,9 @@ def _draw_part(colours: NDArray[np.float32], opacity: NDArray[np.float32], rng: 
     for x in (left + 12 * _FINE, left + width - 12 * _FINE):
         cv2.circle(opacity, (x, middle), 5 * _FINE, 0, -1)
         cv2.circle(colours, (x, middle), 7 * _FINE, (bright * 0.8,) * 3, -1)
-    cv2.rectangle(
-        colours, (middle - 9 * _FINE, top + 8 * _FINE), (middle + 9 * _FINE, top + 20 * _FINE), (52, 84, 150), -1
-    )
-    cv2.rectangle(
-        colours, (middle - 9 * _FINE, top + 30 * _FINE), (middle + 9 * _FINE, top + 34 * _FINE), (84, 86, 88), -1
-    )
+    for first, last, colour in ((8, 20, (52, 84, 150)), (30, 34, (84, 86, 88))):
+        corners = (middle - 9 * _FINE, top + first * _FINE), (middle + 9 * _FINE, top + last * _FINE)
+        cv2.rectangle(colours, *corners, colour, -1)
 
 
 def _draw_foreign(colours: NDArray[np.float32], opacity: NDArray[np.float32], rng: np.random.Generator) -> None:

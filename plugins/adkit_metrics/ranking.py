@@ -32,9 +32,8 @@ class RankingMetric(ConditionalMetric):
     def why_undefined(self, results: LabelledResults) -> str | None:
         """Say what is lacking: the sort of data that it judges, or one of both kinds of samples."""
         if results.of_clips and self.judges == "images":
-            return (
-                f"the test split has clips, whose frames are no images of their own; for them there is {self.instead}"
-            )
+            no_images = "the test split has clips, whose frames are no images of their own"
+            return f"{no_images}; for them there is {self.instead}"
         if not results.of_clips and self.judges == "clips":
             return f"the test split has still images, no clips; for them there is {self.instead}"
         thing = "frame" if results.of_clips else "image"

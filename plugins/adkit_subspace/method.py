@@ -119,10 +119,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
 
 
 def turned(frames: Tensor, count: int) -> list[Tensor]:
-    """Return the frames (B, 3, H, W) as they are, and turned about their centre by 1/count, 2/count … of a full turn.
-
-    Corners that come from outside the picture repeat its border.
-    """
+    """Return the frames (B, 3, H, W) turned by 0, 1/count, 2/count … of a full turn; corners repeat the border."""
     height, width = frames.shape[-2:]
     copies = [frames]
     for number in range(1, count):

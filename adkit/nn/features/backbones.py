@@ -73,10 +73,7 @@ class Backbone(nn.Module):
 
 
 def weights_fingerprint(name: str, weights: Path | None) -> str:
-    """16 hex digits that identify a network's weights without loading them.
-
-    Those of a file come from its content. timm never changes the weights behind a full name, so the name does.
-    """
+    """Return 16 hex digits for a network's weights, by a file's content, or timm's full name, whose never change."""
     path = _weights_file(name, weights)
     return checksum(name.encode() if path is None else path.read_bytes())[:16]
 
@@ -104,9 +101,8 @@ def _build(
     tagged = timm.list_pretrained(f"{base}.*")
     if base not in timm.list_models() or (tag and architecture not in tagged):
         raise BackboneError(f"timm has no network named {name!r}", hint=nearest(name, tagged or [EMBEDDED, *_USUAL]))
-    network = partial(
-        timm.create_model, architecture, features_only=True, out_indices=_levels(timm, architecture, strides)
-    )
+    levels = _levels(timm, architecture, strides)
+    network = partial(timm.create_model, architecture, features_only=True, out_indices=levels)
     path = _weights_file(name, weights)
     if path is None:
         features = _downloaded(network, name)

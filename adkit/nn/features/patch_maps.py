@@ -223,9 +223,8 @@ class _KeepingSome:
         for batch in self.batches:
             if first:
                 most = max(2, min(SOURCES, count, SOURCE_BYTES // (4 * batch.frames[0].numel())))
-                rows = [
-                    row for row in range(len(batch)) if (seen + row) * most // count != (seen + row - 1) * most // count
-                ]
+                places = [(seen + row) * most // count for row in range(-1, len(batch))]
+                rows = [row for row in range(len(batch)) if places[row + 1] != places[row]]
                 self.frames += [batch.frames[row : row + 1].clone() for row in rows]
             seen += len(batch)
             yield batch

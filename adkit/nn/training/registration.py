@@ -64,8 +64,7 @@ class Registration:
         return registration
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, list[Floats]]:
-        """Turn float32 (B, 3, H, W) into cut-outs (B, 3, h, w), and the matrix (2, 3) from picture to cut-out
-        of each."""
+        """Turn float32 (B, 3, H, W) into cut-outs (B, 3, h, w), and each one's matrix (2, 3) to there."""
         pictures = frames.permute(0, 2, 3, 1).cpu().numpy()
         laid = [self._lay(np.ascontiguousarray(picture), _pose_of(picture)) for picture in pictures]
         cut = torch.from_numpy(np.stack([one for one, _ in laid])).permute(0, 3, 1, 2)
@@ -119,8 +118,7 @@ class Registration:
 def decide_registration(
     frames: Sequence[Floats], choice: Choice, most_px: int
 ) -> tuple[Registration | None, dict[str, Any]]:
-    """Return what normal frames (H, W, 3) say: how to lay parts, or None where they lie alike, or cannot be laid alike;
-    and how it was decided, for the run."""
+    """Return how to lay parts of frames (H, W, 3), None where they lie alike or cannot, and how that was decided."""
     if choice == "off" or (choice == "auto" and len(frames) < LEAST_FRAMES):
         return None, {"registered": False}
     as_they_are = _explained([cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in frames])
@@ -157,8 +155,7 @@ def _pose_of(frame: Floats) -> _Pose:
 
 
 def foreground(frame: Floats) -> NDArray[np.bool_]:
-    """Find the largest thing that differs from the ground, a plane through the picture's border: (H, W); all of
-    the picture where there is nothing."""
+    """Find the largest thing (H, W) unlike the ground, a plane through the border; all of it where there is none."""
     height, width = frame.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     plane = np.stack([np.ones_like(x), x / width, y / height], axis=2)
