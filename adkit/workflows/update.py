@@ -21,7 +21,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.interfaces import SILENT, Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
-from adkit.runs.record import CalibrationRecord, LeftOut, SeenData, UpdateRecord
+from adkit.runs.record import CalibrationRecord, LeftOut, RunRecord, SeenData, UpdateRecord
 from adkit.runs.store import Run, new_run_id, save_run
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
@@ -79,16 +79,15 @@ def update(
     started = time.perf_counter()
     report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
     state = proven_state(before.model.method, record.view, samples, record.origin)
-    gone, now = [list(seen.training)[one] for one in removed], datetime.now(UTC)
     random = [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)]
     voting = new.take(random) if random else None
     drift = _drift_from(kept, voting, before.model)
     taught = UpdateRecord(
         of=record.id,
-        created=now,
+        created=datetime.now(UTC),
         data=fresh.named,
         images=len(samples),
-        removed=gone,
+        removed=[list(seen.training)[one] for one in removed],
         drift=moved(drift, leave_one_out=True),
     )
     names = zip(before.predictions.ids, samples, strict=True)
@@ -98,25 +97,43 @@ def update(
     )
     predictions = join_predictions([part for part in (voting, kept) if part])
     root = run.folder.resolve().parent
-    changed = record.model_copy(
+    calibration = _set_anew(before.model, predictions, kept, taught, learned)
+    took_s = round(time.perf_counter() - started, 3)
+    changed = _next_record(root, before.model, fresh, taught, learned, calibration, report, took_s)
+    written = save_run(root, changed, state, predictions, learned)
+    return Updated(written, record.threshold, fresh, _flagged(before), drift)
+
+
+def _next_record(
+    root: Path,
+    model: FittedModel,
+    fresh: FreshNormals,
+    taught: UpdateRecord,
+    learned: SeenData,
+    calibration: CalibrationRecord,
+    report: FitReport,
+    took_s: float,
+) -> RunRecord:
+    """Return what the new run says of itself."""
+    record = model.run.record
+    return record.model_copy(
         update={
             "id": new_run_id(root, record.method, record.settings.name or Path(record.dataset.partition(":")[2]).name),
-            "created": now,
-            "device": before.model.method.device,
-            "train_count": record.train_count + len(samples) - len(removed),
+            "created": taught.created,
+            "device": model.method.device,
+            "train_count": record.train_count + taught.images - len(taught.removed),
             "data_hash": data_hash(learned.training),
             "skipped": [*record.skipped, *fresh.unreadable],
-            "left_out": record.left_out + [LeftOut(name=one, score=None, why="taken out later") for one in gone],
-            "calibration": _set_anew(before.model, predictions, kept, taught, learned),
+            "left_out": record.left_out
+            + [LeftOut(name=one, score=None, why="taken out later") for one in taught.removed],
+            "calibration": calibration,
             "earlier_calibrations": [],
             "updates": [*record.updates, taught],
             "facts": {**record.facts, **report.facts},
-            "timings_s": {"update": round(time.perf_counter() - started, 3)},
+            "timings_s": {"update": took_s},
             "versions": versions(),
         }
     )
-    written = save_run(root, changed, state, predictions, learned)
-    return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 
 def _set_anew(
