@@ -61,10 +61,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def fault_of_system(error: BaseException) -> AdkitError | None:
-    """Return what a user can do about memory, disk or path that an error tells of; None for all that is a bug."""
+    """Return what a user can do about memory, disk, path or a missing library; None for all that is a bug."""
     if is_out_of_memory(error):
         hint = "end other programs; fitting takes less with fewer images, or smaller ones: see adkit show METHOD"
         return AdkitError("the memory of this machine does not suffice", hint=hint)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("adkit"):
+        hint = "pip install adkit-vision brings it; without it, adkit score FILES --run EXPORT judges by an export"
+        return PluginError(f"this needs {error.name}, which is not installed here", hint=hint)
     if "Symlink loop" in str(error):  # what pathlib makes of it before Python 3.13
         return StorageError(str(error), hint="the link leads to itself: name another place")
     if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):

@@ -35,5 +35,13 @@ def test_nearest_only_lists_when_nothing_is_alike() -> None:
     assert nearest("xyz", ["patchknn", "mean"]) == "known: mean, patchknn"
 
 
+def test_a_library_that_is_left_out_is_no_bug() -> None:
+    fault = errors.fault_of_system(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert fault is not None
+    assert fault.message == "this needs torch, which is not installed here"
+    assert "--run EXPORT" in fault.hint
+    assert errors.fault_of_system(ModuleNotFoundError("No module named 'adkit.gone'", name="adkit.gone")) is None
+
+
 def test_nearest_of_nothing() -> None:
     assert nearest("xyz", []) == "known: none"

@@ -78,7 +78,7 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
 
 @contextmanager
 def _system_told() -> Iterator[None]:
-    """Turn what memory, disk and paths do to a command into faults with a hint."""
+    """Turn what memory, disk, paths and missing libraries do to a command into faults with a hint."""
     try:
         yield
     except AdkitError:

@@ -116,24 +116,31 @@ def pictures_in(image: Image.Image) -> int:
 def resize(image: Pixels, height: int, width: int) -> Pixels:
     """Resize as OpenCV does: by means over areas, or bilinearly where a side grows."""
     rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image
     shrinks = rows >= height and columns >= width
     if shrinks and rows % height == columns % width == 0:
         high, wide = rows // height, columns // width
-        sums = image.reshape(height, high, width, wide, -1).sum(axis=(1, 3), dtype=np.float32)
-        means = sums * np.float32(1 / (high * wide))
+        sums = np.zeros((height, width, image.shape[2]), np.uint32)
+        for place in range(high * wide):
+            sums += image[place // wide :: high, place % wide :: wide]
+        means = sums.astype(np.float32) * np.float32(1 / (high * wide))
         # Halves are rounded to even numbers, but upwards where each px comes of four.
         return np.asarray(np.rint(means + (0.125 if high == wide == 2 else 0)), np.uint8)
-    found: Any = image.astype(np.float32 if shrinks else np.float64)
+    found: Any = image.astype(np.float32 if shrinks else np.float64).reshape(rows, -1)
     for axis, old, new in ((1, columns, width), (0, rows, height)):
         places, weights = taps(old, new, shrinks)
-        shape = (-1, 1) if axis else (-1, 1, 1)
+        if axis:  # colours lie beside each other
+            places = (3 * places[:, :, None] + np.arange(3)).reshape(len(places), -1)
+            weights = weights.repeat(3, axis=1)
         total: Any = 0
         for at, weight in zip(places, weights, strict=True):
             part = np.take(found, at, axis)
-            part *= weight.reshape(shape)
+            part *= weight if axis else weight[:, None]
             total += part
         found = total
-    return np.asarray(np.rint(found + (0 if shrinks else 0.0020123)), np.uint8)  # halves upwards where a side grows
+    # Halves are rounded upwards where a side grows.
+    return np.asarray(np.rint(found + (0 if shrinks else 0.0020123)), np.uint8).reshape(height, width, 3)
 
 
 @lru_cache

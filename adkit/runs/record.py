@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 10
 RECORD = "run.json"
+EXPORTED = "model.json"  # in the place of a run's record, in what `adkit export` wrote
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
 DATA = "data.json"

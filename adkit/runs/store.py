@@ -36,6 +36,7 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import (
     CALIBRATION,
     DATA,
+    EXPORTED,
     FORMAT,
     LATEST,
     MODEL,
@@ -317,7 +318,10 @@ def read_record(folder: Path) -> RunRecord:
     try:
         body = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"{folder} is not a run: it has no {RECORD}", hint="list them: adkit list runs") from None
+        hint = "list them: adkit list runs"
+        if (folder / EXPORTED).is_file():
+            hint = f"adkit score judges by an export; for all else name the run that it came of. {hint.capitalize()}"
+        raise RunError(f"{folder} is not a run: it has no {RECORD}", hint=hint) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}", hint=UNTRUSTED) from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:

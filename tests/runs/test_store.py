@@ -331,6 +331,10 @@ def test_a_truncated_record_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_record_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no run\.json"):
         open_run(tmp_path)
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(RunError) as exported:
+        open_run(tmp_path)
+    assert exported.value.hint.startswith("adkit score judges by an export; for all else name the run that it came of")
 
 
 @pytest.fixture

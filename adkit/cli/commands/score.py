@@ -25,7 +25,6 @@ _OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 _OF_STILLS = ("heatmaps", "masks", "max_false_share", "look", "resume")
 _OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "runs")
 """The parameters that an exported model knows nothing of."""
-EXPORTED = "model.json"
 _OF_LEARNING = ("settings", "roi", "ignore", "ignore_border", "tiles")
 
 
@@ -117,6 +116,7 @@ def score(
     from adkit.cli.scoring import fit_spans, score_stills
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
+    from adkit.runs.record import EXPORTED
     from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 
