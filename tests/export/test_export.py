@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from adkit.data.boxes import Box
 from adkit.errors import DatasetError, OptionError, RunError
+from adkit.export import export as export_module
 from adkit.export.export import GOLDEN, SPOILT_SOURCES, export
 from adkit.export.score import Model
 from adkit.nn.corruption import SPOILT
@@ -265,6 +266,16 @@ def test_what_decides_otherwise_is_not_written(registry: Registry, good: Path, t
     with pytest.raises(RunError, match=r"the export decides otherwise: .*\.png has the score"):
         export(run, registry, tmp_path / "lying.adkit")
     assert not (tmp_path / "lying.adkit").exists()
+
+
+def test_what_is_flagged_by_a_hair_stays_so(
+    run: Run, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "SLACK", 5.0)
+    export(run, registry, tmp_path / "out")
+    facts = json.loads((tmp_path / "out" / "model.json").read_text())
+    flagged = [one["score"] for one in facts["golden"] if one["anomalous"]]
+    assert run.record.threshold.value < facts["threshold"] < min(flagged)
 
 
 def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: Path, tmp_path: Path) -> None:
