@@ -20,13 +20,6 @@ def test_a_fault_says_what_is_wrong_and_what_to_do(fault: type[AdkitError]) -> N
     assert caught.value.hint == "check the path"
 
 
-def test_the_tree_in_the_docstring_is_complete() -> None:
-    tree = errors.__doc__ or ""
-    assert {fault.__name__ for fault in FAULTS} == {
-        line.split()[1] for line in tree.splitlines() if line.startswith(("├──", "└──"))
-    }
-
-
 def test_nearest_proposes_the_likely_word_and_lists_all() -> None:
     assert nearest("patchkn", ["patchknn", "mean"]) == "did you mean patchknn? Known: mean, patchknn"
 
