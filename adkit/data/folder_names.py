@@ -6,7 +6,7 @@ The one table of such names, for whoever reads folders. A name is read word by w
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Literal
 
@@ -25,11 +25,12 @@ def _these(words: str) -> frozenset[str]:
 
 _GOOD_WORDS = _these(
     "good goods ok oks okay flawless faultless defectless defectfree gut gutteil gutteile bon bons bonne bonnes bueno "
-    "buenos buono buoni goed 良品 合格 合格品 正品 양품"
+    "buenos buono buoni goed fehlerfrei fehlerlos einwandfrei dobry dobre dobrý dobré годный годные godkänd "
+    "良 良品 良好 合格 合格品 正品 양품 합격 합격품"
 )
 _GOOD_ALONE = _these(
     "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable aprobado aprobados aprovado aprovados 正常 정상"
+    "usable accept nominal aprobado aprobados aprovado aprovados 正常 정상"
 )
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
@@ -37,8 +38,10 @@ _BAD_WORDS = _these(
     "incorrect "
     "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
     "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
-    "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur 不良 不良品 "
-    "不合格 不合格品 缺陷 次品 瑕疵 异常 異常 欠陥 불량 불량품"
+    "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur "
+    "wadliwy wadliwe zły złe vadný vadné брак дефект дефекты underkänd "
+    "非良品 残次品 不良 不良品 "
+    "不合格 不合格品 缺陷 次品 瑕疵 异常 異常 欠陥 불량 불량품 불합격 불합격품"
 )
 _BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "rechaz", "nonconform", "unhealthy", "unaccept")
 _FLAW_WORDS = _these(
@@ -55,9 +58,10 @@ _UNSAID = _these(
 """Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
 """The one is good and the other bad, and which one depends on whom one asks."""
+_CLASS = frozenset({"class", "label", "target"})
 _ALSO_OF_FILES = frozenset({"broken", "missing", "wrong", "error", "errors"})
 """What a file's name may say of the file: "broken.png" is one that cannot be read."""
-_NOT = frozenset({"n", "no", "non", "not", "un", "nicht", "kein", "keine", "sans", "without"})
+_NOT = _these("n no non not un nicht kein keine ohne sans without sin senza sem zonder bez без")
 
 _NEUTRAL = _these(
     "bmp class classes data dataset dir dirs file files folder folders image images imgs img item items "
@@ -75,7 +79,7 @@ _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
 
-_SMALL_BEFORE_CAPITAL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])")
+_NEW_WORD = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])")  # notGood, NG品
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -112,6 +116,15 @@ def is_of_either(name: str) -> bool:
     return not _EITHER.isdisjoint(_words(name))
 
 
+def numbers_of_either(names: Iterable[str]) -> bool:
+    """Say whether folders beside each other are "0" and "1" or "false" and "true": nobody knows which one is good."""
+    words = [_words(name) for name in names]
+    return (
+        sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS) in (["0", "1"], ["false", "true"])
+        and len(words) == 2
+    )
+
+
 @cache
 def says_nothing(name: str) -> bool:
     """Say whether a folder's name tells nothing of the parts in it, not even that they are of a kind: "unsorted"."""
@@ -143,7 +156,9 @@ def mask_of(stem: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     composed = unicodedata.normalize("NFKC", name)  # some systems keep "é" as two letters
-    words = _WORDS.findall(_SMALL_BEFORE_CAPITAL.sub(" ", composed).lower())
+    if composed.lower() in _GOOD_WORDS | _GOOD_ALONE | _BAD_WORDS:  # "niO" is one word
+        return [composed.lower()]
+    words = _WORDS.findall(_NEW_WORD.sub(" ", composed).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
         return ["".join(words)]  # "n.i.O."
     return words
@@ -158,6 +173,7 @@ def _verdict(words: list[str], bad: Callable[[str], bool]) -> Verdict | None:
                 found.add(verdict)
             continue
         denied = place > 0 and words[place - 1] in _NOT
+        denied |= words[max(0, place - 2) : place] in (["free", "of"], ["free", "from"], ["without", "any"])
         denied |= not good and words[place + 1 : place + 2] == ["free"]
         found.add(GOOD if good != denied else BAD)
     return BAD if BAD in found else GOOD if found else None

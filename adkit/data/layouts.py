@@ -8,7 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adkit.data.folder_names import GOOD, file_says, is_mask_folder, is_of_either, judges, says, says_nothing, split_of
+from adkit.data.folder_names import (
+    GOOD,
+    file_says,
+    is_mask_folder,
+    is_of_either,
+    judges,
+    numbers_of_either,
+    says,
+    says_nothing,
+    split_of,
+)
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
@@ -176,12 +186,16 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
     """
     places = set(places)
     kinds, beside_good = kinds_of(places), {place[:-1] for place in places if says(place[-1]) == GOOD}
+    beside: dict[Inside, list[str]] = defaultdict(list)
+    for place in places:
+        beside[place[:-1]].append(place[-1])
     if doubtful := [
         place
         for place, kind in kinds.items()
         if kind not in (None, GOOD)
         or any(map(_is_doubtful, place))
         or (place[:-1] in beside_good and says_nothing(place[-1]))
+        or numbers_of_either(beside[place[:-1]])
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
         raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)

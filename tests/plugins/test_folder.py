@@ -145,6 +145,35 @@ def test_defects_without_normal_are_refused(tmp_path: Path, name: str) -> None:
     assert "'good'" in caught.value.hint
 
 
+@pytest.mark.parametrize("names", [("0", "1"), ("class_0", "class_1"), ("False", "True")])
+def test_two_classes_of_which_nobody_knows_the_good_one_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    touch(tmp_path, *(f"{name}/a.png" for name in names))
+    with pytest.raises(DatasetError, match=f"has the folder '{names[0]}' but none named train, good, normal, ok"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("cam0", "cam1"), ("1",)])
+def test_numbers_of_days_and_cameras_say_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{name}/a.png" for name in names))
+    assert len(opened(tmp_path).samples("train")) == len(names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sin_defecto", "ohne Fehler", "senza-difetti", "free_of_defects", "without any defects", "fehlerfrei", "OK品"],
+)
+def test_names_that_deny_defects_say_good(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "train/good/a.png", f"test/{name}/a.png")
+    assert [sample.kind for sample in opened(tmp_path).samples("test")] == ["good"]
+
+
+@pytest.mark.parametrize("name", ["niO", "NG品", "非良品", "불합격", "брак", "wadliwe"])
+def test_names_in_the_words_of_other_lines_say_bad(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"{name}/a.png", "b.png")
+    with pytest.raises(DatasetError, match="but none named train"):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("files", "layout"),
     [
