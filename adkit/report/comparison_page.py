@@ -21,6 +21,7 @@ def render_comparison(comparison: Comparison) -> str:
             "title": " · ".join(candidate.name for candidate in comparison.candidates),
             "sentences": [_sentence(comparison, chief, row) for row in rows],
             "charts": {row: _intervals(comparison, chief, row) for row in rows},
+            "undefined": _undefined(comparison),
             "metrics": [chief, *(metric for metric in comparison.metrics if metric != chief)],
             "across": {name: documents.across_text(test, comparison) for name, test in comparison.across.items()},
             "diagrams": {name: _diagram(comparison, name) for name in comparison.across},
@@ -32,6 +33,16 @@ def render_comparison(comparison: Comparison) -> str:
             "level": LEVEL,
         },
     )
+
+
+def _undefined(comparison: Comparison) -> dict[str, str]:
+    """Say why, for each metric that has no value anywhere."""
+    figures = {name: [one for key, one in comparison.figures.items() if key[0] == name] for name in comparison.metrics}
+    return {
+        name: str(found[0].why_undefined)
+        for name, found in figures.items()
+        if found and all(one.value is None for one in found)
+    }
 
 
 def _sentence(comparison: Comparison, metric: str, row: str) -> str:

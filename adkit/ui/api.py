@@ -27,7 +27,9 @@ from adkit.errors import AdkitError, FrameError, RunError
 from adkit.files.documents import read_file
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
+from adkit.stats.unit import UnitName
 from adkit.ui.access import fault_response
+from adkit.ui.markup import render
 from adkit.ui.safety import folder_of, inside, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
 from adkit.ui.settings import ServerSettings
@@ -50,6 +52,7 @@ class RunInfo(BaseModel):
     created: str
     method: str
     dataset: str
+    judges: UnitName = Field(description="image, or clip: then frames of a video, and a still image says little")
     images: int = Field(description="images that were learned from")
     threshold: float = Field(description="an image whose score is above it is anomalous")
     expected_false_alarm_rate: float
@@ -126,7 +129,12 @@ def create_api(judges: Judges) -> FastAPI:
     def about() -> dict[str, str]:
         """Say what can be asked."""
         asked = {"runs": "GET /api/runs", "score": "POST /api/score", "description": "GET /api/openapi.json"}
-        return {"adkit": __version__, **asked}
+        return {"adkit": __version__, **asked, "documentation": "GET /api/docs"}
+
+    @app.get("/api/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """Say the same for people; nothing is loaded from elsewhere."""
+        return HTMLResponse(render("api.html", document=app.openapi()))
 
     @app.get("/api/runs", response_model=list[RunInfo], responses={code: _FAULTS[code] for code in (400, 401, 403)})
     def runs() -> list[RunInfo]:
@@ -197,6 +205,7 @@ def _run_info(record: RunRecord) -> RunInfo:
         created=record.created.isoformat(timespec="seconds"),
         method=record.method,
         dataset=record.dataset,
+        judges=threshold.unit,
         images=record.train_count,
         threshold=threshold.value,
         expected_false_alarm_rate=threshold.expected_rate,

@@ -160,6 +160,7 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     judging(at.folder.upload, drop_folder, [at.run, at.folder])
     judging(at.run.change, change_run, [at.run, at.inspected])
     at.run.change(lambda run_id: about_run(judges.settings, run_id), at.run, at.about, queue=False, **PRIVATE)
+    at.run.input(None, at.run, None, js="(run) => window.adkit.address(`?run=${run}`)", **PRIVATE)
     at.cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
     at.gallery.click(open_card, at.inspected, at.shown[1:3], **PRIVATE)
     at.tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run, queue=False, **PRIVATE)

@@ -40,9 +40,16 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
-    def load(chosen: str | None) -> tuple[Any, str]:
-        choice, value = choice_of_runs(settings, chosen)
+    def load(chosen: str | None, request: gr.Request) -> tuple[Any, str]:
+        choice, value = choice_of_runs(settings, request.query_params.get("run") or chosen)
         return choice, about_run(settings, value)
+
+    @guarded
+    def show_linked(request: gr.Request) -> Any:
+        """Show in Results what the page's address names: ?run=ID or ?comparison=NAME."""
+        named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))
+        what = next((pair for pair in named if pair[1]), None)
+        return results.show(what) if what else gr.skip()
 
     def lists() -> dict[Any, Any]:
         return {trainings: panel(jobs, trainings=True), results.jobs: panel(jobs, trainings=False)}
@@ -75,6 +82,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         page.unload(turns.stop)
         loaded = page.load(load, run, [run, about], queue=False, **PRIVATE)
         loaded.then(lambda: opened(), None, None, queue=False, **PRIVATE)
+        page.load(show_linked, None, results.shown, queue=False, show_progress="hidden", **PRIVATE)
         clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
         pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):

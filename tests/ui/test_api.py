@@ -17,7 +17,7 @@ from PIL import Image
 
 from adkit.runs.store import Run
 from adkit.ui.access import AccessMiddleware
-from adkit.ui.api import create_api
+from adkit.ui.api import Answer, RunInfo, create_api
 from adkit.ui.safety import delete_folder, folder_of
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings
@@ -78,6 +78,15 @@ def test_the_runs_are_listed_with_their_promise(client: Any, run: Run) -> None:
     assert listed["threshold"] == run.record.threshold.value
     assert listed["promise"] == run.record.threshold.promise()
     assert listed["maps"] is True
+    assert listed["judges"] == "image"
+
+
+def test_the_documentation_names_every_field_and_loads_nothing(client: Any) -> None:
+    answer = client.get("/api/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    for name in ("POST /api/score", "GET /api/runs", *RunInfo.model_fields, *Answer.model_fields):
+        assert name in answer.text
+    assert "://" not in answer.text
 
 
 @pytest.mark.parametrize(("level", "decision"), [(120.0, "normal"), (200.0, "anomalous")])

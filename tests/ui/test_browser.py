@@ -41,6 +41,10 @@ pytestmark = [
 ]
 
 LONG_MS = 120_000  # the machine may be busy
+CUT = """[...document.querySelectorAll("label, td, dd, p")].filter((one) => one.offsetParent)
+  .filter((one) => one.getBoundingClientRect().right > innerWidth || one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent.trim())"""
+"""Words that a narrow page cuts off."""
 
 
 @dataclass
@@ -345,6 +349,7 @@ def test_it_fits_a_phone_in_the_dark(chromium: Any, server: Server) -> None:
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), tab
+        assert page.evaluate(CUT) == [], tab
     assert page.evaluate("document.body.classList.contains('dark')")
     context.close()
     assert troubles == []

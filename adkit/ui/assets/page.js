@@ -256,18 +256,25 @@
     }
   }
 
-  // What was asked for is brought into sight where it is below.
   window.adkit = {
+    // The address names what is chosen, and the open tab: a page that is loaded again, or a link, shows them.
+    address(search = location.search, hash = location.hash) {
+      history.replaceState(null, "", location.pathname + search + hash);
+    },
+    // What was asked for is brought into sight where it is below.
     show(id) {
       const box = document.getElementById(id), top = box?.getBoundingClientRect().top;
       if (top < 0 || top > window.innerHeight * 0.6) box.scrollIntoView({ behavior: "smooth", block: "start" });
     },
   };
 
-  // The address names the open tab: a page that is loaded again, or a link, shows it.
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("[role=tab]");
-    if (tab) history.replaceState(null, "", `#${tab.textContent.trim().toLowerCase()}`);
+    if (tab) window.adkit.address(undefined, `#${tab.textContent.trim().toLowerCase()}`);
+    const sent = Object.entries(JSON.parse(event.target.closest("[data-send]")?.dataset.send ?? "{}"))[0];
+    const opens = { run: ["run", "results"], results: ["run", "results"], report: ["run", "results"],
+      comparison: ["comparison", "results"], inspect: ["run", "inspect"] }[sent?.[0]];
+    if (opens) window.adkit.address(`?${opens[0]}=${encodeURIComponent(sent[1])}`, `#${opens[1]}`);
   });
   const wanted = location.hash.slice(1);
   const opening = setInterval(() => {
