@@ -102,6 +102,7 @@ class FitReport:
 
     facts: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # sizes, decisions taken
     curves: Mapping[str, list[float]] = field(default_factory=dict)  # a number for each epoch, by name ("loss")
+    scorer: str | None = None  # how a map becomes a score, where what was learned says so: "top:percent=3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ PLACE_WEIGHT = 12.0
 STEP = 1.0
 """What was seen is counted on a lattice this fine, and blurred as much; coarser where it were more than MOST_ROWS."""
 MOST_ROWS = 2000
+USUAL_SHARE, MOST_OF_FRAME = 0.05, 0.2
+"""Of a frame makes its score where nothing moves; and at most: in a mean over more, a single thing would be lost."""
 WHOLE_SHARE, WHOLE_FRAMES = 0.8, 0.1
 """Where so many cells go one way, the whole picture moves; a clip of which so many frames do so has a moving camera."""
 _NEVER = 1e-9  # instead of a count of none
@@ -56,6 +58,20 @@ def cells_of(frames: Tensor, spans_s: Sequence[float]) -> NDArray[np.float32]:
             found[row, ..., 2] = _mean_of_cells(cv2.absdiff(now, before).astype(np.float32)[..., None])[..., 0]
             found[row] /= span_s
     return found
+
+
+def share_that_moves(cells: NDArray[np.float32]) -> float:
+    """Say how much of a frame its moving things usually fill, up to `MOST_OF_FRAME`, by cells (N, h, w, 3).
+
+    Where k of n cells change alike and the others do not, that is k / n: (Σ e)² / (n Σ e²), e the square of how much a
+    cell's brightness changes beyond noise. `USUAL_SHARE` where nothing moves.
+    """
+    changes = np.abs(cells[..., 2].reshape(len(cells), -1)).astype(np.float64) - LEAST_SCALES[2]
+    energies = changes[np.nanmax(changes, axis=1, initial=0.0) > 0].clip(0) ** 2  # nan: nothing is known
+    if not len(energies):
+        return USUAL_SHARE
+    spread = energies.sum(axis=1) ** 2 / (energies.shape[1] * (energies**2).sum(axis=1))
+    return min(float(np.median(spread)), MOST_OF_FRAME)
 
 
 def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress, Stream, Workspace, sees_motion
-from adkit.nn.motion import MotionMemory, cells_of, clips_moving_as_a_whole
+from adkit.nn.motion import USUAL_SHARE, MotionMemory, cells_of, clips_moving_as_a_whole, share_that_moves
 from adkit.nn.normalisation import PositionNormalisation
 from adkit.nn.options import LEAST_PX
 from adkit.nn.samples import Changed, gather
@@ -25,8 +25,6 @@ PREFIX = "motion."
 """Before the names of what is known of motion, in a run's state."""
 LAG = 3
 """Frames, at which a method that looks at every frame is far enough from an earlier one; others look at fewer."""
-SCORER, TOP_SHARE = "top5", 0.05
-"""So makes a map the score of a frame, and the same highest share of its positions says what is usual."""
 LEAST_SPREAD = 0.1
 """Of the scores of normal motion, in which 1 is far: clips that move all alike leave some room for others."""
 LOOKED_AT = 200
@@ -36,7 +34,7 @@ LOOKED_AT = 200
 class WithMotion(Method[Any]):
     """Looks at motion beside a method's map, both in spreads of normal frames' scores above what is usual."""
 
-    default_scorer = SCORER
+    default_scorer = f"top:percent={100 * USUAL_SHARE:g}"
 
     def __init__(self, method: Method[Any]) -> None:
         super().__init__(method.options, seed=method.seed, device=method.device)
@@ -65,13 +63,15 @@ class WithMotion(Method[Any]):
         self._left_out = self._memory.left_out(cells.numpy(), clips)
         appearance = self.inner.calibration()
         maps = self._some_maps(batches) if appearance is None else _maps_of(appearance)
-        self._usual = [_usual(maps, 1e-6), _usual(self._enlarged(self._left_out, maps), LEAST_SPREAD)]
+        share = float(f"{share_that_moves(cells.numpy()):.2g}")
+        self._usual = [_usual(maps, share, 1e-6), _usual(self._enlarged(self._left_out, maps), share, LEAST_SPREAD)]
         facts = {
             "motions": len(self._memory.rows),
+            "share_of_frame_that_moves": share,
             "clips": len(torch.unique(clips)),
             "clips_that_move_as_a_whole": clips_moving_as_a_whole(cells.numpy(), clips),
         }
-        return FitReport({**report.facts, **facts}, report.curves)
+        return FitReport({**report.facts, **facts}, report.curves, f"top:percent={100 * share:g}")
 
     def predict(self, batch: Batch) -> Prediction:
         """Judge every sample of the batch."""
@@ -157,11 +157,11 @@ def _maps_of(found: Prediction) -> Tensor:
     return found.maps
 
 
-def _usual(maps: Tensor, least_spread: float) -> PositionNormalisation:
-    """Return mean and spread of what makes the scores of normal frames' maps (N, h, w); nan are left out."""
+def _usual(maps: Tensor, share: float, least_spread: float) -> PositionNormalisation:
+    """Return mean and spread of the highest `share` of normal frames' maps (N, h, w), as scores are; nan: left out."""
     known = maps[~maps[:, 0, 0].isnan()]
     if not len(known):
         return PositionNormalisation(torch.zeros(()), torch.ones(()))
     positions = known.flatten(1)
-    scores = positions.topk(max(1, round(TOP_SHARE * positions.shape[1])), dim=1).values.mean(dim=1)
+    scores = positions.topk(max(1, round(share * positions.shape[1])), dim=1).values.mean(dim=1)
     return PositionNormalisation(scores.mean(), scores.std(correction=0).clamp_min(least_spread))

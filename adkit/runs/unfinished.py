@@ -214,5 +214,7 @@ def _is_written(runs_root: Path, begun: Unfinished) -> bool:
     """Say whether the runs of a fit are there: its process was killed before it could delete what it kept."""
     with suppress(RunError):
         records = [read_record(runs_root / category.id) for category in begun.categories]
-        return all(one.settings == begun.settings and one.created >= begun.created for one in records)
+        scorer = {"scorer": begun.settings.scorer}  # a run tells the one that was chosen
+        same = [one.settings.model_copy(update=scorer) == begun.settings for one in records]
+        return all(same) and all(one.created >= begun.created for one in records)
     return False

@@ -118,8 +118,7 @@ def fit_joint(
         held.enter_context(progress.plan(_steps(settings, method_class)))
         data = training_data(datasets, settings, method_class, progress)
         method, view = made_for(data, method_class, settings, device_of(settings.device))
-        settings = settings.model_copy(update={"scorer": settings.scorer or method.default_scorer})
-        scorer = open_scorer(settings.scorer, registry)
+        open_scorer(settings.scorer or method.default_scorer, registry)  # raises before anything takes long
         begun = _begun(settings, method, data, registry, runs_root)
         if resume is not None:
             resume.require_same(begun)
@@ -134,8 +133,14 @@ def fit_joint(
         learned = learn(method, view, data, begun.origin, progress, folder if resumable else None)
         suspects: dict[str, list[LeftOut]] = {}
         if settings.robust:
+            scorer = open_scorer(_scorer_of(settings, learned), registry)
             learned, suspects = without_suspects(learned, settings, datasets, scorer, begun.origin, progress)
-        return _save(learned, suspects, begun, scorer, runs_root)
+        return _save(learned, suspects, begun, registry, runs_root)
+
+
+def _scorer_of(settings: FitSettings, learned: Learned) -> str | None:
+    """Return how maps become scores: as the user says, as what was learned says, or as the method always does."""
+    return settings.scorer or learned.report.scorer or learned.method.default_scorer
 
 
 def _steps(settings: FitSettings, method_class: type[Method[Any]]) -> list[tuple[str, float]]:
@@ -168,14 +173,11 @@ def _begun(
 
 
 def _save(
-    learned: Learned,
-    suspects: Mapping[str, list[LeftOut]],
-    begun: Unfinished,
-    scorer: Scorer[Any] | None,
-    runs_root: Path,
+    learned: Learned, suspects: Mapping[str, list[LeftOut]], begun: Unfinished, registry: Registry, runs_root: Path
 ) -> list[Run]:
     """Calibrate each category by itself, and write a run for each."""
-    settings, method, data = begun.settings, learned.method, learned.data
+    settings = begun.settings.model_copy(update={"scorer": _scorer_of(begun.settings, learned)})
+    scorer, method, data = open_scorer(settings.scorer, registry), learned.method, learned.data
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []
     for category, one, answers in zip(begun.categories, data, learned.predictions, strict=True):

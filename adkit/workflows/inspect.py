@@ -25,7 +25,7 @@ from adkit.errors import FrameError
 from adkit.interfaces import SILENT, Advance, Dataset, Progress
 from adkit.stats.formatting import clock
 from adkit.types import Sample, Split
-from adkit.workflows.looks import Glances
+from adkit.workflows.looks import ClipLooks, Glances
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
@@ -99,6 +99,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
 
 def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
     """Say whether the good pictures are of two sorts, and show those that are least like the others."""
+    look.result.findings += look.clips.findings()
     rows = {"least like the others": look.glances.oddest(COLUMNS)}
     if groups := look.glances.two_groups():
         more, fewer = map(len, groups)
@@ -129,6 +130,7 @@ class _Look:
     wide: int = 0  # pictures of more than 8 bits
     highest: int = 0  # of their values
     glances: Glances = field(default_factory=Glances)  # of good still images
+    clips: ClipLooks = field(default_factory=ClipLooks)  # of good clips
     sizes: dict[str, list[str]] = field(default_factory=dict)  # by clip, those that could be read: "900×900", …
 
     def at_image(self, sample: Sample) -> None:
@@ -148,6 +150,8 @@ class _Look:
         self._look_at_mask(sample, image)
         if sample.anomalous is False and not self.result.lengths_s:
             self.glances.add(sample.id, image)
+        elif sample.anomalous is False:
+            self.clips.add(sample.clip, image)
         if self.sheet.wants(sample):
             self.sheet.add(sample, image)
 
@@ -165,6 +169,8 @@ class _Look:
                     glance = frame.pixels((min(height, _GLANCE_PX), min(width, _GLANCE_PX)))
                     if int(glance.max()) == int(glance.min()):
                         blank.append(sample)
+                    if sample.anomalous is False:
+                        self.clips.add(sample.clip, glance)
                     shown = self.sheet.wants(sample)
                     if sample.mask is not None or shown:
                         pixels = frame.pixels()

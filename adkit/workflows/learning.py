@@ -1,20 +1,26 @@
 """Lets a method learn, and judge normal data as if it had not learned from it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
+from adkit.data.boxes import px
 from adkit.data.view import View
 from adkit.interfaces import Method, Progress, Workspace, calibrates_itself
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings
-from adkit.types import FitReport, Prediction
-from adkit.workflows.predict import of_pictures, predict_all, times_of
+from adkit.types import Batch, FitReport, Prediction
+from adkit.workflows.looks import ClipLooks, named, of_clips
+from adkit.workflows.predict import of_pictures, pixels_of, predict_all, times_of
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together
+
+ODD_CLIPS = "odd_clips"
+"""Names, with a number, what a fit tells of clips that look otherwise than they should."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,56 @@ def learn(
     """Fit the method, and let it judge normal data."""
     started = time.perf_counter()
     batches = FrameBatches(learned_together(data), view, window=method.window)
+    looks = None if any(one.stills for one in data) else ClipLooks()
+    given = batches if looks is None else _LookedAt(batches, _clip_names(data), looks)
     with plugin_code(origin):
         with progress.task("learning", 1):
-            report = method.fit(batches, progress, workspace) or FitReport()
+            report = method.fit(given, progress, workspace) or FitReport()
         fitted = time.perf_counter()
         if data[0].held_out:
             predictions = [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]
         else:
             predictions = _left_one_out(method, view, data)
+    if looks is not None:
+        told = {f"{ODD_CLIPS} {number}": line for number, line in enumerate([*looks.findings(), *_sizes(data)], 1)}
+        report = replace(report, facts={**report.facts, **told})
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     return Learned(method, view, data, report, predictions, timings_s)
+
+
+@dataclass(frozen=True)
+class _LookedAt:
+    """Batches of clips; what these look like is noted when they are walked for the first time."""
+
+    batches: FrameBatches
+    names: Sequence[str]  # of each frame's clip: batches do not tell it
+    looks: ClipLooks
+
+    def __iter__(self) -> Iterator[Batch]:
+        first, names = not self.looks.frames, iter(self.names)
+        for batch in self.batches:
+            if first:
+                for row, clip in zip(range(len(batch)), names, strict=False):
+                    if clip not in self.looks.changing:
+                        self.looks.add(clip, pixels_of(batch.frames[row : row + 1, -1])[0])
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _clip_names(data: Sequence[TrainingData]) -> list[str]:
+    return [sample.clip for one in data for sample in one.learned]
+
+
+def _sizes(data: Sequence[TrainingData]) -> list[str]:
+    """Say which clips have another size than most frames have; each picture is fitted in without distortion."""
+    sizes = dict(zip(_clip_names(data), [size for one in data for size in one.shapes], strict=True))
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    other = [f"{clip} ({px(size)})" for clip, size in sizes.items() if size != usual]
+    if not other:
+        return []
+    return [f"{of_clips(other, len(sizes))} have another size than the others ({px(usual)}): {named(other)}"]
 
 
 def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]:

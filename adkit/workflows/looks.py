@@ -1,11 +1,14 @@
 """How alike the pictures of a dataset look, at a glance: which are odd, and whether they are of two sorts."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.images import resize
+from adkit.stats.formatting import counted
 
 _SIDE_PX = 16
 _MOST = 500
@@ -17,6 +20,11 @@ _APART = 8.0
 """So many standard deviations of a group lie between two middles: evenly spread values have 3.5, turned screws 5.7."""
 _SILHOUETTE = 0.4
 """How much nearer each is to its own: noise in many dimensions has 0, turned screws 0.3, two sorts of parts 0.8."""
+_DARKER = 20.0
+"""Grey levels between two groups of clips, from which one of them is called darker."""
+_SAME = 2
+"""Grey levels of a thumbnail: a film's compression alone makes such differences."""
+_NAMED = 6
 
 
 @dataclass
@@ -30,6 +38,15 @@ class Glances:
         """Look at a picture, RGB (H, W, 3)."""
         self.names.append(name)
         self._glances.append(resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel())
+
+    def differs(self, name: str, image: NDArray[np.uint8]) -> bool:
+        """Say whether a picture, RGB (H, W, 3), looks otherwise than that of this name."""
+        now = resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel()
+        return bool(np.abs(now - self._glances[self.names.index(name)]).max() > _SAME)
+
+    def brightness(self, names: Sequence[str]) -> float:
+        """Return the mean grey level of these pictures."""
+        return float(np.mean([self._glances[self.names.index(name)].mean() for name in names]))
 
     def oddest(self, count: int) -> list[str]:
         """Name those least like their nearest neighbours, the oddest first; none where there are too few to tell."""
@@ -64,6 +81,53 @@ class Glances:
         glances = np.stack([self._glances[one] for one in positions])
         squares = (glances**2).sum(axis=1)
         return positions, np.sqrt(np.maximum(squares[:, None] + squares - 2 * glances @ glances.T, 0))
+
+
+@dataclass
+class ClipLooks:
+    """What clips look like, by the first frame of each, and whether any later one differs from it."""
+
+    firsts: Glances = field(default_factory=Glances)
+    frames: Counter[str] = field(default_factory=Counter)  # clip -> how many were looked at
+    changing: set[str] = field(default_factory=set)
+
+    def add(self, clip: str, image: NDArray[np.uint8]) -> None:
+        """Look at the next frame of a clip, RGB (H, W, 3)."""
+        self.frames[clip] += 1
+        if self.frames[clip] == 1:
+            self.firsts.add(clip, image)
+        elif clip not in self.changing and self.firsts.differs(clip, image):
+            self.changing.add(clip)
+
+    def findings(self) -> list[str]:
+        """Say in sentences which clips stand still, and which look otherwise than the others."""
+        found = []
+        still = [clip for clip, count in self.frames.items() if count > 1 and clip not in self.changing]
+        if still:
+            found.append(
+                f"in {of_clips(still, len(self.frames))} nothing changes from the first frame to the last, "
+                f"as if the camera had stopped: {named(still)}"
+            )
+        if groups := self.firsts.two_groups():
+            more, fewer = groups
+            levels = self.firsts.brightness(fewer) - self.firsts.brightness(more)
+            how = f"are much {'darker' if levels < 0 else 'brighter'}" if abs(levels) > _DARKER else "look otherwise"
+            found.append(
+                f"{of_clips(fewer, len(self.frames))} {how}: {named(fewer)}; "
+                "one run for each group finds more, or leave them out with --leave-out"
+            )
+        return found
+
+
+def of_clips(names: Sequence[str], count: int) -> str:
+    """Say how many of all the clips these are."""
+    return f"{len(names)} of {counted(count, 'clip')}"
+
+
+def named(names: Sequence[str]) -> str:
+    """List the first of these names, and say how many more there are."""
+    left = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _halves(glances: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ HERE = "adkit_scorers.scorers"
 
 @hookimpl
 def adkit_scorers() -> Iterable[ScorerEntry]:
-    """Announce `max`, `mean`, `top1`, `top5` and `quantile`."""
+    """Announce `max`, `mean`, `top1`, `top5`, `top` and `quantile`."""
     return [
         ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", f"{HERE}:Maximum"),
         ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", f"{HERE}:Mean"),
@@ -19,5 +19,6 @@ def adkit_scorers() -> Iterable[ScorerEntry]:
             "the mean of the highest 5 % of pixels: what fills more of the picture; videos",
             f"{HERE}:TopFivePercent",
         ),
+        ScorerEntry("top", "the mean of the highest pixels, so many % as is told (top:percent=3)", f"{HERE}:Top"),
         ScorerEntry("quantile", "a high quantile of the pixels (quantile:q=0.99)", f"{HERE}:Quantile"),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,29 +45,47 @@ class Mean(Scorer[Options]):
         return maps.flatten(1).mean(dim=1)
 
 
-class TopPercent(Scorer[Options]):
+class TopPercent(Scorer[Any]):
     """The mean of the highest 1 % of pixels, at least of one pixel."""
 
-    percent: ClassVar[int] = 1
+    percent: float = 1
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the scores (N,) of maps (N, h, w)."""
         pixels = _pixels(maps)
-        count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
+        count = self._count(pixels.shape[1])
         top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
         return top
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch."""
         pixels = maps.flatten(1)
-        count = max(1, math.ceil(pixels.shape[1] * self.percent / 100))
-        return pixels.topk(count, dim=1).values.mean(dim=1)
+        return pixels.topk(self._count(pixels.shape[1]), dim=1).values.mean(dim=1)
+
+    def _count(self, pixels: int) -> int:
+        return max(1, math.ceil(round(pixels * self.percent / 100, 6)))
 
 
 class TopFivePercent(TopPercent):
     """The mean of the highest 5 % of pixels: for what fills more of the picture, as people and vehicles do."""
 
     percent = 5
+
+
+class TopOptions(Options):
+    """Options of `top`."""
+
+    percent: float = Field(default=1.0, gt=0, le=100, description="of the pixels: so many of the highest count")
+
+
+class Top(TopPercent):
+    """The mean of the highest pixels, of which so many as `percent` says."""
+
+    Options = TopOptions
+
+    def __init__(self, options: TopOptions) -> None:
+        super().__init__(options)
+        self.percent = options.percent
 
 
 class QuantileOptions(Options):

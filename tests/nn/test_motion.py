@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from adkit.nn.motion import CELL_PX, MotionMemory, cells_of, clips_moving_as_a_whole
+from adkit.nn.motion import (
+    CELL_PX,
+    LEAST_SCALES,
+    MOST_OF_FRAME,
+    USUAL_SHARE,
+    MotionMemory,
+    cells_of,
+    clips_moving_as_a_whole,
+    share_that_moves,
+)
 
 SIDE = 96
 RATE = 25
@@ -74,6 +83,22 @@ def test_it_is_told_in_how_many_clips_the_whole_picture_moves() -> None:
     clips = torch.tensor([0] * 5 + [1] * 5)
     assert clips_moving_as_a_whole(np.concatenate([cells(25.0), moved]), clips) == 1
     assert clips_moving_as_a_whole(np.full_like(moved, np.nan), torch.zeros(5)) == 0
+
+
+@pytest.mark.parametrize("moving", [1, 3, 12])
+def test_the_share_that_moves_is_that_of_the_cells_that_change(moving: int) -> None:
+    found = np.zeros((5, 10, 10, 3), np.float32)
+    found[..., 2] = LEAST_SCALES[2] / 2  # noise, everywhere
+    found[1:].reshape(4, 100, 3)[:, :moving, 2] = 100.0  # the first frame shows nothing that moves
+    assert share_that_moves(found) == pytest.approx(moving / 100)
+    found[:2] = np.nan
+    assert share_that_moves(found) == pytest.approx(moving / 100)
+
+
+def test_the_share_that_moves_has_bounds() -> None:
+    assert share_that_moves(np.zeros((2, 4, 4, 3), np.float32)) == USUAL_SHARE
+    assert share_that_moves(np.full((2, 4, 4, 3), np.nan, np.float32)) == USUAL_SHARE
+    assert share_that_moves(np.full((2, 4, 4, 3), 500, np.float32)) == MOST_OF_FRAME
 
 
 def test_its_state_is_all_of_it() -> None:

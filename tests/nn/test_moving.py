@@ -71,6 +71,7 @@ def learned(method: type[Darkness] = Darkness) -> WithMotion:
     found = WithMotion(method(Options()))
     report = found.fit(Clips((25.0, 26.0, 24.0)), Silent())
     assert report.facts["motions"] > 0
+    assert report.scorer == f"top:percent={100 * float(report.facts['share_of_frame_that_moves']):g}"
     return found
 
 

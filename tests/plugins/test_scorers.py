@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from adkit_scorers.scorers import Maximum, Mean, Quantile, QuantileOptions, TopFivePercent, TopPercent
+from adkit_scorers.scorers import Maximum, Mean, Quantile, QuantileOptions, Top, TopFivePercent, TopOptions, TopPercent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -41,6 +41,19 @@ def test_top5_is_the_mean_of_the_highest_twentieth_rounded_up(pixels: int, expec
     assert TopFivePercent(Options())(values.reshape(1, 1, pixels)).tolist() == [expected]
 
 
+@settings(max_examples=30, deadline=None)
+@given(maps=MAPS, percent=st.sampled_from([0.5, 1.0, 5.0, 7.0, 33.0, 100.0]))
+def test_top_lies_between_the_mean_and_the_highest(maps: NDArray[np.float32], percent: float) -> None:
+    found = Top(TopOptions(percent=percent))(maps)
+    same = {1.0: TopPercent, 5.0: TopFivePercent}.get(percent)
+    if same is not None:
+        assert np.array_equal(found, same(Options())(maps))
+    if percent == 100:
+        np.testing.assert_allclose(found, Mean(Options())(maps), atol=1e-12)
+    assert (found <= Maximum(Options())(maps) + 1e-9).all()
+    assert (found >= Mean(Options())(maps) - 1e-9).all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(maps=MAPS, q=st.floats(0, 1))
 def test_scorers_agree_with_numpy_and_are_ordered(maps: NDArray[np.float32], q: float) -> None:
@@ -77,5 +90,6 @@ def test_a_quantile_lies_between_0_and_1(q: object) -> None:
 
 
 def test_all_are_announced(registry: Registry) -> None:
-    loaded = {name: registry.scorers.get(name).load() for name in ("max", "mean", "top1", "top5", "quantile")}
-    assert loaded == {"max": Maximum, "mean": Mean, "top1": TopPercent, "top5": TopFivePercent, "quantile": Quantile}
+    loaded = {name: registry.scorers.get(name).load() for name in ("max", "mean", "top1", "top5", "top", "quantile")}
+    tops = {"top1": TopPercent, "top5": TopFivePercent, "top": Top}
+    assert loaded == {"max": Maximum, "mean": Mean, **tops, "quantile": Quantile}

@@ -246,6 +246,19 @@ def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None
     ]
 
 
+def test_clips_of_the_night_and_those_that_stand_still_are_named(films: Films) -> None:
+    for number in range(12):
+        night = number in (2, 5, 8, 9)
+        frames = moving(number, 4)
+        films.film(f"{number}.mp4", [frame // 6 if night else frame for frame in frames])
+    films.film("frozen.mp4", [noise(1, *SIZE)] * 4)
+    still, dark = films.findings()
+    assert still == (
+        "in 1 of 13 clips nothing changes from the first frame to the last, as if the camera had stopped: frozen.mp4"
+    )
+    assert dark.startswith("4 of 13 clips are much darker: 2.mp4, 5.mp4, 8.mp4, 9.mp4; ")
+
+
 def test_a_damaged_film_is_a_finding(films: Films) -> None:
     films.film("a.mp4", moving(1))
     broken = films.film("b.mkv", moving(2, 30))

@@ -144,7 +144,7 @@ def fit(
                 progress.hide()
                 rows.append(_row(run))
                 warn_of_suspects(run.record)
-                _warn_of_camera(run.record)
+                _warn_of_clips(run.record)
                 if to.for_people:
                     print_fitted(run, verbose=verbose)
                 elif to.format is not o.Format.json:
@@ -239,8 +239,13 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     typer.echo(f"  next: adkit eval --run {name}   or   adkit score FILES --run {name}")
 
 
-def _warn_of_camera(record: RunRecord) -> None:
-    """Say on stderr where the camera moves in some of the clips, and stands still in the others."""
+def _warn_of_clips(record: RunRecord) -> None:
+    """Say on stderr which clips look odd, and where the camera moves in some of the clips only."""
+    from adkit.workflows.learning import ODD_CLIPS  # loads much
+
+    for name, told in record.facts.items():
+        if name.startswith(ODD_CLIPS):
+            warn(str(told))
     clips, moving = (int(record.facts.get(name, 0)) for name in ("clips", "clips_that_move_as_a_whole"))
     if 0 < moving < clips:
         warn(
