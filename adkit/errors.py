@@ -3,6 +3,8 @@
 import difflib
 import errno
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 
 class AdkitError(Exception):
@@ -12,6 +14,9 @@ class AdkitError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), hint=self.hint), (self.message,), self.__dict__  # from another process
 
 
 class PluginError(AdkitError):

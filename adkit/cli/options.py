@@ -124,6 +124,9 @@ ScorerOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+EngineOption = Annotated[
+    str, Option("--engine", help="local; ray or ray=HOST:PORT: the workers of a Ray cluster (extra ray).")
+]
 SkipBadOption = Annotated[bool, Option("--skip-bad", help="Continue without files that cannot be read; exit 0.")]
 ProfileOption = Annotated[bool, Option("--profile", callback=print_profile, help="Print where time went, on stderr.")]
 FormatOption = Annotated[Format, Option("--format", "-f", help="How results are printed.")]

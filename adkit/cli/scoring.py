@@ -6,6 +6,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,17 @@ if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
     from adkit.data.spans import Span
     from adkit.export.score import Model
+    from adkit.interfaces import Progress
     from adkit.registry import Registry
-    from adkit.runs.record import FitSettings
+    from adkit.runs.record import FitSettings, RunRecord
     from adkit.runs.store import Run
     from adkit.stats.batch import Decisions
     from adkit.types import Sample
     from adkit.workflows.score import FittedModel
+
+
+SHARD = 64
+"""Images that a worker scores before it gives their rows back."""
 
 
 def fit_spans(
@@ -52,6 +58,35 @@ def fit_spans(
     return run
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Which workers score, as `adkit.workflows.engine` takes them, and how each of them opens the run."""
+
+    engine: str
+    run: Path
+    scorer: str | None
+    device: str
+
+
+@dataclass
+class _Doubts:
+    """Why images are hardly ones that the run is for: how many, and the first of them."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, why: str, path: str, count: int = 1) -> None:
+        """Count some images of which it holds."""
+        self.counts[why] += count
+        self.first.setdefault(why, path)
+
+    def tell(self, record: RunRecord) -> None:
+        """Say it on stderr."""
+        for why, count in self.counts.items():
+            more = f" (and {count - 1} more)" if count > 1 else ""
+            warn(f"{self.first[why]}{more}: {why}; is {record.id}, of {record.dataset}, the run for it?")
+
+
 def score_stills(
     model: FittedModel,
     samples: list[Sample],
@@ -62,6 +97,7 @@ def score_stills(
     *,
     skip_bad: bool,
     resume: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
     from adkit.data.outputs import require_folder
@@ -83,8 +119,13 @@ def score_stills(
         "--masks": masks and str(masks),
     }
     with kept_rows(to.file, asked, resume=resume) as kept:
-        rows = _score_rows(model, samples, heatmaps, masks, kept.paths)
+        doubts = _Doubts()
+        if elsewhere:
+            rows = _rows_of_workers(elsewhere, [one for one in samples if str(one.frame) not in kept.paths], doubts)
+        else:
+            rows = _score_rows(model, samples, heatmaps, masks, kept.paths, doubts)
         tally = _written(rows, kept, samples, head, to, decisions)
+    doubts.tell(record)
     captions = [caption, *decisions.notes(len(samples), len(model.normal_scores))]
     return _told(tally, record.id, captions, to, skip_bad=skip_bad)
 
@@ -216,7 +257,13 @@ def _told(tally: _Tally, run: str, captions: Sequence[str], to: Destination, *, 
 
 
 def _score_rows(
-    model: FittedModel, samples: list[Sample], heatmaps: Path | None, masks: Path | None, done: Collection[str] = ()
+    model: FittedModel,
+    samples: list[Sample],
+    heatmaps: Path | None,
+    masks: Path | None,
+    done: Collection[str],
+    doubts: _Doubts,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each sample that is not `done` by its path, in order; pictures are written on the way."""
     from adkit.cli.terminal import terminal_progress
@@ -225,8 +272,6 @@ def _score_rows(
     from adkit.workflows.score import still_row
 
     found: dict[str, dict[str, Any]] = {}
-    doubts: Counter[str] = Counter()
-    first: dict[str, str] = {}
 
     def note(sample: Sample, error: AdkitError) -> None:
         found[sample.id] = still_row(str(sample.frame), model.threshold, None, error)
@@ -241,13 +286,12 @@ def _score_rows(
                 writer.folder.path_of(sample)  # is taken
     samples = [one for one in samples if str(one.frame) not in done]
     by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
-    with terminal_progress().task("scoring", len(samples)) as advance:
+    with (progress or terminal_progress()).task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
             sample = by_id[result.id]
             found[result.id] = still_row(str(sample.frame), model.threshold, result)
             if why := model.doubt(result):
-                doubts[why] += 1
-                first.setdefault(why, str(sample.frame))
+                doubts.add(why, str(sample.frame))
             if picture_writer:
                 picture_writer.write(
                     sample,
@@ -263,10 +307,42 @@ def _score_rows(
             advance(1)
             while waiting and waiting[0].id in found:
                 yield found.pop(waiting.popleft().id)
-    for why, count in doubts.items():
-        more = f" (and {count - 1} more)" if count > 1 else ""
-        warn(f"{first[why]}{more}: {why}; is {model.run.record.id}, of {model.run.record.dataset}, the run for it?")
     yield from (found[sample.id] for sample in waiting)
+
+
+def _rows_of_workers(elsewhere: Elsewhere, samples: Sequence[Sample], doubts: _Doubts) -> Iterator[dict[str, Any]]:
+    """Yield the rows of samples that workers score, some at a time, in order."""
+    from adkit.cli.terminal import terminal_progress
+    from adkit.workflows.engine import each
+
+    shards = (list(samples[first : first + SHARD]) for first in range(0, len(samples), SHARD))
+    coming = each(elsewhere.engine, partial(_shard, elsewhere), shards, gpu=elsewhere.device.startswith("cuda"))
+    with terminal_progress().task("scoring", len(samples)) as advance:
+        for found in coming:
+            if isinstance(found, AdkitError):
+                raise found
+            rows, there = found
+            for why, count in there.counts.items():
+                doubts.add(why, there.first[why], count)
+            advance(len(rows))
+            yield from rows
+
+
+def _shard(elsewhere: Elsewhere, samples: list[Sample]) -> tuple[list[dict[str, Any]], _Doubts]:
+    from adkit.interfaces import SILENT
+
+    doubts = _Doubts()
+    return list(_score_rows(_opened(elsewhere), samples, None, None, (), doubts, SILENT)), doubts
+
+
+@cache
+def _opened(elsewhere: Elsewhere) -> FittedModel:
+    from adkit.registry import load_registry
+    from adkit.runs.store import open_run
+    from adkit.workflows.score import open_model
+
+    run = open_run(elsewhere.run)
+    return open_model(run, load_registry(), scorer=elsewhere.scorer, device=elsewhere.device)
 
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:

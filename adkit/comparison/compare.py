@@ -1,10 +1,12 @@
 """Running a comparison: every cell that is not there yet, then the statistics over all of them."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from adkit.comparison.cells import Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
@@ -15,6 +17,7 @@ from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import SILENT, Dataset, Progress
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.workflows.engine import LOCAL, each, require_engine
 from adkit.workflows.fit import check_settings
 
 Note = Callable[[str], None]
@@ -31,10 +34,13 @@ def compare(
     *,
     max_false_alarms: str | None = None,
     device: str = "auto",
+    engine: str = LOCAL,
     progress: Progress = SILENT,
     note: Note = lambda _: None,
 ) -> Comparison:
     """Fit and judge every candidate on every dataset with every seed, and compare them.
+
+    Cells are computed where the `engine` says, as `adkit.workflows.engine` takes it.
 
     A cell that is finished below `output` is not computed again. What a candidate cannot do on a category (too few
     images, for example) leaves that place empty, with the reason; bugs and a full disk end the comparison, and
@@ -43,6 +49,7 @@ def compare(
     """
     for candidate in candidates:
         check_settings(candidate.settings(0, max_false_alarms, device), registry)
+    require_engine(engine)
     specs = [dataset.spec for dataset in datasets]
     _require_once(specs, seeds)
     with storage_faults(output):
@@ -59,26 +66,47 @@ def compare(
         places = _places(candidates, categories, seeds, drawing)
         cells, folders = _finished(places, max_false_alarms, registry, output, note)
         failures: dict[Place, str] = {}
-        with progress.task("comparison", len(places) - len(cells)) as advance:
-            for place, (candidate, category, seed) in places.items():
-                if place in cells:
-                    continue
-                try:
-                    # Another candidate may have the same settings by another name, and then the same cell.
-                    cell = load_cell(output, folders[place], candidate.name) or compute_cell(
-                        candidate, category, seed, max_false_alarms, registry, output, device=device, progress=progress
-                    )
-                    cells[place] = replace(cell, seed=place[2])
-                except StorageError:
-                    raise
-                except AdkitError as error:
-                    failures[place] = error.message
-                    note(f"{candidate.name} on {category.dataset.spec}, seed {seed}: {error.message} ({error.hint})")
+        told = progress if engine == LOCAL else SILENT
+        work = partial(
+            _computed, max_false_alarms=max_false_alarms, registry=registry, root=output, device=device, progress=told
+        )
+        todo = {place: folders[place] for place in places if place not in cells}
+        with progress.task("comparison", len(todo)) as advance:
+            for place, cell in _each_place(engine, work, places, todo, gpu=device.startswith("cuda")):
+                if isinstance(cell, StorageError):
+                    raise cell
+                if isinstance(cell, AdkitError):
+                    failures[place] = cell.message
+                    note(f"{place[1]} on {place[0]}, seed {place[2]}: {cell.message} ({cell.hint})")
+                else:
+                    cells[place] = cell
                 advance(1)
     result = compare_cells(candidates, specs, seeds, list(cells.values()), failures, _lower_is_better(registry))
     if not result.runs:
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
+
+
+def _computed(settings: tuple[Candidate, Category, int], **how: Any) -> Cell:
+    return compute_cell(*settings, **how)
+
+
+def _each_place(
+    engine: str,
+    work: Callable[[tuple[Candidate, Category, int]], Cell],
+    places: Mapping[Place, tuple[Candidate, Category, int]],
+    todo: Mapping[Place, Path],
+    *,
+    gpu: bool,
+) -> Iterator[tuple[Place, Cell | AdkitError]]:
+    """Walk the places that are to be computed; those of one folder are one cell, by other names or seeds."""
+    alike: dict[Path, list[Place]] = {}
+    for place, folder in todo.items():
+        alike.setdefault(folder, []).append(place)
+    coming = each(engine, work, (places[same[0]] for same in alike.values()), gpu=gpu)
+    for same, cell in zip(alike.values(), coming, strict=True):
+        for place in same:
+            yield place, cell if isinstance(cell, AdkitError) else replace(cell, candidate=place[1], seed=place[2])
 
 
 def _places(

@@ -16,6 +16,7 @@ from adkit.line.journal import Journal, Row
 from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.faults.ground import forked
 from tests.greys import METHODS, bytes_below, paint, usual_levels, with_methods
+from tests.workflows.test_engine import through_pickle
 
 COUNT = 30
 
@@ -88,6 +89,23 @@ def test_a_score_that_was_killed_twice_gives_what_one_gives(
     killed(9, *arguments, "--resume", log=tmp_path / "log")
     assert "14 rows are there already" in ok(*arguments, "--resume").stderr
     assert bytes_below(in_parts) == bytes_below(at_once)
+
+
+def test_rows_of_workers_are_the_same(
+    runs: Path, names: list[str], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
+    monkeypatch.setattr("adkit.workflows.engine.each", through_pickle)
+    monkeypatch.setattr("adkit.cli.scoring.SHARD", 7)
+    arguments = ["score", parts, "--skip-bad", "--runs", runs, "-r", names[0]]
+    for suffix in ("csv", "jsonl"):
+        ours, theirs = tmp_path / f"ours.{suffix}", tmp_path / f"theirs.{suffix}"
+        here, there = ok(*arguments, "-o", ours), ok(*arguments, "-o", theirs, "--engine", "ray")
+        assert theirs.read_bytes() == ours.read_bytes()
+        assert "007.png" in here.stderr
+        assert there.stderr.replace("theirs", "ours") == here.stderr
+    message, _ = refused(*arguments, "--engine", "ray", "--masks", tmp_path / "masks")
+    assert message == "--masks is for --engine local, and --engine is ray"
 
 
 def test_rows_of_another_model_are_refused(runs: Path, names: list[str], parts: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
 from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, part_of_category
 from tests.greys import left_by_a_killed_process
+from tests.workflows.test_engine import through_pickle
 
 LEVEL = Candidate("level", "level")
 SHADE = Candidate("shade", "shade")
@@ -111,6 +112,19 @@ def test_a_finished_comparison_computes_nothing_again(
     assert table(again) == table(whole[1])
     assert again.runs == whole[1].runs
     assert again.expenses == whole[1].expenses
+
+
+def test_workers_give_the_same_cells(
+    whole: tuple[Path, Comparison],
+    datasets: Sequence[Dataset],
+    fakes: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compare_module, "require_engine", lambda _: None)
+    monkeypatch.setattr(compare_module, "each", through_pickle)
+    found = compare(BOTH, datasets, [0, 1], tmp_path, fakes, device="cpu", engine="ray")
+    assert table(found) == table(whole[1])
 
 
 def test_what_is_added_is_computed_alone_and_only_that_is_counted(

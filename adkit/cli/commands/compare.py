@@ -53,6 +53,7 @@ def compare(
     tiles: o.TilesOption = False,
     root: o.RootOption = None,
     device: o.DeviceOption = "auto",
+    engine: o.EngineOption = "local",
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
@@ -90,6 +91,7 @@ def compare(
                 registry,
                 max_false_alarms=max_false_alarms or plan.max_false_alarms,
                 device=device,
+                engine=engine,
                 progress=progress,
                 note=lambda sentence: typer.echo(sentence, err=True),
             )

@@ -15,6 +15,7 @@ from adkit.cli.output import Destination, destination
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
+    from adkit.cli.scoring import Elsewhere
     from adkit.registry import Registry
     from adkit.runs.store import Run
 
@@ -23,7 +24,7 @@ _OF_WATCHING = ("every", "overlay", "min_duration_s", "merge_gap_s", "duration_s
 _OF_CLIPS = ("annotate", "events", "timeline", "learn", *_OF_WATCHING)
 """The parameters that say something of clips only."""
 _OF_STILLS = ("heatmaps", "masks", "max_false_share", "look", "resume")
-_OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "runs")
+_OF_RUNS = (*_OF_CLIPS, "method", "scorer", "heatmaps", "masks", "device", "engine", "runs")
 """The parameters that an exported model knows nothing of."""
 _OF_LEARNING = ("settings", "roi", "ignore", "ignore_border", "tiles")
 
@@ -93,6 +94,7 @@ def score(
         bool, Option("--fail-on-anomaly", help="End with exit code 5 where something is anomalous.")
     ] = False,
     device: o.DeviceOption = "auto",
+    engine: o.EngineOption = "local",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
     profile: o.ProfileOption = False,
@@ -134,6 +136,7 @@ def score(
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
         o.refuse_given(context, _OF_STILLS, "is for still images; of videos: --annotate out.mp4")
+        o.refuse_given(context, ["engine"], "is for still images; videos are watched on this machine")
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
@@ -144,11 +147,27 @@ def score(
     model = open_model(opened, registry, scorer=scorer, device=device)
     if stills:
         decisions = o.decisions_of(look, max_false_share)
-        found_any = score_stills(model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad, resume=resume)
+        elsewhere = _elsewhere(context, opened)
+        found_any = score_stills(
+            model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad, resume=resume, elsewhere=elsewhere
+        )
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
     _fail_where_asked(fail_on_anomaly, found_any)
+
+
+def _elsewhere(context: typer.Context, run: Run) -> Elsewhere | None:
+    """Say which workers score; None where this process does."""
+    from adkit.cli.scoring import Elsewhere
+    from adkit.workflows.engine import require_engine
+
+    given = context.params
+    if given["engine"] == "local":
+        return None
+    o.refuse_given(context, ["heatmaps", "masks"], f"is for --engine local, and --engine is {given['engine']}")
+    require_engine(given["engine"])  # before any row is kept
+    return Elsewhere(given["engine"], run.folder.absolute(), given["scorer"], given["device"])
 
 
 def _fail_where_asked(fail_on_anomaly: bool, found_any: bool) -> None:
