@@ -277,7 +277,7 @@ def _judged(
         apt=apt,
         kinds=kind_rows(results, of_clips, metrics),
         test_hash=test_hash,
-        whole=(scores > threshold.value) & without_place(predictions, chosen, threshold),
+        whole=(scores > threshold.value) & without_place(predictions, chosen, threshold, results.pixel_threshold),
         clips=of_clips,
     )
 

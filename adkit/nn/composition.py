@@ -20,8 +20,6 @@ from adkit.nn.spool import Rows, in_parts
 
 KINDS = 32
 """Kinds of patches, at most one for sixteen of them."""
-LEAST_PICTURES = 20
-"""Of fewer, what varies together cannot be told."""
 BEYOND = 2.0
 """So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
 twice as many alarms on good parts."""

@@ -184,7 +184,8 @@ class FittedModel:
                 anomaly_map = None
                 if predictions.maps is not None:
                     anomaly_map = self.view.whole(predictions.maps[row], frame.shape, self.outline)
-                whole = anomalous and bool(without_place(predictions.take([row]), self.scorer, self.threshold)[0])
+                one = predictions.take([row])
+                whole = anomalous and bool(without_place(one, self.scorer, self.threshold, self.outline)[0])
                 p_value = float(p_values([score], self.normal_scores)[0])
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
                 yield (
@@ -296,11 +297,14 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     return np.concatenate(scores)
 
 
-def without_place(predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold) -> NDArray[np.bool_]:
-    """Say of which pictures (N,) the map, beside a score as a whole, would not be anomalous."""
-    if predictions.maps is None or predictions.scores is None or scorer is None:
+def without_place(
+    predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold, outline: float | None
+) -> NDArray[np.bool_]:
+    """Say of which pictures (N,) the map, beside a score as a whole, shows no place: none is above the `outline`."""
+    if predictions.maps is None or predictions.scores is None or scorer is None or outline is None:
         return np.zeros(len(predictions.ids), bool)
-    return raw_scores(replace(predictions, scores=None), scorer) <= threshold.value
+    unmarked = predictions.maps.max(axis=(1, 2)) <= outline
+    return np.asarray(unmarked & (raw_scores(replace(predictions, scores=None), scorer) <= threshold.value), bool)
 
 
 def device_of(name: str) -> str:

@@ -16,9 +16,9 @@ from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.index import Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, LearnedMethod
+from adkit.nn.normal_space import NormalSpace, left_out_scores, pooled
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.nn.samples import gather
-from adkit_knn.space import NormalSpace, left_out_scores
 
 MOST_EXACT = 50_000
 """Images that are searched by one product where nothing else is asked for."""
@@ -56,7 +56,7 @@ class Knn(LearnedMethod[KnnOptions]):
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn in one pass; every training image is then scored as if its clip had not been seen."""
         with progress.task("features", len(batches)) as advance:
-            parts = ((batch.clips, _pooled(self._features(batch.frames[:, -1])).cpu()) for batch in batches)
+            parts = ((batch.clips, pooled(self._features(batch.frames[:, -1])).cpu()) for batch in batches)
             vectors, clips = gather(parts, len(batches), advance)
         groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
@@ -73,7 +73,7 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def predict(self, batch: Batch) -> Prediction:
         """Return scores only."""
-        vectors = _pooled(self._features(batch.frames[:, -1]))
+        vectors = pooled(self._features(batch.frames[:, -1]))
         return Prediction(scores=self._space.scores(vectors, self.options.neighbours))
 
     def graph(self) -> nn.Module:
@@ -82,7 +82,7 @@ class Knn(LearnedMethod[KnnOptions]):
         network = self._features.network(self.frame_size)
 
         def of_frames(frames: Tensor) -> Tensor:
-            return self._space.scores(_pooled(network(frames)), self.options.neighbours)
+            return self._space.scores(pooled(network(frames)), self.options.neighbours)
 
         return FrameGraph(of_frames, network)
 
@@ -100,9 +100,3 @@ class Knn(LearnedMethod[KnnOptions]):
         """Take back what `learned` gave."""
         index = Index.from_state(state["index"]) if "index" in state else None
         self._space = NormalSpace(state["mean"], state["factor"], state["bank"], index)
-
-
-def _pooled(features: Tensor) -> Tensor:
-    """Turn (B, h, w, D) into (B, 2 D): each feature's mean over all positions, then its highest value."""
-    patches = features.flatten(1, 2)
-    return torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=1)

@@ -15,17 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batches, FitReport, OptionError, Progress
-from adkit.nn.composition import LEAST_PICTURES, Composition
+from adkit.nn.composition import Composition
 from adkit.nn.features.checkerboard import filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.index import QUERIES, Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
-from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.features.patch_maps import KeepingSome, LeftOut, PatchMapMethod, as_a_whole
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
 from adkit.nn.samples import gather
 from adkit.nn.spool import Rows, Spool, in_parts, variances
+from adkit.nn.whole import LEAST_PICTURES
 
 MOST_EXACT = 20_000
 """Rows of a bank that are searched by one product where nothing else is asked for."""
@@ -106,11 +107,16 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         banks' radii.
         """
         self._facts, maps = {}, []
-        for one, seen in self._each_scale(batches):
+        kept = KeepingSome(batches, self._vectors if self._whole else None)
+        for one, seen in self._each_scale(kept):
             assert isinstance(one, PatchKnn)
             left_out = one._grow(seen, first, removed, progress)
             maps.append(one._left_out_maps(left_out, len(batches), progress)[0])
-        self._calibration = self._blend(maps)
+        self._calibration, added = self._blend(maps), None
+        if self._whole:
+            vectors = torch.cat(kept.vectors)
+            added, self._whole = self._whole(vectors), self._whole.updated(vectors, first, removed)
+        self._scored = as_a_whole(self._calibration, added, self._scales[-1]._composed)
         self._note_scales()
         return FitReport(self._facts)
 

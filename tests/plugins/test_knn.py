@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from adkit_knn import space
-from adkit_knn.method import Knn, KnnOptions, _pooled
-from adkit_knn.space import RIDGE, NormalSpace, left_out_scores
+from adkit_knn.method import Knn, KnnOptions
 from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
+from adkit.nn.normal_space import RIDGE, NormalSpace, left_out_scores, pooled
 from adkit.options import parse_options
 from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.types import Batch
@@ -102,16 +101,15 @@ def test_left_out_scores_do_not_know_the_clip(frames_of_clip: int) -> None:
     torch.testing.assert_close(found, left_out_by_hand(vectors, clips), rtol=1e-3, atol=1e-3)
 
 
-def test_many_clips_are_left_out_several_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space, "MOST_SPACES", 4)
+def test_many_clips_are_left_out_several_at_a_time() -> None:
     vectors = random_vectors(12)
-    found = left_out_scores(vectors, torch.arange(12), GROUPS, 3)
+    found = left_out_scores(vectors, torch.arange(12), GROUPS, 3, spaces=4)
     torch.testing.assert_close(found, left_out_by_hand(vectors, torch.arange(12) % 4), rtol=1e-3, atol=1e-3)
 
 
 def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> None:
     features = method._features(frames[:, -1])
-    vectors = _pooled(method._features(frames[:, -1]))
+    vectors = pooled(method._features(frames[:, -1]))
     assert vectors.shape == (COUNT, 2 * (40 + 112 + 320))
     torch.testing.assert_close(vectors[:, :472], features.mean(dim=(1, 2)))
     torch.testing.assert_close(vectors[:, 472:], features.flatten(1, 2).max(dim=1).values)
@@ -119,7 +117,7 @@ def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> No
 
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: Knn) -> None:
-    vectors = _pooled(method._features(frames[:, -1]))
+    vectors = pooled(method._features(frames[:, -1]))
     expected = left_out_scores(vectors, torch.arange(COUNT), method._features.lengths * 2, 3)
     torch.testing.assert_close(calibration_of(method), expected)
     assert float(expected.min()) > float(scores_of(method, frames).max()), "seen images score lower"

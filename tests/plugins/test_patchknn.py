@@ -15,12 +15,12 @@ from torch import Tensor
 
 from adkit.errors import BackboneError, OptionError, StorageError
 from adkit.interfaces import Silent
-from adkit.nn.composition import LEAST_PICTURES
 from adkit.nn.features.checkerboard import filled, white_squares
 from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.nn.spool import Rows
+from adkit.nn.whole import LEAST_PICTURES
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
 from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames

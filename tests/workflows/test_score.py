@@ -39,6 +39,8 @@ def test_what_no_place_makes_anomalous_is_so_as_a_whole(registry: Registry) -> N
     threshold, scorer = Threshold(1.0, 1, 9, 0.1, 0.2), open_scorer("max", registry)
     scores = raw_scores(found, scorer)
     assert (scores > 1).tolist() == [True, True, False]
-    assert without_place(found, scorer, threshold).tolist() == [True, False, True]
-    assert [without_place(found.take([row]), scorer, threshold).item() for row in range(3)] == [True, False, True]
-    assert not without_place(replace(found, scores=None), scorer, threshold).any()
+    assert without_place(found, scorer, threshold, 2.5).tolist() == [True, False, True]
+    assert [without_place(found.take([row]), scorer, threshold, 2.5).item() for row in range(3)] == [True, False, True]
+    assert not without_place(replace(found, scores=None), scorer, threshold, 2.5).any()
+    spot = replace(found, maps=np.where(np.arange(16).reshape(4, 4) == 5, np.float32(0.9), maps))
+    assert without_place(spot, scorer, threshold, 0.8).tolist() == [False] * 3, "a place is outlined"

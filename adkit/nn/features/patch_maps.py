@@ -10,7 +10,8 @@ place or is missing in the other, where a patch sees twice as much around it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, TypeVar
@@ -19,15 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adkit.errors import BackboneError
 from adkit.interfaces import Batches, Progress
 from adkit.nn.blend import Blend, choose_blend, is_open, top_scores
 from adkit.nn.composition import Composition
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, MapMethod
+from adkit.nn.normal_space import pooled
 from adkit.nn.normalisation import require_maps
 from adkit.nn.options import LEAST_PX, PatchMapOptions, ScaledMapOptions
 from adkit.nn.samples import Changed, gather
+from adkit.nn.whole import LEAST_PICTURES, STRIDE, Whole
 from adkit.types import Batch, Prediction
 
 PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
@@ -58,6 +62,12 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """Of the patches at this scale, where `learn_patches` of still images learns one; the coarsest scale's counts."""
     _composed: Tensor | None = None
     """What it says (N,) of each training frame left out."""
+    _overview: PatchFeatures | None = None
+    """What sees a picture as a whole, without a margin."""
+    _whole: Whole | None = None
+    """How odd a picture is as a whole, where stills were learned."""
+    _scored: Tensor | None = None
+    """Scores (N,) of the training frames left out, where what is odd as a whole counts."""
 
     def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -99,8 +109,10 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
         Those maps, and those of spoilt frames, say whether position matters; blended, they calibrate.
         """
-        kept = _KeepingSome(batches)
-        self._scales, self._blend = self._all_scales, Blend()
+        self._scales, self._blend, self._whole, self._scored = self._all_scales, Blend(), None, None
+        enough = len(batches) >= LEAST_PICTURES
+        self._overview = self._overview_at(STRIDE, self.options.levels[-1]) if enough else None
+        kept = KeepingSome(batches, self._vectors if self._overview else None)
         for method in self._scales:
             method._composition, method._composed, method._workspace = None, None, self._workspace
         normal: list[Tensor] = []
@@ -118,41 +130,48 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         self._note_scales()
         self._facts |= found
         self._calibration = self._blend.out_of_sample(normal, clips)
-        coarse = self._scales[-1]
+        coarse, scores = self._scales[-1], top_scores(self._calibration)
+        if self._overview and kept.vectors:
+            self._whole, added = Whole.learn(torch.cat(kept.vectors), scores, *self._overview.strides)
+            self._scored = scores = scores + added
         if coarse._composition is not None and coarse._composed is not None:
-            scores = top_scores(self._calibration)
-            coarse._composition, coarse._composed = coarse._composition.on_the_scale_of(scores, coarse._composed)
+            coarse._composition, composed = coarse._composition.on_the_scale_of(scores, coarse._composed)
+            self._scored = torch.maximum(scores, composed)
 
     def predict(self, batch: Batch) -> Prediction:
         """Return maps on the first level's grid, in spreads above what is usual; with a composition also its scores."""
-        patches, maps = self._seen(batch.frames)
-        composition = self._scales[-1]._composition
-        return Prediction(maps=self._blend(maps), scores=composition(patches).cpu() if composition else None)
+        patches, seen = self._seen(batch.frames)
+        maps, composition = self._blend(seen), self._scales[-1]._composition
+        added = self._whole(self._vectors(batch.frames)) if self._whole else None
+        return Prediction(maps, as_a_whole(maps, added, composition(patches).cpu() if composition else None))
 
     def graph(self) -> nn.Module:
         """Return `predict` as a module."""
-        network = self._features.network(self.frame_size)
+        network, coarse, whole = self._features.network(self.frame_size), self._scales[-1], self._whole
+        overview = self._overview.network(coarse.frame_size) if whole and self._overview else None
 
         def of_frames(frames: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-            seen = [network(shrunk(frames[:, None], scale)[:, 0]) for scale in range(len(self._scales))]
-            maps = [one._smoothed(one.judged(features)) for one, features in zip(self._scales, seen, strict=True)]
-            coarse = self._scales[-1]
-            blended = self._blend(maps)
-            return (blended, coarse._composition(coarse.patches(seen[-1]))) if coarse._composition else blended
+            sizes = [shrunk(frames[:, None], scale)[:, 0] for scale in range(len(self._scales))]
+            seen = [network(one) for one in sizes]
+            parts = [one._smoothed(one.judged(features)) for one, features in zip(self._scales, seen, strict=True)]
+            maps, composition = self._blend(parts), coarse._composition
+            added = whole(pooled(overview(sizes[-1]))) if whole and overview else None
+            scores = as_a_whole(maps, added, composition(coarse.patches(seen[-1])) if composition else None)
+            return maps if scores is None else (maps, scores)
 
-        return FrameGraph(of_frames, network)
+        return FrameGraph(of_frames, network, *([overview] if overview else []))
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out maps and scores (for frames of a video: leave-one-clip-out); None with one clip only."""
         if self._calibration is None:
             return None
-        return Prediction(maps=self._calibration, scores=self._scales[-1]._composed)
+        return Prediction(maps=self._calibration, scores=self._scored)
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned at each scale, and how they are blended."""
         context = {_CONTEXT + name: tensor.cpu() for one in self._scales[1:] for name, tensor in one.learned().items()}
-        composition = self._scales[-1]._composition
-        return {**super().state(), **context, **self._blend.state(), **(composition.state() if composition else {})}
+        others = [one.state() for one in (self._scales[-1]._composition, self._whole) if one]
+        return {**super().state(), **context, **self._blend.state(), **{k: v for one in others for k, v in one.items()}}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
@@ -163,6 +182,8 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         for method in self._scales[1:]:
             method.restore({name.removeprefix(_CONTEXT): state[name] for name in names})
         self._scales[-1]._composition = Composition.from_state(state, self.device)
+        self._whole, self._scored = Whole.from_state(state), None
+        self._overview = self._overview_at(int(self._whole.stride)) if self._whole else None
 
     def _each_scale(self, batches: Batches) -> Iterator[tuple[PatchMapMethod[ScaledMapOptionsType], Batches]]:
         for scale, method in enumerate(self._scales):
@@ -187,7 +208,22 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         maps = [one._smoothed(distances) for one, (_, distances) in zip(self._scales, seen, strict=True)]
         return seen[-1][0], maps
 
-    def _spoilt(self, kept: _KeepingSome, progress: Progress) -> list[Tensor]:
+    def _overview_at(self, *strides: int) -> PatchFeatures:
+        """Return the network that sees a picture as a whole, at the first of the strides that it has."""
+        options, size = self.options, self._scales[-1].frame_size
+        for stride in strides[:-1]:
+            overview = PatchFeatures(options.backbone, (stride,), options.weights, 1, self.device, margin=False)
+            with suppress(BackboneError):
+                overview.prepare(size)
+                return overview
+        return PatchFeatures(options.backbone, strides[-1:], options.weights, 1, self.device, margin=False)
+
+    def _vectors(self, frames: Tensor) -> Tensor:
+        """Turn float32 (B, T, 3, H, W) into what is seen of the last frames as a whole: (B, 2 D), on the CPU."""
+        assert self._overview is not None
+        return pooled(self._overview(shrunk(frames, len(self._scales) - 1)[:, -1])).cpu()
+
+    def _spoilt(self, kept: KeepingSome, progress: Progress) -> list[Tensor]:
         """Return the maps of each scale of some training frames, each spoilt in every way: (sources x ways, h, w)."""
         parts = []
         with progress.task("spoilt pictures", len(kept.frames)) as advance:
@@ -197,6 +233,14 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
                 parts.append(self._seen(copies)[1])
                 advance(1)
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+
+def as_a_whole(maps: Tensor, added: Tensor | None, composition: Tensor | None) -> Tensor | None:
+    """Return the scores (B,) of maps (B, h, w) with what is odd beside places; None where nothing is known of that."""
+    scores = top_scores(maps) + (0 if added is None else added)
+    if composition is not None:
+        return torch.maximum(scores, composition)
+    return None if added is None else scores
 
 
 def shrunk(frames: Tensor, scale: int) -> Tensor:
@@ -212,16 +256,26 @@ def _shrunk_batch(batch: Batch, scale: int) -> Batch:
 
 
 @dataclass
-class _KeepingSome:
-    """The same batches; the first walk through them keeps some frames, so that they need not be read again."""
+class KeepingSome:
+    """The same batches; the first walk through them keeps some frames, so that they need not be read again.
+
+    And what `describe` says of all of them, as long as they are still pictures: a clip has more than one frame.
+    """
 
     batches: Batches
+    describe: Callable[[Tensor], Tensor] | None = None
     frames: list[Tensor] = field(default_factory=list)  # (1, T, 3, H, W) each
+    vectors: list[Tensor] = field(default_factory=list)  # (B, ...) of each batch
 
     def __iter__(self) -> Iterator[Batch]:
-        count, seen, first = len(self.batches), 0, not self.frames
+        count, seen, first, clips = len(self.batches), 0, not self.frames, set[str]()
         for batch in self.batches:
             if first:
+                clips.update(batch.clips)
+                if self.describe and len(clips) == seen + len(batch):
+                    self.vectors.append(self.describe(batch.frames))
+                else:
+                    self.describe, self.vectors = None, []
                 most = max(2, min(SOURCES, count, SOURCE_BYTES // (4 * batch.frames[0].numel())))
                 places = [(seen + row) * most // count for row in range(-1, len(batch))]
                 rows = [row for row in range(len(batch)) if places[row + 1] != places[row]]

@@ -1,4 +1,7 @@
-"""A space in which normal images vary alike in every direction, and distances to the nearest of them."""
+"""A space in which normal images vary alike in every direction, and distances to the nearest of them.
+
+An image is one vector there, of what a frozen network sees in it: each feature's mean and its highest value.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True)
 class NormalSpace:
-    """N normal images as vectors (float64): their squared differences, times N, are squared Mahalanobis distances."""
+    """N normal images as vectors (float64) whose differences are Mahalanobis distances."""
 
     mean: Tensor  # (D,)
     factor: Tensor  # (D, D)
@@ -41,11 +44,16 @@ class NormalSpace:
         ridge = RIDGE * len(values) * torch.eye(len(mean), dtype=torch.float64)
         lower = torch.linalg.cholesky(centred.T @ centred + ridge)
         inverse = torch.linalg.solve_triangular(lower, torch.eye(len(mean), dtype=torch.float64), upper=False)
-        return cls(mean, scale[:, None] * inverse.T, centred @ inverse.T)
+        factor = len(values) ** 0.5 * inverse.T
+        return cls(mean, scale[:, None] * factor, centred @ factor)
+
+    def points(self, vectors: Tensor) -> Tensor:
+        """Turn vectors (B, D) into float64 (B, D), where they lie in the space."""
+        return (vectors.cpu().to(torch.float64) - self.mean) @ self.factor
 
     def scores(self, vectors: Tensor, neighbours: int) -> Tensor:
         """Turn (B, D) into (B,), the mean distance to that many nearest normal images."""
-        points = (vectors.cpu().to(torch.float64) - self.mean) @ self.factor
+        points = self.points(vectors)
         if self.index is not None:  # finds candidates, whose distances are then exact
             _, rows = self.index.nearest(points, min(2 * neighbours + 8, len(self.bank)))
             squared = (self.bank[rows] - points[:, None]).square().sum(dim=2).masked_fill_(rows < 0, torch.inf)
@@ -53,19 +61,27 @@ class NormalSpace:
             lengths = points.square().sum(dim=1, keepdim=True) + self.bank.square().sum(dim=1)
             squared = (lengths - 2 * points @ self.bank.T).clamp_min_(0)
         nearest = squared.topk(min(neighbours, squared.shape[1]), dim=1, largest=False).values
-        return (nearest * len(self.bank)).sqrt().mean(dim=1).to(torch.float32)
+        return nearest.sqrt().mean(dim=1).to(torch.float32)
 
 
-def left_out_scores(vectors: Tensor, clips: Tensor, groups: Sequence[int], neighbours: int) -> Tensor:
+def left_out_scores(
+    vectors: Tensor, clips: Tensor, groups: Sequence[int], neighbours: int, spaces: int = MOST_SPACES
+) -> Tensor:
     """Return (N,), each vector's score in the space that is learned without its clip; there must be two clips at least.
 
     `clips` (N,) are whole numbers from 0. Learning anew without it is the only exact way: an image of its own
     enters the features' scales too, and with few images that alone would lower its score by some percent. Of
-    more than `MOST_SPACES` clips several are left out together, which is no less honest.
+    more than that many `spaces` several clips are left out together, which is no less honest.
     """
-    parts = clips % MOST_SPACES
+    parts = clips % spaces
     scores = torch.empty(len(vectors))
     for part in range(int(parts.max()) + 1):
         inside = parts == part
         scores[inside] = NormalSpace.learn(vectors[~inside], groups).scores(vectors[inside], neighbours)
     return scores
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Turn (B, h, w, D) into (B, 2 D): each feature's mean over all positions, then its highest value."""
+    patches = features.flatten(1, 2)
+    return torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=1)
