@@ -95,8 +95,6 @@ class Method(ABC, Generic[OptionsType]):
     """The scorer that turns its maps into scores when the user names none; None: its own scores."""
     least_samples: ClassVar[int] = 2
     """With fewer training frames than this, fitting is refused."""
-    draws: ClassVar[bool] = True
-    """Whether what it learns or gives depends on the seed; where it does not, a comparison needs one fit."""
     reconstructs: bool = False
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""
@@ -359,11 +357,13 @@ class MethodEntry(Entry[Method[Any]]):
     """Announces a method.
 
     `cost` is a line of what to expect, measured and with its conditions: how long it learns, how long an image takes,
-    how large the model is. "" says nothing.
+    how large the model is. "" says nothing. What `draws` nothing at random is the same with every seed: a comparison
+    needs one fit of it.
     """
 
     kind = Method
     cost: str = ""
+    draws: bool = True
 
     def require_today(self, found: type[Method[Any]]) -> None:
         """Raise TypeError, which says what to change, for a class that was written for an older adkit."""

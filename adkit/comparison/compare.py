@@ -60,7 +60,7 @@ def compare(
             for dataset in datasets:
                 categories.append(Category.of(dataset))
                 advance(1)
-        drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).load().draws}
+        drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).draws}
         if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
             note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
         places = _places(candidates, categories, seeds, drawing)

@@ -150,11 +150,11 @@ def _check_determinism(candidate: Candidate) -> None:
     again.fit(candidate.renamed, Silent())
     found = again.predict(candidate.batch)
     check_same(candidate.prediction, found, "fitted again with the same seed, under other names,", "fitted once")
-    if not candidate.method_class.draws:
+    if not candidate.entry.draws:
         other = candidate.made(seed=4)
         other.fit(candidate.batches, Silent())
         found = other.predict(candidate.batch)
-        check_same(candidate.prediction, found, "with another seed, though its class says draws = False,", "before")
+        check_same(candidate.prediction, found, "with another seed, though it is announced with draws=False,", "before")
 
 
 def _check_state(candidate: Candidate) -> None:

@@ -41,7 +41,6 @@ class Knn(LearnedMethod[KnnOptions]):
     """Mean distance to the nearest normal images: one score for an image, no map."""
 
     Options = KnnOptions
-    draws = False
     steps = (("features", 9), ("leave one out", 1))
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 

@@ -34,7 +34,6 @@ class Padim(PatchMapMethod[PadimOptions]):
     """Mahalanobis distance of every patch from the normal patches of its place."""
 
     Options = PadimOptions
-    draws = False
     steps = (("features", 10), ("Gaussians", 1), ("leave one out", 9))
 
     def __init__(self, options: PadimOptions, *, seed: int = 0, device: str = "cpu") -> None:

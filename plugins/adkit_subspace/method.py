@@ -47,7 +47,6 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     """Length of what the main directions of normal features leave over of a patch."""
 
     Options = SubspaceOptions
-    draws = False
     steps = (("features", 1), ("leave one out", 1))
     least_samples = 1
 

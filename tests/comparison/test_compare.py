@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def test_what_is_added_is_computed_alone_and_only_that_is_counted(
 def test_a_method_that_draws_nothing_is_fitted_once_for_all_seeds(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Shade, "draws", False)
+    still = replace(fakes.methods.get("shade"), draws=False)
+    monkeypatch.setitem(fakes.methods.entries, "shade", still)
     notes = list[str]()
     few = Candidate("few", "shade", few=2)  # which images it learns from is drawn
     result = compare(
