@@ -165,6 +165,12 @@ def create_api(judges: Judges) -> FastAPI:
         finally:
             waiting -= 1
 
+    _serve_reports(app, settings)
+    _tell_faults(app, settings)
+    return app
+
+
+def _serve_reports(app: FastAPI, settings: ServerSettings) -> None:
     @app.get("/reports/runs/{name}", include_in_schema=False)
     def run_report(name: str) -> HTMLResponse:
         return _report(folder_of(settings, "run", name), REPORT)
@@ -172,9 +178,6 @@ def create_api(judges: Judges) -> FastAPI:
     @app.get("/reports/comparisons/{name}", include_in_schema=False)
     def comparison_report(name: str) -> HTMLResponse:
         return _report(folder_of(settings, "comparison", name), COMPARISON)
-
-    _tell_faults(app, settings)
-    return app
 
 
 def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:

@@ -25,18 +25,20 @@ TICK_S = 1.0
 TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
 
 
+_SHOWN = {"report": "run", "results": "run", "comparison": "comparison"}
+"""What the cards of jobs ask Results to show, and the kind of that."""
+
+
 def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blocks:
     """Build the page; `opened` is called when a browser shows it, and what it has to show at first is there."""
-    settings = judges.settings
-    guarded, turns = told(settings), Turns()
+    settings, guarded, turns = judges.settings, told(judges.settings), Turns()
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
         gr.HTML(TOP, js_on_load=None)
         with gr.Tabs(selected="inspect") as tabs:
             run, about = inspect_tab(judges, turns)
             trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
-            with gr.Tab("Help", id="help"):
-                gr.HTML(text_of("help.html"), js_on_load=None, elem_id="ak-help")
+            _help_tab()
         seen = gr.State("")
         clock = gr.Timer(TICK_S)
 
@@ -46,19 +48,16 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
 
     @guarded
     def show_linked(request: gr.Request) -> Any:
-        """Show in Results what the page's address names: ?run=ID or ?comparison=NAME."""
-        named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))
-        what = next((pair for pair in named if pair[1]), None)
+        what = _named_in(request)
         return results.show(what) if what else gr.skip()
 
     def lists() -> dict[Any, Any]:
         return {trainings: panel(jobs, trainings=True), results.jobs: panel(jobs, trainings=False)}
 
     def tick(before: str) -> dict[Any, Any]:
-        """Return what the lists of jobs show, if it is not what they showed before."""
         now = lists()
-        told = "".join(now.values())
-        return gr.skip() if told == before else {seen: told, **now}
+        shown = "".join(now.values())
+        return gr.skip() if shown == before else {seen: shown, **now}  # nothing is drawn anew that stays as it is
 
     @guarded
     def inspect_with(run_id: str | None) -> dict[Any, Any]:
@@ -72,11 +71,11 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         act(settings, jobs, what)
         if "inspect" in what:
             return lists() | inspect_with(what["inspect"])
-        for asked, kind in (("report", "run"), ("results", "run"), ("comparison", "comparison")):
-            if asked in what:
-                shown = results.show((kind, what[asked]), with_report=asked != "results")
-                return lists() | {tabs: gr.Tabs(selected="results")} | shown
-        return lists()
+        asked = next((one for one in _SHOWN if one in what), None)
+        if asked is None:
+            return lists()
+        shown = results.show((_SHOWN[asked], what[asked]), with_report=asked != "results")
+        return lists() | {tabs: gr.Tabs(selected="results")} | shown
 
     with page:
         page.unload(turns.stop)
@@ -90,6 +89,17 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         results.inspect.click(lambda what: inspect_with(what and what[1]), results.chosen, [tabs, run], **PRIVATE)
     built: gr.Blocks = page
     return built
+
+
+def _help_tab() -> None:
+    with gr.Tab("Help", id="help"):
+        gr.HTML(text_of("help.html"), js_on_load=None, elem_id="ak-help")
+
+
+def _named_in(request: gr.Request) -> tuple[str, str] | None:
+    """Return what the page's address names, ?run=ID or ?comparison=NAME, as its kind and name."""
+    named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))
+    return next(((kind, name) for kind, name in named if name), None)
 
 
 def confine(page: gr.Blocks) -> None:

@@ -130,8 +130,7 @@ def score(
     opened = _opened(context, registry, learns=bool(spans))
     found = find_inputs(files, of_clips=opened is None or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
-    for note in found.notes:
-        typer.echo(note, err=True)
+    typer.echo("".join(f"{note}\n" for note in found.notes), err=True, nl=False)
     if stills:
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:

@@ -156,7 +156,6 @@ def _watched(
             raise OptionError(message, hint="stop that one, or name another --journal") from None
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
-
         if alarm and alarm.doubt:
             warn(alarm.doubt)
         counts = Metrics(metrics, journal.rows()) if metrics else None
