@@ -20,6 +20,7 @@ from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.errors import AdkitError, OptionError
 from adkit.files.atomic import checksum
+from adkit.files.documents import signed
 from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def score_stills(
         "adkit": __version__,
         "run": record.id,
         "threshold": model.threshold.value,
-        "the checksum of run.json": checksum(record.model_dump_json().encode()),
+        "the checksum of run.json": checksum(signed(record.model_dump(mode="json"))),
         "--heatmaps": heatmaps and str(heatmaps),
         "--masks": masks and str(masks),
     }

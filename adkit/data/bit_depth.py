@@ -13,6 +13,7 @@ from adkit.types import FrameRef
 WHITES = (255, 1023, 4095, 16383, 65535)
 """What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
 
+_CONVERT = "save it with whole numbers of 8 or 16 bits, and all pictures of the parts on the same scale"
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF
 
 
@@ -63,11 +64,11 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
             f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
         )
     if not np.issubdtype(pixels.dtype, np.integer):
-        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+        raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint=_CONVERT)
     if pixels.dtype != np.uint8:
         highest = int(pixels.max())
         if not 0 <= int(pixels.min()) <= highest <= WHITES[-1]:
-            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint="convert the image")
+            raise FrameError(f"32-bit pixels; 8 or 16 bits were expected: {name}", hint=_CONVERT)
         if white == WHITES[0] and highest > WHITES[0]:
             if highest <= WHITES[-2]:
                 raise FrameError(

@@ -24,18 +24,19 @@ def _these(words: str) -> frozenset[str]:
 
 
 _GOOD_WORDS = _these(
-    "good goods ok oks okay flawless faultless defectless defectfree gut gutteil gutteile bon bons bonne bonnes bueno "
-    "buenos buono buoni goed fehlerfrei fehlerlos einwandfrei dobry dobre dobrý dobré годный годные godkänd "
-    "良 良品 良好 合格 合格品 正品 양품 합격 합격품"
+    "good goods goodparts ok oks okay okparts flawless faultless defectless defectfree gut gutteil gutteile bon bons "
+    "bonne bonnes bueno buenos buono buoni goed fehlerfrei fehlerlos einwandfrei dobry dobre dobrý dobré годный годные "
+    "godkänd 良 良品 良好 合格 合格品 正品 양품 합격 합격품"
 )
 _GOOD_ALONE = _these(
     "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable accept nominal aprobado aprobados aprovado aprovados 正常 정상"
+    "usable accept nominal clean perfect golden reference references aprobado aprobados "
+    "aprovado aprovados 正常 정상"
 )
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
-    "bad bads ng ngs nok noks nio ko poor fail fails failed failing failure failures scrap scrapped rework unusable "
-    "incorrect "
+    "bad bads badparts ng ngs ngparts nok noks nokparts nio ko poor fail fails failed failing failure failures scrap "
+    "scrapped rework unusable incorrect "
     "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
     "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
     "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur "
@@ -143,9 +144,19 @@ def is_mask_folder(name: str) -> bool:
 @cache
 def without_mask(name: str) -> str:
     """Return what a folder's name says besides masks, splits and "images", in small letters: often a kind; or ""."""
-    rest = _MASK_IN_NAME.sub("", name.lower()).strip(" _.-")
-    empty = {*_words(rest)} <= _NEUTRAL | _MASK_ALONE or split_of(name) is not None
+    rest = _besides_mask(name)
+    empty = {*_words(rest)} <= _NEUTRAL | _MASK_ALONE or split_of(rest) is not None
     return "" if empty and not any(letter.isdigit() for letter in rest) else rest
+
+
+@cache
+def split_of_masks(name: str) -> str | None:
+    """Return the split that a folder's name means, that of masks too: "test_gt"."""
+    return split_of(_besides_mask(name))
+
+
+def _besides_mask(name: str) -> str:
+    return _MASK_IN_NAME.sub("", name.lower()).strip(" _.-")
 
 
 def mask_of(stem: str) -> str | None:

@@ -31,6 +31,9 @@ def named_place(
     for base in bases:
         if is_one(place := base / Path(selection).expanduser()):
             return place, base.resolve()
+        if os.path.exists(place):  # noqa: PTH110 (it takes names that are too long)
+            archive = " (unpack it, if it is an archive)" if place.is_file() else ""
+            raise DatasetError(f"{place} is no {thing}{archive}", hint=hint)
     tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
     if all(is_one(Path(name.strip())) for name in selection.split(",")):
         hint = f"give --dataset once for each {thing}"

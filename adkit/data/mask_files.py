@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import is_mask_folder, judges, mask_of, without_mask
+from adkit.data.folder_names import is_mask_folder, judges, mask_of, split_of_masks, without_mask
 from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.outlines import file_name, is_outlines, outlined_in
 from adkit.errors import DatasetError, FrameError
@@ -30,6 +30,7 @@ class _Mask:
     ref: FrameRef
     above: Inside  # the folders in which it lies
     place: Inside  # what they tell of its image, in small letters
+    splits: frozenset[str]  # that they name
 
 
 def may_be_mask(path: Path) -> bool:
@@ -80,9 +81,9 @@ class MaskFiles:
         wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
         for place in set(map(_place, wholes)):
             for name in {stem, mask_of(stem) or "", file_name(of).lower()} - {""}:
-                self._masks[name].append(_Mask(ref, above, place))
+                self._masks[name].append(_Mask(ref, above, place, _splits(above)))
             if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
-                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1]))
+                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], _splits(above)))
 
     def of(self, images: Sequence[tuple[Inside, bool | None]]) -> dict[Inside, FrameRef]:
         """Return the masks of the anomalous ones of all images: files, or folders whose images are parts of one mask.
@@ -111,9 +112,11 @@ class MaskFiles:
         return found
 
     def _find(self, inside: Inside, names: Mapping[str, int]) -> FrameRef | None:
-        place, stem = _place(inside[:-1]), _stem(inside)
+        place, stem, splits = _place(inside[:-1]), _stem(inside), _splits(inside[:-1])
         for name in (stem, inside[-1].lower(), f"{stem}/"):
             for mask in self._masks.get(name, ()):
+                if splits and mask.splits and splits.isdisjoint(mask.splits):
+                    continue  # "train/003_mask" is not of "test/003"
                 # What lies in no folder of a kind is the mask of an image only where no other has that name.
                 if _lies_within(mask.place, place) and (mask.place or names.get(stem, 0) <= 1):
                     if not name.endswith("/"):
@@ -163,6 +166,10 @@ def _marks(mask: FrameRef, image: Path) -> bool:
 def _place(above: Iterable[str]) -> Inside:
     """Return the folders that tell of what an image is, in small letters."""
     return tuple(name for name in map(without_mask, above) if name)
+
+
+def _splits(above: Iterable[str]) -> frozenset[str]:
+    return frozenset(split for split in map(split_of_masks, above) if split)
 
 
 def _lies_within(place: Inside, above: Inside) -> bool:

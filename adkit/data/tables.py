@@ -6,16 +6,19 @@ kind    good (normal, ok, 0), or what is wrong with it (1: an anomaly); nothing:
 mask    marks what is anomalous; a path like the image's
 group   images that belong together, such as those of one part: they are held out together
 
-The header's case and the order of columns do not matter; commas, semicolons or tabs part them.
+The header's case and the order of columns do not matter; commas, semicolons or tabs part them. What spreadsheets add
+is read as they mean it: UTF-16, a mark of the byte order, a first line "sep=;", lines of separators only.
 """
 
 import csv
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import GOOD, says, split_of
+from adkit.data.folder_names import GOOD, file_says, says, split_of
 from adkit.data.layouts import Placed
 from adkit.data.outlines import outlines_of
 from adkit.data.video import is_video
@@ -40,40 +43,59 @@ def is_table(path: Path) -> bool:
         return False
 
 
-def read_rows(table: Path) -> list[Row]:
-    """Return the lines of a CSV file by their column's name in small letters; raises DatasetError for what is none."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{table} cannot be read as a table: {error}", hint="save it as CSV in UTF-8") from None
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What a CSV file holds: the header's names in small letters, and the lines with their numbers."""
+
+    names: list[str]
+    lines: list[tuple[int, list[str]]]
+    delimiter: str
+
+
+def read_cells(table: Path) -> Cells:
+    """Return the cells of a CSV file; raises OSError, UnicodeDecodeError and csv.Error for what is none."""
+    content = table.read_bytes()
+    text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    lines = list(io.StringIO(text, newline=None))
+    first = 1 if lines and re.fullmatch("sep=.", lines[0].strip()) else 0
+    delimiter = max(",;\t", key="".join(lines[first : first + 1]).count)
+    reader = csv.reader(lines[first:], delimiter=delimiter)
     names = [name.strip().lower() for name in next(reader, [])]
+    found = [(first + reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    return Cells(names, [(number, cells) for number, cells in found if any(cells)], delimiter)
+
+
+def read_rows(table: Path) -> list[Row]:
+    """Return the lines of a CSV file by their column's name; raises DatasetError for what is none."""
+    try:
+        found = read_cells(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{table} cannot be read as a table: {error}", hint="save it as CSV in UTF-8") from None
+    names = found.names
     if "path" not in names and "image" not in names:
-        raise DatasetError(f"{table} has no column named path; its first line is {header.strip()!r}", hint=TABLE_HINT)
-    rows: list[Row] = []
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            if len(cells) > len(names):
-                raise DatasetError(
-                    f"{table}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns", hint=TABLE_HINT
-                )
-            row = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
-            rows.append({**row, LINE: str(reader.line_num)})
-    return rows
+        first = found.delimiter.join(names)
+        raise DatasetError(f"{table} has no column named path; its first line is {first!r}", hint=TABLE_HINT)
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise DatasetError(f"{table} has two columns named {twice[0]}", hint=TABLE_HINT)
+    for number, cells in found.lines:
+        if len(cells) > len(names):
+            raise DatasetError(f"{table}, line {number}: {len(cells)} cells for {len(names)} columns", hint=TABLE_HINT)
+    return [{**dict(zip(names, cells, strict=False)), LINE: str(number)} for number, cells in found.lines]
 
 
 def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Placed], dict[Path, str]]:
     """Return the images of the rows, paths from `base`, and the group of each; raises DatasetError for bad rows."""
     placed: dict[Path, Placed] = {}
-    groups = {}
+    groups, listed = {}, set[Path]()
     with_splits = any(row.get("split") for row in rows)
     for row in rows:
         where = f"{table}, line {row[LINE]}"
         path = _existing(base, row["path"], where)
-        if path in placed:
+        if not path.is_file():
+            raise DatasetError(f"{where}: {path} is a folder", hint="list each image; for folders: folder:FOLDER")
+        if (file := path.resolve()) in listed:
             raise DatasetError(f"{where}: {row['path']} was listed before", hint="list each image once")
+        listed.add(file)
         if is_video(path):
             raise DatasetError(f"{where}: {path} is a video", hint="a manifest lists images; for videos: clips:FOLDER")
         named, kind = row.get("split", ""), _kind(row.get("kind", ""))
@@ -84,6 +106,11 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
             raise DatasetError(f"{where}: neither split nor kind is given", hint=TABLE_HINT)
         learned = split == "train" or (split == "validation" and kind == GOOD)
         if learned and kind is None:
+            if any(says(name) == "bad" for name in Path(row["path"]).parts[:-1]) or file_says(path.stem) == "bad":
+                raise DatasetError(
+                    f"{where}: {row['path']} would be taken as good, and its name says otherwise",
+                    hint="say what it is in a column kind (good, or what is wrong)",
+                )
             kind = GOOD
         mask = outlines_of(_existing(base, row["mask"], where), path) if row.get("mask") else None
         inside = path.relative_to(base).parts if path.is_relative_to(base) else path.parts[1:]

@@ -5,7 +5,7 @@ One of four files, each checked against the clip, and refused as a whole where i
 - .csv: a header, and a line for each anomaly. The columns are either `start_s` and `end_s`, in seconds from the clip's
   first frame: a frame belongs to the anomaly when start_s ≤ its time < end_s; or `first_frame` and `last_frame`, both
   counted from 0, both anomalous. A column `kind` may name the anomaly; where it says nothing, the folder does. A header
-  alone says that all frames are normal. Separated by commas, or by semicolons as some spreadsheets do.
+  alone says that all frames are normal. Commas, semicolons or tabs part the columns; but for commas, 1,5 is 1.5.
 - .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}]. [] says that all
   frames are normal.
 - .npy: a one-dimensional array with 0 (normal) or 1 (anomalous) for each frame.
@@ -25,6 +25,7 @@ from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from adkit import DatasetError
+from adkit.data.tables import read_cells
 
 LABEL_SUFFIXES = (".csv", ".json", ".mat", ".npy")
 
@@ -107,16 +108,16 @@ def _from_masks(path: Path, frames: int) -> list[bool]:
 
 
 def _from_csv(path: Path) -> Sequence[Mapping[str, Any]]:
-    text = path.read_text(encoding="utf-8-sig")
-    header = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header else ",", skipinitialspace=True)
-    _require_known([name.strip() for name in reader.fieldnames or []])
-    reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-    rows = list(reader)
-    for number, row in enumerate(rows, 1):
-        if None in row or None in row.values():
-            raise ValueError(f"line {number} after the header has another number of columns than the header")
-    return rows
+    found = read_cells(path)
+    _require_known(found.names)
+    for number, cells in found.lines:
+        if len(cells) != len(found.names):
+            raise ValueError(f"line {number} has another number of columns than the header")
+    rows = [dict(zip(found.names, cells, strict=True)) for _, cells in found.lines]
+    if found.delimiter == ",":
+        return rows
+    # Where a comma parts no columns, spreadsheets of many countries write 1,5 for one and a half.
+    return [{name: cell if name == "kind" else cell.replace(",", ".") for name, cell in row.items()} for row in rows]
 
 
 def _from_json(path: Path) -> Sequence[Mapping[str, Any]]:
@@ -129,7 +130,7 @@ def _from_json(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _require_known(names: Sequence[str] | Mapping[str, Any]) -> None:
-    if set(names) - {"kind"} not in ({*_SECONDS}, {*_FRAMES}):
+    if len(set(names)) < len(names) or set(names) - {"kind"} not in ({*_SECONDS}, {*_FRAMES}):
         raise ValueError(f"its names are {', '.join(names) or 'missing'}")
 
 

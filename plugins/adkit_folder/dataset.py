@@ -68,9 +68,10 @@ class Folder(OwnFolder):
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
+            told = "; ".join([f"(read as {self.layout})", *self._contents.notes(may_be_mask)])
             raise DatasetError(
-                f"no good image was found to learn from in {folder} (read as {self.layout})",
-                hint="put good images into the folder itself, or into train/good/ or normal/ inside it",
+                f"no good image was found to learn from in {folder} {told}",
+                hint="put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it",
             )
 
     def samples(self, split: Split) -> list[Sample]:

@@ -66,6 +66,15 @@ def fit_arguments(parts: Path, runs: Path, method: str = "grey") -> list[str]:
 # Fitting.
 
 
+def test_names_that_are_no_text_are_kept(parts: Path, tmp_path: Path) -> None:
+    """A copy is left out and noted in the run, which every command then reads."""
+    folder = Path(shutil.copytree(parts / "train" / "good", tmp_path / "parts"))
+    odd = shutil.copy(next(folder.glob("*.png")), folder / os.fsdecode(b"\xff.png"))
+    ok(*fit_arguments(folder, tmp_path / "runs"))
+    assert "udcff.png" in run("score", odd, "--runs", tmp_path / "runs").stdout
+    assert "udcff.png" in ok("show", "latest", "--runs", tmp_path / "runs", "--format", "json").stdout
+
+
 def test_fit_says_what_sets_the_threshold_and_how_to_do_better(parts: Path, tmp_path: Path) -> None:
     printed = ok(*fit_arguments(parts, tmp_path)).stdout
     assert "flags about 1 in 11 normal images (9.09%), with 95% certainty at most 26%" in printed

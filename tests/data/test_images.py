@@ -331,8 +331,9 @@ def test_the_limit_itself_passes(tmp_path: Path) -> None:
 
 
 def test_pixels_that_have_no_range_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FrameError, match="floating-point pixels; 8 or 16 bits were expected"):
+    with pytest.raises(FrameError, match="floating-point pixels; 8 or 16 bits were expected") as caught:
         read_image(saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)))
+    assert "8 or 16 bits" in caught.value.hint
     with pytest.raises(FrameError, match="32-bit pixels; 8 or 16 bits were expected"):
         read_image(saved(tmp_path / "long.tif", np.full((4, 4), 70_000, np.int32)))
 

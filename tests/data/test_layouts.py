@@ -159,6 +159,9 @@ BAD_PLACES = [
     "scratched_004.png",
     "1_mask.png",
     "bads/1.png",
+    "badparts/1.png",
+    "unclean/1.png",
+    "not-perfect/1.png",
     "positive/1.png",
     "non conforme/1.png",
     "d\u0065\u0301fauts/1.png",
@@ -189,6 +192,12 @@ def test_what_is_bad_below_a_good_folder_is_not_learned(tmp_path: Path, layout: 
         learned = Folder(tmp_path, "x", tmp_path).samples("train")
     for sample in learned:  # fit refuses those that are marked anomalous
         assert sample.anomalous or not sample.id.endswith(place)
+
+
+@pytest.mark.parametrize("good", ["goodparts", "OKparts", "clean", "perfect parts", "Golden", "reference_images"])
+def test_good_parts_by_other_names(tmp_path: Path, good: str) -> None:
+    touch(tmp_path, f"{good}/1.png", f"{good}/2.png", "other/1.png")
+    assert {sample.id for sample in Folder(tmp_path, "x", tmp_path).samples("test")} == {"other/1.png"}
 
 
 def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:

@@ -90,6 +90,22 @@ def test_better_masks_come_first(tmp_path: Path) -> None:
     assert found(tmp_path) == {"JPEGImages/2.jpg": "SegmentationClass/2.png"}
 
 
+@pytest.mark.parametrize("mask", ["crack/003_gt.png", "masks/crack/003.png"])
+def test_masks_are_of_images_of_their_own_split(tmp_path: Path, mask: str) -> None:
+    touch(tmp_path, "train/good/x.png", "test/crack/003.png", f"test/{mask}")
+    touch(tmp_path, "validation/dent/003.png", f"validation/{mask.replace('crack', 'dent')}")
+    touch(tmp_path, "validation/crack/003.png")
+    masks = found(tmp_path)
+    assert masks["test/crack/003.png"] == f"test/{mask}"
+    assert masks["validation/crack/003.png"] is None, "that of the other split has the same kind and number"
+
+
+@pytest.mark.parametrize("folder", ["test_gt", "masks_test", "ground_truth/test", "GroundTruth-Test"])
+def test_folders_of_masks_may_name_the_split(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "train/good/x.png", "test/crack/003.png", f"{folder}/crack/003.png")
+    assert found(tmp_path) == {"test/crack/003.png": f"{folder}/crack/003.png"}
+
+
 def test_masks_are_no_kind_of_defect(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "crack/2.png", "mask/2.png")
     samples = Folder(tmp_path, "x", tmp_path).samples("test")

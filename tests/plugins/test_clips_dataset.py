@@ -163,6 +163,8 @@ def test_clips_in_test_itself_are_unknown(line: Path) -> None:
     [
         ("c.csv", "start_s,end_s\n0.3,0.6\n0.8,0.9\n"),
         ("c.csv", "start_s;end_s\r\n0.3;0.6\r\n0.8;0.9\r\n"),
+        ("c.csv", "sep=;\nEnd_S;Start_S\n0,6;0,3\n;\n0,9;0,8\n"),
+        ("c.csv", "start_s\tend_s\n0.3\t0.6\n0.8\t0.9\n"),
         ("c.csv", "\ufefffirst_frame, last_frame, kind\n3,5,\n8,8,\n"),
         ("c.json", json.dumps([{"start_s": 0.3, "end_s": 0.6}, {"start_s": 0.8, "end_s": 0.9, "kind": "stop"}])),
         ("c.json", json.dumps([{"first_frame": 3, "last_frame": 5}, {"first_frame": 8, "last_frame": 8}])),
@@ -208,9 +210,10 @@ def test_labels_of_training_clips_count_too(tmp_path: Path) -> None:
     [
         ("c.csv", "", "its names are missing"),
         ("c.csv", "start,end\n1,2\n", "its names are start, end"),
+        ("c.csv", "start_s,start_s,end_s\n1,2,3\n", "its names are start_s, start_s, end_s"),
         ("c.csv", "start_s,last_frame\n1,2\n", "its names are start_s, last_frame"),
-        ("c.csv", "start_s,end_s\n0.1\n", "line 1 after the header has another number of columns"),
-        ("c.csv", "start_s,end_s\n0.1,0.2,0.3\n", "line 1 after the header has another number of columns"),
+        ("c.csv", "start_s,end_s\n0.1\n", "line 2 has another number of columns"),
+        ("c.csv", "start_s,end_s\n0.1,0.2,0.3\n", "line 2 has another number of columns"),
         ("c.csv", "start_s,end_s\n0.1,soon\n", "end_s is 'soon', a number was expected"),
         ("c.csv", "start_s,end_s\n0.1,nan\n", "end_s is 'nan', a number was expected"),
         ("c.csv", "start_s,end_s\n0.5,0.2\n", r"seconds 0\.5 to 0\.2; its frames are from 0 to 0\.9 s"),

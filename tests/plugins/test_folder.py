@@ -188,6 +188,7 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, files: list[str], layo
     with pytest.raises(DatasetError, match="no good image was found") as caught:
         opened(tmp_path)
     assert f"{tmp_path} (read as {layout})" in caught.value.message
+    assert ("(.txt)" in caught.value.message) == any("notes" in name for name in files), "what is there is told"
     assert "train/good/" in caught.value.hint
 
 
@@ -264,7 +265,7 @@ def test_the_tried_places_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
-    with pytest.raises(DatasetError, match="there is no such folder"):
+    with pytest.raises(DatasetError, match=r"a\.png is no folder"):
         Folder.select(str(tmp_path / "a.png"), None)
 
 

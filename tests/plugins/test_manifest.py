@@ -54,6 +54,14 @@ def test_all_columns(tmp_path: Path, separator: str, encoding: str) -> None:
     assert note.endswith("2 to learn from; to test with: 1 anomaly, 1 tear")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_spreadsheets_add(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, "ä.png", "b.png")
+    dataset = opened(tmp_path, 'sep=;\r\n"Path";"Kind"\r\nä.png;"good"\r\n;\r\nb.png;"tear; deep"\r\n', encoding)
+    assert truths(dataset.samples("train")) == {"ä.png": (False, "good")}
+    assert truths(dataset.samples("test")) == {"b.png": (True, "tear; deep")}
+
+
 def test_a_name_that_says_otherwise_is_overruled(tmp_path: Path) -> None:
     touch(tmp_path, "NG/NG_1.png", "NG/NG_2.png")
     dataset = opened(tmp_path, "path,kind,split\nNG/NG_1.png,good,train\nNG/NG_2.png,good,train\n")
@@ -91,12 +99,18 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
         ("path,kind,mask\n1.png,tear,m.png\n", r"line 2: there is no file .*m\.png"),
         ("path,kind\n1.png,good,extra,more\n", "line 2: 4 cells for 2 columns"),
         ("path,kind\nfilm.mp4,good\n", r"line 2: .*film\.mp4 is a video"),
+        ("path,kind\nNG,good\n", r"line 2: .*NG is a folder"),
+        ("path,kind\n1.png,good\nNG/../1.png,good\n", r"line 3: NG/\.\./1\.png was listed before"),
+        ("path,split\nNG/2.png,train\n", r"line 2: NG/2\.png would be taken as good, and its name says otherwise"),
+        ("path,split\nNG_3.png,train\n", r"line 2: NG_3\.png would be taken as good"),
+        ("path,kind,kind\n1.png,good,tear\n", "two columns named kind"),
+        ('path,kind\n"' + "x" * 200_000, "cannot be read as a table"),
         ("path,kind\n1.png,tear\n", "no good image was found to learn from"),
         ("path\n1.png\n\x00", "cannot be read as a table|there is no file|neither"),
     ],
 )
 def test_tables_that_say_nothing_clear_are_refused(tmp_path: Path, table: str, complaint: str) -> None:
-    touch(tmp_path, "1.png", "clip.png", "film.mp4")
+    touch(tmp_path, "1.png", "clip.png", "film.mp4", "NG/2.png", "NG_3.png")
     with pytest.raises(DatasetError, match=complaint):
         opened(tmp_path, table)
 
@@ -108,3 +122,5 @@ def test_other_encodings_and_absent_tables_are_refused(tmp_path: Path) -> None:
     assert "UTF-8" in caught.value.hint
     with pytest.raises(DatasetError, match="there is no such file: tried"):
         Manifest.select("absent.csv", tmp_path)
+    with pytest.raises(DatasetError, match="is no file"):
+        Manifest.select(str(tmp_path), None)
