@@ -4,18 +4,29 @@ import os
 import sys
 
 INTERRUPTED = 130
+USER_FAULT = 2
 
 
 def main() -> None:
     """Run the `adkit` command; Ctrl-C while it is still loaded ends it without a traceback."""
     try:
         _open_streams()
+        _require_a_folder()
         from adkit.cli import main as run
 
         run()
     except KeyboardInterrupt:
         os.write(2, b"interrupted: nothing was begun\n")
         os._exit(INTERRUPTED)
+
+
+def _require_a_folder() -> None:
+    """End where the current folder was deleted: torch cannot be loaded there."""
+    try:
+        os.getcwd()  # noqa: PTH109 (nothing is imported yet)
+    except OSError:
+        sys.stderr.write("error: the current folder was deleted\nhint:  change into one that is there\n")
+        sys.exit(USER_FAULT)
 
 
 def _open_streams() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from adkit.cli.deferred import CommandGroup
-from adkit.cli.output import warn
+from adkit.cli.output import shown, warn
 from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system
 
 BUG = 1
@@ -124,9 +124,9 @@ def _outcome_written() -> Iterator[None]:
 def report_fault(error: AdkitError) -> None:
     """Print on stderr what is wrong, what to do, and what was noted on the way, such as what is kept."""
     typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
-    typer.echo(error.message, err=True)
+    typer.echo(shown(error.message), err=True)
     typer.secho("hint:  ", nl=False, err=True, fg="cyan")
-    typer.echo(error.hint, err=True)
+    typer.echo(shown(error.hint), err=True)
     _print_notes(error)
 
 

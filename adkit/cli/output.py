@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -29,6 +30,7 @@ PIPED_WIDTH = 120
 MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tabs and ends of lines
 _GAP = 3  # characters between two columns
 _NARROWEST = 16  # characters of a column of texts, if its texts are as long
 _RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # None: where all is printed
@@ -37,7 +39,7 @@ _COLOURS = {"anomalous": "red", "unreadable": "yellow", "look": "yellow"}
 
 def warn(text: str) -> None:
     """Say something on stderr that is not a result."""
-    typer.secho(text, err=True, fg="yellow")
+    typer.secho(shown(text), err=True, fg="yellow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +281,14 @@ def _print_text(console: Console, text: str, *, bold: bool = False) -> None:
     """Print lines that break between words only."""
     lines = [
         textwrap.fill(line, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        for line in _shown(text).splitlines()
+        for line in shown(text).splitlines()
     ]
     console.print("\n".join(lines), style="bold" if bold else None, soft_wrap=True)
 
 
-def _shown(text: str) -> str:
-    """Return the text with bytes that are not UTF-8 spelt out."""
-    return text.encode(errors="backslashreplace").decode()
+def shown(text: str) -> str:
+    """Return the text with bytes that are not UTF-8 spelt out, and what would steer a terminal: names may hold any."""
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text.encode(errors="backslashreplace").decode())
 
 
 def _is_number(value: Any) -> bool:
@@ -299,4 +301,4 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4f}" if isinstance(value, float) else _shown(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else shown(str(value)).replace("\n", "\\n")

@@ -10,4 +10,7 @@ def cache_root() -> Path:
         return Path(chosen)
     import platformdirs
 
-    return platformdirs.user_cache_path("adkit")
+    try:
+        return platformdirs.user_cache_path("adkit")
+    except RuntimeError:  # a user by number only, and no $HOME: as where nothing can be written
+        return Path(os.devnull, "adkit")

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from adkit.cli import app
-from adkit.cli.output import print_table
+from adkit.cli.faults import report_fault
+from adkit.cli.output import print_table, warn
+from adkit.errors import AdkitError
 from adkit.registry import load_registry
 from adkit.runs.store import open_run
 from tests.cli.invoking import ok
@@ -206,6 +208,16 @@ def test_a_table_is_split_where_that_is_shorter_and_turned_where_it_must_be(in_t
 def test_columns_that_say_nothing_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("some", [{"name": None, "problem": None, "note": "", "count": 0}])
     assert capsys.readouterr().out.replace("─", "").split() == ["some", "name", "count", "–", "0"]
+
+
+def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[31m\x07b\nc\x9b.png"
+    print_table("t", [{"path": name, "score": 1.0}], caption=f"of {name}")
+    report_fault(AdkitError(f"there is no {name}", hint=name))
+    warn(name)
+    printed = "".join(capsys.readouterr())
+    assert "a\\x1b[31m\\x07b\\nc\\x9b.png" in printed
+    assert not set(re.sub(r"\x1b\[\d*m", "", printed)) & set("\x1b\x07\x9b")
 
 
 def test_where_there_is_no_terminal_every_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
