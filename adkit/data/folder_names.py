@@ -48,13 +48,13 @@ _BAD_STEMS = ("defect", "anomal", "abnormal", "fault", "reject", "rechaz", "nonc
 _FLAW_WORDS = _these(
     "broken bent torn burr burrs crack cracks cracked dent dents dented stain stains stained dirty rust rusty "
     "chipped flaw flaws flawed missing misplaced wrong error errors outlier outliers hole holes pinhole "
-    "pinholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt verbogen gebrochen "
-    "verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi"
+    "pinholes blowhole blowholes porosity blister blisters kratzer riss risse delle dellen beschädigt beschaedigt "
+    "verbogen gebrochen verschmutzt rayure rayures fissure fissures cassé grieta grietas graffio graffi"
 )
 _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
 _UNSAID = _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unsure unbekannt misc todo new neu raw inbox "
-    "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails"
+    "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
 )
 """Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})
@@ -118,10 +118,11 @@ def is_of_either(name: str) -> bool:
 
 
 def numbers_of_either(names: Iterable[str]) -> bool:
-    """Say whether folders beside each other are "0" and "1" or "false" and "true": nobody knows which one is good."""
+    """Say whether folders beside each other are "0" and "1", "false" and "true" or "no" and "yes"."""
     words = [_words(name) for name in names]
     return (
-        sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS) in (["0", "1"], ["false", "true"])
+        sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS)
+        in (["0", "1"], ["false", "true"], ["no", "yes"])
         and len(words) == 2
     )
 

@@ -160,6 +160,7 @@ BAD_PLACES = [
     "1_mask.png",
     "bads/1.png",
     "badparts/1.png",
+    "MT_Blowhole/Imgs/1.png",
     "unclean/1.png",
     "not-perfect/1.png",
     "positive/1.png",
@@ -194,6 +195,12 @@ def test_what_is_bad_below_a_good_folder_is_not_learned(tmp_path: Path, layout: 
         assert sample.anomalous or not sample.id.endswith(place)
 
 
+def test_yes_and_no_are_not_learned_together(tmp_path: Path) -> None:
+    touch(tmp_path, "yes/1.png", "no/1.png")
+    with pytest.raises(DatasetError, match="but none named"):
+        Folder(tmp_path, "x", tmp_path)
+
+
 @pytest.mark.parametrize("good", ["goodparts", "OKparts", "clean", "perfect parts", "Golden", "reference_images"])
 def test_good_parts_by_other_names(tmp_path: Path, good: str) -> None:
     touch(tmp_path, f"{good}/1.png", f"{good}/2.png", "other/1.png")
@@ -217,7 +224,7 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
     assert "left out, as no name says whether they are good: 1 images in 2024-05-01/, 1 images in 2024-05-02/" in told
 
 
-@pytest.mark.parametrize("name", ["unsorted", "New", "heatmaps", "results 2024"])
+@pytest.mark.parametrize("name", ["unsorted", "New", "heatmaps", "thumbs", "results 2024"])
 def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
     touch(tmp_path, *(f"good/{number}.png" for number in range(5)), "stripe/1.png", f"{name}/1.png", f"{name}/2.png")
     dataset = Folder(tmp_path, "x", tmp_path)
