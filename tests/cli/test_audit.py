@@ -151,7 +151,7 @@ def test_seen_images_copies_and_bad_files_are_left_out_and_told(folder: Path, le
     [
         ([], "audit was given no images of good parts", "add --normal DIR"),
         (["-n", "{learned}"], "the run has seen all 300 images", "taken later"),
-        (["-n", "{learned}/nothing"], "there is no file", "give images"),
+        (["-n", "{learned}/nothing"], "there is no file", "name images of good parts"),
         (["-n", "{learned}", "-o", "audit.txt"], "names no format", "rename it"),
         (["-n", "{learned}", "-o", "audit.csv", "-f", "json"], "ends in .csv", "leave one of them out"),
     ],

@@ -311,7 +311,7 @@ def test_calibrate_refuses_contradictions_in_two_lines(
         (["-n", "{more}", "--max-false-alarms", "1%", "--certain"], "needs at least 299 normal samples", "2.5%"),
         (["--max-false-alarms", "1%"], "needs at least 99 normal samples; there are 10", "add 89 more"),
         (["-n", "{learned}/*.png", "--keep"], "the run has seen all 50 images", "taken later"),
-        (["-n", "{more}/nothing"], "there is no file", "give images"),
+        (["-n", "{more}/nothing"], "there is no file", "name images of good parts"),
         (["-n", "{more}", "--device", "tpu"], "no device 'tpu'", "cpu"),
     ],
 )
