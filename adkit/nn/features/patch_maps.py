@@ -134,12 +134,13 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         if self._overview and kept.vectors:
             self._whole, added = Whole.learn(torch.cat(kept.vectors), scores, *self._overview.strides)
             self._scored = scores = scores + added
+            self._facts["whole_picture_counts"] = True
         if coarse._composition is not None and coarse._composed is not None:
             coarse._composition, composed = coarse._composition.on_the_scale_of(scores, coarse._composed)
             self._scored = torch.maximum(scores, composed)
 
     def predict(self, batch: Batch) -> Prediction:
-        """Return maps on the first level's grid, in spreads above what is usual; with a composition also its scores."""
+        """Return maps on the first level's grid, in spreads above what is usual; of stills also scores, as a whole."""
         patches, seen = self._seen(batch.frames)
         maps, composition = self._blend(seen), self._scales[-1]._composition
         added = self._whole(self._vectors(batch.frames)) if self._whole else None
@@ -170,8 +171,10 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def state(self) -> dict[str, Tensor]:
         """Return what was learned at each scale, and how they are blended."""
         context = {_CONTEXT + name: tensor.cpu() for one in self._scales[1:] for name, tensor in one.learned().items()}
-        others = [one.state() for one in (self._scales[-1]._composition, self._whole) if one]
-        return {**super().state(), **context, **self._blend.state(), **{k: v for one in others for k, v in one.items()}}
+        state = {**super().state(), **context, **self._blend.state()}
+        for part in (self._scales[-1]._composition, self._whole):
+            state |= part.state() if part else {}
+        return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
