@@ -1,12 +1,15 @@
-"""A torch network in onnxruntime: exported once per input size, checked against torch, cached on disk."""
+"""A torch network in onnxruntime: exported once, checked against torch for each input size, cached on disk."""
 
 import io
 import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from glob import escape
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -31,7 +34,7 @@ class OnnxSession:
 
     def __init__(self, model: bytes) -> None:
         settings = onnxruntime.SessionOptions()
-        settings.log_severity_level = 3  # errors only
+        settings.log_severity_level = 4  # errors are raised too
         # Threads that wait by spinning take the cores from those that decode the next images.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # which torch obeys by itself
@@ -68,32 +71,62 @@ def exported_model(
     """Return the network, from `frames` (1, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
 
     One frame at a time is what is quickest, and an export for any number of them takes twice as long.
-    `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. None when
-    onnxruntime's results differ from torch's: the caller then stays with torch.
+    `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. An export takes five
+    seconds of a core: one that the cache has for another size is changed to this size, if it then gives what torch
+    gives. None when onnxruntime's results differ from torch's: the caller then stays with torch.
     """
-    path = cache_root() / "onnx" / f"{key}.onnx"
-    if path.is_file():
-        model = path.read_bytes()
-        try:
-            facts_of(model)
-        # Whatever a damaged file makes the parser raise means the same: export again.
-        except Exception as error:
-            _log.warning("the cached network %s cannot be used (%s); exporting it again", path, error)
-        else:
-            return model
+    path = cache_root() / "onnx" / f"{key}-{size[0]}x{size[1]}.onnx"
+    if model := _cached(path):
+        return model
     example = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    model = _export(network(), example, facts)
     with torch.inference_mode():
         expected = network()(example)
-    difference = float((OnnxSession(model)(frames=example)[0] - expected).abs().max())
-    if not difference <= RELATIVE_TOLERANCE * float(expected.abs().max()):
-        _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", key)
-        return None
+    others = (model for other in sorted(path.parent.glob(f"{escape(key)}-*.onnx")) if (model := _cached(other)))
+    model = next((_of_size(other, size) for other in others), None)
+    if model is None or not _agrees(model, example, expected):
+        model = _export(network(), example, facts)
+        if not _agrees(model, example, expected):
+            _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", path.stem)
+            return None
     try:
         write_whole(path, model)
     except StorageError as error:
         _log.warning("%s: the network will be exported again next time", error)
     return model
+
+
+def _cached(path: Path) -> bytes | None:
+    if not path.is_file():
+        return None
+    model = path.read_bytes()
+    try:
+        facts_of(model)
+    # Whatever a damaged file makes the parser raise means the same: export again.
+    except Exception as error:
+        _log.warning("the cached network %s cannot be used (%s); exporting it again", path, error)
+        return None
+    return model
+
+
+def _of_size(model: bytes, size: tuple[int, int]) -> bytes:
+    """Return a model that takes frames of another size; what else of it hangs on the size stays as it is."""
+    changed = onnx.load_from_string(model)
+    for dimension, length in zip(changed.graph.input[0].type.tensor_type.shape.dim[2:], size, strict=True):
+        dimension.dim_value = length
+    del changed.graph.value_info[:]
+    changed.graph.output[0].type.tensor_type.ClearField("shape")
+    return bytes(onnx.shape_inference.infer_shapes(changed).SerializeToString())
+
+
+def _agrees(model: bytes, example: Tensor, expected: Tensor) -> bool:
+    try:
+        (found,) = OnnxSession(model)(frames=example)
+    # A graph that does not fit its size is refused by onnxruntime with exceptions of many kinds.
+    except Exception as error:
+        _log.debug("onnxruntime refuses a network: %s", error)
+        return False
+    difference = float((found - expected).abs().max()) if found.shape == expected.shape else math.inf
+    return difference <= RELATIVE_TOLERANCE * float(expected.abs().max())
 
 
 def _export(network: nn.Module, example: Tensor, facts: Callable[[], dict[str, Any]]) -> bytes:

@@ -24,7 +24,7 @@ from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour, appen
 from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
 from adkit.nn.options import EMBEDDED, FeatureOptions
 
-FORMAT = 4
+FORMAT = 5
 """Goes up when the features change: networks exported by an older adkit are then exported anew."""
 
 LEAST_MARGIN = 16
@@ -155,10 +155,8 @@ class PatchFeatures:
         strides = "_".join(map(str, self.strides))
         edge = "" if self.margin else "-bare"
         libraries = f"torch{version('torch')}-timm{version('timm')}"
-        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}{edge}-{size[0]}x{size[1]}-{self.fingerprint}"
-        model = exported_model(
-            f"{key}-{libraries}-{FORMAT}", lambda: self.network(size), size, lambda: {"lengths": list(self.lengths)}
-        )
+        key = f"{self.backbone}-{strides}-mean{self.neighbourhood}{edge}-{self.fingerprint}-{libraries}-{FORMAT}"
+        model = exported_model(key, lambda: self.network(size), size, lambda: {"lengths": list(self.lengths)})
         if model is not None:
             self.lengths = tuple(facts_of(model)["lengths"])
         return model
@@ -199,16 +197,22 @@ class _FeatureNetwork(nn.Module):
 
 def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
     """Turn (B, C_i, h_i, w_i) per level into (B, h, w, D), D = sum of C_i, on the first level's grid."""
-    height, width = levels[0].shape[-2:]
-    aligned = [levels[0]]
-    aligned += [F.interpolate(level, (height, width), mode="bilinear", align_corners=False) for level in levels[1:]]
-    joined = torch.cat(aligned, dim=1)
+    joined = torch.cat([levels[0], *(_enlarged(level, levels[0]) for level in levels[1:])], dim=1)
     if neighbourhood > 1:
         # Zeros outside the picture do not count, or the border would look anomalous. As a convolution, a mean takes
         # a fifth of the time that onnxruntime's pooling does.
-        everywhere = torch.ones_like(joined[:1, :1])
+        # Ones that are computed, not stored: an exported network then holds nothing of its input's size.
+        everywhere = joined[:, :1].clamp(1, 1)
         joined = _sums(joined, neighbourhood) / _sums(everywhere, neighbourhood)
     return joined.permute(0, 2, 3, 1).contiguous()
+
+
+def _enlarged(level: Tensor, finest: Tensor) -> Tensor:
+    (height, width), (rows, columns) = finest.shape[-2:], level.shape[-2:]
+    factor = height // rows
+    if (factor * rows, factor * columns) == (height, width):  # as a factor, which is the same for every input's size
+        return F.interpolate(level, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    return F.interpolate(level, (height, width), mode="bilinear", align_corners=False)
 
 
 def _sums(maps: Tensor, side: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adkit.nn.features import onnx_session
-from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
 
 SIZE = (8, 12)
 FACTS: dict[str, Any] = {"lengths": [4], "note": "héllo"}
@@ -33,14 +33,14 @@ class Calls:
         self.count += 1
         return Doubling().eval()
 
-    def model(self, key: str = "doubling") -> bytes | None:
-        return exported_model(key, self.network, SIZE, lambda: FACTS)
+    def model(self, key: str = "doubling", size: tuple[int, int] = SIZE) -> bytes | None:
+        return exported_model(key, self.network, size, lambda: FACTS)
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ADKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "onnx" / "doubling.onnx"
+    return tmp_path / "cache" / "onnx" / "doubling-8x12.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,31 @@ def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureF
     asked = calls.count
     assert calls.model() == model
     assert calls.count == asked, "the cached one is taken"
-    assert [path.name for path in cache.parent.iterdir()] == ["doubling.onnx"]
+    assert [path.name for path in cache.parent.iterdir()] == ["doubling-8x12.onnx"]
     assert capfd.readouterr().out == "", "the exporter's chatter must not reach a command's output"
+
+
+def test_another_size_is_made_of_what_was_exported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Calls().model()
+    monkeypatch.setattr(onnx_session, "_export", lambda *_: pytest.fail("exported again"))
+    model = Calls().model(size=(16, 20))
+    assert model is not None
+    frames = torch.rand(1, 3, 16, 20)
+    torch.testing.assert_close(OnnxSession(model)(frames=frames)[0], 2 * frames + 1)
+    assert (output_shape(model), facts_of(model)) == ((1, 3, 16, 20), FACTS)
+    assert (cache.parent / "doubling-16x20.onnx").read_bytes() == model
+
+
+@pytest.mark.parametrize("size", [(8, 16), (6, 12)])
+def test_what_hangs_on_the_size_is_exported_for_each(cache: Path, size: tuple[int, int]) -> None:
+    class Places(nn.Module):
+        def forward(self, frames: Tensor) -> Tensor:
+            return frames + torch.arange(frames.shape[-1]) if frames.shape[-2] == SIZE[0] else 2 * frames
+
+    models = [exported_model("places", Places().eval, each, lambda: FACTS) for each in (SIZE, size)]
+    assert None not in models
+    frames = torch.rand(1, 3, *size)
+    torch.testing.assert_close(OnnxSession(models[1] or b"")(frames=frames)[0], Places()(frames))
 
 
 def test_inputs_need_not_be_contiguous(doubling: bytes) -> None:
