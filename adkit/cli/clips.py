@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from adkit.workflows.score import FittedModel, FrameResult
 
 
-MOST_UNLIKE = 1.3
-"""Frames whose steps in time are less than so many times apart from those that were learned from are judged alike."""
-
-
 @dataclass(frozen=True, slots=True)
 class ClipFiles:
     """The files that were asked for, beside the rows; by the names of the clips where each has its own."""
@@ -151,6 +147,11 @@ class ClipScorer:
         if announcer:
             announcer.tell()
         self._summaries.append(clip_summary(watch))
+        if not clip.live and watch.source.length_s < watch.rules.min_duration_s:
+            warn(
+                f"{clip.name} lasts {watch.source.length_s:.2g} s, and an event {watch.rules.min_duration_s:g} s at "
+                "least (--min-duration): none can be found in it"
+            )
         self._unreadable += [fault.message for fault in watch.faults if isinstance(fault, FrameError)]
         self._unwritten += [fault for fault in watch.faults if not isinstance(fault, FrameError)]
         for note in watch.source.notes:
@@ -168,8 +169,10 @@ class ClipScorer:
 
     def _warn_of_rate(self, watch: Watch) -> None:
         """Say where frames are judged that are further apart than those that were learned from, or nearer."""
+        from adkit.data.clips import differ
+
         learned_s, judged_s = self.model.run.record.step_s, watch.every / watch.source.rate
-        if learned_s and not (watch.clip.live or 1 / MOST_UNLIKE < judged_s / learned_s < MOST_UNLIKE):
+        if learned_s and not watch.clip.live and differ(judged_s, learned_s):
             warn(
                 f"{watch.clip.name}: frames are judged {judged_s:.2g} s apart, and those that set the threshold were "
                 f"{learned_s:.2g} s apart: the promise may not hold"

@@ -18,12 +18,16 @@ from adkit.types import Sample
 PIECES = 20
 """With fewer clips than this, long ones are cut."""
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
+CUT_FROM_S = 2 * LEAST_PIECE_S
+"""A single clip this long is cut."""
 GAP_S, GAP_SHARE = 1.0, 0.2
 """Before the next piece, so much of one is left out, at most as this share of it: neighbours in time are too alike."""
 STEP_S = 0.12
 """Between the frames that a method takes that sees each by itself: so far apart, motion shows between two of them."""
 MOST_FRAMES = 3000
 """Such a method learns from no more than about this many of clips, unless it is told to."""
+MOST_UNLIKE = 1.3
+"""Frames whose steps in time are less than so many times apart are judged alike."""
 
 
 def are_stills(samples: Sequence[Sample]) -> bool:
@@ -42,6 +46,11 @@ def frame_gap_s(samples: Sequence[Sample]) -> float:
     """Return the usual time from one frame to the clip's next; 0 where no clip has two frames."""
     gaps_s = [later.time_s - one.time_s for one, later in pairwise(samples) if later.clip == one.clip]
     return median(gaps_s) if gaps_s else 0.0
+
+
+def differ(step_s: float, other_s: float) -> bool:
+    """Say whether steps in time are so far apart that what moves looks faster, or slower."""
+    return not 1 / MOST_UNLIKE < step_s / other_s < MOST_UNLIKE
 
 
 def one_in(step_s: float, gap_s: float) -> int:

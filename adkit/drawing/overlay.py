@@ -141,6 +141,27 @@ def letters(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+def write(
+    picture: NDArray[np.uint8], left: float, top: int, text: str, size: int, colour: tuple[int, int, int]
+) -> None:
+    """Write text, `size` px high, into a picture (H, W, 3), moved so that it lies between its left and right border."""
+    opacity = _written(text, size)
+    height, width = opacity.shape[:2]
+    first, top = max(0, round(min(max(left, 1), picture.shape[1] - width - 1))), max(0, top)
+    place = picture[top : top + height, first : first + width]
+    shown = opacity[: place.shape[0], : place.shape[1]]
+    place[:] = place + shown * (np.array(colour) - place)
+
+
+@lru_cache(maxsize=256)
+def _written(text: str, size: int) -> NDArray[np.float32]:
+    """Return how much the letters cover, (h, w, 1) in 0..1; kept, for in a video most is written on every frame."""
+    _, _, right, bottom = letters(size).getbbox(text)
+    image = Image.new("L", (math.ceil(right), math.ceil(bottom)))
+    ImageDraw.Draw(image).text((0, 0), text, fill=255, font=letters(size))
+    return np.asarray(np.asarray(image)[..., None] / 255, np.float32)
+
+
 def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
     """Return (height, width) of a panel whose longer side has this many px, for an image of shape (H, W, ...)."""
     factor = longer_px / max(shape[:2])

@@ -74,13 +74,13 @@ def share_that_moves(cells: NDArray[np.float32]) -> float:
     return min(float(np.median(spread)), MOST_OF_FRAME)
 
 
-def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> int:
-    """Count the clips whose whole picture moves, from cells (N, h, w, 3) and the number (N,) of each's clip."""
+def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> list[int]:
+    """Return the numbers of clips whose whole picture moves, from cells (N, h, w, 3) and each one's clip (N,)."""
     flow = cells[..., :2]
     main = np.median(flow, axis=(1, 2), keepdims=True)
     along = (flow * main).sum(axis=-1) / np.maximum(np.linalg.norm(main, axis=-1), 1e-6)
     whole = torch.from_numpy((along > LEAST_SCALES[0]).mean(axis=(1, 2)) > WHOLE_SHARE)  # not where they are nan
-    return sum(bool(whole[clips == clip].float().mean() > WHOLE_FRAMES) for clip in torch.unique(clips))
+    return [clip for clip in torch.unique(clips).tolist() if whole[clips == clip].float().mean() > WHOLE_FRAMES]
 
 
 def _small(height: int, width: int) -> tuple[int, int]:

@@ -23,6 +23,8 @@ from adkit.types import Batch, FitReport, Prediction
 
 PREFIX = "motion."
 """Before the names of what is known of motion, in a run's state."""
+MOVING_CLIPS = "clips_that_move_as_a_whole"
+"""Of these a fit tells the names, by their numbers in the order of what was learned from."""
 LAG = 3
 """Frames, at which a method that looks at every frame is far enough from an earlier one; others look at fewer."""
 LEAST_SPREAD = 0.1
@@ -65,11 +67,10 @@ class WithMotion(Method[Any]):
         maps = self._some_maps(batches) if appearance is None else _maps_of(appearance)
         share = float(f"{share_that_moves(cells.numpy()):.2g}")
         self._usual = [_usual(maps, share, 1e-6), _usual(self._enlarged(self._left_out, maps), share, LEAST_SPREAD)]
-        facts = {
+        facts: dict[str, str | float] = {
             "motions": len(self._memory.rows),
             "share_of_frame_that_moves": share,
-            "clips": len(torch.unique(clips)),
-            "clips_that_move_as_a_whole": clips_moving_as_a_whole(cells.numpy(), clips),
+            MOVING_CLIPS: " ".join(map(str, clips_moving_as_a_whole(cells.numpy(), clips))),
         }
         return FitReport({**report.facts, **facts}, report.curves, f"top:percent={100 * share:g}")
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from adkit.data.images import DRAWN_BY, resize
 from adkit.data.video_writer import Encoding, VideoWriter, require_video_file
-from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters
+from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, write
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event
 from adkit.workflows.score import FrameResult
@@ -161,26 +160,22 @@ class Sheet:
         return [pixels, expected, hot]
 
     def _write_titles(self, titles: list[str]) -> None:
-        image = Image.fromarray(self._empty)
-        pen = ImageDraw.Draw(image)
         for left, title in zip(self._lefts, titles, strict=True):
-            pen.text((left, 3), title, fill=FAINT, font=letters(14))
-        self._empty = np.asarray(image).copy()
+            write(self._empty, left, 3, title, 14, FAINT)
 
     def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
-        image = Image.new("RGB", (_SIGN, _STRIP), "white")
-        pen = ImageDraw.Draw(image)
-        pen.text((2, 4), clock(now_s), fill=INK, font=letters(26))
+        sign = np.full((_STRIP, _SIGN, 3), 255, np.uint8)
+        write(sign, 2, 4, clock(now_s), 26, INK)
         if result is not None:
-            pen.text((2, 42), f"score {result.score:.3g}", fill=INK, font=letters(15))
+            write(sign, 2, 42, f"score {result.score:.3g}", 15, INK)
             if result.event is not None:
                 state, colour = f"event {result.event}", RED
             elif result.learned or result.anomalous:
                 state, colour = "learned from" if result.learned else "above threshold", FAINT
             else:
                 state, colour = "normal", GREEN
-            pen.text((2, 64), state, fill=colour, font=letters(17))
-        return np.asarray(image)
+            write(sign, 2, 64, state, 17, colour)
+        return sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,47 +241,35 @@ class ScoreStrip:
         for tick in ticks:
             x = min(self.width - 1, int(self._x(tick, start_s)))
             strip[: self.height - _BOTTOM, x] = _GRID
-        level = int(self._y(self.scale.threshold))
+        highest = max((score for _, score in self._points), default=-math.inf)  # the scale does not cut it off
+        level = int(self._y(self.scale.threshold, highest))
         for x in range(0, self.width, 10):
             strip[level, x : x + 6] = RED
             if self.scale.release is not None:
-                strip[int(self._y(self.scale.release)), x : x + 2] = RED
-        line = [(self._x(time, start_s), self._y(score)) for time, score in self._points]
+                strip[int(self._y(self.scale.release, highest)), x : x + 2] = RED
+        line = [(self._x(time, start_s), self._y(score, highest)) for time, score in self._points]
         fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
         if len(line) > 1:
             cv2.polylines(strip, [fine], False, _LINE, 2, cv2.LINE_AA, _FINE)
         if line:
             cv2.circle(strip, tuple(fine[-1, 0]), 4 << _FINE, _LINE, -1, cv2.LINE_AA, _FINE)
-        return self._labelled(strip, ticks, start_s, level)
-
-    def _labelled(self, strip: NDArray[np.uint8], ticks: range, start_s: float, level: int) -> NDArray[np.uint8]:
-        sheet = Image.fromarray(strip)
-        pen = ImageDraw.Draw(sheet)
         for tick in ticks:
             text = clock(tick).partition(".")[0]
-            place = self._x(tick, start_s) - pen.textlength(text, font=letters(_TEXT)) / 2
-            place = min(max(place, 1), self.width - pen.textlength(text, font=letters(_TEXT)) - 1)
-            pen.text((place, self.height - _TEXT - 3), text, fill=FAINT, font=letters(_TEXT))
-        pen.text((4, level - _TEXT - 4), f"threshold {self.scale.threshold:.3g}", fill=RED, font=letters(_TEXT))
+            place = self._x(tick, start_s) - letters(_TEXT).getlength(text) / 2
+            write(strip, place, self.height - _TEXT - 3, text, _TEXT, FAINT)
+        write(strip, 4, level - _TEXT - 4, f"threshold {self.scale.threshold:.3g}", _TEXT, RED)
         if self.scale.release is not None:
-            text = f"events end below {self.scale.release:.3g}"
-            place = self.width - pen.textlength(text, font=letters(_TEXT)) - 4
-            pen.text((place, level - _TEXT - 4), text, fill=RED, font=letters(_TEXT))
-        if self._highest > self.scale.threshold:
-            pen.text((4, 0), f"{self._highest:.3g}", fill=FAINT, font=letters(_TEXT))
+            write(strip, self.width, level - _TEXT - 4, f"events end below {self.scale.release:.3g}", _TEXT, RED)
+        if highest > self.scale.threshold:
+            write(strip, 4, 0, f"{highest:.3g}", _TEXT, FAINT)
         for number, (since_s, until_s) in self._events.items():
             left, right = max(0.0, self._x(since_s, start_s)), self._x(until_s, start_s)
             if right - left > 4:
-                pen.text((left + 3, self.height - _BOTTOM - _TEXT - 3), str(number), fill=INK, font=letters(_TEXT))
-        return np.asarray(sheet)
+                write(strip, left + 3, self.height - _BOTTOM - _TEXT - 3, str(number), _TEXT, INK)
+        return strip
 
     def _x(self, time_s: float, start_s: float) -> float:
         return (time_s - start_s) / SHOWN_S * (self.width - 6)
 
-    def _y(self, score: float) -> float:
-        return _TOP + (1 - self.scale.unit(score, self._highest)) * (self.height - _TOP - _BOTTOM)
-
-    @property
-    def _highest(self) -> float:
-        """Return the highest score that is shown: the scale holds it, and does not cut it off."""
-        return max((score for _, score in self._points), default=-math.inf)
+    def _y(self, score: float, highest: float) -> float:
+        return _TOP + (1 - self.scale.unit(score, highest)) * (self.height - _TOP - _BOTTOM)

@@ -1,18 +1,22 @@
 """Lets a method learn, and judge normal data as if it had not learned from it."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import px
+from adkit.data.clips import differ, frame_gap_s
 from adkit.data.view import View
 from adkit.interfaces import Method, Progress, Workspace, calibrates_itself
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings
+from adkit.stats.segments import by_clip
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
 from adkit.workflows.predict import of_pictures, pixels_of, predict_all, times_of
@@ -21,6 +25,8 @@ from adkit.workflows.training_data import TrainingData, learned_together
 
 ODD_CLIPS = "odd_clips"
 """Names, with a number, what a fit tells of clips that look otherwise than they should."""
+LEAST_S = 0.5
+"""Shorter clips are told: it is as long as motion is looked at between two frames, and smoothing wants a moment."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,13 @@ def learn(
         else:
             predictions = _left_one_out(method, view, data)
     if looks is not None:
-        told = {f"{ODD_CLIPS} {number}": line for number, line in enumerate([*looks.findings(), *_sizes(data)], 1)}
-        report = replace(report, facts={**report.facts, **told})
+        from adkit.nn.moving import MOVING_CLIPS  # loads torch
+
+        facts = dict(report.facts)
+        moving = str(facts.pop(MOVING_CLIPS, "")).split()
+        lines = [*looks.findings(), *_sizes(data), *_rates(data), *_short(data), *_cameras(data, moving)]
+        told = {f"{ODD_CLIPS} {number}": line for number, line in enumerate(lines, 1)}
+        report = replace(report, facts={**facts, **told})
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     return Learned(method, view, data, report, predictions, timings_s)
 
@@ -111,6 +122,53 @@ def _sizes(data: Sequence[TrainingData]) -> list[str]:
     if not other:
         return []
     return [f"{of_clips(other, len(sizes))} have another size than the others ({px(usual)}): {named(other)}"]
+
+
+def _rates(data: Sequence[TrainingData]) -> list[str]:
+    """Say which clips have another frame rate than most frames have, and what follows."""
+    gaps_s: dict[str, float] = {}
+    taken_s: dict[str, float] = {}
+    step_s = max(one.step_s for one in data)
+    for one in data:
+        every, own = one.dataset.samples("train"), [*one.learned, *one.held_out]
+        gaps_s |= {clip: frame_gap_s(frames) for clip, frames in by_clip([s.clip for s in every], every).items()}
+        taken_s |= {clip: frame_gap_s(frames) for clip, frames in by_clip([s.clip for s in own], own).items()}
+    usual_s = median(gaps_s.values())
+    other = [f"{clip} ({1 / gap_s:.3g})" for clip, gap_s in gaps_s.items() if gap_s and differ(gap_s, usual_s)]
+    if not other:
+        return []
+    slowest_s, then = max(taken_s.values()), ""
+    if slowest_s > step_s and differ(slowest_s, step_s):
+        then = f", of some {slowest_s:.2g} s: --every {math.ceil(max(gaps_s.values()) / usual_s)} takes all alike"
+    return [
+        f"{of_clips(other, len(gaps_s))} have another frame rate than the others ({1 / usual_s:.3g} a second): "
+        f"{named(other)}; frames are taken by their time, {step_s:.2g} s apart{then}"
+    ]
+
+
+def _short(data: Sequence[TrainingData]) -> list[str]:
+    """Say which clips are too short to show how things move."""
+    samples = [sample for one in data for sample in (*one.learned, *one.held_out)]
+    clips = by_clip([sample.clip for sample in samples], samples)
+    short = {clip: frames for clip, frames in clips.items() if frames[-1].time_s - frames[0].time_s < LEAST_S}
+    if not short:
+        return []
+    return [
+        f"{of_clips(list(short), len(clips))} last less than {LEAST_S:g} s, too short to show how things move: "
+        f"{named(list(short))}; film longer ones, or leave them out with --leave-out"
+    ]
+
+
+def _cameras(data: Sequence[TrainingData], moving: Sequence[str]) -> list[str]:
+    """Say in which clips the camera moves, by their numbers in the order of what is learned from; nothing of all."""
+    clips = dict(zip((sample.clip for sample in learned_together(data)), _clip_names(data), strict=True))
+    names = list(clips.values())
+    if not 0 < len(moving) < len(names):
+        return []
+    return [
+        f"in {of_clips(moving, len(names))} the whole picture moves: {named([names[int(one)] for one in moving])}; "
+        "is the camera fixed? What moves in some of the normal clips is normal in all"
+    ]
 
 
 def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]:

@@ -22,6 +22,8 @@ _SILHOUETTE = 0.4
 """How much nearer each is to its own: noise in many dimensions has 0, turned screws 0.3, two sorts of parts 0.8."""
 _DARKER = 20.0
 """Grey levels between two groups of clips, from which one of them is called darker."""
+_CLEARLY = 3.0
+"""So many times wider is the step between few dark and few bright pictures than all steps within either of them."""
 _SAME = 2
 """Grey levels of a thumbnail: a film's compression alone makes such differences."""
 _NAMED = 6
@@ -72,6 +74,18 @@ class Glances:
         groups.sort(key=len, reverse=True)
         return groups[0], groups[1]
 
+    def two_lights(self) -> tuple[list[str], list[str]] | None:
+        """Name the larger and the smaller group of few pictures, where some are much darker than the others."""
+        if not 2 <= len(self.names) < _LEAST:
+            return None
+        order = sorted(self.names, key=lambda name: self.brightness([name]))
+        steps = np.diff([self.brightness([name]) for name in order])
+        last = int(steps.argmax())
+        if steps[last] < max(_DARKER, _CLEARLY * steps[:last].sum(), _CLEARLY * steps[last + 1 :].sum()):
+            return None
+        darker, brighter = sorted(order[: last + 1]), sorted(order[last + 1 :])
+        return (brighter, darker) if len(brighter) >= len(darker) else (darker, brighter)
+
     def _compared(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return the positions (N,) of pictures taken evenly, and how far each is from each, (N, N)."""
         count = len(self.names)
@@ -108,7 +122,7 @@ class ClipLooks:
                 f"in {of_clips(still, len(self.frames))} nothing changes from the first frame to the last, "
                 f"as if the camera had stopped: {named(still)}"
             )
-        if groups := self.firsts.two_groups():
+        if groups := self.firsts.two_groups() or self.firsts.two_lights():
             more, fewer = groups
             levels = self.firsts.brightness(fewer) - self.firsts.brightness(more)
             how = f"are much {'darker' if levels < 0 else 'brighter'}" if abs(levels) > _DARKER else "look otherwise"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adkit.data.boxes import Size
-from adkit.data.clips import are_stills, at_steps, cut, frame_gap_s, spacing
+from adkit.data.clips import CUT_FROM_S, are_stills, at_steps, cut, frame_gap_s, spacing
 from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
@@ -257,7 +257,11 @@ def _require_enough(
         needs = f"learning from {few} needs at least {needed}, for the others set the threshold"
         hint = "learn from fewer, or add more images of good parts"
     if clips < needed:
-        count = f"{len(samples)} training images" + (f" in {clips} clips" if clips != len(samples) else "")
+        count = f"{len(samples)} training images"
+        if clips != len(samples):
+            count = f"{counted(clips, 'clip')} of {counted(len(samples), 'frame')} to learn from"
+            needs = needs if few else f"{needs} clips"
+            hint = f"add more normal clips, or longer ones: one of {CUT_FROM_S:g} s or more is cut into several"
         besides = "".join(f" besides {len(names)} {why}" for why, names in missing.items() if names)
         raise DatasetError(f"{dataset.spec} has {count}{besides}; {needs}", hint=hint)
 

@@ -98,6 +98,13 @@ def test_several_clips_write_into_folders(folder: Path, video: Path, tmp_path: P
     assert "frames" in result.stdout
 
 
+def test_a_clip_too_short_for_any_event_is_told(folder: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        Image.fromarray(picture(False, number)).save(tmp_path / f"{number}.png")
+    told = ok("score", tmp_path, "--runs", folder / "runs").stderr
+    assert "lasts 0.08 s, and an event 0.2 s at least (--min-duration): none can be found in it" in told
+
+
 def test_a_damaged_video_is_scored_as_far_as_it_goes_and_the_others_too(folder: Path, tmp_path: Path) -> None:
     content = film(tmp_path / "whole.mp4", 200, [range(100, 120)]).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])

@@ -76,13 +76,13 @@ def test_a_clip_left_out_does_not_vouch_for_itself() -> None:
     torch.testing.assert_close(found[10:], others.maps(learned[10:]))
 
 
-def test_it_is_told_in_how_many_clips_the_whole_picture_moves() -> None:
+def test_it_is_told_in_which_clips_the_whole_picture_moves() -> None:
     panned = torch.stack([belt(25.0)[number].roll(3 * number, dims=-1) for number in range(8)])
     panned[:, :, : SIDE // 2] = panned[:, :, SIDE // 2 :]
     moved = cells_of(pairs(panned, 3)[3:], [3 / RATE] * 5)
     clips = torch.tensor([0] * 5 + [1] * 5)
-    assert clips_moving_as_a_whole(np.concatenate([cells(25.0), moved]), clips) == 1
-    assert clips_moving_as_a_whole(np.full_like(moved, np.nan), torch.zeros(5)) == 0
+    assert clips_moving_as_a_whole(np.concatenate([cells(25.0), moved]), clips) == [1]
+    assert clips_moving_as_a_whole(np.full_like(moved, np.nan), torch.zeros(5)) == []
 
 
 @pytest.mark.parametrize("moving", [1, 3, 12])

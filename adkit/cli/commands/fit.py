@@ -240,18 +240,12 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
 
 
 def _warn_of_clips(record: RunRecord) -> None:
-    """Say on stderr which clips look odd, and where the camera moves in some of the clips only."""
+    """Say on stderr which clips are unlike the others."""
     from adkit.workflows.learning import ODD_CLIPS  # loads much
 
     for name, told in record.facts.items():
         if name.startswith(ODD_CLIPS):
             warn(str(told))
-    clips, moving = (int(record.facts.get(name, 0)) for name in ("clips", "clips_that_move_as_a_whole"))
-    if 0 < moving < clips:
-        warn(
-            f"in {moving} of {clips} clips the whole picture moves: is the camera fixed? "
-            "What moves in some of the normal clips is normal in all"
-        )
 
 
 def _row(run: Run) -> dict[str, object]:
