@@ -56,7 +56,3 @@ class Levels:
     def histogram(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many pixels are at each level (count,)."""
         return np.bincount(levels.ravel(), minlength=self.count)
-
-    def weighed(self, levels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the pixels at each level weigh together (count,)."""
-        return np.asarray(np.bincount(levels, weights=weights, minlength=self.count), np.float64)

@@ -16,6 +16,8 @@ from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import LOW_FPR, Values, in_chunks, log_recall, overlap_area, roc_area, share
 from adkit_metrics.levels import Levels
 
+_Rows = NDArray[np.float64] | NDArray[np.float32]
+
 
 class PixelMetric(ConditionalMetric):
     """A figure of maps and masks."""
@@ -51,14 +53,12 @@ class Curve(PixelMetric):
     def measure(self, results: LabelledResults) -> MetricValue:
         """Return the figure over all pixels together, at 2^20 levels."""
         levels = self.levels(results)
-        good, anomalous = np.zeros((2, levels.count))
-        for _, of_good, of_anomalous in self._histograms(results, levels):
-            good += of_good
-            anomalous += of_anomalous
-        value = float(self.figure(good, anomalous))
+        good, anomalous = np.zeros((2, 1, levels.count))
+        self._count(results, levels, good, anomalous)
+        value = float(self.figure(good[0], anomalous[0]))
         if np.isnan(value):
             return MetricValue(None, "the masks leave no good or no anomalous pixel")
-        return MetricValue(value, details=self.details(anomalous))
+        return MetricValue(value, details=self.details(anomalous[0]))
 
     def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the figure in each resample, at 4096 levels at most.
@@ -69,8 +69,7 @@ class Curve(PixelMetric):
         levels = self.levels(results, coarse=True)
         # float32 halves the memory; what its rounding does to a share is far below the levels' own error.
         good, anomalous = np.zeros((2, len(results.scores), levels.count), np.float32)
-        for index, of_good, of_anomalous in self._histograms(results, levels):
-            good[index], anomalous[index] = of_good, of_anomalous
+        self._count(results, levels, good, anomalous)
 
         def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             drawn = rows.astype(np.float32)
@@ -78,15 +77,16 @@ class Curve(PixelMetric):
 
         return in_chunks(weights, levels.count, of_rows)
 
-    def _histograms(self, results: LabelledResults, levels: Levels) -> Iterator[tuple[int, Values, Values]]:
+    def _count(self, results: LabelledResults, levels: Levels, good: _Rows, anomalous: _Rows) -> None:
+        """Add the pixels' weights to histograms (rows, levels), of each image to its own row, or of all to the one."""
         for index, values, mask in results.pixels():
             weight, weights = self.weights(mask, bool(results.anomalous[index]))
             if weight or mask.any():
-                found = levels.of(values)
-                good = np.zeros(levels.count)
+                found, row = levels.of(values), index % len(good)
+                # In place: a histogram of each image would be as long as the levels, whatever the image's size.
                 if weight:
-                    good += weight * levels.histogram(found[~mask])
-                yield index, good, levels.weighed(found[mask], weights)
+                    np.add.at(good[row], found[~mask], good.dtype.type(weight))
+                np.add.at(anomalous[row], found[mask], weights.astype(good.dtype))
 
 
 class PixelAuroc(Curve):

@@ -24,8 +24,7 @@ def test_every_plugin_loads() -> None:
 def quick(name: str) -> dict[str, str]:
     """Options of the method that make its fit short."""
     known = options_of(REGISTRY.methods.get(name).load()).model_fields
-    # Networks of the method's own are quicker still at half the size; the frozen ones are exported for one size only.
-    small = {"size": "64" if "backbone" in known else "32", "epochs": "1", "batch_size": "16", "width": "4"}
+    small = {"size": "32", "epochs": "1", "batch_size": "16", "width": "4"}
     if "sequence" in known:
         small |= {"directions": "8", "code": "4", "hidden": "4", "sequence": "4"}
     return {key: value for key, value in small.items() if key in known}
