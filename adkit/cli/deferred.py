@@ -12,30 +12,29 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 
-class CommandGroup(TyperGroup):
-    """A group of commands whose help comes without what it does not show."""
+class _ShortHelp:
+    """What has a help that comes without what it does not show, and without values for options that take none."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return all parameters, --help among them."""
-        return _without_flag_types(super().get_params(ctx))
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in found:
+            if isinstance(param, TyperOption) and param.is_bool_flag:
+                param.metavar = ""
+        return found
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
         with _unused_left_out():
-            super().format_help(ctx, formatter)
+            super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
-class Command(TyperCommand):
-    """A command whose help shows no value for options that take none."""
+class CommandGroup(_ShortHelp, TyperGroup):
+    """A group of commands."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return all parameters, --help among them."""
-        return _without_flag_types(super().get_params(ctx))
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help."""
-        with _unused_left_out():
-            super().format_help(ctx, formatter)
+class Command(_ShortHelp, TyperCommand):
+    """A command."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; where a program reads its results, nothing else gets among them."""
@@ -90,10 +89,3 @@ class _StandIn(ModuleType):
 
     Markdown = type("Markdown", (), {})
     Traceback = type("Traceback", (), {})
-
-
-def _without_flag_types(params: list[Any]) -> list[Any]:
-    for param in params:
-        if isinstance(param, TyperOption) and param.is_bool_flag:
-            param.metavar = ""
-    return params

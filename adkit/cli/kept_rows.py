@@ -16,7 +16,7 @@ from adkit.cli.output import warn
 from adkit.errors import OptionError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import read_signed, signed
-from adkit.files.lock import LockHeld, lock
+from adkit.files.lock import lock
 from adkit.line.journal import Journal
 
 _ASKED, _ROWS, _LOCK = "asked.json", "rows.jsonl", "lock"
@@ -74,10 +74,8 @@ def _enter(folder: Path, file: Path, asked: Mapping[str, Any], held: ExitStack, 
         raise OptionError(f"{file} is whole: there is nothing to resume", hint="leave --resume out to score anew")
     with storage_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            held.enter_context(lock(folder / _LOCK))
-        except LockHeld:
-            raise OptionError(f"{file} is being written by another score", hint="name another --output") from None
+        taken = OptionError(f"{file} is being written by another score", hint="name another --output")
+        held.enter_context(lock(folder / _LOCK, otherwise=taken))
     if not begun:
         write_whole(folder / _ASKED, signed(asked))
         return

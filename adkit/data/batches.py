@@ -1,23 +1,18 @@
 """Frames become batches: each frame once, in order, windows never across a clip's end."""
 
-from __future__ import annotations
-
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.frame_source import Frame, OnBad, frames_of
 from adkit.data.view import View
 from adkit.errors import FrameError
 from adkit.types import Batch, Sample
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BATCH = 8
 """Frames in a batch."""

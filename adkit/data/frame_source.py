@@ -1,7 +1,5 @@
 """The one source of frames: from samples, a video, a folder, a live source or arrays, in the sizes that are needed."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections import deque
@@ -10,7 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.bit_depth import as_rgb8
 from adkit.data.boxes import Size, px
@@ -24,10 +25,6 @@ from adkit.data.view import Picture, StillPicture, View
 from adkit.errors import AdkitError, FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE, FrameRef, Sample
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 OnBad = Callable[[Sample, AdkitError], None]
 

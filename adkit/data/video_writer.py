@@ -8,13 +8,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
 
 from adkit.errors import OptionError
 from adkit.files.atomic import require_output, whole_file
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SUFFIX = ".mp4"
 _CLOCK = 90_000  # ticks a second: what MPEG uses, and finer than any camera

@@ -4,15 +4,14 @@ The method's predictions are stored in the run (`evaluation/predictions.safetens
 metric is applied to them without the model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.data.clips import are_stills, at_steps
@@ -37,9 +36,6 @@ from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, sample_scores, without_place
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MOST_MISTAKES = 6
 

@@ -1,12 +1,9 @@
 """Heat-map pictures of a run's results, written to a folder."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +22,7 @@ from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import is_floor
 from adkit.types import Sample
-
-if TYPE_CHECKING:
-    from adkit.workflows.score import FittedModel, FrameResult
+from adkit.workflows.score import FittedModel, FrameResult
 
 LONGEST_NAME = 120  # bytes, without what is appended
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from adkit.errors import AdkitError
+
 _GLANCE_S = 0.1
 """Whoever asks `is_locked` holds the lock for an instant, which is no reason to give up."""
 
@@ -15,13 +17,13 @@ class LockHeld(Exception):  # noqa: N818 (it is no fault: whoever asks decides w
 
 
 @contextmanager
-def lock(path: Path, *, patience_s: float = _GLANCE_S) -> Iterator[None]:
-    """Hold the lock of this file, which is made if it is not there; raises LockHeld when somebody else has it."""
+def lock(path: Path, *, patience_s: float = _GLANCE_S, otherwise: AdkitError | None = None) -> Iterator[None]:
+    """Hold the lock of this file, which is made if it is not there; raises LockHeld, or `otherwise`, if it is held."""
     held = FileLock(path, thread_local=False)
     try:
         held.acquire(timeout=patience_s, poll_interval=0.01)
     except Timeout:
-        raise LockHeld from None
+        raise otherwise or LockHeld from None
     try:
         yield
     finally:

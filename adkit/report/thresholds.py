@@ -1,20 +1,15 @@
 """The thresholds that a run's normal scores offer, and what each would change: the steps of the page's slider."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adkit.evaluation.clip_results import alarms_at
+from adkit.evaluation.evaluate import Evaluation
 from adkit.stats.calibration import Threshold, ThresholdRule, parse_rate, threshold_from
-
-if TYPE_CHECKING:
-    from adkit.evaluation.evaluate import Evaluation
 
 MOST_STEPS = 120
 """The slider has no more steps than about this; with more ranks, the further ones are sampled ever more coarsely."""

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from adkit.errors import AdkitError, OptionError, PluginError, RunError, StorageError, TrainingError, nearest
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import read_signed, signed
-from adkit.files.lock import LockHeld, is_locked, lock
+from adkit.files.lock import is_locked, lock
 from adkit.runs.record import FitSettings
 from adkit.runs.store import default_runs_root, read_record
 
@@ -181,9 +181,7 @@ def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
 
 def _enter(folder: Path, begun: Unfinished, held: ExitStack) -> None:
     try:
-        held.enter_context(lock(folder / LOCK))
-    except LockHeld:
-        raise _running(begun.id) from None
+        held.enter_context(lock(folder / LOCK, otherwise=_running(begun.id)))
     except FileNotFoundError:
         raise _gone(begun.id) from None
     if not (folder / REQUEST).exists():  # it ended between our look and the lock

@@ -1,18 +1,14 @@
 """Decisions by more than the threshold: over a batch, and with a third answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import PromiseError
 from adkit.stats.formatting import counted, rate_text
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 Row = Mapping[str, Any]
 

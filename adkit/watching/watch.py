@@ -4,16 +4,15 @@ Memory does not depend on the clip's length. Of a file no frame is lost; of a li
 when the method cannot follow, and counted.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.batches import BATCH
 from adkit.data.boxes import Size
@@ -37,9 +36,6 @@ from adkit.watching.events import (
     release_level,
 )
 from adkit.workflows.score import FittedModel, FrameResult, sample_scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _AHEAD = 8
 _LIVE_AHEAD = 4

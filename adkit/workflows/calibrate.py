@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from adkit.data.fingerprints import data_hash
 from adkit.errors import OptionError, PromiseError, RunError
 from adkit.files.atomic import storage_faults
-from adkit.files.lock import LockHeld, lock
+from adkit.files.lock import lock
 from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
@@ -156,16 +156,13 @@ def _require_unchanged(run: Run) -> None:
 @contextmanager
 def _only_one(run: Run) -> Iterator[None]:
     """Hold the run's lock; raise RunError where somebody else holds it."""
-    path = run.folder / LOCK
-    try:
-        with storage_faults(run.folder), lock(path, patience_s=PATIENCE_S):
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-    except LockHeld:
-        message = f"{run.record.id} is being changed by another command"
-        raise RunError(message, hint="wait until it is done, then calibrate again") from None
+    path, hint = run.folder / LOCK, "wait until it is done, then calibrate again"
+    taken = RunError(f"{run.record.id} is being changed by another command", hint=hint)
+    with storage_faults(run.folder), lock(path, patience_s=PATIENCE_S, otherwise=taken):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _mean_of_both(fresh: FreshNormals, before: Threshold) -> float | None:

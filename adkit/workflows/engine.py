@@ -4,8 +4,6 @@ Workers read and write files by the same paths as this machine, and must have th
 the results are those that one machine gives. A piece whose worker dies is done again by another.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import socket

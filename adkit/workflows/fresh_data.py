@@ -1,11 +1,11 @@
 """Further images or clips of what is normal, for calibrating and auditing a run: only those that it has not seen."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adkit.data.clips import at_steps, cut_into
 from adkit.data.fingerprints import UNREADABLE, content_hashes
@@ -25,10 +25,6 @@ from adkit.stats.unit import UnitName
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import FittedModel, open_model, sample_scores
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass

@@ -142,18 +142,15 @@ def _watched(
 ) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping
-    from adkit.files.lock import LockHeld, lock
+    from adkit.files.lock import lock
     from adkit.line.drift import DriftAlarm
     from adkit.line.journal import Journal
     from adkit.line.sinks import Metrics, deliver_all
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        try:
-            held.enter_context(lock(path.with_suffix(".lock")))
-        except LockHeld:
-            message = f"{path} is written by another watch"
-            raise OptionError(message, hint="stop that one, or name another --journal") from None
+        taken = OptionError(f"{path} is written by another watch", hint="stop that one, or name another --journal")
+        held.enter_context(lock(path.with_suffix(".lock"), otherwise=taken))
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
         if alarm and alarm.doubt:

@@ -8,16 +8,14 @@ hnsw    a graph of near rows that is walked from far to near (Malkov and Yashuni
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adkit.errors import OptionError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 IndexKind = Literal["auto", "exact", "ivf", "hnsw"]
 
