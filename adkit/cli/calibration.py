@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,13 +12,14 @@ from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.runs.record import LeftOut, RunRecord, Suspects
+    from adkit.stats.calibration import Threshold
 
 MANY_FALSE_ALARMS = 0.05
 MOST_NAMED = 8
 
 
-def print_threshold(record: RunRecord) -> None:
-    """Print the threshold, what it promises, what set it, and what that means where it promises little."""
+def print_threshold(record: RunRecord, before: Threshold | None = None) -> None:
+    """Print the threshold, what it promises, what set it, what that means where it promises little, and what it was."""
     from adkit.stats.calibration import ThresholdRule
 
     calibration, threshold = record.calibration, record.threshold
@@ -35,11 +37,14 @@ def print_threshold(record: RunRecord) -> None:
             "adkit calibrate RUN --normal DIR --keep adds them",
             fg="yellow",
         )
+    if before:
+        typer.echo(f"  it was {before.value:.4f}: {before.promise()}")
 
 
 def promise_row(record: RunRecord) -> dict[str, object]:
-    """Return what the threshold promises, for programs."""
+    """Return the threshold and what it promises, for programs."""
     return {
+        "threshold": record.threshold.value,
         "expected_false_alarm_rate": record.threshold.expected_rate,
         "certain_false_alarm_rate": record.threshold.certain_rate,
         "seconds_to_a_false_alarm": record.threshold.alarm_every_s,
@@ -84,11 +89,16 @@ def name_suspects(suspects: Suspects | None) -> None:
     if suspects is None:
         return
     these = "this" if len(suspects) == 1 else "these"
-    warn(f"look at {these}: {suspects}, as if anomalous parts were among the normal ones")
-    for name, score in list(suspects.scores.items())[:MOST_NAMED]:
+    warn_of_scores(f"look at {these}: {suspects}, as if anomalous parts were among the normal ones", suspects.scores)
+
+
+def warn_of_scores(told: str, scores: Mapping[str, float]) -> None:
+    """Say something on stderr of what has these scores, and name the first of them."""
+    warn(told)
+    for name, score in list(scores.items())[:MOST_NAMED]:
         warn(f"  {score:.4f}  {name}")
-    if len(suspects) > MOST_NAMED:
-        warn(f"  and {len(suspects) - MOST_NAMED} more")
+    if (more := len(scores) - MOST_NAMED) > 0:
+        warn(f"  and {more} more")
 
 
 def remind_of_suspects(record: RunRecord) -> None:

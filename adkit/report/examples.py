@@ -12,8 +12,7 @@ from adkit.data.frame_source import frames_of
 from adkit.drawing.overlay import Scale
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
-from adkit.evaluation.pictures import colour_scale, ends_of_kinds
-from adkit.evaluation.reconstructions import reconstructed
+from adkit.evaluation.pictures import colour_scale, ends_of_kinds, reconstructed
 from adkit.interfaces import Progress
 from adkit.registry import Registry
 from adkit.report.gallery import FALSE_ALARM, MISSED_EVENT, Example, Gallery, Picture

@@ -13,8 +13,7 @@ from sklearn.metrics import roc_auc_score
 from adkit.data.images import read_image
 from adkit.data.inputs import VideoInput
 from adkit.evaluation.evaluate import Evaluation, evaluate
-from adkit.evaluation.pictures import worth_seeing
-from adkit.evaluation.reconstructions import reconstructed
+from adkit.evaluation.pictures import reconstructed, worth_seeing
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.watching.watch import Settings, Watch
@@ -135,7 +134,7 @@ def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_
 ) -> None:
     near, far = judged.samples[2], judged.samples[25]
     assert [*reconstructed(press_run, film_methods, [near], device="cpu")] == [None]
-    monkeypatch.setattr("adkit.evaluation.reconstructions.MOST_FRAMES", 10)
+    monkeypatch.setattr("adkit.evaluation.pictures.MOST_FRAMES", 10)
     first, second = reconstructed(press_run, film_methods, [far, near], footage=judged.samples, device="cpu")
     assert first is None
     assert second is not None

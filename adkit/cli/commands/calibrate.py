@@ -1,4 +1,4 @@
-"""`adkit calibrate`."""
+"""`adkit calibrate`, and `adkit restore`, which undoes it."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def calibrate(
         typer.echo(note, err=True)
     if result.warning:
         warn(result.warning)
-    name_suspects(result.run.record.calibration.suspects)
+    record = result.run.record
+    name_suspects(record.calibration.suspects)
     row = _row(result)
     to.emit([row], row)
     if to.for_people:
-        typer.secho(f"run {result.run.record.id}", bold=True)
-        print_threshold(result.run.record)
-        typer.echo(f"  it was {result.before.value:.4f}: {result.before.promise()}")
-        if normal and not keep and result.run.record.threshold.expected_rate > result.before.expected_rate:
+        typer.secho(f"run {record.id}", bold=True)
+        print_threshold(record, result.before)
+        if normal and not keep and record.threshold.expected_rate > result.before.expected_rate:
             typer.secho(
                 "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
             )
@@ -77,7 +77,6 @@ def _row(result: Recalibration) -> dict[str, object]:
     record = result.run.record
     return {
         "run": record.id,
-        "threshold": record.threshold.value,
         "threshold_before": result.before.value,
         **promise_row(record),
         "normal_scores": record.threshold.count,
@@ -87,3 +86,19 @@ def _row(result: Recalibration) -> dict[str, object]:
         "data": record.calibration.data,
         "drift_p_value": result.drift.p_value if result.drift else None,
     }
+
+
+def restore(run: o.RunArgument, runs: o.RunsOption = None) -> None:
+    """Undo the last `adkit calibrate` or `adkit update` of a run: what was before counts again.
+
+    Example: [bold]adkit restore latest[/bold]
+    """
+    from adkit.runs.store import HIDDEN
+    from adkit.workflows.calibrate import restore as undo
+
+    opened = o.opened_run(run, runs)
+    restored = undo(opened)
+    if restored.record.id != opened.record.id:
+        typer.echo(f"run {opened.record.id} was put away, into {restored.folder.parent / HIDDEN}")
+    typer.echo(f"run {restored.record.id}: set from {restored.record.calibration.source}")
+    print_threshold(restored.record)

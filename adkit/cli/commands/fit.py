@@ -260,7 +260,6 @@ def _row(run: Run) -> dict[str, object]:
         "left_out": [one.name for one in record.left_out],
         "learned_with": ", ".join(record.learned_with),  # other categories; as text: CSV knows no lists
         "learned_with_count": sum(record.learned_with.values()),
-        "threshold": record.threshold.value,
         **promise_row(record),
         "fit_s": record.timings_s["fit"],
         "calibrate_s": record.timings_s["calibrate"],

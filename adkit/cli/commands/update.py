@@ -1,20 +1,15 @@
-"""`adkit update`."""
+"""`adkit update` and `adkit feedback`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Option
 
 from adkit.cli import options as o
-from adkit.cli.calibration import MOST_NAMED, name_suspects, print_threshold, promise_row
+from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
 from adkit.cli.output import destination, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted
-
-if TYPE_CHECKING:
-    from adkit.workflows.update import Updated
 
 
 def update(
@@ -61,44 +56,47 @@ def update(
     )
     for note in done.fresh.notes():
         typer.echo(note, err=True)
-    _name_flagged(done)
-    if changed := done.run.record.updates[-1].drift:
-        warn(f"{changed}; {LOOK}")
-    name_suspects(done.run.record.calibration.suspects)
-    row = _row(done)
-    to.emit([row], row)
-    if to.for_people:
-        record, facts = done.run.record, done.run.record.facts
-        last = record.updates[-1]
-        typer.secho(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
-        print_threshold(record)
-        typer.echo(f"  it was {done.before.value:.4f}: {done.before.promise()}")
-        typer.echo(f"  rows in the bank: {facts.get('bank')}, of which {facts.get('rows_added')} are new")
-
-
-def _name_flagged(done: Updated) -> None:
-    """Name on stderr the new pictures that the run before holds for anomalous."""
-    if not done.flagged:
-        return
-    flagged, all_of_them = len(done.flagged), done.run.record.updates[-1].images
-    warn(
-        f"{flagged} of {all_of_them} were anomalous to the run before; if they are not good: adkit restore, then update"
-    )
-    for name, score in list(done.flagged.items())[:MOST_NAMED]:
-        warn(f"  {score:.4f}  {name}")
-    if (more := flagged - MOST_NAMED) > 0:
-        warn(f"  and {more} more")
-
-
-def _row(done: Updated) -> dict[str, object]:
-    record = done.run.record
-    return {
+    record, last = done.run.record, done.run.record.updates[-1]
+    if done.flagged:
+        told = f"{len(done.flagged)} of {last.images} were anomalous to the run before"
+        warn_of_scores(f"{told}; if they are not good: adkit restore, then update", done.flagged)
+    if last.drift:
+        warn(f"{last.drift}; {LOOK}")
+    name_suspects(record.calibration.suspects)
+    row: dict[str, object] = {
         "run": record.id,
-        "before": record.updates[-1].of,
-        "images": record.updates[-1].images,
-        "threshold": record.threshold.value,
+        "before": last.of,
+        "images": last.images,
         "threshold_before": done.before.value,
         **promise_row(record),
         "flagged_before": list(done.flagged),
         "drift_p_value": done.drift.p_value if done.drift else None,
     }
+    to.emit([row], row)
+    if to.for_people:
+        typer.secho(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
+        print_threshold(record, done.before)
+        typer.echo(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
+
+
+def feedback(
+    run: o.RunArgument,
+    good: Annotated[list[str], Option(metavar="FILE", help="A picture that a person found to be of a good part.")],
+    runs: o.RunsOption = None,
+) -> None:
+    """Keep pictures of parts that were flagged and are good, for the run's next update.
+
+    They have no say in a threshold: who is looked at because of a high score is no random part.
+
+    Example: [bold]adkit feedback latest --good moved/anomalous/0042.png[/bold]
+
+    Then: [bold]adkit update latest --feedback[/bold]
+    """
+    from adkit.workflows.update import keep_feedback
+
+    opened = o.opened_run(run, runs)
+    kept, known, waiting = keep_feedback(opened, good)
+    rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
+    typer.echo(f"kept {kept} of {counted(kept + known, 'picture')}{rest}")
+    if waiting:
+        typer.echo(f"next, with {counted(waiting, 'picture')}: adkit update {opened.argument} --feedback")
