@@ -1,9 +1,10 @@
 """What a comparison costs beyond its fits and its scoring: the share of the whole.
 
-python benchmarks/comparing.py [--methods patchknn] [--datasets mvtec:bottle,screw] [--seeds 3]
+python benchmarks/comparing.py [--methods patchknn] [--datasets mvtec:bottle,screw] [--seeds 3] [--workers]
 
 The reference is the time that fitting, opening the run and judging it take inside the same comparison, so that the
-machine's mood harms both alike.
+machine's mood harms both alike. With --workers: one worker of a Ray cluster against two, each with one core, which
+must be free.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--methods", default="patchknn")
     parser.add_argument("--datasets", default="mvtec:bottle,screw")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", action="store_true")
     arguments = parser.parse_args()
     candidates = candidates_of(arguments.methods)
     if len(candidates) == 1:  # as the second method, the same with a smaller memory
@@ -40,21 +42,41 @@ def main() -> None:
     datasets = open_datasets(arguments.datasets, data_root(), registry)
     grid = f"{len(candidates)} candidates × {len(datasets)} categories × {arguments.seeds} seeds"
     heading(f"comparing: {grid}")
+
+    def compared(folder: str, engine: str = "local") -> float:
+        started, place = time.perf_counter(), Path(folder)
+        progress = terminal_progress()
+        result = compare(
+            candidates, datasets, range(arguments.seeds), place, registry, engine=engine, progress=progress
+        )
+        write_comparison(result, place)
+        return time.perf_counter() - started
+
+    if arguments.workers:
+        taken = [by_workers(compared, count) for count in (1, 2)]
+        print("| one worker | two workers | ratio |\n|---|---|---|")
+        print(f"| {taken[0]:.0f} s | {taken[1]:.0f} s | {taken[0] / taken[1]:.2f} |")
+        return
     spent = [0.0]
     for name in ("fit", "open_judge", "evaluate"):
         setattr(cells, name, _timed(getattr(cells, name), spent))
     with tempfile.TemporaryDirectory() as folder:
-        totals = []
-        for _ in range(2):
-            started = time.perf_counter()
-            result = compare(
-                candidates, datasets, range(arguments.seeds), Path(folder), registry, progress=terminal_progress()
-            )
-            write_comparison(result, Path(folder))
-            totals.append(time.perf_counter() - started)
+        totals = [compared(folder) for _ in range(2)]
     print("| fits and scoring | comparison | beyond them | again, all cells finished |")
     print("|---|---|---|---|")
     print(f"| {spent[0]:.0f} s | {totals[0]:.0f} s | {totals[0] / spent[0] - 1:.1%} | {totals[1]:.1f} s |")
+
+
+def by_workers(compared: Callable[[str, str], float], count: int) -> float:
+    """Return the seconds of a comparison by so many workers of a cluster that is begun for it."""
+    import ray  # of the extra of its name
+
+    ray.init("local", num_cpus=count, include_dashboard=False, log_to_driver=False)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return compared(folder, "ray")
+    finally:
+        ray.shutdown()
 
 
 def _timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:

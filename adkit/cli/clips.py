@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,14 @@ from adkit.files.table import Rows
 from adkit.stats.formatting import clock, counted, p_value_text
 
 if TYPE_CHECKING:
+    from adkit.cli.workers import Elsewhere
     from adkit.data.inputs import VideoInput
     from adkit.watching.events import Event
     from adkit.watching.watch import Settings, Watch
     from adkit.workflows.score import FittedModel, FrameResult
+
+Add = Callable[[Mapping[str, Any]], None]
+"""Takes the row of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,55 +84,90 @@ def _for_clip(path: Path, name: str, clips: int, suffix: str) -> Path:
     return path / f"{plain_name(name, '_').strip('._')[-100:] or 'clip'}{suffix}"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found in clips, but for the rows of their frames."""
+
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unwritten: list[AdkitError] = field(default_factory=list)
+
+    def add(self, more: Found) -> None:
+        """Take what was found in the next clips."""
+        self.events.update(more.events)
+        self.summaries.extend(more.summaries)
+        self.unreadable.extend(more.unreadable)
+        self.unwritten.extend(more.unwritten)
+
+
 class ClipScorer:
     """Watches clips one after another; what goes wrong with one does not keep the next from being watched."""
 
-    def __init__(self, model: FittedModel, settings: Settings, files: ClipFiles, to: Destination) -> None:
-        self.model, self.settings, self.files, self.to = model, settings, files, to
-        self._events: dict[str, list[Event]] = {}
-        self._summaries: list[dict[str, Any]] = []
-        self._unreadable: list[str] = []
-        self._unwritten: list[AdkitError] = []
+    def __init__(self, model: FittedModel, settings: Settings, files: ClipFiles) -> None:
+        self.model, self.settings, self.files, self.found = model, settings, files, Found()
 
-    def score(self, clips: Sequence[VideoInput], *, skip_bad: bool) -> bool:
+    def score(
+        self, clips: Sequence[VideoInput], to: Destination, *, skip_bad: bool, elsewhere: Elsewhere | None = None
+    ) -> bool:
         """Watch all and say whether there was any event; raises Exit where not all went well."""
         from adkit.cli.stopping import stopping
 
         warn_of_frames(self.model)
-        live = any(clip.live for clip in clips)
+        live, found = any(clip.live for clip in clips), self.found
         head = {"run": self.model.run.record.id, "suspects": self.model.run.record.suspects}
-        tail = {"clips": self._summaries, "unreadable": self._unreadable}
-        with stopping() as stop, self.to.streamed(head, tail, live=live) as add:
-            for clip in clips:
-                if not stop.is_set():
-                    self._watch(clip, stop, add, named=len(clips) > 1)
-        if self.to.for_people:
-            print_clips(self.model, self._summaries, self._events)
-        for message in self._unreadable:
+        tail = {"clips": found.summaries, "unreadable": found.unreadable}
+        with stopping() as stop, to.streamed(head, tail, live=live) as add:
+            if elsewhere:
+                self._gather(elsewhere, clips, stop, add)
+            else:
+                self.watch(clips, stop, add, warn)
+        if to.for_people:
+            print_clips(self.model, found.summaries, found.events)
+        for message in found.unreadable:
             warn(message)
-        for error in self._unwritten:
+        for error in found.unwritten:
             report_fault(error)
-        if self._unwritten:
+        if found.unwritten:
             raise typer.Exit(USER_FAULT)
         if stop.is_set() and not live:  # a live source is meant to be stopped
             warn("interrupted: what was watched until then is written")
             raise typer.Exit(INTERRUPTED)
-        if self._unreadable and not skip_bad:
+        if found.unreadable and not skip_bad:
             raise typer.Exit(SOME_UNREADABLE)
-        return any(self._events.values())
+        return any(found.events.values())
+
+    def watch(self, clips: Sequence[VideoInput], stop: threading.Event, add: Add, note: Callable[[str], None]) -> None:
+        """Watch clips until `stop` is set; rows of frames go to `add`, and what is to be told to `note`."""
+        for clip in clips:
+            if not stop.is_set():
+                self._watch(clip, stop, add, note, named=len(clips) > 1)
+                self._write_events()
+
+    def _gather(self, elsewhere: Elsewhere, clips: Sequence[VideoInput], stop: threading.Event, add: Add) -> None:
+        """Let workers watch the clips, each of them one at a time; the events of all go to one file, from here."""
+        work = partial(_watched, self.settings, replace(self.files, events=None))
+        for found, rows, notes in elsewhere.each(work, clips, 1, stop):
+            for row in rows:
+                add(row)
+            for text in notes:
+                warn(text)
+            self.found.add(found)
+            self._write_events()
 
     def _watch(
-        self, clip: VideoInput, stop: threading.Event, add: Callable[[Mapping[str, Any]], None], *, named: bool
+        self, clip: VideoInput, stop: threading.Event, add: Add, note: Callable[[str], None], *, named: bool
     ) -> None:
         """Watch one clip to its end, and write what is written of a clip."""
         from adkit.data.spans import Span
         from adkit.watching.timeline import Trace, write_timeline
         from adkit.watching.watch import Watch, frame_row
 
-        trace, events = Trace(), self._events.setdefault(clip.name, [])
+        trace, events = Trace(), self.found.events.setdefault(clip.name, [])
         try:
             watch = Watch(self.model, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
-            self._warn_of_rate(watch)
+            if doubt := self._doubt_of_rate(watch):
+                note(doubt)
             announcer = Announcer(watch, clip.name if named else "") if clip.live else None
             with closing(_told(watch)) as results:
                 for result in results:
@@ -141,22 +181,21 @@ class ClipScorer:
         except FrameError as error:
             if clip.live:
                 raise
-            self._unreadable.append(error.message)
+            self.found.unreadable.append(error.message)
             return
         events[:] = watch.events
         if announcer:
             announcer.tell()
-        self._summaries.append(clip_summary(watch))
+        self.found.summaries.append(clip_summary(watch))
         if not clip.live and watch.source.length_s < watch.rules.min_duration_s:
-            warn(
+            note(
                 f"{clip.name} lasts {watch.source.length_s:.2g} s, and an event {watch.rules.min_duration_s:g} s at "
                 "least (--min-duration): none can be found in it"
             )
-        self._unreadable += [fault.message for fault in watch.faults if isinstance(fault, FrameError)]
-        self._unwritten += [fault for fault in watch.faults if not isinstance(fault, FrameError)]
-        for note in watch.source.notes:
-            warn(note)
-        self._write_events()
+        self.found.unreadable.extend(fault.message for fault in watch.faults if isinstance(fault, FrameError))
+        self.found.unwritten.extend(fault for fault in watch.faults if not isinstance(fault, FrameError))
+        for text in watch.source.notes:
+            note(text)
         if path := self.files.timelines.get(clip.name):
             gaps = [Span(gap.start_s, gap.end_s) for gap in watch.gaps if gap.end_s is not None]
             write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.settings.learned, gaps=gaps)
@@ -164,19 +203,32 @@ class ClipScorer:
     def _write_events(self) -> None:
         from adkit.watching.event_files import write_events
 
-        if self.files.events:
-            write_events(self.files.events, self._events)
+        if self.files.events and (self.found.summaries or any(self.found.events.values())):
+            write_events(self.files.events, self.found.events)
 
-    def _warn_of_rate(self, watch: Watch) -> None:
+    def _doubt_of_rate(self, watch: Watch) -> str | None:
         """Say where frames are judged that are further apart than those that were learned from, or nearer."""
         from adkit.data.clips import differ
 
         learned_s, judged_s = self.model.run.record.step_s, watch.every / watch.source.rate
-        if learned_s and not watch.clip.live and differ(judged_s, learned_s):
-            warn(
-                f"{watch.clip.name}: frames are judged {judged_s:.2g} s apart, and those that set the threshold were "
-                f"{learned_s:.2g} s apart: the promise may not hold"
-            )
+        if not learned_s or watch.clip.live or not differ(judged_s, learned_s):
+            return None
+        return (
+            f"{watch.clip.name}: frames are judged {judged_s:.2g} s apart, and those that set the threshold were "
+            f"{learned_s:.2g} s apart: the promise may not hold"
+        )
+
+
+def _watched(
+    settings: Settings, files: ClipFiles, model: FittedModel, clips: list[VideoInput]
+) -> tuple[Found, list[Mapping[str, Any]], list[str]]:
+    """Watch clips as a worker: what was found, the rows of their frames, and what is to be told."""
+    from adkit.cli.stopping import stopping
+
+    scorer, rows, notes = ClipScorer(model, settings, files), list[Mapping[str, Any]](), list[str]()
+    with stopping() as stop:  # whoever calls this back wants what there is
+        scorer.watch(clips, stop, rows.append, notes.append)
+    return scorer.found, rows, notes
 
 
 def warn_of_frames(model: FittedModel) -> None:

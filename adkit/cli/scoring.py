@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from adkit.files.documents import signed
 from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text
 
 if TYPE_CHECKING:
+    from adkit.cli.workers import Elsewhere
     from adkit.data.inputs import VideoInput
     from adkit.data.spans import Span
     from adkit.export.score import Model
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from adkit.runs.store import Run
     from adkit.stats.batch import Decisions
     from adkit.types import Sample
-    from adkit.workflows.score import FittedModel
+    from adkit.workflows.score import FittedModel, FrameResult
 
 
 SHARD = 64
@@ -60,13 +61,34 @@ def fit_spans(
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """Which workers score, as `adkit.workflows.engine` takes them, and how each of them opens the run."""
+class Pictures:
+    """Folders for pictures of each image, None where none are wanted, and whose plain names are taken."""
 
-    engine: str
-    run: Path
-    scorer: str | None
-    device: str
+    heatmaps: Path | None
+    masks: Path | None
+    clashing: frozenset[str]
+
+    def require(self) -> None:
+        """Raise AdkitError where they cannot be written, or would lie among, or over, others."""
+        from adkit.data.outputs import require_folder
+
+        require_folder(self.heatmaps)
+        require_folder(self.masks)
+        if self.heatmaps and self.masks and self.heatmaps.resolve() == self.masks.resolve():
+            told = f"{self.masks} would hold heat maps and masks of the same names"
+            raise OptionError(told, hint="name another folder")
+
+    def writers(self, model: FittedModel) -> list[Callable[[Sample, FrameResult], object]]:
+        """Return what writes them; raises OptionError for a method without maps."""
+        from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter
+
+        found: list[Callable[[Sample, FrameResult], object]] = []
+        if self.heatmaps:
+            folder = PictureFolder(self.heatmaps, self.clashing)
+            found.append(PictureWriter(model.run, model.threshold, folder).write_result)
+        if self.masks:
+            found.append(MaskWriter(model, PictureFolder(self.masks, self.clashing)).write)
+        return found
 
 
 @dataclass
@@ -101,11 +123,11 @@ def score_stills(
     elsewhere: Elsewhere | None = None,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
-    from adkit.data.outputs import require_folder
+    from adkit.evaluation.pictures import clashing
 
     decisions.require(model.threshold.expected_rate, len(model.normal_scores))
-    require_folder(heatmaps)
-    require_folder(masks)
+    pictures = Pictures(heatmaps, masks, clashing(samples) if heatmaps or masks else frozenset())
+    pictures.require()
     if told := model.view.white_in_words:
         warn(f"{told}, as the run learned")
     record = model.run.record
@@ -120,11 +142,11 @@ def score_stills(
         "--masks": masks and str(masks),
     }
     with kept_rows(to.file, asked, resume=resume) as kept:
-        doubts = _Doubts()
+        doubts, todo = _Doubts(), [one for one in samples if str(one.frame) not in kept.paths]
         if elsewhere:
-            rows = _rows_of_workers(elsewhere, [one for one in samples if str(one.frame) not in kept.paths], doubts)
+            rows = _rows_of_workers(elsewhere, todo, pictures, doubts)
         else:
-            rows = _score_rows(model, samples, heatmaps, masks, kept.paths, doubts)
+            rows = _score_rows(model, todo, pictures, doubts)
         tally = _written(rows, kept, samples, head, to, decisions)
     doubts.tell(record)
     captions = [caption, *decisions.notes(len(samples), len(model.normal_scores))]
@@ -258,18 +280,11 @@ def _told(tally: _Tally, run: str, captions: Sequence[str], to: Destination, *, 
 
 
 def _score_rows(
-    model: FittedModel,
-    samples: list[Sample],
-    heatmaps: Path | None,
-    masks: Path | None,
-    done: Collection[str],
-    doubts: _Doubts,
-    progress: Progress | None = None,
+    model: FittedModel, samples: Sequence[Sample], pictures: Pictures, doubts: _Doubts, progress: Progress | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each sample that is not `done` by its path, in order; pictures are written on the way."""
+    """Yield a row for each sample, in order; pictures are written on the way."""
     from adkit.cli.terminal import terminal_progress
     from adkit.data.frame_source import frames_of
-    from adkit.evaluation.pictures import MaskWriter, PictureWriter
     from adkit.workflows.score import still_row
 
     found: dict[str, dict[str, Any]] = {}
@@ -277,15 +292,7 @@ def _score_rows(
     def note(sample: Sample, error: AdkitError) -> None:
         found[sample.id] = still_row(str(sample.frame), model.threshold, None, error)
 
-    if heatmaps and masks and heatmaps.resolve() == masks.resolve():
-        raise OptionError(f"{masks} would hold heat maps and masks of the same names", hint="name another folder")
-    picture_writer = PictureWriter(model.run, model.threshold, heatmaps) if heatmaps else None
-    mask_writer = MaskWriter(model, masks) if masks else None
-    for sample in (one for one in samples if str(one.frame) in done):
-        for writer in (picture_writer, mask_writer):
-            if writer:
-                writer.folder.path_of(sample)  # is taken
-    samples = [one for one in samples if str(one.frame) not in done]
+    writers = pictures.writers(model)
     by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
     with (progress or terminal_progress()).task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
@@ -293,57 +300,28 @@ def _score_rows(
             found[result.id] = still_row(str(sample.frame), model.threshold, result)
             if why := model.doubt(result):
                 doubts.add(why, str(sample.frame))
-            if picture_writer:
-                picture_writer.write(
-                    sample,
-                    result.score,
-                    result.p_value,
-                    result.map,
-                    result.reconstruction,
-                    whole=result.whole,
-                    p_value_is_floor=result.p_value_is_floor,
-                )
-            if mask_writer:
-                mask_writer.write(sample, result)
+            for write in writers:
+                write(sample, result)
             advance(1)
             while waiting and waiting[0].id in found:
                 yield found.pop(waiting.popleft().id)
     yield from (found[sample.id] for sample in waiting)
 
 
-def _rows_of_workers(elsewhere: Elsewhere, samples: Sequence[Sample], doubts: _Doubts) -> Iterator[dict[str, Any]]:
-    """Yield the rows of samples that workers score, some at a time, in order."""
-    from adkit.cli.terminal import terminal_progress
-    from adkit.workflows.engine import each
-
-    shards = (list(samples[first : first + SHARD]) for first in range(0, len(samples), SHARD))
-    coming = each(elsewhere.engine, partial(_shard, elsewhere), shards, gpu=elsewhere.device.startswith("cuda"))
-    with terminal_progress().task("scoring", len(samples)) as advance:
-        for found in coming:
-            if isinstance(found, AdkitError):
-                raise found
-            rows, there = found
-            for why, count in there.counts.items():
-                doubts.add(why, there.first[why], count)
-            advance(len(rows))
-            yield from rows
+def _rows_of_workers(
+    elsewhere: Elsewhere, samples: Sequence[Sample], pictures: Pictures, doubts: _Doubts
+) -> Iterator[dict[str, Any]]:
+    for rows, there in elsewhere.each(partial(_shard, pictures), samples, SHARD):
+        for why, count in there.counts.items():
+            doubts.add(why, there.first[why], count)
+        yield from rows
 
 
-def _shard(elsewhere: Elsewhere, samples: list[Sample]) -> tuple[list[dict[str, Any]], _Doubts]:
+def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tuple[list[dict[str, Any]], _Doubts]:
     from adkit.interfaces import SILENT
 
     doubts = _Doubts()
-    return list(_score_rows(_opened(elsewhere), samples, None, None, (), doubts, SILENT)), doubts
-
-
-@cache
-def _opened(elsewhere: Elsewhere) -> FittedModel:
-    from adkit.registry import load_registry
-    from adkit.runs.store import open_run
-    from adkit.workflows.score import open_model
-
-    run = open_run(elsewhere.run)
-    return open_model(run, load_registry(), scorer=elsewhere.scorer, device=elsewhere.device)
+    return list(_score_rows(model, samples, pictures, doubts, SILENT)), doubts
 
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:

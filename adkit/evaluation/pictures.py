@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, repeat
 from pathlib import Path
 
@@ -32,26 +32,28 @@ MOST_FRAMES = 4000
 LONGEST_NAME = 120  # bytes, without what is appended
 
 
-@dataclass
+@dataclass(frozen=True)
 class PictureFolder:
     """Writes pictures of samples into `folder`, none of which replaces another."""
 
     folder: Path
-    _ids: dict[str, str] = field(default_factory=dict, init=False)  # file name -> whose it is
-
-    def path_of(self, sample: Sample) -> Path:
-        """Return where the picture of a sample is, by a name that tells which one it is and is now its own."""
-        name = picture_name(sample)
-        # Not every file system tells capital letters from small ones.
-        if self._ids.setdefault(name.lower(), sample.id) != sample.id:
-            name = picture_name(sample, hashed=True)
-        return self.folder / name
+    clashing: frozenset[str] = frozenset()
+    """The ids, of all samples, of those whose plain names are taken."""
 
     def write(self, sample: Sample, picture: Image.Image) -> Path:
-        """Write the picture, and return its path."""
-        path = self.path_of(sample)
+        """Write the picture, and return its path, by a name that tells which sample it is."""
+        path = self.folder / picture_name(sample, hashed=sample.id in self.clashing)
         write_whole(path, png_of(picture))
         return path
+
+
+def clashing(samples: Iterable[Sample]) -> frozenset[str]:
+    """Return the ids of samples whose pictures would have the names of others before them.
+
+    Not every file system tells capital letters from small ones.
+    """
+    taken: dict[str, str] = {}
+    return frozenset(one.id for one in samples if taken.setdefault(picture_name(one).lower(), one.id) != one.id)
 
 
 def require_maps(run: Run, option: str) -> None:
@@ -66,26 +68,38 @@ def require_maps(run: Run, option: str) -> None:
 class MaskWriter:
     """Writes masks of stills into a folder: 8 bits in the picture's own size, 255 in its regions and 0 elsewhere."""
 
-    def __init__(self, model: FittedModel, folder: Path) -> None:
+    def __init__(self, model: FittedModel, folder: PictureFolder) -> None:
         """Raise OptionError for a method without maps."""
         require_maps(model.run, "--masks")
-        self._model, self.folder = model, PictureFolder(folder)
+        self._model, self._folder = model, folder
 
     def write(self, sample: Sample, result: FrameResult) -> Path:
         """Write the mask of a sample, named as its heat map would be, and return its path."""
         mask = self._model.mask(result)
         assert mask is not None  # there are maps
-        return self.folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
+        return self._folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
 
 
 class PictureWriter:
     """Draws samples of one run into a folder; all pictures share one colour scale."""
 
-    def __init__(self, run: Run, threshold: Threshold, folder: Path) -> None:
+    def __init__(self, run: Run, threshold: Threshold, folder: PictureFolder) -> None:
         """Raise OptionError for a method without maps."""
         require_maps(run, "--heatmaps")
-        self._threshold, self.folder, self._scale = threshold, PictureFolder(folder), colour_scale(run)
+        self._threshold, self._folder, self._scale = threshold, folder, colour_scale(run)
         self._view = run.record.view
+
+    def write_result(self, sample: Sample, result: FrameResult) -> Path:
+        """Write the picture of what was found in a sample, and return its path."""
+        return self.write(
+            sample,
+            result.score,
+            result.p_value,
+            result.map,
+            result.reconstruction,
+            whole=result.whole,
+            p_value_is_floor=result.p_value_is_floor,
+        )
 
     def write(
         self,
@@ -110,7 +124,7 @@ class PictureWriter:
         caption = Caption(sample.id, score, p_value, score > limit, limit, truth, whole, p_value_is_floor)
         assert self._scale is not None  # there are maps
         picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
-        return self.folder.write(sample, picture)
+        return self._folder.write(sample, picture)
 
 
 def colour_scale(run: Run) -> Scale | None:
@@ -149,9 +163,9 @@ def write_pictures(
     progress: Progress = SILENT,
 ) -> list[Path]:
     """Write pictures of an evaluation's samples, all or those at the chosen positions."""
-    writer = PictureWriter(evaluation.run, evaluation.threshold, folder)
     positions = range(len(evaluation.samples)) if chosen is None else chosen
     samples = [evaluation.samples[position] for position in positions]
+    writer = PictureWriter(evaluation.run, evaluation.threshold, PictureFolder(folder, clashing(samples)))
     # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
     rebuilt = reconstructed(
         evaluation.run, registry, samples, footage=evaluation.samples, device=device, progress=progress

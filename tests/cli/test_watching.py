@@ -11,13 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from adkit.data.video import video_frame, video_times
 from adkit.runs.store import open_run
 from tests.cli.invoking import ok, refused, run
+from tests.greys import bytes_below
 from tests.watched import film, picture
+from tests.workflows.test_engine import through_pickle
 
 SMALL = ["--set", "size=64", "--set", "coreset_ratio=0.02"]
 
@@ -80,22 +83,40 @@ def test_json_holds_rows_and_clips(folder: Path, video: Path) -> None:
     assert [json.loads(line)["frame"] for line in lines] == [0, 50, 100, 150]
 
 
-def test_several_clips_write_into_folders(folder: Path, video: Path, tmp_path: Path) -> None:
+def test_several_clips_write_into_folders_wherever_they_are_watched(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
+    monkeypatch.setattr("adkit.workflows.engine.each", through_pickle)
     clips = tmp_path / "clips"
     film(clips / "a.mp4", 30)
     film(clips / "b.mp4", 40, [range(20, 40)])
     (tmp_path / "frames").mkdir()
     for number in range(5):  # as the camera gave them
         Image.fromarray(video_frame(clips / "a.mp4", number)).save(tmp_path / "frames" / f"{number}.png")
-    result = ok(
-        *("score", clips, tmp_path / "frames", "--runs", folder / "runs", "--annotate", tmp_path / "out"),
-        *("--timeline", tmp_path / "out", "--events", tmp_path / "events.csv"),
-    )
-    assert sum(path.suffix == ".mp4" for path in (tmp_path / "out").iterdir()) == 3
-    assert sum(path.suffix == ".png" for path in (tmp_path / "out").iterdir()) == 3
-    rows = list(csv.DictReader((tmp_path / "events.csv").read_text().splitlines()))
+    (clips / "text.mp4").write_text("hello")
+    told = []
+    for engine in ("local", "ray"):
+        place = tmp_path / engine
+        result = ok(
+            *("score", clips, tmp_path / "frames", "--runs", folder / "runs", "--annotate", place / "out"),
+            *("--timeline", place / "out", "--events", place / "events.csv", "--output", place / "rows.json"),
+            *("--skip-bad", "--engine", engine),
+        )
+        told.append((result.stdout, [line for line in result.stderr.splitlines() if line.startswith("unreadable")]))
+    assert told[0] == told[1]
+    here, there = (bytes_below(tmp_path / engine) for engine in ("local", "ray"))
+    films = [name for name in here if name.endswith(".mp4")]
+    assert len(films) == 3
+    for name in films:  # x264's threads give the same pictures in other bytes
+        last = 4 if "frames" in name else 29
+        assert np.array_equal(video_frame(tmp_path / "local" / name, last), video_frame(tmp_path / "ray" / name, last))
+    assert {**here, **dict.fromkeys(films)} == {**there, **dict.fromkeys(films)}
+    assert sum(path.suffix == ".png" for path in (place / "out").iterdir()) == 3
+    rows = list(csv.DictReader((place / "events.csv").read_text().splitlines()))
     assert {Path(row["clip"]).name for row in rows} == {"b.mp4"}
     assert "frames" in result.stdout
+    assert "text.mp4 cannot be read as a video" in result.stderr
 
 
 def test_a_clip_too_short_for_any_event_is_told(folder: Path, tmp_path: Path) -> None:
@@ -143,6 +164,7 @@ def test_normal_needs_one_video_and_a_method(folder: Path, video: Path, tmp_path
         (["--events", "events.txt"], "names no format for events"),
         (["--timeline", "t.jpg"], "does not end in .png"),
         (["--heatmaps", "maps"], "is for still images"),
+        (["--engine", "ray=127.0.0.1:no"], "no Ray cluster answers at 127.0.0.1:no"),
         (["--set", "size=64"], "is for learning"),
     ],
 )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adkit.data.view import EVERYWHERE
 from adkit.errors import OptionError
-from adkit.evaluation.pictures import MaskWriter, PictureWriter, kind_of, picture_name
+from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter, clashing, kind_of, picture_name
 from adkit.types import Sample
 
 
@@ -56,11 +56,16 @@ def test_an_id_of_any_bytes_has_a_name() -> None:
     assert name_of("..").endswith(".png")
 
 
+IDS = ["../x/1.png", "x/1.png", "x_1.png", "X/1.png"]
+"""The last two would have the name of the second one's picture, where capitals are not told from small letters."""
+
+
 @pytest.fixture
 def writer(tmp_path: Path) -> PictureWriter:
     """A writer of a run whose maps lie between 0 and 1."""
     threshold: Any = SimpleNamespace(value=0.5)
-    return PictureWriter(mapping_run(threshold), threshold, tmp_path / "pictures")
+    samples = [Sample.still(name, tmp_path / "a.png") for name in IDS]
+    return PictureWriter(mapping_run(threshold), threshold, PictureFolder(tmp_path / "pictures", clashing(samples)))
 
 
 def mapping_run(pixel_threshold: Any) -> Any:
@@ -71,20 +76,20 @@ def mapping_run(pixel_threshold: Any) -> Any:
 
 def test_no_picture_replaces_another(tmp_path: Path, writer: PictureWriter) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    ids = ["../x/1.png", "x/1.png", "x_1.png", "X/1.png"]
     anomaly_map = np.zeros((8, 8), np.float32)
-    paths = [writer.write(Sample.still(name, tmp_path / "a.png"), 0.1, 0.5, anomaly_map) for name in ids]
+    paths = [writer.write(Sample.still(name, tmp_path / "a.png"), 0.1, 0.5, anomaly_map) for name in IDS]
     assert len({str(path).lower() for path in paths}) == 4
     assert all(path.is_file() for path in paths)
     assert paths[1].name == "x_1.png"
-    again = writer.write(Sample.still(ids[1], tmp_path / "a.png"), 0.1, 0.5, anomaly_map)
+    again = writer.write(Sample.still(IDS[1], tmp_path / "a.png"), 0.1, 0.5, anomaly_map)
     assert again == paths[1]
     assert len(list((tmp_path / "pictures").iterdir())) == 4
 
 
 def test_without_maps_there_is_nothing_to_draw(tmp_path: Path) -> None:
     run, model = mapping_run(None), SimpleNamespace(run=mapping_run(None))
-    for write in (lambda: PictureWriter(run, run, tmp_path / "x"), lambda: MaskWriter(model, tmp_path / "x")):
+    folder: Any = PictureFolder(tmp_path / "x")
+    for write in (lambda: PictureWriter(run, run, folder), lambda: MaskWriter(model, folder)):
         with pytest.raises(OptionError, match="patchknn gives no maps"):
             write()
     assert not (tmp_path / "x").exists()

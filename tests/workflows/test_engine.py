@@ -5,21 +5,26 @@ import pickle
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from adkit.cli.stopping import stopping
 from adkit.errors import AdkitError, FrameError, OptionError, PromiseError
 from adkit.workflows import engine
 from adkit.workflows.engine import each, require_engine
 
 
-def through_pickle(_: str, work: Callable[[Any], Any], items: Iterable[Any], *, gpu: bool) -> Iterator[Any]:
+def through_pickle(
+    _: str, work: Callable[[Any], Any], items: Iterable[Any], *, gpu: bool, stop: object = None
+) -> Iterator[Any]:
     """Do the work as a worker would, in this process: what cannot be sent there fails here too."""
     assert not gpu
     sent = pickle.dumps(work)
@@ -43,6 +48,16 @@ def killed_once(number: int, marks: Path) -> tuple[int, int]:
     return number, os.getpid()
 
 
+def until_interrupted(number: int, marks: Path) -> int:
+    """Take long, and end in order when it is interrupted, as a clip does; the first ends by itself."""
+    with stopping() as stop:
+        deadline = time.monotonic() + 60
+        while number and not stop.is_set() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    (marks / str(number)).touch()
+    return number
+
+
 def killing(number: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return number
@@ -52,7 +67,7 @@ def killing(number: int) -> int:
 def two_workers() -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'adkit-vision[ray]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
 
@@ -94,21 +109,71 @@ def test_what_a_killed_worker_had_is_done_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("two_workers")
+def test_what_workers_give_when_they_are_stopped_still_comes(tmp_path: Path) -> None:
+    stop, coming, started = threading.Event(), [], time.monotonic()
+    for found in each("ray", partial(until_interrupted, marks=tmp_path), range(30), stop=stop):
+        coming.append(found)
+        stop.set()
+    assert coming[0] == 0
+    assert len(coming) <= 3  # the first, and what the two workers were at
+    assert {path.name for path in tmp_path.iterdir()} == set(map(str, coming))
+    assert time.monotonic() - started < 50
+
+
+@pytest.mark.usefixtures("two_workers")
 def test_a_piece_that_kills_every_worker_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "TRIES", 1)
     with pytest.raises(AdkitError, match="every worker that had this piece of work died, 1 in all"):
         list(each("ray", killing, range(1)))
 
 
-def test_a_cluster_that_does_not_answer_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_cluster_that_does_not_answer_is_told_at_once(listens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody listens, or something that never says a word."""
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setattr(engine, "_ANSWER_S", 0.5)
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        started = time.monotonic()
+        taken.bind(("127.0.0.1", 0))
+        if listens:
+            taken.listen()
         with pytest.raises(OptionError, match="no Ray cluster answers at 127") as fault:
             require_engine(f"ray=127.0.0.1:{taken.getsockname()[1]}")
-    assert time.monotonic() - started < 10
+    assert ("timed out" if listens else "refused") in fault.value.message
     assert "ray start --head" in fault.value.hint
+
+
+def test_a_cluster_of_another_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1")
+
+    ray = ModuleType("ray")
+    monkeypatch.setitem(vars(ray), "init", init)
+    monkeypatch.setitem(vars(ray), "is_initialized", lambda: False)
+    monkeypatch.setitem(vars(ray), "exceptions", SimpleNamespace(RayError=ConnectionError))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(OptionError, match=r"of other versions: .* Python: 3\.12\.1") as fault:
+        list(each("ray", squared, range(1)))
+    assert "same versions" in fault.value.hint
+
+
+def test_what_listens_must_talk_as_ray_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer(words: bytes) -> None:
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(100))
+                connection.sendall(words)
+
+        for words, usable in ((b"HTTP/1.1 400 Bad Request", False), (engine._SETTINGS, True)):
+            thread = threading.Thread(target=answer, args=(words,))
+            thread.start()
+            with nullcontext() if usable else pytest.raises(OptionError, match="something else"):
+                require_engine(f"ray=127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+    assert heard == [engine._GREETING] * 2
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from adkit.cli.output import Destination, destination
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
-    from adkit.cli.scoring import Elsewhere
+    from adkit.cli.workers import Elsewhere
     from adkit.registry import Registry
     from adkit.runs.store import Run
 
@@ -135,7 +135,8 @@ def score(
         o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
     else:
         o.refuse_given(context, _OF_STILLS, "is for still images; of videos: --annotate out.mp4")
-        o.refuse_given(context, ["engine"], "is for still images; videos are watched on this machine")
+    if any(clip.live for clip in clips):
+        o.refuse_given(context, ["engine"], "is for files, and a live source is watched on this machine")
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
@@ -144,28 +145,28 @@ def score(
     else:
         remind_of_suspects(opened.record)
     model = open_model(opened, registry, scorer=scorer, device=device)
+    elsewhere = _elsewhere(context, opened)
     if stills:
         decisions = o.decisions_of(look, max_false_share)
-        elsewhere = _elsewhere(context, opened)
         found_any = score_stills(
             model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad, resume=resume, elsewhere=elsewhere
         )
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
-        found_any = ClipScorer(model, Settings(learned=spans, **given), written, to).score(clips, skip_bad=skip_bad)
+        clip_scorer = ClipScorer(model, Settings(learned=spans, **given), written)
+        found_any = clip_scorer.score(clips, to, skip_bad=skip_bad, elsewhere=elsewhere)
     _fail_where_asked(fail_on_anomaly, found_any)
 
 
 def _elsewhere(context: typer.Context, run: Run) -> Elsewhere | None:
     """Say which workers score; None where this process does."""
-    from adkit.cli.scoring import Elsewhere
+    from adkit.cli.workers import Elsewhere
     from adkit.workflows.engine import require_engine
 
     given = context.params
     if given["engine"] == "local":
         return None
-    o.refuse_given(context, ["heatmaps", "masks"], f"is for --engine local, and --engine is {given['engine']}")
-    require_engine(given["engine"])  # before any row is kept
+    require_engine(given["engine"])  # before anything is written
     return Elsewhere(given["engine"], run.folder.absolute(), given["scorer"], given["device"])
 
 
