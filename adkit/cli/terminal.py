@@ -69,7 +69,7 @@ class Lines(OneBar):
         """Speak up when it takes long."""
         if standing.elapsed_s < self._spoken_s:  # another bar
             self._spoken_s = 0.0
-        if advanced and standing.done and standing.elapsed_s - self._spoken_s >= _QUIET_S:
+        if advanced and standing.done and standing.total > 1 and standing.elapsed_s - self._spoken_s >= _QUIET_S:
             print(" · ".join(filter(None, (standing.text, standing.status))), file=sys.stderr, flush=True)
             self._spoken_s = standing.elapsed_s
 

@@ -32,6 +32,7 @@ class _Plan:
 
     steps: Sequence[tuple[str, float]]
     at: int = -1  # -1: before the first
+    within: int = 0  # so many more steps than these there were, in steps that had plans of their own
 
     def enter(self, label: str) -> None:
         """Go on to the next step of that name; one that is not planned counts for nothing."""
@@ -79,8 +80,11 @@ class OneBar(Progress):
         if self._open and isinstance(self._open[-1], _Plan):
             yield
         else:
-            with self._opened(_Plan(steps)):
+            around = self._open[-2] if len(self._open) > 1 else None
+            with self._opened(inner := _Plan(steps)):
                 yield
+            if isinstance(around, _Plan):
+                around.within += len(steps) - 1 + inner.within
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
@@ -141,7 +145,8 @@ class OneBar(Progress):
         number = count = 0
         for part in outer:
             if isinstance(part, _Plan) and part.at >= 0:  # a plan within a step stands in that step's place
-                number, count = max(1, number) + part.at, max(1, count) + len(part.steps) - 1
+                number = max(1, number) + part.at + part.within
+                count = max(1, count) + len(part.steps) - 1 + part.within
             elif isinstance(part, _Step) and part.total > 1:
                 yield f"{part.label} {min(part.done + 1, part.total):,} of {part.total:,}"
                 number = count = 0

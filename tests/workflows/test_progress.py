@@ -41,7 +41,7 @@ def test_a_plan_within_a_step_stands_in_its_place() -> None:
     ]
     assert shown["step 2 of 4 · features · 1 of 2"] == pytest.approx(0.1 + 0.8 * 3 / 16)
     assert shown["step 3 of 4 · training · 5 of 5"] == pytest.approx(0.9)
-    assert shown["step 3 of 3 · calibrating"] == pytest.approx(1.0)
+    assert shown["step 4 of 4 · calibrating"] == pytest.approx(1.0)
 
 
 def test_a_step_that_comes_twice_and_one_that_is_left_out() -> None:
