@@ -1,5 +1,7 @@
 """A folder into which pictures come: which of them are complete, and were not judged yet."""
 
+from __future__ import annotations
+
 import math
 import os
 import signal
@@ -34,6 +36,12 @@ class Arrival:
     def identity(self) -> str:
         """Return what tells it from every other part."""
         return f"{self.path.name}/{self.size}/{self.changed_ns}"
+
+    @classmethod
+    def of(cls, path: Path) -> Arrival:
+        """Look at a file; raises OSError where it has gone."""
+        found = path.stat()
+        return cls(path, found.st_size, found.st_mtime_ns)
 
 
 def is_complete(path: Path) -> bool | None:
@@ -127,20 +135,24 @@ class Inbox:
             for entry in entries:
                 path = Path(entry.path)
                 try:
-                    found = entry.stat()
+                    arrival = Arrival.of(path)
                     if not is_image(path) or not entry.is_file():
-                        self._leave_alone(path, is_folder=entry.is_dir())
+                        self._leave_alone(path, entry)
                         continue
-                except OSError:  # it has gone
+                except OSError as error:  # it has gone, but for a link
+                    if entry.is_symlink():
+                        self.tell_once(entry.name, f"{entry.name} is a link that leads nowhere: {error.strerror}")
                     continue
-                arrival = Arrival(path, found.st_size, found.st_mtime_ns)
                 if arrival.identity not in self.judged:
                     yield arrival
 
-    def _leave_alone(self, path: Path, *, is_folder: bool) -> None:
-        sort = "folders" if is_folder else f"*{path.suffix}" if path.suffix else "files without a suffix"
+    def _leave_alone(self, path: Path, entry: os.DirEntry[str]) -> None:
+        sort, why = f"*{path.suffix}" if path.suffix else "files without a suffix", "no pictures"
+        if entry.is_dir():
+            sort, why = "folders", "pictures are watched in the folder itself"
+        elif not entry.is_file():
+            sort, why = "pipes and devices", "files are expected"
         if not path.name.startswith("."):
-            why = "pictures are watched in the folder itself" if is_folder else "no pictures"
             self.tell_once(sort, f"{path.name} is left alone, and so are other {sort}: {why}")
 
     def tell_once(self, sort: str, text: str) -> None:

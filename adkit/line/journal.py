@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any, Self
 
+from adkit.errors import StorageError
 from adkit.files.atomic import storage_faults, write_whole
 
 Row = Mapping[str, Any]
@@ -27,11 +28,16 @@ class Journal:
         self.path = path
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            self._parts = whole = 0
+            for end, line in _lines(path):
+                self._parts, whole = self._parts + 1, end
+                if not (line.startswith(b"{") and line.endswith(b"}\n")):
+                    hint = "take that line out; or move the journal away: what is still in the folder is judged again"
+                    raise StorageError(f"line {self._parts} of {path} is damaged", hint=hint)
             self._file = path.open("a+b", buffering=0)
-            ends = [0, *(end for end, _ in _lines(path))]
-            self._file.truncate(ends[-1])
-        self._grown = Condition()
-        self._parts, self._recording = len(ends) - 1, Lock()
+            self._file.truncate(whole)
+        self._grown, self._recording = Condition(), Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +76,10 @@ class Journal:
         Waits for new rows; ends when `stop` is set and no row is left.
         """
         place = self.path.with_name(f"{self.path.stem}.{name}")
-        start = int(place.read_text()) if place.exists() else 0
+        start = place.read_text().strip() if place.exists() else ""
         with self.path.open("rb") as file:
-            file.seek(start if start <= self.path.stat().st_size else 0)  # the journal may be a new one
+            # The journal may be a new one, and the note may be damaged: rows come again, which `part` tells.
+            file.seek(int(start) if start.isdecimal() and int(start) <= self.path.stat().st_size else 0)
             while True:
                 before, line = file.tell(), file.readline()
                 if line.endswith(b"\n"):

@@ -1,5 +1,6 @@
 """Where decisions go: moved files, a webhook, MQTT, a command. Each follows the journal at its own pace."""
 
+import errno
 import hashlib
 import hmac
 import json
@@ -16,10 +17,12 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from threading import Event
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from adkit.errors import OptionError, StorageError
-from adkit.files.atomic import require_output, write_text
+from adkit.files.atomic import require_output, whole_file, write_text
+from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal, Row
 
 Deliver = Callable[[Row], None]
@@ -55,25 +58,47 @@ def _fault_of(step: Callable[[], None]) -> str | None:
     return None
 
 
-def mover(template: str) -> Deliver:
-    """Return what moves files to "moved/{decision}"; a file of the same name gets a number. Raises OptionError."""
+def mover(template: str, inbox: Path | None = None) -> Deliver:
+    """Return what moves files to "moved/{decision}"; a file of the same name gets a number.
+
+    Raises OptionError for a template that cannot be, and for one that leads back into the folder that is watched.
+    """
     try:
-        template.format(decision="normal")
+        folders = {Path(template.format(decision=decision)).resolve() for decision in ("normal", "anomalous")}
     except (KeyError, IndexError, ValueError):
         raise OptionError(f"--to {template}: only {{decision}} can stand in it", hint="moved/{decision}") from None
+    if inbox is not None and inbox.resolve() in folders:
+        found = f"--to {template} is the folder that is watched: each file would come again and again"
+        raise OptionError(found, hint=f"a folder inside it can be: {inbox}/{{decision}}")
 
     def move(row: Row) -> None:
-        source, folder = Path(row["path"]), Path(template.format(decision=row["decision"]))
-        if not source.exists():  # moved already, before the last stop
+        if row["path"] is None:  # of a stream, not each row has a picture
             return
+        source, folder = Path(row["path"]), Path(template.format(decision=row["decision"]))
+        if not source.exists() or row.get("identity", "") not in ("", _identity(source)):
+            return  # moved already, before the last stop; or another part has come under its name
         folder.mkdir(parents=True, exist_ok=True)
         target, number = folder / source.name, 1
         while target.exists():
             number += 1
             target = folder / f"{source.stem}-{number}{source.suffix}"
-        shutil.move(source, target)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with whole_file(target) as copy:  # to another disk: whoever looks there finds whole files only
+                shutil.copy2(source, copy)
+            source.unlink()
 
     return move
+
+
+def _identity(path: Path) -> str | None:
+    try:
+        return Arrival.of(path).identity
+    except OSError:  # it has gone just now
+        return None
 
 
 def webhook(url: str, secret: str | None) -> Deliver:
@@ -83,11 +108,13 @@ def webhook(url: str, secret: str | None) -> Deliver:
     """
     try:
         found = urlsplit(url)
-        is_address = found.scheme in ("http", "https") and found.hostname and found.port != 0
+        is_address = found.scheme in ("http", "https") and found.hostname and found.port != 0 and not found.username
     except ValueError:
         is_address = False
-    if not is_address or not url.isprintable() or " " in url:
+    if not (is_address and url.isascii() and url.isprintable()) or " " in url:
         raise OptionError(f"--webhook {url} is no address", hint="http://HOST/PATH or https://HOST/PATH")
+
+    opener = urllib.request.build_opener(_AsItIs)
 
     def post(row: Row) -> None:
         body = json.dumps(row).encode()
@@ -95,12 +122,20 @@ def webhook(url: str, secret: str | None) -> Deliver:
         if secret:
             headers["X-Adkit-Signature"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         try:
-            urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=_TIMEOUT_S).close()
+            opener.open(urllib.request.Request(url, body, headers), timeout=_TIMEOUT_S).close()
         except urllib.error.HTTPError as error:
             error.close()
-            raise OSError(f"{url} answers {error.code} {error.reason}") from None
+            moved = f", and names {error.headers['Location']}" if "Location" in error.headers else ""
+            raise OSError(f"{url} answers {error.code} {error.reason}{moved}") from None
 
     return post
+
+
+class _AsItIs(urllib.request.HTTPRedirectHandler):
+    """Follows no other address: what is posted would arrive there without its body, and yet count as delivered."""
+
+    def redirect_request(self, *_: object) -> None:
+        return
 
 
 def mqtt(address: str) -> Deliver:
@@ -123,6 +158,13 @@ def mqtt(address: str) -> Deliver:
     if found.scheme == "mqtts":
         client.tls_set()
     port = found.port or (8883 if found.scheme == "mqtts" else 1883)
+    answer = "does not answer"
+
+    def connected(*given: Any) -> None:
+        nonlocal answer
+        answer = f"refuses: {given[3]}" if given[3].is_failure else "does not answer"
+
+    client.on_connect = connected
 
     def publish(row: Row) -> None:
         try:
@@ -135,7 +177,7 @@ def mqtt(address: str) -> Deliver:
         except (OSError, RuntimeError, ValueError) as error:  # not there; not connected; too many wait
             raise OSError(f"{found.hostname}:{port}: {error}") from None
         if not sent.is_published():
-            raise OSError(f"{found.hostname}:{port} does not answer")
+            raise OSError(f"{found.hostname}:{port} {answer}")
 
     return publish
 
@@ -171,13 +213,16 @@ class Metrics:
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:
     """Return what runs a command for each anomalous part: with its path as the last word, the row as JSON on stdin."""
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise OptionError(f"--on-anomaly {line}: {error}", hint="put a path with spaces into quotes") from None
     if not words or shutil.which(words[0]) is None:
         raise OptionError(f"--on-anomaly {line}: there is no program {words[:1]}", hint="give its path")
 
     def run(row: Row) -> None:
         if row["decision"] == "anomalous":
-            done = subprocess.run([*words, row["path"]], input=json.dumps(row), text=True, check=False)
+            done = subprocess.run([*words, row["path"] or ""], input=json.dumps(row), text=True, check=False)
             if done.returncode:
                 tell(f"{words[0]} ended with exit code {done.returncode} for {row['path']}")
 

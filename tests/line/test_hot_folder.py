@@ -137,10 +137,14 @@ def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
         (tmp_path / name).write_text("no picture")
     (tmp_path / "deeper").mkdir()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
     for _ in range(3):
         assert box.ready(9) == []
         (tmp_path / f"{len(said)}.txt").write_text("another")
-    assert len(said) == 3
+    assert len(said) == 5
+    assert "pipe.png is left alone, and so are other pipes and devices: files are expected" in said
+    assert any(one.startswith("loop.png is a link that leads nowhere: Too many levels") for one in said)
     assert "README is left alone, and so are other files without a suffix: no pictures" in said
     assert any(
         "is left alone, and so are other folders: pictures are watched in the folder itself" in one for one in said

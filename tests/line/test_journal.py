@@ -33,6 +33,17 @@ def test_a_line_that_was_broken_off_is_as_if_it_had_never_begun(tmp_path: Path) 
         assert [row["part"] for row in journal.rows()] == [0, 1, 2, 3]
 
 
+def test_a_damaged_line_is_named_and_a_damaged_note_makes_rows_come_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append({"part": 1})
+        (tmp_path / "journal.hook").write_text("\0\0")
+        assert [row for row, _ in journal.follow("hook", stopped())] == [{"part": 1}]
+    path.write_bytes(path.read_bytes() + b'\0\0ed": 1}\n{"part": 3}\n')
+    with pytest.raises(StorageError, match=r"line 2 of .* is damaged"):
+        Journal(path)
+
+
 def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "full")

@@ -26,6 +26,7 @@ import pytest
 from adkit.errors import OptionError, StorageError
 from adkit.line import journal as journal_module
 from adkit.line import sinks
+from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal
 
 
@@ -41,7 +42,13 @@ class Receiver(BaseHTTPRequestHandler):
         Receiver.refusals -= refused
         if not refused:
             Receiver.got.append((body, self.headers["X-Adkit-Signature"]))
-        self.send_response(500 if refused else 204)
+        self.send_response(301 if self.path == "/old" else 500 if refused else 204)
+        if self.path == "/old":
+            self.send_header("Location", "/parts")
+        self.end_headers()
+
+    def do_GET(self) -> None:  # what a redirected post would become
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -76,6 +83,11 @@ def test_posts_are_signed_in_order_and_none_is_lost(
         assert signature == "sha256=" + hmac.new(b"secret", body, hashlib.sha256).hexdigest()
     (sentence,) = told
     assert "500" in sentence
+
+
+def test_a_post_is_not_sent_on_without_its_body(address: str) -> None:
+    with pytest.raises(OSError, match=r"answers 301 .* names /parts"):
+        sinks.webhook(address.replace("/parts", "/old"), None)({"part": 1})
 
 
 def test_what_was_not_delivered_waits_for_the_next_start(tmp_path: Path) -> None:
@@ -159,6 +171,25 @@ def test_files_are_moved_by_decision_and_never_over_each_other(tmp_path: Path) -
     assert {file.name: file.read_text() for file in moved.iterdir()} == {"part.png": "one", "part-2.png": "two"}
 
 
+def test_only_the_part_that_was_judged_is_moved_and_whole_to_another_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    move, file = sinks.mover(f"{tmp_path}/moved"), tmp_path / "part.png"
+    file.write_text("one")
+    row = {"path": str(file), "decision": "normal", "identity": Arrival.of(file).identity}
+    file.write_text("the next one")
+    move(row)
+    assert file.read_text() == "the next one"
+    monkeypatch.setattr(Path, "rename", other_disk)
+    move({**row, "identity": Arrival.of(file).identity})
+    move({"path": None, "decision": "ended"})  # of a stream
+    assert {one.name: one.read_text() for one in (tmp_path / "moved").iterdir()} == {"part.png": "the next one"}
+    assert not file.exists()
+
+
 def test_a_command_runs_for_what_is_anomalous(tmp_path: Path) -> None:
     script = tmp_path / "act.py"
     log = str(tmp_path / "log")
@@ -172,14 +203,23 @@ def test_a_command_runs_for_what_is_anomalous(tmp_path: Path) -> None:
     assert told == [f"{sys.executable} ended with exit code 7 for bad.png"]
 
 
-def test_bad_targets_are_refused_at_once() -> None:
+USERS = ("http://me:secret@plc/parts", "http://plc/größe")  # of which urllib makes no request
+
+
+def test_bad_targets_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"only \{decision\}"):
         sinks.mover("moved/{line}")
-    for url in ("plc.local/parts", "http:///parts", "http://plc:port/", "http://plc/a part", "http://plc/\n"):
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OptionError, match="is the folder that is watched"):
+        sinks.mover(f"{tmp_path}/link", tmp_path)
+    sinks.mover(f"{tmp_path}/{{decision}}", tmp_path)
+    for url in ("plc.local/parts", "http:///parts", "http://plc:port/", "http://plc/a part", "http://plc/\n", *USERS):
         with pytest.raises(OptionError, match="no address"):
             sinks.webhook(url, None)
     with pytest.raises(OptionError, match="no program"):
         sinks.command("there-is-no-such-program", print)
+    with pytest.raises(OptionError, match="No closing quotation"):
+        sinks.command("'stop the line", print)
 
 
 @pytest.fixture
@@ -246,6 +286,16 @@ def test_a_broker_gets_each_row_also_after_it_was_away(
         listener.disconnect()
         listener.loop_stop()
     assert [part for part in got if part] == [1, 2, 3, 4]
+
+
+def test_a_broker_that_refuses_is_not_called_silent(
+    broker: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "_TIMEOUT_S", 0.5)
+    settings = tmp_path / "broker.conf"
+    settings.write_text(settings.read_text().replace("allow_anonymous true", "allow_anonymous false"))
+    with pytest.raises(OSError, match=r"refuses: Not authorized|not currently connected"):
+        sinks.mqtt(f"mqtt://127.0.0.1:{broker()}/line/parts")({"part": 1})
 
 
 @pytest.mark.parametrize("address", ["http://broker/parts", "mqtt://broker", "mqtt:///parts"])

@@ -15,8 +15,8 @@ from typer import Argument, Option
 from adkit.cli import options as o
 from adkit.cli.clips import warn_of_frames
 from adkit.cli.output import warn
-from adkit.errors import OptionError
-from adkit.files.atomic import plain_name
+from adkit.errors import OptionError, StorageError
+from adkit.files.atomic import plain_name, storage_faults
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -94,7 +94,7 @@ def watch(
         o.refuse_given(context, ["duration_s"], f"is for streams, and {source} is a folder")
         box = Inbox(Path(source), settle_s, warn)
     decisions = o.decisions_of(look)
-    sinks = _sinks(to, webhook, mqtt, on_anomaly)
+    sinks = _sinks(to, webhook, mqtt, on_anomaly, None if stream else Path(source))
     model = open_model(o.opened_run(run, runs), o.loaded_registry(), device=device)
 
     def work(kept: Journal, stop: Event, note: Callable[[Row], None]) -> None:
@@ -122,13 +122,15 @@ def _stream(source: str) -> VideoInput | None:
     return clip
 
 
-def _sinks(to: str | None, webhook: str | None, mqtt: str | None, on_anomaly: str | None) -> dict[str, Deliver]:
+def _sinks(
+    to: str | None, webhook: str | None, mqtt: str | None, on_anomaly: str | None, inbox: Path | None
+) -> dict[str, Deliver]:
     from adkit.line import sinks
 
     found = {"webhook": sinks.webhook(webhook, os.environ.get(SECRET))} if webhook else {}
     if mqtt:
         found["mqtt"] = sinks.mqtt(mqtt)
-    of_files = [*([sinks.command(on_anomaly, warn)] if on_anomaly else []), *([sinks.mover(to)] if to else [])]
+    of_files = [*([sinks.command(on_anomaly, warn)] if on_anomaly else []), *([sinks.mover(to, inbox)] if to else [])]
 
     def in_turn(row: Row) -> None:  # the command finds the file where the row says, before it is moved
         for deliver in of_files:
@@ -147,7 +149,11 @@ def _watched(
     from adkit.line.journal import Journal
     from adkit.line.sinks import Metrics, deliver_all
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with storage_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except StorageError as error:
+        raise StorageError(error.message, hint="name another place for the decisions: --journal PATH") from None
     with ExitStack() as held:
         taken = OptionError(f"{path} is written by another watch", hint="stop that one, or name another --journal")
         held.enter_context(lock(path.with_suffix(".lock"), otherwise=taken))
