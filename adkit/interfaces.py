@@ -155,7 +155,9 @@ class Exportable(Protocol):
         """Return `predict` as a module that torch.onnx.export can trace; raise OptionError where there is none.
 
         Its `forward` turns frames, float32 (B, 3, H, W), RGB in 0..1, into what `predict` gives: maps (B, h, w), scores
-        (B,), or a tuple of both.
+        (B,), or a tuple of both. A method with memory gives one step of its `stream`, for the next frames of B clips:
+        `states` of the module names what is remembered of a clip, and its shape; `forward` takes it as float32
+        (B, *shape) each, zeros at a clip's start, and gives it anew behind what `predict` gives.
         """
 
 

@@ -1,9 +1,10 @@
 """What an export decides beside what adkit decides, for every method that can leave, as a Markdown table.
 
-python benchmarks/parity.py [--methods patchknn,ae] [--datasets mvtec:bottle] [--few 12] [--set size=256]
+python benchmarks/parity.py [--methods patchknn,ae] [--datasets mvtec:bottle] [--few 24] [--set size=256]
 
-Each method learns from a few pictures; test pictures go through `adkit`, and through the exported score.py as a program
-of its own. Then both judge the same files in turns, from file to score. Ends with exit code 1 where a decision differs.
+Each method learns from a few pictures, enough for what counts of the picture as a whole; test pictures go through
+`adkit`, and through the exported score.py as a program of its own. Then both judge the same files in turns, from file
+to score. Ends with exit code 1 where a decision differs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--datasets", default=DATASETS)
-    parser.add_argument("--few", type=int, default=12)
+    parser.add_argument("--few", type=int, default=24)
     parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument(
         "--set", action="append", default=["epochs=2", "registration=off"], help="for those that have it"

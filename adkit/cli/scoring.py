@@ -160,8 +160,14 @@ def score_exported(
     from adkit.data.inputs import find_inputs
     from adkit.export.score import Model
 
-    model, found = Model(folder), find_inputs(files)
-    count = len(model.facts["normal_scores"])
+    try:
+        model = Model(folder)
+    except Exception as error:  # onnxruntime has some of its own
+        raise OptionError(f"{folder} is no export that can be read: {error}", hint="export the run again") from None
+    if model.facts["unit"] == "clip":
+        script = f"python {folder / 'score.py'} {' '.join(files[:1])}"
+        raise OptionError(f"{folder} judges clips, which adkit does with a run only", hint=f"play them: {script}")
+    found, count = find_inputs(files), len(model.facts["normal_scores"])
     decisions.require(model.p_value(model.threshold), count)
     if found.clips:
         raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")

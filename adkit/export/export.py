@@ -6,52 +6,60 @@
         score.py      judges pictures: numpy, onnxruntime and pillow are all that it needs
         golden/       some pictures, whose scores stand in model.json: `score.py --check` judges them again
 
-Nothing is exported that decides otherwise: normal pictures of the run's own, and spoilt ones, go through both.
+Nothing is exported that decides otherwise: normal pictures of the run's own, and spoilt ones, go through both. What
+judges clips does so frame by frame: the model is then one step, which takes and gives what is remembered of a clip.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.data.bit_depth import WHITES
+from adkit.data.clips import at_steps
 from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import AdkitError, DatasetError, OptionError, RunError
-from adkit.export.graph import to_onnx
-from adkit.export.score import Model
+from adkit.export.graph import OnnxModel, to_onnx
+from adkit.export.score import FORMAT, Clip, Model, Picture, film, still
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress, Silent
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.types import Sample
+from adkit.stats.segments import by_clip
+from adkit.types import FrameRef, Sample
 from adkit.workflows.score import FittedModel, open_model
 
-FORMAT = 1
 TOLERANCE = 1e-4
 """Scores may differ by this share of the threshold."""
 SLACK = 5e-5
 """The threshold goes up by this share of itself: rounding shall not flag the good picture whose score it is."""
 MOST_NORMAL = 100
 """So many normal pictures, spread over all, are judged by both."""
+MOST_CLIPS, MOST_FRAMES = 8, 25
+"""So many normal clips are, and so many frames of each."""
 SPOILT_SOURCES = 6
-"""So many of them are spoilt too, each in every way."""
+"""So many of them are spoilt too, each in every way; of a clip the last of its first frames."""
+LEAD = 4
+"""The first frames of a clip that are played before it is spoilt, and that go with the model."""
 MOST_TILES = 40
 """They are judged together: with patchknn each takes some 30 MB."""
 GOLDEN = 3
-"""Pictures of either sort that go with the model."""
+"""Pictures of either sort that go with the model; of clips the beginning of one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Export:
     """What was exported, and how it compares."""
 
     path: Path
-    normal: int  # pictures that went through both
+    normal: int  # pictures, or frames of clips, that went through both
     spoilt: int
     difference: float  # of the scores, at most, as a share of the threshold
     model_mb: float
@@ -67,11 +75,29 @@ class Export:
 
 @dataclass(frozen=True)
 class _Judged:
-    file: Path
+    sample: Sample
+    spoilt: bool
     score: float  # of the run
     exported: float
     anomalous: bool
-    spoilt: bool
+
+
+@dataclass
+class _Pictures:
+    """Reads pictures as the export does; frames of a film are asked for in their order."""
+
+    white: int
+    films: dict[Path, Iterator[tuple[int, float, Picture]]] = field(default_factory=dict)
+
+    def __call__(self, frame: FrameRef) -> Picture:
+        """Return a picture; raises ValueError for what cannot be read."""
+        if frame.number is None:
+            return still(frame.path, self.white)
+        frames = self.films.setdefault(frame.path, film(frame.path))
+        for number, _, picture in frames:
+            if number == frame.number:
+                return picture
+        raise ValueError("the film has no such frame")
 
 
 def export(
@@ -86,37 +112,35 @@ def export(
     if target.exists():
         raise OptionError(f"{target} is there already", hint="name another place, or remove it")
     _require_exportable(run)
-    samples = _normal_samples(run, registry, root)
+    normal = _normal_clips(run, registry, root)
     model = open_model(run, registry, device="cpu")
     with progress.task("graph", 1) as advance:
-        graph, grid = to_onnx(model)
+        graph = to_onnx(model)
         advance(1)
     with tempfile.TemporaryDirectory() as place, storage_faults(target):
         folder = Path(place) / "export"
         (folder / "golden").mkdir(parents=True)
-        (folder / "model.onnx").write_bytes(graph)
+        (folder / "model.onnx").write_bytes(graph.proto)
         shutil.copyfile(Path(__file__).with_name("score.py"), folder / "score.py")
-        facts = _facts(model, grid)
+        facts = _facts(model, graph)
         _write(folder, facts)
-        pictures = [
-            *((sample.frame.path, False) for sample in samples),
-            *_spoilt(samples, Path(place), model.view.white),
-        ]
-        exported = Model(folder)
-        judged, difference = _compared(model, exported, pictures, progress)
+        exported, bad = Model(folder), list(_spoilt(normal, Path(place), model.view.white))
+        judged, difference = _compared(model, exported, list(chain(*normal)), bad, progress)
         facts["threshold"] = exported.threshold
-        facts["golden"] = [_golden(one, number, folder) for number, one in enumerate(_some(judged), 1)]
+        facts["golden"] = [_golden(clip, number, exported) for number, clip in enumerate(_some(judged), 1)]
         _write(folder, facts)
         _place(folder, target)
-    return Export(target, len(samples), len(judged) - len(samples), difference, len(graph) / 1e6)
+    count = sum(one.spoilt for one in judged)
+    return Export(target, len(judged) - count, count, difference, len(graph.proto) / 1e6)
 
 
 def _require_exportable(run: Run) -> None:
     record = run.record
-    if record.threshold.unit == "clip" or record.window > 1:
+    if record.window > 1:
+        of_motion = "fit again with --appearance-only: then each frame is judged by itself"
         raise OptionError(
-            f"{run.folder} judges clips, and only what judges still images can be exported",
-            hint="fit on images, for example with --dataset folder:good_parts/",
+            f"{run.folder} compares frames of a clip to see what moves, which no graph can do",
+            hint="take another method, such as patchknn" if record.settings.appearance_only else of_motion,
         )
     if len(record.view.tiles) > MOST_TILES:
         raise OptionError(
@@ -125,19 +149,23 @@ def _require_exportable(run: Run) -> None:
         )
 
 
-def _normal_samples(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
-    """Return normal pictures of the run's own dataset, spread over all of them."""
+def _normal_clips(run: Run, registry: Registry, root: Path | None) -> list[list[Sample]]:
+    """Return normal data of the run's own dataset, spread over all: frames of clips as a run takes them, or stills."""
     record = run.record
     (dataset,) = open_datasets(record.dataset, root or (Path(record.root) if record.root else None), registry)
-    normal = [sample for sample in dataset.samples("train") if not sample.anomalous]
-    samples = [one for one in normal if one.frame.number is None and one.frame.page is None]
-    if not samples:
+    samples = [one for one in dataset.samples("train") if not one.anomalous and one.frame.page is None]
+    if record.threshold.unit == "clip":
+        frames = by_clip([one.clip for one in samples], samples).values()
+        clips, most = [at_steps(one, record.step_s)[:MOST_FRAMES] for one in frames], MOST_CLIPS
+    else:
+        clips, most = [[one] for one in samples if one.frame.number is None], MOST_NORMAL
+    if not clips:
         raise DatasetError(f"{record.dataset} has no normal images to compare with", hint="put them back, or --root")
-    count = min(MOST_NORMAL, len(samples))
-    return [samples[number * len(samples) // count] for number in range(count)]
+    count = min(most, len(clips))
+    return [clips[number * len(clips) // count] for number in range(count)]
 
 
-def _facts(model: FittedModel, grid: tuple[int, int] | None) -> dict[str, Any]:
+def _facts(model: FittedModel, graph: OnnxModel) -> dict[str, Any]:
     """Return what model.json says, but for the golden pictures."""
     from adkit import __version__
 
@@ -157,7 +185,11 @@ def _facts(model: FittedModel, grid: tuple[int, int] | None) -> dict[str, Any]:
         "white": view.white or WHITES[-1],
         "box": view.box and view.box.model_dump(),
         "only_size": None if view.everywhere else view.picture,
-        "grid": grid or (1, 1),
+        "grid": graph.grid or (1, 1),
+        "unit": record.threshold.unit,
+        "step_s": record.step_s,
+        "smoothing_s": record.smoothing_s,
+        "states": dict(graph.states),
         "normal_scores": sorted(model.normal_scores.tolist()),
         "golden": [],
     }
@@ -167,52 +199,54 @@ def _write(folder: Path, facts: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def _spoilt(samples: Sequence[Sample], folder: Path, white: int | None) -> Iterator[tuple[Path, bool]]:
-    """Write some of the pictures, each spoilt in every way, and yield their files."""
-    count = min(SPOILT_SOURCES, len(samples))
-    chosen = [samples[number * len(samples) // count] for number in range(count)]
-    for row, sample in enumerate(chosen):
-        frame, donor = (
+def _spoilt(clips: Sequence[Sequence[Sample]], folder: Path, white: int | None) -> Iterator[Sample]:
+    """Write some of the pictures, each spoilt in every way, and yield them; of clips first what came before."""
+    count = min(SPOILT_SOURCES, len(clips))
+    chosen = [clips[number * len(clips) // count][:LEAD] for number in range(count)]
+    for row, clip in enumerate(chosen):
+        *before, frame, donor = (
             torch.from_numpy(read_image(one.frame, white).copy()).permute(2, 0, 1) / 255
-            for one in (sample, chosen[row - 1])
+            for one in (*clip, chosen[row - 1][-1])
         )
         copies = spoilt(frame, donor if donor.shape == frame.shape else frame, [0, row])
-        for way, copy in zip(SPOILT, copies, strict=True):
-            file = folder / f"{sample.frame.path.stem}-{row}-{way}.png"
-            pixels = (copy * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-            Image.fromarray(np.ascontiguousarray(pixels)).save(file, compress_level=1)
-            yield file, True
+        step_s = (clip[-1].time_s - clip[0].time_s) / max(1, len(clip) - 1)
+        names = [*(f"before-{number}" for number in range(len(before))), *SPOILT]
+        for number, (way, copy) in enumerate(zip(names, [*before, *copies], strict=True)):
+            file = folder / f"{clip[-1].frame.path.stem}-{row}-{way}.png"
+            _write_png(file, (copy * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+            of_clip = str(folder / str(row)) if len(clip) > 1 else str(file)
+            yield Sample(str(file), FrameRef(file), of_clip, number, timestamp_s=number * step_s)
 
 
 def _compared(
-    model: FittedModel, exported: Model, pictures: Iterable[tuple[Path, bool]], progress: Progress
+    model: FittedModel, exported: Model, normal: Sequence[Sample], bad: Sequence[Sample], progress: Progress
 ) -> tuple[list[_Judged], float]:
     """Let both judge the pictures; raises RunError for the first that they judge differently.
 
     The export's threshold is lowered where it would let a picture pass that the run flags.
     """
-    files = dict(pictures)
-    judged: list[_Judged] = []
-    own = model.threshold.value
-    samples = [Sample.still(str(path), path) for path in files]
-    frames = frames_of(samples, model.view, _pass_over)
-    with progress.task("compare", len(samples)) as advance, closing(frames):
+    own, clip, judged = model.threshold.value, Clip(exported), list[_Judged]()
+    by_id = {one.id: (one, spoilt) for spoilt, samples in ((False, normal), (True, bad)) for one in samples}
+    frames, pictures = frames_of([*normal, *bad], model.view, _pass_over), _Pictures(exported.facts["white"])
+    with progress.task("compare", len(by_id)) as advance, closing(frames):
         for result in model.stream(frames):
-            path = Path(result.id)
+            sample, spoilt = by_id[result.id]
+            if not judged or judged[-1].sample.clip != sample.clip:
+                clip = Clip(exported)
             try:
-                score, _ = exported.judge(path)
+                score, _ = clip.judge(pictures(sample.frame), sample.time_s)
             except ValueError as error:
-                raise RunError(f"the export cannot judge {path}: {error}", hint=_HINT) from None
+                raise RunError(f"the export cannot judge {sample.frame}: {error}", hint=_HINT) from None
             if result.anomalous:  # what is flagged by a hair stays so
                 exported.threshold = min(exported.threshold, (own + result.score) / 2)
-            judged.append(_Judged(path, result.score, score, result.anomalous, files[path]))
+            judged.append(_Judged(sample, spoilt, result.score, score, result.anomalous))
             advance(1)
     for one in judged:
         close = abs(one.score - one.exported) <= TOLERANCE * abs(own)
         if not close or (one.exported > exported.threshold) != one.anomalous:
             raise RunError(
-                f"the export decides otherwise: {one.file} has the score {one.score:.6g} and there {one.exported:.6g}, "
-                f"at the threshold {own:.6g}",
+                f"the export decides otherwise: {one.sample.frame} has the score {one.score:.6g} and there "
+                f"{one.exported:.6g}, at the threshold {own:.6g}",
                 hint=_HINT,
             )
     return judged, max((abs(one.score - one.exported) for one in judged), default=0.0) / abs(own)
@@ -225,22 +259,37 @@ def _pass_over(_: Sample, __: AdkitError) -> None:
     """Leave a picture out that cannot be read: fitting told of it."""
 
 
-def _some(judged: Sequence[_Judged]) -> list[_Judged]:
-    """Return the golden ones: the most and the least anomalous of both sorts, and those between."""
-    found: list[_Judged] = []
+def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:
+    """Return the golden ones, clips or stills: the least and the most anomalous of both sorts, and those between."""
+    clips, found = by_clip([one.sample.clip for one in judged], judged).values(), list[list[_Judged]]()
+    most = GOLDEN if max(map(len, clips), default=1) == 1 else 1
     for sort in (False, True):
-        ordered = sorted((one for one in judged if one.spoilt is sort), key=lambda one: one.score)
-        count = min(GOLDEN, len(ordered))
+        ordered = sorted((one for one in clips if one[0].spoilt is sort), key=lambda one: max(f.score for f in one))
+        count = min(most, len(ordered))
         found += [ordered[number * (len(ordered) - 1) // max(1, count - 1)] for number in range(count)]
     return found
 
 
-def _golden(one: _Judged, number: int, folder: Path) -> dict[str, Any]:
-    """Copy a picture into the export, and return what model.json says of it."""
-    sort = "spoilt" if one.spoilt else "good"
-    name = f"golden/{number}-{sort}{one.file.suffix.lower()}"
-    shutil.copyfile(one.file, folder / name)
-    return {"file": name, "score": one.score, "anomalous": one.anomalous}
+def _golden(judged: Sequence[_Judged], number: int, exported: Model) -> dict[str, Any]:
+    """Copy a picture, or a clip's first ones, into the export; return what model.json says of them, as it was found."""
+    clip, pictures, found = Clip(exported), _Pictures(exported.facts["white"]), list[tuple[str, float, float]]()
+    for place, one in enumerate(judged[: LEAD + len(SPOILT)]):
+        frame, of_film = one.sample.frame, one.sample.frame.number is not None
+        order = f"-{place}" if len(judged) > 1 else ""
+        suffix = ".png" if of_film else frame.path.suffix.lower()
+        name = f"golden/{number}-{'spoilt' if one.spoilt else 'good'}{order}{suffix}"
+        if of_film:
+            size, pixels = pictures(frame)
+            _write_png(exported.folder / name, pixels(*size))
+        else:
+            shutil.copyfile(frame.path, exported.folder / name)
+        score, _ = clip.judge(still(exported.folder / name, pictures.white), one.sample.time_s)
+        found.append((name, one.sample.time_s, score))
+    return dict(zip(("files", "times_s", "scores"), zip(*found, strict=True), strict=True))
+
+
+def _write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, compress_level=1)
 
 
 def _place(folder: Path, target: Path) -> None:

@@ -1,6 +1,9 @@
 """A run as one ONNX graph: from the pixels of pictures to their maps and scores."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +32,22 @@ class PictureGraph(nn.Module):
         else:
             self.counts = None
 
-    def forward(self, pixels: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Turn uint8 (N, H, W, 3), RGB, into maps (N, h, w) and scores (N,).
+    def forward(
+        self, pixels: Tensor, rows: Tensor | None = None, columns: Tensor | None = None, states: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, ...]:
+        """Turn uint8 (N, H, W, 3), RGB, into maps (N, h, w) and scores (N,), and what is remembered then.
 
-        `rows` (h, h) and `columns` (w, w) say where a map's positions lie, as `View.cuts` gives them.
+        `rows` (h, h) and `columns` (w, w) say where a map's positions lie, as `View.cuts` gives them; `states` is what
+        a method with memory remembers of each of N clips.
         """
-        found, *whole = self._judged(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        found, *more = self._judged(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255, states)
+        after = len(more) - len(states)
+        return (*self._scored(found, more[:after], rows, columns), *more[after:])
+
+    def _scored(
+        self, found: Tensor, whole: list[Tensor], rows: Tensor | None, columns: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Turn maps of canvases, and scores of the pictures as wholes, into maps of the pictures and scores."""
         if self.of_tensors is None or rows is None or columns is None:
             return (found,)
         maps = rows @ found @ columns.T
@@ -48,11 +61,11 @@ class PictureGraph(nn.Module):
         places = maps.flatten(1)  # as in `raw_scores`
         return maps, scores + (whole[0] - places.topk(math.ceil(places.shape[1] / 100)).values.mean(dim=1)).clamp_min(0)
 
-    def _judged(self, canvases: Tensor) -> tuple[Tensor, ...]:
+    def _judged(self, canvases: Tensor, states: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """Turn canvases (N, 3, H, W) into what the method says of them: with tiles of all, blended as a run does it."""
         tiles = self.view.tiles
         if not tiles:
-            return _parts(self.method(canvases))
+            return _parts(self.method(canvases, *states))
         seen = [canvases[:, :, one.top : one.top + one.height, one.left : one.left + one.width] for one in tiles]
         found = [part.reshape(len(tiles), -1, *part.shape[1:]) for part in _parts(self.method(torch.cat(seen)))]
         if found[0].ndim == 2:
@@ -75,11 +88,19 @@ class PictureGraph(nn.Module):
         ]
 
 
-def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
-    """Return a run's ONNX model and the grid (h, w) of its maps, None without maps.
+@dataclass(frozen=True)
+class OnnxModel:
+    """A run as an ONNX model of any number of pictures, or of the next frames of as many clips."""
 
-    It takes any number of pictures. `rows` and `columns` may be left out for pictures of the usual shape. Raises
-    OptionError for a method or scorer that cannot be exported.
+    proto: bytes
+    grid: tuple[int, int] | None  # (h, w) of its maps; None without maps
+    states: Mapping[str, tuple[int, ...]]  # what is remembered of a clip, by name: its shape; zeros at a clip's start
+
+
+def to_onnx(model: FittedModel) -> OnnxModel:
+    """Return a run's ONNX model; its `rows` and `columns` may be left out for pictures of the usual shape.
+
+    Raises OptionError for a method or scorer that cannot be exported.
     """
     height, width = model.view.canvas
     if not isinstance(model.method, Exportable):
@@ -88,8 +109,10 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
             hint="take a method that does, such as patchknn; its author can add one: graph()",
         )
     method = model.method.graph().eval().requires_grad_(False)  # nothing of it is to be learned: easier to trace
+    states: Mapping[str, tuple[int, ...]] = getattr(method, "states", {})
     with torch.no_grad():
-        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, height, width))
+        start = tuple(torch.zeros(1, *shape) for shape in states.values())
+        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, height, width), start)
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(
@@ -98,9 +121,8 @@ def to_onnx(model: FittedModel) -> tuple[bytes, tuple[int, int] | None]:
             hint="fit again with --scorer top1, or without",
         )
     usual = dict(zip(("rows", "columns"), _usual_cuts(model, grid), strict=True)) if grid else {}
-    example = (torch.zeros(2, height, width, 3, dtype=torch.uint8), *map(torch.from_numpy, usual.values()))
-    names = ["map", "score"] if grid else ["score"]
-    return _exported(PictureGraph(model, method, grid), example, usual, names), grid
+    names = [*(["map", "score"] if grid else ["score"]), *(f"next_{name}" for name in states)]
+    return OnnxModel(_exported(PictureGraph(model, method, grid), usual, states, names), grid, states)
 
 
 def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -113,14 +135,21 @@ def _usual_cuts(model: FittedModel, grid: tuple[int, int]) -> tuple[NDArray[np.f
 
 
 def _exported(
-    graph: PictureGraph, example: tuple[Tensor, ...], usual: dict[str, NDArray[np.float32]], outputs: list[str]
+    graph: PictureGraph,
+    usual: Mapping[str, NDArray[np.float32]],
+    states: Mapping[str, tuple[int, ...]],
+    outputs: list[str],
 ) -> bytes:
+    cuts = [None if usual.get(name) is None else torch.from_numpy(usual[name]) for name in ("rows", "columns")]
+    any_number = {0: torch.export.Dim("pictures")}
+    pixels = torch.zeros(2, *graph.view.canvas, 3, dtype=torch.uint8)
+    example: tuple[Any, ...] = (pixels, *cuts, [torch.zeros(2, *shape) for shape in states.values()])
     proto = traced(
         graph,
         example,
-        input_names=["pixels", *usual],
+        input_names=["pixels", *usual, *states],
         output_names=outputs,
-        dynamic_shapes=({0: torch.export.Dim("pictures")}, *({} for _ in usual)),
+        dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
     )
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise OptionError(

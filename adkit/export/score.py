@@ -1,6 +1,7 @@
-"""Judge pictures by the model beside this file; needs numpy, onnxruntime and pillow only.
+"""Judge pictures, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
 
 python score.py parts/*.png    a line of CSV for each picture: path, score, threshold, p-value, decision
+python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of pictures, or of a film (by av)
 python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
 """
 
@@ -9,8 +10,10 @@ import glob
 import json
 import math
 import os
+import re
 import sys
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ import onnxruntime
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Picture = tuple[tuple[int, int], Callable[[int, int], Pixels]]
+"""A picture's height and width, and what gives its pixels at another height and width."""
+FORMAT = 2
 
 
 class Model:
@@ -31,6 +37,8 @@ class Model:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.facts: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if self.facts.get("format") != FORMAT:
+            raise ValueError(f"format {self.facts.get('format')}, and {FORMAT} was expected")
         self.threshold: float = self.facts["threshold"]
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
@@ -40,10 +48,16 @@ class Model:
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
         """Return a picture's score and its map (h, w), None for a method without maps."""
-        canvas, rows, columns = self.see(read(path, self.facts["white"]))
-        inputs = {"pixels": canvas[None]} | ({"rows": rows, "columns": columns} if "map" in self.outputs else {})
-        found = dict(zip(self.outputs, self.session.run(None, inputs), strict=True))
-        return float(found["score"][0]), found["map"][0] if "map" in found else None
+        return Clip(self).judge(still(path, self.facts["white"]))
+
+    def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
+        """Walk a clip, a folder of pictures or a film: the number, time in seconds and score of each judged frame."""
+        clip, taken_s, before_s = Clip(self), -math.inf, -math.inf
+        for number, time_s, picture in frames_of(Path(path), self.facts["white"]):
+            gap_s, before_s = time_s - before_s, time_s
+            if time_s - taken_s >= self.facts["step_s"] - gap_s / 2 - 1e-6:  # the nearest to a step after the last one
+                taken_s = time_s
+                yield number, time_s, clip.judge(picture, time_s)[0]
 
     def p_value(self, score: float) -> float:
         """Return the share of normal pictures that score as high."""
@@ -55,23 +69,106 @@ class Model:
         close: bool = abs(score - expected) <= self.facts["tolerance"] * abs(self.threshold)
         return close and (score > self.threshold) == (expected > self.threshold)
 
-    def see(self, picture: Pixels) -> tuple[Pixels, Floats, Floats]:
+    def see(self, picture: Picture) -> tuple[Pixels, Floats, Floats]:
         """Lay a picture on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
-        if only and list(picture.shape[:2]) != only:
-            raise ValueError(f"{picture.shape[1]}x{picture.shape[0]} px; {only[1]}x{only[0]} px was expected")
+        own, pixels = picture
+        if only and list(own) != only:
+            raise ValueError(f"{own[1]}x{own[0]} px; {only[1]}x{only[0]} px was expected")
         if box:
-            picture = picture[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
-        scales = [side / own for side, own in zip(canvas, picture.shape[:2], strict=True)]
+            part = pixels(*own)[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
+            own, pixels = picture_of(part)
+        scales = [side / one for side, one in zip(canvas, own, strict=True)]
         sides = canvas
         if max(scales) > self.facts["most_stretch"] * min(scales):
-            own = picture.shape[:2]
             sides = [max(1, min(canvas[axis], round(own[axis] * min(scales)))) for axis in (0, 1)]
         starts = [(canvas[axis] - sides[axis]) // 2 for axis in (0, 1)]
         around = [(starts[axis], canvas[axis] - starts[axis] - sides[axis]) for axis in (0, 1)]
-        pixels = np.pad(resize(picture, *sides), [*around, (0, 0)], mode="reflect")
+        laid = np.pad(pixels(*sides), [*around, (0, 0)], mode="reflect")
         rows, columns = (cut(self.facts["grid"][axis], starts[axis], sides[axis], canvas[axis]) for axis in (0, 1))
-        return pixels, rows, columns
+        return laid, rows, columns
+
+
+class Clip:
+    """What came before in a clip: what the model remembers of it, and its score; a still is a clip of one picture."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.states = {name: np.zeros((1, *shape), np.float32) for name, shape in model.facts["states"].items()}
+        self.before: tuple[float, float] | None = None
+
+    def judge(self, picture: Picture, time_s: float = 0.0) -> tuple[float, Floats | None]:
+        """Return the score of the clip's next frame, smoothed over those before, and its map as `Model.judge` does."""
+        model = self.model
+        canvas, rows, columns = model.see(picture)
+        inputs: dict[str, Any] = {"pixels": canvas[None], **self.states}
+        if "map" in model.outputs:
+            inputs |= {"rows": rows, "columns": columns}
+        found = dict(zip(model.outputs, model.session.run(None, inputs), strict=True))
+        self.states = {name: found["next_" + name] for name in self.states}
+        score = float(found["score"][0])
+        if self.before and model.facts["smoothing_s"]:
+            share = 1 - math.exp(-max(0.0, time_s - self.before[0]) / model.facts["smoothing_s"])
+            score = self.before[1] + share * (score - self.before[1])
+        self.before = time_s, score
+        return score, found["map"][0] if "map" in found else None
+
+
+def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Picture]]:
+    """Walk a folder's pictures in the order of their numbers, 25 a second, or a film: number, seconds, picture."""
+    if not clip.is_dir():
+        yield from film(clip)
+        return
+    known = Image.registered_extensions()
+    files = [one for one in clip.iterdir() if one.suffix.lower() in known and not one.name.startswith(".")]
+    if not files:
+        raise ValueError("there is no picture in this folder")
+    for number, file in enumerate(sorted(files, key=lambda one: by_number(one.name))):
+        yield number, number / 25, still(file, white)
+
+
+def by_number(name: str) -> list[str | int]:
+    """Return what 2.png comes before 10.png by: texts and numbers in turn."""
+    return [int(one) if place % 2 else one for place, one in enumerate(re.split("([0-9]+)", name.lower()))]
+
+
+def film(path: Path) -> Iterator[tuple[int, float, Picture]]:
+    """Walk a film's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
+    if path.suffix.lower() in Image.registered_extensions():
+        raise ValueError("a picture; a folder of frames or a film was expected")
+    try:
+        import av
+    except ImportError:
+        raise ValueError("films need PyAV (pip install av), or a folder of their frames instead") from None
+
+    def pixels(frame: Any, height: int, width: int) -> Pixels:
+        area = height <= frame.height and width <= frame.width
+        size = {"height": height, "width": width, "interpolation": "AREA" if area else "BILINEAR"}
+        return np.asarray(frame.reformat(format="rgb24", **size).to_ndarray(), np.uint8)
+
+    try:
+        with av.open(str(path)) as container:
+            stream, first_s = container.streams.video[0], 0.0
+            stream.thread_type = "AUTO"
+            for number, frame in enumerate(container.decode(stream)):
+                if frame.is_corrupt or frame.side_data.get("DISPLAYMATRIX"):
+                    why = "damaged there" if frame.is_corrupt else "stored on its side"
+                    raise ValueError(f"frame {number}: the film is {why}; adkit itself reads it")
+                time_s = number / float(stream.average_rate or 25) if frame.time is None else frame.time
+                first_s = first_s if number else time_s
+                yield number, time_s - first_s, ((frame.height, frame.width), partial(pixels, frame))
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ValueError(f"no film that can be read: {error}") from None
+
+
+def still(path: str | Path, white: int) -> Picture:
+    """Read a picture, as `read` does."""
+    return picture_of(read(path, white))
+
+
+def picture_of(pixels: Pixels) -> Picture:
+    """Return RGB pixels (H, W, 3) as a picture."""
+    return (pixels.shape[0], pixels.shape[1]), partial(resize, pixels)
 
 
 def read(path: str | Path, white: int = 65535) -> Pixels:
@@ -170,33 +267,36 @@ def cut(count: int, start: int, side: int, canvas: int) -> Floats:
 
 def check(model: Model) -> int:
     """Judge the golden pictures again; the exit code is 1 where one is judged otherwise."""
-    wrong = 0
+    wrong = count = 0
     for one in model.facts["golden"]:
-        score, _ = model.judge(model.folder / one["file"])
-        same = model.same(score, one["score"])
-        print(f"{one['file']}: {score:.6f}, expected {one['score']:.6f}{'' if same else ': NOT THE SAME'}")
-        wrong += not same
-    print(f"{wrong} of {len(model.facts['golden'])} golden pictures are judged otherwise")
+        clip = Clip(model)
+        for name, time_s, expected in zip(one["files"], one["times_s"], one["scores"], strict=True):
+            score, _ = clip.judge(still(model.folder / name, model.facts["white"]), time_s)
+            same = model.same(score, expected)
+            print(f"{name}: {score:.6f}, expected {expected:.6f}{'' if same else ': NOT THE SAME'}")
+            wrong, count = wrong + (not same), count + 1
+    print(f"{wrong} of {count} golden pictures are judged otherwise")
     return int(wrong > 0)
 
 
 def main(arguments: list[str]) -> int:
-    """Judge what the command line names; the exit code is 3 where a picture cannot be read."""
+    """Judge what the command line names; the exit code is 3 where something cannot be read."""
     model, code = Model(Path(__file__).parent), 0
     if arguments == ["--check"]:
         return check(model)
+    clips = model.facts["unit"] == "clip"
     table = csv.writer(sys.stdout)
-    table.writerow(["path", "score", "threshold", "p_value", "decision"])
+    table.writerow(["path", *(["frame", "time_s"] if clips else []), "score", "threshold", "p_value", "decision"])
     for path in (name for argument in arguments for name in sorted(glob.glob(argument)) or [argument]):  # noqa: PTH207
         try:
-            score, _ = model.judge(path)
+            judged: Iterator[tuple[float, ...]] = model.play(path) if clips else iter([(model.judge(path)[0],)])
+            for *frame, score in judged:
+                decision = "anomalous" if score > model.threshold else "normal"
+                table.writerow([path, *frame, score, model.threshold, model.p_value(score), decision])
         except (OSError, ValueError) as error:
             print(f"{path}: {error}", file=sys.stderr)
-            table.writerow([path, "", model.threshold, "", "unreadable"])
+            table.writerow([path, *(["", ""] if clips else []), "", model.threshold, "", "unreadable"])
             code = 3
-        else:
-            decision = "anomalous" if score > model.threshold else "normal"
-            table.writerow([path, score, model.threshold, model.p_value(score), decision])
     return code
 
 

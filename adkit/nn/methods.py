@@ -19,14 +19,20 @@ MapOptionsType = TypeVar("MapOptionsType", bound=MapOptions)
 class FrameGraph(nn.Module):
     """What a method computes of frames, with the networks that it runs: what `Method.graph` returns."""
 
-    def __init__(self, of_frames: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]], *networks: nn.Module) -> None:
+    def __init__(
+        self,
+        of_frames: Callable[..., Tensor | tuple[Tensor, ...]],
+        *networks: nn.Module,
+        states: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         super().__init__()
         self.of_frames = of_frames
         self.networks = nn.ModuleList(networks)
+        self.states = states or {}
 
-    def forward(self, frames: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Turn float32 (B, 3, H, W) into maps (B, h, w), scores (B,) or both."""
-        return self.of_frames(frames)
+    def forward(self, frames: Tensor, *states: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Turn float32 (B, 3, H, W) into maps (B, h, w), scores (B,) or both; then what is remembered of each clip."""
+        return self.of_frames(frames, *states)
 
 
 class LearnedMethod(Method[FrameOptionsType]):

@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from adkit.errors import OptionError
 from adkit.interfaces import Batches, Method, Progress, Stream, Workspace, sees_motion
 from adkit.nn.motion import USUAL_SHARE, MotionMemory, cells_of, clips_moving_as_a_whole, share_that_moves
 from adkit.nn.normalisation import PositionNormalisation
@@ -87,10 +86,6 @@ class WithMotion(Method[Any]):
         """Return the method's results on its training samples with their motion; None where it gives none."""
         found = self.inner.calibration()
         return None if found is None else self._together(found, self._left_out)
-
-    def graph(self) -> nn.Module:
-        """Raise OptionError: a frame alone does not tell how things move."""
-        raise OptionError("what looks at motion cannot be exported", hint="fit again with --appearance-only")
 
     def state(self) -> dict[str, Tensor]:
         """Return what the method learned, and what is known of motion."""

@@ -194,16 +194,20 @@ def _check_streams(candidate: Candidate) -> None:
 
 
 def _check_graph(candidate: Candidate) -> None:
-    """Check that a graph, if there is one, gives what `predict` gives."""
+    """Check that a graph, if there is one, gives what `predict` gives; one with memory, when it has seen all frames."""
     method = candidate.fitted
     if not isinstance(method, Exportable):
         return
-    # Mirrored: what was learned has distances of 0, whose rounding says nothing.
-    batch = Batch(candidate.batch.frames.flip(-1), candidate.batch.ids, candidate.batch.clips)
-    expected = method.predict(batch)
+    graph, batch, found = method.graph().eval(), candidate.batch, None
+    states = [torch.zeros(len(batch), *shape) for shape in getattr(graph, "states", {}).values()]
+    frames = batch.frames.flip(-1)  # mirrored: what was learned has distances of 0, whose rounding says nothing
+    frames = torch.cat([frames.roll(1, 0), frames], dim=1) if states else frames[:, -1:]
+    expected, parts = method.predict(replace(batch, frames=frames)), tuple[Tensor, ...]()
     with torch.inference_mode():
-        found = method.graph().eval()(batch.frames[:, -1])
-    parts = found if isinstance(found, tuple) else (found,)
+        for frame in frames.unbind(1):
+            found = graph(frame, *states)
+            parts = found if isinstance(found, tuple) else (found,)
+            parts, states = parts[: len(parts) - len(states)], list(parts[len(parts) - len(states) :])
     names = [name for name in ("maps", "scores") if getattr(expected, name) is not None]
     expected = Prediction(**{name: getattr(expected, name) for name in names})
     check_same(expected, Prediction(**dict(zip(names, parts, strict=True))), "by the graph", "predicted")

@@ -6,17 +6,18 @@ frozen network, through a narrow code; what varies least in them is expected at 
 memory lasts as long as the clip; errors are measured in what is usual for each feature in held-out normal clips.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
 from adkit.nn.features.patches import PatchFeatures
+from adkit.nn.methods import FrameGraph
 from adkit.nn.options import (
     HALVED,
     BatchSize,
@@ -158,7 +159,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         seen = self._space.see(batch.frames.flatten(0, 1).to(self.device))
         seen = seen.reshape(*batch.frames.shape[:2], *seen.shape[1:])
         rebuilt, _ = self._rebuild(seen, None)
-        return self._judged(seen[:, -1], rebuilt[:, -1], [seen.shape[1] - 1] * len(seen))
+        return self._judged(seen[:, -1], rebuilt[:, -1], torch.full((len(seen),), seen.shape[1] - 1))
 
     def stream(self) -> Callable[[Batch], Prediction]:
         """Judge frames one after the other, with one step of the network for each."""
@@ -179,9 +180,31 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
                 parts.append(rebuilt[0])
                 ages += range(age, age + frames.shape[1])
                 age += frames.shape[1]
-            return self._judged(seen, torch.cat(parts), ages)
+            return self._judged(seen, torch.cat(parts), torch.tensor(ages))
 
         return judge
+
+    def graph(self) -> nn.Module:
+        """Return a step of `stream` as a module; it remembers a clip's age, its memory, and what is expected next."""
+        look = self._features.network(self.frame_size) if self._features else nn.Identity()
+        network, predicts = self._objective.network, self.options.task == "predict"
+        nothing = self._space.see(torch.zeros(1, 3, *self.frame_size, device=self.device))[:, None]
+        _, (memory, told) = self._rebuild(nothing, None)
+        shapes: dict[str, tuple[int, ...]] = {"age": ()}
+        for number, (output, cell) in enumerate(memory, 1):
+            shapes |= {f"hidden_{number}": tuple(output.shape[1:]), f"cell_{number}": tuple(cell.shape[1:])}
+        if predicts:
+            shapes["expected"] = tuple(told.shape[2:])
+
+        def of_frames(frames: Tensor, age: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+            seen, cells = self._space.seen(look(frames)), past[: 2 * len(memory)]
+            told, after = network(seen[:, None], tuple(zip(cells[::2], cells[1::2], strict=True)))
+            now = told[:, 0]
+            rebuilt = torch.where(age[:, None, None, None] > 0, past[-1], now) if predicts else now  # see `Rebuild`
+            maps = self.normalised(self._maps(rebuilt - seen, age.to(torch.int64)))
+            return (maps, age + 1, *(one for layer in after for one in layer), *([now] if predicts else []))
+
+        return FrameGraph(of_frames, look, network.eval(), states=shapes)
 
     def learned(self) -> dict[str, Tensor]:
         """Return the weights, what the features' directions are, and how errors sink as the memory fills."""
@@ -197,14 +220,14 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
     def _rebuild(self, frames: Tensor, past: Past | None) -> tuple[Tensor, Past]:
         return self._objective.rebuild(frames, past)
 
-    def _residuals(self, recording: Recording) -> Iterator[tuple[Sequence[int], Tensor]]:
+    def _residuals(self, recording: Recording) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk what is not rebuilt of the frames, (B, C, h, w), and how many frames of its run came before each."""
         for run in recording.each_run():
             past: Past | None = None
             for numbers in torch.split(torch.arange(len(run)), _AT_ONCE):
                 given = recording[run[numbers]].to(self.device)
                 rebuilt, past = self._rebuild(given[None], past)
-                yield numbers.tolist(), rebuilt[0] - given
+                yield numbers, rebuilt[0] - given
 
     def _clip_starts(self, recording: Recording) -> Iterator[Tensor]:
         """Walk maps (T, h, w) of short clips that begin anywhere in these frames."""
@@ -214,11 +237,11 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
             rebuilt, _ = self._rebuild(given, None)
             yield self.smoothed(self._space.maps(rebuilt[0] - given[0]), self._space.stride)
 
-    def _maps(self, residual: Tensor, ages: Sequence[int]) -> Tensor:
+    def _maps(self, residual: Tensor, ages: Tensor) -> Tensor:
         """Turn (B, C, h, w), and how many frames of its clip came before each into (B, h, w) on the CPU."""
         return self._warm_up(self.smoothed(self._space.maps(residual), self._space.stride), ages)
 
-    def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Sequence[int]) -> Prediction:
+    def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Tensor) -> Prediction:
         return Prediction(
             maps=self.normalised(self._maps(rebuilt - seen, ages)),
             images=rebuilt.clamp(0, 1).cpu().contiguous() if self.reconstructs else None,

@@ -31,9 +31,13 @@ class PixelSpace:
         """Return all that was kept (N, ...) as `see` gives it, in the same memory; learn from the rows `training`."""
         return kept
 
+    def seen(self, looked_at: Tensor) -> Tensor:
+        """Turn frames (B, 3, H, W), or features of them (B, h, w, D), into (B, C, h, w), as it is rebuilt."""
+        return looked_at
+
     def see(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1 into (B, C, h, w), as it is rebuilt and compared."""
-        return frames
+        return self.seen(frames)
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
         """Learn from what was not rebuilt of held-out normal frames, (B, C, h, w) each."""
@@ -98,9 +102,13 @@ class FeatureSpace(PixelSpace):
             part.copy_(self._projected(part.float()).clamp(-_LARGEST, _LARGEST))
         return kept
 
+    def seen(self, looked_at: Tensor) -> Tensor:
+        """Return (B, D, h, w)."""
+        return self._projected(looked_at.permute(0, 3, 1, 2))
+
     def see(self, frames: Tensor) -> Tensor:
         """Return (B, D, h, w)."""
-        return self._projected(self._features(frames).permute(0, 3, 1, 2))
+        return self.seen(self._features(frames))
 
     def learn_spread(self, residuals: Iterable[Tensor]) -> None:
         """Say how far each direction usually is off."""

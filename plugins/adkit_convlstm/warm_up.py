@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -26,9 +26,9 @@ class WarmUp:
         full = usual[filling:].mean().clamp_min(1e-12)
         return cls((usual[:filling] / full).clamp_min(1e-6))
 
-    def __call__(self, maps: Tensor, ages: Sequence[int]) -> Tensor:
-        """Give (B, h, w) as if the memory were full, by how many frames of its clip came before each."""
-        factors = torch.tensor([float(self.factors[age]) if age < len(self.factors) else 1.0 for age in ages])
+    def __call__(self, maps: Tensor, ages: Tensor) -> Tensor:
+        """Give (B, h, w) as if the memory were full, by how many frames of its clip came before each, int64 (B,)."""
+        factors = torch.cat([self.factors, torch.ones(1)])[ages.clamp_max(len(self.factors))]
         return maps / factors[:, None, None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -16,9 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from adkit.data.boxes import Box
+from adkit.data.video import Video
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export import export as export_module
-from adkit.export.export import GOLDEN, SPOILT_SOURCES, export
+from adkit.export.export import GOLDEN, LEAD, SPOILT_SOURCES, export
 from adkit.export.score import Model
 from adkit.nn.corruption import SPOILT
 from adkit.nn.methods import FrameGraph
@@ -29,6 +31,7 @@ from adkit.workflows.fit import fit
 from adkit.workflows.score import open_model
 from tests.cli.invoking import refused
 from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
+from tests.press import PRESS, GreyMemory, film_registry, fit_films, write_films
 
 
 class Exportable(GreyMaps):
@@ -179,22 +182,29 @@ def test_adkit_judges_by_an_export_without_torch(exported: Path, tmp_path: Path)
     assert message.startswith("--heatmaps needs a run")
 
 
+def damaged(exported: Path, folder: Path, facts: str) -> Path:
+    shutil.copytree(exported, folder)
+    (folder / "model.json").write_text(facts)
+    return folder
+
+
 def test_golden_pictures_tell_whether_another_machine_decides_the_same(
     run: Run, exported: Path, tmp_path: Path
 ) -> None:
     facts = json.loads((exported / "model.json").read_text())
     assert len(facts["golden"]) == 2 * GOLDEN
     assert Model(exported).facts["promise"].startswith("flags about")
+    assert [len(one["files"]) for one in facts["golden"]] == [1] * 6  # a still is a clip of one picture
     highest = run.record.threshold.value  # the score of a good picture, which rounding shall not flag
     assert highest < Model(exported).threshold < highest + 1e-4 * abs(highest)
     command = [sys.executable, str(exported / "score.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1] == "0 of 6 golden pictures are judged otherwise"
-    facts["golden"][2]["score"] *= 1.01
-    other = tmp_path / "other"
-    shutil.copytree(exported, other)
-    (other / "model.json").write_text(json.dumps(facts))
+    facts["golden"][2]["scores"] = [1.01 * facts["golden"][2]["scores"][0]]
+    message, _ = refused("score", run.folder, "--run", damaged(exported, tmp_path / "damaged", "{}"))
+    assert "is no export that can be read: format None" in message
+    other = damaged(exported, tmp_path / "other", json.dumps(facts))
     command = [sys.executable, str(other / "score.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -261,6 +271,60 @@ def test_large_pictures_are_seen_in_tiles(registry: Registry, tmp_path: Path, me
     assert done.difference < 1e-4
 
 
+class Remembering(GreyMemory):
+    """Its graph is a step: the sum and the number of the brightnesses so far go in and come out."""
+
+    default_scorer = "max"
+
+    def graph(self) -> nn.Module:
+        return FrameGraph(self.step, states={"total": (), "count": ()})
+
+    def step(self, frames: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, ...]:
+        levels = 255 * frames.mean(dim=(1, 2, 3))
+        total, count = total + levels, count + 1
+        return (levels - total / count).abs()[:, None, None].expand(-1, 2, 2), total, count
+
+
+def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) -> None:
+    registry = film_registry({"remembering": Remembering})
+    folder = write_films(tmp_path / "films", PRESS)
+    run = fit_films(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
+    done = export(run, registry, tmp_path / "press.adkit")
+    assert (done.normal, done.spoilt) == (8 * 12, SPOILT_SOURCES * (LEAD - 1 + len(SPOILT)))
+    model, own = Model(tmp_path / "press.adkit"), open_model(run, registry, device="cpu")
+    decisions = set()
+    for name in PRESS:
+        path = folder / "test" / f"{name}.mp4"
+        expected = list(own.score([path]))
+        played = list(model.play(path))
+        assert [number for number, *_ in played] == [one.index for one in expected]
+        assert [time_s for _, time_s, _ in played] == pytest.approx([one.time_s for one in expected])
+        assert [score for *_, score in played] == pytest.approx([one.score for one in expected], abs=1e-3)
+        decisions |= {score > model.threshold for *_, score in played}
+    assert decisions == {True, False}
+    frames = tmp_path / "frames"
+    pictures = [picture.pixels() for picture in Video(folder / "test" / "stopped.mp4")]
+    frames.mkdir()
+    for number, pixels in enumerate(pictures):  # 25 a second, and numbered as people do
+        Image.fromarray(pixels).save(frames / f"{number}.png")
+    expected = list(own.score([frames]))
+    assert [score for *_, score in model.play(frames)] == pytest.approx([one.score for one in expected], abs=1e-3)
+    command = [sys.executable, str(tmp_path / "press.adkit" / "score.py")]
+    done_check = subprocess.run([*command, "--check"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert done_check[-1] == f"0 of {LEAD + len(SPOILT) + LEAD - 1 + len(SPOILT)} golden pictures are judged otherwise"
+    still, empty = frames / "0.png", tmp_path / "empty"
+    empty.mkdir()
+    printed = subprocess.run([*command, frames, still, empty], capture_output=True, text=True, check=False)
+    rows = list(csv.DictReader(printed.stdout.splitlines()))
+    assert printed.returncode == 3
+    assert [row["frame"] for row in rows] == [*(str(one.index) for one in expected), "", ""]
+    assert [row["decision"] for row in rows[-2:]] == ["unreadable"] * 2
+    assert "a folder of frames or a film was expected" in printed.stderr
+    message, hint = refused("score", frames, "--run", tmp_path / "press.adkit")
+    assert "judges clips" in message
+    assert "score.py" in hint
+
+
 def test_what_decides_otherwise_is_not_written(registry: Registry, good: Path, tmp_path: Path) -> None:
     run = fitted(registry, good, tmp_path / "runs", "lying")
     with pytest.raises(RunError, match=r"the export decides otherwise: .*\.png has the score"):
@@ -274,8 +338,9 @@ def test_what_is_flagged_by_a_hair_stays_so(
     monkeypatch.setattr(export_module, "SLACK", 5.0)
     export(run, registry, tmp_path / "out")
     facts = json.loads((tmp_path / "out" / "model.json").read_text())
-    flagged = [one["score"] for one in facts["golden"] if one["anomalous"]]
-    assert run.record.threshold.value < facts["threshold"] < min(flagged)
+    own = run.record.threshold.value
+    flagged = [score for one in facts["golden"] for score in one["scores"] if score > own]
+    assert own < facts["threshold"] < min(flagged)
 
 
 def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: Path, tmp_path: Path) -> None:
@@ -293,8 +358,9 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
     with pytest.raises(OptionError, match="in 41 tiles"):
         export(tiled, registry, tmp_path / "tiled")
     clips = Run(run.folder, run.record.model_copy(update={"window": 2}))
-    with pytest.raises(OptionError, match="judges clips"):
+    with pytest.raises(OptionError, match="compares frames of a clip") as refused:
         export(clips, registry, tmp_path / "clips")
+    assert "--appearance-only" in refused.value.hint
     lost = Run(run.folder, run.record.model_copy(update={"dataset": "folder:/nowhere"}))
     with pytest.raises(DatasetError):
         export(lost, registry, tmp_path / "lost")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,11 +16,14 @@ from PIL import Image
 
 from adkit.data import images
 from adkit.data.boxes import Box
+from adkit.data.layouts import in_numeric_order
+from adkit.data.video import Video
 from adkit.data.view import MOST_STRETCH, StillPicture, View
 from adkit.errors import FrameError
 from adkit.export import score
 from adkit.nn.normalisation import smooth
 from adkit.types import FrameRef
+from tests.videos import write_video
 
 SIDES = st.integers(24, 200)
 
@@ -62,7 +66,7 @@ def test_a_picture_lies_on_the_canvas_where_the_run_lays_it(height: int, width: 
         "grid": (8, 12),
     }
     given_picture = picture(height, width)
-    pixels, rows, columns = model.see(given_picture)
+    pixels, rows, columns = model.see(score.picture_of(given_picture))
     assert np.abs(pixels.astype(int) - view.see(StillPicture(given_picture))).max() <= 1
     maps = np.random.default_rng(0).random((1, 8, 12), dtype=np.float32)
     assert np.allclose(rows @ maps[0] @ columns.T, view.own_maps(maps, [box.size if box else (height, width)])[0])
@@ -72,7 +76,7 @@ def test_a_run_that_looks_at_a_part_takes_one_size() -> None:
     model = score.Model.__new__(score.Model)
     model.facts = {"canvas": (64, 64), "box": None, "only_size": [40, 50], "most_stretch": 1.05, "grid": (8, 8)}
     with pytest.raises(ValueError, match="60x40 px; 50x40 px was expected"):
-        model.see(picture(40, 60))
+        model.see(score.picture_of(picture(40, 60)))
 
 
 SORTS = {
@@ -93,6 +97,31 @@ def test_files_are_read_as_adkit_reads_them(sort: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.tif"
     SORTS[sort].save(path)
     assert (score.read(path) == images.read_image(FrameRef(path))).all()
+
+
+def test_films_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "film.mp4", [picture(48, 64, seed) for seed in range(5)], stamps=[7, 12, 30, 31, 50])
+    for size in ((24, 32), (48, 64), (60, 100)):
+        found = [(number, time_s, pixels(*size)) for number, time_s, (_, pixels) in score.film(path)]
+        expected = list(Video(path))
+        assert [number for number, *_ in found] == [one.number for one in expected]
+        assert [time_s for _, time_s, _ in found] == pytest.approx([one.time_s for one in expected])
+        assert all((one == other.pixels(size)).all() for (*_, one), other in zip(found, expected, strict=True))
+    with pytest.raises(ValueError, match="no film that can be read"):
+        list(score.film(Path(__file__)))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match="films need PyAV"):
+        list(score.film(path))
+
+
+def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("10.png", "9.png", "frame2.png", "Frame10.png", ".hidden.png", "notes.txt"):
+        SORTS["RGB"].save(tmp_path / name, "PNG")
+    found = [(number, time_s) for number, time_s, _ in score.frames_of(tmp_path, 65535)]
+    assert found == [(0, 0.0), (1, 0.04), (2, 0.08), (3, 0.12)]
+    names = [path.name for path in tmp_path.iterdir() if path.suffix == ".png" and path.name[0] != "."]
+    in_order = sorted(names, key=score.by_number)
+    assert in_order == [path.name for path in in_numeric_order(Path(name) for name in names)]
 
 
 def test_a_turned_picture_is_set_upright(tmp_path: Path) -> None:

@@ -239,9 +239,9 @@ def test_the_first_frames_are_judged_as_if_the_memory_were_full() -> None:
     errors = torch.tensor([4.0, 2.0, 1.0, 1.0])[:, None, None].expand(4, 5, 5)
     warm_up = WarmUp.learn([errors, errors])
     assert warm_up.factors.tolist() == [4.0, 2.0]
-    assert warm_up(errors, [0, 1, 2, 3]).unique().tolist() == [1.0]
-    assert torch.equal(warm_up(errors, [7, 8, 9, 10]), errors)
-    assert torch.equal(WarmUp()(errors, [0, 1, 2, 3]), errors)
+    assert warm_up(errors, torch.arange(4)).unique().tolist() == [1.0]
+    assert torch.equal(warm_up(errors, torch.arange(7, 11)), errors)
+    assert torch.equal(WarmUp()(errors, torch.arange(4)), errors)
 
 
 def recording(*lengths: int) -> Recording:
