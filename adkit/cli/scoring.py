@@ -68,18 +68,21 @@ class Pictures:
     masks: Path | None
     clashing: frozenset[str]
 
-    def require(self) -> None:
-        """Raise AdkitError where they cannot be written, or would lie among, or over, others."""
+    def require(self, run: Run) -> None:
+        """Raise AdkitError where a run has none or they cannot be written, or would lie among, or over, others."""
         from adkit.data.outputs import require_folder
+        from adkit.evaluation.pictures import require_maps
 
-        require_folder(self.heatmaps)
-        require_folder(self.masks)
+        for folder, option in ((self.heatmaps, "--heatmaps"), (self.masks, "--masks")):
+            if folder:
+                require_folder(folder)
+                require_maps(run, option)
         if self.heatmaps and self.masks and self.heatmaps.resolve() == self.masks.resolve():
             told = f"{self.masks} would hold heat maps and masks of the same names"
             raise OptionError(told, hint="name another folder")
 
     def writers(self, model: FittedModel) -> list[Callable[[Sample, FrameResult], object]]:
-        """Return what writes them; raises OptionError for a method without maps."""
+        """Return what writes them."""
         from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter
 
         found: list[Callable[[Sample, FrameResult], object]] = []
@@ -127,7 +130,7 @@ def score_stills(
 
     decisions.require(model.threshold.expected_rate, len(model.normal_scores))
     pictures = Pictures(heatmaps, masks, clashing(samples) if heatmaps or masks else frozenset())
-    pictures.require()
+    pictures.require(model.run)
     if told := model.view.white_in_words:
         warn(f"{told}, as the run learned")
     record = model.run.record

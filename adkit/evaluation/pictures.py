@@ -69,8 +69,6 @@ class MaskWriter:
     """Writes masks of stills into a folder: 8 bits in the picture's own size, 255 in its regions and 0 elsewhere."""
 
     def __init__(self, model: FittedModel, folder: PictureFolder) -> None:
-        """Raise OptionError for a method without maps."""
-        require_maps(model.run, "--masks")
         self._model, self._folder = model, folder
 
     def write(self, sample: Sample, result: FrameResult) -> Path:

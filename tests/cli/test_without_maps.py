@@ -33,10 +33,11 @@ def test_eval_gives_figures_of_images_and_says_why_there_are_none_of_pixels(runs
 @pytest.mark.parametrize(("command", "option"), [("score", "--heatmaps"), ("score", "--masks"), ("eval", "--heatmaps")])
 def test_pictures_of_maps_are_refused(command: str, option: str, runs: Path, parts_root: Path, tmp_path: Path) -> None:
     good = parts_root / "mvtec" / "washer" / "test" / "good"
-    what = [good] if command == "score" else ["--root", parts_root]
+    what = [good, "-o", tmp_path / "rows.csv"] if command == "score" else ["--root", parts_root]
     error, hint = refused(command, *what, "--runs", runs, option, tmp_path / "maps")
     assert error == "knn gives no maps, so there is nothing to draw"
     assert f"leave {option} out" in hint
+    assert not list(tmp_path.iterdir())
     assert not (tmp_path / "maps").exists()
 
 
