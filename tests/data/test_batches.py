@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,17 @@ def test_names_in_a_batch_are_numbers_that_tell_which_frames_are_of_one_clip(pic
     for _ in range(2):
         assert [batch.ids for batch in batches] == [("0", "1"), ("2", "3"), ("4",)]
         assert [batch.clips for batch in batches] == [("0", "0"), ("1", "2"), ("2",)]
+
+
+def test_a_window_says_how_many_seconds_it_spans_at_any_rate(pictures: list[Path]) -> None:
+    samples = [
+        replace(sample, timestamp_s=sample.index / rate)
+        for rate, clip in zip((10, 25, 50), ("clip0", "clip1", "clip2"), strict=True)
+        for sample in clips_of(pictures, [8, 8, 8])
+        if sample.clip == clip
+    ]
+    spans_s = [span_s for batch in FrameBatches(samples, VIEW, window=3) for span_s in batch.spans_s]
+    assert spans_s == pytest.approx([min(index, 2) / rate for rate in (10, 25, 50) for index in range(8)])
 
 
 def test_frames_are_resized_to_height_and_width(tmp_path: Path) -> None:
