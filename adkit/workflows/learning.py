@@ -121,7 +121,7 @@ def _sizes(data: Sequence[TrainingData]) -> list[str]:
     other = [f"{clip} ({px(size)})" for clip, size in sizes.items() if size != usual]
     if not other:
         return []
-    return [f"{of_clips(other, len(sizes))} have another size than the others ({px(usual)}): {named(other)}"]
+    return [f"{of_clips(other, len(sizes), 'has', 'have')} another size than the others ({px(usual)}): {named(other)}"]
 
 
 def _rates(data: Sequence[TrainingData]) -> list[str]:
@@ -141,8 +141,8 @@ def _rates(data: Sequence[TrainingData]) -> list[str]:
     if slowest_s > step_s and differ(slowest_s, step_s):
         then = f", of some {slowest_s:.2g} s: --every {math.ceil(max(gaps_s.values()) / usual_s)} takes all alike"
     return [
-        f"{of_clips(other, len(gaps_s))} have another frame rate than the others ({1 / usual_s:.3g} a second): "
-        f"{named(other)}; frames are taken by their time, {step_s:.2g} s apart{then}"
+        f"{of_clips(other, len(gaps_s), 'has', 'have')} another frame rate than the others "
+        f"({1 / usual_s:.3g} a second): {named(other)}; frames are taken by their time, {step_s:.2g} s apart{then}"
     ]
 
 
@@ -154,8 +154,8 @@ def _short(data: Sequence[TrainingData]) -> list[str]:
     if not short:
         return []
     return [
-        f"{of_clips(list(short), len(clips))} last less than {LEAST_S:g} s, too short to show how things move: "
-        f"{named(list(short))}; film longer ones, or leave them out with --leave-out"
+        f"{of_clips(list(short), len(clips), 'lasts', 'last')} less than {LEAST_S:g} s, "
+        f"too short to show how things move: {named(list(short))}; film longer ones, or leave them out with --leave-out"
     ]
 
 

@@ -76,10 +76,11 @@ class Glances:
 
     def two_lights(self) -> tuple[list[str], list[str]] | None:
         """Name the larger and the smaller group of few pictures, where some are much darker than the others."""
-        if not 2 <= len(self.names) < _LEAST:
+        levels = {name: self.brightness([name]) for name in self.names}
+        order = sorted((name for name in levels if levels[name] > _SAME), key=levels.__getitem__)  # black is no night
+        if len(order) < 2 or len(levels) >= _LEAST:
             return None
-        order = sorted(self.names, key=lambda name: self.brightness([name]))
-        steps = np.diff([self.brightness([name]) for name in order])
+        steps = np.diff([levels[name] for name in order])
         last = int(steps.argmax())
         if steps[last] < max(_DARKER, _CLEARLY * steps[:last].sum(), _CLEARLY * steps[last + 1 :].sum()):
             return None
@@ -125,17 +126,18 @@ class ClipLooks:
         if groups := self.firsts.two_groups() or self.firsts.two_lights():
             more, fewer = groups
             levels = self.firsts.brightness(fewer) - self.firsts.brightness(more)
-            how = f"are much {'darker' if levels < 0 else 'brighter'}" if abs(levels) > _DARKER else "look otherwise"
+            light = "much darker" if levels < 0 else "much brighter"
+            verbs = (f"is {light}", f"are {light}") if abs(levels) > _DARKER else ("looks otherwise", "look otherwise")
             found.append(
-                f"{of_clips(fewer, len(self.frames))} {how}: {named(fewer)}; "
+                f"{of_clips(fewer, len(self.frames), *verbs)}: {named(fewer)}; "
                 "one run for each group finds more, or leave them out with --leave-out"
             )
         return found
 
 
-def of_clips(names: Sequence[str], count: int) -> str:
-    """Say how many of all the clips these are."""
-    return f"{len(names)} of {counted(count, 'clip')}"
+def of_clips(names: Sequence[str], count: int, one: str = "", more: str = "") -> str:
+    """Say how many of all the clips these are, with the verb for a single one or for more."""
+    return f"{len(names)} of {counted(count, 'clip')} {one if len(names) == 1 else more}".rstrip()
 
 
 def named(names: Sequence[str]) -> str:

@@ -60,7 +60,9 @@ def test_night_and_day_are_told_of_few_clips_too(levels: Sequence[int], dark: st
         write_greys(tmp_path / f"{number}.mp4", [level + 5 * (frame % 2) for frame in range(7)])
     told = told_of(tmp_path)
     assert len(told) == bool(dark)
-    assert all(line.startswith(f"{dark.count('mp4')} of {len(levels)} clips are much darker: {dark};") for line in told)
+    are = "is" if dark.count("mp4") == 1 else "are"
+    start = f"{dark.count('mp4')} of {len(levels)} clips {are} much darker: {dark};"
+    assert all(line.startswith(start) for line in told)
 
 
 def test_another_frame_rate_is_told_with_what_follows(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_clips_of_two_frames_are_told(tmp_path: Path) -> None:
     for number in range(4):
         write_video(tmp_path / f"{number}.mp4", noise(np.random.default_rng(number), 8 if number else 2))
     (told,) = told_of(tmp_path)
-    assert told.startswith("1 of 4 clips last less than 0.5 s, too short to show how things move: 0.mp4;")
+    assert told.startswith("1 of 4 clips lasts less than 0.5 s, too short to show how things move: 0.mp4;")
 
 
 def test_a_single_clip_of_two_frames_is_too_little(tmp_path: Path) -> None:
