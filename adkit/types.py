@@ -18,11 +18,15 @@ USUAL_RATE = 25.0
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """Where one frame lies: an image file, `page` (from 0) of one, or frame `number` (from 0) of a video file."""
+    """Where one frame lies: an image file, `page` (from 0) of one, or frame `number` (from 0) of a video file.
+
+    A mask may lie in several files, whose union it is.
+    """
 
     path: Path
     number: int | None = None
     page: int | None = None  # None: the file holds one picture
+    others: tuple[Path, ...] = ()  # the further files of a mask
 
     def __str__(self) -> str:
         if self.page is not None:

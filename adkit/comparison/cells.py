@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold
 from adkit.stats.rates import Rate
-from adkit.types import Sample
 from adkit.workflows.fit import fit
 from adkit.workflows.score import FittedModel, open_model, open_scorer
 from adkit.workflows.seeing import mask_checksums
@@ -66,7 +65,7 @@ class Category:
                 f"{dataset.spec} has no test images of known truth: nothing can be compared on it",
                 hint="add folders of defective images, or leave it out",
             )
-        masks = [Sample.still(f"mask of {one.id}", one.mask.path) for one in test if one.mask]
+        masks = [replace(one, id=f"mask of {one.id}", frame=one.mask) for one in test if one.mask]
         hashes = content_hashes([*test, *masks])
         for one in test:  # the truth of a clip's frames is in none of their files
             hashes[one.id] += f" {one.anomalous} {one.kind}"

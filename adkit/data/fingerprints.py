@@ -42,14 +42,14 @@ def data_hash(hashes: Mapping[str, str]) -> str:
 
 def _content_hash(ref: FrameRef) -> str:
     """Return a checksum of an image's pixels; of its file where it cannot be decoded, and of a video."""
+    if ref.others:
+        parts = map(FrameRef, (ref.path, *ref.others))
+        return hashlib.sha256("\n".join(map(_content_hash, parts)).encode()).hexdigest()
     if ref.number is None:
         with suppress(FrameError):
             pixels = decoded_pixels(ref)
             return hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).hexdigest()
     try:
-        if ref.path.is_dir():  # a mask in several files
-            parts = map(FrameRef, sorted(ref.path.iterdir()))
-            return hashlib.sha256("\n".join(map(_content_hash, parts)).encode()).hexdigest()
         if not ref.path.is_file():
             return UNREADABLE  # a pipe or a device may never end
         with ref.path.open("rb") as file:

@@ -15,6 +15,8 @@ Verdict = Literal["good", "bad"]
 GOOD: Literal["good"] = "good"
 """The kind of what is normal."""
 BAD: Literal["bad"] = "bad"
+ANOMALY = "anomaly"
+"""The kind of what is anomalous, and nobody says in which way."""
 NORMAL_NAMES = ("good", "normal", "ok")
 """The names that hints propose."""
 
@@ -36,7 +38,7 @@ _GOOD_ALONE = _these(
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
     "bad bads badparts ng ngs ngparts nok noks nokparts nio ko poor fail fails failed failing failure failures scrap "
-    "scrapped rework unusable incorrect "
+    "scrapped rework unusable incorrect def defs "
     "schlecht schlechtteil schlechtteile defekt defekte fehler fehlerhaft fehlteil fehlteile ausschuss kaputt "
     "nacharbeit mauvais défaut défauts defaut defauts rebut rebuts malo malos defecto defectos rechazo rechazos "
     "difetto difetti scarto scarti defeito defeitos reprovado reprovados afkeur "
@@ -53,7 +55,9 @@ _FLAW_WORDS = _these(
 )
 _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malform fractur discolo delamin"))
 _UNSAID = _these(
-    "unlabelled unlabeled unsorted unknown unclassified uncertain unsure unbekannt misc todo new neu raw inbox "
+    "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
+    "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to todo review new neu raw "
+    "inbox "
     "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
 )
 """Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
@@ -69,9 +73,15 @@ _NEUTRAL = _these(
     "jpeg jpg object objects only part parts photo photos picture pictures piece pieces png pngs product "
     "products sample samples set sets tif tiff teile unit units video videos visualization jpegimages"
 )
+_WHERE_OR_WHEN = _these(
+    "cam cams camera cameras kamera kameras line lines linie linien station stations batch batches charge chargen lot "
+    "lots day days tag week woche shift schicht monday tuesday wednesday thursday friday saturday sunday montag "
+    "dienstag mittwoch donnerstag freitag samstag sonntag"
+)
 _TRAIN = frozenset({"train", "training"})
 _TEST = frozenset({"test", "testing", "tests", "eval", "evaluation"})
 _VALIDATION = frozenset({"val", "valid", "validation", "dev"})
+_DIGITS_OF_DATE = 6
 _OF_SPLITS = frozenset({"public", "private", "mixed", "split"})
 
 _MASK = r"(?:masks?|gts?|ground[ _.-]?truths?|segmentations?|seg)"
@@ -79,6 +89,10 @@ _BREAK = r"[ _.\-]+"
 _MASK_IN_NAME = re.compile(rf"(?:^|{_BREAK}){_MASK}(?={_BREAK}|$)|^segmentation(?:class|object)")
 _MASK_ALONE = frozenset({"label", "labels", "annotation", "annotations"})
 _MASK_OF_FILE = re.compile(rf"{_BREAK}(?:{_MASK}|labels?|m|bin|binary|anno|annotations?|truth)$|^{_MASK}{_BREAK}")
+_NUMBERED = re.compile(rf"{_BREAK}{_MASK}(?:[ _.\-]*\d+|(?P<copy> ?\([^()]+\)))$")
+_NUMBER_AT_END = re.compile(rf"{_BREAK}\d+$")
+_PICTURE = r"(?:images?|img|photos?|pictures?|pic|rgb|colou?r|orig|original)"
+_OF_PICTURE = re.compile(rf"{_BREAK}{_PICTURE}$|^{_PICTURE}{_BREAK}")
 
 _NEW_WORD = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z])|(?<=[A-Za-z])(?=[一-鿿가-힣])")  # notGood, NG品
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
@@ -135,6 +149,15 @@ def says_nothing(name: str) -> bool:
 
 
 @cache
+def is_neutral(name: str) -> bool:
+    """Say whether a folder's name tells nothing of what is wrong in it: "images", "camera 1", "2026-05-01"."""
+    words = _words(name)
+    letters, digits = {word for word in words if not word.isdigit()}, "".join(filter(str.isdigit, words))
+    dated = len(digits) >= _DIGITS_OF_DATE or not letters.isdisjoint(_WHERE_OR_WHEN)
+    return letters <= _NEUTRAL | _WHERE_OR_WHEN and (dated or not digits)
+
+
+@cache
 def is_mask_folder(name: str) -> bool:
     """Say whether a folder's name means masks: "ground_truth", "mask_dir", "scratch_mask", "SegmentationClass"."""
     words = _words(name)
@@ -160,10 +183,26 @@ def _besides_mask(name: str) -> str:
     return _MASK_IN_NAME.sub("", name.lower()).strip(" _.-")
 
 
-def mask_of(stem: str) -> str | None:
-    """Return the name of the image that a mask "003_mask", "003-GT" or "mask_003" is of; None for other names."""
-    rest = _MASK_OF_FILE.sub("", stem.lower())
-    return rest if rest and rest != stem.lower() else None
+def mask_of(stem: str) -> tuple[str, bool] | None:
+    """Return the name of the image that a mask "003_mask", "003-GT" or "mask_003" is of; None for other names.
+
+    With it comes whether the mask is one of several: "003_mask_2". That of "003_mask (copy)" is "003 (copy)".
+    """
+    name = stem.lower()
+    if numbered := _NUMBERED.search(name):
+        return name[: numbered.start()] + (numbered["copy"] or ""), not numbered["copy"]
+    rest = _MASK_OF_FILE.sub("", name)
+    return (rest, False) if rest and rest != name else None
+
+
+def without_number(stem: str) -> str:
+    """Return what stands before the number at the end of a name: "003" of "003_2"."""
+    return _NUMBER_AT_END.sub("", stem.lower())
+
+
+def without_picture(stem: str) -> str:
+    """Return what stands beside a word for a picture in a name: "003" of "003_image" and of "img_003"."""
+    return _OF_PICTURE.sub("", stem.lower())
 
 
 def _words(name: str) -> list[str]:

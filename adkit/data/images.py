@@ -176,12 +176,11 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous. So does one of at most
     16 colours. In any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed
     borders), and those of a lower value that fills a square of 3×3 px, which no border does. What is painted on a
-    transparent ground is anomalous where it is seen. Of a folder, it is the union of the masks in it; of a JSON or XML
-    file, what is outlined in it.
+    transparent ground is anomalous where it is seen. Of several files, it is their union; of a file of outlines, what
+    is outlined in it.
     """
-    if ref.path.is_dir():
-        parts = [read_mask(FrameRef(path), shape) for path in sorted(ref.path.iterdir()) if is_image(path)]
-        return np.asarray(np.logical_or.reduce([np.zeros(shape, bool), *parts]))
+    if ref.others:
+        return np.asarray(np.logical_or.reduce([read_mask(FrameRef(one), shape) for one in (ref.path, *ref.others)]))
     if ref.path.suffix.lower() in OUTLINE_SUFFIXES:
         grey, coloured, lossless = outline_mask(ref, shape), False, True
     else:
@@ -204,6 +203,21 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
             if cv2.erode(level.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).any():
                 mask |= level
     return mask
+
+
+def is_black(ref: FrameRef) -> bool:
+    """Say whether an image is black all over, quickly; a palette may say otherwise, and is not asked."""
+    with _decoding(ref) as image:
+        return image.mode in ("1", "L", "RGB") and image.getbbox() is None
+
+
+def has_few_values(path: Path) -> bool:
+    """Say whether an image holds no more values than a mask, and in a format that keeps them."""
+    try:
+        with _decoding(FrameRef(path)) as image:
+            return image.format in _LOSSLESS and np.unique(_grey_of_mask(image)[0]).size <= MOST_LABELS
+    except FrameError:
+        return False
 
 
 def _grey_of_mask(image: Image.Image) -> tuple[NDArray[Any], bool]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adkit.data.folder_names import (
+    ANOMALY,
     GOOD,
     file_says,
     is_mask_folder,
+    is_neutral,
     is_of_either,
     judges,
     numbers_of_either,
@@ -42,6 +44,8 @@ _MOST_NAMES = 3
 HIDDEN = "hidden folders"
 OWN = "files or folders that adkit wrote"
 LOOPS = "links to folders that are read already"
+VIEWS = "folders of other views beside rgb"
+_OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "pcd", "pointcloud", "thermal", "xyz"])
 NOWHERE = "files or links that cannot be opened"
 
 
@@ -56,7 +60,7 @@ class Contents:
 
     folder: Path
     files: tuple[Path, ...]
-    passed: Mapping[str, list[Path]]
+    passed: dict[str, list[Path]]
     folders: tuple[Inside, ...] = ()  # those inside that were walked, at any depth, empty ones too
 
     def inside(self, path: Path) -> Inside:
@@ -107,10 +111,13 @@ def contents_of(folder: Path) -> Contents:
             continue
         if here != folder:
             walked.append(here.parts[len(folder.parts) :])
+        with_rgb = "rgb" in map(str.lower, folders)
         for name in list(folders):
             path = here / name
             if name.startswith(".") or name.lower() in _OF_SYSTEMS:
                 passed[HIDDEN].append(path)
+            elif with_rgb and name.lower() in _OF_VIEWS:
+                passed[VIEWS].append(path)
             elif not path.is_symlink():
                 continue
             elif (target := path.resolve()) in followed or here.resolve().is_relative_to(target):
@@ -144,31 +151,35 @@ def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
         kinds = (
             name
             for depth, name in enumerate(place)
-            if says(name) or (place[:depth] in beside_good and not says_nothing(name))
+            if says(name) or (place[:depth] in beside_good and not says_nothing(name) and not is_neutral(name))
         )
         kind = next(kinds, None)
         found[place] = GOOD if kind is not None and says(kind) == GOOD else kind
     return found
 
 
-def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART) -> None:
+def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART, depth: int = 0) -> None:
     """Raise DatasetError where files that are to be good lie under a name that says otherwise, or have one.
 
     So does a folder's name beside one that says good. A folder that says good is believed when a file's name only
     describes: "good/bent pipe.png". Where the names of some files in a folder say good, those of the others do not.
+    The first `depth` folders are those of splits, of which each is looked at by itself.
     """
     by_folder: dict[Inside, list[str]] = defaultdict(list)
+    by_split: dict[Inside, set[Inside]] = defaultdict(set)
     for inside in good:
         by_folder[inside[:-1]].append(inside[-1])
+        by_split[inside[:depth]].add(inside[depth:-1])
     bad: list[str] = []
-    kinds = kinds_of(by_folder)
-    for above, names in by_folder.items():
-        doubtful = kinds[above] not in (None, GOOD) or any(map(_is_doubtful, above))
+    kinds = {(*split, *above): kind for split, places in by_split.items() for above, kind in kinds_of(places).items()}
+    for place, names in by_folder.items():
+        above = place[depth:]
+        doubtful = kinds[place] not in (None, GOOD) or any(map(_is_doubtful, above))
         of_name = judges if any(says(one) == GOOD for one in above) else file_says
         verdicts = {name: of_name(Path(name).stem) for name in names}
         mixed = of_name is file_says and GOOD in verdicts.values()
         bad += [
-            "/".join((*above, name))
+            "/".join((*place, name))
             for name, verdict in verdicts.items()
             if doubtful or verdict == "bad" or (mixed and verdict is None)
         ]
@@ -225,6 +236,7 @@ class Placed:
     path: Path
     kind: str | None  # None: unknown
     mask: FrameRef | None = None
+    certain: bool = True  # False: taken as good, unless a mask says otherwise
 
     @property
     def anomalous(self) -> bool | None:
@@ -237,10 +249,38 @@ class Placed:
 
 
 def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
-    """Return the images with their masks, as far as there are some; raises DatasetError for good ones in doubt."""
+    """Return the images with their masks, as far as there are some; raises DatasetError for good ones in doubt.
+
+    Where no name says what an image is, its mask does: an empty one says good. None at all says so too among others
+    that are marked, if no mask of the split is empty and every one is of an image. What is marked is not learned from:
+    it is a test, or left out where the data have tests of their own.
+    """
     placed = list(placed)
-    found = masks.of([(one.inside, one.anomalous) for one in placed])
-    return [replace(one, mask=found.get(one.inside)) for one in placed] if found else placed
+    doubtful = [one for one in placed if one.kind is None or not one.certain]
+    found, empty = masks.of([(one.inside, one.anomalous if one.certain else None) for one in placed])
+    with_empty = {one.split for one in doubtful if one.inside in empty}
+    marked = {one.split for one in doubtful if one.inside in found}
+    unmasked = {split: GOOD for split in marked - with_empty if not masks.unused}
+    tests = any(one.split == "test" for one in placed)
+    judged, kinds = [], Counter[str]()
+    for one in placed:
+        kind, split = one.kind, one.split
+        if one.split in marked | with_empty and (one.kind is None or not one.certain):
+            unsaid = unmasked.get(split) if split in marked else kind
+            kind = ANOMALY if one.inside in found else GOOD if one.inside in empty else unsaid
+            kinds[kind or "unknown"] += 1
+            if split == "train" and kind != GOOD:
+                if tests or kind is None:
+                    masks.left_out.append(one.inside)
+                    continue
+                split = "test"
+        judged.append(replace(one, split=split, kind=kind, mask=found.get(one.inside)))
+    if kinds:
+        masks.told.append(
+            f"{kinds.total()} images lie in no folder that says good or bad, so their masks decide: "
+            f"{told_kinds(kinds)} ({'with an empty mask' if with_empty else 'without a mask'}: good)"
+        )
+    return judged
 
 
 def place_of_splits(folders: Iterable[Inside]) -> Inside:
@@ -252,25 +292,29 @@ def place_of_splits(folders: Iterable[Inside]) -> Inside:
 def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> Iterator[Placed]:
     """Place images below folders of splits (train, training, test, test_public, validation, …).
 
-    Where no name between says good or bad, the first folder in the split names the kind; what lies in a split itself is
-    good to learn from, and unknown in tests. Good images of a validation split are learned from as well where there are
-    tests besides. A folder beside the splits that says good is learned from, one that says bad is a kind to test with.
-    Images that do not lie `below` the folder of the splits are left out.
+    Where no name between says good or bad, the first folder in the split names the kind; what lies in a split itself,
+    or in its "images", is good to learn from, and unknown in tests. Good images of a validation split are learned from
+    as well where there are tests besides. A folder beside the splits that says good is learned from, one that says bad
+    is a kind to test with. Images that do not lie `below` the folder of the splits are left out.
     """
     depth = len(below)
     images = [(inside, path) for inside, path in images if inside[:depth] == below]
     with_tests = any(split_of(inside[depth]) == "test" for inside, _ in images if len(inside) > depth + 1)
-    kinds = kinds_of(inside[depth + 1 : -1] for inside, _ in images)
+    by_top: dict[str, list[Inside]] = defaultdict(list)
+    for inside, _ in images:
+        by_top[inside[depth] if len(inside) > depth + 1 else ""].append(inside[depth + 1 : -1])
+    kinds = {top: kinds_of(places) for top, places in by_top.items()}  # "good" of tests says nothing of training
     for inside, path in images:
         top, place = inside[depth] if len(inside) > depth + 1 else "", inside[depth + 1 : -1]
         said = says(top)
         split = {"good": "train", "bad": "test", None: split_of(top)}[said]
         if split is None or split == "private":
             continue
-        unsaid = place[0] if place else GOOD if split == "train" else None
-        kind = top if said == "bad" else kinds[place] or (GOOD if said else unsaid)
+        telling = [name for name in place if not is_neutral(name)]
+        unsaid = telling[0] if telling else GOOD if split == "train" else None
+        kind = top if said == "bad" else kinds[top][place] or (GOOD if said else unsaid)
         learned = split == "train" or (split == "validation" and kind == GOOD and with_tests)
-        yield Placed("train" if learned else "test", inside, path, kind)
+        yield Placed("train" if learned else "test", inside, path, kind, certain=bool(said or telling))
 
 
 def with_held_out(placed: Sequence[Placed], groups: Mapping[Path, str] | None = None) -> list[Placed]:
@@ -291,17 +335,17 @@ def with_held_out(placed: Sequence[Placed], groups: Mapping[Path, str] | None = 
     return [replace(one, split="test") if names.get(one.path) in held_out else one for one in placed]
 
 
-def told_kinds(test: Iterable[Placed] | Iterable[Sample]) -> str:
+def told_kinds(test: Iterable[Placed] | Iterable[Sample] | Counter[str]) -> str:
     """Say how many images of each kind there are to test with."""
-    kinds = Counter(one.kind for one in test if one.kind)
+    kinds = test if isinstance(test, Counter) else Counter(one.kind for one in test if one.kind)
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
 def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
     """Say which images are in no split or kind, and what is to be said of masks."""
-    taken = {one.path for one in placed}
+    taken = {one.inside for one in placed} | {*masks.left_out}
     places = Counter(
-        f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside, path in masks.images if path not in taken
+        f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside, _ in masks.images if inside not in taken
     )
     told = ", ".join(f"{count} images {place}" for place, count in places.most_common())
     return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
@@ -329,7 +373,7 @@ class SplitFolders:
         images = [(self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)]
         self._masks = MaskFiles(images)
         self._placed = with_masks(in_splits(self._masks.images), self._masks)
-        require_good(folder, (one.inside[1:] for one in self._placed if one.kind == GOOD))
+        require_good(folder, (one.inside for one in self._placed if one.kind == GOOD), depth=1)
         places = ["/".join(one.inside) for one in self._placed]
         stems = Counter(os.path.splitext(place)[0] for place in places)  # noqa: PTH122 (paths are slow)
         self.samples: dict[Split, list[Sample]] = {"train": [], "test": []}

@@ -1,20 +1,29 @@
 """Tells masks from images among the files of a folder, and finds the mask of each image.
 
 A mask lies in a folder whose name means masks ("ground_truth", "masks", "mask_dir", "scratch_mask"), at any depth, or
-beside its image under a name that says so ("003_mask.png", "003_GT.bmp"), or in a file of outlines, as labelling tools
-save them (`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word,
-and by the folders between: those above the mask must all be above the image as well. A folder that has the image's name
-and holds several masks is their union (MVTec LOCO).
+beside its image under a name that says so ("003_mask.png", "003_GT.bmp") or under its own ("003.png" beside "003.jpg",
+where only one holds as few values as a mask), or in a file of outlines, as labelling tools save them
+(`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word, and by the
+folders between: those above the mask must all be above the image as well. Several masks of an image are united, those
+in a folder of its name (MVTec LOCO) as well as numbered ones ("003_mask_1.png").
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adkit.data.folder_names import is_mask_folder, judges, mask_of, split_of_masks, without_mask
-from adkit.data.images import frame_shape, is_image, read_mask
-from adkit.data.outlines import file_name, is_outlines, outlined_in
+from adkit.data.folder_names import (
+    is_mask_folder,
+    judges,
+    mask_of,
+    split_of_masks,
+    without_mask,
+    without_number,
+    without_picture,
+)
+from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
+from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.types import FrameRef
 
@@ -31,11 +40,18 @@ class _Mask:
     above: Inside  # the folders in which it lies
     place: Inside  # what they tell of its image, in small letters
     splits: frozenset[str]  # that they name
+    part: bool  # one of several of its image
 
 
 def may_be_mask(path: Path) -> bool:
     """Say whether a file is an image, or holds outlines of what is in some."""
     return is_image(path) or is_outlines(path)
+
+
+def mask_at(path: Path, image: Path) -> FrameRef:
+    """Return the mask of an image in a file, or the union of those in a folder."""
+    first, *others = (sorted(filter(is_image, path.iterdir())) if path.is_dir() else None) or [path]
+    return FrameRef(first, others=tuple(others)) if others else outlines_of(first, image)
 
 
 class MaskFiles:
@@ -47,29 +63,37 @@ class MaskFiles:
         self._masks: dict[str, list[_Mask]] = defaultdict(list)  # by what their images may be called
         self._unused: dict[FrameRef, str] = {}  # with where they are, in words
         self._lacking: list[str] = []
+        self.told: list[str] = []  # by those who judged images by the masks
+        self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
         self._anomalous = 0
         others: dict[Inside, list[Path]] = defaultdict(list)
         for inside, path in files:
             others[inside[:-1]].append(path)
+        masks: list[tuple[Inside, Path]] = []
         for above, paths in others.items():
-            of_masks = any(map(is_mask_folder, above))
-            stems = set() if of_masks else {path.stem.lower() for path in paths}
+            named = set(paths) if any(map(is_mask_folder, above)) else _masks_among(paths)
             for path in paths:
                 if not is_image(path):
                     for ref, name in outlined_in(path):
                         self._add(above, ref, name, apart=not any(map(is_image, paths)))
-                elif of_masks or mask_of(path.stem) in stems:
-                    self._add(above, FrameRef(path))
+                elif path in named:
+                    masks.append((above, path))
                 else:
                     self.images.append(((*above, path.name), path))
         self._paths = dict(self.images)
+        stems = set(map(_stem, self._paths))
+        for above, path in masks:
+            self._add(above, FrameRef(path), stems=stems)
         for masks in self._masks.values():
             masks.sort(key=_rank)
 
-    def _add(self, above: Inside, ref: FrameRef, of: str = "", *, apart: bool = False) -> None:
+    def _add(
+        self, above: Inside, ref: FrameRef, of: str = "", *, apart: bool = False, stems: Collection[str] = ()
+    ) -> None:
         """Note a mask; `of` is the image's path as a file of outlines has it, "" where its name is the mask's.
 
         Of such a path, and of that of a file that lies `apart` from all images, the last folders may be the image's.
+        A number at its end is the image's own where one of the images' `stems` has it.
         """
         path, where = ref.path, "/".join((*above, ref.path.name))
         self._unused[ref] = f"{where} of {of}" if of else where
@@ -79,54 +103,82 @@ class MaskFiles:
         stem = Path(file_name(of) if of else path).stem.lower()
         wholes = [(*one, *folders[depth:]) for one in (above, kinds) for depth in range(len(folders) + 1)]
         wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
+        names = dict(filter(None, [(stem, False), mask_of(stem), (file_name(of).lower(), False)]))
+        if stems and stem not in stems:
+            names.setdefault(without_number(stem), True)
         for place in set(map(_place, wholes)):
-            for name in {stem, mask_of(stem) or "", file_name(of).lower()} - {""}:
-                self._masks[name].append(_Mask(ref, above, place, _splits(above)))
+            for name, part in names.items():
+                self._masks[name].append(_Mask(ref, above, place, _splits(above), part))
             if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
-                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], _splits(above)))
+                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], _splits(above), part=True))
 
-    def of(self, images: Sequence[tuple[Inside, bool | None]]) -> dict[Inside, FrameRef]:
-        """Return the masks of the anomalous ones of all images: files, or folders whose images are parts of one mask.
+    def of(self, images: Sequence[tuple[Inside, bool | None]]) -> tuple[dict[Inside, FrameRef], set[Inside]]:
+        """Return the masks of the images that are anomalous, and which ones in doubt have a mask that marks nothing.
 
-        Images come as where they lie, and whether they are anomalous. Raises DatasetError for a normal one in which
-        something is marked.
+        Images come as where they lie, and whether they are anomalous; None: in doubt, and so a mask decides. Raises
+        DatasetError for a normal one in which something is marked, and for one in doubt whose mask cannot be read.
         """
+        empty: set[Inside] = set()
         if not self._masks:
-            return {}
+            return {}, empty
         bad = [inside for inside, anomalous in images if anomalous]
-        names = Counter(_stem(inside) for inside in bad)
+        names: dict[str, list[Inside]] = defaultdict(list)
+        for inside, anomalous in images:
+            if anomalous is not False:
+                names[_stem(inside)].append(inside)
         found = {inside: mask for inside in bad if (mask := self._find(inside, names))}
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
         marked = []
         for inside, anomalous in images:
-            if not anomalous and self._unused:
-                mask = self._find(inside, names)
-                if mask and anomalous is False and _marks(mask, self._paths[inside]):
-                    marked.append(("/".join(inside), mask))
+            if anomalous or not self._unused or not (mask := self._find(inside, names)):
+                continue
+            try:
+                marks = _marks(mask, self._paths[inside])
+            except FrameError as error:
+                if anomalous is False:
+                    continue  # whoever reads it is told
+                name = "/".join(inside)
+                raise DatasetError(
+                    f"whether {name} is good is told by its mask, which cannot be read: {error}", hint=error.hint
+                ) from None
+            if anomalous is False and marks:
+                marked.append(("/".join(inside), mask))
+            elif anomalous is None and marks:
+                found[inside] = mask
+            elif anomalous is None:
+                empty.add(inside)
         if marked:
             name, mask = marked[0]
             raise DatasetError(
                 f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}",
                 hint="move them to those with something wrong, or delete the marks of what is not",
             )
-        return found
+        return found, empty
 
-    def _find(self, inside: Inside, names: Mapping[str, int]) -> FrameRef | None:
+    def _find(self, inside: Inside, names: Mapping[str, Sequence[Inside]]) -> FrameRef | None:
+        """Return the mask of an image; `names` are those that are anomalous or in doubt, by their stems."""
         place, stem, splits = _place(inside[:-1]), _stem(inside), _splits(inside[:-1])
-        for name in (stem, inside[-1].lower(), f"{stem}/"):
+        for name in dict.fromkeys((stem, inside[-1].lower(), f"{stem}/", without_picture(stem))):
             for mask in self._masks.get(name, ()):
-                if splits and mask.splits and splits.isdisjoint(mask.splits):
+                if not _may_be_of(mask.splits, splits):
                     continue  # "train/003_mask" is not of "test/003"
-                # What lies in no folder of a kind is the mask of an image only where no other has that name.
-                if _lies_within(mask.place, place) and (mask.place or names.get(stem, 0) <= 1):
-                    if not name.endswith("/"):
-                        self._unused.pop(mask.ref, None)
-                        return mask.ref
-                    for part in self._masks[name]:
-                        if part.ref.path.parent == mask.ref.path.parent:
-                            self._unused.pop(part.ref, None)
-                    return FrameRef(mask.ref.path.parent)
+                # What lies in no folder of a kind is the mask of an image only where no other has that name: not in
+                # the tests, else in training.
+                owners = [one for one in names.get(stem, ()) if _may_be_of(mask.splits, _splits(one[:-1]))]
+                owners = [one for one in owners if "train" not in _splits(one[:-1])] or owners
+                if _lies_within(mask.place, place) and (mask.place or owners in ([], [inside])):
+                    folder = mask.ref.path.parent
+                    parts = [one.ref for one in self._masks[name] if one.part and one.ref.path.parent == folder]
+                    used = dict.fromkeys([mask.ref, *parts])
+                    for ref in used:
+                        self._unused.pop(ref, None)
+                    return replace(mask.ref, others=tuple(one.path for one in [*used][1:]))
         return None
+
+    @property
+    def unused(self) -> bool:
+        """Say whether some masks belong to none of the images that were asked for."""
+        return bool(self._unused)
 
     def require_none(self, folder: Path) -> None:
         """Raise DatasetError where there are masks: then not all images are good."""
@@ -140,7 +192,12 @@ class MaskFiles:
 
     def notes(self) -> list[str]:
         """Say which masks belong to no image, and which images have none although there are masks."""
-        lines = []
+        lines = list(self.told)
+        if self.left_out:
+            lines.append(
+                f"{len(self.left_out)} images of the training split are left out, as something is marked in them or "
+                f"their mask is missing: {_some(list(map('/'.join, self.left_out)))}"
+            )
         if unused := list(self._unused.values()):
             lines.append(f"{len(unused)} masks belong to no image that was found: {_some(unused)}")
         if self._lacking:
@@ -154,13 +211,27 @@ class MaskFiles:
 
 
 def _marks(mask: FrameRef, image: Path) -> bool:
-    """Say whether anything is marked in an image; what cannot be read is told elsewhere."""
-    if not (mask.path.is_dir() or is_image(mask.path)):
+    """Say whether anything is marked in an image; raises FrameError for a mask that cannot be read or does not fit."""
+    if not is_image(mask.path):
         return True  # of outlines only those are listed that mark something
-    try:
-        return bool(read_mask(mask, frame_shape(FrameRef(image))).any())
-    except FrameError:
+    if not mask.others and is_black(mask):
         return False
+    return bool(read_mask(mask, frame_shape(FrameRef(image))).any())
+
+
+def _masks_among(paths: Sequence[Path]) -> set[Path]:
+    """Return the masks among the files of a folder by their names, or by what they hold where two have one name."""
+    images = [path for path in paths if is_image(path)]
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for path in images:
+        by_stem[path.stem.lower()].append(path)
+    stems = by_stem.keys() | set(map(without_picture, by_stem))
+    found = {path for path in images if (of := mask_of(path.stem)) and of[0] in stems}
+    for pair in by_stem.values():
+        few = {path for path in pair if has_few_values(path)} if len(pair) > 1 else set[Path]()
+        if len(few) < len(pair):
+            found |= few
+    return found
 
 
 def _place(above: Iterable[str]) -> Inside:
@@ -170,6 +241,11 @@ def _place(above: Iterable[str]) -> Inside:
 
 def _splits(above: Iterable[str]) -> frozenset[str]:
     return frozenset(split for split in map(split_of_masks, above) if split)
+
+
+def _may_be_of(mask: frozenset[str], image: frozenset[str]) -> bool:
+    """Say whether the splits that are named above a mask may be those above an image."""
+    return not (mask and image) or not mask.isdisjoint(image)
 
 
 def _lies_within(place: Inside, above: Inside) -> bool:
@@ -182,11 +258,11 @@ def _stem(inside: Inside) -> str:
     return Path(inside[-1]).stem.lower()
 
 
-def _rank(mask: _Mask) -> tuple[int, bool, bool, bool]:
+def _rank(mask: _Mask) -> tuple[int, bool, bool, bool, bool]:
     """Order the masks of an image: the nearest first, and the one that is best made."""
     above = [name.lower() for name in mask.above]
     for_people, truth = any(name.endswith(_LAST) for name in above), any(name.startswith("ground") for name in above)
-    return -len(mask.place), for_people, not truth, not is_image(mask.ref.path)
+    return -len(mask.place), mask.part, for_people, not truth, not is_image(mask.ref.path)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Draws what labelling tools saved of pictures: outlines of what is wrong, as JSON or XML.
+"""Draws what labelling tools saved of pictures: outlines of what is wrong, as JSON, XML or text.
 
-labelme, Pascal VOC (labelImg)   a file for each picture, with its name
-COCO, CVAT, VIA                  a file that names many pictures
+labelme, Pascal VOC (labelImg), Supervisely, YOLO   a file for each picture, with its name
+COCO, CVAT, VIA                                     a file that names many pictures
 
 A shape whose label says good, and those that labelme's tools leave out ("__ignore__"), mark nothing.
 """
@@ -13,9 +13,10 @@ import io
 import json
 import math
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,10 @@ from adkit.types import FrameRef
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SUFFIXES = (".json", ".xml")
+SUFFIXES = (".json", ".xml", ".txt")
 
 _HEAD_BYTES = 4096
-_BEGINNING = re.compile(rb'"(?:shapes|images|annotations|categories|regions|_via_settings)"|<annotations?[\s>]')
+_BEGINNING = re.compile(rb'"(?:shapes|images|annotations|categories|regions|_via_settings|objects)"|<annotations?[\s>]')
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _NOT_MEANT = ("__ignore__", "_background_")
 _LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
@@ -63,7 +64,10 @@ class Outlined:
 
 def is_outlines(path: Path) -> bool:
     """Say whether a file may hold outlines, by its beginning: the pictures that may follow are long."""
-    return _BEGINNING.search(_head(path)) is not None
+    head = _head(path)
+    if path.suffix.lower() == ".txt":
+        return all(map(_is_of_yolo, head[: head.rfind(b"\n") + 1 or None].decode("ascii", "replace").splitlines()))
+    return _BEGINNING.search(head) is not None
 
 
 def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
@@ -107,6 +111,9 @@ def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
     height, width = one.size or shape
     mask = Image.new("L", (width, height))
     for part in one.shapes:
+        if ref.path.suffix.lower() == ".txt":  # in shares of the sides
+            points = [(round(x * width, 2), round(y * height, 2)) for x, y in part.points]
+            part = _rectangle(*points[0], *points[1]) if part.sort == "rectangle" else replace(part, points=points)
         _draw(mask, part)
     return np.asarray(mask)
 
@@ -123,7 +130,10 @@ def _head(path: Path) -> bytes:
 def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
     """Return the pictures of a file, which is read anew when the time of its last change is another."""
     try:
-        if path.suffix.lower() == ".xml":
+        if path.suffix.lower() == ".txt":
+            lines = map(str.split, path.read_text(encoding="ascii").splitlines())
+            found = [Outlined("", None, tuple(_of_yolo(line) for line in lines if line))]
+        elif path.suffix.lower() == ".xml":
             found = list(_in_xml(ElementTree.fromstring(path.read_bytes())))
         else:
             found = list(_in_json(json.loads(path.read_text(encoding="utf-8-sig"))))
@@ -142,6 +152,9 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
 def _in_json(saved: Any) -> Iterator[Outlined]:
     if "shapes" in saved:
         yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]))
+    elif "objects" in saved:
+        size = saved["size"]
+        yield _outlined("", (size["height"], size["width"]), map(_of_supervisely, saved["objects"]))
     elif "annotations" in saved and "images" in saved:
         labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
         drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
@@ -181,6 +194,33 @@ def _of_labelme(shape: Mapping[str, Any]) -> tuple[str | None, Shape]:
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))).convert("L")) > 0
         points = [_box(points)[:2]]
     return shape.get("label"), Shape(sort, points, pixels)
+
+
+def _of_supervisely(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
+    sort = one["geometryType"]
+    if sort == "bitmap":
+        drawn = Image.open(io.BytesIO(zlib.decompress(base64.b64decode(one["bitmap"]["data"]))))
+        pixels = np.asarray(drawn.convert("RGBA")).any(axis=2, where=[True, True, True, False])
+        return one.get("classTitle"), Shape("mask", _pairs(one["bitmap"]["origin"]), pixels)
+    points = _pairs(number for point in one["points"]["exterior"] for number in point)
+    return one.get("classTitle"), Shape("linestrip" if sort == "line" else sort, points)
+
+
+def _is_of_yolo(line: str) -> bool:
+    """Say whether a line is a class and shares of a picture's sides."""
+    try:
+        return not line.strip() or (len(line.split()) > 4 and all(0 <= float(word) <= 1 for word in line.split()[1:]))
+    except ValueError:
+        return False
+
+
+def _of_yolo(line: Sequence[str]) -> Shape:
+    """Return a box, by its middle and sides, or a polygon; both in shares of the picture's sides."""
+    _, *numbers = map(float, line)
+    if len(numbers) > 4:
+        return Shape("polygon", _pairs(numbers))
+    x, y, across, down = numbers
+    return Shape("rectangle", [(x - across / 2, y - down / 2), (x + across / 2, y + down / 2)])
 
 
 def _of_coco(annotation: Mapping[str, Any]) -> list[Shape]:

@@ -6,6 +6,7 @@ kind    good (normal, ok, 0), or what is wrong with it (1: an anomaly); nothing:
 mask    marks what is anomalous; a path like the image's
 group   images that belong together, such as those of one part: they are held out together
 
+Columns named "image" or "filename" and "label" or "class" are read as path and kind.
 The header's case and the order of columns do not matter; commas, semicolons or tabs part them. What spreadsheets add
 is read as they mean it: UTF-16, a mark of the byte order, a first line "sep=;", lines of separators only.
 """
@@ -14,21 +15,28 @@ import csv
 import io
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.folder_names import GOOD, file_says, says, split_of
+from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
 from adkit.data.layouts import Placed
-from adkit.data.outlines import outlines_of
+from adkit.data.mask_files import mask_at
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 
-ANOMALY = "anomaly"
 COLUMNS = ("path", "split", "kind", "mask", "group")
 TABLE_HINT = "columns: path, and if wanted split (train, test), kind (good, or what is wrong), mask, group"
 LINE = "\n"
 """A key that no column has: where in the table a row stands."""
+
+_ALSO = {
+    "path": ("image", "image_path", "filename", "file_name", "file", "imageid"),
+    "kind": ("label", "class", "defect", "category"),
+    "mask": ("mask_path",),
+}
+"""What columns are often named instead."""
+_JUDGING = {"kind", *_ALSO["kind"], "anomaly", "classid", "encodedpixels", "target", "verdict"}
 
 Row = Mapping[str, str]
 """A line: its cells by their column's name, in small letters."""
@@ -65,14 +73,28 @@ def read_cells(table: Path) -> Cells:
     return Cells(names, [(number, cells) for number, cells in found if any(cells)], delimiter)
 
 
+def judges_any(table: Path, images: Collection[str]) -> bool:
+    """Say whether a CSV file tells what some images are, by the names of their files."""
+    try:
+        found = read_cells(table)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    of_images = [cells for _, cells in found.lines if any(re.split(r"[/\\]", cell)[-1] in images for cell in cells)]
+    judging = not {*found.names}.isdisjoint(_JUDGING)
+    return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
+
+
 def read_rows(table: Path) -> list[Row]:
     """Return the lines of a CSV file by their column's name; raises DatasetError for what is none."""
     try:
         found = read_cells(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{table} cannot be read as a table: {error}", hint="save it as CSV in UTF-8") from None
-    names = found.names
-    if "path" not in names and "image" not in names:
+    names = list(found.names)
+    for name, others in _ALSO.items():
+        if name not in names and (other := next((one for one in others if one in names), None)):
+            names[names.index(other)] = name
+    if "path" not in names:
         first = found.delimiter.join(names)
         raise DatasetError(f"{table} has no column named path; its first line is {first!r}", hint=TABLE_HINT)
     if twice := [name for name in names if name and names.count(name) > 1]:
@@ -112,7 +134,7 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
                     hint="say what it is in a column kind (good, or what is wrong)",
                 )
             kind = GOOD
-        mask = outlines_of(_existing(base, row["mask"], where), path) if row.get("mask") else None
+        mask = mask_at(_existing(base, row["mask"], where), path) if row.get("mask") else None
         inside = path.relative_to(base).parts if path.is_relative_to(base) else path.parts[1:]
         marks = mask if kind not in (None, GOOD) else None
         placed[path] = Placed("train" if learned else "test", inside, path, kind, marks)

@@ -68,13 +68,13 @@ class ContactSheet:
         row_px = _TITLE_PX + tile_px + _GAP_PX
         size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)
         sheet = Image.new("RGB", size, "white")
-        pen, font, small_font = ImageDraw.Draw(sheet), letters(15), letters(11)
+        pen = ImageDraw.Draw(sheet)
         for row, title in enumerate(self._titles):
-            pen.text((_GAP_PX, row * row_px + _GAP_PX), title, fill=(32, 36, 40), font=font)
+            pen.text((_GAP_PX, row * row_px + _GAP_PX), title, fill=(32, 36, 40), font=letters(15, title))
         for row, column, caption, tile in self._tiles:
             left, top = column * (_TILE_PX + _GAP_PX) + _GAP_PX, row * row_px + _GAP_PX + _TITLE_PX
             sheet.paste(tile, (left, top))
-            pen.text((left, top + tile.height + 1), caption, fill=(96, 100, 104), font=small_font)
+            pen.text((left, top + tile.height + 1), caption, fill=(96, 100, 104), font=letters(11, caption))
         return sheet
 
 

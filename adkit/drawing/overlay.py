@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from adkit.data.images import resize
 from adkit.data.view import View
 from adkit.stats.formatting import AS_A_WHOLE, p_value_text, score_text
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 PANEL_PX = 420
 """Longer side of each panel."""
@@ -98,9 +102,12 @@ def draw(
     legend = _BAR + 110
     total_width = _MARGIN + len(found) * (width + _MARGIN) + legend
     total_height = top + _TEXT + 6 + height + _MARGIN
-    sheet = Image.new("RGB", (max(total_width, 640), total_height), "white")
+    written = _caption_texts(caption)
+    texts_px = max(round(at[0] + font.getlength(text)) for at, text, _, font in written) + _MARGIN
+    sheet = Image.new("RGB", (max(total_width, texts_px, 640), total_height), "white")
     pen = ImageDraw.Draw(sheet)
-    _write_caption(pen, caption)
+    for at, text, colour, font in written:
+        pen.text(at, text, fill=colour, font=font)
     for number, (title, pixels) in enumerate(found.items()):
         left = _MARGIN + number * (width + _MARGIN)
         pen.text((left, top), title, fill=FAINT, font=letters(_TEXT))
@@ -135,10 +142,19 @@ def panels(
     return found
 
 
+def letters(size: int, text: str = "") -> Font:
+    """Return the font of all pictures, in px, which has no ≥ and no –; or one that has more, where a text needs it."""
+    return _font(size, plain=text.replace("…", "").isascii())
+
+
 @lru_cache
-def letters(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Return the font of all pictures, in px; it has no ≥ and no –."""
-    return ImageFont.load_default(size)
+def _font(size: int, *, plain: bool) -> Font:
+    if plain:
+        return ImageFont.load_default(size)
+    package = find_spec("matplotlib")  # not imported: that takes half a second
+    assert package is not None
+    assert package.origin is not None
+    return ImageFont.truetype(Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def write(
@@ -224,14 +240,17 @@ def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[
     cv2.drawContours(image, contours, -1, colour, px, cv2.LINE_AA)
 
 
-def _write_caption(pen: ImageDraw.ImageDraw, caption: Caption) -> None:
-    font = letters(_TEXT)
-    name = caption.name if len(caption.name) <= 78 else "…" + caption.name[-77:]
-    pen.text((_MARGIN, _MARGIN), name, fill=INK, font=font)
-    line = _MARGIN + _TEXT + 6
-    pen.text((_MARGIN, line), caption.verdict, fill=RED if caption.anomalous else GREEN, font=font)
-    after = _MARGIN + pen.textlength(caption.verdict, font=font) + 14
-    pen.text((after, line), caption.details, fill=INK, font=font)
+def _caption_texts(caption: Caption) -> list[tuple[tuple[float, float], str, tuple[int, int, int], Font]]:
+    """Return what is written above a picture: where, the text, its colour and font."""
+    name, details = (text.replace("\n", " ") for text in (caption.name, caption.details))
+    name = name if len(name) <= 78 else "…" + name[-77:]
+    line, font = _MARGIN + _TEXT + 6, letters(_TEXT)
+    after = _MARGIN + font.getlength(caption.verdict) + 14
+    return [
+        ((_MARGIN, _MARGIN), name, INK, letters(_TEXT, name)),
+        ((_MARGIN, line), caption.verdict, RED if caption.anomalous else GREEN, font),
+        ((after, line), details, INK, letters(_TEXT, details)),
+    ]
 
 
 def _draw_legend(sheet: Image.Image, pen: ImageDraw.ImageDraw, scale: Scale, at: tuple[int, int], height: int) -> None:

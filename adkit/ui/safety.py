@@ -103,10 +103,11 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
     allowed = [settings.data_root.resolve(), cache_root().resolve()]
     for dataset in datasets:
         samples = chain(dataset.samples("train"), dataset.samples("test"))
-        for ref in filter(None, (ref for sample in samples for ref in (sample.frame, sample.mask))):
-            if not any(base in ref.path.resolve().parents for base in allowed):
+        refs = filter(None, (ref for sample in samples for ref in (sample.frame, sample.mask)))
+        for path in (path for ref in refs for path in (ref.path, *ref.others)):
+            if not any(base in path.resolve().parents for base in allowed):
                 raise DatasetError(
-                    f"{dataset.spec}: {ref.path.name} lies outside the server's data folder",
+                    f"{dataset.spec}: {path.name} lies outside the server's data folder",
                     hint="copy the files into the data folder; links out of it are not followed",
                 )
     return datasets

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from adkit.data.clips import at_steps, cut_into
 from adkit.data.fingerprints import UNREADABLE, content_hashes
-from adkit.data.inputs import find_inputs
-from adkit.data.layouts import require_good
+from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
 from adkit.registry import Registry
@@ -115,9 +114,7 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
         hint += "; or fit on clips"
     if other:
         raise DatasetError(f"the promise of this run counts {unit}s, and {named} names {other}", hint=hint)
-    paths = [one.frame.path for one in found.stills] + [path for clip in found.clips for path in clip.files]
-    for folder in filter(Path.is_dir, map(Path, arguments)):
-        require_good(folder, [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)])
+    require_good_inputs(arguments, found)
     if unit == "image":
         return found.stills, found.notes
     samples = at_steps([sample for clip in found.clips for sample in clip.samples()], record.step_s)

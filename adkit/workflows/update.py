@@ -15,7 +15,7 @@ from adkit.data.batches import FrameBatches
 from adkit.data.boxes import Size
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.images import FrameShapes
-from adkit.data.inputs import find_inputs
+from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.interfaces import SILENT, Progress, Updatable
@@ -169,6 +169,7 @@ def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
     found, known = find_inputs(files, hint=hint), {*run.seen().training.values()}
     if found.clips:
         raise OptionError(f"{found.clips[0].name} is a clip, and parts are confirmed by still images", hint=hint)
+    require_good_inputs(files, found)
     hashes, kept = content_hashes(found.stills), 0
     for sample in found.stills:
         content = hashes[sample.id]

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
-from adkit.data.folder_names import GOOD, says, split_of
+from adkit.data.folder_names import ANOMALY, GOOD, says, split_of
 from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import (
     Contents,
@@ -39,7 +39,6 @@ from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
 from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
-ANOMALY = "anomaly"
 MASKS = "_gt"
 """Ends the name of the folder with the masks of a clip's frames."""
 _HINT = "put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/"
@@ -142,7 +141,7 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
         places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
     split = layout == "split folders"
     placed = list(in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
-    require_good(contents.folder, [one.inside[split:] for one in placed if one.kind == GOOD], _HINT)
+    require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
     return [_clip(contents.folder, one.split, one.path, films[one.path], one.kind, labels) for one in placed]
 

@@ -12,12 +12,12 @@ Where there are defects and no test split (2), a fifth of the good images is hel
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 from adkit import DatasetError, Sample, Split
-from adkit.data.folder_names import GOOD, NORMAL_NAMES, says, split_of
+from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, split_of
 from adkit.data.images import by_page
 from adkit.data.layouts import (
     HELD_OUT_SHARE,
@@ -37,6 +37,7 @@ from adkit.data.layouts import (
 )
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
+from adkit.data.tables import TABLE_HINT, judges_any
 
 _MOST_NAMES = 5
 
@@ -53,26 +54,37 @@ class Folder(OwnFolder):
         self._contents = contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
         self._masks = MaskFiles((self._contents.inside(one), one) for one in self._contents.files if may_be_mask(one))
-        below = place_of_splits(self._contents.folders)
+        below = place_of_splits(_of_images(self._contents))
         if self.layout == "split folders":
             placed, depth = list(in_splits(self._masks.images, below)), len(below) + 1
         else:
             placed, depth = list(_READERS[self.layout](self._masks.images)), 0
-        require_good(folder, (one.inside[depth:] for one in placed if one.kind == GOOD))
+        tests = self.layout == "split folders" and any(one.split == "test" for one in placed)
+        placed = with_masks(placed, self._masks)
+        require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
         if self.layout == "plain images":
             self._masks.require_none(folder)
-        placed = with_masks(placed, self._masks)
-        self._placed = with_held_out(placed) if self.layout == "named folders" else placed
+        self._require_no_table({one.path.name for one in placed if one.kind == GOOD and not one.certain})
+        self._placed = placed if tests else with_held_out(placed)
         self.held_out_share = HELD_OUT_SHARE if self._placed != placed else 0.0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
-            told = "; ".join([f"(read as {self.layout})", *self._contents.notes(may_be_mask)])
+            told = "; ".join([f"(read as {self.layout})", *self._masks.told, *self._contents.notes(may_be_mask)])
             raise DatasetError(
                 f"no good image was found to learn from in {folder} {told}",
                 hint="put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it",
             )
+
+    def _require_no_table(self, images: Collection[str]) -> None:
+        """Raise DatasetError where a table tells what images are that nothing else says are good."""
+        for path in self._contents.files:
+            if images and path.suffix.lower() == ".csv" and judges_any(path, images):
+                raise DatasetError(
+                    f"{path} tells what images are that would be taken as good in {self.folder}",
+                    hint=f"manifest:{path} reads it ({TABLE_HINT}); or move it away",
+                )
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""
@@ -83,12 +95,12 @@ class Folder(OwnFolder):
         train, test = self._samples["train"], self._samples["test"]
         kinds = Counter(sample.kind for sample in test if sample.kind)
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {told_kinds(test)}"]
-        if self.layout == "named folders" and kinds[GOOD]:
+        if self.held_out_share:
             lines.append(f"there is no test split: {kinds[GOOD]} good images were held out for testing")
         tops = Counter(one.inside[0] for one in self._placed if one.kind == GOOD and len(one.inside) > 2)
         if self.layout == "named folders" and len(tops) > 1:
             lines.append(f"good images of several folders are learned together: {_counted(tops)}")
-        if self.layout == "plain images":
+        if self.layout == "plain images" and not self._masks.told:
             lines += _taken_as_good(self.folder, Counter(one.inside[0] for one in self._placed if len(one.inside) > 1))
         if unknown := sum(sample.anomalous is None for sample in test):
             lines.append(
@@ -98,8 +110,12 @@ class Folder(OwnFolder):
         return lines + left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
+def _of_images(contents: Contents) -> list[Inside]:
+    return [place for place in contents.folders if not any(map(is_mask_folder, place))]
+
+
 def _layout_of(contents: Contents) -> Layout:
-    folder, places = contents.folder, contents.folders
+    folder, places = contents.folder, _of_images(contents)
     tops = {place[0] for place in places}
     good_on_top = any(says(top) == GOOD for top in tops)
     splits = {split_of(top) for top in tops}
@@ -126,7 +142,7 @@ def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]
 
 _READERS: dict[Layout, Callable[[list[tuple[Inside, Path]]], Iterable[Placed]]] = {
     "named folders": _in_named_folders,
-    "plain images": lambda images: (Placed("train", inside, path, GOOD) for inside, path in images),
+    "plain images": lambda images: (Placed("train", inside, path, GOOD, certain=False) for inside, path in images),
 }
 
 

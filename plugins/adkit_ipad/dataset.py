@@ -14,12 +14,11 @@ from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from adkit import DatasetError, FrameRef, Sample, Split
-from adkit.data.folder_names import GOOD
+from adkit.data.folder_names import ANOMALY, GOOD
 from adkit.data.images import is_image
 from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
 
-ANOMALY = "anomaly"
 _FOLDERS: dict[Split, str] = {"train": "training", "test": "testing"}
 
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from adkit import Sample, Split
-from adkit.data.folder_names import GOOD
+from adkit.data.folder_names import ANOMALY, GOOD
 from adkit.data.layouts import Placed, contents_of, told_kinds, with_held_out, with_masks
 from adkit.data.locations import Benchmark
 from adkit.data.mask_files import MaskFiles, may_be_mask
-from adkit.data.tables import ANOMALY, placed_rows, read_rows
+from adkit.data.tables import placed_rows, read_rows
 
 
 class VisA(Benchmark):
@@ -55,11 +55,7 @@ class VisA(Benchmark):
 
 
 def _listed(table: Path, folder: Path) -> list[Placed]:
-    rows = [
-        {**row, "path": row["image"], "kind": row.get("label", "")}
-        for row in read_rows(table)
-        if row.get("object") == folder.name
-    ]
+    rows = [row for row in read_rows(table) if row.get("object") == folder.name]
     return placed_rows(table, rows, folder.parent)[0]
 
 
@@ -77,5 +73,5 @@ def _kinds(folder: Path) -> dict[str, str]:
     """Return what image_anno.csv says is wrong, by the name of the anomalous image."""
     table = folder / "image_anno.csv"
     rows = read_rows(table) if table.is_file() else []
-    anomalous = [row for row in rows if row.get("label") and "anomaly" in row["image"].lower()]
-    return {Path(row["image"]).name: "combined" if "," in row["label"] else row["label"] for row in anomalous}
+    anomalous = [row for row in rows if row.get("kind") and "anomaly" in row["path"].lower()]
+    return {Path(row["path"]).name: "combined" if "," in row["kind"] else row["kind"] for row in anomalous}

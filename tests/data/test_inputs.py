@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from adkit.data.inputs import Inputs, VideoInput, find_inputs
+from adkit.data.inputs import Inputs, VideoInput, find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError
 from tests.greys import paint
 from tests.videos import write_greys
@@ -104,3 +105,17 @@ def test_what_is_not_there_is_told(
     Path("empty").mkdir()
     with pytest.raises(DatasetError, match="there is no image in the folder"):
         find_inputs(["empty"], of_clips=True)
+
+
+def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:
+    """DAGM's tests, in which masks lie below the pictures."""
+    for name in ("1.png", "2.png", "Label/2_label.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 0).save(tmp_path / name)
+    found = find_inputs([str(tmp_path)])
+    assert [sample.frame.path.name for sample in found.stills] == ["1.png", "2.png"]
+    assert found.notes == [f"left out in {tmp_path}: 1 masks (Label/2_label.png)"]
+    require_good_inputs([str(tmp_path)], found)  # it marks nothing
+    Image.new("L", (8, 8), 255).save(tmp_path / "Label" / "2_label.png")
+    with pytest.raises(DatasetError, match="1 masks lie beside the images and mark something"):
+        require_good_inputs([str(tmp_path)], found)

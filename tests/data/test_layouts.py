@@ -14,10 +14,10 @@ from PIL import Image
 
 from adkit.data.images import DRAWN_BY, png_of
 from adkit.data.inputs import find_inputs
-from adkit.data.layouts import OWN, contents_of, in_numeric_order
+from adkit.data.layouts import OWN, VIEWS, contents_of, in_numeric_order
 from adkit.data.video_writer import Encoding, VideoWriter
 from adkit.errors import DatasetError
-from adkit.types import Sample
+from adkit.types import FrameRef, Sample
 from tests.videos import write_greys
 
 
@@ -117,6 +117,25 @@ def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:
     assert len({sample.clip for sample in watched(tmp_path / "line")}) == 2
 
 
+def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
+    """MVTec 3D-AD, whose folders hold the places of the points beside each picture."""
+    touch(tmp_path, "train/good/rgb/1.png", "train/good/xyz/1.tiff", "test/hole/RGB/2.png", "test/hole/xyz/2.tiff")
+    touch(tmp_path, "test/hole/gt/2.png")
+    samples = learned(tmp_path)
+    assert [sample.id for sample in samples] == ["train/good/rgb/1.png", "test/hole/RGB/2.png"]
+    assert samples[1].mask == FrameRef(tmp_path / "test/hole/gt/2.png")
+    assert f"2 {VIEWS} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
+
+
+@pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
+def test_where_or_when_a_picture_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
+    touch(
+        tmp_path, f"train/{place}/1.png", f"test/bad/{place}/2.png", f"test/good/{place}/3.png", f"test/{place}/4.png"
+    )
+    kinds = {sample.frame.path.name: sample.kind for sample in learned(tmp_path)}
+    assert kinds == {"1.png": "good", "2.png": "bad", "3.png": "good", "4.png": None}
+
+
 def test_a_split_may_be_linked(tmp_path: Path) -> None:
     touch(tmp_path, "store/good/1.png", "parts/test/crack/2.png")
     (tmp_path / "parts" / "train").mkdir()
@@ -174,7 +193,7 @@ BAD_PLACES = [
 def test_no_dataset_learns_from_what_a_name_says_is_not_good(tmp_path: Path, place: str) -> None:
     """At any depth, in folders' and files' names; OK_001 beside 1 says that 1 may be bad."""
     touch(tmp_path, place, str(Path(place).parent / "1.png"), "usual/2.png", "1.png")
-    with pytest.raises(DatasetError, match=r"but none named|names say otherwise|masks lie beside"):
+    with pytest.raises(DatasetError, match=r"but none named|names say otherwise|masks lie beside|told by its mask"):
         Folder(tmp_path, "x", tmp_path)
     for number, path in enumerate(tmp_path.rglob("*.png")):  # of films, whose folders would else be clips
         write_greys(path.with_suffix(".mp4"), [number, 90])
@@ -224,7 +243,7 @@ def test_good_and_bad_of_several_days_are_told_apart(tmp_path: Path) -> None:
     assert "left out, as no name says whether they are good: 1 images in 2024-05-01/, 1 images in 2024-05-02/" in told
 
 
-@pytest.mark.parametrize("name", ["unsorted", "New", "heatmaps", "thumbs", "results 2024"])
+@pytest.mark.parametrize("name", ["unsorted", "unklar", "to review", "New", "heatmaps", "thumbs", "results 2024"])
 def test_what_nobody_looked_at_and_what_programs_drew_is_no_kind_of_defect(tmp_path: Path, name: str) -> None:
     touch(tmp_path, *(f"good/{number}.png" for number in range(5)), "stripe/1.png", f"{name}/1.png", f"{name}/2.png")
     dataset = Folder(tmp_path, "x", tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 from adkit.data.fingerprints import content_hashes
 from adkit.data.images import read_mask
 from adkit.errors import DatasetError
-from adkit.types import FrameRef, Sample
+from adkit.types import FrameRef, Sample, Split
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -59,8 +61,7 @@ def test_masks_of_tools(tmp_path: Path, mask: str, layout: str) -> None:
     beside = mask.startswith("crack/")
     place = f"{split}{mask}" if beside else mask
     touch(tmp_path, layout, f"{split}crack/a.jpg", f"{split}crack/b.jpg", place)
-    expected = str(Path(place).parent) if mask.endswith("/0.png") else place
-    assert found(tmp_path) == {f"{split}crack/a.jpg": expected, f"{split}crack/b.jpg": None}
+    assert found(tmp_path) == {f"{split}crack/a.jpg": place, f"{split}crack/b.jpg": None}
     told = [note for note in Folder(tmp_path, "x", tmp_path).notes() if "have no mask" in note]
     assert len(told) == 1
     assert f"1 of 2 anomalous images have no mask: {split}crack/b.jpg" in told[0]
@@ -119,9 +120,93 @@ def test_good_images_with_marks_are_not_learned_from(tmp_path: Path) -> None:
     (tmp_path / "Train" / "Label").mkdir()
     saved(tmp_path / "Train" / "Label" / "2_label.png", Image.new("L", (12, 12)))
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 3
-    saved(tmp_path / "Train" / "Label" / "1_label.png", Image.fromarray(SQUARE.astype(np.uint8) * 255))
-    with pytest.raises(DatasetError, match=r"1 images that would be taken as good have .*: Train/1\.png"):
+    touch(tmp_path, "test/good/1.png", "test/good/2.png")
+    saved(tmp_path / "test" / "good" / "1_label.png", Image.fromarray(SQUARE.astype(np.uint8) * 255))
+    saved(tmp_path / "test" / "good" / "1.png", Image.new("L", (12, 12)))
+    with pytest.raises(DatasetError, match=r"1 images that would be taken as good have .*: test/good/1\.png"):
         Folder(tmp_path, "x", tmp_path)
+
+
+def laid(folder: Path, layout: Mapping[str, bool | None]) -> Path:
+    """Save images of 12×12 px with masks by these names, which mark something (True) or nothing; None: no mask."""
+    for name, marked in layout.items():
+        image, _, mask = name.partition(" ")
+        for path in (image, mask):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(len(name)).integers(40, 250, (12, 12, 3), np.uint8)).save(folder / image)
+        if marked is not None:
+            Image.fromarray(SQUARE.astype(np.uint8) * 255 * marked).save(folder / mask)
+    return folder
+
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+PARTED = [(split, number, number < most) for split, most in (("Train", 2), ("Test", 4)) for number in range(9)]
+KOLEKTOR = {f"kos{one}/{part}.jpg kos{one}/{part}_label.bmp": one == part for one in range(3) for part in range(8)}
+KOLEKTOR_2 = {f"{split}/{number}.png {split}/{number}_GT.png": marked for split, number, marked in PARTED}
+DAGM = {f"{split}/{number}.PNG {split}/Label/{number}_label.PNG": marked or None for split, number, marked in PARTED}
+FLAT = {f"images/{number}.png masks/{number}.png": number < 2 for number in range(12)}
+
+
+@pytest.mark.parametrize(
+    ("layout", "learned", "tested"),
+    [
+        (KOLEKTOR, 17, {"good": 4, "anomaly": 3}),
+        (KOLEKTOR_2, 7, {"good": 5, "anomaly": 4}),
+        (DAGM, 7, {"good": 5, "anomaly": 4}),
+        (FLAT, 8, {"good": 2, "anomaly": 2}),
+    ],
+)
+def test_masks_tell_what_no_name_does(
+    tmp_path: Path, layout: Mapping[str, bool | None], learned: int, tested: dict[str, int]
+) -> None:
+    """KolektorSDD, KolektorSDD2 and DAGM as downloaded: an empty mask, or none among others, is of a good one."""
+    dataset = Folder(laid(tmp_path, layout), "x", tmp_path)
+    good = {name.partition(" ")[0] for name, marked in layout.items() if not marked}
+    assert {sample.id for sample in dataset.samples("train")} <= good
+    assert len(dataset.samples("train")) == learned
+    assert Counter(sample.kind for sample in dataset.samples("test")) == tested
+    for sample in dataset.samples("test"):
+        assert (sample.id in good) == (sample.kind == "good")
+        assert (sample.mask is None) == (sample.kind == "good")
+    assert any("so their masks decide" in note for note in dataset.notes())
+    assert any("2 images of the training split are left out" in note for note in dataset.notes()) == (learned == 7)
+
+
+def test_where_good_ones_have_empty_masks_one_without_is_unknown(tmp_path: Path) -> None:
+    layout = {**KOLEKTOR_2, "Train/20.png x": None, "Test/20.png x": None}
+    dataset = Folder(laid(tmp_path, layout), "x", tmp_path)
+    assert "Train/20.png" not in {sample.id for sample in dataset.samples("train")}
+    (unknown,) = (sample for sample in dataset.samples("test") if sample.anomalous is None)
+    assert unknown.id == "Test/20.png"
+    (tmp_path / "Train" / "20_GT.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"whether Train/20\.png is good is told by its mask, which cannot be read"):
+        Folder(tmp_path, "x", tmp_path)
+
+
+def test_masks_of_the_same_name_beside_their_images(tmp_path: Path) -> None:
+    """Real-IAD and the magnetic tiles: 1.jpg is the photograph, 1.png its mask; of two photographs none is a mask."""
+    layout = {"OK/1.jpg OK/1.png": False, "NG/AK/2.jpg NG/AK/2.png": True, "OK/3.jpg x": None, "OK/3.png x": None}
+    samples = [one for split in SPLITS for one in Folder(laid(tmp_path, layout), "x", tmp_path).samples(split)]
+    assert {one.id: one.mask and one.mask.path.name for one in samples} == {
+        "OK/1.jpg": None,
+        "OK/3.jpg": None,
+        "OK/3.png": None,
+        "NG/AK/2.jpg": "2.png",
+    }
+
+
+@pytest.mark.parametrize("mask", ["bad/1_mask_{}.png", "bad/1-mask{}.png", "bad_mask/1_{}.png", "gt/bad/1_gt.{}.png"])
+def test_numbered_masks_are_united(tmp_path: Path, mask: str) -> None:
+    laid(tmp_path, {"good/0.png x": None, "bad/1.png x": None, "bad/1_7.png x": None})
+    parts = np.zeros((2, 12, 12), np.uint8)
+    parts[0, :3], parts[1, 8:] = 255, 255
+    for number, part in enumerate(parts):
+        (tmp_path / mask).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(part).save(tmp_path / mask.format(number))
+    one, other = (sample for sample in Folder(tmp_path, "x", tmp_path).samples("test") if sample.anomalous)
+    assert (one.id, other.id, other.mask) == ("bad/1.png", "bad/1_7.png", None)
+    assert one.mask is not None
+    assert np.array_equal(read_mask(one.mask, (12, 12)), parts.any(axis=0))
 
 
 def test_mvtec_loco(tmp_path: Path) -> None:
@@ -144,13 +229,16 @@ def test_mvtec_loco(tmp_path: Path) -> None:
     assert [sample.id for sample in dataset.samples("train")] == ["train/good/000", "validation/good/000"]
     masks = {sample.kind: sample.mask for sample in dataset.samples("test")}
     assert masks["good"] is None
-    assert masks["structural_anomalies"] == FrameRef(folder / "ground_truth" / "structural_anomalies" / "000")
+    assert masks["structural_anomalies"] == FrameRef(
+        folder / "ground_truth" / "structural_anomalies" / "000" / "000.png"
+    )
     assert masks["logical_anomalies"] is not None
     assert np.array_equal(read_mask(masks["logical_anomalies"], (6, 9)), truth.any(axis=0))
     assert dataset.notes() == []
-    before = content_hashes([Sample.still("mask", parts)])
+    mask = Sample("mask", masks["logical_anomalies"], "mask")
+    before = content_hashes([mask])
     Image.fromarray(truth[0]).save(parts / "001.png")
-    assert content_hashes([Sample.still("mask", parts)]) != before, "what is compared is judged anew"
+    assert content_hashes([mask]) != before, "what is compared is judged anew"
 
 
 def test_mvtec_ad_2(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ def test_they_are_found_beside_their_pictures(tmp_path: Path) -> None:
     assert second.mask is None
     (tmp_path / "good").rename(tmp_path / "monday")
     (tmp_path / "tear").rename(tmp_path / "tuesday")
-    with pytest.raises(DatasetError, match=r"masks lie beside the images of .* \(1, the first: 2\.json\)"):
-        Folder(tmp_path, "x", tmp_path)
+    dataset = Folder(tmp_path, "x", tmp_path)  # no name says which are good, so what is outlined does
+    assert [sample.id for sample in dataset.samples("train")] == ["monday/1.png", "tuesday/3.png"]
+    assert [sample.id for sample in dataset.samples("test")] == ["tuesday/2.png"]
 
 
 def packed(counts: list[int]) -> str:
@@ -142,7 +144,20 @@ def coco(name: str, annotation: dict[str, Any], **size: int) -> dict[str, Any]:
 
 
 SIZE = {"width": 80, "height": 60}
+
+
+def supervisely(sort: str, **drawn: Any) -> dict[str, Any]:
+    return {
+        "description": "",
+        "tags": [],
+        "size": SIZE,
+        "objects": [{"classTitle": "t", "geometryType": sort, **drawn}],
+    }
+
+
 BOX_OUTLINE = [30, 10, 50, 10, 50, 20, 30, 20]
+BOX_CORNERS = [[30, 10], [50, 10], [50, 20], [30, 20]]
+BITMAP = base64.b64encode(zlib.compress(png_of(Image.new("RGBA", (21, 11), "white")))).decode()
 CVAT = '<annotations><image id="0" name="{}" width="80" height="60">{}</image></annotations>'
 VOC = "<annotation><size><width>80</width><height>60</height></size><object><name>tear</name>{}</object></annotation>"
 VIA = {"name": "polygon", "all_points_x": BOX_OUTLINE[::2], "all_points_y": BOX_OUTLINE[1::2]}
@@ -174,6 +189,11 @@ FILES: list[tuple[str, Any, Any]] = [
         ),
         BOX,
     ),
+    ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333\n", BOX),
+    ("tear/2.txt", "3 0.375 0.166667 0.625 0.166667 0.625 0.333333 0.375 0.333333\n", BOX),
+    ("ann/tear/2.png.json", supervisely("polygon", points={"exterior": BOX_CORNERS, "interior": []}), BOX),
+    ("ann/tear/2.png.json", supervisely("rectangle", points={"exterior": BOX_CORNERS[::2], "interior": []}), BOX),
+    ("ann/tear/2.png.json", supervisely("bitmap", bitmap={"origin": [30, 10], "data": BITMAP}), BOX),
     ("via.json", {"2.png123": {"filename": "2.png", "regions": [{"shape_attributes": VIA}]}}, BOX),
     (
         "project.json",

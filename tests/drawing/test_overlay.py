@@ -7,7 +7,7 @@ from PIL import Image
 
 from adkit.data.boxes import Box
 from adkit.data.view import EVERYWHERE, View
-from adkit.drawing.overlay import PANEL_PX, Caption, Scale, draw, faded
+from adkit.drawing.overlay import PANEL_PX, Caption, Scale, draw, faded, letters
 
 CAPTION = Caption("test/crack/003", score=2.5, p_value=0.0123, anomalous=True, threshold=1.5, truth="crack")
 SCALE = Scale(0.0, 2.0, 1.0)
@@ -157,6 +157,21 @@ def test_the_verdict_has_a_colour() -> None:
 def test_any_name_is_written(name: str) -> None:
     sheet = draw(grey(60, 80), spot(), SCALE, Caption(name, -1.0, 1.0, False, 0.0, None))
     assert sheet.width == 14 + 2 * (PANEL_PX + 14) + 126
+
+
+@pytest.mark.parametrize(("name", "truth"), [("W" * 78, None), ("a", "missing part and wrong colour " * 3)])
+def test_no_caption_is_cut_off(name: str, truth: str | None) -> None:
+    """A tall picture is narrow, and what is written above it is not."""
+    sheet = np.asarray(draw(grey(400, 40), spot(), SCALE, Caption(name, 2.5, 0.0123, True, 1.5, truth)))
+    head = (sheet[:50] < 200).any(axis=(0, 2))
+    assert head[600:].any()
+    assert not head[-10:].any()
+
+
+def test_letters_beyond_english_are_written() -> None:
+    """The font that Pillow brings draws a box for each of them."""
+    drawn = {letter: np.asarray(letters(30, letter).getmask(letter)).tobytes() for letter in "äöüßéłж–"}
+    assert len(set(drawn.values())) == len(drawn)
 
 
 @pytest.mark.parametrize("threshold", [-5.0, 0.0, 2.0, 99.0])

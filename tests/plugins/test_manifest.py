@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from adkit_folder.dataset import Folder
 from adkit_folder.manifest import Manifest
 
 from adkit.errors import DatasetError
@@ -79,6 +80,20 @@ def test_without_splits_whole_groups_are_held_out(tmp_path: Path) -> None:
     assert opened(tmp_path, f"path,kind,group\n{rows}").samples("test") == [], "nothing to tell them from"
 
 
+@pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
+def test_a_table_beside_pictures_is_not_looked_past(tmp_path: Path, header: str) -> None:
+    """As a folder all pictures would be learned from; a log that says nothing of them is no table of truth."""
+    touch(tmp_path, *(f"{number}.png" for number in range(12)))
+    rows = "".join(f"{number}.png,{'scratch' if number < 2 else 'good'}\n" for number in range(12))
+    dataset = opened(tmp_path, f"{header}\n{rows}")
+    assert (len(dataset.samples("train")), len(dataset.samples("test"))) == (8, 4)
+    with pytest.raises(DatasetError, match=r"parts.csv tells what images are that would be taken as good") as caught:
+        Folder(tmp_path, "x", tmp_path)
+    assert f"manifest:{tmp_path / 'parts.csv'}" in caught.value.hint
+    (tmp_path / "parts.csv").write_text("filename,exposure_ms\n0.png,3\n1.png,4\n", encoding="utf-8")
+    assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 12
+
+
 def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "2.png")
     notes = opened(tmp_path, "path,split,group,camera\n1.png,train,p,left\n2.png,test,p,left\n").notes()
@@ -90,7 +105,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
     ("table", "complaint"),
     [
         ("", "has no column named path; its first line is ''"),
-        ("file,kind\n1.png,good\n", "has no column named path; its first line is 'file,kind'"),
+        ("which,kind\n1.png,good\n", "has no column named path; its first line is 'which,kind'"),
         ("path,kind\n2.png,good\n", r"line 2: there is no file .*2\.png"),
         ("path,kind\n1.png,good\n1.png,good\n", r"line 3: 1\.png was listed before"),
         ("path,split\n1.png,trian\n", "line 2: the split 'trian' is neither train nor test"),
