@@ -151,10 +151,16 @@ def says_nothing(name: str) -> bool:
 @cache
 def is_neutral(name: str) -> bool:
     """Say whether a folder's name tells nothing of what is wrong in it: "images", "camera 1", "2026-05-01"."""
+    return {*_words(name)} <= _NEUTRAL or says_where_or_when(name)
+
+
+@cache
+def says_where_or_when(name: str) -> bool:
+    """Say whether a folder's name tells where or when the pictures in it were taken: "camera 1", "2026-05-01"."""
     words = _words(name)
     letters, digits = {word for word in words if not word.isdigit()}, "".join(filter(str.isdigit, words))
     dated = len(digits) >= _DIGITS_OF_DATE or not letters.isdisjoint(_WHERE_OR_WHEN)
-    return letters <= _NEUTRAL | _WHERE_OR_WHEN and (dated or not digits)
+    return letters <= _NEUTRAL | _WHERE_OR_WHEN and dated
 
 
 @cache

@@ -52,6 +52,7 @@ DRAWN_BY = "drawn by adkit"
 """What an annotated video says of itself, so that nobody learns from it."""
 _COMMENT_BYTES = 300
 
+_FORMATS = {"1": "black and white", "F": "floating point", "I;16": "grey of 16 bits", "L": "grey", "P": "palette"}
 _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
 _ORIENTATION = 0x0112  # a tag of EXIF
@@ -286,11 +287,12 @@ def pixel_count(ref: FrameRef) -> int:
 
 
 def pixel_format(ref: FrameRef) -> str:
-    """Name the file's pixel format: by Pillow's word, such as "RGB" or "I;16", and what is transparent; or "video"."""
+    """Name the file's pixel format, such as "RGB" or "grey of 16 bits", and what is transparent; or "video"."""
     if ref.number is not None:
         return "video"
     with _opened(ref) as image:
-        return f"{image.mode}, on {_GROUND} where transparent" if image.has_transparency_data else image.mode
+        name = _FORMATS.get(image.mode, image.mode)
+        return f"{name}, on {_GROUND} where transparent" if image.has_transparency_data else name
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

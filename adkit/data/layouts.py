@@ -19,6 +19,7 @@ from adkit.data.folder_names import (
     numbers_of_either,
     says,
     says_nothing,
+    says_where_or_when,
     split_of,
 )
 from adkit.data.images import is_drawn_by_adkit, is_image
@@ -142,20 +143,27 @@ def contents_of(folder: Path) -> Contents:
 def kinds_of(places: Iterable[Inside]) -> dict[Inside, str | None]:
     """Return the kind that each folder's place means: GOOD, the name of a kind of defect, or None where none does.
 
-    That is the first name in it that says good or bad, or that stands beside one that says good.
+    That is the first name in it that says good or bad, or that stands beside one that says good; below one that only
+    judges ("NG"), it is the next name, if that may be a defect's: batches and parts have digits.
     """
     places = set(places)
     beside_good = {place[:depth] for place in places for depth, name in enumerate(place) if says(name) == GOOD}
     found: dict[Inside, str | None] = {}
     for place in places:
+        telling = [name for name in place if not (says_nothing(name) or says_where_or_when(name))]
         kinds = (
-            name
-            for depth, name in enumerate(place)
-            if says(name) or (place[:depth] in beside_good and not says_nothing(name) and not is_neutral(name))
+            name for depth, name in enumerate(place) if says(name) or (place[:depth] in beside_good and name in telling)
         )
         kind = next(kinds, None)
+        if kind is not None and judges(kind) == "bad":
+            below = place[place.index(kind) + 1 :]
+            kind = next((name for name in below[:1] if name in telling and _may_name_a_defect(name)), kind)
         found[place] = GOOD if kind is not None and says(kind) == GOOD else kind
     return found
+
+
+def _may_name_a_defect(name: str) -> bool:
+    return not (says(name) == GOOD or split_of(name) or is_neutral(name) or any(map(str.isdigit, name)))
 
 
 def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART, depth: int = 0) -> None:

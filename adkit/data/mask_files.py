@@ -8,6 +8,7 @@ folders between: those above the mask must all be above the image as well. Sever
 in a folder of its name (MVTec LOCO) as well as numbered ones ("003_mask_1.png").
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ class MaskFiles:
                 else:
                     self.images.append(((*above, path.name), path))
         self._paths = dict(self.images)
-        stems = set(map(_stem, self._paths))
+        stems = set(map(_stem, self._paths)) if masks else set()
         for above, path in masks:
             self._add(above, FrameRef(path), stems=stems)
         for masks in self._masks.values():
@@ -221,12 +222,12 @@ def _marks(mask: FrameRef, image: Path) -> bool:
 
 def _masks_among(paths: Sequence[Path]) -> set[Path]:
     """Return the masks among the files of a folder by their names, or by what they hold where two have one name."""
-    images = [path for path in paths if is_image(path)]
     by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in images:
-        by_stem[path.stem.lower()].append(path)
-    stems = by_stem.keys() | set(map(without_picture, by_stem))
-    found = {path for path in images if (of := mask_of(path.stem)) and of[0] in stems}
+    for path in filter(is_image, paths):
+        by_stem[_stem((path.name,))].append(path)
+    masked = {stem: of[0] for stem in by_stem if (of := mask_of(stem))}
+    stems = by_stem.keys() | set(map(without_picture, by_stem) if masked else ())
+    found = {path for stem, of in masked.items() if of in stems for path in by_stem[stem]}
     for pair in by_stem.values():
         few = {path for path in pair if has_few_values(path)} if len(pair) > 1 else set[Path]()
         if len(few) < len(pair):
@@ -255,7 +256,7 @@ def _lies_within(place: Inside, above: Inside) -> bool:
 
 
 def _stem(inside: Inside) -> str:
-    return Path(inside[-1]).stem.lower()
+    return os.path.splitext(inside[-1])[0].lower()  # noqa: PTH122 (paths are slow)
 
 
 def _rank(mask: _Mask) -> tuple[int, bool, bool, bool, bool]:

@@ -129,11 +129,26 @@ def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
 def test_where_or_when_a_picture_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
-    touch(
-        tmp_path, f"train/{place}/1.png", f"test/bad/{place}/2.png", f"test/good/{place}/3.png", f"test/{place}/4.png"
-    )
+    touch(tmp_path, f"train/{place}/1.png", f"test/bad/{place}/2.png", f"test/good/{place}/3.png")
     kinds = {sample.frame.path.name: sample.kind for sample in learned(tmp_path)}
-    assert kinds == {"1.png": "good", "2.png": "bad", "3.png": "good", "4.png": None}
+    assert kinds == {"1.png": "good", "2.png": "bad", "3.png": "good"}
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("NG/dent", "dent"),
+        ("bad/missing screw", "missing screw"),
+        ("NG/S0001", "NG"),
+        ("NG/good", "NG"),
+        ("defective/2026-05-01", "defective"),
+        ("scratched/deep", "scratched"),
+        ("NG/images/dent", "NG"),
+    ],
+)
+def test_the_kind_is_what_lies_below_a_judgement(tmp_path: Path, place: str, kind: str) -> None:
+    touch(tmp_path, "OK/1.png", f"{place}/2.png")
+    assert {sample.kind for sample in learned(tmp_path)} == {"good", kind}
 
 
 def test_a_split_may_be_linked(tmp_path: Path) -> None:
