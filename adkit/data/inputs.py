@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adkit.data.images import by_page, is_black, is_image
-from adkit.data.layouts import TO_TELL_APART, contents_of, in_numeric_order, is_film, require_good
+from adkit.data.images import by_page, is_image
+from adkit.data.layouts import contents_of, in_numeric_order, is_film, masks_in, require_good
 from adkit.data.mask_files import MaskFiles
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
@@ -69,7 +69,6 @@ class Inputs:
     stills: list[Sample]
     clips: list[VideoInput]
     notes: list[str]
-    masks: tuple[Path, ...] = ()  # left out as well
 
 
 def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str = ANYTHING) -> Inputs:
@@ -82,10 +81,9 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str =
     stills: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     clips: dict[str, VideoInput] = {}
     notes: list[str] = []
-    masks: list[Path] = []
     for argument in arguments:
         try:
-            for found in _named(argument, of_clips, notes, masks, hint):
+            for found in _named(argument, of_clips, notes, hint):
                 if isinstance(found, VideoInput):
                     clips.setdefault(found.name, found)
                 else:
@@ -99,7 +97,7 @@ def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str =
             hint="score them with two commands",
         )
     images = [page for path in stills.values() for page in by_page(Sample.still(str(path), path))]
-    return Inputs(images, list(clips.values()), notes, tuple(masks))
+    return Inputs(images, list(clips.values()), notes)
 
 
 def require_good_inputs(arguments: Iterable[str], found: Inputs) -> None:
@@ -107,16 +105,10 @@ def require_good_inputs(arguments: Iterable[str], found: Inputs) -> None:
     paths = [one.frame.path for one in found.stills] + [path for clip in found.clips for path in clip.files]
     for folder in filter(Path.is_dir, map(Path, arguments)):
         require_good(folder, [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)])
-    if marking := [mask for mask in found.masks if not is_black(FrameRef(mask))]:
-        raise DatasetError(
-            f"{len(marking)} masks lie beside the images and mark something, so that not all are good: {marking[0]}",
-            hint=f"name the good ones only; {TO_TELL_APART}",
-        )
+        masks_in(contents_of(folder)).require_none(folder)
 
 
-def _named(
-    argument: str, of_clips: bool, notes: list[str], masks: list[Path], hint: str
-) -> Iterator[VideoInput | Path]:
+def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterator[VideoInput | Path]:
     path = Path(argument)
     if path.is_dir():
         contents = contents_of(path)
@@ -124,7 +116,6 @@ def _named(
         left_out = {*filter(is_image, contents.files)} - {file for _, file in pictures}
         if left_out:
             contents.passed["masks"] = sorted(left_out)
-            masks += sorted(left_out)
         notes += contents.notes(lambda file: is_image(file) or is_film(file))
         yield from _in_folder(path, [file for file in contents.files if file not in left_out], of_clips)
     elif path.is_file():

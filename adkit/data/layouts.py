@@ -256,6 +256,11 @@ class Placed:
         return Sample(name, FrameRef(self.path), name, 0, self.anomalous, self.kind, self.mask)
 
 
+def masks_in(contents: Contents) -> MaskFiles:
+    """Part the images and masks of a folder."""
+    return MaskFiles((contents.inside(path), path) for path in contents.files if may_be_mask(path))
+
+
 def with_masks(placed: Iterable[Placed], masks: MaskFiles) -> list[Placed]:
     """Return the images with their masks, as far as there are some; raises DatasetError for good ones in doubt.
 
@@ -378,8 +383,7 @@ class SplitFolders:
 
     def __init__(self, folder: Path) -> None:
         self._contents = contents_of(folder)
-        images = [(self._contents.inside(path), path) for path in self._contents.files if may_be_mask(path)]
-        self._masks = MaskFiles(images)
+        self._masks = masks_in(self._contents)
         self._placed = with_masks(in_splits(self._masks.images), self._masks)
         require_good(folder, (one.inside for one in self._placed if one.kind == GOOD), depth=1)
         places = ["/".join(one.inside) for one in self._placed]

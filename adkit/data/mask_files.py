@@ -85,8 +85,8 @@ class MaskFiles:
         stems = set(map(_stem, self._paths)) if masks else set()
         for above, path in masks:
             self._add(above, FrameRef(path), stems=stems)
-        for masks in self._masks.values():
-            masks.sort(key=_rank)
+        for named_alike in self._masks.values():
+            named_alike.sort(key=_rank)
 
     def _add(
         self, above: Inside, ref: FrameRef, of: str = "", *, apart: bool = False, stems: Collection[str] = ()
@@ -182,11 +182,10 @@ class MaskFiles:
         return bool(self._unused)
 
     def require_none(self, folder: Path) -> None:
-        """Raise DatasetError where there are masks: then not all images are good."""
-        if self._unused:
-            (ref, *_), count = self._unused, len(self._unused)
+        """Raise DatasetError where masks mark something in what is not known: then not all images are good."""
+        if marking := [ref for ref in self._unused if not _is_empty(ref)]:
             raise DatasetError(
-                f"masks lie beside the images of {folder} ({count}, the first: {ref.path.name}), so that "
+                f"masks lie beside the images of {folder} ({len(marking)}, the first: {marking[0].path.name}), so that "
                 "not all are good",
                 hint="put good images into a folder 'good', others beside it into folders named by what is wrong",
             )
@@ -209,6 +208,13 @@ class MaskFiles:
                 f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {_some(sorted(places))}"
             )
         return lines
+
+
+def _is_empty(mask: FrameRef) -> bool:
+    try:
+        return is_image(mask.path) and is_black(mask)
+    except FrameError:
+        return False
 
 
 def _marks(mask: FrameRef, image: Path) -> bool:

@@ -200,7 +200,7 @@ def _of_supervisely(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
     sort = one["geometryType"]
     if sort == "bitmap":
         drawn = Image.open(io.BytesIO(zlib.decompress(base64.b64decode(one["bitmap"]["data"]))))
-        pixels = np.asarray(drawn.convert("RGBA")).any(axis=2, where=[True, True, True, False])
+        pixels = np.asarray(drawn.convert("RGB").convert("L")) > 0
         return one.get("classTitle"), Shape("mask", _pairs(one["bitmap"]["origin"]), pixels)
     points = _pairs(number for point in one["points"]["exterior"] for number in point)
     return one.get("classTitle"), Shape("linestrip" if sort == "line" else sort, points)

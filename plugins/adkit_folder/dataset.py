@@ -27,6 +27,7 @@ from adkit.data.layouts import (
     in_splits,
     kinds_of,
     left_out,
+    masks_in,
     place_of_splits,
     refuse_several,
     require_good,
@@ -36,7 +37,7 @@ from adkit.data.layouts import (
     with_masks,
 )
 from adkit.data.locations import OwnFolder
-from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
+from adkit.data.mask_files import Inside, may_be_mask
 from adkit.data.tables import TABLE_HINT, judges_any
 
 _MOST_NAMES = 5
@@ -53,7 +54,7 @@ class Folder(OwnFolder):
         super().__init__(folder, spec, root)
         self._contents = contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
-        self._masks = MaskFiles((self._contents.inside(one), one) for one in self._contents.files if may_be_mask(one))
+        self._masks = masks_in(self._contents)
         below = place_of_splits(_of_images(self._contents))
         if self.layout == "split folders":
             placed, depth = list(in_splits(self._masks.images, below)), len(below) + 1

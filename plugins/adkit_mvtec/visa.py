@@ -10,9 +10,8 @@ from pathlib import Path
 
 from adkit import Sample, Split
 from adkit.data.folder_names import ANOMALY, GOOD
-from adkit.data.layouts import Placed, contents_of, told_kinds, with_held_out, with_masks
+from adkit.data.layouts import Placed, contents_of, masks_in, told_kinds, with_held_out, with_masks
 from adkit.data.locations import Benchmark
-from adkit.data.mask_files import MaskFiles, may_be_mask
 from adkit.data.tables import placed_rows, read_rows
 
 
@@ -61,7 +60,7 @@ def _listed(table: Path, folder: Path) -> list[Placed]:
 
 def _unlisted(folder: Path) -> list[Placed]:
     contents = contents_of(folder / "Data")
-    masks = MaskFiles((contents.inside(path), path) for path in contents.files if may_be_mask(path))
+    masks = masks_in(contents)
     placed = []
     for inside, path in masks.images:
         good = inside[-2] == "Normal"
