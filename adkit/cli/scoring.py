@@ -88,7 +88,7 @@ class Pictures:
         found: list[Callable[[Sample, FrameResult], object]] = []
         if self.heatmaps:
             folder = PictureFolder(self.heatmaps, self.clashing)
-            found.append(PictureWriter(model.run, model.threshold, folder).write_result)
+            found.append(PictureWriter(model.run, model.threshold, folder).write)
         if self.masks:
             found.append(MaskWriter(model, PictureFolder(self.masks, self.clashing)).write)
         return found

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter
 
 from adkit.comparison.cost import Cost, PeakMemory, time_images
 from adkit.comparison.grid import Candidate
@@ -43,8 +44,7 @@ from adkit.workflows.seeing import mask_checksums
 CELLS = "cells"
 RECORD = "cell.json"
 SCORES = "scores.npz"
-FORMAT = 8
-_AS_THEY_ARE = ("metrics", "why_undefined", "at", "unit")  # of a cell, in cell.json
+FORMAT = 9
 _OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
@@ -95,6 +95,12 @@ class Cell:
     replicates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # metric -> (R,)
     clips: tuple[str, ...] = ()  # their names; none: still images
 
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
+
+
+_CELL = TypeAdapter(Cell)
+"""Writes a cell down but for its arrays, and reads it again."""
+
 
 def cell_key(
     candidate: Candidate, category: Category, seed: int, max_false_alarms: str | None, registry: Registry
@@ -135,27 +141,13 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
         record, content = read_signed(folder / RECORD), read_file(folder / SCORES)
         if checksum(content) != record["scores_sha256"]:
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            named = {name: arrays[name] for name in arrays.files}
-        key = record["key"]
-        return Cell(
-            candidate=candidate,
-            category=key["dataset"],
-            seed=key["settings"]["seed"],
-            test_hash=key["test_hash"],
-            **{name: record[name] for name in _AS_THEY_ARE},
-            run=str((folder / record["run"]).relative_to(root)),
-            threshold=Threshold(**record["threshold"]),
-            caught=Rate.counted(*record["caught"]),
-            false_alarms=Rate.counted(*record["false_alarms"]),
-            cost=Cost(**record["cost"]),
-            ids=tuple(record["ids"]),
-            scores=named.pop("scores"),
-            anomalous=named.pop("anomalous"),
-            replicates={name.removeprefix(_OF): values for name, values in named.items()},
-            clips=tuple(record["clips"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        named = {"candidate": candidate, "run": str((folder / record["run"]).relative_to(root))}
+        own = {name: arrays.pop(name) for name in ("scores", "anomalous")}
+        replicates = {name.removeprefix(_OF): values for name, values in arrays.items()}
+        return _CELL.validate_python({**record["cell"], **named, **own, "replicates": replicates})
+    except (OSError, ValueError, KeyError, TypeError):  # among them pydantic's
         return None
 
 
@@ -229,17 +221,8 @@ def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {_OF + name: values for name, values in cell.replicates.items()}
     np.savez_compressed(buffer, **{**arrays, "scores": cell.scores, "anomalous": cell.anomalous})
-    record = {
-        "key": key,
-        "run": Path(cell.run).name,
-        **{name: getattr(cell, name) for name in _AS_THEY_ARE},
-        "threshold": asdict(cell.threshold),
-        "caught": (cell.caught.count, cell.caught.total),
-        "false_alarms": (cell.false_alarms.count, cell.false_alarms.total),
-        "cost": asdict(cell.cost),
-        "clips": cell.clips,
-        "ids": cell.ids,
-        "scores_sha256": checksum(buffer.getvalue()),
-    }
+    told = _CELL.dump_python(cell, mode="json", exclude={"scores", "anomalous", "replicates"})
+    digest = checksum(buffer.getvalue())
+    record = {"key": key, "run": Path(cell.run).name, "cell": told, "scores_sha256": digest}
     (folder / SCORES).write_bytes(buffer.getvalue())
     (folder / RECORD).write_bytes(signed(record, indent=1))

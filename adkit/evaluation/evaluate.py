@@ -29,13 +29,21 @@ from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, is_floor
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
-from adkit.workflows.score import FittedModel, normal_scores_of, open_model, open_scorer, sample_scores, without_place
+from adkit.workflows.score import (
+    FittedModel,
+    Judged,
+    normal_scores_of,
+    open_model,
+    open_scorer,
+    sample_scores,
+    without_place,
+)
 
 MOST_MISTAKES = 6
 
@@ -89,9 +97,12 @@ class Evaluation:
         """Return the anomaly maps (N, h, w) of what is seen of the pictures, at the method's own resolution."""
         return self.results.maps
 
-    def map_of(self, position: int) -> NDArray[np.float32] | None:
-        """Return the map of a sample's whole picture; None where the method gives none."""
-        return None if self.maps is None else self.run.record.view.whole(self.maps[position])
+    def result_at(self, position: int) -> Judged:
+        """Return what the run says of a sample; its map is of the whole picture, and no reconstruction is kept."""
+        p_value, whole = float(self.p_values[position]), bool(self.whole[position])
+        anomaly_map = None if self.maps is None else self.run.record.view.whole(self.maps[position])
+        decided = (float(self.scores[position]), p_value, bool(self.called[position]), anomaly_map)
+        return Judged(*decided, whole=whole, p_value_is_floor=is_floor(p_value, self.threshold.count))
 
     @property
     def called(self) -> NDArray[np.bool_]:

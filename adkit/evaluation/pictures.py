@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, repeat
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from adkit.registry import Registry
 from adkit.runs.record import PICTURES
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
-from adkit.stats.formatting import is_floor
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
-from adkit.workflows.score import FittedModel, FrameResult, open_model
+from adkit.workflows.score import FittedModel, FrameResult, Judged, open_model
 
 MOST_FRAMES = 4000
 """So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""
@@ -87,41 +86,20 @@ class PictureWriter:
         self._threshold, self._folder, self._scale = threshold, folder, colour_scale(run)
         self._view = run.record.view
 
-    def write_result(self, sample: Sample, result: FrameResult) -> Path:
-        """Write the picture of what was found in a sample, and return its path."""
-        return self.write(
-            sample,
-            result.score,
-            result.p_value,
-            result.map,
-            result.reconstruction,
-            whole=result.whole,
-            p_value_is_floor=result.p_value_is_floor,
-        )
-
-    def write(
-        self,
-        sample: Sample,
-        score: float,
-        p_value: float,
-        anomaly_map: NDArray[np.float32] | None,
-        reconstruction: NDArray[np.uint8] | None = None,
-        *,
-        whole: bool = False,
-        p_value_is_floor: bool = False,
-    ) -> Path:
+    def write(self, sample: Sample, result: Judged) -> Path:
         """Write the picture and return its path."""
-        assert anomaly_map is not None  # there are maps
+        assert result.map is not None  # there are maps
+        assert result.p_value is not None  # and only what is none of the normal ones is drawn
         image = faded(read_image(sample.frame, self._view.white), self._view)
         mask = None
         if sample.anomalous is not None and (sample.mask or not sample.anomalous):
             shape = (image.shape[0], image.shape[1])
             mask = read_mask(sample.mask, shape) if sample.mask else np.zeros(shape, bool)
         truth = None if sample.anomalous is None else kind_of(sample)
-        limit = self._threshold.value
-        caption = Caption(sample.id, score, p_value, score > limit, limit, truth, whole, p_value_is_floor)
+        decided = (result.score, result.p_value, result.anomalous, self._threshold.value)
+        caption = Caption(sample.id, *decided, truth, result.whole, result.p_value_is_floor)
         assert self._scale is not None  # there are maps
-        picture = draw(image, anomaly_map, self._scale, caption, mask, reconstruction)
+        picture = draw(image, result.map, self._scale, caption, mask, result.reconstruction)
         return self._folder.write(sample, picture)
 
 
@@ -169,15 +147,7 @@ def write_pictures(
         evaluation.run, registry, samples, footage=evaluation.samples, device=device, progress=progress
     )
     return [
-        writer.write(
-            evaluation.samples[position],
-            float(evaluation.scores[position]),
-            float(evaluation.p_values[position]),
-            evaluation.map_of(position),
-            image,
-            whole=bool(evaluation.whole[position]),
-            p_value_is_floor=is_floor(float(evaluation.p_values[position]), evaluation.threshold.count),
-        )
+        writer.write(evaluation.samples[position], replace(evaluation.result_at(position), reconstruction=image))
         for position, image in zip(positions, rebuilt, strict=True)
     ]
 

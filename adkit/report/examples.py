@@ -18,7 +18,7 @@ from adkit.registry import Registry
 from adkit.report.gallery import FALSE_ALARM, MISSED_EVENT, Example, Gallery, Picture
 from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows.score import open_model, open_scorer, sample_scores
+from adkit.workflows.score import Judged, open_model, open_scorer, sample_scores
 
 MOST_NORMALS = 3
 """Of the normal samples that set the threshold, those of the highest scores."""
@@ -66,7 +66,10 @@ def choose(
         device=device,
         progress=progress,
     )
-    rebuilt = [replace(one, reconstruction=image) for one, image in zip(examples, images, strict=True)]
+    rebuilt = [
+        replace(one, result=replace(one.result, reconstruction=image))
+        for one, image in zip(examples, images, strict=True)
+    ]
     found = dict(zip(chosen, rebuilt, strict=False))  # the rest are normal ones
 
     gallery = Gallery(colour_scale(run), run.record.view)
@@ -89,29 +92,13 @@ def _left_out(run: Run, registry: Registry, root: Path | None, device: str) -> l
         return []
     model, doubted = open_model(run, registry, device=device), {one.id: one for one in samples}
     frames = frames_of(samples, model.view, lambda sample, _: None)
-    return [
-        Example(
-            replace(doubted[result.id], anomalous=None, kind="not known"),
-            result.score,
-            result.anomalous,
-            result.map,
-            result.p_value,
-            whole=result.whole,
-        )
-        for result in model.stream(frames)
-    ]
+    found = ((replace(doubted[result.id], anomalous=None, kind="not known"), result) for result in model.stream(frames))
+    return [Example(sample, replace(result, reconstruction=None)) for sample, result in found]
 
 
 def _example(evaluation: Evaluation, position: int) -> Example:
-    return Example(
-        evaluation.samples[position],
-        float(evaluation.scores[position]),
-        bool(evaluation.called[position]),
-        evaluation.map_of(position),
-        float(evaluation.p_values[position]),
-        whole=bool(evaluation.whole[position]),
-        as_event=_as_event(evaluation, position) if evaluation.clips else None,
-    )
+    as_event = _as_event(evaluation, position) if evaluation.clips else None
+    return Example(evaluation.samples[position], evaluation.result_at(position), as_event)
 
 
 def _as_event(evaluation: Evaluation, position: int) -> str:
@@ -151,7 +138,8 @@ def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample])
         sample = known.get(name) or Sample.still(name, Path(name), anomalous=False, kind="good")
         if content_hashes([sample])[name] == expected.get(name):
             anomaly_map = None if predictions.maps is None else record.view.whole(predictions.maps[row])
-            odd.append(Example(sample, float(scores[row]), bool(scores[row] > record.threshold.value), anomaly_map))
+            score = float(scores[row])
+            odd.append(Example(sample, Judged(score, None, score > record.threshold.value, anomaly_map)))
     return odd
 
 

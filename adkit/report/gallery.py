@@ -14,6 +14,7 @@ from adkit.data.view import EVERYWHERE, View
 from adkit.drawing.overlay import Scale, colours, faded, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.types import Sample
+from adkit.workflows.score import Judged
 
 PANEL_PX = 320
 """Longer side of each picture."""
@@ -29,12 +30,7 @@ class Example:
     """A sample with what the run said of it."""
 
     sample: Sample
-    score: float
-    anomalous: bool  # the run's decision
-    map: NDArray[np.float32] | None  # (h, w)
-    p_value: float | None = None
-    reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), at any resolution
-    whole: bool = False  # no place makes it anomalous, but the picture as a whole
+    result: Judged
     as_event: str | None = None  # of a frame of a clip: what its event is worth, which decides there
 
     @property
@@ -43,17 +39,17 @@ class Example:
         if self.as_event is not None:
             return self.as_event
         if self.sample.anomalous is None:
-            return "flagged" if self.anomalous else "passed"
+            return "flagged" if self.result.anomalous else "passed"
         if self.sample.anomalous:
-            return "caught" if self.anomalous else "missed defect"
-        return FALSE_ALARM if self.anomalous else "passed"
+            return "caught" if self.result.anomalous else "missed defect"
+        return FALSE_ALARM if self.result.anomalous else "passed"
 
     @property
     def mistaken(self) -> bool:
         """Say whether decision and truth differ."""
         if self.as_event is not None:
             return self.as_event in (MISSED_EVENT, FALSE_ALARM)
-        return self.sample.anomalous is not None and self.sample.anomalous != self.anomalous
+        return self.sample.anomalous is not None and self.sample.anomalous != self.result.anomalous
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +81,16 @@ class Gallery:
                 self.left_out += 1
                 continue
             image = read_image(example.sample.frame, self.view.white)
-            found = _panels(example, faded(image, self.view), self.scale)
+            sample, result, shape = example.sample, example.result, (image.shape[0], image.shape[1])
+            mask = None if sample.mask is None else read_mask(sample.mask, shape)
+            picture = faded(image, self.view)
+            found = panels(picture, PANEL_PX, result.map, self.scale, mask, result.reconstruction)
             height, width = found["input"].shape[:2]
             addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}
             self.bytes += sum(map(len, addresses.values()))
             outline = Outline()
-            if example.map is not None and self.scale is not None:
-                outline = outline_of(example.map, self.scale.threshold, image.shape[:2])
+            if result.map is not None and self.scale is not None:
+                outline = outline_of(result.map, self.scale.threshold, shape)
             pictures.append(Picture(example, addresses, width, height, outline, abouts[number] if abouts else ""))
         return pictures
 
@@ -107,9 +106,3 @@ def colour_ramp(steps: int = 9) -> str:
     """Return the heat map's colours from low to high, as a CSS gradient to the right."""
     row = colours(np.linspace(0, 1, steps, dtype=np.float32)[None, :])[0]
     return f"linear-gradient(to right, {', '.join('#' + bytes(colour.tolist()).hex() for colour in row)})"
-
-
-def _panels(example: Example, image: NDArray[np.uint8], scale: Scale | None) -> dict[str, NDArray[np.uint8]]:
-    sample = example.sample
-    mask = None if sample.mask is None else read_mask(sample.mask, (image.shape[0], image.shape[1]))
-    return panels(image, PANEL_PX, example.map, scale, mask, example.reconstruction)

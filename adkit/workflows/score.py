@@ -37,7 +37,20 @@ _MOST_UNLIKE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class FrameResult:
+class Judged:
+    """What a run says of one picture."""
+
+    score: float  # of clips smoothed over the past, as the run's threshold wants it
+    p_value: float | None  # the share of normal units that score as high; None: it is one of those
+    anomalous: bool  # the score is above the threshold
+    map: NDArray[np.float32] | None  # (h, w) of the picture, at the method's own resolution
+    reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), likewise
+    whole: bool = False  # no place makes it anomalous, but what the picture as a whole is made up of
+    p_value_is_floor: bool = False  # the score is higher than all normal ones: the p-value is a bound, and no rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameResult(Judged):
     """What a run says of one frame: a still image, or a frame of a clip."""
 
     id: str
@@ -45,19 +58,13 @@ class FrameResult:
     index: int  # in its clip
     time_s: float  # since the clip's start
     raw: float  # the score of the frame alone
-    score: float  # smoothed over the clip's past, as the run's threshold wants it
-    p_value: float  # the share of normal units that score as high
-    anomalous: bool  # the score is above the threshold
-    map: NDArray[np.float32] | None  # (h, w) of the picture, at the method's own resolution
-    reconstruction: NDArray[np.uint8] | None  # RGB (H, W, 3), likewise
+    p_value: float
     region: Region | None  # the strongest region; of what is anomalous without one, the map's highest cell
     learned: bool = False  # the run has learned from it: its score says nothing, and it is part of no event
     event: int | None = None  # the number of the event that it is part of
     shape: tuple[int, int] = (0, 0)  # (height, width) px of the picture
     regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
     specks: int = 0  # what it outlines besides, too small to be regions
-    whole: bool = False  # no place makes it anomalous, but what the picture as a whole is made up of
-    p_value_is_floor: bool = False  # the score is higher than all normal ones: the p-value is a bound, and no rate
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name, for a table: without map and reconstruction."""
@@ -188,27 +195,25 @@ class FittedModel:
                 whole = anomalous and bool(without_place(one, self.scorer, self.threshold, self.outline)[0])
                 p_value = float(p_values([score], self.normal_scores)[0])
                 regions, specks, place = self._places(anomaly_map, frame.shape, anomalous and not whole)
-                yield (
-                    frame,
-                    FrameResult(
-                        frame.id,
-                        frame.clip,
-                        frame.index,
-                        frame.time_s,
-                        alone,
-                        score,
-                        p_value,
-                        anomalous,
-                        anomaly_map,
-                        None if images is None else images[row],
-                        place,
-                        shape=frame.shape,
-                        regions=regions,
-                        specks=specks,
-                        whole=whole,
-                        p_value_is_floor=is_floor(p_value, len(self.normal_scores)),
-                    ),
+                result = FrameResult(
+                    score,
+                    p_value=p_value,
+                    anomalous=anomalous,
+                    map=anomaly_map,
+                    reconstruction=None if images is None else images[row],
+                    whole=whole,
+                    p_value_is_floor=is_floor(p_value, len(self.normal_scores)),
+                    id=frame.id,
+                    clip=frame.clip,
+                    index=frame.index,
+                    time_s=frame.time_s,
+                    raw=alone,
+                    region=place,
+                    shape=frame.shape,
+                    regions=regions,
+                    specks=specks,
                 )
+                yield frame, result
 
     def _places(
         self, anomaly_map: NDArray[np.float32] | None, shape: tuple[int, int], anomalous: bool

@@ -12,6 +12,7 @@ from adkit.data.view import EVERYWHERE
 from adkit.errors import OptionError
 from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, kind_of, picture_name
 from adkit.types import Sample
+from adkit.workflows.score import Judged
 
 
 def name_of(sample_id: str, **settings: bool) -> str:
@@ -76,12 +77,12 @@ def mapping_run(pixel_threshold: Any) -> Any:
 
 def test_no_picture_replaces_another(tmp_path: Path, writer: PictureWriter) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    anomaly_map = np.zeros((8, 8), np.float32)
-    paths = [writer.write(Sample.still(name, tmp_path / "a.png"), 0.1, 0.5, anomaly_map) for name in IDS]
+    result = Judged(0.1, 0.5, False, np.zeros((8, 8), np.float32))
+    paths = [writer.write(Sample.still(name, tmp_path / "a.png"), result) for name in IDS]
     assert len({str(path).lower() for path in paths}) == 4
     assert all(path.is_file() for path in paths)
     assert paths[1].name == "x_1.png"
-    again = writer.write(Sample.still(IDS[1], tmp_path / "a.png"), 0.1, 0.5, anomaly_map)
+    again = writer.write(Sample.still(IDS[1], tmp_path / "a.png"), result)
     assert again == paths[1]
     assert len(list((tmp_path / "pictures").iterdir())) == 4
 

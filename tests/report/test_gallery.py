@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from adkit.report import gallery
 from adkit.report.gallery import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri
 from adkit.report.page import environment
 from adkit.types import Sample
+from adkit.workflows.score import Judged
 
 SCALE = Scale(0.0, 2.0, 1.0)
 
@@ -41,12 +43,11 @@ def shown(tmp_path: Path) -> Example:
     sample = Sample.still("test/crack/a", tmp_path / "a.png", anomalous=True, kind="crack", mask=tmp_path / "mask.png")
     heat = np.zeros((5, 10), np.float32)
     heat[:, 5:] = 2
-    return Example(sample, 1.5, True, heat, 0.02, np.full((8, 16, 3), 200, np.uint8))
+    return Example(sample, Judged(1.5, 0.02, True, heat, np.full((8, 16, 3), 200, np.uint8)))
 
 
-def changed(shown: Example, **fields: Any) -> Example:
-    values = {name: getattr(shown, name) for name in ("sample", "score", "anomalous", "map", "p_value")}
-    return Example(**(values | fields))
+def changed(shown: Example, sample: Sample | None = None, **fields: Any) -> Example:
+    return Example(sample or shown.sample, replace(shown.result, reconstruction=None, **fields))
 
 
 def alternative(title: str, sample: Sample) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ SCORES = ScoreScale(threshold=2.0, usual=1.0)
 def result(
     heat: NDArray[np.float32] | None = None, rebuilt: NDArray[np.uint8] | None = None, event: int | None = None
 ) -> FrameResult:
-    return FrameResult("x", "x", 0, 0.0, 3.0, 3.0, 0.1, True, heat, rebuilt, None, event=event)
+    place: dict[str, Any] = {"id": "x", "clip": "x", "index": 0, "time_s": 0.0, "raw": 3.0, "region": None}
+    return FrameResult(3.0, p_value=0.1, anomalous=True, map=heat, reconstruction=rebuilt, event=event, **place)
 
 
 def strip() -> ScoreStrip:
