@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from adkit.files.documents import read_file, read_signed, signed
 from adkit.interfaces import Dataset, Progress
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
+from adkit.runs.record import FitSettings
 from adkit.runs.store import LONGEST_CATEGORY, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold
@@ -72,6 +73,24 @@ class Category:
         return cls(dataset, data_hash(content_hashes(dataset.samples("train"))), data_hash(hashes))
 
 
+class Asked(NamedTuple):
+    """What a cell is computed of."""
+
+    candidate: Candidate
+    category: Category
+    seed: int
+    max_false_alarms: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Return where it stands in a comparison: category, candidate and seed."""
+        return self.category.dataset.spec, self.candidate.name, self.seed
+
+    def settings(self, device: str = "auto") -> FitSettings:
+        """Return what its fit is asked for."""
+        return self.candidate.settings(self.seed, self.max_false_alarms, device)
+
+
 @dataclass(frozen=True)
 class Cell:
     """What one candidate reached on one category with one seed; arrays are in the order of `ids`."""
@@ -102,15 +121,14 @@ _CELL = TypeAdapter(Cell)
 """Writes a cell down but for its arrays, and reads it again."""
 
 
-def cell_key(
-    candidate: Candidate, category: Category, seed: int, max_false_alarms: str | None, registry: Registry
-) -> dict[str, Any]:
+def cell_key(asked: Asked, registry: Registry) -> dict[str, Any]:
     """Return all that a cell's result depends on, in one form; raise AdkitError for settings that do not exist."""
+    candidate, category = asked.candidate, asked.category
     method_class = registry.methods.get(candidate.method).load()
     options = parse_options(options_of(method_class), candidate.options, candidate.method)
     scorer = candidate.scorer or method_class.default_scorer
     open_scorer(scorer, registry)
-    settings = candidate.settings(seed, max_false_alarms).model_copy(update={"scorer": scorer})
+    settings = asked.settings().model_copy(update={"scorer": scorer})
     return {
         "format": FORMAT,
         "origin": registry.methods.origin(candidate.method).origin,
@@ -151,36 +169,20 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
         return None
 
 
-def compute_cell(
-    candidate: Candidate,
-    category: Category,
-    seed: int,
-    max_false_alarms: str | None,
-    registry: Registry,
-    root: Path,
-    *,
-    device: str,
-    progress: Progress,
-) -> Cell:
+def compute_cell(asked: Asked, registry: Registry, root: Path, *, device: str, progress: Progress) -> Cell:
     """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails."""
-    key = cell_key(candidate, category, seed, max_false_alarms, registry)
+    key, dataset = cell_key(asked, registry), asked.category.dataset
     folder = cell_folder(root, key)
     gc.collect()  # or the memory of the cell before would count for this one
     with whole_folder(folder) as temporary:
         with PeakMemory() as memory, progress.plan([("fit", 40), *STEPS]):
             with progress.task("fit", 1):
-                run = fit(
-                    candidate.settings(seed, max_false_alarms, device),
-                    category.dataset,
-                    temporary,
-                    registry,
-                    progress,
-                    resumable=False,  # its folder is temporary: the cell is written whole or not at all
-                )
+                # Not to be resumed: its folder is temporary, the cell is written whole or not at all.
+                run = fit(asked.settings(device), dataset, temporary, registry, progress, resumable=False)
             judge = open_model(run, registry, device=device)
-            evaluation = evaluate(run, registry, root=category.dataset.root, progress=progress, judge=judge)
-        _write(temporary, key, _cell(candidate.name, run, evaluation, judge, memory.bytes))
-    cell = load_cell(root, folder, candidate.name)
+            evaluation = evaluate(run, registry, root=dataset.root, progress=progress, judge=judge)
+        _write(temporary, key, _cell(asked.candidate.name, run, evaluation, judge, memory.bytes))
+    cell = load_cell(root, folder, asked.candidate.name)
     assert cell is not None
     return cell
 
@@ -221,7 +223,7 @@ def _write(folder: Path, key: Mapping[str, Any], cell: Cell) -> None:
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {_OF + name: values for name, values in cell.replicates.items()}
     np.savez_compressed(buffer, **{**arrays, "scores": cell.scores, "anomalous": cell.anomalous})
-    told = _CELL.dump_python(cell, mode="json", exclude={"scores", "anomalous", "replicates"})
+    told = _CELL.dump_python(cell, exclude={"scores", "anomalous", "replicates"})
     digest = checksum(buffer.getvalue())
     record = {"key": key, "run": Path(cell.run).name, "cell": told, "scores_sha256": digest}
     (folder / SCORES).write_bytes(buffer.getvalue())

@@ -1,14 +1,14 @@
 """Running a comparison: every cell that is not there yet, then the statistics over all of them."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
 
-from adkit.comparison.cells import Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
+from adkit.comparison.cells import Asked, Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
@@ -40,12 +40,11 @@ def compare(
 ) -> Comparison:
     """Fit and judge every candidate on every dataset with every seed, and compare them.
 
-    Cells are computed where the `engine` says, as `adkit.workflows.engine` takes it.
-
-    A cell that is finished below `output` is not computed again. What a candidate cannot do on a category (too few
-    images, for example) leaves that place empty, with the reason; bugs and a full disk end the comparison, and
-    finished cells stay. `note` is told in a sentence what is taken up again and what failed. Raises AdkitError for
-    settings and data that the user can fix, before anything is fitted.
+    Cells are computed where the `engine` says, as `adkit.workflows.engine` takes it. A cell that is finished below
+    `output` is not computed again. What a candidate cannot do on a category (too few images, for example) leaves that
+    place empty, with the reason; bugs and a full disk end the comparison, and finished cells stay. `note` is told in
+    a sentence what is taken up again and what failed. Raises AdkitError for settings and data that the user can fix,
+    before anything is fitted.
     """
     for candidate in candidates:
         check_settings(candidate.settings(0, max_false_alarms, device), registry)
@@ -63,13 +62,14 @@ def compare(
         drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).draws}
         if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
             note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
-        places = _places(candidates, categories, seeds, drawing)
-        cells, folders = _finished(places, max_false_alarms, registry, output, note)
+        # Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
+        turns = product(seeds, categories, candidates)
+        asked = [Asked(candidate, category, seed, max_false_alarms) for seed, category, candidate in turns]
+        places = {one.place: one if one.candidate.name in drawing else one._replace(seed=0) for one in asked}
+        cells, folders = _finished(places, registry, output, note)
         failures: dict[Place, str] = {}
         told = progress if engine == LOCAL else SILENT
-        work = partial(
-            _computed, max_false_alarms=max_false_alarms, registry=registry, root=output, device=device, progress=told
-        )
+        work = partial(compute_cell, registry=registry, root=output, device=device, progress=told)
         todo = {place: folders[place] for place in places if place not in cells}
         with progress.task("comparison", len(todo)) as advance:
             for place, cell in _each_place(engine, work, places, todo, gpu=device.startswith("cuda")):
@@ -87,17 +87,8 @@ def compare(
     return result
 
 
-def _computed(settings: tuple[Candidate, Category, int], **how: Any) -> Cell:
-    return compute_cell(*settings, **how)
-
-
 def _each_place(
-    engine: str,
-    work: Callable[[tuple[Candidate, Category, int]], Cell],
-    places: Mapping[Place, tuple[Candidate, Category, int]],
-    todo: Mapping[Place, Path],
-    *,
-    gpu: bool,
+    engine: str, work: Callable[[Asked], Cell], places: Mapping[Place, Asked], todo: Mapping[Place, Path], *, gpu: bool
 ) -> Iterator[tuple[Place, Cell | AdkitError]]:
     """Walk the places that are to be computed; those of one folder are one cell, by other names or seeds."""
     alike: dict[Path, list[Place]] = {}
@@ -109,33 +100,14 @@ def _each_place(
             yield place, cell if isinstance(cell, AdkitError) else replace(cell, candidate=place[1], seed=place[2])
 
 
-def _places(
-    candidates: Sequence[Candidate], categories: Sequence[Category], seeds: Sequence[int], drawing: Container[str]
-) -> dict[Place, tuple[Candidate, Category, int]]:
-    """Return what is computed in each place, in turn; all seeds of a candidate that draws nothing are one cell.
-
-    Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
-    """
-    return {
-        (category.dataset.spec, candidate.name, seed): (candidate, category, seed if candidate.name in drawing else 0)
-        for seed in seeds
-        for category in categories
-        for candidate in candidates
-    }
-
-
 def _finished(
-    places: Mapping[Place, tuple[Candidate, Category, int]],
-    max_false_alarms: str | None,
-    registry: Registry,
-    output: Path,
-    note: Note,
+    places: Mapping[Place, Asked], registry: Registry, output: Path, note: Note
 ) -> tuple[dict[Place, Cell], dict[Place, Path]]:
     """Return the cells that need no computing, and the folders of all; tell of them."""
     cells, folders = {}, {}
-    for place, settings in places.items():
-        folder = folders[place] = cell_folder(output, cell_key(*settings, max_false_alarms, registry))
-        if found := load_cell(output, folder, settings[0].name):
+    for place, asked in places.items():
+        folder = folders[place] = cell_folder(output, cell_key(asked, registry))
+        if found := load_cell(output, folder, asked.candidate.name):
             cells[place] = replace(found, seed=place[2])
         elif folder.exists() or left_of(folder):
             note(f"the cell {folder.name} is not whole: it is computed again")

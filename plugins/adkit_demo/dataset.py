@@ -25,7 +25,7 @@ CLIP_COUNTS = {"train": 24, "good": 6, "each_kind": 3}
 
 
 class Demo(Dataset):
-    """One sort of synthetic part."""
+    """One sort of synthetic part, or a tray of loose ones, where parts are missing, too many or exchanged."""
 
     def __init__(self, part: str) -> None:
         self.part = part
@@ -39,43 +39,28 @@ class Demo(Dataset):
         for name in names:
             if name not in known:
                 raise DatasetError(f"there is no synthetic part {name!r}", hint=nearest(name, known))
-        apart = {CONVEYOR: Conveyor, TRAY: Tray}
-        return [apart[name]() if name in apart else Demo(name) for name in dict.fromkeys(names)]
+        return [Conveyor(name) if name == CONVEYOR else Demo(name) for name in dict.fromkeys(names)]
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split; they are drawn first if the cache lacks them."""
         return SplitFolders(self._folder()).samples[split]
 
     def notes(self) -> list[str]:
-        """Say where the parts come from."""
-        grades = ", ".join(GRADES)
-        return [f"synthetic {self.part}s, drawn with seed {SEED}; defects are {grades}: {self._folder()}"]
+        """Say where the pictures come from."""
+        what, kinds = f"synthetic {self.part}s", f"defects are {', '.join(GRADES)}"
+        if self.part == TRAY:
+            what, kinds = "a synthetic tray of loose parts", f"anomalies are {', '.join(TRAY_KINDS)}"
+        return [f"{what}, drawn with seed {SEED}; {kinds}: {self._folder()}"]
 
     def _folder(self) -> Path:
+        if self.part == TRAY:
+            return _drawn(f"{TRAY}-{TRAY_VERSION}-{SEED}", lambda folder: write_tray(folder, seed=SEED, **TRAY_COUNTS))
         name = f"{PARTS_VERSION}-{SEED}/{self.part}"
         return _drawn(name, lambda folder: write_parts(folder, self.part, seed=SEED, **COUNTS))
 
 
-class Tray(Demo):
-    """A synthetic tray, where parts are missing, too many or exchanged, and no place looks odd."""
-
-    def __init__(self) -> None:
-        super().__init__(TRAY)
-
-    def notes(self) -> list[str]:
-        """Say where the pictures come from."""
-        kinds = ", ".join(TRAY_KINDS)
-        return [f"a synthetic tray of loose parts, drawn with seed {SEED}; anomalies are {kinds}: {self._folder()}"]
-
-    def _folder(self) -> Path:
-        return _drawn(f"{TRAY}-{TRAY_VERSION}-{SEED}", lambda folder: write_tray(folder, seed=SEED, **TRAY_COUNTS))
-
-
 class Conveyor(Demo):
     """Synthetic clips of a conveyor belt."""
-
-    def __init__(self) -> None:
-        super().__init__(CONVEYOR)
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the frames of one split, clip by clip; the clips are drawn first if the cache lacks them."""

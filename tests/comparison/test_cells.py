@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adkit.comparison import cells
-from adkit.comparison.cells import CELLS, RECORD, SCORES, Category, Cell, cell_folder, cell_key, compute_cell, load_cell
+from adkit.comparison.cells import (
+    CELLS,
+    RECORD,
+    SCORES,
+    Asked,
+    Category,
+    Cell,
+    cell_folder,
+    cell_key,
+    compute_cell,
+    load_cell,
+)
 from adkit.comparison.grid import Candidate
 from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
@@ -45,11 +56,11 @@ SHADE = Candidate("shade", "shade")
 
 
 def computed(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Cell:
-    return compute_cell(candidate, category, seed, None, registry, root, device="cpu", progress=Silent())
+    return compute_cell(Asked(candidate, category, seed), registry, root, device="cpu", progress=Silent())
 
 
 def folder_of(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Path:
-    return cell_folder(root, cell_key(candidate, category, seed, None, registry))
+    return cell_folder(root, cell_key(Asked(candidate, category, seed), registry))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +177,7 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
     assert folder_of(spelt_out, Category.of(moved), fakes, tmp_path) == folder_of(LEVEL, washer, fakes, tmp_path)
     default_scorer = replace(SHADE, scorer="max")
     assert folder_of(default_scorer, washer, fakes, tmp_path) == folder_of(SHADE, washer, fakes, tmp_path)
-    share, percent = (cell_key(SHADE, washer, 0, rate, fakes) for rate in ("0.05", "5%"))
+    share, percent = (cell_key(Asked(SHADE, washer, 0, rate), fakes) for rate in ("0.05", "5%"))
     assert share == percent
 
 
@@ -188,16 +199,12 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
 def test_whatever_changes_the_result_gives_another_cell(
     changed: dict[str, Any], washer: Category, fakes: Registry, tmp_path: Path
 ) -> None:
-    usual: dict[str, Any] = {
-        "candidate": SHADE,
-        "category": washer,
-        "seed": 0,
-        "max_false_alarms": None,
-        "registry": fakes,
-    }
-    if "registry" in changed:
-        changed = {"registry": fake_registry(**changed["registry"])}
-    assert cell_folder(tmp_path, cell_key(**{**usual, **changed})) != cell_folder(tmp_path, cell_key(**usual))
+    usual, (name, value) = Asked(SHADE, washer, 0), *changed.items()
+    if name == "registry":
+        other = cell_key(usual, fake_registry(**value))
+    else:
+        other = cell_key(usual._replace(**changed), fakes)
+    assert cell_folder(tmp_path, other) != cell_folder(tmp_path, cell_key(usual, fakes))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +243,7 @@ def test_a_candidate_that_does_not_exist_has_no_key(
     candidate: Candidate, fault: type[Exception], washer: Category, fakes: Registry
 ) -> None:
     with pytest.raises(fault, match=r"there is no|has no option"):
-        cell_key(candidate, washer, 0, None, fakes)
+        cell_key(Asked(candidate, washer, 0), fakes)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "train only"])

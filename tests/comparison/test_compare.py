@@ -17,7 +17,7 @@ from PIL import Image
 from adkit.cli.output import csv_text
 from adkit.comparison import cells as cell_module
 from adkit.comparison import compare as compare_module
-from adkit.comparison.cells import CELLS, Category, Cell
+from adkit.comparison.cells import CELLS, Asked, Cell
 from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import metric_rows
 from adkit.comparison.figures import ALL, Comparison
@@ -163,9 +163,9 @@ def test_seeds_are_outermost_and_candidates_innermost(
 ) -> None:
     order: list[tuple[int, str, str]] = []
 
-    def watched(candidate: Candidate, category: Category, seed: int, *rest: Any, **more: Any) -> Cell:
-        order.append((seed, category.dataset.spec, candidate.name))
-        return cell_module.compute_cell(candidate, category, seed, *rest, **more)
+    def watched(asked: Asked, **more: Any) -> Cell:
+        order.append((asked.seed, asked.category.dataset.spec, asked.candidate.name))
+        return cell_module.compute_cell(asked, **more)
 
     monkeypatch.setattr(compare_module, "compute_cell", watched)
     told = Told()
