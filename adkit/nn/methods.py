@@ -45,6 +45,8 @@ class LearnedMethod(Method[FrameOptionsType]):
     """The frozen network, where it looks through one."""
     _calibration: Tensor | None = None
     """Out-of-sample maps or scores of the training samples, where `learn` gives them."""
+    _normalisation: PositionNormalisation | None = None
+    """Of its maps, where position matters."""
 
     def __init__(self, options: FrameOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -75,7 +77,8 @@ class LearnedMethod(Method[FrameOptionsType]):
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Make the frozen network ready, then learn."""
-        self._facts, self._curves, self._workspace, self._calibration = {}, {}, workspace, None
+        self._facts, self._curves, self._workspace = {}, {}, workspace
+        self._calibration = self._normalisation = None
         with progress.plan([*([("network", 1.0)] if self._features else []), *self.planned()]):
             if self._features:
                 with progress.task("network", 1) as advance:
@@ -85,15 +88,15 @@ class LearnedMethod(Method[FrameOptionsType]):
         return FitReport(self._facts, self._curves)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what was learned, and the frozen network's fingerprint."""
-        learned = {name: tensor.cpu() for name, tensor in self.learned().items()}
-        return {**learned, **(self._features.state() if self._features else {})}
+        """Return what was learned, the frozen network's fingerprint, and the normalisation where there is one."""
+        parts = [part.state() for part in (self._features, self._normalisation) if part]
+        return {name: tensor.cpu() for part in (self.learned(), *parts) for name, tensor in part.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave; raises BackboneError when the frozen network's weights are others by now."""
         if self._features:
             self._features.check(state)
-        self._calibration = None
+        self._calibration, self._normalisation = None, PositionNormalisation.from_state(state)
         self.restore(state)
 
 
@@ -103,22 +106,6 @@ class MapMethod(LearnedMethod[MapOptionsType]):
     # The mean over 1 % of the pixels has less noise than the one highest pixel, and is still small enough for a
     # small defect. benchmarks/scorers.py compares them on the synthetic parts; no real test label was used.
     default_scorer: ClassVar[str | None] = "top1"
-
-    _normalisation: PositionNormalisation | None = None
-
-    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
-        """Learn anew."""
-        self._normalisation = None
-        return super().fit(batches, progress, workspace)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return what was learned, and the normalisation where there is one."""
-        return {**super().state(), **(self._normalisation.state() if self._normalisation else {})}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        super().load_state(state)
-        self._normalisation = PositionNormalisation.from_state(state)
 
     def smoothed(self, maps: Tensor, stride: float = 1) -> Tensor:
         """Turn (B, h, w) on any device, a position every `stride` px into (B, h, w) on the CPU, smoothed."""
