@@ -48,8 +48,10 @@ def greedy_coreset(
     of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (L + 32,768) · L
     floats. Raises ValueError for a count, start or beginning that the patches do not have.
     """
+    if not 0 <= start < len(patches) or not max(1, begun) <= count <= len(patches):
+        raise ValueError(f"count={count} and start={start} do not fit {len(patches)} patches, {begun} of them chosen")
     with progress.task("coreset", count) as advance:
-        return _selected(patches, count, start, block, advance, begun, radius)[0]
+        return _Selection(patches, radius**2).grown(list(range(begun)) or [start], count, block, advance)[0]
 
 
 def merged_coreset(
@@ -70,50 +72,38 @@ def merged_coreset(
     with progress.task("coreset", len(starts)) as advance:
         for first in starts:
             part = patches[first : first + at_once]
-            chosen, own = _selected(part, min(count, len(part)), start % len(part))
+            chosen, own = _Selection(part).grown([start % len(part)], min(count, len(part)))
             kept, radius = torch.cat([kept, first + chosen]), max(radius, own)
             if len(starts) > 1 and (len(kept) > at_once or first == starts[-1]):
-                chosen, own = _selected(patches[kept], min(count, len(kept)), 0)
+                chosen, own = _Selection(patches[kept]).grown([0], min(count, len(kept)))
                 kept, radius = kept[chosen], radius + own
             advance(1)
     return kept, radius
 
 
-def _selected(
-    patches: Tensor,
-    count: int,
-    start: int,
-    block: int | None = None,
-    advance: Advance = lambda _: None,
-    begun: int = 0,
-    radius: float = 0.0,
-) -> tuple[Tensor, float]:
-    """Return the indices of a greedy selection, and how far the farthest patch is from it."""
-    total = len(patches)
-    if not 0 <= start < total or not max(1, begun) <= count <= total:
-        raise ValueError(f"count={count} and start={start} do not fit {total} patches, {begun} of them chosen")
-    if block is None:  # its own matrix must not take longer than the passes over all patches that it saves
-        block = min(BLOCK, max(BLOCK // 4, total // 48))
-    selection = _Selection(patches, radius**2)
-    selection.add(list(range(begun)) or [start])
-    advance(len(selection.indices))
-    while len(selection.indices) < count:
-        chosen = selection.choose(min(block, total), count - len(selection.indices))
-        if not chosen:
-            break
-        selection.add(chosen)
-        advance(len(chosen))
-    return torch.tensor(selection.indices, dtype=torch.int64), float(selection.distances.max().sqrt())
-
-
 class _Selection:
     """The patches chosen so far, and every patch's squared distance to the nearest of them."""
 
-    def __init__(self, patches: Tensor, enough: float) -> None:
+    def __init__(self, patches: Tensor, enough: float = 0.0) -> None:
         self.patches = patches
         self.enough = enough  # no patch is chosen whose squared distance is at most this
         self.indices: list[int] = []
         self._use(torch.float32)
+
+    def grown(
+        self, first: list[int], count: int, block: int | None = None, advance: Advance = lambda _: None
+    ) -> tuple[Tensor, float]:
+        """Go on from the first ones; return the indices (≤ count,), and how far the farthest patch is from them."""
+        total = len(self.patches)
+        if block is None:  # its own matrix must not take longer than the passes over all patches that it saves
+            block = min(BLOCK, max(BLOCK // 4, total // 48))
+        chosen = first
+        while chosen:
+            self.add(chosen)
+            advance(len(chosen))
+            left = count - len(self.indices)
+            chosen = self.choose(min(block, total), left) if left else []
+        return torch.tensor(self.indices, dtype=torch.int64), float(self.distances.max().sqrt())
 
     def _use(self, dtype: torch.dtype) -> None:
         """Start to compute in `dtype`; distances are brought up to date."""
