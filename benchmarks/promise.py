@@ -26,8 +26,8 @@ from adkit.registry import load_registry
 from adkit.runs.record import FitSettings, Suspects
 from adkit.stats.calibration import CERTAINTY, ThresholdRule, parse_rate, threshold_from, unit_scores
 from adkit.workflows.fit import fit
+from adkit.workflows.learning import why_kept
 from adkit.workflows.score import calibrating_scores
-from adkit.workflows.suspects import why_kept
 
 IMAGES = 100
 COPIES = 10

@@ -71,7 +71,7 @@ def print_left_out(record: RunRecord) -> None:
 
 def warn_of_suspects(record: RunRecord) -> None:
     """Print some lines on stderr where suspects are among what set a threshold, and how to go on without them."""
-    from adkit.workflows.suspects import why_kept
+    from adkit.workflows.learning import why_kept
 
     suspects = record.calibration.suspects
     if suspects is None:

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from adkit.data.clips import piece_numbers
 from adkit.interfaces import LabelledResults
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import Unit, clock
 from adkit.stats.rates import DecisionRates, Rate, decision_rates
 from adkit.stats.segments import by_clip
-from adkit.stats.unit import Unit
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 

@@ -29,10 +29,9 @@ from adkit.runs.record import EVALUATION
 from adkit.runs.store import Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
-from adkit.stats.formatting import counted, is_floor
+from adkit.stats.formatting import Unit, counted, is_floor
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
-from adkit.stats.unit import Unit
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import (

@@ -7,10 +7,9 @@ from typing import Any
 from adkit.evaluation.evaluate import Evaluation
 from adkit.evaluation.tables import AUPRO, AUROCS
 from adkit.report.thresholds import Step
-from adkit.stats.formatting import NOTHING, bound_text, counted, metric_text, rate_text, score_text
+from adkit.stats.formatting import NOTHING, Unit, bound_text, counted, metric_text, rate_text, score_text
 from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
-from adkit.stats.unit import Unit
 from adkit.workflows.audit import LEVEL
 
 

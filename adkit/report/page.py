@@ -29,7 +29,7 @@ from adkit.runs.record import MODEL, REPORT
 from adkit.runs.store import Run
 from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
-from adkit.stats.unit import Unit
+from adkit.stats.formatting import Unit
 from adkit.workflows.fit import PIXEL_SHARE
 from adkit.workflows.score import calibrating_scores
 

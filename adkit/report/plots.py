@@ -23,9 +23,8 @@ from adkit.report.charts import (
     row_chart,
 )
 from adkit.stats.calibration import Threshold
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import Unit, counted
 from adkit.stats.rates import Curve, Rate, decision_rates, precision_recall_curve, roc_curve
-from adkit.stats.unit import Unit
 
 MOST_STROKES = 1500
 """Below a histogram, of more scores evenly chosen ones and both ends."""

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
-from adkit.stats.formatting import bound_text, counted, duration_text, often_text, rate_text
+from adkit.stats.formatting import UnitName, bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import by_clip, clip_numbers
-from adkit.stats.unit import UnitName
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01

@@ -1,14 +1,21 @@
-"""Numbers, times and lengths as people read them: one way to write each, for terminal, report and page."""
+"""Numbers, times, lengths and units as people read them: one way to write each, for terminal, report and page."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 NOTHING = "–"
 """What stands where there is no number."""
 
 AS_A_WHOLE = "as a whole"
 """Where a picture is anomalous though no place is: something is missing, extra or exchanged."""
+
+UnitName = Literal["image", "clip"]
+"""As runs write it down."""
 
 _SLACK = 1e-9  # keeps what is a little above a round number from being rounded up to the next
 
@@ -125,3 +132,21 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "size": size_text,
 }
 """The ways to write, as the templates of report and page call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Images, clips or pieces of clips, as a run's promise counts them; the words are singulars with a plural in s."""
+
+    name: str  # "image", "clip", "30 s piece"
+    sample: str  # what is scored
+    good: str  # what a false alarm is counted by
+    defect: str  # what can be missed
+
+    @classmethod
+    def of(cls, name: UnitName, segment_s: float | None = None) -> Unit:
+        """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
+        if name == "image":
+            return cls("image", "image", "good part", "defect")
+        piece = "clip" if segment_s is None else f"{segment_s:.0f} s piece"
+        return cls(piece, "frame", f"normal {piece}", "event")

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.stats.calibration import CERTAINTY
-from adkit.stats.formatting import counted, percent_text
+from adkit.stats.formatting import Unit, counted, percent_text
 from adkit.stats.significance import Interval, proportion_interval
-from adkit.stats.unit import Unit
 
 ORACLE_RECALLS = (1.0, 0.99)
 

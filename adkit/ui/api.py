@@ -27,7 +27,7 @@ from adkit.errors import AdkitError, FrameError, RunError
 from adkit.files.documents import read_file
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
-from adkit.stats.unit import UnitName
+from adkit.stats.formatting import UnitName
 from adkit.ui.access import fault_response
 from adkit.ui.markup import render
 from adkit.ui.safety import folder_of, inside, two_lines

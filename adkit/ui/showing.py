@@ -9,7 +9,7 @@ from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
-from adkit.stats.unit import Unit
+from adkit.stats.formatting import Unit
 from adkit.ui.markup import image_uri, piece, render
 from adkit.ui.scoring import Finding, Ready
 from adkit.workflows.score import still_row

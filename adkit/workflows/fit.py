@@ -28,11 +28,10 @@ from adkit.runs.store import Run, new_run_id, save_runs
 from adkit.runs.unfinished import BegunCategory, Unfinished, workspace
 from adkit.stats.calibration import ThresholdRule, threshold_from, unit_scores
 from adkit.types import Sample
-from adkit.workflows.learning import Learned, learn, made_for
+from adkit.workflows.learning import Learned, learn, left_out_of, made_for, without_suspects
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import device_of, open_scorer, sample_scores
 from adkit.workflows.seeing import check_places
-from adkit.workflows.suspects import left_out_of, without_suspects
 from adkit.workflows.training_data import TrainingData, require_few, seen_by, training_data
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
 from adkit.stats.calibration import mean_length_s, unit_scores
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import UnitName, counted
 from adkit.stats.segments import by_clip
 from adkit.stats.significance import Drift, drift_test
-from adkit.stats.unit import UnitName
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
 from adkit.workflows.score import FittedModel, open_model, sample_scores

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from adkit.stats.formatting import Unit
 from adkit.stats.rates import ORACLE_RECALLS, Rate, decision_rates, over_seeds, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval, proportion_interval
-from adkit.stats.unit import Unit
 
 UNHURRIED = settings(deadline=None)
 FINITE = st.floats(-1e6, 1e6, width=32)

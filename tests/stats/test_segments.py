@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from adkit.stats.formatting import Unit
 from adkit.stats.segments import by_clip, clip_numbers
-from adkit.stats.unit import Unit
 
 
 def test_items_of_a_clip_stay_together_in_the_order_in_which_clips_begin() -> None:

@@ -19,7 +19,7 @@ from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit, fit_joint
-from adkit.workflows.suspects import MOST_LEFT_OUT, SURE_SPREADS, why_kept
+from adkit.workflows.learning import MOST_LEFT_OUT, SURE_SPREADS, why_kept
 from tests.greys import METHODS, Greys, paint, usual_levels, with_methods
 
 HIDDEN = [190.0, 205.0, 230.0]
