@@ -59,10 +59,12 @@ class Composition:
         centres = torch.from_numpy(found.cluster_centers_).to(device, torch.float32)
         nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()
         unit, none = torch.ones((), device=device), torch.zeros((), device=device)
-        shares = cls(centres, (nearest / 2).clamp_min(1e-12), none, none, unit, none)._shares_of(patches)
+        softness = (nearest / 2).clamp_min(1e-12)
+        begun, most = cls(centres, softness, none, none, unit, none), max(1, _AT_ONCE // patches.shape[1])
+        shares = torch.cat([begun.shares(part) for part in in_parts(patches, most)])
         values = shares.to(torch.float64)
         mean, covariance = values.mean(dim=0), torch.cov(values.T).reshape(kinds, kinds)
-        usual = cls(centres, (nearest / 2).clamp_min(1e-12), mean.to(shares.dtype), _factor(covariance), unit, none)
+        usual = cls(centres, softness, mean.to(shares.dtype), _factor(covariance), unit, none)
         return usual, torch.cat(
             [_left_out(part - mean, covariance, len(values)) for part in torch.split(values, _MATRICES)]
         )
@@ -84,11 +86,6 @@ class Composition:
         # A patch's own length says nothing of the kind: it is the same for all.
         squared = lengths - 2 * patches @ self.centres.T
         return torch.softmax(-squared / self.softness, dim=-1).mean(dim=1)
-
-    def _shares_of(self, patches: Rows) -> Tensor:
-        """Do the same with many pictures, some at a time."""
-        most = max(1, _AT_ONCE // patches.shape[1])
-        return torch.cat([self.shares(part) for part in in_parts(patches, most)])
 
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""

@@ -94,7 +94,8 @@ class Profile:
                 for event in events:
                     name, kernel, _ = event["name"].partition("_kernel_time")
                     if kernel:
-                        operators[of_nodes.get(name.removesuffix("_nchwc"), _of_added(name))] += event["dur"]
+                        added = "backbone" if name.startswith("Reorder") else "search"  # onnxruntime's own, or ours
+                        operators[of_nodes.get(name.removesuffix("_nchwc"), added)] += event["dur"]
         for seconds in (self.waited_s, self.beside_s) if operators else ():
             spent, seconds["backbone"] = seconds["backbone"], 0.0
             for stage, share in operators.items():
@@ -111,11 +112,6 @@ class Profile:
             rank = min(rank, self._ranks[code])
             frame = frame.f_back
         return [*STAGES, "other"][rank]
-
-
-def _of_added(name: str) -> str:
-    """Return the stage of an operator that is none of the network's: onnxruntime's own, or one of the search."""
-    return "backbone" if name.startswith("Reorder") else "search"
 
 
 def graph_stages(model: bytes) -> dict[str, str]:

@@ -260,7 +260,9 @@ def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Ru
                 )
             return run
         ids = [folder.name for folder, _ in list_runs(root)]
-        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=_nearest_id(name, ids))
+        close = difflib.get_close_matches(name, ids, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the newest: {', '.join(ids[-3:]) or 'none'}"
+        raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=hint)
     return open_run(newest_folder(root, method))
 
 
@@ -290,13 +292,6 @@ def newest_folder(root: Path, method: str | None = None) -> Path:
         example = f"adkit fit --method {method or 'patchknn'} --dataset folder:good_parts/"
         raise RunError(f"there is no {wanted.removeprefix('a ')} in {root.resolve()}", hint=f"make one: {example}")
     return fitting[-1]
-
-
-def _nearest_id(name: str, ids: list[str]) -> str:
-    """Return a hint that compares with all ids, and lists the newest only."""
-    close = difflib.get_close_matches(name, ids, n=1)
-    listed = ", ".join(ids[-3:]) or "none"
-    return f"did you mean {close[0]}?" if close else f"the newest: {listed}"
 
 
 def default_runs_root() -> Path:

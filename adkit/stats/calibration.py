@@ -51,9 +51,10 @@ class Threshold:
 
     def promise(self) -> str:
         """Return the threshold in words."""
-        rate = self.expected_rate
+        rate, every_s = self.expected_rate, self.alarm_every_s
+        in_time = "" if every_s is None else f", one in {duration_text(every_s)}"
         return (
-            f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){self._in_time()}, "
+            f"flags about {often_text(rate)} normal {self.unit}s ({rate_text(rate)}){in_time}, "
             f"with {CERTAINTY:.0%} certainty at most {bound_text(self.certain_rate)}; "
             f"from {counted(self.count, 'out-of-sample normal score')}{self._assumption()}"
         )
@@ -65,9 +66,6 @@ class Threshold:
         others, they = ("another 1", "it is") if self.left_out == 1 else (f"{self.left_out:,} others", "they are")
         weaker = (self.rank + self.left_out) / (self.count + self.left_out + 1)
         return f", {others} left out as anomalous (if {they} normal, it flags about {rate_text(weaker)})"
-
-    def _in_time(self) -> str:
-        return "" if self.alarm_every_s is None else f", one in {duration_text(self.alarm_every_s)}"
 
 
 @dataclass(frozen=True, slots=True)
