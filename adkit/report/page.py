@@ -127,6 +127,9 @@ def render_run(
             "roc": plots.roc(evaluation),
             "precision_recall": plots.precision_recall(evaluation),
             "summaries": {name: registry.metrics.entries[name].summary for name in evaluation.apt},
+            "undefined": {
+                name: why for name in evaluation.apt if (why := evaluation.metrics[name].why_undefined) is not None
+            },
             "intervals": evaluation.intervals,
         }
     return render("run.html.jinja", context)

@@ -241,7 +241,7 @@ def test_a_test_split_of_one_sort(
     assert expected in page.text
     assert absent not in page.text
     assert "Curves need good and defective images" in page.text
-    assert "undefined: the test split has no" in page.text
+    assert re.search(r"Not defined on this data: .*\(the test split has no", page.text)
     assert "none there" in page.text
 
 
