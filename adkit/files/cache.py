@@ -1,7 +1,13 @@
 """Where things are kept that can be made again: exported networks, the synthetic parts."""
 
 import os
+import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+from adkit.errors import StorageError
+from adkit.files.atomic import storage_faults
 
 
 def cache_root() -> Path:
@@ -14,3 +20,19 @@ def cache_root() -> Path:
         return platformdirs.user_cache_path("adkit")
     except RuntimeError:  # a user by number only, and no $HOME: as where nothing can be written
         return Path(os.devnull, "adkit")
+
+
+def temporary_cache() -> Path:
+    """Return this user's own folder among the system's temporary ones, for what the cache cannot take.
+
+    Raises StorageError where it cannot be made, and where others could put something into it.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else None  # elsewhere each user has temporary files of their own
+    folder = Path(tempfile.gettempdir(), "adkit-cache" if user is None else f"adkit-cache-{user}")
+    with storage_faults(folder):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (user is not None and (found.st_uid != user or found.st_mode & 0o022)):
+        raise StorageError(f"{folder} may be written by others", hint="delete it, or set ADKIT_CACHE to a folder")
+    return folder

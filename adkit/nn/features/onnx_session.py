@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from adkit.errors import StorageError
-from adkit.files.atomic import write_whole
-from adkit.files.cache import cache_root
+from adkit.files.atomic import require_writable, write_whole
+from adkit.files.cache import cache_root, temporary_cache
 from adkit.nn.profile import current_profile
 
 RELATIVE_TOLERANCE = 1e-3
@@ -75,9 +75,16 @@ def exported_model(
     seconds of a core: one that the cache has for another size is changed to this size, if it then gives what torch
     gives. None when onnxruntime's results differ from torch's: the caller then stays with torch.
     """
-    path = cache_root() / "onnx" / f"{key}-{size[0]}x{size[1]}.onnx"
+    path, why_elsewhere = cache_root() / "onnx" / f"{key}-{size[0]}x{size[1]}.onnx", None
     if model := _cached(path):
         return model
+    try:
+        require_writable(path.parent)
+    except StorageError as error:
+        with suppress(StorageError):
+            path, why_elsewhere = temporary_cache() / "onnx" / path.name, error
+            if model := _cached(path):
+                return model
     example = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network()(example)
@@ -92,6 +99,9 @@ def exported_model(
         write_whole(path, model)
     except StorageError as error:
         _log.warning("%s: the network will be exported again next time", error)
+    else:
+        if why_elsewhere:
+            _log.warning("%s: the network is kept in %s", why_elsewhere, path.parent)
     return model
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,23 @@ def test_a_damaged_cached_file_is_exported_again(
 
 
 @pytest.mark.usefixtures("quick_export")
-def test_a_cache_that_cannot_be_written_costs_only_time(
+def test_where_the_cache_cannot_be_written_a_folder_of_the_users_own_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file stands here")
     monkeypatch.setenv("ADKIT_CACHE", str(blocked))
-    with caplog.at_level(logging.WARNING):
-        assert_doubles(Calls().model())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    calls = Calls()
+    assert_doubles(calls.model())
+    asked = calls.count
+    assert_doubles(calls.model())
+    assert calls.count == asked
+    assert caplog.text.count("the network is kept in") == 1
+    (own,) = tmp_path.glob("adkit-cache*/onnx")
+    own.parent.chmod(0o777)  # others may write it: it is not trusted
+    assert_doubles(calls.model())
+    assert calls.count > asked
     assert "will be exported again next time" in caplog.text
 
 
