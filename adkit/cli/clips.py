@@ -198,7 +198,7 @@ class ClipScorer:
             note(text)
         if path := self.files.timelines.get(clip.name):
             gaps = [Span(gap.start_s, gap.end_s) for gap in watch.gaps if gap.end_s is not None]
-            write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.settings.learned, gaps=gaps)
+            write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.learned, gaps=gaps)
 
     def _write_events(self) -> None:
         from adkit.watching.event_files import write_events

@@ -24,7 +24,7 @@ def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
     # Few at once: pictures may be large.
     with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="checksum") as pool:
         shown = list(dict.fromkeys(keys))
-        hashes = dict(zip(shown, pool.map(_content_hash, shown), strict=True))
+        hashes = dict(zip(shown, pool.map(content_hash, shown), strict=True))
     found = {}
     for sample, key in zip(samples, keys, strict=True):
         number = sample.frame.number
@@ -40,11 +40,11 @@ def data_hash(hashes: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _content_hash(ref: FrameRef) -> str:
+def content_hash(ref: FrameRef) -> str:
     """Return a checksum of an image's pixels; of its file where it cannot be decoded, and of a video."""
     if ref.others:
         parts = map(FrameRef, (ref.path, *ref.others))
-        return hashlib.sha256("\n".join(map(_content_hash, parts)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(map(content_hash, parts)).encode()).hexdigest()
     if ref.number is None:
         with suppress(FrameError):
             pixels = decoded_pixels(ref)

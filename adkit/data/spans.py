@@ -1,12 +1,13 @@
 """Spans of a video, written as people say them ("0:00-2:00"), and the frames in them as data to learn from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
+from adkit.data.fingerprints import content_hash
 from adkit.data.video import video_times
 from adkit.errors import DatasetError, OptionError
 from adkit.interfaces import Dataset
@@ -102,3 +103,15 @@ class VideoSpans(Dataset):
                 for index, (number, time) in enumerate(inside)
             ]
         return found
+
+
+def learned_spans(dataset: str, training: Mapping[str, str], path: Path) -> tuple[Span, ...]:
+    """Return the spans of the video that a run learned from, whatever the file is called now; () for another video.
+
+    `dataset` is the run's, as a spec, and `training` the checksums of what it learned from.
+    """
+    sort, _, selection = dataset.partition(":")
+    if sort != VideoSpans.name or not training:
+        return ()
+    content = next(iter(training.values())).partition("#")[0]
+    return parse_spans(selection.rpartition("@")[2].split(",")) if content == content_hash(FrameRef(path, 0)) else ()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from adkit.data.datasets import open_datasets
 from adkit.data.images import pixel_count
+from adkit.data.spans import VideoSpans, parse_spans
 from adkit.data.video import is_video
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
 from adkit.files.atomic import is_folder, storage_faults, whole_folder
@@ -18,6 +19,7 @@ from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs.record import LATEST, RECORD
 from adkit.runs.store import folders_called, newest_folder
+from adkit.stats.formatting import counted
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, ServerSettings
 
@@ -162,11 +164,12 @@ def too_long(name: str, limits: Limits) -> FrameError:
     )
 
 
-def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> tuple[str, list[str]]:
+def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path], part: str = "") -> tuple[str, list[str]]:
     """Copy good images, or normal videos, into the data root as a dataset of that name.
 
     Returns its spec, and why files were left out that are no image, or no video where the first one that can be read
-    is one. Raises AdkitError for a name that is taken or no name, and where no file is left.
+    is one. Of one video a `part` such as "0:00-2:00" may be what is learned from. Raises AdkitError for a name that is
+    taken or no name, and where no file is left.
     """
     if not is_name(name):
         raise OptionError(
@@ -179,19 +182,26 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path]) -> t
             f"{len(files):,} files were uploaded; {settings.limits.files:,} are the most",
             hint="put the folder below the server's data folder, and choose it there",
         )
-    target = settings.uploads / name
+    target, spans = settings.uploads / name, parse_spans(part.split(",")) if part else ()
     inside(settings.data_root, target)
     kept, left_out = _sound_files(files, settings.limits)
     filmed = is_video(kept[0])
+    if spans and not (filmed and len(kept) == 1):
+        found = counted(len(kept), "video" if filmed else "image")
+        raise OptionError(f"{part} is a part of one video, and {found} came", hint="upload one video, or name no part")
+    place = "train" if filmed else "normal"
+    names = [f"{name if spans else f'{number:04d}'}{path.suffix.lower()}" for number, path in enumerate(kept)]
     try:
         with whole_folder(target, replace=False) as temporary:
-            place = temporary / ("train" if filmed else "normal")
-            place.mkdir()
-            for number, path in enumerate(kept):
-                shutil.copyfile(path, place / f"{number:04d}{path.suffix.lower()}")
+            (temporary / place).mkdir()
+            for path, called in zip(kept, names, strict=True):
+                shutil.copyfile(path, temporary / place / called)
     except FileExistsError:
         raise StorageError(f"there is a dataset {name!r} already", hint="choose another name") from None
-    return f"{'clips' if filmed else 'folder'}:{target.relative_to(settings.data_root).as_posix()}", left_out
+    below = target.relative_to(settings.data_root).as_posix()
+    if spans:
+        return f"{VideoSpans.name}:{below}/{place}/{names[0]}@{','.join(map(str, spans))}", left_out
+    return f"{'clips' if filmed else 'folder'}:{below}", left_out
 
 
 def _sound_files(files: Sequence[Path], limits: Limits) -> tuple[list[Path], list[str]]:

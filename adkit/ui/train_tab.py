@@ -100,19 +100,25 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
         name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
         label = "A hundred or more; or videos"
         files = gr.File(label=label, file_count="multiple", height=150, elem_id="ak-train-files")
+        part = gr.Textbox(
+            label="Part of one video to learn from",
+            placeholder="0:00-2:00",
+            info="the rest is for Inspect: it knows what was learned; empty: all",
+        )
         keep = gr.Button("Keep them on the server", size="sm")
     look = gr.Button("Look at the data", size="sm")
     shown = gr.HTML(js_on_load=None)
 
     @guarded
-    def keep_files(wanted: str, paths: list[str] | None) -> tuple[Any, ...]:
-        spec, left_out = keep_upload(settings, (wanted or "").strip(), [Path(path) for path in paths or []])
+    def keep_files(wanted: str, paths: list[str] | None, part: str) -> tuple[Any, ...]:
+        files = [Path(path) for path in paths or []]
+        spec, left_out = keep_upload(settings, (wanted or "").strip(), files, (part or "").strip())
         if left_out:
             lines = [*left_out[:8], *([f"and {len(left_out) - 8} more"] if len(left_out) > 8 else [])]
             gr.Warning(piece("lines", lines), title=f"Left out: {counted(len(left_out), 'file')}", duration=None)
-        return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, ""
+        return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, "", ""
 
-    keep.click(keep_files, [name, files], [dataset, files, name], **PRIVATE)
+    keep.click(keep_files, [name, files, part], [dataset, files, name, part], **PRIVATE)
     looked = gr.State("")
     looking = look.click(guarded(lambda spec: (preview(judges, spec), spec)), dataset, [shown, looked], **PRIVATE)
     # What was looked at is shown as long as it is chosen, and not when another was chosen meanwhile.

@@ -91,6 +91,10 @@ def watch(
     write_events(files["events.csv"], {upload.name: watching.events})
     write_text(files["scores.csv"], csv_text(rows))
     notes = [f"the run {model.doubt_of_clips}"] if model.doubt_of_clips else []
+    if watching.learned:
+        notes.append(
+            f"the run learned from {', '.join(map(str, watching.learned))} of this video: no event is told there"
+        )
     if stop.is_set():
         notes.insert(0, f"cancelled at {clock(scores[-1][0] if scores else 0)}: nothing is said of the rest")
     return Seen(

@@ -21,7 +21,7 @@ from adkit.data.frame_source import ClipSource, Frame
 from adkit.data.inputs import VideoInput
 from adkit.data.live import PATIENCE_S, Gap, LiveFeed
 from adkit.data.prefetch import ahead
-from adkit.data.spans import Span
+from adkit.data.spans import learned_spans
 from adkit.drawing.overlay import Scale, faded
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.watching.annotation import Annotator, ScoreScale
@@ -50,7 +50,6 @@ class Settings:
     merge_gap_s: float = MERGE_GAP_S
     annotate: Path | None = None  # write an annotated video there
     overlay: bool = False  # one panel with the heat map over the input, not panels side by side
-    learned: tuple[Span, ...] = ()  # what the run has learned from: no alarm is raised there
     duration_s: float | None = None  # of a live source: stop after so long
     reconnect_timeout_s: float = PATIENCE_S  # of a live source: give it up when it does not come back within this time
     pictures: bool = False  # keep the latest frame at its own size
@@ -72,6 +71,8 @@ class Watch:
         feed = LiveFeed(clip, stop, settings.duration_s, settings.reconnect_timeout_s) if clip.live else None
         self.source = ClipSource(clip, stop, feed)
         self.every = settings.every or one_in(model.run.record.step_s, 1 / self.source.rate)
+        record, learned = model.run.record, model.run.seen().training
+        self.learned = learned_spans(record.dataset, learned, clip.video) if clip.video else ()  # no alarm there
         normal = model.run.calibration()
         normal_scores = sample_scores(normal, model.scorer, model.run.record.smoothing_s)
         threshold = model.threshold.value
@@ -150,7 +151,7 @@ class Watch:
             self._connection = frame.clip
             settled += self._finder.finish()
         if result is not None:
-            result = replace(result, learned=any(frame.time_s in span for span in self.settings.learned))
+            result = replace(result, learned=any(frame.time_s in span for span in self.learned))
             self.judged += 1
             light = replace(result, map=None, reconstruction=None)  # many wait, and nobody looks at their pictures
             self._unsettled.append(light)

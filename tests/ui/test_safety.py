@@ -200,6 +200,18 @@ def test_a_bad_file_does_not_refuse_an_upload(settings: ServerSettings, registry
     assert len(dataset.samples("train")) + len(dataset.samples("test")) == 12
 
 
+def test_of_one_video_a_part_is_learned_from(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
+    films = [write_greys(tmp_path / name, [120] * 40) for name in ("a.MP4", "b.mp4")]
+    with pytest.raises(OptionError, match="2 videos came"):
+        keep_upload(settings, "line", films, "0:00-0:02")
+    with pytest.raises(OptionError, match="not a span"):
+        keep_upload(settings, "line", films[:1], "2")
+    spec, _ = keep_upload(settings, "line", films[:1], "0:00-0:01, 0:02-0:03")
+    assert spec == "span:uploads/line/train/line.mp4@0:00.0-0:01.0,0:02.0-0:03.0"
+    (dataset,) = named_datasets(settings, spec, registry)
+    assert [sample.frame.number for sample in dataset.samples("train")] == [*range(10), *range(20, 30)]
+
+
 def test_of_a_bad_upload_nothing_is_kept(settings: ServerSettings, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 3)
     (tmp_path / "sent" / "bad.png").write_text("no image")

@@ -20,7 +20,6 @@ from adkit.data.boxes import Box
 from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape
 from adkit.data.inputs import VideoInput
-from adkit.data.spans import Span
 from adkit.data.video import Video, video_times
 from adkit.data.video_writer import VideoWriter
 from adkit.errors import FrameError, StorageError
@@ -121,12 +120,17 @@ def test_a_run_judges_one_in_so_many_frames_as_it_learned(
     assert watch.source.seen == 80
 
 
-def test_what_was_learned_from_is_scored_but_part_of_no_event(model: FittedModel, wrong: Path) -> None:
-    watch, results = watched(model, wrong, learned=(Span(2.0, 4.0),))
-    assert [result.index for result in results] == list(range(80))
-    assert [result.index for result in results if result.learned] == list(range(20, 40))
+def test_what_was_learned_from_is_scored_but_part_of_no_event(
+    registry: Registry, model: FittedModel, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "line.mp4", 220, [range(190, 210)])
+    learns = open_model(fit_film(registry, path, tmp_path), registry, device="cpu")
+    assert Watch(model, VideoInput("x", video=path), Settings()).learned == ()
+    watch, results = watched(learns, path.rename(tmp_path / "renamed.mp4"))
+    assert [result.index for result in results if result.learned] == list(range(200))
+    assert [result.index for result in results] == list(range(220))
     assert not any(result.event for result in results if result.learned)
-    assert watch.events[0].start_frame == 40
+    assert watch.events[0].start_frame == 200
 
 
 def test_a_folder_of_frames_is_judged_as_often_as_was_learned(model: FittedModel, tmp_path: Path) -> None:

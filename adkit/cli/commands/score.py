@@ -153,7 +153,7 @@ def score(
         )
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
-        clip_scorer = ClipScorer(model, Settings(learned=spans, **given), written)
+        clip_scorer = ClipScorer(model, Settings(**given), written)
         found_any = clip_scorer.score(clips, to, skip_bad=skip_bad, elsewhere=elsewhere)
     _fail_where_asked(fail_on_anomaly, found_any)
 
