@@ -107,6 +107,7 @@ class Fault(BaseModel):
     hint: str
 
 
+_FIELDS = ("image", "run", "map")  # of a form
 _FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)}
 
 
@@ -153,6 +154,8 @@ def create_api(judges: Judges) -> FastAPI:
     ) -> Any:
         """Decide about one image. Requests are answered one after the other."""
         nonlocal waiting
+        if told := await _not_obeyed(request):
+            return fault_response(422, told, "send image, run and map as fields of the form, each once")
         if waiting >= settings.limits.waiting:
             return fault_response(503, "the server has too many images to look at", "send the image again in a second")
         waiting += 1
@@ -168,6 +171,14 @@ def create_api(judges: Judges) -> FastAPI:
     _serve_reports(app, settings)
     _tell_faults(app, settings)
     return app
+
+
+async def _not_obeyed(request: Request) -> str | None:
+    """Say what would be answered as if it had not been sent; None where all is obeyed."""
+    form = await request.form()  # as it was read for the parameters
+    odd = (name for name in form if name not in _FIELDS or len(form.getlist(name)) > 1)
+    name = next(iter(request.query_params), next(odd, None))
+    return None if name is None else f"{name[:80]!r} is not understood, or came twice"
 
 
 def _serve_reports(app: FastAPI, settings: ServerSettings) -> None:
@@ -190,6 +201,8 @@ def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
             case RequestValidationError():
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"][1:])
+                if where == "image":
+                    return fault_response(422, "no image came as a form's file", "send it as: curl -F image=@part.png")
                 return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
             case HTTPException():
                 told = fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")

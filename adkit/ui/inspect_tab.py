@@ -163,7 +163,7 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     at.run.input(None, at.run, None, js="(run) => window.adkit.address(`?run=${run}`)", **PRIVATE)
     at.cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
     at.gallery.click(open_card, at.inspected, at.shown[1:3], **PRIVATE)
-    at.tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run, queue=False, **PRIVATE)
+    at.tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run, **PRIVATE)
     return at.run, at.about
 
 

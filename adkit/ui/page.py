@@ -81,7 +81,8 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         page.unload(turns.stop)
         loaded = page.load(load, run, [run, about], queue=False, **PRIVATE)
         loaded.then(lambda: opened(), None, None, queue=False, **PRIVATE)
-        page.load(show_linked, None, results.shown, queue=False, show_progress="hidden", **PRIVATE)
+        # By the queue, as all that may have something to tell: a notice does not arrive otherwise.
+        page.load(show_linked, None, results.shown, show_progress="hidden", **PRIVATE)
         clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
         pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):

@@ -1,6 +1,7 @@
 """The server: answers at once, loads the page's library beside that, and torch when the page is up."""
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -176,8 +177,9 @@ def listen(host: str, port: int) -> socket.socket:
             listening.listen(256)
         except (OSError, UnicodeError) as error:
             found = getattr(error, "strerror", None) or str(error)
-            raise OptionError(
-                f"cannot listen on {host} port {port}: {found}", hint=f"choose another: --port {min(port + 1, 65535)}"
-            ) from None
+            hint = "name an address of this machine: --host 127.0.0.1, or 0.0.0.0 for all that it has"
+            if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+                hint = f"choose another: --port {7860 if port < 1024 else min(port + 1, 65535)}"
+            raise OptionError(f"cannot listen on {host} port {port}: {found}", hint=hint) from None
         held.pop_all()
         return listening

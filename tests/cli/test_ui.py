@@ -50,8 +50,9 @@ def test_a_port_that_is_taken_and_a_host_that_is_not_there(tmp_path: Path) -> No
         error, hint = refused("ui", "--port", port, "--runs", tmp_path)
     assert f"port {port}" in error
     assert f"--port {port + 1}" in hint
-    error, _ = refused("ui", "--host", "nowhere.invalid", "--token", "long enough")
+    error, hint = refused("ui", "--host", "nowhere.invalid", "--token", "long enough")
     assert "nowhere.invalid" in error
+    assert "an address of this machine" in hint
 
 
 def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,28 @@ def test_the_interface_says_what_can_be_asked(client: Any) -> None:
         assert client.get(path).json()["score"] == "POST /api/score"
 
 
+@pytest.mark.parametrize("sent", [{}, {"data": {"image": "part.png"}}, {"json": {"image": "x"}}])
+def test_an_image_that_is_no_file_is_asked_for_as_one(client: Any, sent: dict[str, Any]) -> None:
+    assert fault_of(client.post("/api/score", **sent), 422) == "no image came as a form's file"
+
+
+@pytest.mark.parametrize(
+    ("query", "fields", "named"),
+    [
+        ("?run=x", {}, "run"),
+        ("", {"threshold": "3"}, "threshold"),
+        ("", {"run": ["latest", "x"]}, "run"),
+        ("?map=heat&map=grey", {"map": "heat"}, "map"),
+    ],
+)
+def test_what_would_not_be_obeyed_is_refused(
+    client: Any, run: Run, tmp_path: Path, query: str, fields: dict[str, Any], named: str
+) -> None:
+    files = {"image": ("part.png", picture(tmp_path, 100))}
+    told = fault_of(client.post(f"/api/score{query}", files=files, data=fields), 422)
+    assert told == f"'{named}' is not understood, or came twice"
+
+
 def test_the_runs_are_listed_with_their_promise(client: Any, run: Run) -> None:
     (listed,) = client.get("/api/runs").json()
     assert listed["run"] == run.record.id

@@ -330,6 +330,21 @@ def test_the_report_opens_inside(page: Any, server: Server, trained: str) -> Non
     assert trained in inside.locator("body").inner_text()
 
 
+def test_a_link_opens_a_comparison(page: Any, server: Server) -> None:
+    folder = server.runs / ".comparisons" / "a & ü"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "comparison.json").write_text('{"candidates": [{"name": "few"}, {"name": "many"}]}')
+    (folder / "comparison.html").write_text("<h1>few · many</h1>")
+    page.goto(f"{server.address}/?comparison=a%20%26%20%C3%BC")
+    page.frame_locator("iframe.ak-report").get_by_role("heading", name="few · many").wait_for()
+    assert page.locator("#ak-runs [aria-current=true]").inner_text().startswith("a & ü")
+    page.goto(f"{server.address}/?comparison=none#results")
+    page.get_by_text("there is no comparison 'none'").wait_for()
+    page.locator("#ak-runs").get_by_role("button", name="a & ü").click()
+    page.frame_locator("iframe.ak-report").get_by_role("heading", name="few · many").wait_for()
+    assert page.url.endswith("/?comparison=a%20%26%20%C3%BC#results")
+
+
 def test_faults_of_the_form_are_told_before_anything_is_queued(page: Any, server: Server) -> None:
     page.get_by_role("tab", name="Train").click()
     page.get_by_role("button", name="Start the training").wait_for()
@@ -350,6 +365,9 @@ def test_it_fits_a_phone_in_the_dark(chromium: Any, server: Server) -> None:
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), tab
         assert page.evaluate(CUT) == [], tab
+    page.get_by_role("tab", name="Results").click()
+    for cell in page.locator(".ak-stacked td").all()[:3]:
+        assert cell.evaluate("one => getComputedStyle(one).borderBottomWidth") == "0px"
     assert page.evaluate("document.body.classList.contains('dark')")
     context.close()
     assert troubles == []

@@ -84,6 +84,15 @@ def test_a_second_half_request_on_a_connection_is_not_waited_for(served: tuple[s
     assert said(served, whole, b"GET /api").startswith(b"HTTP/1.1 200")
 
 
+def test_head_is_answered_as_get_is_without_a_body(served: tuple[str, int]) -> None:
+    head, _, body = said(served, b"HEAD /api/runs HTTP/1.1\r\nConnection: close\r\n" + HEAD + b"\r\n").partition(
+        b"\r\n\r\n"
+    )
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"content-length: 0" not in head.lower()
+    assert body == b""
+
+
 @pytest.mark.parametrize("path", ["/login", "/api/score"])
 def test_a_body_that_does_not_come_is_not_waited_for(served: tuple[str, int], path: str) -> None:
     kind = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n"

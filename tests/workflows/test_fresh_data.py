@@ -157,7 +157,7 @@ def test_files_that_cannot_be_opened_are_not_taken_for_copies_of_each_other(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = paint(tmp_path / "locked", [90.0, 91.0, 92.0], seed=3)
-    monkeypatch.setattr("adkit.data.fingerprints._content_hash", lambda _: "unreadable")
+    monkeypatch.setattr("adkit.data.fingerprints.content_hash", lambda _: "unreadable")
     found = fresh_normals([str(path) for path in paths], seen_by(run), run.record)
     assert [sample.frame.path for sample in found.samples] == paths
     assert found.copies == []

@@ -276,7 +276,7 @@
       comparison: ["comparison", "results"], inspect: ["run", "inspect"] }[sent?.[0]];
     if (opens) window.adkit.address(`?${opens[0]}=${encodeURIComponent(sent[1])}`, `#${opens[1]}`);
   });
-  const wanted = location.hash.slice(1);
+  const wanted = location.hash.slice(1) || (location.search.startsWith("?comparison=") ? "results" : "");
   const opening = setInterval(() => {
     const tabs = [...document.querySelectorAll("[role=tab]")];
     if (!wanted || tabs.length) clearInterval(opening);
