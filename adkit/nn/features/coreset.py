@@ -116,6 +116,7 @@ class _Selection:
         self.rounding = 32 * torch.finfo(dtype).eps * longest
         self.distances = torch.full((len(self.patches),), torch.inf, dtype=dtype, device=self.patches.device)
         chosen, self.indices = self.indices, []
+        self.centres, self.lengths = self.patches[:0].to(dtype), self.distances[:0]
         if chosen:
             self.add(chosen)
 
@@ -134,7 +135,11 @@ class _Selection:
     def add(self, chosen: list[int]) -> None:
         """Add patches and brings all distances up to date in one pass."""
         self.indices += chosen
-        for centres in torch.split(torch.tensor(chosen, dtype=torch.int64, device=self.patches.device), BLOCK):
+        numbers = torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)
+        latest = self.patches[numbers].to(self.dtype)
+        self.centres = torch.cat([self.centres, latest])
+        self.lengths = torch.cat([self.lengths, latest.square().sum(dim=1)])
+        for centres in torch.split(numbers, BLOCK):
             nearest_to = self._nearest_to(centres)
             step = _ROWS if self.dtype == torch.float32 else _ROWS // 8
             for first in range(0, len(self.patches), step):
@@ -184,11 +189,18 @@ class _Selection:
 
     def _exact_farthest(self, positions: NDArray[np.int64], index_of: NDArray[np.int64], chosen: list[int]) -> int:
         """Return the position whose patch is farthest from the selection in float64; the first among equals."""
-        bank = self.patches[self.indices + chosen].cpu().to(torch.float64)
+        latest = self.patches[torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)].to(self.dtype)
+        parts = [(self.centres, self.lengths), (latest, latest.square().sum(dim=1))]
         best, best_distance = int(positions[0]), -1.0
-        for position in positions:
-            patch = self.patches[int(index_of[position])].cpu().to(torch.float64)
-            distance = float((bank - patch).square_().sum(dim=1).min())
-            if distance > best_distance:
-                best, best_distance = int(position), distance
+        for some in np.array_split(positions, -(-len(positions) // _MANY)):
+            asked = self.patches[torch.from_numpy(index_of[some]).to(self.patches.device)].to(self.dtype)
+            squared = torch.cat([torch.addmm(own[None], asked, part.T, alpha=-2) for part, own in parts], dim=1)
+            # What is nearest in float64 is hardly farther than what is nearest by products: the rest need no look.
+            near = squared <= squared.amin(dim=1, keepdim=True) + 2 * self.rounding
+            for position, patch, rows in zip(some, asked, near, strict=True):
+                of_each = zip(parts, rows.split([len(own) for _, own in parts]), strict=True)
+                bank = torch.cat([part[one] for (part, _), one in of_each]).cpu().to(torch.float64)
+                distance = float((bank - patch.cpu().to(torch.float64)).square_().sum(dim=1).min())
+                if distance > best_distance:
+                    best, best_distance = int(position), distance
         return best
