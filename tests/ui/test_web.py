@@ -202,4 +202,4 @@ def test_all_that_the_description_allows_is_answered_as_it_says(served: tuple[st
 
         with suppress(Unsatisfiable):  # a request without parameters has no wrong ones
             ask()
-    assert set(tried) == {"/api/runs", "/api/score"}
+    assert set(tried) == {"/api", "/api/runs", "/api/score"}
