@@ -116,7 +116,7 @@ def test_false_alarms_are_counted_in_all_clips_and_no_single_frame_is_one(
     normal_frame = int(np.flatnonzero(~judged.anomalous & ~judged.results.alarms)[0])
     high = replace(judged.results, scores=judged.scores + np.eye(len(judged.scores))[normal_frame] * 1e6)
     alone = _example(replace(judged, results=high), normal_frame)
-    assert (alone.verdict, alone.mistaken, alone.anomalous) == ("too short for an event", False, True)
+    assert (alone.verdict, alone.mistaken, alone.result.anomalous) == ("too short for an event", False, True)
     for event in judged.clips.events:
         missed = event in judged.clips.missed
         assert _example(judged, event.peak).verdict == ("missed event" if missed else "caught")
