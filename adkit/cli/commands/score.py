@@ -16,6 +16,7 @@ from adkit.errors import OptionError
 
 if TYPE_CHECKING:
     from adkit.cli.workers import Elsewhere
+    from adkit.data.inputs import Inputs
     from adkit.registry import Registry
     from adkit.runs.store import Run
 
@@ -131,12 +132,7 @@ def score(
     found = find_inputs(files, of_clips=opened is None or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
     typer.echo("".join(f"{note}\n" for note in found.notes), err=True, nl=False)
-    if stills:
-        o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
-    else:
-        o.refuse_given(context, _OF_STILLS, "is for still images; of videos: --annotate out.mp4")
-    if any(clip.live for clip in clips):
-        o.refuse_given(context, ["engine"], "is for files, and a live source is watched on this machine")
+    _refuse_misplaced(context, found)
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")
     written = clip_files(clips, annotate, events, timeline, output)
@@ -168,6 +164,16 @@ def _elsewhere(context: typer.Context, run: Run) -> Elsewhere | None:
         return None
     require_engine(given["engine"])  # before anything is written
     return Elsewhere(given["engine"], run.folder.absolute(), given["scorer"], given["device"])
+
+
+def _refuse_misplaced(context: typer.Context, found: Inputs) -> None:
+    """Raise OptionError for a parameter that says nothing of what is to be scored."""
+    if found.stills:
+        o.refuse_given(context, _OF_CLIPS, "is for videos, and these are still images")
+    else:
+        o.refuse_given(context, _OF_STILLS, "is for still images; of videos: --annotate out.mp4")
+    if any(clip.live for clip in found.clips):
+        o.refuse_given(context, ["engine"], "is for files, and a live source is watched on this machine")
 
 
 def _fail_where_asked(fail_on_anomaly: bool, found_any: bool) -> None:
