@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 SIZE = (48, 64)
 RATE = 25
 FRAMES = 40
-CODECS = {
+CODECS: dict[str, tuple[str, str | None]] = {
     "mp4": ("libx264", "aac"),
     "mov": ("libx264", "aac"),
     "mkv": ("libx264", "aac"),
@@ -24,30 +26,44 @@ CODECS = {
     "webm": ("libvpx-vp9", "libopus"),
     "ts": ("libx264", "aac"),
     "mpg": ("mpeg2video", "mp2"),
+    "h264": ("libx264", None),
+    "h265": ("libx265", None),
+    "mjpeg": ("mjpeg", None),
+    "gif": ("gif", None),
 }
+RAW = ("h264", "h265", "mjpeg", "gif")
+"""They hold pictures only; all but GIF without times."""
 _GROUP = "10"  # frames from key frame to key frame
 _OPTIONS = {
     "libx264": {"preset": "veryfast", "bf": "2", "g": _GROUP, "keyint_min": _GROUP, "sc_threshold": "0"},
     "mpeg4": {"bf": "2", "g": _GROUP, "sc_threshold": "1000000000", "b": "2000000"},
     "mpeg2video": {"bf": "2", "g": _GROUP, "sc_threshold": "1000000000", "b": "2000000"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "g": _GROUP, "b": "500000"},
+    "libx265": {"preset": "ultrafast", "x265-params": f"keyint={_GROUP}:bframes=2:pools=none:log-level=none"},
+    "mjpeg": {},
 }
 
 ALL, TOLD, LEFT = "all frames", "what is left; told, exit 3", "—"
 JOINED, FIRST = "all frames, time goes on; told", "the first film; told, exit 3"
 CUT = "all frames that can be shown; told"
 REFUSED = "refused: no index; exit 3"
+SPOILT = "all frames; what is spoilt is seen, and not told"
 
 TABLE: dict[str, dict[str, str]] = {
-    "with sound": dict.fromkeys(CODECS, ALL),
-    "variable rate": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "mpg"), LEFT),
-    "open groups of pictures": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "webm", "mpg"), LEFT),
+    "with sound": dict.fromkeys(CODECS, ALL) | dict.fromkeys(RAW, LEFT),
+    "only pictures": dict.fromkeys(CODECS, ALL),
+    "variable rate": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "mpg", *RAW), LEFT) | {"gif": ALL},
+    "open groups of pictures": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "webm", "mpg", "mjpeg", "gif"), LEFT),
     "begins before 0": dict.fromkeys(CODECS, LEFT) | dict.fromkeys(("mkv", "webm"), ALL),
-    "trimmed at a key frame": dict.fromkeys(CODECS, ALL) | {"avi": CUT, "mpg": LEFT},
+    "trimmed at a key frame": dict.fromkeys(CODECS, ALL) | {"avi": CUT, "mpg": LEFT} | dict.fromkeys(RAW, LEFT),
     "trimmed elsewhere": dict.fromkeys(CODECS, LEFT) | dict.fromkeys(("mkv", "ts", "mpg"), CUT),
-    "joined end to end": dict.fromkeys(CODECS, JOINED) | {"mp4": FIRST, "mov": FIRST, "avi": ALL},
+    "joined end to end": dict.fromkeys(CODECS, JOINED)
+    | {"mp4": FIRST, "mov": FIRST, "avi": ALL}
+    | dict.fromkeys(RAW, ALL),
     "turned, mirrored": dict.fromkeys(CODECS, LEFT) | dict.fromkeys(("mp4", "mov", "mkv"), "upright"),
-    "damaged within": dict.fromkeys(CODECS, TOLD),
+    "zeroes within": dict.fromkeys(CODECS, TOLD),
+    "noise within": dict.fromkeys(CODECS, TOLD) | {"h265": SPOILT},
+    "a part cut out": dict.fromkeys(CODECS, TOLD) | {"h265": SPOILT} | dict.fromkeys(("mp4", "mov"), REFUSED),
     "cut off": dict.fromkeys(CODECS, TOLD) | dict.fromkeys(("mp4", "mov"), REFUSED),
 }
 """By circumstance and container."""
@@ -87,21 +103,21 @@ def write_film(
 ) -> Path:
     """Write 40 frames, half of each a grey and half noise; `turned` is by how much counter-clockwise, and mirrored."""
     codec, audio_codec = CODECS[path.suffix[1:]]
+    if codec == "gif":
+        return _write_gif(path, times_s or [number / RATE for number in range(FRAMES)])
     options = _OPTIONS[codec] | ({"x264-params": "open-gop=1"} if open_groups else {})
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE, options=options)
         stream.height, stream.width = SIZE
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         tick = Fraction(1, 1000 if times_s else RATE)
         stream.codec_context.time_base = tick
         if turned:
             stream.set_display_rotation(turned[0], hflip=turned[1])
-        audio = container.add_stream(audio_codec, rate=48000, layout="mono") if sound else None
+        audio = container.add_stream(audio_codec, rate=48000, layout="mono") if sound and audio_codec else None
         heard = 0
         for number in range(FRAMES):
-            pixels = np.random.default_rng(number).integers(60, 200, (*SIZE, 3), dtype=np.uint8)
-            pixels[:, :32] = level(number)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(pixels_of(number), format="rgb24")
             frame.time_base = tick
             frame.pts = round((starts_s + (times_s[number] if times_s else number / RATE)) / tick)
             container.mux(stream.encode(frame))
@@ -116,6 +132,20 @@ def write_film(
         container.mux(stream.encode(None))
         if audio:
             container.mux(audio.encode(None))
+    return path
+
+
+def pixels_of(number: int) -> NDArray[np.uint8]:
+    """Return the frame of this number: half a grey, half noise."""
+    pixels = np.random.default_rng(number).integers(60, 200, (*SIZE, 3), dtype=np.uint8)
+    pixels[:, :32] = level(number)
+    return pixels
+
+
+def _write_gif(path: Path, times_s: Sequence[float]) -> Path:
+    first, *others = [Image.fromarray(pixels_of(number)).convert("L") for number in range(FRAMES)]
+    durations = [round(1000 * (later - time_s)) for time_s, later in pairwise(times_s)]
+    first.save(path, save_all=True, append_images=others, duration=[*durations, durations[-1]])
     return path
 
 
@@ -150,7 +180,14 @@ def join(first: Path, second: Path, target: Path) -> Path:
     return target
 
 
-def damage(source: Path, target: Path, how: Callable[[bytes], bytes] = lambda part: bytes(len(part))) -> Path:
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "zeroes within": lambda part: bytes(len(part)),
+    "noise within": lambda part: np.random.default_rng(0).bytes(len(part)),
+    "a part cut out": lambda _: b"",
+}
+
+
+def damage(source: Path, target: Path, how: Callable[[bytes], bytes] = DAMAGES["zeroes within"]) -> Path:
     """Replace 1,500 bytes in the middle."""
     content = source.read_bytes()
     middle = len(content) // 2

@@ -5,15 +5,17 @@ A stamp says when the frame of a packet is shown, in the stream's time base. Whe
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from heapq import heappop, heappush
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from adkit.data.bitstreams import broken_picture
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
@@ -104,6 +106,11 @@ class Packets:
         return self._highest is None
 
     @property
+    def reached_s(self) -> float:
+        """Say when the last frame so far is shown, in seconds; of streams without times, by how many there are."""
+        return self.count * self.step * self.tick_s if self._highest is None else self.seconds(self._highest)
+
+    @property
     def missing_s(self) -> float:
         """Say how many seconds, by what the file says of itself, come after the last packet; 0: it is whole."""
         name, said = self.container.format.name, 0.0
@@ -192,7 +199,7 @@ class Packets:
             packet.dts += self._offset
             self._decoded = packet.dts
         if packet.is_corrupt:
-            self._broken.append((self.count, self.seconds(self._highest or 0)))
+            self._broken.append((self.count, self.reached_s))
         self.count += 1
         return packet
 
@@ -225,7 +232,11 @@ class Packets:
 
     def broken_s(self) -> list[float]:
         """Return when packets are broken or missing, in their order, but for what a joint breaks."""
-        return sorted([*self.damages_s, *(at_s for _, at_s in self._broken)])
+        found = [*self.damages_s, *(at_s for _, at_s in self._broken)]
+        path = Path(self.container.name)
+        if self.container.format.name == "gif" and path.is_file() and (number := broken_picture(path)) is not None:
+            found.append(number * self.step * self.tick_s)
+        return sorted(found)
 
     def notes(self, name: str) -> list[str]:
         """Say where the clock was set anew."""
@@ -234,6 +245,25 @@ class Packets:
             "as where recordings were joined; time goes on from there"
             for at_s, by_s in self.jumps
         ]
+
+
+@dataclass
+class InOrder:
+    """Gives frames in the order in which they are shown growing stamps: those that they have, in their order."""
+
+    most: int  # frames that wait
+    _frames: deque[Any] = field(default_factory=deque)
+    _stamps: list[int] = field(default_factory=list)  # a heap
+
+    def __call__(self, frames: Iterable[Any], *, last: bool) -> Iterator[tuple[Any, int | None]]:
+        """Take further frames, and yield those that need not wait any longer, all of them at the `last` call."""
+        for frame in frames:
+            self._frames.append(frame)
+            if frame.pts is not None:
+                heappush(self._stamps, frame.pts)
+        while len(self._frames) > (0 if last else self.most):
+            frame = self._frames.popleft()
+            yield frame, None if frame.pts is None else heappop(self._stamps)
 
 
 def films_in(path: Path) -> tuple[int, bool]:

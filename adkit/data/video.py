@@ -6,10 +6,9 @@ Frames are numbered from 0 in the order in which they are shown, and times count
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.data.packets import Packets, films_in
+from adkit.data.bitstreams import is_broken
+from adkit.data.packets import InOrder, Packets, films_in
+from adkit.data.raw_streams import RawPictures
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
@@ -107,6 +108,9 @@ class Video:
             raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._codec = self._stream.codec_context.name
+        if self._codec == "mjpeg":  # whose decoder else makes up what is missing, and says nothing
+            self._stream.codec_context.options = {"err_detect": "explode"}
         self._packets = Packets(self._container, self._stream)
         self._damages_s: list[float] = []  # when frames are lost or spoilt
         self._mirrored: bool | None = None
@@ -194,8 +198,9 @@ class Video:
         import av
 
         shown, time_s = 0, 0.0
-        order = _InOrder(_AHEAD if isinstance(self.source, Path) else 0)
+        order = InOrder(_AHEAD if isinstance(self.source, Path) else 0)
         waiting: list[int] = []  # a heap of the stamps of packets whose frames were not shown yet
+        raw = RawPictures(self._codec)
         packets = iter(self._packets)
         while True:
             try:
@@ -204,19 +209,22 @@ class Video:
                 raise FrameError(
                     f"{self.name} breaks off after {_ended(shown, time_s)}: {_told(error)}", hint=_HINT
                 ) from None
-            if (
-                packet is not None
-                and packet.size
-                and packet.pts is not None
-                and not packet.is_discard
-                and packet.pts > self._last_stamp
-            ):
-                heappush(waiting, packet.pts)
+            if packet is not None and packet.size and not packet.is_discard:
+                if packet.pts is not None and packet.pts > self._last_stamp:
+                    heappush(waiting, packet.pts)
+                elif self._packets.without_stamps:
+                    raw.sent(packet, self._packets.count)
+                if is_broken(self._codec, bytes(packet)):
+                    self._damages_s.append(self._packets.reached_s)
+                    if self._codec == "mjpeg":  # what can be seen of it is not its picture
+                        continue
             try:
                 frames = [] if packet is None else packet.decode()
             except av.error.FFmpegError:
                 self._damages_s.append(time_s)
                 continue
+            if self._packets.without_stamps:
+                raw.shown(frames)
             for decoded, stamp in order(frames, last=packet is None):
                 number = self._next_number(stamp, waiting)
                 if stamp is None:
@@ -233,7 +241,9 @@ class Video:
                 break
         if waiting:
             self._damages_s.append(time_s)
-        self.number += len(waiting)
+        lost = raw.lost()
+        self._damages_s += [number / self.rate for number in lost]
+        self.number += len(waiting) + len(lost)
         self.require_sound(shown, time_s)
 
     def _next_number(self, stamp: int | None, waiting: list[int]) -> int:
@@ -301,25 +311,6 @@ class Video:
         except (av.error.FFmpegError, OSError):
             return None
         return None
-
-
-@dataclass
-class _InOrder:
-    """Gives frames in the order in which they are shown growing stamps: those that they have, in their order."""
-
-    most: int  # frames that wait
-    _frames: deque[av.VideoFrame] = field(default_factory=deque)
-    _stamps: list[int] = field(default_factory=list)  # a heap
-
-    def __call__(self, frames: Iterable[av.VideoFrame], *, last: bool) -> Iterator[tuple[av.VideoFrame, int | None]]:
-        """Take further frames, and yield those that need not wait any longer, all of them at the `last` call."""
-        for frame in frames:
-            self._frames.append(frame)
-            if frame.pts is not None:
-                heappush(self._stamps, frame.pts)
-        while len(self._frames) > (0 if last else self.most):
-            frame = self._frames.popleft()
-            yield frame, None if frame.pts is None else heappop(self._stamps)
 
 
 def video_times(path: Path) -> NDArray[np.float64]:

@@ -1,0 +1,69 @@
+"""Signs of damage in what was coded, which decoders pass over without a word; sound films of any encoder have none."""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+_ZEROES = bytes(32)
+_ZEROES_WITHIN = re.compile(rb"\x00{32}[^\x00\x01]")  # but not before a start code, where any number may stand
+_NO_MARKER = re.compile(rb"\xff[\x01-\xbf]")
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_LEFT_OVER_BYTES = 1024  # more than the last block of a picture takes
+
+
+def is_broken(codec: str, coded: bytes) -> bool:
+    """Say whether a packet of MJPEG, H.264 or HEVC holds what no encoder writes."""
+    if codec == "mjpeg":
+        return _is_broken_jpeg(coded)
+    return codec in ("h264", "hevc") and _ZEROES in coded and any(map(_ZEROES_WITHIN.search, _units(coded)))
+
+
+def _units(coded: bytes) -> list[bytes]:
+    """Split a packet with lengths before its units; one with start codes, as in streams, is searched as a whole."""
+    units, at = [], 0
+    while at < len(coded):
+        length = int.from_bytes(coded[at : at + 4])
+        units.append(coded[at + 4 : at + 4 + length])
+        at += 4 + length
+    if at == len(coded):
+        return units
+    return [coded] if coded.startswith((b"\0\0\1", b"\0\0\0\1")) else []  # else lengths are of another size
+
+
+def _is_broken_jpeg(coded: bytes) -> bool:
+    """Look at its coded pixels: at markers that cannot stand there, and whether some are left when it is whole."""
+    start = coded.find(b"\xff\xda")
+    if start < 0:
+        return False
+    end = coded.find(b"\xff\xd9", start)
+    scan = coded[start:] if end < 0 else coded[start:end]
+    if _NO_MARKER.search(scan):
+        return True
+    if any(marker[0] != 0xD0 + number % 8 for number, marker in enumerate(_RESTART.findall(scan))):
+        return True
+    return _ZEROES in scan and _is_whole_without(coded[: start + len(scan) - _LEFT_OVER_BYTES])
+
+
+def _is_whole_without(coded: bytes) -> bool:
+    """Say whether a JPEG can be decoded to its end although its end was taken away: then the end was none of it."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        return bool(decoder.decode(av.Packet(coded + b"\xff\xd9")))
+    except av.error.FFmpegError:
+        return False
+
+
+def broken_picture(path: Path) -> int | None:
+    """Return the number, from 0, of a GIF's first picture that is not whole; None: all are."""
+    with Image.open(path) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(number)
+                image.load()
+            except (OSError, EOFError, SyntaxError, ValueError):
+                return number
+    return None
