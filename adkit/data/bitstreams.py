@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from PIL import Image
-
 _ZEROES = bytes(32)
 _ZEROES_WITHIN = re.compile(rb"\x00{32}[^\x00\x01]")  # but not before a start code, where any number may stand
 _NO_MARKER = re.compile(rb"\xff[\x01-\xbf]")
@@ -59,6 +57,8 @@ def _is_whole_without(coded: bytes) -> bool:
 
 def broken_picture(path: Path) -> int | None:
     """Return the number, from 0, of a GIF's first picture that is not whole; None: all are."""
+    from PIL import Image  # only where there is a GIF
+
     with Image.open(path) as image:
         for number in range(getattr(image, "n_frames", 1)):
             try:
