@@ -5,8 +5,10 @@ from pathlib import Path
 
 _ZEROES = bytes(32)
 _ZEROES_WITHIN = re.compile(rb"\x00{32}[^\x00\x01]")  # but not before a start code, where any number may stand
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NO_MARKER = re.compile(rb"\xff[\x01-\xbf]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_FLAT_BYTES = 256  # of zeroes: half a block of a disk; shorter ones are flat parts of a picture, as a rule
 _LEFT_OVER_BYTES = 1024  # more than the last block of a picture takes
 
 
@@ -31,16 +33,18 @@ def _units(coded: bytes) -> list[bytes]:
 
 def _is_broken_jpeg(coded: bytes) -> bool:
     """Look at its coded pixels: at markers that cannot stand there, and whether some are left when it is whole."""
-    start = coded.find(b"\xff\xda")
-    if start < 0:
+    start = coded.find(b"\xff\xda") + 2
+    if start < 2:
         return False
-    end = coded.find(b"\xff\xd9", start)
-    scan = coded[start:] if end < 0 else coded[start:end]
-    if _NO_MARKER.search(scan):
-        return True
-    if any(marker[0] != 0xD0 + number % 8 for number, marker in enumerate(_RESTART.findall(scan))):
-        return True
-    return _ZEROES in scan and _is_whole_without(coded[: start + len(scan) - _LEFT_OVER_BYTES])
+    ends = coded.rfind(b"\xff\xd9", start)
+    if _MARKER.search(coded, start, len(coded) if ends < 0 else ends):  # in most there is none
+        ends = coded.find(b"\xff\xd9", start)  # of the first of two half pictures
+        scan = coded[start:ends] if ends > 0 else coded[start:]
+        restarts = enumerate(_RESTART.findall(scan))
+        if _NO_MARKER.search(scan) or any(marker[0] != 0xD0 + number % 8 for number, marker in restarts):
+            return True
+    whole = coded if ends < 0 else coded[:ends]
+    return whole.find(bytes(_FLAT_BYTES), start) > 0 and _is_whole_without(whole[:-_LEFT_OVER_BYTES])
 
 
 def _is_whole_without(coded: bytes) -> bool:
