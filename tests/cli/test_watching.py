@@ -109,9 +109,10 @@ def test_several_clips_write_into_folders_wherever_they_are_watched(
     here, there = (bytes_below(tmp_path / engine) for engine in ("local", "ray"))
     films = [name for name in here if name.endswith(".mp4")]
     assert len(films) == 3
-    for name in films:  # x264's threads give the same pictures in other bytes
+    for name in films:  # what x264's threads give depends on their turns, by some bytes and hardly visible levels
         last = 4 if "frames" in name else 29
-        assert np.array_equal(video_frame(tmp_path / "local" / name, last), video_frame(tmp_path / "ray" / name, last))
+        one, other = (video_frame(tmp_path / engine / name, last).astype(float) for engine in ("local", "ray"))
+        assert np.abs(one - other).mean() < 2
     assert {**here, **dict.fromkeys(films)} == {**there, **dict.fromkeys(films)}
     assert sum(path.suffix == ".png" for path in (place / "out").iterdir()) == 3
     rows = list(csv.DictReader((place / "events.csv").read_text().splitlines()))
