@@ -39,8 +39,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
             trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
             _help_tab()
-        seen = gr.State("")
-        clock = gr.Timer(TICK_S)
+        seen, clock = gr.State(""), gr.Timer(TICK_S)
 
     def load(chosen: str | None, request: gr.Request) -> tuple[Any, str]:
         choice, value = choice_of_runs(settings, request.query_params.get("run") or chosen)
