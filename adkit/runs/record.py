@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
 
 from adkit.data.view import View
 from adkit.errors import OptionError, nearest
@@ -148,10 +148,18 @@ class FileRecord(BaseModel, extra="forbid", frozen=True):
     sha256: str
 
 
+_ByName = Annotated[
+    dict[str, float],
+    # Not written as keys: where those are not UTF-8, as names of files may be, pydantic writes other letters.
+    PlainSerializer(lambda found: [{"name": name, "score": score} for name, score in found.items()], when_used="json"),
+    BeforeValidator(lambda told: {one["name"]: one["score"] for one in told} if isinstance(told, list) else told),
+]
+
+
 class Suspects(BaseModel, extra="forbid", frozen=True):
     """Normal images or clips whose scores lie apart from the rest, as if anomalous ones were among them."""
 
-    scores: dict[str, float]  # by name, the highest first
+    scores: _ByName  # the highest first
     gap_from: float  # no score lies between this …
     gap_to: float  # … and this
     among: int  # scores that were looked at

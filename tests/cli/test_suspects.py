@@ -64,8 +64,8 @@ def test_suspects_are_named_with_what_to_do_and_stay_with_the_run(parts: Path, t
     assert json.loads(scored.stdout)["suspects"] == HIDDEN
     assert reminder in scored.stderr
     shown = ok("show", run, "--runs", tmp_path, "-f", "json")
-    assert list(json.loads(shown.stdout)["calibration"]["suspects"]["scores"]) == HIDDEN
-    assert "calibration.suspects.scores.train/good/x002.png" in ok("show", run, "--runs", tmp_path).stdout
+    assert [one["name"] for one in json.loads(shown.stdout)["calibration"]["suspects"]["scores"]] == HIDDEN
+    assert "calibration.suspects.scores.1.name" in ok("show", run, "--runs", tmp_path).stdout
 
 
 def test_robust_says_who_was_left_out_and_why(parts: Path, tmp_path: Path) -> None:

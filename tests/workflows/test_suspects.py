@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,11 @@ def test_a_robust_fit_is_the_fit_without_the_hidden_defects(
     assert robust.record.settings.leave_out == ()
     assert named.record.settings.leave_out == tuple(BAD)
     assert robust.record.calibration.suspects is None
+
+
+def test_names_that_are_not_utf_8_are_kept_as_they_are() -> None:
+    found = Suspects(scores={"good/p05\udcff.png": 9.5}, gap_from=1.0, gap_to=9.5, among=30, spreads=7.0)
+    assert Suspects.model_validate(json.loads(json.dumps(found.model_dump(mode="json")))) == found
 
 
 def test_the_record_says_who_was_left_out_and_by_which_rule(
