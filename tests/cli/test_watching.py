@@ -166,7 +166,7 @@ def test_normal_needs_one_video_and_a_method(folder: Path, video: Path, tmp_path
         (["--events", "events.txt"], "names no format for events"),
         (["--timeline", "t.jpg"], "does not end in .png"),
         (["--heatmaps", "maps"], "is for still images"),
-        (["--engine", "ray=127.0.0.1:no"], "no Ray cluster answers at 127.0.0.1:no"),
+        (["--engine", "cluster"], "there is no engine 'cluster'"),
         (["--set", "size=64"], "is for learning"),
     ],
 )
