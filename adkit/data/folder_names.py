@@ -32,8 +32,7 @@ _GOOD_WORDS = _these(
 )
 _GOOD_ALONE = _these(
     "normal normals io pass passed healthy intact conforming conform conforme conformes accepted acceptable correct "
-    "usable accept nominal clean perfect golden reference references aprobado aprobados "
-    "aprovado aprovados 正常 정상"
+    "usable accept nominal clean perfect golden reference references aprobado aprobados aprovado aprovados 正常 정상"
 )
 """Words that say good only where nothing else is in the name: "normal parts", but not "normal light"."""
 _BAD_WORDS = _these(
@@ -57,8 +56,7 @@ _FLAW_STEMS = tuple(_these("scratch damag contaminat corros corrod deform malfor
 _UNSAID = _these(
     "unlabelled unlabeled unsorted unknown unclassified uncertain unclear unsure unbekannt unklar unsicher borderline "
     "ambiguous grenzwertig grenzfall grenzfälle douteux dudoso dudosos incerto incerti misc to todo review new neu raw "
-    "inbox "
-    "heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
+    "inbox heatmap heatmaps overlay overlays prediction predictions result results output outputs thumbnails thumbs"
 )
 """Of what nobody has looked at yet, and of what programs drew: no kinds of defects."""
 _EITHER = frozenset({"positive", "positives", "negative", "negatives", "pos", "neg"})

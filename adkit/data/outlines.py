@@ -215,11 +215,14 @@ def _is_of_yolo(line: str) -> bool:
 
 
 def _of_yolo(line: Sequence[str]) -> Shape:
-    """Return a box, by its middle and sides, or a polygon; both in shares of the picture's sides."""
+    """Return a box, by its middle and sides, or a polygon; in shares of the picture's sides.
+
+    Behind a box a detector also writes how sure it was.
+    """
     _, *numbers = map(float, line)
-    if len(numbers) > 4:
+    if len(numbers) > 5:
         return Shape("polygon", _pairs(numbers))
-    x, y, across, down = numbers
+    x, y, across, down = numbers[:4]
     return Shape("rectangle", [(x - across / 2, y - down / 2), (x + across / 2, y + down / 2)])
 
 

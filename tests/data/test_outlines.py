@@ -190,6 +190,7 @@ FILES: list[tuple[str, Any, Any]] = [
         BOX,
     ),
     ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333\n", BOX),
+    ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333 0.91\n", BOX),
     ("tear/2.txt", "3 0.375 0.166667 0.625 0.166667 0.625 0.333333 0.375 0.333333\n", BOX),
     ("ann/tear/2.png.json", supervisely("polygon", points={"exterior": BOX_CORNERS, "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("rectangle", points={"exterior": BOX_CORNERS[::2], "interior": []}), BOX),
