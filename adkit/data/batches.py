@@ -55,10 +55,7 @@ def batched(
 def _windows(
     frames: Iterable[Frame], view: View, window: int
 ) -> Iterator[tuple[Frame, NDArray[np.uint8] | None, float, bool]]:
-    """Yield each frame, what the method sees of it (T, H, W, 3), how many seconds that spans, and whether it is all.
-
-    Of a frame that is not judged the method sees None.
-    """
+    """Yield each frame, what the method sees, (T, H, W, 3) or None, how many seconds that spans, and if it is all."""
     pasts: list[deque[NDArray[np.uint8]]] = [deque(maxlen=window) for _ in range(view.frames)]
     times_s: deque[float] = deque(maxlen=window)
     clip: str | None = None
@@ -76,10 +73,9 @@ def _windows(
 
 @dataclass(frozen=True)
 class FrameBatches:
-    """Batches over `samples` in their order; may be walked again (files are then read again).
+    """Batches over `samples` in their order, `window` frames each; may be walked again (files are then read again).
 
-    `window` is the number of frames per sample, the last being its own. A frame that cannot be read raises its
-    FrameError, or goes to `on_bad` and is left out.
+    A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
     """
 
     samples: Sequence[Sample]

@@ -1,8 +1,7 @@
 """Clips as training data: frames are taken at steps in time, and clips are cut where there are few.
 
-Frames of one clip are alike, so that a threshold counts clips. Somebody who has three films of ten minutes would get
-one from three scores: cut into pieces, they give as many as are needed. Pieces of one film are more alike than films
-are; docs/thresholds.md says what that means for the promise.
+Frames of one clip are alike, so that a threshold counts clips, of which few long films give too few. Pieces of one film
+are more alike than films are; docs/thresholds.md says what that means for the promise.
 """
 
 import math
@@ -104,8 +103,7 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
 def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
     """Return the samples with clips cut into clips of about so many seconds; shorter ones stay whole.
 
-    Those less than `gap_s` before the next piece are left out, so that a piece does not vouch for the beginning of the
-    next one when each is judged by what the others show.
+    Those less than `gap_s` before the next piece are left out: a piece must not vouch for the beginning of the next.
     """
     clips = by_clip([sample.clip for sample in samples], samples)
     lengths_s = _lengths_s(clips)

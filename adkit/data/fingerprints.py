@@ -17,8 +17,7 @@ UNREADABLE = "unreadable"
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
     """Return a checksum of what each sample shows, by sample id; every file is read.
 
-    That of an image is its pixels', so that the same picture in another file is the same. Frames of a video share
-    their file's, and their number is part of theirs.
+    That of an image is its pixels', whatever the file; that of a frame of a video is its file's, and its number.
     """
     keys = [sample.frame if sample.frame.number is None else FrameRef(sample.frame.path, 0) for sample in samples]
     # Few at once: pictures may be large.

@@ -1,7 +1,6 @@
 """What names of folders and files say: that parts are good or bad, which split they are of, that they are masks.
 
-The one table of such names, for whoever reads folders. A name is read word by word: "not good", "NG-parts" and
-"Ausschuss 2024" say bad, "good parts" says good, "monday" says nothing.
+A name is read word by word: "not good", "NG-parts" and "Ausschuss 2024" say bad, "monday" says nothing.
 """
 
 import re

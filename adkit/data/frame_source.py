@@ -48,10 +48,7 @@ class Frame:
 def frames_of(
     samples: Iterable[Sample], view: View, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
 ) -> Generator[Frame]:
-    """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead of who asks.
-
-    A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
-    """
+    """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead; `on_bad` gets the others."""
     lookahead = max(2, lookahead // view.frames)  # with tiles, pictures are large
     for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
         if film is None:
@@ -163,8 +160,7 @@ class ClipSource:
     ) -> Generator[Frame]:
         """Yield one in `every` frames, or those about `step_s` apart; with `panel_of` all, also at the panel's size.
 
-        Connections of a live source are clips of their own. Raises FrameError after the last frame where there should
-        have been more.
+        Connections of a live source are clips of their own. Raises FrameError behind the last frame of what breaks off.
         """
         pace = Pace(step_s)
         panel: Size | None = None

@@ -92,10 +92,7 @@ def is_drawn_by_adkit(path: Path) -> bool:
 
 
 def read_image(ref: FrameRef, white: int | None = None) -> NDArray[np.uint8]:
-    """Return the frame as RGB, uint8 (H, W, 3); raises FrameError naming the file and what is wrong with it.
-
-    `white` is that of a run's pictures of more than 8 bits, as `as_rgb8` takes it.
-    """
+    """Return the frame as RGB, uint8 (H, W, 3), with `white` as `as_rgb8` takes it; raises FrameError."""
     if ref.number is not None:
         return video_frame(ref.path, ref.number)
     return as_rgb8(decoded_pixels(ref, deep=white not in (None, WHITES[-1])), str(ref), white)
@@ -236,10 +233,7 @@ def _grey_of_mask(image: Image.Image) -> tuple[NDArray[Any], bool]:
 
 
 def frame_shape(ref: FrameRef, wide: list[FrameRef] | None = None) -> tuple[int, int]:
-    """Return (height, width) in px as `read_image` would give it, from the file's header where the format allows.
-
-    Images of more than 8 bits are added to `wide`.
-    """
+    """Return (height, width) px as `read_image` would give it; images of more than 8 bits are added to `wide`."""
     if ref.number is not None:
         return video_shape(ref.path)
     with _decoding(ref) as image:
@@ -260,10 +254,7 @@ class FrameShapes:
 
     @property
     def white(self) -> int:
-        """Return which value stands for white in those of more than 8 bits, by their headers and by all their values.
-
-        255 where there are none. Raises FrameError for one that cannot be read.
-        """
+        """Return which value stands for white in those of more than 8 bits (255: there are none); raises FrameError."""
         highest = 0
         for ref in self._wide:
             with _decoding(ref) as image:

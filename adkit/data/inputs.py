@@ -74,9 +74,8 @@ class Inputs:
 def find_inputs(arguments: Iterable[str], *, of_clips: bool = False, hint: str = ANYTHING) -> Inputs:
     """Return the still images, or the clips, that the arguments name; `of_clips`: for a run that learned from clips.
 
-    Each file comes once, in the order of the arguments. A file that is named directly is taken whatever its suffix.
-    Raises DatasetError when an argument names nothing, with `hint`, which says what can be named; OptionError for
-    stills and clips together.
+    Each file comes once, in the order of the arguments; one that is named directly is taken whatever its suffix. Raises
+    DatasetError, with the `hint`, when an argument names nothing, and OptionError for stills and clips together.
     """
     stills: dict[Path, Path] = {}  # by resolved path: each file once, whatever it is called
     clips: dict[str, VideoInput] = {}

@@ -90,10 +90,9 @@ class Contents:
 
 
 def contents_of(folder: Path) -> Contents:
-    """Look through a folder with all it contains.
+    """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
 
-    What is hidden, what systems and viewers keep beside pictures, and what adkit wrote is passed over, but for the
-    folder itself, which somebody named. A link to a folder is followed once, and never to where it came from.
+    What is hidden, what systems and viewers keep beside pictures, and what adkit wrote is passed over.
     """
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []
@@ -331,10 +330,9 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
 
 
 def with_held_out(placed: Sequence[Placed], groups: Mapping[Path, str] | None = None) -> list[Placed]:
-    """Move a fifth of the good ones to the tests, where there are defects to tell them from.
+    """Move a fifth of the good ones to the tests, where there are defects to tell them from, `groups` as a whole.
 
-    Which is decided by a hash of their places: at random with respect to time of day or camera, yet the same every
-    time. Files of one of the `groups` stay together.
+    A hash of their places decides: at random with respect to time of day or camera, yet the same every time.
     """
     if not any(one.anomalous for one in placed):
         return list(placed)

@@ -23,7 +23,7 @@ def _called(base: Path, name: str) -> list[Path]:
 def named_place(
     selection: str, root: Path | None, is_one: Callable[[Path], bool], *, thing: str, hint: str
 ) -> tuple[Path, Path]:
-    """Return the folder or file at a path of the user's own, and below what: `root`, the working folder, $ADKIT_DATA.
+    """Return the folder or file of that path, and below what it lies: `root`, the working folder or $ADKIT_DATA.
 
     `is_one` knows it, `thing` is a word for it. Raises DatasetError when there is none in any of them.
     """
@@ -75,10 +75,7 @@ class Benchmark(Dataset):
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Return those that are named, with commas between, or "all" that are there.
-
-        They are looked for in `places`. Raises DatasetError for one that is not there, or when there is none at all.
-        """
+        """Return those named, with commas between, or "all"; raises DatasetError for what is in none of `places`."""
         given = root or os.environ.get("ADKIT_DATA")
         bases = [Path(given)] if given else [Path("data"), Path()]
         places = [place for base in bases for subfolder in cls.places for place in _called(base, subfolder)]

@@ -1,11 +1,10 @@
 """Tells masks from images among the files of a folder, and finds the mask of each image.
 
-A mask lies in a folder whose name means masks ("ground_truth", "masks", "mask_dir", "scratch_mask"), at any depth, or
-beside its image under a name that says so ("003_mask.png", "003_GT.bmp") or under its own ("003.png" beside "003.jpg",
-where only one holds as few values as a mask), or in a file of outlines, as labelling tools save them
-(`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word, and by the
-folders between: those above the mask must all be above the image as well. Several masks of an image are united, those
-in a folder of its name (MVTec LOCO) as well as numbered ones ("003_mask_1.png").
+A mask lies in a folder whose name means masks ("ground_truth", "mask_dir", "scratch_mask"), at any depth, or beside its
+image under a name that says so ("003_mask.png", "003_GT.bmp") or under its own ("003.png" beside "003.jpg", where only
+one holds as few values as a mask), or in a file of outlines (`adkit.data.outlines`). In a folder of masks it is found
+by the image's name, with or without such a word; the folders above it must all be above the image as well. Several
+masks of an image, numbered or in a folder of its name (MVTec LOCO), are united.
 """
 
 import os

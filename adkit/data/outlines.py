@@ -215,10 +215,7 @@ def _is_of_yolo(line: str) -> bool:
 
 
 def _of_yolo(line: Sequence[str]) -> Shape:
-    """Return a box, by its middle and sides, or a polygon; in shares of the picture's sides.
-
-    Behind a box a detector also writes how sure it was.
-    """
+    """Return a box, by its middle and sides (then a detector's certainty), or a polygon; in shares of the sides."""
     _, *numbers = map(float, line)
     if len(numbers) > 5:
         return Shape("polygon", _pairs(numbers))

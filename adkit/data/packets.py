@@ -1,7 +1,6 @@
 """A film's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them.
 
-A stamp says when the frame of a packet is shown, in the stream's time base. Where a clock was set anew
-(streams that were joined, a camera that was told the time), what comes after is moved to where the last frame ended.
+A stamp says when the frame of a packet is shown, in the stream's time base; after a joint, time goes on.
 """
 
 from collections import deque
@@ -131,10 +130,7 @@ class Packets:
 
     @property
     def breaks_off(self) -> bool:
-        """Say whether a file ends within a packet of a transport stream, a box of an MP4 or a picture.
-
-        So it does where much of it comes after all that was read, as of files that were joined.
-        """
+        """Say whether a file ends within a packet, a box or a picture, or goes on behind all that was read."""
         path, name = Path(self.container.name), self.container.format.name
         if not path.is_file():  # a stream
             return False
@@ -267,10 +263,7 @@ class InOrder:
 
 
 def films_in(path: Path) -> tuple[int, bool]:
-    """Count the indexes of an MP4 or QuickTime file, one for each film, and say whether it ends within its pictures.
-
-    Without an index it was cut off, or its recording never ended.
-    """
+    """Count the indexes of an MP4, one for each film, none if cut off; say whether it ends within its pictures."""
     found, size, kind = 0, 0, b""
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:

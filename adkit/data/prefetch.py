@@ -10,11 +10,10 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Generator[Item], most: int, dropped: Callable[[Item], None] | None = None) -> Generator[Item]:
-    """Yield the items, made by a thread at most `most` ahead of who asks for them.
+    """Yield the items, made by a thread at most `most` ahead of who asks for them, and any exception in its turn.
 
-    The thread waits while so many wait. With `dropped`, for items that cannot wait to be made, it goes on: the oldest
-    of those that wait are then dropped, and told to `dropped` (from the thread).
-    An exception arrives in its turn. When the walk ends early, the thread closes `items` and ends too.
+    The thread waits while so many wait; with `dropped` it goes on: the oldest that waits is dropped and told to that
+    (from the thread). When the walk ends early, the thread closes `items` and ends too.
     """
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(most)
     over = threading.Event()

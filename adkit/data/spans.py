@@ -106,10 +106,7 @@ class VideoSpans(Dataset):
 
 
 def learned_spans(dataset: str, training: Mapping[str, str], path: Path) -> tuple[Span, ...]:
-    """Return the spans of the video that a run learned from, whatever the file is called now; () for another video.
-
-    `dataset` is the run's, as a spec, and `training` the checksums of what it learned from.
-    """
+    """Return the spans of this video that a run learned from, by its dataset's spec and checksums; () for others."""
     sort, _, selection = dataset.partition(":")
     if sort != VideoSpans.name or not training:
         return ()

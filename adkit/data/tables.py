@@ -6,9 +6,8 @@ kind    good (normal, ok, 0), or what is wrong with it (1: an anomaly); nothing:
 mask    marks what is anomalous; a path like the image's
 group   images that belong together, such as those of one part: they are held out together
 
-Columns named "image" or "filename" and "label" or "class" are read as path and kind.
-The header's case and the order of columns do not matter; commas, semicolons or tabs part them. What spreadsheets add
-is read as they mean it: UTF-16, a mark of the byte order, a first line "sep=;", lines of separators only.
+Other usual names of these columns are known too, in any case and order; commas, semicolons or tabs part them. What
+spreadsheets add is read as they mean it: UTF-16, a mark of the byte order, "sep=;", lines of separators only.
 """
 
 import csv

@@ -82,10 +82,9 @@ class VideoFrame:
 
 
 class Video:
-    """An opened video file, stream or camera; use it in a `with`, and walk its frames once.
+    """An opened video file, stream or camera (what FFmpeg takes for one); use it in a `with`, and walk its frames once.
 
-    `source` is a path or what FFmpeg takes for one (`rtsp://…`); `format` and `options` go to FFmpeg. Raises
-    FrameError for what is not a video, has no picture, or cannot be opened.
+    Raises FrameError for what is not a video, has no picture, or cannot be opened.
     """
 
     def __init__(
@@ -159,10 +158,7 @@ class Video:
         return (round(duration / 1e6 * self.rate) or None) if duration else None
 
     def stamps(self) -> NDArray[np.int64]:
-        """Return (N,) stamps of the frames that are shown, in their order, from packets alone; ends the walk.
-
-        Of streams without any the numbers of the packets stand for them.
-        """
+        """Return (N,) stamps (or numbers, without any) of the frames that are shown, in their order; ends the walk."""
         found: list[int | None] = []
         lead: int | None = None  # the stamp of the first packet, where decoding can begin with it
         with _decoding(self.source):
@@ -190,10 +186,9 @@ class Video:
         return np.asarray((stamps - stamps[0]) * tick, np.float64)
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Yield every frame that can be decoded, in order.
+        """Yield every frame that can be decoded, in order; its number counts those before it that are lost.
 
-        A frame's number counts those before it that are lost, and time never goes back. After the last one, raises
-        FrameError when something is damaged or missing, saying where; so a caller has had all that there is.
+        After the last one, raises FrameError when something is damaged or missing, saying where.
         """
         import av
 

@@ -42,11 +42,10 @@ def require_video_file(path: Path) -> None:
 
 
 class VideoWriter:
-    """Takes RGB frames (height, width, 3) with their times; a file appears, whole, when it is finished.
+    """Takes RGB frames (height, width, 3), both even, with their times, for a path or an open file such as BytesIO.
 
-    `target` is a path, or an open file such as BytesIO; both sides are even numbers of px. In a `with` it is finished
-    at the end, and discarded when something fails. Raises StorageError when the disk is full or must not be written:
-    nothing is then left of it.
+    The file appears, whole, when it is finished: at the end of a `with`, unless something fails. Raises StorageError
+    when the disk is full or must not be written: nothing is then left of it.
     """
 
     def __init__(self, target: Path | BinaryIO, size: tuple[int, int], rate: float, how: Encoding = USUAL) -> None:

@@ -125,10 +125,9 @@ class View(BaseModel, extra="forbid", frozen=True):
         return blended(values, self.tiles, self.frame) if self.tiles else values
 
     def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
-        """Cut canvases' maps (N, h, w) down to what they say of the pictures, or of their part that is seen.
+        """Cut canvases' maps (N, h, w) down to what they say of the pictures' seen parts, with as many positions each.
 
-        Each keeps as many positions, whatever its picture's shape: the maps of all pictures lie side by side. Places
-        that do not count have the lowest value of those that do.
+        Places that do not count have the lowest value of those that do.
         """
         own = self._own(maps, shapes)
         if self.mask is None and self.border == 0:

@@ -127,8 +127,7 @@ def panels(
 ) -> dict[str, NDArray[np.uint8]]:
     """Return the pictures of one sample by title, all of one size: what is not known has none.
 
-    image: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W), where the
-    truth is known; reconstruction: RGB uint8, any resolution, where the method gives one.
+    image, reconstruction: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W).
     """
     height, width = fitted(image.shape[:2], longer_px)
     small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -191,10 +190,7 @@ def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
-    """Lay the colours of a map (h, w) of any resolution over an image (H, W, 3), the scale's threshold outlined.
-
-    What is usual is left as it is; the colours cover the more, the further a value lies above that.
-    """
+    """Lay a map's colours (h, w) over an image (H, W, 3), the more the higher, and outline the scale's threshold."""
     height, width = image.shape[:2]
     values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     unit = scale.unit(values)

@@ -61,10 +61,9 @@ def region_columns(region: Region | None) -> dict[str, Any]:
 
 
 def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> Outline:
-    """Find the regions of a map (h, w) above the threshold, in a picture of shape (height, width) px.
+    """Find the regions of a map (h, w) above the threshold (None: none), in a picture of shape (height, width) px.
 
-    What is smaller than one cell of the map is a speck, and no region: a method tells nothing finer than its map's
-    cells, and only the way between the values of two of them gave it a shape. Without a threshold there are none.
+    What is smaller than one cell of the map is a speck, and no region: a method tells nothing finer.
     """
     if threshold is None or anomaly_map.max() <= threshold:
         return Outline()
@@ -106,7 +105,7 @@ def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
 def _parts(
     anomaly_map: NDArray[np.float32], threshold: float, shape: Size
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[int, list[int]], int]:
-    """Return the map on a grid, the number of the connected part at each place, the regions' boxes, and the specks.
+    """Return the map on a grid, each place's part, the regions' boxes and the number of specks.
 
     A box is left, top, width, height and area in places of the grid, by the part's number.
     """

@@ -1,8 +1,6 @@
 """What a run says of clips of known truth: clip by clip, event by event, and by what its threshold counts.
 
-A found event is what `adkit.watching.events` makes of the scores, as `adkit score` does. The promise of a threshold
-counts whole clips, or pieces of a certain length where long ones were cut to set it: so normal footage is counted here,
-too.
+Events are found as `adkit score` finds them. The promise counts whole clips, or pieces where long ones were cut.
 """
 
 from collections.abc import Mapping, Sequence

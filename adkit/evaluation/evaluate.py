@@ -1,8 +1,4 @@
-"""Judging a run on its dataset's test split: the only place where labels meet scores.
-
-The method's predictions are stored in the run (`evaluation/predictions.safetensors`), so that another scorer or
-metric is applied to them without the model.
-"""
+"""Judging a run on its dataset's test split: the only place where labels meet scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -210,9 +206,8 @@ def evaluate(
 ) -> Evaluation:
     """Judge the run on the test split of its dataset and store the result in the run's folder, if it can be written.
 
-    Predictions of an earlier evaluation are used again when the test split is the same, and new ones are stored before
-    any metric sees them. `root` replaces the data's root that the run remembers; `judge` is the run, if it was opened
-    before. Raises AdkitError for what the user can fix.
+    Predictions are stored before any metric sees them, and used again while the test split is the same. `root` replaces
+    the data's root that the run remembers; `judge` is the run, if it was opened before. Raises AdkitError.
     """
     origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
@@ -346,10 +341,7 @@ def _kind(sample: Sample, *, stills: bool) -> str:
 def _measured(
     results: LabelledResults, registry: Registry, progress: Progress
 ) -> tuple[dict[str, MetricValue], dict[str, Metric], tuple[str, ...]]:
-    """Return the value of every installed metric, the metrics that have one, and the names of the apt ones.
-
-    What tells most comes first.
-    """
+    """Return every metric's value, what tells most first, the metrics that have one, and the names of the apt ones."""
     names = sorted(registry.metrics.names(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     values, defined, apt = {}, {}, []
     with progress.task("judging", len(names)) as advance:

@@ -47,10 +47,7 @@ class PictureFolder:
 
 
 def clashing(samples: Iterable[Sample]) -> frozenset[str]:
-    """Return the ids of samples whose pictures would have the names of others before them.
-
-    Not every file system tells capital letters from small ones.
-    """
+    """Return the ids of samples whose pictures would have the names, in small letters, of others before them."""
     taken: dict[str, str] = {}
     return frozenset(one.id for one in samples if taken.setdefault(picture_name(one).lower(), one.id) != one.id)
 
@@ -117,8 +114,7 @@ def kind_of(sample: Sample) -> str:
 def picture_name(sample: Sample, *, hashed: bool = False) -> str:
     """Return a flat file name that tells which sample it is: test/crack/003 -> test_crack_003.png.
 
-    8 hex digits of the id's hash are appended when more of the id is lost than its slashes (../x/1.png is not
-    x/1.png), when it is long, and when `hashed` asks for them.
+    8 hex digits of the id's hash are appended to long ones, where more than slashes is lost, and when `hashed`.
     """
     slashless = sample.id.removesuffix(".png").replace("/", "_")
     plain = sample.id.removesuffix(".png").strip("/.").translate(str.maketrans("/\\:", "___"))
@@ -188,8 +184,7 @@ def reconstructed(
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Yield RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
 
-    What a method that looks at more than one frame makes of a frame depends on what the clip showed before: `footage`
-    has all frames of the clips, in their order. Frames that are not in it have no reconstruction.
+    `footage` has all frames of the clips, for a method that looks at more than one; what is not in it has none.
     """
     name = run.record.method
     may = name in registry.methods.entries and samples and registry.methods.get(name).load().reconstructs
@@ -229,10 +224,7 @@ def _together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
 
 
 def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that are in the footage, with their clips up to them; as many as are not too long.
-
-    Those whose past is the shortest come first into the bound; the rest have no reconstruction.
-    """
+    """Return the samples in the footage, with their clips up to them; those with the longest past are left out."""
     clips = by_clip((sample.clip for sample in footage), footage)
     places = {sample.id: (clip, row) for clip, members in clips.items() for row, sample in enumerate(members)}
     needed: dict[str, int] = {}

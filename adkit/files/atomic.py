@@ -90,11 +90,9 @@ def is_folder(path: Path) -> bool:
 
 @contextmanager
 def whole_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Yield a temporary folder beside `target` that takes its name when the block ends well.
+    """Yield a temporary folder beside `target` that takes its name when the block ends well; else nothing remains.
 
-    An older folder of that name is replaced; without `replace` it is kept and FileExistsError raised, also when
-    it appears only while the block runs. When the block fails or is interrupted, nothing of the new one remains,
-    and the older one stays.
+    An older folder of that name is replaced; without `replace` it is kept and FileExistsError raised.
     """
     with storage_faults(target):
         if not replace and target.exists():
@@ -137,11 +135,7 @@ def plain_name(text: str, other: str = "-") -> str:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `target` that takes its name when the block ends well; parent folders are made.
-
-    An older file of that name is replaced. When the block fails or is interrupted, nothing of the new one remains. Both
-    names have the same suffix.
-    """
+    """Yield a temporary file beside `target` that replaces it when the block ends well; else nothing remains."""
     with storage_faults(target):
         _require_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -23,10 +23,7 @@ def cache_root() -> Path:
 
 
 def temporary_cache() -> Path:
-    """Return this user's own folder among the system's temporary ones, for what the cache cannot take.
-
-    Raises StorageError where it cannot be made, and where others could put something into it.
-    """
+    """Return this user's own folder among the system's temporary ones; raises StorageError where others may write."""
     user = os.getuid() if hasattr(os, "getuid") else None  # elsewhere each user has temporary files of their own
     folder = Path(tempfile.gettempdir(), "adkit-cache" if user is None else f"adkit-cache-{user}")
     with storage_faults(folder):

@@ -2,10 +2,9 @@
 
 Each scale's maps are counted in spreads above what is usual, over all positions or at each one. Their mean is one of
 third powers: what one scale sees clearly counts, though the other sees nothing there. Whether positions are told apart
-is asked of some normal pictures that are spoilt, each in several ways: what is found of them at the thresholds that
-unspoilt ones set. No label of a test is looked at. A method says which answer needs the proof. The scales' weights are
-not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the coarse one is there
-for what lies in the wrong place or is missing.
+is asked of some normal pictures that are spoilt: what is found of them at the thresholds that unspoilt ones set. The
+scales' weights are not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the
+coarse one is there for what lies in the wrong place or is missing.
 """
 
 from __future__ import annotations
@@ -108,11 +107,9 @@ def choose_blend(
 ) -> tuple[Blend, dict[str, float | bool]]:
     """Decide whether position matters, by maps at each scale: out-of-sample (N, h, w), and of spoilt frames (M, h, w).
 
-    `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many
-    ways, and are looked at where the choice `is_open`. Positions are told apart where that finds clearly more of
-    them, or, where they are held `apart` as a rule, unless it finds clearly fewer. Returns the blend, and how it was
-    chosen, for the run. Raises OptionError for position_normalisation=on with too few maps: their spread would be
-    chance.
+    `clips` (N,) is the number of each normal frame's clip; the spoilt ones come source by source, each in as many ways.
+    Positions are told apart where that finds clearly more of them, or, where they are held `apart` as a rule, unless it
+    finds clearly fewer. Returns the blend, and how it was chosen. Raises OptionError as `require_maps` does.
     """
     require_maps(len(clips), options.position_normalisation)
     weights = WEIGHTS if len(normal) > 1 else (1.0,)

@@ -1,8 +1,7 @@
 """Pictures of good parts, spoilt: what a reconstruction learns to repair, so that it cannot just copy.
 
 And what tells, without any label, which of several ways to judge finds more. Stains as in Collin and De Vleeschouwer
-(arXiv 2008.12977), patches pasted from elsewhere with some opacity, and Gaussian noise over the whole picture. A part
-of the pictures that a reconstruction learns from stays clean: those must come out as they are.
+(arXiv 2008.12977), patches pasted from elsewhere with some opacity, and Gaussian noise over the whole picture.
 """
 
 import math
@@ -19,7 +18,7 @@ Corruption = Literal["stain", "paste", "noise"]
 Floats = NDArray[np.float32]
 
 CLEAN_SHARE = 0.1
-"""Of the pictures stay as they are."""
+"""Of the pictures stay as they are: those must come out unchanged."""
 MOST_BLOBS = 3
 """Stains or patches on one picture, at most."""
 SMALLEST, LARGEST = 0.02, 0.2
@@ -38,10 +37,9 @@ _CORNERS = 24  # of a blob's outline
 def corrupt(
     frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
 ) -> Tensor:
-    """Turn float32 (B, 3, H, W), RGB in 0..1 into the same pictures spoilt, on the same device.
+    """Turn float32 (B, 3, H, W), RGB in 0..1 into the same pictures spoilt in these ways, on the same device.
 
-    Each gets up to three stains or pasted patches, where `kinds` names them, and noise over all; about that share
-    of them stays as it is.
+    Each gets up to three stains or pasted patches, and noise over all; about that share of them stays as it is.
     """
     if not kinds:
         return frames

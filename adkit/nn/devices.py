@@ -13,8 +13,7 @@ Precision = Literal["auto", "32", "bf16"]
 def pick_device(name: str = "auto") -> str:
     """Return the device to use: "auto" takes CUDA, then MPS, then the CPU; "cuda:1" and the like are kept.
 
-    The CPU and MPS are one device each, "cpu" and "mps". Raises OptionError for a device that this machine
-    does not have. CUDA's convolutions are computed in float32 from then on, as the CPU's are.
+    Raises OptionError for one that is not there. CUDA's convolutions are float32 from then on, as the CPU's are.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -43,8 +42,7 @@ def pick_device(name: str = "auto") -> str:
 def pick_precision(device: str, choice: Precision = "auto") -> torch.dtype:
     """Return in which type a network on this device multiplies while it learns.
 
-    "auto" is bfloat16 where the hardware multiplies it itself (there it is several times faster, on CPUs too) or, on
-    older GPUs, float16; elsewhere it is float32.
+    "auto" is bfloat16 where the hardware multiplies it itself, on older GPUs float16; elsewhere it is float32.
     """
     if choice != "auto":
         return torch.float32 if choice == "32" else torch.bfloat16

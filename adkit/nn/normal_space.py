@@ -1,7 +1,4 @@
-"""A space in which normal images vary alike in every direction, and distances to the nearest of them.
-
-An image is one vector there, of what a frozen network sees in it: each feature's mean and its highest value.
-"""
+"""A space in which normal images, each a vector, vary alike in every direction; distances to the nearest of them."""
 
 from __future__ import annotations
 
@@ -69,9 +66,8 @@ def left_out_scores(
 ) -> Tensor:
     """Return (N,), each vector's score in the space that is learned without its clip; there must be two clips at least.
 
-    `clips` (N,) are whole numbers from 0. Learning anew without it is the only exact way: an image of its own
-    enters the features' scales too, and with few images that alone would lower its score by some percent. Of
-    more than that many `spaces` several clips are left out together, which is no less honest.
+    `clips` (N,) are whole numbers from 0. Learning anew is the only exact way: an image of its own enters the features'
+    scales too. Of more than that many `spaces` several clips are left out together, which is no less honest.
     """
     parts = clips % spaces
     scores = torch.empty(len(vectors))

@@ -111,8 +111,7 @@ def require_maps(count: int, choice: Choice) -> None:
 def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:
     """Decide by out-of-sample maps (N, h, w) of normal samples, and the number (N,) of each one's clip.
 
-    Returns the normalisation, or None where position matters little; and how it was decided, for the run. Raises
-    OptionError for "on" with too few maps: their spread would be chance.
+    Returns the normalisation, None where position matters little; and how it was decided. Raises OptionError.
     """
     require_maps(len(maps), choice)
     explained = explained_by_position(maps)
@@ -124,10 +123,9 @@ def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormali
 
 
 def normalised_out_of_sample(maps: Tensor, clips: Tensor) -> Tensor:
-    """Normalise each of N maps by what the maps of other clips say: what a new normal map would become.
+    """Normalise each of N maps (N, h, w) by what the maps of other clips say: what a new normal map would become.
 
-    maps: (N, h, w); clips: (N,) whole numbers from 0, at least two different ones. The sums over the other clips are
-    the sums over all less the clip's own.
+    `clips` (N,) are whole numbers from 0, at least two different ones.
     """
 
     def sums(some: Tensor) -> Tensor:

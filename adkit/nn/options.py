@@ -35,10 +35,7 @@ def _parse_size(value: Any) -> Any:
 
 
 def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """Return about `budget` x `budget` px in the shape of a picture (height, width), both multiples of `multiple`.
-
-    The shape counts twice as much as the number of pixels, of which there are hardly more than were asked for.
-    """
+    """Return about `budget` x `budget` px, hardly more, in the shape of a picture; both are multiples of `multiple`."""
     aspect, wanted = shape[0] / shape[1], budget**2
     least = math.ceil(LEAST_PX / multiple) * multiple
     sides = range(least, max(least, MOST_PX) + 1, multiple)

@@ -115,10 +115,7 @@ class Profile:
 
 
 def graph_stages(model: bytes) -> dict[str, str]:
-    """Return the stage of each operator of an exported network, by its name and by its results' names.
-
-    onnxruntime calls what it has fused by the result. Operators that were added for a search have none.
-    """
+    """Return the stage of each operator of an exported network, by its name and its results'; a search's have none."""
     import onnx  # heavy
 
     stages: dict[str, str] = {}

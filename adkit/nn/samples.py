@@ -81,10 +81,9 @@ def last_frames(frames: Tensor) -> Tensor:
 
 
 def each_clip(batches: Batches, look: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, Iterator[Tensor]]]:
-    """Walk the clips in their order: the name, and what `look` makes of each frame, (1, ...), one after the other.
+    """Walk the clips in their order, each with what `look` (B, T, 3, H, W) -> (B, ...) makes of its frames, one by one.
 
-    `look` gets `frames` of a batch, float32 (B, T, 3, H, W), and gives (B, ...). A clip's frames are walked before the
-    next clip is asked for.
+    A clip's frames are walked before the next clip is asked for.
     """
     frames = (
         (clip, part)

@@ -23,11 +23,7 @@ _AT_ONCE = 1024
 
 
 def unnamed_file(size: int, folder: Path | None = None) -> IO[bytes]:
-    """Return an open file of `size` bytes, in the folder for temporary files if no other is named.
-
-    Where the system allows it, it has no name from the start: nothing is left of it, however this ends. Raises
-    StorageError where the disk has no room for it.
-    """
+    """Return an open file of `size` bytes, without a name where the system can; raises StorageError without room."""
     place = folder or Path(tempfile.gettempdir())
     with storage_faults(place), ExitStack() as closing:
         file = closing.enter_context(tempfile.TemporaryFile(dir=place))

@@ -3,8 +3,7 @@
 A map's score hangs on its highest places, and some place of a few good pictures is always rare: they set the threshold.
 What a network sees of the whole picture, at half size and in a single vector, is a second witness: of what is really
 anomalous it mostly says so too, of a rare place on a good picture it does not. So a picture's distance from the normal
-pictures' vectors, beyond what is usual, is added to its map's score. There the network's own border stays: it tells
-where in the picture things lie.
+pictures' vectors, beyond what is usual, is added to its map's score.
 """
 
 from collections.abc import Mapping, Sequence

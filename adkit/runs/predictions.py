@@ -83,10 +83,9 @@ def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Pre
 
 
 class PredictionBuffer:
-    """Gathers the predictions of up to `most` samples, each kind in one piece of memory that is there from the start.
+    """Gathers predictions of up to `most` samples, each kind in one piece of memory that is there from the start.
 
-    Small results that were kept between the large batches of frames they come from would hold the freed memory of
-    those batches apart, so that a process grew by nearly every frame that it has seen.
+    Small results between the large batches that they come from would hold the freed memory of those apart.
     """
 
     def __init__(self, most: int) -> None:

@@ -49,8 +49,7 @@ UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a 
 class FitSettings(BaseModel, extra="forbid", frozen=True):
     """Everything that a fit depends on besides its data: `adkit fit`'s options by their names, and a run's.
 
-    Options of the method are kept as texts, as the command line gives them. Raises OptionError and PromiseError for
-    what contradicts itself or lies out of bounds.
+    Raises OptionError and PromiseError for what contradicts itself or lies out of bounds.
     """
 
     method: str

@@ -135,11 +135,10 @@ def save_runs(
 
 
 def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predictions, seen: SeenData) -> Run:
-    """Return the run with another calibration, in the same folder; the model is not touched.
+    """Return the run with another calibration, in the same folder; the model and stored predictions are not touched.
 
     New files are written beside the old ones, and run.json, which names them, is replaced last: whenever it is broken
-    off, the run is what it was or what it becomes. What an evaluation stored stays: `adkit eval` judges the same
-    answers at the new threshold. Pictures and report show the old one, and go.
+    off, the run is what it was or what it becomes. Pictures and report show the old threshold, and go.
     """
     record = run.record
     number = len(record.earlier_calibrations) + 2
@@ -241,10 +240,9 @@ def list_runs(root: Path) -> list[tuple[Path, RunRecord | RunError]]:
 
 
 def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Run:
-    """Open the run that `name` means: "latest" (of `method`, when given), an id below `root`, or a path.
+    """Open the run that `name` means: "latest" (of `method`), an id below `root`, a path, or the newest of that name.
 
-    A name that was given at fitting means the newest run that has it. Raises RunError when there is none, when it is
-    damaged, and when it is not a run of the given method.
+    Raises RunError when there is none, when it is damaged, and when it is not a run of the given method.
     """
     if name != LATEST:
         folders = [folder for folder in (root / name, Path(name)) if is_folder(folder)]

@@ -94,10 +94,9 @@ class Unfinished(BaseModel, extra="forbid", frozen=True):
 def workspace(runs_root: Path, begun: Unfinished, *, resume: bool = False) -> Iterator[Path]:
     """Return a folder for a method to keep what it needs to go on; it lasts when the block is broken off.
 
-    The exception that breaks it off then says in a note how to go on. The folder is deleted when the block ends well,
-    when a fault of the user's ends it (going on would only repeat it, but for a full disk or memory), and when
-    nothing was kept in it. A new fit gets a folder of its own; with `resume` it is the one that the fit left, and
-    RunError is raised when another process is in it.
+    The exception then says in a note how to go on. It is deleted when the block ends well, when a fault of the user's
+    ends it (going on would only repeat it, but for a full disk or memory), and when nothing was kept in it. With
+    `resume` it is the one that the fit left, and RunError is raised when another process is in it.
     """
     with ExitStack() as held:
         if resume:

@@ -21,8 +21,8 @@ _SLACK = 1e-9
 class Decisions:
     """How rows of images become anomalous or normal where the threshold alone does not decide.
 
-    With `false_share`, of all that are called anomalous in a batch at most this share is expected to be normal. With
-    `look`, what is normal and has a p-value of at most that is for a person to look at.
+    Of those called anomalous in a batch at most `false_share` is expected to be normal. A person looks at what is
+    normal and has a p-value of at most `look`.
     """
 
     false_share: float | None = None

@@ -24,8 +24,7 @@ def resampled(
 ) -> dict[str, NDArray[np.float64]]:
     """Return (R,) values of each metric that can be resampled, given with its value for the results as they are.
 
-    The same seed and truth give the same resamples, so that differences of candidates are paired. A metric may compute
-    its resamples more coarsely than its value: they are shifted so that both agree. One that raises has none.
+    The same seed and truth give the same resamples. What is computed more coarsely is shifted to the value.
     """
     left = dict(metrics)
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
@@ -58,10 +57,7 @@ def interval_of(replicates: NDArray[np.float64] | None) -> Interval | None:
 
 
 def clip_weights(results: LabelledResults, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield (r, N) parts of the weights of all samples, one after another; before the first resample, everything once.
-
-    All-normal clips are drawn among themselves, and clips with an anomaly among themselves.
-    """
+    """Yield parts (r, N) of all samples' weights, everything once first; clips with an anomaly are drawn apart."""
     clip_of = clip_numbers(results.clips)
     count = int(clip_of.max(initial=-1)) + 1
     with_anomaly = np.zeros(count, bool)
@@ -74,9 +70,6 @@ def clip_weights(results: LabelledResults, resamples: int, seed: int) -> Iterato
 
 
 def resampling_seed(results: LabelledResults, test_hash: str) -> int:
-    """Return the seed that comes of the data: resamples are paired within a category, and independent between them.
-
-    Of clips it comes of their names: candidates may judge one frame in many, each in another many.
-    """
+    """Return the seed that comes of the data, or of clips' names: candidates may judge other frames of them."""
     names = "\n".join(dict.fromkeys(results.clips)).encode(errors="surrogateescape")
     return int((checksum(names) if results.of_clips else test_hash)[:8], 16)

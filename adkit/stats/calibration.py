@@ -122,10 +122,7 @@ class ThresholdRule:
         return f"the promised {rate}" + (f" ({CERTAINTY:.0%} certain)" if self.kind == "certain" else "")
 
     def in_units(self, unit_s: float | None) -> ThresholdRule:
-        """Return the rule as a share of clips that last `unit_s` on average; None: of images, or how long is not known.
-
-        Raises PromiseError for an hourly rate where that is not known, or of more than one false alarm in each clip.
-        """
+        """Return the rule as a share of clips that last `unit_s` on average (None: not known); raises PromiseError."""
         if not self.hourly:
             return replace(self, unit_s=unit_s)
         if unit_s is None:
@@ -249,9 +246,7 @@ def threshold_from(
 ) -> Threshold:
     """Return the rule's threshold from out-of-sample scores of normal units; clips last `unit_s` on average.
 
-    `left_out` units are held for anomalous, and have no score among them.
-
-    Of clips a false alarm is a flagged one, however many alarms there are in it.
+    `left_out` units are held for anomalous, and have no score among them. Of clips a false alarm is a flagged one.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
     scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
@@ -294,10 +289,7 @@ def unit_scores(scores: ArrayLike, clips: Sequence[str]) -> tuple[NDArray[np.flo
 
 
 def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]:
-    """Return (1 + #{normal ≥ score}) / (n + 1) for each score: the share of normal samples at least as high.
-
-    For a new normal sample it is at most p with probability at most p.
-    """
+    """Return (1 + #{normal ≥ score}) / (n + 1) for each score: of a new normal sample at most p with probability p."""
     normals = np.sort(np.asarray(normal_scores, dtype=np.float64))
     below = np.searchsorted(normals, np.asarray(scores, dtype=np.float64), side="left")
     return np.asarray((1 + len(normals) - below) / (len(normals) + 1), dtype=np.float64)

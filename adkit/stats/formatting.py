@@ -92,10 +92,7 @@ def metric_text(value: float | None) -> str:
 
 
 def p_value_text(p_value: float, is_floor: bool | None = False) -> str:
-    """Write a p-value with four decimals, or as a power of ten where those would be zero: "0.0012", "3.1e-07".
-
-    The lowest that the normal scores can give is a bound: "≤ 0.0106".
-    """
+    """Write a p-value with four decimals or as a power of ten, the lowest possible as a bound: "≤ 0.0106"."""
     text = f"{p_value:.4f}" if p_value >= 0.0001 else f"{p_value:.1e}"
     return f"≤ {text}" if is_floor else text
 

@@ -1,11 +1,10 @@
 """Whether scores have drifted, asked after every part: a conformal test martingale.
 
-A part's p-value is the share of all scores so far, those that set the threshold among them, that are as high; ties
-are broken by chance. As long as parts are exchangeable, these are independent and uniform, exactly (Vovk, Gammerman
-and Shafer 2005, chapter 7). Somebody who bets against that has wealth with mean 1 at any time, and it reaches 1/α
-with a probability of at most α (Ville 1939): an alarm at 1/α is wrong on at most a share α of lines, however long they
-run. The bets are those of the Simple Jumper (Vovk et al. 2021): shares of the wealth that now and then change
-direction.
+A part's p-value is the share of all scores so far, those that set the threshold among them, that are as high; ties are
+broken by chance. As long as parts are exchangeable, these are independent and uniform, exactly (Vovk, Gammerman and
+Shafer 2005, chapter 7). Somebody who bets against that has wealth with mean 1 at any time, and it reaches 1/α with a
+probability of at most α (Ville 1939): an alarm at 1/α is wrong on at most a share α of lines, however long they run.
+The bets are those of the Simple Jumper (Vovk et al. 2021): shares of the wealth that now and then change direction.
 """
 
 import math

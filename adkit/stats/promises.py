@@ -24,10 +24,9 @@ def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
 
 
 def most_alarms(promises: Sequence[tuple[int, int, int]]) -> int:
-    """Return how many false alarms kept promises give in all, with 95 % certainty at most.
+    """Return how many false alarms kept promises, independent ones, give in all, with 95 % certainty at most.
 
-    `promises` are of thresholds that are independent of one another: on how many new normal samples each decides, and
-    its rank and count as in `alarms_p_value`.
+    Each is on how many new normal samples it decides, and rank and count as in `alarms_p_value`.
     """
     from scipy.stats import betabinom
 
@@ -39,10 +38,7 @@ def most_alarms(promises: Sequence[tuple[int, int, int]]) -> int:
 
 
 def noticeable_rate(total: int, rank: int, count: int, level: float, power: float = 0.8) -> float | None:
-    """Return the lowest true false-alarm rate at which `alarms_p_value` falls below `level` with probability `power`.
-
-    None where `total` new samples can never give so small a p-value.
-    """
+    """Return the lowest true rate at which `alarms_p_value` falls below `level` with this `power`; None: no rate."""
     from scipy.optimize import brentq
     from scipy.stats import binom
 

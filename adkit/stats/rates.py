@@ -63,8 +63,7 @@ class Rate:
 def over_seeds(rates: Sequence[Rate]) -> tuple[float | None, Interval]:
     """Return the mean share of the same samples over seeds, with its 95 % interval; rates have one total.
 
-    Clopper and Pearson's, of the mean count: it errs on the wide side, for what only some seeds flag varies less than
-    what all or none do.
+    Clopper and Pearson's, of the mean count: it errs on the wide side.
     """
     count = float(np.mean([rate.count for rate in rates]))
     return (count / rates[0].total if rates[0].total else None), proportion_interval(count, rates[0].total)

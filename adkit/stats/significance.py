@@ -1,7 +1,6 @@
 """What a difference between scores is worth: intervals, tests and corrections for comparing and auditing.
 
-Numbers in, numbers out; nothing here knows of runs, files or pictures. Every p-value is two-sided unless its
-function says otherwise, and nan stands for what cannot be said.
+Every p-value is two-sided unless its function says otherwise, and nan stands for what cannot be said.
 """
 
 import math
@@ -76,11 +75,7 @@ class Apart:
 
 
 def proportion_interval(count: float, total: int, certainty: float = CERTAINTY) -> Interval:
-    """Return the proportions that `count` of `total` leave possible; 0 to 1 when the total is 0.
-
-    Clopper & Pearson 1934: exact, so that it holds the true proportion with at least this certainty. A count may be a
-    mean of counts.
-    """
+    """Return the proportions that `count` (or a mean) of `total` leave possible: Clopper & Pearson 1934, exact."""
     from scipy.special import betaincinv
 
     outside = (1 - certainty) / 2
@@ -265,8 +260,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
     """Return the p-value of "both catch alike", from which of N samples two candidates catch: (S, N) bool of S seeds.
 
     Exact: were they alike, a sample that more seeds of one catch would as soon have been caught by more of the other.
-    Of one seed that is McNemar's test (1947): the samples that one alone catches are a toss of coins. It speaks of
-    other samples, not of other seeds.
+    Of one seed that is McNemar's test (1947). It speaks of other samples, not of other seeds.
     """
     by_first, by_second = (np.asarray(caught, np.int64).sum(axis=0) for caught in (first, second))
     return _sign_p_value(by_first - by_second)

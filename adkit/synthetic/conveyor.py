@@ -141,10 +141,7 @@ def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float 
 
 
 def write_conveyor(folder: Path, *, seed: int, train: int, good: int, each_kind: int) -> None:
-    """Write clips as the dataset `clips` reads them: train/normal, test/normal, test/<kind>, labels beside them.
-
-    Every clip has a generator of its own, so that more of one kind leave the others as they are.
-    """
+    """Write clips as the dataset `clips` reads them, each from a generator of its own, so that more change no other."""
     places: list[tuple[str, str | None, int]] = [("train/normal", None, train), ("test/normal", None, good)]
     places += [(f"test/{kind}", kind, each_kind) for kind in KINDS]
     for number, (place, kind, count) in enumerate(places):

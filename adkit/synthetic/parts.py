@@ -1,9 +1,8 @@
-"""Synthetic parts with drawn defects: real enough to be hard, made by code from a seed.
+"""Synthetic parts with drawn defects in three grades: real enough to be hard, made by code from a seed.
 
-Four sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with
-fine pins), *fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and
-sensor noise vary more than most defects do, so that the mean brightness of a picture tells nothing. Defects come in
-three grades.
+Four sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with fine pins),
+*fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and sensor noise
+vary more than most defects do, so that the mean brightness of a picture tells nothing.
 """
 
 from collections.abc import Callable
@@ -55,10 +54,7 @@ def draw_part(
 
 
 def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, each_grade: int) -> None:
-    """Write a dataset in MVTec's layout: train/good, test/<grade>_<defect>, ground_truth/<grade>_<defect>.
-
-    Every picture has a generator of its own, so that more of one kind leave the others as they are.
-    """
+    """Write a dataset in MVTec's layout, each picture with a generator of its own: more of one kind change no other."""
     number = [*PART_NAMES].index(part)
 
     def save(kind: str, split: str, index: int, defect: str | None, grade: str) -> None:

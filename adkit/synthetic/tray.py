@@ -1,7 +1,6 @@
 """A synthetic tray of loose parts: hexagons, rings and pins that lie anywhere, a fixed number of each.
 
-What is wrong is no place: one part is missing, there is one too many, or one lies there in another's stead. Each of the
-parts that do lie there is good.
+What is wrong is no place: one part is missing, there is one too many, or one lies there in another's stead.
 """
 
 from collections.abc import Mapping

@@ -235,8 +235,8 @@ METHOD_CHECKS: Mapping[str, Callable[[Candidate], None]] = {
 def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     """Check the stream of a fitted method with two clips, float32 (n, 3, H, W) each.
 
-    Answers may not depend on how frames are parted into batches, nor on the clip before, nor on another stream;
-    and those of a method with memory must be those of `predict` on a clip's frames from its start.
+    Answers may depend neither on how frames are parted into batches nor on other clips or streams; those of a method
+    with memory must be those of `predict` on a clip's frames from its start.
     """
     seen = [windows(clip, method.window) for clip in clips]
     names = ["first clip"] * len(clips[0]) + ["second clip"] * len(clips[1])

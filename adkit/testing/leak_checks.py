@@ -25,8 +25,7 @@ from adkit.workflows.fit import fit
 def check_no_leak(method: str, registry: Registry, options: Mapping[str, Any] | None = None) -> None:
     """Fit the method thrice: as usual, with a test split whose truth is upside down, and with none to be had.
 
-    State, results on normal data, thresholds and record must be the same each time, to the last bit: whatever
-    changes came from the test split.
+    State, results on normal data, thresholds and record must be the same each time, to the last bit.
     """
     method_class = registry.methods.get(method).load()
     made = method_class(parse_options(options_of(method_class), options or {}, method))

@@ -17,8 +17,7 @@ RESAMPLING_TOLERANCE = 2e-2
 def check_metric(metric_class: type[Metric]) -> None:
     """Check that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
 
-    Still images and frames of clips are tried; a metric may be undefined for one of the two, and says why. One that is
-    undefined for both may need more pixels: it is tried with large images.
+    Stills and frames of clips are tried; what is undefined for both may need more pixels: large images are tried.
     """
     metric = metric_class()
     defined = [_check_judging(metric, case) for case in (_IMAGES, _FRAMES)]

@@ -1,7 +1,6 @@
-"""A convolutional autoencoder that repairs: it sees spoilt pictures of good parts and learns to give the clean ones.
+"""A convolutional autoencoder that repairs spoilt pictures of good parts; see `adkit.nn.training.reconstruction`.
 
-Four blocks halve the frame and double the channels, four mirror them (1.4 million parameters at width 32). See
-`adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
+Four blocks halve the frame and double the channels, four mirror them (1.4 million parameters at width 32).
 """
 
 from itertools import pairwise

@@ -5,13 +5,10 @@
 2. plain clips:    every clip in the folder, at any depth, is a normal one to learn from
 
 A clip is a video file, a GIF, or a folder of images (its frames, ordered by the numbers in their names: 2 before 10).
-"good" and "ok" mean "normal"; the case of these names does not matter.
-
-Labels beside a clip say which of its frames are anomalous (`labels.py` describes the files). Without them all frames of
-a clip in test/<kind>/ count as anomalous, although most of such a clip is often normal: whoever has no labels can then
-still count the clips that are found, and `notes` says that figures for single frames come out too low. A clip that lies
-in test/ itself has no kind: without labels its truth is unknown. A folder CLIP_gt beside a clip's folder holds masks,
-one for each frame, which is anomalous where its mask has anything bright in it.
+Labels beside it say which of its frames are anomalous (`labels.py` describes the files), or a folder CLIP_gt with a
+mask for each frame, which is anomalous where anything is bright in it. Without them all frames of a clip in
+test/<kind>/ count as anomalous, although most are often normal: whoever has no labels can then still count the clips
+that are found. What lies in test/ itself, without labels, is of unknown truth.
 """
 
 from collections import Counter

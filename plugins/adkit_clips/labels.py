@@ -1,13 +1,10 @@
 """Which frames of a clip are anomalous, from a file beside it with its name (press.mp4: press.csv, press.mp4.csv).
 
-One of four files, each checked against the clip, and refused as a whole where it does not fit:
-
 - .csv: a header, and a line for each anomaly. The columns are either `start_s` and `end_s`, in seconds from the clip's
   first frame: a frame belongs to the anomaly when start_s ≤ its time < end_s; or `first_frame` and `last_frame`, both
   counted from 0, both anomalous. A column `kind` may name the anomaly; where it says nothing, the folder does. A header
   alone says that all frames are normal. Commas, semicolons or tabs part the columns; but for commas, 1,5 is 1.5.
-- .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}]. [] says that all
-  frames are normal.
+- .json: a list of objects with the same names: [{"start_s": 3.2, "end_s": 5.0, "kind": "stop"}].
 - .npy: a one-dimensional array with 0 (normal) or 1 (anomalous) for each frame.
 - .mat: `volLabel`, a mask for each frame, as Avenue has it (Lu et al., ICCV 2013). 1_label.mat, in any folder, is
   that of testing_videos/01.avi.
@@ -63,10 +60,9 @@ def labels_of(clip: Path, labels: Mapping[Path, list[Path]], *, folder: bool) ->
 
 
 def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str | None]:
-    """Return for each frame of a clip the kind of its anomaly, None where it is normal.
+    """Return for each frame of a clip, at `times_s` (N,), the kind of its anomaly, `kind` if unnamed; None: normal.
 
-    `times_s` (N,) are the frames' times, `kind` names anomalies that the file does not name. Raises DatasetError
-    where the file cannot be read or does not fit the clip.
+    Raises DatasetError where the file cannot be read or does not fit the clip.
     """
     try:
         if path.suffix.lower() == ".npy":

@@ -39,8 +39,7 @@ class Rebuild(Objective):
     def rebuild(self, frames: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
         """Rebuild (B, T, C, h, w), frames in their order, from what was before; give what is then past, too.
 
-        With no past, a clip begins with an empty memory. Nothing foretells a first frame: it is compared with what
-        the network gives when it has seen it.
+        Nothing foretells a clip's first frame: it is compared with what the network gives when it has seen it.
         """
         memory, expected = past if past is not None else (None, None)
         told, memory = self.network(frames, memory)

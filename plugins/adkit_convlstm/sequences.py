@@ -29,10 +29,9 @@ class Recording(FrameStore):
 
 
 def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progress: Progress) -> Recording:
-    """Return all frames, or evenly spread blocks of them where there are more than `limit`.
+    """Return what `look` (B, 3, H, W) -> (B, C, h, w) keeps of all frames, or of evenly spread blocks up to `limit`.
 
-    `look` gives what is kept of frames, float32 (B, 3, H, W) -> (B, C, h, w). Runs end with their clips, and where
-    frames were left out.
+    Runs end with their clips, and where frames were left out.
     """
     room = len(batches) if limit >= len(batches) else min(len(batches), limit + BLOCK)
     with progress.task("reading", room) as advance:
@@ -43,10 +42,7 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
 def _kept(
     batches: Batches, look: Callable[[Tensor], Tensor], limit: int
 ) -> Iterator[tuple[list[tuple[str, int]], Tensor]]:
-    """Walk what is kept of frames, with the run of each: its clip, and how many frames were left out before.
-
-    The first block is always kept, the others where `limit` as a share of all frames reaches the next whole block.
-    """
+    """Walk what is kept of frames, with the run of each: its clip, and how many frames were left out before."""
     seen = left_out = 0
     for batch in batches:
         rows, runs = [], []

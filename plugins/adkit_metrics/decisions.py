@@ -1,8 +1,6 @@
 """Metrics at the run's threshold: what is caught at the rate of false alarms that it promises.
 
-Of clips it is events that are caught. An event in truth is a run of anomalous frames of one clip; a found one is a run
-of frames that the run raised one alarm for. They agree where they share a frame: when a machine stopped matters more
-than to the frame how long.
+Of clips it is events that are caught, in truth runs of anomalous frames: a found one agrees where it shares a frame.
 """
 
 import numpy as np

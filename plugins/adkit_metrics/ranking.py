@@ -1,8 +1,7 @@
 """Metrics of scores that need only their order: of still images, and of the frames of clips.
 
-Frames of all clips are judged together, with their scores as they are. Figures that stretch each clip's scores to 0..1
-before pooling them are common in print: they know where in a clip its highest score is before the clip has ended, and
-no threshold goes with them.
+Frames of all clips are judged together, as they are. Stretching each clip's scores to 0..1 before, as is common in
+print, would know a clip's highest score before it has ended, and no threshold goes with that.
 """
 
 from abc import abstractmethod
@@ -74,11 +73,7 @@ class FrameAuroc(RankingMetric):
     figure = staticmethod(curves.roc_area)
 
     def measure(self, results: LabelledResults) -> MetricValue:
-        """Return the AUROC over all frames, ties half.
-
-        Details: each clip's own where it has both sorts of frames, by its name; "macro", their mean; and "kind …", each
-        kind's anomalous frames against all good ones.
-        """
+        """Return the AUROC over all frames, ties half; details: each clip's, "macro" (their mean), each "kind …"."""
         details: dict[str, float | None] = {}
         clips, anomalous = np.array(results.clips), results.anomalous
         for clip in dict.fromkeys(results.clips):

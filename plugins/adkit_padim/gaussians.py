@@ -75,11 +75,7 @@ class Gaussians:
         return cls(weights, mean * weights, scatter)
 
     def round(self) -> None:
-        """Round the factors, in place, as a run stores them: so a run that is opened again gives the same maps.
-
-        That is exact enough to score, but not for `left_out`: with few frames it takes small differences of large
-        numbers.
-        """
+        """Round the factors, in place, as a run stores them: exact enough to score, but not for `left_out`."""
         for part in torch.split(self.factors, _POSITIONS):
             part.copy_(part.to(torch.float16))
 

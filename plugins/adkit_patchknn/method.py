@@ -1,10 +1,9 @@
 """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265) on a small frozen backbone.
 
-Fitting collects the patch features of all normal images and keeps the few that cover the others best. A new
-patch is as anomalous as it is far from the nearest kept one. Where this differs from the paper: both levels
-are averaged on one grid and weighted to the same variance; every other patch is looked up; the map is not
-reweighted by the neighbours' density; where position matters, it is normalised per position by the normal
-images' own maps.
+Fitting collects the patch features of all normal images and keeps the few that cover the others best. A new patch is as
+anomalous as it is far from the nearest kept one. Where this differs from the paper: both levels are averaged on one
+grid and weighted to the same variance; every other patch is looked up; the map is not reweighted by the neighbours'
+density; where position matters, it is normalised per position by the normal images' own maps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,9 +101,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     def update(self, batches: Batches, progress: Progress, *, first: int, removed: Sequence[int]) -> FitReport:
         """Go on filling the bank, from further images; how levels, scales and positions count stays.
 
-        As many rows are added as a fit would keep, and more until no new patch is farther from the bank than the old
-        ones were; so no patch's distance differs from what a bank of all images gives by more than the larger of both
-        banks' radii.
+        As many rows are added as a fit would keep, and more until no new patch is farther from the bank than old ones
+        were: no distance differs from what a bank of all images gives by more than the larger of both banks' radii.
         """
         self._facts, maps = {}, []
         kept = KeepingSome(batches, self._vectors if self._whole else None)

@@ -87,10 +87,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return Moments.of(torch.cat([self._features(copy).flatten(0, 2) for copy in turned(frame, self.options.turns)]))
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Moments, int, dict[str, Moments]]:
-        """Moments of all, the number of clips, and the moments of each clip of several frames.
-
-        Those of a still image are found again when it is left out, so that memory does not grow with their number.
-        """
+        """Return the moments of all, the number of clips, and the moments of those of several frames."""
         total: Moments | None = None
         clips = 0
         of_clips: dict[str, Moments] = {}

@@ -1,7 +1,6 @@
-"""A U-Net that repairs. With its skip connections (an option) detail stays sharp, and defects pass more easily too.
+"""A U-Net that repairs, without its skip connections (an option) as an autoencoder twice as deep as `ae`.
 
-Without them it is an autoencoder whose blocks are twice as deep as those of `ae`. See
-`adkit.nn.training.reconstruction` for what it is trained on and how its error becomes a map.
+With them detail stays sharp, and defects pass more easily too. See `adkit.nn.training.reconstruction`.
 """
 
 from itertools import pairwise

@@ -1,7 +1,6 @@
-"""Frozen feature networks: any convolutional one of timm by name.
+"""Frozen feature networks: any convolutional one of timm by name, from timm's cache or hub, or a local file.
 
-The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline. Others
-are taken from timm's cache or its hub, or from a local .pth or .safetensors file.
+The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline.
 """
 
 import logging

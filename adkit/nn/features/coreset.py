@@ -9,10 +9,9 @@ pass over all N patches per chosen one. This makes one per block of many:
      stays above the floor: so long, the loop over all patches would have chosen the same.
   3. Bring all distances up to date with one matrix product; start again.
 
-Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is
-not clear by more than the rounding, the candidates' distances are computed anew, directly and in float64;
-where float32 cannot tell many apart (tight clusters, flat backgrounds), all goes on in float64. Equal
-distances go to the lowest index.
+Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is not clear
+by more than the rounding, the candidates' distances are computed anew, directly and in float64; where float32 cannot
+tell many apart (tight clusters, flat backgrounds), all goes on in float64. Equal distances go to the lowest index.
 """
 
 from collections.abc import Callable

@@ -42,10 +42,7 @@ class Index:
 
     @classmethod
     def built(cls, rows: Tensor, kind: IndexKind, others: Tensor | None = None) -> tuple[Index, float]:
-        """Build it of rows (N, D); also the share of `others` (Q, D) whose nearest row it finds.
-
-        Without others, it is that of the rows themselves whose nearest other row it finds.
-        """
+        """Build it of rows (N, D); also the share of `others` (Q, D), or of the rows, whose nearest row it finds."""
         faiss = _faiss()
         asked, rank = (rows, 2) if others is None else (others, 1)
         values, queries = _array(rows), _array(asked[:: max(1, len(asked) // QUERIES)])
@@ -73,10 +70,7 @@ class Index:
         return cls(index), recall
 
     def nearest(self, queries: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
-        """Turn float32 (Q, D) into squared distances (Q, count) to the nearest rows that it finds, and their numbers.
-
-        Where it finds fewer, the number is -1.
-        """
+        """Turn float32 (Q, D) into squared distances (Q, count) to the nearest rows, and their numbers (-1: none)."""
         squared, rows = self.index.search(_array(queries), count)
         return torch.from_numpy(squared).clamp_min_(0), torch.from_numpy(rows)
 

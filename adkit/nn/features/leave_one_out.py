@@ -1,11 +1,10 @@
 """Banks as they would be had one clip not been seen: for out-of-sample results of a patch memory.
 
-Striking the rows that came from the clip leaves holes. A patch of another clip lay near such a row, was
-therefore not chosen, and now has no row near it, so that distances come out too high and thresholds catch
-too little. A hole is closed as the greedy selection would have closed it: from the patches of the *other*
-clips that the rest covers worse than the whole bank covers all, the farthest is taken, until none is left.
-No row comes from the left-out clip. It is an approximation all the same: which of the other rows were chosen
-was decided while the clip was there.
+Striking the rows that came from the clip leaves holes. A patch of another clip lay near such a row, was therefore not
+chosen, and now has no row near it, so that distances come out too high and thresholds catch too little. A hole is
+closed as the greedy selection would have closed it: from the patches of the *other* clips that the rest covers worse
+than the whole bank covers all, the farthest is taken, until none is left. It is an approximation all the same: which
+of the other rows were chosen was decided while the clip was there.
 """
 
 import torch
@@ -20,11 +19,9 @@ _PATCHES = 16_384  # per step of progress
 
 
 class LeaveOneOutBanks:
-    """For each clip, the bank without it.
+    """For each clip, the bank without it, made when it is asked for: of a patch, some 17 bytes are kept.
 
-    `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of the patches
-    that make up the bank; `patches` are only read. A bank is made when it is asked for: of a patch, some 17 bytes are
-    kept.
+    `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of those in the bank.
     """
 
     def __init__(self, patches: Rows, sources: Tensor, chosen: Tensor, progress: Progress) -> None:
@@ -48,8 +45,7 @@ class LeaveOneOutBanks:
     def squared(self, clip: int) -> Tensor:
         """Return the squared distances (K,) of a clip's patches, in their order, to the bank without it.
 
-        Only those whose nearest row goes with the clip are looked up again: another row stays the nearest, or one that
-        closes a hole is nearer.
+        Only those whose nearest row goes with the clip are looked up again, and those that close a hole.
         """
         members, closing = self._members[clip], self._closing(clip)
         distances, own = self._squared[members], self._own[members]

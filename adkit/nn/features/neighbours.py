@@ -84,10 +84,9 @@ class NearestNeighbour:
 
 
 def append_distances(model: bytes, positions: Tensor) -> bytes:
-    """Return an ONNX model that gives features (1, h, w, D), extended to give distances (K,) and patches (K, D).
+    """Extend a model of features (1, h, w, D) to distances (K,) and patches (K, D) at `positions` (K,), row by row.
 
-    They are those at `positions` (K,), counted row by row. The new inputs are `columns` and `weights`
-    of a NearestNeighbour.
+    The new inputs are `columns` and `weights` of a NearestNeighbour.
     """
     extended = onnx.load_from_string(model)
     graph, nearest = extended.graph, parser.parse_model(_NEAREST).graph

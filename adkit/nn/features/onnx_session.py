@@ -70,10 +70,9 @@ def exported_model(
 ) -> bytes | None:
     """Return the network, from `frames` (1, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
 
-    One frame at a time is what is quickest, and an export for any number of them takes twice as long.
-    `key` names it in the cache; `network` and `facts` are called only when the cache lacks it. An export takes five
-    seconds of a core: one that the cache has for another size is changed to this size, if it then gives what torch
-    gives. None when onnxruntime's results differ from torch's: the caller then stays with torch.
+    One frame at a time is what is quickest. `key` names it in the cache; `network` and `facts` are called only when
+    the cache lacks it. An export takes five seconds of a core: one of another size is changed to this size, if it gives
+    what torch gives. None when onnxruntime's results differ from torch's: the caller then stays with torch.
     """
     path, why_elsewhere = cache_root() / "onnx" / f"{key}-{size[0]}x{size[1]}.onnx", None
     if model := _cached(path):

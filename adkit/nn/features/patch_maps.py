@@ -1,10 +1,8 @@
 """What all methods share that give maps from the patch features of a frozen network.
 
-A method says how far a patch is from normal, and how far each training frame's patches are when its clip is left
-out. The rest is done here, at two scales: features, smoothing, how the scales make one map, calibration.
-
-A frame is looked at twice, as it is and at half its size: fine detail shows in the one, and what lies in the wrong
-place or is missing in the other, where a patch sees twice as much around it.
+A method says how far a patch is from normal, and how far each training frame's patches are when its clip is left out.
+The rest is done here. A frame is looked at twice, as it is and at half its size: fine detail shows in the one, and what
+lies in the wrong place or is missing in the other, where a patch sees twice as much around it.
 """
 
 from __future__ import annotations
@@ -50,8 +48,7 @@ _CONTEXT = "context."  # before the names of what is known at half size
 class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """A method whose maps are distances of patches from what is normal, on the grid of the first level.
 
-    A subclass writes `learn_patches`, `judged`, `learned` and `restore`, for one scale; another instance of it
-    sees the frames at half size.
+    A subclass writes `learn_patches`, `judged`, `learned` and `restore`; another instance of it sees the half size.
     """
 
     apart: ClassVar[bool] = False
@@ -260,10 +257,7 @@ def _shrunk_batch(batch: Batch, scale: int) -> Batch:
 
 @dataclass
 class KeepingSome:
-    """The same batches; the first walk through them keeps some frames, so that they need not be read again.
-
-    And what `describe` says of all of them, as long as they are still pictures: a clip has more than one frame.
-    """
+    """The same batches; the first walk keeps some frames, and what `describe` says of all while they are stills."""
 
     batches: Batches
     describe: Callable[[Tensor], Tensor] | None = None

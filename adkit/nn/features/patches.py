@@ -37,13 +37,11 @@ of normal pictures has their highest distances, and sets the threshold.
 
 @dataclass
 class PatchFeatures:
-    """Features of all patches of a frame, on the grid of the first stride.
+    """Features of all patches of a frame, on the grid of the first stride; raises BackboneError when first called.
 
-    Coarser levels are enlarged bilinearly; then each position takes the mean over `neighbourhood`² positions.
-    PatchCore (arXiv 2106.08265, section 3.1) averages each level on its own grid instead, which blurs the
-    coarse level over an area four times as large; on one grid, all levels describe the same area.
-
-    Raises BackboneError, when first called, for a network or weights that are not to be had.
+    Coarser levels are enlarged bilinearly; then each position takes the mean over `neighbourhood`² positions. PatchCore
+    (arXiv 2106.08265, section 3.1) averages each level on its own grid instead, which blurs the coarse level over an
+    area four times as large; on one grid, all levels describe the same area.
     """
 
     backbone: str = EMBEDDED
@@ -79,10 +77,7 @@ class PatchFeatures:
         return torch.cat([self._sessions[size](frames=frame)[0] for frame in torch.split(frames, 1)])
 
     def looked_up(self, frames: Tensor, bank: NearestNeighbour) -> tuple[Tensor, Tensor]:
-        """Turn float32 (B, 3, H, W) into (B, K, D) and (B, h, w): patches, and distances to the bank's nearest rows.
-
-        Every other patch is looked up, see `adkit.nn.features.checkerboard`; the distances of the others follow.
-        """
+        """Turn float32 (B, 3, H, W) into every other patch (B, K, D), and distances (B, h, w) to the bank's rows."""
         model = self._model(frames)
         if model is None or bank.index is not None:
             features = self(frames)

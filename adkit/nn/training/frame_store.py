@@ -80,10 +80,7 @@ def _room(shape: tuple[int, ...], most_bytes: int) -> Tensor:
 
 
 def hold_out(clips: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the rows to learn from and those to hold out: this share of the clips, at least one, in whole clips.
-
-    `clips` (N,) numbers the clip of each row. With a single clip both are all rows: there is nothing to hold out.
-    """
+    """Return the rows to learn from, and those of this share of the clips (N,); of one clip both are all rows."""
     names = torch.unique(clips)
     if len(names) < 2:
         return torch.arange(len(clips)), torch.arange(len(clips))

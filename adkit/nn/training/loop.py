@@ -1,7 +1,6 @@
 """The one training loop: an objective learns from normal data, and held-out normal data says when it is best.
 
-Everything that is drawn at random comes from (seed, epoch), so that a training that was killed and resumed ends as if
-nothing had happened.
+What is drawn at random comes from (seed, epoch): a training that was resumed ends as if nothing had happened.
 """
 
 import copy
@@ -94,8 +93,8 @@ def train(
 ) -> Trained:
     """Train the objective in place: afterwards it holds the weights with the lowest held-out loss.
 
-    `folder` keeps checkpoints; where it holds one, training goes on from there. Raises TrainingError when memory
-    runs out, and when the loss is not finite before any epoch was good.
+    `folder` keeps checkpoints, from which it goes on. Raises TrainingError when memory runs out, and when the loss is
+    not finite before any epoch was good.
     """
     checkpoints = Checkpoints(folder)
     with progress.task("training", options.epochs) as advance:

@@ -22,7 +22,7 @@ _SCALES = 4
 
 
 def loss_of(name: Loss, found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the loss (B,) of each picture between a reconstruction and the clean one, float32 (B, C, H, W) in 0..1.
+    """Return the loss (B,) between a reconstruction and the clean one, float32 (B, C, H, W) in 0..1.
 
     "l1+ssim" and the like are the sum of the parts. SSIM and MS-SSIM count as 1 - similarity.
     """

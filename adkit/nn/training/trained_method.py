@@ -26,10 +26,7 @@ class TrainedMethod(MapMethod[TrainedMapOptionsType]):
     """The network and what it is trained for; its weights are what a run keeps."""
 
     def split(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rows to learn from and those held out, by the number (N,) of each one's clip.
-
-        Those held out say when to stop, and what is usual at each position. Raises OptionError for too few.
-        """
+        """Return the rows to learn from and those held out, by each one's clip (N,); raises OptionError for too few."""
         training, held_out = hold_out(clips, STOPPING_SHARE, self.seed)
         require_maps(len(held_out), self.options.position_normalisation)
         return training, held_out
