@@ -33,8 +33,8 @@ def print_threshold(record: RunRecord, before: Threshold | None = None) -> None:
         more = usual.lasting(usual.scores_wanted - threshold.count)
         missing = "" if usual.unit_s is None else f", {more} more of film"
         typer.secho(
-            f"  a promise of {usual.level:.0%} needs {usual.scores_wanted} such scores{missing}: "
-            "adkit calibrate RUN --normal DIR --keep adds them",
+            f"  too few for that: it is the strictest that they support. {usual.level:.0%} needs "
+            f"{usual.scores_wanted} such scores{missing}: adkit calibrate RUN --normal DIR --keep adds them",
             fg="yellow",
         )
     if before:

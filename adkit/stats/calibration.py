@@ -103,11 +103,7 @@ class ThresholdRule:
         if self.kind == "percentile":
             return f"percentile {100 * (1 - self.level):g} of the normal scores"
         rate = f"{self.level:g} false alarms an hour" if self.hourly else f"{100 * self.level:.3g}% false alarms"
-        words = f"at most {rate}"
-        endings = {"expected": " on average", "certain": f" with {CERTAINTY:.0%} certainty"}
-        return words + endings.get(
-            self.kind, " on average; with too few normal samples, the strictest threshold that they support"
-        )
+        return f"at most {rate} " + (f"with {CERTAINTY:.0%} certainty" if self.kind == "certain" else "on average")
 
     def at(self, threshold: Threshold) -> str:
         """Say at what threshold: "the promised 1%", or "percentile 75 of the normal scores", which promises nothing."""

@@ -80,7 +80,8 @@ def test_fit_says_what_sets_the_threshold_and_how_to_do_better(parts: Path, tmp_
     assert "flags about 1 in 11 normal images (9.09%), with 95% certainty at most 26%" in printed
     assert "by 10 of 50 training images, held out from fitting" in printed
     assert "of 1,000 good parts it flags about 91" in printed
-    assert "a promise of 1% needs 99 such scores: adkit calibrate RUN --normal DIR --keep adds them" in printed
+    assert "too few for that: it is the strictest that they support. 1% needs 99 such scores" in printed
+    assert "adkit calibrate RUN --normal DIR --keep adds them" in printed
 
 
 def test_fit_at_a_percentile_prints_the_consequence(parts: Path, tmp_path: Path) -> None:
