@@ -8,23 +8,30 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
 from adkit.cli.output import Destination, print_table, warn
+from adkit.cli.stopping import stopping
+from adkit.cli.terminal import terminal_progress
+from adkit.cli.workers import Elsewhere
+from adkit.data.clips import differ
+from adkit.data.inputs import VideoInput
+from adkit.data.live import Gap
+from adkit.data.spans import Span
+from adkit.data.video_writer import require_video_file
 from adkit.errors import AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
 from adkit.files.table import Rows
 from adkit.stats.formatting import clock, counted, p_value_text
-
-if TYPE_CHECKING:
-    from adkit.cli.workers import Elsewhere
-    from adkit.data.inputs import VideoInput
-    from adkit.watching.events import Event
-    from adkit.watching.watch import Settings, Watch
-    from adkit.workflows.score import FittedModel, FrameResult
+from adkit.watching.event_files import event_row, require_event_file, write_events
+from adkit.watching.events import Event
+from adkit.watching.news import News
+from adkit.watching.timeline import Trace, write_timeline
+from adkit.watching.watch import Settings, Watch, frame_row
+from adkit.workflows.score import FittedModel, FrameResult
 
 Add = Callable[[Mapping[str, Any]], None]
 """Takes the row of a frame."""
@@ -43,9 +50,6 @@ def clip_files(
     clips: Sequence[VideoInput], annotate: Path | None, events: Path | None, timeline: Path | None, rows: Path | None
 ) -> ClipFiles:
     """Name the files to write, in folders for several clips; raises AdkitError for a file that cannot be meant."""
-    from adkit.data.video_writer import require_video_file
-    from adkit.watching.event_files import require_event_file
-
     if events:
         require_event_file(events, len(clips))
     files = ClipFiles(events)
@@ -111,8 +115,6 @@ class ClipScorer:
         self, clips: Sequence[VideoInput], to: Destination, *, skip_bad: bool, elsewhere: Elsewhere | None = None
     ) -> bool:
         """Watch all and say whether there was any event; raises Exit where not all went well."""
-        from adkit.cli.stopping import stopping
-
         warn_of_frames(self.model)
         live, found = any(clip.live for clip in clips), self.found
         head = {"run": self.model.run.record.id, "suspects": self.model.run.record.suspects}
@@ -159,10 +161,6 @@ class ClipScorer:
         self, clip: VideoInput, stop: threading.Event, add: Add, note: Callable[[str], None], *, named: bool
     ) -> None:
         """Watch one clip to its end, and write what is written of a clip."""
-        from adkit.data.spans import Span
-        from adkit.watching.timeline import Trace, write_timeline
-        from adkit.watching.watch import Watch, frame_row
-
         trace, events = Trace(), self.found.events.setdefault(clip.name, [])
         try:
             watch = Watch(self.model, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
@@ -201,15 +199,11 @@ class ClipScorer:
             write_timeline(path, clip.name, trace, watch.rules, events, learned=watch.learned, gaps=gaps)
 
     def _write_events(self) -> None:
-        from adkit.watching.event_files import write_events
-
         if self.files.events and (self.found.summaries or any(self.found.events.values())):
             write_events(self.files.events, self.found.events)
 
     def _doubt_of_rate(self, watch: Watch) -> str | None:
         """Say where frames are judged that are further apart than those that were learned from, or nearer."""
-        from adkit.data.clips import differ
-
         learned_s, judged_s = self.model.run.record.step_s, watch.every / watch.source.rate
         if not learned_s or watch.clip.live or not differ(judged_s, learned_s):
             return None
@@ -223,8 +217,6 @@ def _watched(
     settings: Settings, files: ClipFiles, model: FittedModel, clips: list[VideoInput]
 ) -> tuple[Found, list[Mapping[str, Any]], list[str]]:
     """Watch clips as a worker: what was found, the rows of their frames, and what is to be told."""
-    from adkit.cli.stopping import stopping
-
     scorer, rows, notes = ClipScorer(model, settings, files), list[Mapping[str, Any]](), list[str]()
     with stopping() as stop:  # whoever calls this back wants what there is
         scorer.watch(clips, stop, rows.append, notes.append)
@@ -239,8 +231,6 @@ def warn_of_frames(model: FittedModel) -> None:
 
 def _told(watch: Watch) -> Generator[FrameResult]:
     """Give the results of a watch, whose progress is told where its end is known."""
-    from adkit.cli.terminal import terminal_progress
-
     step: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
     if watch.source.expected:
         step = terminal_progress().task("watching", watch.source.expected)
@@ -256,14 +246,10 @@ class Announcer:
     """Says on stderr when an event of a live source begins and ends, and when the source was away."""
 
     def __init__(self, watch: Watch, name: str) -> None:
-        from adkit.watching.news import News
-
         self._news, self._before = News(watch), f"{name}: " if name else ""
 
     def tell(self) -> None:
         """Say what is new."""
-        from adkit.data.live import Gap
-
         for what, one in self._news():
             if isinstance(one, Gap):
                 back = f"back at {clock(one.end_s)}" if one.end_s is not None else "it did not come back"
@@ -280,8 +266,6 @@ class Announcer:
 
 def clip_summary(watch: Watch) -> dict[str, Any]:
     """Return one watched clip for programs."""
-    from adkit.watching.event_files import event_row
-
     return {
         "clip": watch.clip.name,
         "frames": watch.source.seen,

@@ -1,7 +1,5 @@
 """What `score` does with still images, and how it learns from a part of a video; clips are in `clips`."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -18,24 +16,28 @@ from adkit.cli.calibration import warn_of_suspects
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
+from adkit.cli.stopping import stopping
+from adkit.cli.terminal import terminal_progress
+from adkit.cli.workers import Elsewhere
+from adkit.data.frame_source import frames_of
+from adkit.data.inputs import VideoInput, find_inputs
+from adkit.data.outputs import require_folder
+from adkit.data.spans import Span, VideoSpans
+from adkit.drawing.regions import region_columns
 from adkit.errors import AdkitError, OptionError
+from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter, clashing, require_maps
+from adkit.export.score import Model
 from adkit.files.atomic import checksum
 from adkit.files.documents import signed
+from adkit.interfaces import SILENT, Progress
+from adkit.registry import Registry
+from adkit.runs.record import FitSettings, RunRecord
+from adkit.runs.store import Run
+from adkit.stats.batch import LOOK, Decisions
 from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text
-
-if TYPE_CHECKING:
-    from adkit.cli.workers import Elsewhere
-    from adkit.data.inputs import VideoInput
-    from adkit.data.spans import Span
-    from adkit.export.score import Model
-    from adkit.interfaces import Progress
-    from adkit.registry import Registry
-    from adkit.runs.record import FitSettings, RunRecord
-    from adkit.runs.store import Run
-    from adkit.stats.batch import Decisions
-    from adkit.types import Sample
-    from adkit.workflows.score import FittedModel, FrameResult
-
+from adkit.types import Sample
+from adkit.workflows.fit import check_settings, fit
+from adkit.workflows.score import FittedModel, FrameResult, still_row
 
 SHARD = 64
 """Images that a worker scores before it gives their rows back."""
@@ -45,10 +47,6 @@ def fit_spans(
     clips: Sequence[VideoInput], spans: Sequence[Span], settings: FitSettings, runs_root: Path, registry: Registry
 ) -> Run:
     """Learn from the spans of the one video, and say so on stderr; raises AdkitError where that cannot be."""
-    from adkit.cli.terminal import terminal_progress
-    from adkit.data.spans import VideoSpans
-    from adkit.workflows.fit import check_settings, fit
-
     if len(clips) != 1 or clips[0].video is None:
         named = f"{len(clips)} clips" if len(clips) > 1 else clips[0].name
         raise OptionError(f"--learn names parts of one video file, and {named} was given", hint="name one file")
@@ -70,9 +68,6 @@ class Pictures:
 
     def require(self, run: Run) -> None:
         """Raise AdkitError where a run has none or they cannot be written, or would lie among, or over, others."""
-        from adkit.data.outputs import require_folder
-        from adkit.evaluation.pictures import require_maps
-
         for folder, option in ((self.heatmaps, "--heatmaps"), (self.masks, "--masks")):
             if folder:
                 require_folder(folder)
@@ -83,8 +78,6 @@ class Pictures:
 
     def writers(self, model: FittedModel) -> list[Callable[[Sample, FrameResult], object]]:
         """Return what writes them."""
-        from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter
-
         found: list[Callable[[Sample, FrameResult], object]] = []
         if self.heatmaps:
             folder = PictureFolder(self.heatmaps, self.clashing)
@@ -126,8 +119,6 @@ def score_stills(
     elsewhere: Elsewhere | None = None,
 ) -> bool:
     """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
-    from adkit.evaluation.pictures import clashing
-
     decisions.require(model.threshold.expected_rate, len(model.normal_scores))
     pictures = Pictures(heatmaps, masks, clashing(samples) if heatmaps or masks else frozenset())
     pictures.require(model.run)
@@ -160,9 +151,6 @@ def score_exported(
     folder: Path, files: Sequence[str], to: Destination, decisions: Decisions, *, skip_bad: bool, resume: bool = False
 ) -> bool:
     """Do the same with an exported model; nothing of it needs torch."""
-    from adkit.data.inputs import find_inputs
-    from adkit.export.score import Model
-
     try:
         model = Model(folder)
     except Exception as error:  # onnxruntime has some of its own
@@ -186,8 +174,6 @@ def score_exported(
 
 
 def _exported_row(model: Model, path: Path) -> dict[str, Any]:
-    from adkit.drawing.regions import region_columns
-
     row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
     row["p_value_is_floor"] = None
     try:
@@ -218,8 +204,6 @@ class _Tally:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a row, and keep it if it is among those with the highest scores."""
-        from adkit.stats.batch import LOOK
-
         self.count += 1
         if row["score"] is None:
             self.unreadable.append(row["error"])
@@ -250,8 +234,6 @@ def _written(
     decisions: Decisions,
 ) -> _Tally:
     """Write rows as they come, and those that are kept; what was written stays when it is interrupted."""
-    from adkit.cli.stopping import stopping
-
     gone = kept.paths - {str(sample.frame) for sample in samples}
     tally = _Tally(len(samples) + len(gone))
     if gone:
@@ -292,10 +274,6 @@ def _score_rows(
     model: FittedModel, samples: Sequence[Sample], pictures: Pictures, doubts: _Doubts, progress: Progress | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each sample, in order; pictures are written on the way."""
-    from adkit.cli.terminal import terminal_progress
-    from adkit.data.frame_source import frames_of
-    from adkit.workflows.score import still_row
-
     found: dict[str, dict[str, Any]] = {}
 
     def note(sample: Sample, error: AdkitError) -> None:
@@ -327,8 +305,6 @@ def _rows_of_workers(
 
 
 def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tuple[list[dict[str, Any]], _Doubts]:
-    from adkit.interfaces import SILENT
-
     doubts = _Doubts()
     return list(_score_rows(model, samples, pictures, doubts, SILENT)), doubts
 

@@ -1,18 +1,18 @@
 """Scoring by the workers of a cluster: each opens the run once, and is given some inputs of any kind."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from adkit.cli.terminal import terminal_progress
 from adkit.errors import AdkitError
-
-if TYPE_CHECKING:
-    from adkit.workflows.score import FittedModel
+from adkit.registry import load_registry
+from adkit.runs.store import open_run
+from adkit.workflows.engine import each
+from adkit.workflows.score import FittedModel, open_model
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -38,9 +38,6 @@ class Elsewhere:
 
         Raises the AdkitError that it raised there.
         """
-        from adkit.cli.terminal import terminal_progress
-        from adkit.workflows.engine import each
-
         shards = [list(inputs[first : first + most]) for first in range(0, len(inputs), most)]
         coming = each(self.engine, partial(_done, self, work), shards, gpu=self.device.startswith("cuda"), stop=stop)
         with terminal_progress().task("scoring", len(inputs)) as advance:
@@ -57,9 +54,5 @@ def _done(elsewhere: Elsewhere, work: Callable[[FittedModel, list[Input]], Resul
 
 @cache
 def _opened(elsewhere: Elsewhere) -> FittedModel:
-    from adkit.registry import load_registry
-    from adkit.runs.store import open_run
-    from adkit.workflows.score import open_model
-
     run = open_run(elsewhere.run)
     return open_model(run, load_registry(), scorer=elsewhere.scorer, device=elsewhere.device)

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from adkit import __version__
 from adkit.data.bit_depth import WHITES
 from adkit.data.clips import at_steps
 from adkit.data.datasets import open_datasets
@@ -167,8 +168,6 @@ def _normal_clips(run: Run, registry: Registry, root: Path | None) -> list[list[
 
 def _facts(model: FittedModel, graph: OnnxModel) -> dict[str, Any]:
     """Return what model.json says, but for the golden pictures."""
-    from adkit import __version__
-
     record, view = model.run.record, model.view
     return {
         "format": FORMAT,

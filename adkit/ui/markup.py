@@ -1,20 +1,17 @@
 """The page's HTML: the templates and files in `adkit/ui/assets`. Whatever comes from outside is escaped there."""
 
-from __future__ import annotations
-
 import base64
 import io
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from adkit.stats import formatting
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("adkit.ui", "assets"),
@@ -44,8 +41,6 @@ def piece(name: str, *values: Any) -> str:
 
 def image_uri(image: NDArray[np.uint8], kind: str = "JPEG") -> str:
     """Return an image, RGB (h, w, 3), as an address."""
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, quality=88)  # a PNG is whole without
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from adkit.data.datasets import open_datasets
 from adkit.data.images import pixel_count
 from adkit.data.spans import VideoSpans, parse_spans
-from adkit.data.video import is_video
+from adkit.data.video import Video, is_video
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, RunError, StorageError
 from adkit.files.atomic import is_folder, storage_faults, whole_folder
 from adkit.files.cache import cache_root
@@ -141,8 +141,6 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
 
 def require_video(path: Path, name: str, limits: Limits) -> int:
     """Return about how many frames there are, as the file says; raises FrameError for what is no video or too large."""
-    from adkit.data.video import Video
-
     with Video(path) as video:
         height, width = video.coded_shape
         expected, rate = video.expected_frames or 0, video.rate

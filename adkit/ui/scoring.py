@@ -1,16 +1,20 @@
 """Runs that are ready to score, shared by all who ask; one image at a time, so that memory stays bounded."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from adkit.data.frame_source import frames_of
+from adkit.data.images import read_image
+from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError
+from adkit.evaluation.pictures import colour_scale
 from adkit.interfaces import Progress, Silent
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import RECORD
@@ -18,13 +22,7 @@ from adkit.runs.store import open_run
 from adkit.types import FrameRef, Sample
 from adkit.ui.safety import named_folder, require_image
 from adkit.ui.settings import ServerSettings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from adkit.drawing.overlay import Scale
-    from adkit.workflows.score import FittedModel, FrameResult
+from adkit.workflows.score import FittedModel, FrameResult, open_model
 
 MOST_OPEN = 2
 """Runs that are kept ready; a run that is asked for again later is read anew."""
@@ -51,8 +49,6 @@ class Upload:
 
     def image(self, white: int | None) -> NDArray[np.uint8]:
         """Return the image, RGB (h, w, 3), read with a run's white; raises FrameError, by the sender's name."""
-        from adkit.data.images import read_image
-
         try:
             return read_image(FrameRef(self.path), white)
         except AdkitError as error:
@@ -107,9 +103,6 @@ class Judges:
             return self._opened(folder, (record.st_mtime_ns, record.st_size))
 
     def _open(self, folder: Path, _: tuple[int, int]) -> Ready:
-        from adkit.evaluation.pictures import colour_scale
-        from adkit.workflows.score import open_model
-
         run = open_run(folder)
         return Ready(open_model(run, self.registry, device=self.settings.device), colour_scale(run))
 
@@ -124,8 +117,6 @@ class Judges:
 
         Those that were not looked at when `stop` was set have none.
         """
-        from adkit.data.frame_source import frames_of
-
         by_id = {str(number): upload for number, upload in enumerate(uploads)}
         found: dict[str, Finding] = {}
         samples = []

@@ -67,7 +67,6 @@ class Server:
     def page(self) -> FastAPI:
         """Build the page as an application; loads its library."""
         import gradio as gr
-        from fastapi import FastAPI
 
         from adkit.ui.page import build_page, confine, head, theme
 

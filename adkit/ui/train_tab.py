@@ -9,6 +9,8 @@ import gradio as gr
 import numpy as np
 
 from adkit.data.clips import are_stills
+from adkit.data.images import image_to_look_at
+from adkit.drawing.contact_sheet import ContactSheet
 from adkit.errors import FrameError, OptionError
 from adkit.options import OptionRow, Options, option_rows, options_of
 from adkit.runs.record import PART, FitSettings
@@ -22,6 +24,7 @@ from adkit.ui.markup import SENDING, image_uri, piece, render
 from adkit.ui.options_form import changed, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
+from adkit.workflows.fit import check_settings
 
 PREFERRED = "patchknn"
 """The method that a form begins with, where it is installed."""
@@ -148,8 +151,6 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
         *values: object,
     ) -> str:
         """Queue a training, after all that can be refused before it begins."""
-        from adkit.workflows.fit import check_settings
-
         settings, registry = judges.settings, judges.registry
         if not spec or not method:
             raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
@@ -224,9 +225,6 @@ def preview(judges: Judges, spec: str | None) -> str:
 
 def _examples(samples: Sequence[Sample]) -> str | None:
     """Return examples of each kind as a picture; None when there are none to see."""
-    from adkit.data.images import image_to_look_at
-    from adkit.drawing.contact_sheet import ContactSheet
-
     sheet = ContactSheet(samples)
     for sample in samples:
         # A frame of a video is found by decoding all before it.

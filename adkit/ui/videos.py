@@ -3,14 +3,12 @@
 Everything that the page knows of videos is here: `watch` looks at one, and `panel` shows what was found.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from adkit.data.inputs import VideoInput
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.files.atomic import write_text
 from adkit.files.table import csv_text
@@ -19,9 +17,10 @@ from adkit.stats.formatting import clock
 from adkit.ui.markup import render
 from adkit.ui.safety import require_video, too_long
 from adkit.ui.scoring import Judges, Ready, Upload
-
-if TYPE_CHECKING:
-    from adkit.watching.events import Event
+from adkit.watching.event_files import write_events
+from adkit.watching.events import Event
+from adkit.watching.watch import Settings, Watch, frame_row
+from adkit.workflows.score import open_model
 
 MOST_POINTS = 1200
 """Of the timeline; of the scores between two points the highest is shown."""
@@ -62,11 +61,6 @@ def watch(
 
     Raises AdkitError for what cannot be read.
     """
-    from adkit.data.inputs import VideoInput
-    from adkit.watching.event_files import write_events
-    from adkit.watching.watch import Settings, Watch, frame_row
-    from adkit.workflows.score import open_model
-
     limits, stop = judges.settings.limits, stop or threading.Event()
     files = {name: folder / f"{upload.path.stem}-{name.replace(' ', '-')}" for name in DOWNLOADS}
     annotated, scores, rows = files["annotated.mp4"], [], []

@@ -13,7 +13,6 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli import options as o
-from adkit.cli.clips import warn_of_frames
 from adkit.cli.output import warn
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import plain_name, storage_faults
@@ -80,6 +79,7 @@ def watch(
 
     A camera: [bold]adkit watch rtsp://192.168.0.20/stream --run press[/bold]
     """
+    from adkit.cli.clips import warn_of_frames
     from adkit.line.hot_folder import watch_folder
     from adkit.line.inbox import Inbox
     from adkit.line.stream import watch_stream
