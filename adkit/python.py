@@ -18,7 +18,7 @@ from adkit.runs.record import FitSettings
 from adkit.runs.store import Run, default_runs_root, find_run
 from adkit.workflows.fit import check_settings
 from adkit.workflows.fit import fit as fit_run
-from adkit.workflows.score import FittedModel, FrameResult, open_model
+from adkit.workflows.score import FittedModel, FrameResult, Workplace, open_model
 
 Place = str | Path | None
 """A path; None where it is usually."""
@@ -50,7 +50,7 @@ def evaluate(
     run: str | Path | Run = "latest", *, runs: Place = None, root: Place = None, progress: Progress = SILENT
 ) -> Evaluation:
     """Judge a run on its dataset's test split; `root` is the folder that holds the dataset, where it was moved."""
-    return evaluate_run(_found(run, runs), load_registry(), root=Path(root) if root else None, progress=progress)
+    return evaluate_run(_found(run, runs), Workplace(load_registry(), Path(root) if root else None, progress=progress))
 
 
 def compare(
@@ -73,10 +73,8 @@ def compare(
         found,
         range(seeds),
         Path(output),
-        registry,
+        Workplace(registry, device=device, progress=progress),
         max_false_alarms=max_false_alarms,
-        device=device,
-        progress=progress,
     )
 
 

@@ -28,6 +28,7 @@ from adkit.stats.calibration import CERTAINTY
 from adkit.stats.promises import most_alarms
 from adkit.stats.rates import Rate
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 
 DATASETS = "mvtec:bottle,screw,transistor,kolektor,piped_BDP01_TL,piped_GLA01_TL"
 METRICS = ("image_auroc", "pixel_auroc", "aupro", "aupimo")
@@ -66,7 +67,7 @@ def _judged(method: str, dataset: Dataset, seeds: int, registry: Registry) -> li
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
             run = fit(FitSettings(method=method, seed=seed), dataset, Path(folder), registry, terminal_progress())
-            results.append(evaluate(run, registry, progress=terminal_progress()))
+            results.append(evaluate(run, Workplace(registry, progress=terminal_progress())))
     return results
 
 

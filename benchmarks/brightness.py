@@ -27,6 +27,7 @@ from adkit.options import split_assignments
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import FitSettings
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
                 for one in (dataset, equal):
                     settings = FitSettings(method=method, options=options, seed=arguments.seed)
                     run = fit(settings, one, Path(folder), registry, terminal_progress())
-                    judged = evaluate(run, registry, progress=terminal_progress())
+                    judged = evaluate(run, Workplace(registry, progress=terminal_progress()))
                     found.append(f"{judged.verdict}: {judged.metrics['image_auroc'].value:.4f}")
                 named = " ".join([method, *arguments.set])
                 print(f"| {dataset.spec} | | {named} | {found[0]} | {found[1]} |", flush=True)

@@ -25,6 +25,7 @@ from adkit.comparison.compare import compare
 from adkit.comparison.grid import Candidate, candidates_of
 from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
+from adkit.workflows.score import Workplace
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
         started, place = time.perf_counter(), Path(folder)
         progress = terminal_progress()
         result = compare(
-            candidates, datasets, range(arguments.seeds), place, registry, engine=engine, progress=progress
+            candidates, datasets, range(arguments.seeds), place, Workplace(registry, progress=progress), engine=engine
         )
         write_comparison(result, place)
         return time.perf_counter() - started

@@ -29,6 +29,7 @@ from adkit.stats.formatting import duration_text
 from adkit.synthetic.conveyor import KINDS, SECONDS, write_conveyor
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 
 METHODS = ("convlstm", "patchknn size=128")
 MINUTES = 10
@@ -69,9 +70,9 @@ def _judged(spec: str, root: Path, registry: Registry) -> tuple[Evaluation, floa
     minutes = (time.perf_counter() - started) / 60
     rule = ThresholdRule("expected", 60 / MINUTES, hourly=True)
     calibrated = recalibrate(
-        run, registry, [str(root / "more" / "train" / "normal")], rule=rule, progress=terminal_progress()
+        run, Workplace(registry, progress=terminal_progress()), [str(root / "more" / "train" / "normal")], rule=rule
     )
-    return evaluate(calibrated.run, registry, progress=terminal_progress()), minutes
+    return evaluate(calibrated.run, Workplace(registry, progress=terminal_progress())), minutes
 
 
 def _print(spec: str, found: Evaluation, minutes: float) -> None:

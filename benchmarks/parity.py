@@ -27,7 +27,7 @@ from adkit.options import options_of, split_assignments
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import FitSettings
 from adkit.workflows.fit import fit
-from adkit.workflows.score import open_model
+from adkit.workflows.score import Workplace, open_model
 
 METHODS = "patchknn,padim,subspace,knn,dfr,ae,unet"
 DATASETS = "mvtec:bottle,mvtec:screw,mvtec:transistor,folder:folder/dobot_cubes"
@@ -65,7 +65,7 @@ def main() -> None:
 def _row(settings: FitSettings, dataset: Dataset, count: int, registry: Registry, folder: Path) -> int:
     """Print a row, and return how many decisions differ."""
     run = fit(settings, dataset, folder / "runs", registry)
-    export(run, registry, folder / "out")
+    export(run, Workplace(registry), folder / "out")
     tests = dataset.samples("test")
     samples = [tests[number * len(tests) // count] for number in range(count)]
     files = [sample.frame.path for sample in samples]

@@ -18,6 +18,7 @@ from adkit.evaluation.pictures import write_pictures
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 
 PART, KIND = "demo:connector", "scratch"
 WIDTH_PX = 900
@@ -35,9 +36,9 @@ def main() -> None:
     for method in arguments.methods.split(","):
         with tempfile.TemporaryDirectory() as folder:
             run = fit(FitSettings(method=method), dataset, Path(folder), registry, terminal_progress())
-            evaluation = evaluate(run, registry, progress=terminal_progress())
+            evaluation = evaluate(run, Workplace(registry, progress=terminal_progress()))
             chosen = next(row for row, sample in enumerate(evaluation.samples) if KIND in (sample.kind or ""))
-            (path,) = write_pictures(evaluation, registry, Path(folder), [chosen])
+            (path,) = write_pictures(evaluation, Workplace(registry), Path(folder), [chosen])
             picture = Image.open(path).convert("RGB")
             picture.thumbnail((WIDTH_PX, WIDTH_PX))
             picture.save(arguments.output / f"{method}.jpg", quality=80)

@@ -27,7 +27,7 @@ from adkit.runs.record import FitSettings, Suspects
 from adkit.stats.calibration import CERTAINTY, ThresholdRule, parse_rate, threshold_from, unit_scores
 from adkit.workflows.fit import fit
 from adkit.workflows.learning import why_kept
-from adkit.workflows.score import calibrating_scores
+from adkit.workflows.score import Workplace, calibrating_scores
 
 IMAGES = 100
 COPIES = 10
@@ -56,7 +56,7 @@ def _real(arguments: argparse.Namespace, rule: ThresholdRule) -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = FitSettings(method=arguments.method, max_false_alarms=arguments.rate)
             run = fit(settings, dataset, Path(folder), registry, terminal_progress())
-            evaluation = evaluate(run, registry, progress=terminal_progress())
+            evaluation = evaluate(run, Workplace(registry, progress=terminal_progress()))
             _, scores = calibrating_scores(run, registry)
         rates, threshold = _resampled(scores, rule, arguments.resamples)
         print(

@@ -19,6 +19,7 @@ from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 
 SCORERS = ("max", "top1", "quantile:q=0.99", "mean")
 
@@ -38,7 +39,7 @@ def main() -> None:
                 settings = FitSettings(method="patchknn", seed=seed)
                 run = fit(settings, dataset, Path(folder), registry, terminal_progress())
                 for scorer in SCORERS:
-                    found[scorer].append(evaluate(run, registry, scorer=scorer))
+                    found[scorer].append(evaluate(run, Workplace(registry), scorer=scorer))
         print(f"| {dataset.spec} | {' | '.join(map(_cell, found.values()))} |", flush=True)
 
 

@@ -21,6 +21,7 @@ from adkit.data.datasets import open_datasets
 from adkit.registry import load_registry
 from adkit.report.page import write_report
 from adkit.runs.store import find_run
+from adkit.workflows.score import Workplace
 
 WIDE = {"width": 1440, "height": 1160}
 PHONE = {"width": 390, "height": 844}
@@ -42,7 +43,7 @@ def main() -> None:
         fitted(runs, "connector", "ae", epochs=4, size="64")
         fitted(runs, "conveyor", "subspace", size="128")
         fitted(runs, "washer")
-        write_report(find_run(runs), load_registry(), progress=terminal_progress())
+        write_report(find_run(runs), Workplace(load_registry(), progress=terminal_progress()))
         parts = _parts()
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with serving(runs) as served:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
     from adkit.stats.batch import Decisions
+    from adkit.workflows.score import Workplace
 
 
 class Format(StrEnum):
@@ -188,6 +189,14 @@ def loaded_registry() -> Registry:
     for plugin in registry.broken:
         typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
     return registry
+
+
+def workplace(root: Path | None = None, device: str = "auto", *, skip_bad: bool = False) -> Workplace:
+    """Return what is at hand for a command, which shows its progress on stderr."""
+    from adkit.cli.terminal import terminal_progress
+    from adkit.workflows.score import Workplace
+
+    return Workplace(loaded_registry(), root, device, skip_bad, terminal_progress())
 
 
 def runs_folder(runs: Path | None) -> Path:

@@ -30,7 +30,7 @@ from adkit.errors import DatasetError
 from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
 from adkit.files.atomic import checksum, plain_name, whole_folder
 from adkit.files.documents import read_file, read_signed, signed
-from adkit.interfaces import Dataset, Progress
+from adkit.interfaces import Dataset
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
@@ -39,7 +39,7 @@ from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold
 from adkit.stats.rates import Rate
 from adkit.workflows.fit import fit
-from adkit.workflows.score import FittedModel, open_model, open_scorer
+from adkit.workflows.score import FittedModel, Workplace, open_scorer
 from adkit.workflows.seeing import mask_checksums
 
 CELLS = "cells"
@@ -169,27 +169,28 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
         return None
 
 
-def compute_cell(asked: Asked, registry: Registry, root: Path, *, device: str, progress: Progress) -> Cell:
+def compute_cell(asked: Asked, workplace: Workplace, root: Path) -> Cell:
     """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails."""
-    key, dataset = cell_key(asked, registry), asked.category.dataset
+    key, dataset = cell_key(asked, workplace.registry), asked.category.dataset
     folder = cell_folder(root, key)
     gc.collect()  # or the memory of the cell before would count for this one
     with whole_folder(folder) as temporary:
-        with PeakMemory() as memory, progress.plan([("fit", 40), *STEPS]):
-            with progress.task("fit", 1):
+        with PeakMemory() as memory, workplace.progress.plan([("fit", 40), *STEPS]):
+            with workplace.progress.task("fit", 1):
                 # Not to be resumed: its folder is temporary, the cell is written whole or not at all.
-                run = fit(asked.settings(device), dataset, temporary, registry, progress, resumable=False)
-            judge = open_model(run, registry, device=device)
-            evaluation = evaluate(run, registry, root=dataset.root, progress=progress, judge=judge)
+                settings, registry, progress = asked.settings(workplace.device), workplace.registry, workplace.progress
+                run = fit(settings, dataset, temporary, registry, progress, resumable=False)
+            judge = workplace.model(run)
+            evaluation = evaluate(run, replace(workplace, root=dataset.root), judge=judge)
         _write(temporary, key, _cell(asked.candidate.name, run, evaluation, judge, memory.bytes))
     cell = load_cell(root, folder, asked.candidate.name)
     assert cell is not None
     return cell
 
 
-def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, registry: Registry, *, device: str) -> Cell:
+def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, workplace: Workplace) -> Cell:
     """Return an existing run as the cell of that candidate; its cost is what the run remembers of it."""
-    return _cell(candidate, run, evaluation, open_model(run, registry, device=device), 0)
+    return _cell(candidate, run, evaluation, workplace.model(run), 0)
 
 
 def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:

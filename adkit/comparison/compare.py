@@ -14,11 +14,12 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import STEPS, evaluate
 from adkit.files.atomic import left_of, storage_faults
-from adkit.interfaces import SILENT, Dataset, Progress
+from adkit.interfaces import SILENT, Dataset
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.workflows.engine import LOCAL, each, require_engine
 from adkit.workflows.fit import check_settings
+from adkit.workflows.score import Workplace
 
 Note = Callable[[str], None]
 Place = tuple[str, str, int]
@@ -30,12 +31,10 @@ def compare(
     datasets: Sequence[Dataset],
     seeds: Sequence[int],
     output: Path,
-    registry: Registry,
+    workplace: Workplace,
     *,
     max_false_alarms: str | None = None,
-    device: str = "auto",
     engine: str = LOCAL,
-    progress: Progress = SILENT,
     note: Note = lambda _: None,
 ) -> Comparison:
     """Fit and judge every candidate on every dataset with every seed, and compare them.
@@ -46,8 +45,9 @@ def compare(
     a sentence what is taken up again and what failed. Raises AdkitError for settings and data that the user can fix,
     before anything is fitted.
     """
+    registry, progress = workplace.registry, workplace.progress
     for candidate in candidates:
-        check_settings(candidate.settings(0, max_false_alarms, device), registry)
+        check_settings(candidate.settings(0, max_false_alarms, workplace.device), registry)
     require_engine(engine)
     specs = [dataset.spec for dataset in datasets]
     _require_once(specs, seeds)
@@ -68,11 +68,11 @@ def compare(
         places = {one.place: one if one.candidate.name in drawing else one._replace(seed=0) for one in asked}
         cells, folders = _finished(places, registry, output, note)
         failures: dict[Place, str] = {}
-        told = progress if engine == LOCAL else SILENT
-        work = partial(compute_cell, registry=registry, root=output, device=device, progress=told)
+        there = workplace if engine == LOCAL else replace(workplace, progress=SILENT)
+        work = partial(compute_cell, workplace=there, root=output)
         todo = {place: folders[place] for place in places if place not in cells}
         with progress.task("comparison", len(todo)) as advance:
-            for place, cell in _each_place(engine, work, places, todo, gpu=device.startswith("cuda")):
+            for place, cell in _each_place(engine, work, places, todo, gpu=workplace.device.startswith("cuda")):
                 if isinstance(cell, StorageError):
                     raise cell
                 if isinstance(cell, AdkitError):
@@ -125,14 +125,7 @@ def _require_once(specs: Sequence[str], seeds: Sequence[int]) -> None:
         raise OptionError("a seed is named twice", hint="each seed counts once")
 
 
-def compare_runs(
-    runs: Sequence[Run],
-    registry: Registry,
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    progress: Progress = SILENT,
-) -> Comparison:
+def compare_runs(runs: Sequence[Run], workplace: Workplace) -> Comparison:
     """Compare runs that were fitted before, each a candidate; raises RunError where they are not of the same data."""
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise RunError("a run is named twice", hint="name each run once")
@@ -147,18 +140,21 @@ def compare_runs(
     # Runs in different folders may have one id: it is unique in its own folder only.
     ids = Counter(run.record.id for run in runs)
     names = [run.record.id if ids[run.record.id] == 1 else str(run.folder) for run in runs]
+    progress = workplace.progress
     with progress.task("runs", len(runs)) as advance:
         for name, run in zip(names, runs, strict=True):
             with progress.plan(STEPS):
-                evaluation = evaluate(run, registry, root=root, device=device, progress=progress)
-            cells.append(cell_of_run(name, run, evaluation, registry, device=device))
+                evaluation = evaluate(run, workplace)
+            cells.append(cell_of_run(name, run, evaluation, workplace))
             advance(1)
     candidates = [
         Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.settings.few)
         for name, run in zip(names, runs, strict=True)
     ]
     seeds = {run.record.settings.seed for run in runs}
-    return compare_cells(candidates, [runs[0].record.dataset], list(seeds), cells, {}, _lower_is_better(registry))
+    return compare_cells(
+        candidates, [runs[0].record.dataset], list(seeds), cells, {}, _lower_is_better(workplace.registry)
+    )
 
 
 def _lower_is_better(registry: Registry) -> set[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.data.clips import are_stills, at_steps
-from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, StorageError
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
-from adkit.interfaces import SILENT, LabelledResults, Metric, MetricValue, Progress
+from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import EVALUATION
@@ -33,8 +31,8 @@ from adkit.workflows.predict import predict_all
 from adkit.workflows.score import (
     FittedModel,
     Judged,
+    Workplace,
     normal_scores_of,
-    open_model,
     open_scorer,
     sample_scores,
     without_place,
@@ -194,24 +192,16 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run,
-    registry: Registry,
-    *,
-    scorer: str | None = None,
-    root: Path | None = None,
-    device: str = "auto",
-    skip_bad: bool = False,
-    progress: Progress = SILENT,
-    judge: FittedModel | None = None,
+    run: Run, workplace: Workplace, *, scorer: str | None = None, judge: FittedModel | None = None
 ) -> Evaluation:
     """Judge the run on the test split of its dataset and store the result in the run's folder, if it can be written.
 
-    Predictions are stored before any metric sees them, and used again while the test split is the same. `root` replaces
-    the data's root that the run remembers; `judge` is the run, if it was opened before. Raises AdkitError.
+    Predictions are stored before any metric sees them, and used again while the test split is the same. `judge` is the
+    run, if it was opened before. Raises AdkitError.
     """
-    origin = registry.methods.origin(run.record.method).origin  # without the method there is no judging
+    origin = workplace.registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
-    samples = with_sound_masks(_test_samples(run, registry, root), skip_bad, unreadable, progress)
+    samples = with_sound_masks(_test_samples(run, workplace), workplace.skip_bad, unreadable, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     predictions, not_stored = stored_predictions(folder, key), None
@@ -220,8 +210,8 @@ def evaluate(
         def note(sample: Sample, _: AdkitError) -> None:
             unreadable.append(str(sample.frame))
 
-        judge = judge or open_model(run, registry, device=device)
-        predictions = predict_all(judge.method, judge.view, samples, progress, "scoring", note if skip_bad else None)
+        judge, on_bad = judge or workplace.model(run), note if workplace.skip_bad else None
+        predictions = predict_all(judge.method, judge.view, samples, workplace.progress, "scoring", on_bad)
         if not predictions.ids:
             of_all = counted(len(samples), "test image")
             raise FrameError(f"of {of_all} none can be read", hint="adkit inspect names them")
@@ -229,7 +219,7 @@ def evaluate(
     by_id = {sample.id: sample for sample in samples}
     kept = [by_id[sample_id] for sample_id in predictions.ids]
     evaluation = replace(
-        _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], registry, progress),
+        _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace),
         seen=_seen(run, kept, hashes),
         unreadable=unreadable,
     )
@@ -247,21 +237,15 @@ def _told(store: Callable[[], None]) -> str | None:
 
 
 def _judged(
-    run: Run,
-    samples: list[Sample],
-    predictions: Predictions,
-    scorer: str | None,
-    test_hash: str,
-    registry: Registry,
-    progress: Progress,
+    run: Run, samples: list[Sample], predictions: Predictions, scorer: str | None, test_hash: str, workplace: Workplace
 ) -> Evaluation:
     """Return what scorer, threshold and metrics make of the predictions for the samples."""
-    chosen, smoothing_s = open_scorer(scorer, registry), run.record.smoothing_s
+    chosen, smoothing_s = open_scorer(scorer, workplace.registry), run.record.smoothing_s
     normal_scores, threshold = normal_scores_of(run, chosen)
     normal_frame_scores = sample_scores(run.calibration(), chosen, smoothing_s)
     scores = sample_scores(predictions, chosen, smoothing_s)
     results = _labelled(samples, scores, threshold, predictions.maps, run, normal_frame_scores)
-    metrics, defined, apt = _measured(results, registry, progress)
+    metrics, defined, apt = _measured(results, workplace)
     of_clips = None
     if results.of_clips:
         of_clips = clip_results(results, run.record.segment_s, details_of(metrics, "frame_auroc"))
@@ -290,11 +274,9 @@ def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> lis
     return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
 
 
-def _test_samples(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
+def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
     record = run.record
-    remembered = Path(record.root) if record.root else None
-    (dataset,) = open_datasets(record.dataset, root or remembered, registry)
-    known = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
+    known = [sample for sample in workplace.dataset(run).samples("test") if sample.anomalous is not None]
     samples = at_steps(known, record.step_s)
     if not samples:
         raise DatasetError(
@@ -339,14 +321,16 @@ def _kind(sample: Sample, *, stills: bool) -> str:
 
 
 def _measured(
-    results: LabelledResults, registry: Registry, progress: Progress
+    results: LabelledResults, workplace: Workplace
 ) -> tuple[dict[str, MetricValue], dict[str, Metric], tuple[str, ...]]:
     """Return every metric's value, what tells most first, the metrics that have one, and the names of the apt ones."""
-    names = sorted(registry.metrics.names(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    names = sorted(
+        workplace.registry.metrics.names(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)
+    )
     values, defined, apt = {}, {}, []
-    with progress.task("judging", len(names)) as advance:
+    with workplace.progress.task("judging", len(names)) as advance:
         for name in names:
-            metric, values[name] = _measured_by(name, results, registry)
+            metric, values[name] = _measured_by(name, results, workplace.registry)
             if metric is not None and values[name].value is not None:
                 defined[name] = metric
             if metric is None or metric.judges != ("images" if results.of_clips else "clips"):

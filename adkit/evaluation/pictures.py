@@ -16,15 +16,14 @@ from adkit.drawing.overlay import Caption, Scale, draw, faded
 from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.files.atomic import whole_folder, write_whole
-from adkit.interfaces import SILENT, Progress, sees_motion
-from adkit.registry import Registry
+from adkit.interfaces import sees_motion
 from adkit.runs.record import PICTURES
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
-from adkit.workflows.score import FittedModel, FrameResult, Judged, open_model
+from adkit.workflows.score import FittedModel, FrameResult, Judged, Workplace
 
 MOST_FRAMES = 4000
 """So many frames are watched to see what a method with memory makes of a few; where it takes more, there is none."""
@@ -126,36 +125,26 @@ def picture_name(sample: Sample, *, hashed: bool = False) -> str:
 
 
 def write_pictures(
-    evaluation: Evaluation,
-    registry: Registry,
-    folder: Path,
-    chosen: Sequence[int] | None = None,
-    *,
-    device: str = "auto",
-    progress: Progress = SILENT,
+    evaluation: Evaluation, workplace: Workplace, folder: Path, chosen: Sequence[int] | None = None
 ) -> list[Path]:
     """Write pictures of an evaluation's samples, all or those at the chosen positions."""
     positions = range(len(evaluation.samples)) if chosen is None else chosen
     samples = [evaluation.samples[position] for position in positions]
     writer = PictureWriter(evaluation.run, evaluation.threshold, PictureFolder(folder, clashing(samples)))
     # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
-    rebuilt = reconstructed(
-        evaluation.run, registry, samples, footage=evaluation.samples, device=device, progress=progress
-    )
+    rebuilt = reconstructed(evaluation.run, workplace, samples, footage=evaluation.samples)
     return [
         writer.write(evaluation.samples[position], replace(evaluation.result_at(position), reconstruction=image))
         for position, image in zip(positions, rebuilt, strict=True)
     ]
 
 
-def redraw(
-    evaluation: Evaluation, registry: Registry, *, device: str = "auto", progress: Progress = SILENT
-) -> tuple[Path, list[Path]]:
+def redraw(evaluation: Evaluation, workplace: Workplace) -> tuple[Path, list[Path]]:
     """Return the run's folder of pictures worth seeing, drawn anew as a whole, and the pictures in it."""
     folder = evaluation.run.folder / PICTURES
     chosen = worth_seeing(evaluation)
     with whole_folder(folder) as temporary:
-        drawn = write_pictures(evaluation, registry, temporary, chosen, device=device, progress=progress)
+        drawn = write_pictures(evaluation, workplace, temporary, chosen)
     return folder, [folder / path.name for path in drawn]
 
 
@@ -174,21 +163,15 @@ def ends_of_kinds(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
 
 
 def reconstructed(
-    run: Run,
-    registry: Registry,
-    samples: Sequence[Sample],
-    *,
-    footage: Sequence[Sample] = (),
-    device: str = "auto",
-    progress: Progress = SILENT,
+    run: Run, workplace: Workplace, samples: Sequence[Sample], *, footage: Sequence[Sample] = ()
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Yield RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
 
     `footage` has all frames of the clips, for a method that looks at more than one; what is not in it has none.
     """
-    name = run.record.method
-    may = name in registry.methods.entries and samples and registry.methods.get(name).load().reconstructs
-    model = open_model(run, registry, device=device) if may else None
+    name, methods = run.record.method, workplace.registry.methods
+    may = name in methods.entries and samples and methods.get(name).load().reconstructs
+    model = workplace.model(run) if may else None
     if model is None or not model.method.reconstructs:
         yield from repeat(None, len(samples))
         return
@@ -196,7 +179,7 @@ def reconstructed(
     watched = _with_past(samples, footage) if remembers else list(samples)
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}
-    with progress.task("reconstructing", len(watched)) as advance:
+    with workplace.progress.task("reconstructing", len(watched)) as advance:
         rebuilt = _rebuilt(model, [watched] if remembers else _together(watched))
         for sample in samples:
             while sample.id not in found and (one := next(rebuilt, None)) is not None:

@@ -29,7 +29,6 @@ from PIL import Image
 from adkit import __version__
 from adkit.data.bit_depth import WHITES
 from adkit.data.clips import at_steps
-from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
@@ -37,13 +36,12 @@ from adkit.errors import AdkitError, DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
 from adkit.export.score import FORMAT, Clip, Model, Picture, film, still
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
-from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.segments import by_clip
 from adkit.types import FrameRef, Sample
-from adkit.workflows.score import FittedModel, open_model
+from adkit.workflows.score import FittedModel, Workplace, open_model
 
 TOLERANCE = 1e-4
 """Scores may differ by this share of the threshold."""
@@ -101,21 +99,18 @@ class _Pictures:
         raise ValueError("the film has no such frame")
 
 
-def export(
-    run: Run, registry: Registry, target: Path, *, root: Path | None = None, progress: Progress | None = None
-) -> Export:
+def export(run: Run, workplace: Workplace, target: Path) -> Export:
     """Write a run as a folder, or a .zip where the target ends so, and return how it compares.
 
-    `root` is the folder that holds the dataset, where it was moved: its normal pictures are judged by both. Raises
-    OptionError for a run that cannot be exported, RunError, which names the picture, where the two decide differently.
+    Normal pictures of its dataset are judged by both, on the CPU. Raises OptionError for a run that cannot be exported,
+    RunError, which names the picture, where the two decide differently.
     """
-    progress = progress or Silent()
     if target.exists():
         raise OptionError(f"{target} is there already", hint="name another place, or remove it")
     _require_exportable(run)
-    normal = _normal_clips(run, registry, root)
-    model = open_model(run, registry, device="cpu")
-    with progress.task("graph", 1) as advance:
+    normal = _normal_clips(run, workplace)
+    model = open_model(run, workplace.registry, device="cpu")
+    with workplace.progress.task("graph", 1) as advance:
         graph = to_onnx(model)
         advance(1)
     with tempfile.TemporaryDirectory() as place, storage_faults(target):
@@ -126,7 +121,7 @@ def export(
         facts = _facts(model, graph)
         _write(folder, facts)
         exported, bad = Model(folder), list(_spoilt(normal, Path(place), model.view.white))
-        judged, difference = _compared(model, exported, list(chain(*normal)), bad, progress)
+        judged, difference = _compared(model, exported, list(chain(*normal)), bad, workplace.progress)
         facts["threshold"] = exported.threshold
         facts["golden"] = [_golden(clip, number, exported) for number, clip in enumerate(_some(judged), 1)]
         _write(folder, facts)
@@ -150,11 +145,10 @@ def _require_exportable(run: Run) -> None:
         )
 
 
-def _normal_clips(run: Run, registry: Registry, root: Path | None) -> list[list[Sample]]:
+def _normal_clips(run: Run, workplace: Workplace) -> list[list[Sample]]:
     """Return normal data of the run's own dataset, spread over all: frames of clips as a run takes them, or stills."""
     record = run.record
-    (dataset,) = open_datasets(record.dataset, root or (Path(record.root) if record.root else None), registry)
-    samples = [one for one in dataset.samples("train") if not one.anomalous and one.frame.page is None]
+    samples = [one for one in workplace.dataset(run).samples("train") if not one.anomalous and one.frame.page is None]
     if record.threshold.unit == "clip":
         frames = by_clip([one.clip for one in samples], samples).values()
         clips, most = [at_steps(one, record.step_s)[:MOST_FRAMES] for one in frames], MOST_CLIPS

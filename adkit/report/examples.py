@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from adkit.data.datasets import open_datasets
 from adkit.data.fingerprints import content_hashes
 from adkit.data.frame_source import frames_of
 from adkit.drawing.overlay import Scale
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
 from adkit.evaluation.pictures import colour_scale, ends_of_kinds, reconstructed
-from adkit.interfaces import Progress
 from adkit.registry import Registry
 from adkit.report.gallery import FALSE_ALARM, MISSED_EVENT, Example, Gallery, Picture
 from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows.score import Judged, open_model, open_scorer, sample_scores
+from adkit.workflows.score import Judged, Workplace, open_scorer, sample_scores
 
 MOST_NORMALS = 3
 """Of the normal samples that set the threshold, those of the highest scores."""
@@ -48,24 +46,16 @@ class Examples:
     scale: Scale | None
 
 
-def choose(
-    run: Run, registry: Registry, evaluation: Evaluation | None, root: Path | None, device: str, progress: Progress
-) -> Examples:
+def choose(run: Run, workplace: Workplace, evaluation: Evaluation | None) -> Examples:
     """Draw the worst mistakes, the ends of each kind, and the oddest normal samples, all in the run's colours."""
-    calibrating = _calibrating(run, registry, root)
+    calibrating = _calibrating(run, workplace)
     mistakes = evaluation.mistakes() if evaluation else []
     worst, ends = mistakes[:MOST_MISTAKES], _ends(evaluation) if evaluation else {}
     chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
     examples = [_example(evaluation, position) for position in chosen] if evaluation else []
-    examples += _oddest_normals(run, registry, calibrating)
-    images = reconstructed(
-        run,
-        registry,
-        [one.sample for one in examples],
-        footage=(evaluation.samples if evaluation else []) + calibrating,
-        device=device,
-        progress=progress,
-    )
+    examples += _oddest_normals(run, workplace.registry, calibrating)
+    footage = (evaluation.samples if evaluation else []) + calibrating
+    images = reconstructed(run, workplace, [one.sample for one in examples], footage=footage)
     rebuilt = [
         replace(one, result=replace(one.result, reconstruction=image))
         for one, image in zip(examples, images, strict=True)
@@ -80,17 +70,17 @@ def choose(
         elsewhere = [(about, found[position].sample.id) for about, position in positions.items() if position in worst]
         kinds.append(KindPictures(kind, gallery.draw(list(new.values()), list(new)), elsewhere))
     odd = gallery.draw(rebuilt[len(found) :])
-    suspects = gallery.draw(_left_out(run, registry, root, device))
+    suspects = gallery.draw(_left_out(run, workplace))
     return Examples(drawn, len(mistakes), kinds, odd, suspects, gallery.left_out, gallery.scale)
 
 
-def _left_out(run: Run, registry: Registry, root: Path | None, device: str) -> list[Example]:
+def _left_out(run: Run, workplace: Workplace) -> list[Example]:
     """Return the first stills that the run left out, as far as they are there, with what its model says of them."""
-    known = {sample.id: sample for sample in _training(run, registry, root) if sample.clip == sample.id}
+    known = {sample.id: sample for sample in _training(run, workplace) if sample.clip == sample.id}
     samples = [known[one.name] for one in run.record.left_out if one.name in known][:MOST_LEFT_OUT]
     if not samples:
         return []
-    model, doubted = open_model(run, registry, device=device), {one.id: one for one in samples}
+    model, doubted = workplace.model(run), {one.id: one for one in samples}
     frames = frames_of(samples, model.view, lambda sample, _: None)
     found = ((replace(doubted[result.id], anomalous=None, kind="not known"), result) for result in model.stream(frames))
     return [Example(sample, replace(result, reconstruction=None)) for sample, result in found]
@@ -143,19 +133,17 @@ def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample])
     return odd
 
 
-def _calibrating(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
+def _calibrating(run: Run, workplace: Workplace) -> list[Sample]:
     """Return what set the threshold, as far as it is of the training split; long clips as they were cut."""
-    known = {sample.id: sample for sample in _training(run, registry, root)}
+    known = {sample.id: sample for sample in _training(run, workplace)}
     predictions = run.calibration()
     pairs = zip(predictions.ids, predictions.clips, strict=True)
     return [replace(known[name], clip=clip) for name, clip in pairs if name in known]
 
 
-def _training(run: Run, registry: Registry, root: Path | None) -> list[Sample]:
+def _training(run: Run, workplace: Workplace) -> list[Sample]:
     """Return the training split that the run learned from; [] where it is gone, which the page says elsewhere."""
-    remembered = Path(run.record.root) if run.record.root else None
     try:
-        (dataset,) = open_datasets(run.record.dataset, root or remembered, registry)
-        return dataset.samples("train")
+        return workplace.dataset(run).samples("train")
     except (DatasetError, PluginError):
         return []

@@ -16,8 +16,6 @@ from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
 from adkit.evaluation.pictures import kind_of
 from adkit.files.atomic import require_output, write_whole
-from adkit.interfaces import Progress, Silent
-from adkit.registry import Registry
 from adkit.report import contents, plots
 from adkit.report.contents import plain
 from adkit.report.examples import choose
@@ -31,7 +29,7 @@ from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import Unit
 from adkit.workflows.fit import PIXEL_SHARE
-from adkit.workflows.score import calibrating_scores
+from adkit.workflows.score import Workplace, calibrating_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,7 @@ class Report:
     notes: tuple[str, ...]
 
 
-def write_report(
-    run: Run,
-    registry: Registry,
-    output: Path | None = None,
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    skip_bad: bool = False,
-    progress: Progress | None = None,
-) -> Report:
+def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> Report:
     """Write the page of the run, `report.html` in its folder unless `output` names another file.
 
     The run is judged on its test split, with the answers of an earlier evaluation where there are any. Without a
@@ -59,36 +48,25 @@ def write_report(
     for what the user can fix.
     """
     require_output(output)
-    progress = progress or Silent()
-    evaluation, notes = None, []
-    why_not = None
-    with progress.plan([*STEPS, ("reconstructing", 2)]):
+    evaluation, why_not, notes = None, None, []
+    with workplace.progress.plan([*STEPS, ("reconstructing", 2)]):
         try:
-            evaluation = evaluate(run, registry, root=root, device=device, skip_bad=skip_bad, progress=progress)
+            evaluation = evaluate(run, workplace)
             notes += [f"the result is not stored in the run: {evaluation.not_stored}"] if evaluation.not_stored else []
             notes += [f"unreadable, left out: {path}" for path in evaluation.unreadable]
         except (DatasetError, PluginError) as error:
             why_not = error.message
             notes.append(f"the report has no part on a test split: {why_not}")
-        page = render_run(run, registry, evaluation, why_not, root=root, device=device, progress=progress)
+        page = render_run(run, workplace, evaluation, why_not)
     path = output or run.folder / REPORT
     write_whole(path, page.encode(errors="backslashreplace"))  # file names may be any bytes
     return Report(path, tuple(notes))
 
 
-def render_run(
-    run: Run,
-    registry: Registry,
-    evaluation: Evaluation | None,
-    why_not: str | None = None,
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> str:
+def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, why_not: str | None = None) -> str:
     """Return the page's HTML; `why_not` says why there is no evaluation. The same run gives the same text."""
     record, threshold = run.record, run.record.threshold
-    names, scores = calibrating_scores(run, registry)
+    names, scores = calibrating_scores(run, workplace.registry)
     steps = threshold_steps(names, scores, threshold, evaluation)
     calibrate_command = plain(shlex.join(["adkit", "calibrate", run.argument]))
     unit = evaluation.unit if evaluation else Unit.of(threshold.unit)
@@ -110,7 +88,7 @@ def render_run(
         "start": start,
         "histogram": histogram,
         "distributions": plots.distributions(scores, threshold, evaluation),
-        "examples": choose(run, registry, evaluation, root, device, progress or Silent()),
+        "examples": choose(run, workplace, evaluation),
         "colour_ramp": Markup(colour_ramp()),
         "training": training_of(record),
         "model": record.files.get(MODEL),
@@ -126,7 +104,7 @@ def render_run(
             "rate_chart": plots.rates(threshold, evaluation, unit),
             "roc": plots.roc(evaluation),
             "precision_recall": plots.precision_recall(evaluation),
-            "summaries": {name: registry.metrics.entries[name].summary for name in evaluation.apt},
+            "summaries": {name: workplace.registry.metrics.entries[name].summary for name in evaluation.apt},
             "undefined": {
                 name: why for name in evaluation.apt if (why := evaluation.metrics[name].why_undefined) is not None
             },

@@ -7,14 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.interfaces import SILENT, Progress
-from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
 from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
+from adkit.workflows.score import Workplace
 
 LEVEL = 0.01
 """Each of the two tests cries wolf in one audit of a hundred."""
@@ -102,15 +101,7 @@ def moved(drift: Drift | None, leave_one_out: bool) -> str | None:
     return f"the new images score {direction} than those that set the threshold so far, p = {drift.p_value:.2g}"
 
 
-def audit(
-    run: Run,
-    registry: Registry,
-    normal: Sequence[str],
-    *,
-    device: str = "auto",
-    skip_bad: bool = False,
-    progress: Progress = SILENT,
-) -> Audit:
+def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     """Score fresh images of good parts and hold the result against the run's promise; write nothing.
 
     Images that the run learned from or was calibrated with are left out. Raises AdkitError for what the user can
@@ -118,7 +109,7 @@ def audit(
     """
     seen = run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
-    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
+    found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
     return Audit(

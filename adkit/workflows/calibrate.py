@@ -8,8 +8,6 @@ from adkit.data.fingerprints import data_hash
 from adkit.errors import OptionError, PromiseError, RunError
 from adkit.files.atomic import storage_faults
 from adkit.files.lock import lock
-from adkit.interfaces import SILENT, Progress
-from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, SeenData
 from adkit.runs.store import Run, open_run, put_away, recalibrated, uncalibrated
@@ -19,7 +17,7 @@ from adkit.stats.significance import Drift
 from adkit.workflows.audit import moved
 from adkit.workflows.fit import calibration_record
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
-from adkit.workflows.score import open_scorer
+from adkit.workflows.score import Workplace, open_scorer
 
 LOCK = ".lock"
 PATIENCE_S = 10.0
@@ -45,15 +43,7 @@ class Recalibration:
 
 
 def recalibrate(
-    run: Run,
-    registry: Registry,
-    normal: Sequence[str] = (),
-    *,
-    rule: ThresholdRule | None = None,
-    keep: bool = False,
-    device: str = "auto",
-    skip_bad: bool = False,
-    progress: Progress = SILENT,
+    run: Run, workplace: Workplace, normal: Sequence[str] = (), *, rule: ThresholdRule | None = None, keep: bool = False
 ) -> Recalibration:
     """Set the run's threshold anew from images of good parts, and write it into the run's folder.
 
@@ -67,13 +57,13 @@ def recalibrate(
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     _require_unchanged(run)
     if normal:
-        basis = _fresh_basis(run, registry, normal, rule, keep, device, skip_bad, progress)
+        basis = _fresh_basis(run, workplace, normal, rule, keep)
     else:
         basis = _Basis(run.calibration(), run.seen(), run.record.threshold.unit_s, run.record.calibration)
     record, described = run.record, basis.described
     calibration = calibration_record(
         basis.predictions,
-        open_scorer(record.scorer, registry),
+        open_scorer(record.scorer, workplace.registry),
         rule,
         unit_s=basis.unit_s,
         smoothing_s=record.smoothing_s,
@@ -111,23 +101,14 @@ class _Basis:
     drift: Drift | None = None
 
 
-def _fresh_basis(
-    run: Run,
-    registry: Registry,
-    normal: Sequence[str],
-    rule: ThresholdRule,
-    keep: bool,
-    device: str,
-    skip_bad: bool,
-    progress: Progress,
-) -> _Basis:
+def _fresh_basis(run: Run, workplace: Workplace, normal: Sequence[str], rule: ThresholdRule, keep: bool) -> _Basis:
     """Return the new images' results, with `keep` beside those that the run has."""
     record, seen = run.record, run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *(seen.calibration.values() if keep else ())}, record)
     kept = run.calibration() if keep else None
     unit_s = _mean_of_both(fresh, record.threshold) if keep else fresh.unit_s
     rule.in_units(unit_s).rank(fresh.count + (len(set(kept.clips)) if kept else 0))  # before anything takes long
-    found = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
+    found = score_normals(run, workplace, fresh)
     predictions = found.predictions
     hashes = {sample_id: fresh.hashes[sample_id] for sample_id in predictions.ids}
     source, data = counted(len(set(predictions.clips)), f"further normal {fresh.unit}"), fresh.named

@@ -12,7 +12,6 @@ from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import AdkitError, DatasetError
 from adkit.interfaces import Progress
-from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
@@ -22,7 +21,7 @@ from adkit.stats.segments import by_clip
 from adkit.stats.significance import Drift, drift_test
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
-from adkit.workflows.score import FittedModel, open_model, sample_scores
+from adkit.workflows.score import FittedModel, Workplace, sample_scores
 
 
 @dataclass
@@ -143,12 +142,10 @@ class ScoredNormals:
     drift: Drift  # from the scores that set the threshold; upwards only where those err on the high side
 
 
-def score_normals(
-    run: Run, registry: Registry, fresh: FreshNormals, *, device: str, skip_bad: bool, progress: Progress
-) -> ScoredNormals:
+def score_normals(run: Run, workplace: Workplace, fresh: FreshNormals) -> ScoredNormals:
     """Score what is fresh with the run's model, and compare it with the scores that set the threshold."""
-    model = open_model(run, registry, device=device)
-    predictions = predict_normals(model, fresh, skip_bad=skip_bad, progress=progress)
+    model = workplace.model(run)
+    predictions = predict_normals(model, fresh, skip_bad=workplace.skip_bad, progress=workplace.progress)
     scores, _ = unit_scores(sample_scores(predictions, model.scorer, run.record.smoothing_s), predictions.clips)
     drift = drift_test(model.normal_scores, scores, upwards_only=run.record.calibration.leave_one_out)
     return ScoredNormals(model, predictions, scores, drift)

@@ -13,12 +13,13 @@ from adkit.containment import plugin_code
 from adkit.data.batches import BATCH
 from adkit.data.boxes import Size, px
 from adkit.data.clips import at_steps
+from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
-from adkit.interfaces import Method, Scorer
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -224,6 +225,27 @@ class FittedModel:
         found = outline_of(anomaly_map, self.outline, shape)
         stand_in = highest_place(anomaly_map, shape) if anomalous and not found.regions else None
         return found.regions, found.specks, next(iter(found.regions), stand_in)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What is at hand wherever something is done with a run."""
+
+    registry: Registry
+    root: Path | None = None  # the folder that holds the run's dataset, where it was moved
+    device: str = "auto"
+    skip_bad: bool = False  # go on without files that cannot be read
+    progress: Progress = SILENT
+
+    def model(self, run: Run) -> FittedModel:
+        """Open a run as it is."""
+        return open_model(run, self.registry, device=self.device)
+
+    def dataset(self, run: Run) -> Dataset:
+        """Open the dataset that a run learned from; raises AdkitError where it is gone."""
+        root = self.root or (Path(run.record.root) if run.record.root else None)
+        (dataset,) = open_datasets(run.record.dataset, root, self.registry)
+        return dataset
 
 
 def open_model(run: Run, registry: Registry, *, scorer: str | None = None, device: str = "auto") -> FittedModel:

@@ -18,7 +18,7 @@ from adkit.data.images import FrameShapes
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError
 from adkit.files.atomic import storage_faults, write_whole
-from adkit.interfaces import SILENT, Progress, Updatable
+from adkit.interfaces import Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
 from adkit.runs.record import CalibrationRecord, LeftOut, RunRecord, SeenData, UpdateRecord
@@ -31,7 +31,7 @@ from adkit.workflows.audit import moved
 from adkit.workflows.fit import calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
 from adkit.workflows.predict import of_pictures
-from adkit.workflows.score import FittedModel, sample_scores
+from adkit.workflows.score import FittedModel, Workplace, sample_scores
 
 FEEDBACK = "feedback"
 """Holds the confirmed pictures in a run's folder."""
@@ -49,15 +49,7 @@ class Updated:
 
 
 def update(
-    run: Run,
-    registry: Registry,
-    normal: Sequence[str],
-    *,
-    remove: Sequence[str] = (),
-    feedback: bool = False,
-    device: str = "auto",
-    skip_bad: bool = False,
-    progress: Progress = SILENT,
+    run: Run, workplace: Workplace, normal: Sequence[str], *, remove: Sequence[str] = (), feedback: bool = False
 ) -> Updated:
     """Write a new run beside this one, which has learned what `normal` names as well, with a threshold anew.
 
@@ -68,16 +60,16 @@ def update(
     random. Raises AdkitError for what the user can fix; then nothing was written.
     """
     record, seen = run.record, run.seen()
-    _require_updatable(run, registry)
+    _require_updatable(run, workplace.registry)
     removed = _numbers_of(remove, list(seen.training))
     fresh = fresh_normals([*normal, *_feedback_of(run, wanted=feedback)], seen.training.values(), record)
     kept = None if removed else _still_counting(run, seen, set(fresh.hashes.values()))
     count = sum(not _is_feedback(sample, run) for sample in fresh.samples)
     record.calibration.rule.rank(count + (len(kept.ids) if kept else 0))  # before anything takes long
-    before = score_normals(run, registry, fresh, device=device, skip_bad=skip_bad, progress=progress)
+    before = score_normals(run, workplace, fresh)
     samples = _named_anew(fresh, before, seen)
     started = time.perf_counter()
-    report, new = _learned_besides(before.model, samples, len(seen.training), removed, progress)
+    report, new = _learned_besides(before.model, samples, len(seen.training), removed, workplace.progress)
     state = proven_state(before.model.method, record.view, samples, record.origin)
     random = [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)]
     voting = new.take(random) if random else None

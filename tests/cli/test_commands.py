@@ -212,7 +212,7 @@ def test_another_scorer_is_judged_without_the_model(runs: Path, monkeypatch: pyt
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", fail)
+    monkeypatch.setattr("adkit.workflows.score.open_model", fail)
     after = json.loads(ok("eval", "--runs", runs, "--scorer", "mean", "-f", "json").stdout)
     assert after["scorer"] == "mean"
     assert after["threshold"]["value"] != before["threshold"]["value"]

@@ -12,12 +12,13 @@ from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.evaluation.tables import clip_table, sample_rows
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.workflows.score import Workplace
 from tests.press import PRESS, fit_films, write_films
 
 
 @pytest.fixture(scope="module")
 def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, film_methods, device="cpu")
+    return evaluate(press_run, Workplace(film_methods, device="cpu"))
 
 
 def test_metrics_have_intervals_by_clip_and_those_of_images_are_not_there(
@@ -64,7 +65,7 @@ def test_without_events_or_normal_clips_that_is_said(
     for name, test in {"calm": {"a": ("." * 8, 0.0)}, "odd": {"a": ("..ss....", 14.0)}}.items():
         films = write_films(tmp_path / name, test, train=(8,) * 6)
         run = fit_films(film_methods, films, tmp_path / "runs", "grey")
-        print_evaluation(evaluate(run, film_methods, device="cpu"))
+        print_evaluation(evaluate(run, Workplace(film_methods, device="cpu")))
     text = " ".join(capsys.readouterr().out.split())
     assert "caught: none to judge" in text
     assert "the test split has no anomalous frame" in text

@@ -38,6 +38,7 @@ from adkit.registry import Plugin, Registry
 from adkit.runs.store import find_run, open_run
 from adkit.stats import bootstrap
 from adkit.stats.significance import bootstrap_weights
+from adkit.workflows.score import Workplace
 from tests.comparison.fakes import (
     DAMAGES,
     FITTED,
@@ -56,7 +57,7 @@ SHADE = Candidate("shade", "shade")
 
 
 def computed(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Cell:
-    return compute_cell(Asked(candidate, category, seed), registry, root, device="cpu", progress=Silent())
+    return compute_cell(Asked(candidate, category, seed), Workplace(registry, device="cpu", progress=Silent()), root)
 
 
 def folder_of(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Path:
@@ -99,7 +100,7 @@ def test_a_cell_says_what_judging_its_run_says(
 ) -> None:
     root, cell = finished
     run = open_run(shutil.copytree(root / cell.run, tmp_path / "run"))
-    judged = evaluate(run, fakes, root=small_root)
+    judged = evaluate(run, Workplace(fakes, root=small_root))
     assert cell.ids == tuple(sample.id for sample in judged.samples)
     assert np.array_equal(cell.scores, judged.scores)
     assert np.array_equal(cell.anomalous, judged.anomalous)

@@ -17,6 +17,7 @@ from adkit.errors import RunError
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
+from adkit.workflows.score import Workplace
 from tests.comparison.fakes import compared, made_cell
 from tests.press import fit_films
 
@@ -27,8 +28,8 @@ CANDIDATES = [Candidate("mean", "grey_maps"), Candidate("memory", "grey_memory")
 def films(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     datasets = open_datasets(f"films:{press}", None, film_methods)
     folder = tmp_path_factory.mktemp("comparison")
-    first = compare(CANDIDATES, datasets, [0], folder, film_methods, device="cpu")
-    again = compare(CANDIDATES, datasets, [0], folder, film_methods, device="cpu")
+    first = compare(CANDIDATES, datasets, [0], folder, Workplace(film_methods, device="cpu"))
+    again = compare(CANDIDATES, datasets, [0], folder, Workplace(film_methods, device="cpu"))
     assert as_json(first) == as_json(again)  # read from the cells, which hold all
     return first
 
@@ -70,9 +71,9 @@ def test_runs_that_judge_other_frames_of_the_same_clips_are_compared(
     press: Path, film_methods: Registry, tmp_path: Path
 ) -> None:
     runs = [fit_films(film_methods, press, tmp_path, "grey_maps", every=every) for every in (1, 2)]
-    result = compare_runs(runs, film_methods, device="cpu")
+    result = compare_runs(runs, Workplace(film_methods, device="cpu"))
     assert all(figure.value is not None for (metric, _, _), figure in result.figures.items() if "frame" in metric)
-    evaluations = [evaluate(run, film_methods, device="cpu") for run in runs]
+    evaluations = [evaluate(run, Workplace(film_methods, device="cpu")) for run in runs]
     assert len(evaluations[0].samples) > len(evaluations[1].samples)
 
 

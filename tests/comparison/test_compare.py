@@ -31,6 +31,7 @@ from adkit.runs.store import Run, open_run
 from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
+from adkit.workflows.score import Workplace
 from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, part_of_category
 from tests.greys import left_by_a_killed_process
 from tests.workflows.test_engine import through_pickle
@@ -65,7 +66,7 @@ def whole(
 ) -> tuple[Path, Comparison]:
     """Two candidates on two categories with two seeds: the folder and the result."""
     output = tmp_path_factory.mktemp("whole") / "new" / "comparison"
-    return output, compare(BOTH, datasets, [0, 1], output, fakes, device="cpu")
+    return output, compare(BOTH, datasets, [0, 1], output, Workplace(fakes, device="cpu"))
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_a_finished_comparison_computes_nothing_again(
 ) -> None:
     notes: list[str] = []
     told = Told()
-    again = compare(BOTH, datasets, [0, 1], copied, fakes, device="cpu", progress=told, note=notes.append)
+    again = compare(BOTH, datasets, [0, 1], copied, Workplace(fakes, device="cpu", progress=told), note=notes.append)
     assert FITTED == []
     assert notes == ["8 of 8 cells were finished before, and are taken as they are"]
     assert told.totals["comparison"] == told.done["comparison"] == 0
@@ -124,7 +125,7 @@ def test_workers_give_the_same_cells(
 ) -> None:
     monkeypatch.setattr(compare_module, "require_engine", lambda _: None)
     monkeypatch.setattr(compare_module, "each", through_pickle)
-    found = compare(BOTH, datasets, [0, 1], tmp_path, fakes, device="cpu", engine="ray")
+    found = compare(BOTH, datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"), engine="ray")
     assert table(found) == table(whole[1])
 
 
@@ -133,7 +134,7 @@ def test_what_is_added_is_computed_alone_and_only_that_is_counted(
 ) -> None:
     told, notes = Told(), list[str]()
     strong = Candidate("strong", "level", {"strength": 2})
-    compare([*BOTH, strong], datasets, [0, 1], copied, fakes, device="cpu", progress=told, note=notes.append)
+    compare([*BOTH, strong], datasets, [0, 1], copied, Workplace(fakes, device="cpu", progress=told), note=notes.append)
     assert FITTED == [("Level", 0), ("Level", 0), ("Level", 1), ("Level", 1)]
     assert told.totals["comparison"] == told.done["comparison"] == 4
     assert notes == ["8 of 12 cells were finished before, and are taken as they are"]
@@ -147,14 +148,14 @@ def test_a_method_that_draws_nothing_is_fitted_once_for_all_seeds(
     notes = list[str]()
     few = Candidate("few", "shade", few=2)  # which images it learns from is drawn
     result = compare(
-        [LEVEL, SHADE, few], datasets[:1], [1, 2], tmp_path / "new", fakes, device="cpu", note=notes.append
+        [LEVEL, SHADE, few], datasets[:1], [1, 2], tmp_path / "new", Workplace(fakes, device="cpu"), note=notes.append
     )
     assert FITTED == [("Level", 1), ("Shade", 0), ("Shade", 1), ("Level", 2), ("Shade", 2)]
     assert notes == ["one fit counts for all seeds where nothing is drawn at random: shade"]
     assert result.decisions[datasets[0].spec, "shade"].seeds == (1, 2)
     one, other = result.runs[datasets[0].spec, "shade"]
     assert one == other
-    compare([SHADE], datasets[:1], [3], tmp_path / "new", fakes, device="cpu")
+    compare([SHADE], datasets[:1], [3], tmp_path / "new", Workplace(fakes, device="cpu"))
     assert len(FITTED) == 5
 
 
@@ -169,7 +170,7 @@ def test_seeds_are_outermost_and_candidates_innermost(
 
     monkeypatch.setattr(compare_module, "compute_cell", watched)
     told = Told()
-    compare(BOTH, datasets, [5, 1], tmp_path, fakes, device="cpu", progress=told)
+    compare(BOTH, datasets, [5, 1], tmp_path, Workplace(fakes, device="cpu", progress=told))
     assert order == [
         (seed, category, name)
         for seed in (5, 1)
@@ -185,15 +186,15 @@ def test_data_that_changed_is_judged_anew(
 ) -> None:
     shutil.copytree(small_root / PICTURES, tmp_path / PICTURES)
     (dataset,) = open_datasets("mvtec:washer", tmp_path, fakes)
-    before = compare(BOTH, [dataset], [0, 1], copied, fakes, device="cpu")
+    before = compare(BOTH, [dataset], [0, 1], copied, Workplace(fakes, device="cpu"))
     assert FITTED == []
     picture = tmp_path / PICTURES / "train" / "good" / "000.png"
     Image.new("RGB", (64, 64), (255, 0, 0)).save(picture)
-    after = compare(BOTH, [dataset], [0, 1], copied, fakes, device="cpu")
+    after = compare(BOTH, [dataset], [0, 1], copied, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 4
     assert table(after) != table(before)
     shutil.copy(small_root / PICTURES / "train" / "good" / "000.png", picture)
-    assert table(compare(BOTH, [dataset], [0, 1], copied, fakes, device="cpu")) == table(before)
+    assert table(compare(BOTH, [dataset], [0, 1], copied, Workplace(fakes, device="cpu"))) == table(before)
     assert len(FITTED) == 4
 
 
@@ -209,7 +210,7 @@ def test_a_cell_that_is_not_whole_is_computed_again_and_said_to_be(
     else:
         damage(cell, how)
     notes: list[str] = []
-    again = compare(BOTH, datasets, [0, 1], copied, fakes, device="cpu", note=notes.append)
+    again = compare(BOTH, datasets, [0, 1], copied, Workplace(fakes, device="cpu"), note=notes.append)
     assert notes == [
         f"the cell {cell.name} is not whole: it is computed again",
         "7 of 8 cells were finished before, and are taken as they are",
@@ -233,13 +234,13 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
     with monkeypatch.context() as patch:
         failing_at(4, fault, patch)
         with pytest.raises(type(fault)):
-            compare(BOTH, datasets, [0, 1], tmp_path, fakes, device="cpu")
+            compare(BOTH, datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     names = [path.name for path in (tmp_path / CELLS).iterdir()]
     assert len(names) == 3
     assert not any(name.startswith(".") for name in names)
     FITTED.clear()
-    again = compare(BOTH, datasets, [0, 1], tmp_path, fakes, device="cpu")
+    again = compare(BOTH, datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 5
     assert {path: path.read_bytes() for path in left} == left
     assert table(again) == table(whole[1])
@@ -250,7 +251,7 @@ def test_a_candidate_that_cannot_be_fitted_leaves_its_place_empty(
 ) -> None:
     notes: list[str] = []
     hungry = Candidate("hungry", "hungry")
-    result = compare([*BOTH, hungry], datasets, [0, 1], copied, fakes, device="cpu", note=notes.append)
+    result = compare([*BOTH, hungry], datasets, [0, 1], copied, Workplace(fakes, device="cpu"), note=notes.append)
     why = "mvtec:washer has 6 training images; hungry needs at least 9"
     assert result.failures == {("mvtec:washer", "hungry", seed): why for seed in (0, 1)}
     assert notes[1:] == [
@@ -270,7 +271,14 @@ def test_a_comparison_of_which_nothing_can_be_computed_is_refused(
 ) -> None:
     notes: list[str] = []
     with pytest.raises(DatasetError, match="no candidate has a category with every seed computed"):
-        compare([Candidate("hungry", "hungry")], datasets[:1], [0], tmp_path, fakes, device="cpu", note=notes.append)
+        compare(
+            [Candidate("hungry", "hungry")],
+            datasets[:1],
+            [0],
+            tmp_path,
+            Workplace(fakes, device="cpu"),
+            note=notes.append,
+        )
     assert "needs at least 9" in notes[0]
 
 
@@ -279,7 +287,7 @@ def test_a_full_disk_ends_the_comparison_and_finished_cells_stay(
 ) -> None:
     failing_at(2, OSError(errno.ENOSPC, "No space left on device"), monkeypatch)
     with pytest.raises(StorageError, match="the disk is full"):
-        compare(BOTH, datasets, [0], tmp_path, fakes, device="cpu")
+        compare(BOTH, datasets, [0], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 2
     assert len(list((tmp_path / CELLS).iterdir())) == 1
 
@@ -313,15 +321,15 @@ def test_settings_are_checked_before_any_data_is_read(
     candidate: Candidate, device: str, fault: str, fakes: Registry, tmp_path: Path
 ) -> None:
     with pytest.raises(AdkitError, match=fault):
-        compare([LEVEL, candidate], [Untouchable()], [0], tmp_path / "out", fakes, device=device)
+        compare([LEVEL, candidate], [Untouchable()], [0], tmp_path / "out", Workplace(fakes, device=device))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_category_or_a_seed_named_twice_is_refused_before_any_data_is_read(fakes: Registry, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="mvtec:untouchable is named twice"):
-        compare([LEVEL], [Untouchable(), Untouchable()], [0], tmp_path / "out", fakes, device="cpu")
+        compare([LEVEL], [Untouchable(), Untouchable()], [0], tmp_path / "out", Workplace(fakes, device="cpu"))
     with pytest.raises(OptionError, match="a seed is named twice"):
-        compare([LEVEL], [Untouchable()], [0, 1, 0], tmp_path / "out", fakes, device="cpu")
+        compare([LEVEL], [Untouchable()], [0, 1, 0], tmp_path / "out", Workplace(fakes, device="cpu"))
     assert not (tmp_path / "out").exists()
 
 
@@ -329,7 +337,7 @@ def test_a_file_where_the_folder_should_be_is_refused_before_any_data_is_read(fa
     (tmp_path / "out").write_text("taken", encoding="utf-8")
     for output in (tmp_path / "out", tmp_path / "out" / "deeper"):
         with pytest.raises(StorageError, match="a file stands where a folder was expected"):
-            compare([LEVEL], [Untouchable()], [0], output, fakes, device="cpu")
+            compare([LEVEL], [Untouchable()], [0], output, Workplace(fakes, device="cpu"))
     assert (tmp_path / "out").read_text(encoding="utf-8") == "taken"
 
 
@@ -339,14 +347,14 @@ def test_a_category_without_a_test_split_is_refused_before_anything_is_fitted(
     shutil.copytree(small_root / PICTURES / "train", tmp_path / "mvtec" / "bare" / "train")
     bare = open_datasets("mvtec:bare", tmp_path, fakes)
     with pytest.raises(DatasetError, match="mvtec:bare has no test images of known truth"):
-        compare([LEVEL], [*datasets, *bare], [0], tmp_path / "out", fakes, device="cpu")
+        compare([LEVEL], [*datasets, *bare], [0], tmp_path / "out", Workplace(fakes, device="cpu"))
     assert FITTED == []
 
 
 def test_a_rule_that_the_images_cannot_support_is_a_failure_of_the_cell(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    result = compare(BOTH, datasets, [0], tmp_path, fakes, max_false_alarms="10%", device="cpu")
+    result = compare(BOTH, datasets, [0], tmp_path, Workplace(fakes, device="cpu"), max_false_alarms="10%")
     assert set(result.failures) == {
         ("mvtec:washer", "level", 0),
         ("mvtec:washer", "shade", 0),
@@ -360,7 +368,7 @@ def test_candidates_of_the_same_settings_share_their_cells_and_differ_by_nothing
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
     same = Candidate("the same / again", "level", {"side": 8})
-    result = compare([LEVEL, same], datasets, [0, 1], tmp_path, fakes, device="cpu")
+    result = compare([LEVEL, same], datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 4
     for row in result.rows:
         for metric in ("image_auroc", "average_precision"):
@@ -376,7 +384,7 @@ def test_a_candidate_with_twice_the_scores_differs_by_nothing(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
     strong = Candidate("strong", "level", {"strength": 2})
-    result = compare([LEVEL, strong], datasets[:1], [0, 1], tmp_path, fakes, device="cpu")
+    result = compare([LEVEL, strong], datasets[:1], [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 4
     figure = result.figures["image_auroc", "mvtec:washer", "strong"]
     assert (figure.difference, figure.difference_interval, figure.p_value) == (0, Interval(0, 0), 1)
@@ -393,7 +401,7 @@ def test_a_test_split_of_one_sort_or_with_one_defect_is_compared_as_far_as_it_go
     }
     part_of_category(small_root / PICTURES, tmp_path / PICTURES, keep=kept[only])
     dataset = open_datasets("mvtec:washer", tmp_path, fakes)
-    result = compare(BOTH, dataset, [0, 1], tmp_path / "out", fakes, device="cpu")
+    result = compare(BOTH, dataset, [0, 1], tmp_path / "out", Workplace(fakes, device="cpu"))
     for candidate in ("level", "shade"):
         figure = result.figures["image_auroc", "mvtec:washer", candidate]
         if only == "one anomalous":
@@ -410,9 +418,9 @@ def test_another_version_of_a_plugin_is_another_candidate(
     copied: Path, datasets: Sequence[Dataset], fakes: Registry
 ) -> None:
     newer = fake_registry(methods="2.0")
-    compare([LEVEL], datasets, [0], copied, newer, device="cpu")
+    compare([LEVEL], datasets, [0], copied, Workplace(newer, device="cpu"))
     assert len(FITTED) == 2
-    compare([LEVEL], datasets, [0], copied, fakes, device="cpu")
+    compare([LEVEL], datasets, [0], copied, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 2
 
 
@@ -420,7 +428,7 @@ def test_the_folder_may_be_named_from_where_one_stands(
     copied: Path, datasets: Sequence[Dataset], fakes: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(copied)
-    result = compare([LEVEL], datasets, [0, 1], Path("../copied"), fakes, device="cpu")
+    result = compare([LEVEL], datasets, [0, 1], Path("../copied"), Workplace(fakes, device="cpu"))
     assert FITTED == []
     assert all(open_run(copied / folder) for folders in result.runs.values() for folder in folders)
 
@@ -442,7 +450,7 @@ def runs(datasets: Sequence[Dataset], fakes: Registry, tmp_path_factory: pytest.
 
 def test_runs_that_were_fitted_before_are_compared_as_they_are(runs: dict[str, Run], fakes: Registry) -> None:
     told = Told()
-    result = compare_runs([runs["level"], runs["shade"]], fakes, device="cpu", progress=told)
+    result = compare_runs([runs["level"], runs["shade"]], Workplace(fakes, device="cpu", progress=told))
     names = [runs[name].record.id for name in ("level", "shade")]
     assert FITTED == []
     assert [candidate.name for candidate in result.candidates] == names
@@ -466,7 +474,7 @@ def test_runs_that_were_fitted_before_are_compared_as_they_are(runs: dict[str, R
 def test_runs_and_cells_of_the_same_settings_say_the_same(
     whole: tuple[Path, Comparison], runs: dict[str, Run], fakes: Registry
 ) -> None:
-    found = compare_runs([runs["shade"]], fakes, device="cpu")
+    found = compare_runs([runs["shade"]], Workplace(fakes, device="cpu"))
     figure = found.figures["image_auroc", "mvtec:washer", runs["shade"].record.id]
     assert figure.by_seed[0] == whole[1].figures["image_auroc", "mvtec:washer", "shade"].by_seed[0]
     assert found.across["image_auroc"].why_not == "there is one candidate only"
@@ -476,7 +484,7 @@ def test_a_run_that_is_named_from_where_one_stands_is_found_from_elsewhere(
     runs: dict[str, Run], fakes: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(runs["shade"].folder.parent)
-    result = compare_runs([open_run(Path(runs["shade"].folder.name))], fakes, device="cpu")
+    result = compare_runs([open_run(Path(runs["shade"].folder.name))], Workplace(fakes, device="cpu"))
     ((folder,),) = result.runs.values()
     monkeypatch.chdir(tmp_path)
     assert open_run(Path(folder)).record == runs["shade"].record
@@ -485,7 +493,7 @@ def test_a_run_that_is_named_from_where_one_stands_is_found_from_elsewhere(
 def test_runs_of_different_data_are_refused_before_they_are_judged(runs: dict[str, Run], fakes: Registry) -> None:
     told = Told()
     with pytest.raises(RunError, match="runs of different data cannot be compared") as caught:
-        compare_runs([runs["shade"], runs["connector"]], fakes, device="cpu", progress=told)
+        compare_runs([runs["shade"], runs["connector"]], Workplace(fakes, device="cpu", progress=told))
     for name in ("shade", "connector"):
         assert runs[name].record.id in caught.value.message
         assert runs[name].record.dataset in caught.value.message
@@ -494,7 +502,7 @@ def test_runs_of_different_data_are_refused_before_they_are_judged(runs: dict[st
 
 def test_a_run_that_is_named_twice_is_refused(runs: dict[str, Run], fakes: Registry) -> None:
     with pytest.raises(RunError, match="a run is named twice"):
-        compare_runs([runs["shade"], runs["level"], runs["shade"]], fakes, device="cpu")
+        compare_runs([runs["shade"], runs["level"], runs["shade"]], Workplace(fakes, device="cpu"))
 
 
 def test_runs_of_one_id_in_different_folders_are_told_apart(
@@ -502,7 +510,7 @@ def test_runs_of_one_id_in_different_folders_are_told_apart(
 ) -> None:
     first = runs["shade"]
     copy = open_run(Path(shutil.copytree(first.folder, tmp_path / first.record.id)))
-    result = compare_runs([first, copy], fakes, device="cpu")
+    result = compare_runs([first, copy], Workplace(fakes, device="cpu"))
     assert [candidate.name for candidate in result.candidates] == [str(first.folder), str(copy.folder)]
 
 
@@ -514,10 +522,10 @@ def test_runs_of_data_that_only_has_the_same_name_are_refused(
     (other,) = open_datasets("mvtec:washer", tmp_path, fakes)
     run = fit(FitSettings(method="level", device="cpu"), other, tmp_path / "runs", fakes)
     with pytest.raises(RunError, match="were judged on different test images of mvtec:washer") as caught:
-        compare_runs([runs["shade"], run], fakes, device="cpu")
+        compare_runs([runs["shade"], run], Workplace(fakes, device="cpu"))
     assert str(run.folder) in caught.value.message
     # Both judged on the same data are compared.
-    result = compare_runs([runs["shade"], run], fakes, root=tmp_path, device="cpu")
+    result = compare_runs([runs["shade"], run], Workplace(fakes, root=tmp_path, device="cpu"))
     assert result.decisions["mvtec:washer", run.record.id].false_alarms[0].total == 3
 
 
@@ -525,14 +533,14 @@ def test_a_run_whose_method_is_gone_is_refused(runs: dict[str, Run], fakes: Regi
     poorer = fake_registry()
     del poorer.methods.entries["shade"]
     with pytest.raises(PluginError, match="there is no method named 'shade'"):
-        compare_runs([runs["shade"]], poorer, device="cpu")
+        compare_runs([runs["shade"]], Workplace(poorer, device="cpu"))
 
 
 def test_progress_of_a_cell_is_told_inside_that_of_the_comparison(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
     told = Told()
-    compare([SHADE], datasets[:1], [0], tmp_path, fakes, device="cpu", progress=told)
+    compare([SHADE], datasets[:1], [0], tmp_path, Workplace(fakes, device="cpu", progress=told))
     assert told.done["scoring"] == 13
     assert told.done["judging"] == len(fakes.metrics.names())
 
@@ -541,7 +549,7 @@ def test_scores_are_those_of_the_candidates_scorer(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
     candidates = [SHADE, Candidate("mean", "shade", {}, "mean"), Candidate("q", "shade", {}, "quantile:q=1")]
-    result = compare(candidates, datasets[:1], [0], tmp_path, fakes, device="cpu")
+    result = compare(candidates, datasets[:1], [0], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 3
     figures = [result.figures["margin", "mvtec:washer", candidate.name] for candidate in candidates]
     highest, mean, quantile = (figure.value for figure in figures)

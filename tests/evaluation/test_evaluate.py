@@ -26,6 +26,7 @@ from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
 from adkit.workflows.calibrate import recalibrate
+from adkit.workflows.score import Workplace
 from tests.greys import METHODS, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
 
 LOO = "grey_without_one"
@@ -51,7 +52,7 @@ def make_run(folder: Path, registry: Registry, good: list[float], bright: list[f
 
 @pytest.fixture
 def judged(tmp_path: Path, registry: Registry) -> Judged:
-    return lambda good, bright: evaluate(make_run(tmp_path, registry, good, bright), registry, device="cpu")
+    return lambda good, bright: evaluate(make_run(tmp_path, registry, good, bright), Workplace(registry, device="cpu"))
 
 
 GOOD, BRIGHT = [-1.0, 0.0, 0.5, 1.0, 6.0, 9.0], [0.2, 4.0, 8.0, 12.0]
@@ -142,10 +143,10 @@ def test_a_new_threshold_judges_the_stored_answers(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    before = evaluate(run, registry, device="cpu")
-    recalibrate(run, registry, rule=ThresholdRule("percentile", 0.5))
-    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", no_model)
-    after = evaluate(open_run(run.folder), registry, device="cpu")
+    before = evaluate(run, Workplace(registry, device="cpu"))
+    recalibrate(run, Workplace(registry), rule=ThresholdRule("percentile", 0.5))
+    monkeypatch.setattr("adkit.workflows.score.open_model", no_model)
+    after = evaluate(open_run(run.folder), Workplace(registry, device="cpu"))
     assert after.scores.tolist() == before.scores.tolist()
     assert after.threshold.value < before.threshold.value
     assert after.rates.false_alarms.count > before.rates.false_alarms.count
@@ -155,9 +156,9 @@ def test_a_new_threshold_judges_the_stored_answers(
 
 def test_a_test_image_that_changed_is_scored_anew(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    before = evaluate(run, registry, device="cpu")
+    before = evaluate(run, Workplace(registry, device="cpu"))
     paint(tmp_path / "parts" / "test" / "bright", [USUAL + 30 * SPREAD], seed=200)
-    after = evaluate(run, registry, device="cpu")
+    after = evaluate(run, Workplace(registry, device="cpu"))
     (changed,) = np.flatnonzero(after.scores != before.scores)
     assert after.samples[changed].id == "test/bright/000.png"
     assert after.rates.caught.count == before.rates.caught.count + 1
@@ -165,11 +166,11 @@ def test_a_test_image_that_changed_is_scored_anew(tmp_path: Path, registry: Regi
 
 def test_a_damaged_store_is_made_again(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT, method="grey_maps")
-    before = evaluate(run, registry, device="cpu")
+    before = evaluate(run, Workplace(registry, device="cpu"))
     path = run.folder / EVALUATION / "predictions.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-4])
-    after = evaluate(run, registry, device="cpu")
+    after = evaluate(run, Workplace(registry, device="cpu"))
     assert after.scores.tolist() == before.scores.tolist()
     assert path.read_bytes() == whole
 
@@ -179,7 +180,7 @@ def test_an_evaluation_writes_the_same_bytes_each_time(method: str, tmp_path: Pa
     run = make_run(tmp_path, registry, GOOD, BRIGHT, method=method)
     contents = []
     for _ in range(2):
-        evaluate(run, registry, device="cpu")
+        evaluate(run, Workplace(registry, device="cpu"))
         contents.append([path.read_bytes() for path in sorted((run.folder / EVALUATION).iterdir())])
         (run.folder / EVALUATION / "evaluation.json").unlink()  # so that it is scored again
     assert contents[0] == contents[1]
@@ -213,8 +214,8 @@ def test_a_metric_that_fails_is_undefined_and_harms_no_other(
 ) -> None:
     monkeypatch.setattr(Broken, "fault", fault)
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    usual = evaluate(run, registry, device="cpu")
-    found = evaluate(run, with_metric(registry, Broken), device="cpu")
+    usual = evaluate(run, Workplace(registry, device="cpu"))
+    found = evaluate(run, Workplace(with_metric(registry, Broken), device="cpu"))
     told = found.metrics.pop("broken")
     assert told.value is None
     assert told.why_undefined == why
@@ -231,9 +232,9 @@ def test_what_was_scored_is_kept_whatever_becomes_of_judging_it(
         fault = KeyboardInterrupt()
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(run, with_metric(registry, Interrupted), device="cpu")
-    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", no_model)
-    assert len(evaluate(run, registry, device="cpu").scores) == len(GOOD) + len(BRIGHT)
+        evaluate(run, Workplace(with_metric(registry, Interrupted), device="cpu"))
+    monkeypatch.setattr("adkit.workflows.score.open_model", no_model)
+    assert len(evaluate(run, Workplace(registry, device="cpu")).scores) == len(GOOD) + len(BRIGHT)
 
 
 def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry: Registry) -> None:
@@ -241,8 +242,8 @@ def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry
     bad = tmp_path / "parts" / "test" / "good" / "002.png"
     bad.write_bytes(b"")
     with pytest.raises(FrameError, match=r"002\.png"):
-        evaluate(run, registry, device="cpu")
-    found = evaluate(run, registry, skip_bad=True, device="cpu")
+        evaluate(run, Workplace(registry, device="cpu"))
+    found = evaluate(run, Workplace(registry, skip_bad=True, device="cpu"))
     assert found.unreadable == [str(bad)]
     assert len(found.scores) == 9
     assert found.rates.false_alarms.total == 5
@@ -251,14 +252,14 @@ def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry
 def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, [], [])
     with pytest.raises(DatasetError, match="has no test images of known truth"):
-        evaluate(run, registry, device="cpu")
+        evaluate(run, Workplace(registry, device="cpu"))
 
 
 def test_a_run_that_cannot_be_written_is_judged_all_the_same(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    stored = evaluate(run, registry, device="cpu")
+    stored = evaluate(run, Workplace(registry, device="cpu"))
     assert stored.not_stored is None
     shutil.rmtree(run.folder / EVALUATION)
 
@@ -266,7 +267,7 @@ def test_a_run_that_cannot_be_written_is_judged_all_the_same(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr("adkit.files.atomic.tempfile.mkstemp", refuse)
-    found = evaluate(run, registry, device="cpu")
+    found = evaluate(run, Workplace(registry, device="cpu"))
     assert found.not_stored == f"cannot write {run.folder / EVALUATION / PREDICTIONS}: the disk is read-only"
     assert found.as_json() == stored.as_json()
     assert not list((run.folder / EVALUATION).iterdir())
@@ -277,7 +278,7 @@ def test_a_kill_while_an_evaluation_is_replaced_leaves_the_old_one_or_none(
     step: str, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    evaluate(run, registry, device="cpu")
+    evaluate(run, Workplace(registry, device="cpu"))
     (tmp_path / "parts" / "test" / "good" / "000.png").unlink()  # the next one is of other data
     writes = ["first", "between", "last"].index(step)
 
@@ -290,29 +291,29 @@ def test_a_kill_while_an_evaluation_is_replaced_leaves_the_old_one_or_none(
 
     monkeypatch.setattr("adkit.evaluation.stored.write_whole", write_or_die)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(run, registry, device="cpu")
+        evaluate(run, Workplace(registry, device="cpu"))
     monkeypatch.setattr("adkit.evaluation.stored.write_whole", write_whole)
     assert not list(run.folder.glob(".*"))
     assert sorted(path.name for path in (run.folder / EVALUATION).iterdir()) == ["evaluation.json", PREDICTIONS]
-    assert len(evaluate(run, registry, device="cpu").scores) == len(GOOD) + len(BRIGHT) - 1
+    assert len(evaluate(run, Workplace(registry, device="cpu")).scores) == len(GOOD) + len(BRIGHT) - 1
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_without_the_method_there_is_no_judging(stored: bool, tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
     if stored:
-        evaluate(run, registry, device="cpu")
+        evaluate(run, Workplace(registry, device="cpu"))
     with pytest.raises(PluginError, match="there is no method named 'grey_without_one'"):
-        evaluate(run, load_registry(), device="cpu")
+        evaluate(run, Workplace(load_registry(), device="cpu"))
 
 
 def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: Registry) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
-    before = evaluate(run, registry, device="cpu")
+    before = evaluate(run, Workplace(registry, device="cpu"))
     assert (before.seen, before.flattery) == ([], None)
     good = tmp_path / "parts" / "test" / "good"
-    changed = recalibrate(run, registry, [str(good)], keep=True, device="cpu").run
-    found = evaluate(changed, registry, device="cpu")
+    changed = recalibrate(run, Workplace(registry, device="cpu"), [str(good)], keep=True).run
+    found = evaluate(changed, Workplace(registry, device="cpu"))
     assert sorted(found.seen) == sorted(str(path) for path in good.iterdir())
     assert found.as_json()["seen"] == found.seen
     told = "among those that the run learned from or was calibrated with, and"
@@ -325,11 +326,11 @@ def test_stored_figures_are_those_of_the_evaluation_and_of_the_runs_threshold_by
 ) -> None:
     run = make_run(tmp_path, registry, GOOD, BRIGHT)
     assert stored_figures(run) == StoredFigures()
-    found = evaluate(run, registry, device="cpu")
+    found = evaluate(run, Workplace(registry, device="cpu"))
     figures = stored_figures(run)
     assert (figures.verdict, figures.auroc) == (found.verdict, found.metrics["image_auroc"].value)
     assert (str(figures.caught), str(figures.flagged)) == ("3 of 4 (75.0%)", "2 of 6 (33.3%)")
-    changed = recalibrate(run, registry, rule=ThresholdRule("percentile", 0.5), device="cpu").run
+    changed = recalibrate(run, Workplace(registry, device="cpu"), rule=ThresholdRule("percentile", 0.5)).run
     assert stored_figures(changed) == StoredFigures(auroc=figures.auroc)
     (run.folder / EVALUATION / INDEX).write_text("[1]", encoding="utf-8")
     assert stored_figures(run) == StoredFigures()

@@ -17,7 +17,7 @@ from adkit.evaluation.pictures import reconstructed, worth_seeing
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.watching.watch import Settings, Watch
-from adkit.workflows.score import open_model
+from adkit.workflows.score import Workplace, open_model
 from tests.press import PRESS, fit_films, write_films
 
 FRAMES = sum(len(frames) for frames, _ in PRESS.values())
@@ -25,7 +25,7 @@ FRAMES = sum(len(frames) for frames, _ in PRESS.values())
 
 @pytest.fixture(scope="module")
 def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, film_methods, device="cpu")
+    return evaluate(press_run, Workplace(film_methods, device="cpu"))
 
 
 def test_frames_are_pooled_as_they_are(judged: Evaluation) -> None:
@@ -83,8 +83,8 @@ def test_answers_are_used_again(judged: Evaluation, film_methods: Registry, monk
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.evaluation.evaluate.open_model", refuse)
-    again = evaluate(judged.run, film_methods, device="cpu")
+    monkeypatch.setattr("adkit.workflows.score.open_model", refuse)
+    again = evaluate(judged.run, Workplace(film_methods, device="cpu"))
     assert again.as_json() == judged.as_json()
 
 
@@ -92,7 +92,7 @@ def test_where_every_clip_has_an_event_a_normal_frame_is_shown_all_the_same(
     tmp_path: Path, film_methods: Registry
 ) -> None:
     films = write_films(tmp_path / "films", {"a": ("....ss..", 14), "b": ("..ss....", 14)}, train=(8,) * 6)
-    found = evaluate(fit_films(film_methods, films, tmp_path / "runs", "grey"), film_methods, device="cpu")
+    found = evaluate(fit_films(film_methods, films, tmp_path / "runs", "grey"), Workplace(film_methods, device="cpu"))
     assert found.rates.false_alarms.total == 0
     assert "good" in {found.results.kinds[position] for position in found.telling()}
 
@@ -101,7 +101,7 @@ def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Pat
     films = write_films(tmp_path / "films", {"long": ("." * 60 + "s" * 10 + "." * 30, 14)}, train=(300,))
     run = fit_films(film_methods, films, tmp_path / "runs", "grey_maps")
     assert run.record.segment_s is not None
-    found = evaluate(run, film_methods, device="cpu")
+    found = evaluate(run, Workplace(film_methods, device="cpu"))
     assert found.clips is not None
     assert found.clips.unit.endswith("s piece")
     assert 3 <= found.rates.false_alarms.total <= 6
@@ -111,7 +111,7 @@ def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Pat
 
 def seen_means(run: Run, registry: Registry, judged: Evaluation, positions: list[int]) -> Iterator[float]:
     samples = [judged.samples[position] for position in positions]
-    for image in reconstructed(run, registry, samples, footage=judged.samples, device="cpu"):
+    for image in reconstructed(run, Workplace(registry, device="cpu"), samples, footage=judged.samples):
         assert image is not None
         yield float(image.mean())
 
@@ -133,9 +133,9 @@ def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_
     judged: Evaluation, press_run: Run, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, far = judged.samples[2], judged.samples[25]
-    assert [*reconstructed(press_run, film_methods, [near], device="cpu")] == [None]
+    assert [*reconstructed(press_run, Workplace(film_methods, device="cpu"), [near])] == [None]
     monkeypatch.setattr("adkit.evaluation.pictures.MOST_FRAMES", 10)
-    first, second = reconstructed(press_run, film_methods, [far, near], footage=judged.samples, device="cpu")
+    first, second = reconstructed(press_run, Workplace(film_methods, device="cpu"), [far, near], footage=judged.samples)
     assert first is None
     assert second is not None
 

@@ -28,7 +28,7 @@ from adkit.registry import Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import Run
 from adkit.workflows.fit import fit
-from adkit.workflows.score import open_model
+from adkit.workflows.score import Workplace, open_model
 from tests.cli.invoking import refused
 from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
 from tests.press import PRESS, GreyMemory, film_registry, fit_films, write_films
@@ -120,7 +120,7 @@ def run(registry: Registry, good: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def exported(run: Run, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports") / "grey.adkit"
-    done = export(run, registry, folder)
+    done = export(run, Workplace(registry), folder)
     assert (done.normal, done.spoilt) == (60, SPOILT_SOURCES * len(SPOILT))
     assert done.difference < 1e-5
     return folder
@@ -236,7 +236,7 @@ def test_openvino_reads_the_same_file(exported: Path) -> None:
 
 
 def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
-    export(run, registry, tmp_path / "grey.zip")
+    export(run, Workplace(registry), tmp_path / "grey.zip")
     with zipfile.ZipFile(tmp_path / "grey.zip") as packed:
         packed.extractall(tmp_path / "grey")
     assert (tmp_path / "grey" / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
@@ -245,12 +245,12 @@ def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_
 
 def test_scores_without_maps_and_places_that_do_not_count(registry: Registry, good: Path, tmp_path: Path) -> None:
     scores = fitted(registry, good, tmp_path / "runs", "scores")
-    export(scores, registry, tmp_path / "scores")
+    export(scores, Workplace(registry), tmp_path / "scores")
     assert Model(tmp_path / "scores").judge(good / "001.png")[1] is None
     narrow = tmp_path / "narrow"
     paint(narrow, usual_levels(40, 2))
     part = fitted(registry, narrow, tmp_path / "runs", "maps", roi="1,1,6,5", ignore_border=2)
-    export(part, registry, tmp_path / "part")
+    export(part, Workplace(registry), tmp_path / "part")
     model, own = Model(tmp_path / "part"), open_model(part, registry, device="cpu")
     (expected,) = own.score([narrow / "003.png"])
     assert model.judge(narrow / "003.png")[0] == pytest.approx(expected.score, rel=1e-5)
@@ -267,7 +267,7 @@ def test_large_pictures_are_seen_in_tiles(registry: Registry, tmp_path: Path, me
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(large / f"{number}.png")
     run = fitted(registry, large, tmp_path / "runs", f"wide_{method}", tiles=True)
     assert len(run.record.view.tiles) > 4
-    done = export(run, registry, tmp_path / "out")
+    done = export(run, Workplace(registry), tmp_path / "out")
     assert done.difference < 1e-4
 
 
@@ -289,7 +289,7 @@ def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) 
     registry = film_registry({"remembering": Remembering})
     folder = write_films(tmp_path / "films", PRESS)
     run = fit_films(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
-    done = export(run, registry, tmp_path / "press.adkit")
+    done = export(run, Workplace(registry), tmp_path / "press.adkit")
     assert (done.normal, done.spoilt) == (8 * 12, SPOILT_SOURCES * (LEAD - 1 + len(SPOILT)))
     model, own = Model(tmp_path / "press.adkit"), open_model(run, registry, device="cpu")
     decisions = set()
@@ -328,7 +328,7 @@ def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) 
 def test_what_decides_otherwise_is_not_written(registry: Registry, good: Path, tmp_path: Path) -> None:
     run = fitted(registry, good, tmp_path / "runs", "lying")
     with pytest.raises(RunError, match=r"the export decides otherwise: .*\.png has the score"):
-        export(run, registry, tmp_path / "lying.adkit")
+        export(run, Workplace(registry), tmp_path / "lying.adkit")
     assert not (tmp_path / "lying.adkit").exists()
 
 
@@ -336,7 +336,7 @@ def test_what_is_flagged_by_a_hair_stays_so(
     run: Run, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "SLACK", 5.0)
-    export(run, registry, tmp_path / "out")
+    export(run, Workplace(registry), tmp_path / "out")
     facts = json.loads((tmp_path / "out" / "model.json").read_text())
     own = run.record.threshold.value
     flagged = [score for one in facts["golden"] for score in one["scores"] if score > own]
@@ -346,22 +346,22 @@ def test_what_is_flagged_by_a_hair_stays_so(
 def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: Path, tmp_path: Path) -> None:
     closed = fitted(registry, good, tmp_path / "runs", "closed")
     with pytest.raises(OptionError, match="closed cannot be exported: it offers no graph") as refused:
-        export(closed, registry, tmp_path / "closed")
+        export(closed, Workplace(registry), tmp_path / "closed")
     assert "graph()" in refused.value.hint
     fixed = fitted(registry, good, tmp_path / "runs", "fixed")
     with pytest.raises(OptionError, match="takes one number of pictures only"):
-        export(fixed, registry, tmp_path / "fixed")
+        export(fixed, Workplace(registry), tmp_path / "fixed")
     with pytest.raises(OptionError, match="is there already"):
-        export(run, registry, tmp_path)
+        export(run, Workplace(registry), tmp_path)
     tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),) * 41})
     tiled = Run(run.folder, run.record.model_copy(update={"view": tiles}))
     with pytest.raises(OptionError, match="in 41 tiles"):
-        export(tiled, registry, tmp_path / "tiled")
+        export(tiled, Workplace(registry), tmp_path / "tiled")
     clips = Run(run.folder, run.record.model_copy(update={"window": 2}))
     with pytest.raises(OptionError, match="compares frames of a clip") as refused:
-        export(clips, registry, tmp_path / "clips")
+        export(clips, Workplace(registry), tmp_path / "clips")
     assert "--appearance-only" in refused.value.hint
     lost = Run(run.folder, run.record.model_copy(update={"dataset": "folder:/nowhere"}))
     with pytest.raises(DatasetError):
-        export(lost, registry, tmp_path / "lost")
+        export(lost, Workplace(registry), tmp_path / "lost")
     assert torch.is_grad_enabled()

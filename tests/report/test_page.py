@@ -27,6 +27,7 @@ from adkit.runs.store import Run, open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.stats.formatting import bound_text
 from adkit.workflows.calibrate import recalibrate
+from adkit.workflows.score import Workplace
 from tests.greys import usual_levels
 from tests.report.conftest import Fitted, Page
 
@@ -36,7 +37,7 @@ BRIGHT = [150.0, 160.0, 170.0, 122.0]
 
 def page_of(run: Run, registry: Registry, **settings: Any) -> tuple[Page, str]:
     """The run's page, taken apart and as text."""
-    written = write_report(run, registry, device="cpu", **settings)
+    written = write_report(run, Workplace(registry, device="cpu"), **settings)
     text = written.path.read_text(encoding="utf-8")
     return Page(text), text
 
@@ -95,7 +96,7 @@ def test_the_numbers_are_those_of_the_evaluation(
     washer_page: tuple[Page, str], washers: Run, registry: Registry
 ) -> None:
     page, text = washer_page
-    found = evaluate(washers, registry, device="cpu")
+    found = evaluate(washers, Workplace(registry, device="cpu"))
     for name in found.apt:
         metric = found.metrics[name]
         assert f'<th scope="row">{name}</th><td>{metric.value:.4f}</td>' in text
@@ -138,7 +139,9 @@ def test_every_picture_is_a_jpeg_of_few_px(washer_page: tuple[Page, str]) -> Non
 
 def test_the_same_run_gives_the_same_bytes(washers: Run, registry: Registry, tmp_path: Path) -> None:
     shutil.rmtree(washers.folder / "evaluation", ignore_errors=True)  # the first time, the model answers
-    pages = [write_report(washers, registry, tmp_path / name, device="cpu").path for name in ("a.html", "b.html")]
+    pages = [
+        write_report(washers, Workplace(registry, device="cpu"), tmp_path / name).path for name in ("a.html", "b.html")
+    ]
     assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
@@ -150,13 +153,13 @@ def test_the_slider_steps_are_those_that_calibrate_would_set(greys: Registry, fi
     assert slider["max"] == str(len(steps) - 1)
     assert [step["chosen"] for step in steps].index(True) == int(slider["value"] or -1)
     assert slider["aria-valuetext"] == steps[int(slider["value"] or -1)]["spoken"]
-    found = evaluate(run, greys, device="cpu")
+    found = evaluate(run, Workplace(greys, device="cpu"))
     for step in steps[:: len(steps) // 4]:
         copy = open_run(shutil.copytree(run.folder, tmp_path / "copies" / step["rank"]))
         command = step["command"].split()
         assert command[:3] == ["adkit", "calibrate", str(run.folder.resolve())]
         rule = ThresholdRule("expected", float(command[-1].rstrip("%")) / 100)
-        threshold = recalibrate(copy, greys, rule=rule, device="cpu").run.record.threshold
+        threshold = recalibrate(copy, Workplace(greys, device="cpu"), rule=rule).run.record.threshold
         assert step["threshold"] == f"{threshold.value:#.4g}"
         assert step["rank"] == f"{threshold.rank} of {threshold.count}"
         assert step["expected"] == f"{threshold.expected_rate:.2%}"
@@ -195,7 +198,7 @@ def test_a_name_that_is_not_utf_8_is_spelt_out(greys: Registry, fit_grey: Fitted
 
 def test_without_a_test_split_the_page_says_so(greys: Registry, fit_grey: Fitted) -> None:
     run = fit_grey({})
-    written = write_report(run, greys, device="cpu")
+    written = write_report(run, Workplace(greys, device="cpu"))
     page = Page(written.path.read_text(encoding="utf-8"))
     (note,) = written.notes
     assert note.endswith("mvtec:part has no test images of known truth")
@@ -210,7 +213,7 @@ def test_without_a_test_split_the_page_says_so(greys: Registry, fit_grey: Fitted
 def test_a_dataset_that_is_gone_is_no_obstacle(greys: Registry, fit_grey: Fitted, tmp_path: Path) -> None:
     run = fit_grey({"good": GOOD, "bright": BRIGHT})
     shutil.rmtree(tmp_path / "mvtec")
-    written = write_report(run, greys, device="cpu")
+    written = write_report(run, Workplace(greys, device="cpu"))
     (note,) = written.notes
     assert "no category of MVTec was found" in note
     page = Page(written.path.read_text(encoding="utf-8"))
@@ -264,7 +267,7 @@ def test_a_method_that_reconstructs_shows_it(greys: Registry, fit_grey: Fitted) 
 
 def test_a_recalibrated_run_tells_its_history(greys: Registry, fit_grey: Fitted) -> None:
     run = fit_grey({"good": GOOD, "bright": BRIGHT})
-    changed = recalibrate(run, greys, rule=ThresholdRule("percentile", 0.5), device="cpu").run
+    changed = recalibrate(run, Workplace(greys, device="cpu"), rule=ThresholdRule("percentile", 0.5)).run
     page, _ = page_of(changed, greys)
     assert "Earlier calibrations" in page.text
     assert f"The rule was: {changed.record.calibration.rule}." in page.text
@@ -305,7 +308,7 @@ def test_of_test_images_that_the_run_has_seen_nothing_is_claimed(
     before, _ = page_of(run, greys)
     assert all(claim in before.text for claim in claims)
     good = tmp_path / "mvtec" / "part" / "test" / "good"
-    seen, _ = page_of(recalibrate(run, greys, [str(good)], keep=True, device="cpu").run, greys)
+    seen, _ = page_of(recalibrate(run, Workplace(greys, device="cpu"), [str(good)], keep=True).run, greys)
     assert not any(claim in seen.text for claim in claims)
     assert "12 test images are among those that the run learned from or was calibrated with, and flatter" in seen.text
     assert "judged, although the run learned from 12 of them or was calibrated with them" in seen.text
@@ -333,7 +336,7 @@ def test_a_run_that_cannot_be_written_has_a_page_elsewhere(
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr("adkit.evaluation.stored.write_whole", refuse)
-    written = write_report(run, greys, tmp_path / "page.html", device="cpu")
+    written = write_report(run, Workplace(greys, device="cpu"), tmp_path / "page.html")
     (note,) = written.notes
     assert note.startswith("the result is not stored in the run: cannot write ")
     assert "Metrics" in Page(written.path.read_text(encoding="utf-8")).text
@@ -343,7 +346,7 @@ def test_to_fit_it_again_names_all_that_was_asked_for(greys: Registry, fit_grey:
     run = fit_grey({})
     asked = FitSettings(method="grey_maps", dataset=("mvtec:part",), scorer="max", max_false_alarms="5%", certain=True)
     again = dataclasses.replace(run, record=run.record.model_copy(update={"settings": asked}))
-    page = Page(render_run(again, greys, None, "it is not there"))
+    page = Page(render_run(again, Workplace(greys), None, "it is not there"))
     command = "adkit fit --method grey_maps --dataset mvtec:part --scorer max --max-false-alarms 5% --certain"
     assert f"To fit it again: {command} " in page.text
 
@@ -362,16 +365,16 @@ def test_scores_that_lie_apart_are_named(greys: Registry, fit_grey: Fitted, tmp_
     for number, level in enumerate([*range(100, 140), 240, 241, 242]):
         mixed.mkdir(exist_ok=True)
         Image.new("L", (8, 8), level).save(mixed / f"{number:03d}.png")
-    page, _ = page_of(recalibrate(run, greys, [str(mixed)], device="cpu").run, greys)
+    page, _ = page_of(recalibrate(run, Workplace(greys, device="cpu"), [str(mixed)]).run, greys)
     assert "3 of 43 scores lie apart from the rest" in page.text
     assert f"{mixed / '042.png'}" in page.text
 
 
 def test_the_page_goes_where_it_is_asked_to(washers: Run, registry: Registry, tmp_path: Path) -> None:
-    written = write_report(washers, registry, tmp_path / "new" / "page.html", device="cpu")
+    written = write_report(washers, Workplace(registry, device="cpu"), tmp_path / "new" / "page.html")
     assert written.path == tmp_path / "new" / "page.html"
     assert written.notes == ()
-    written = write_report(washers, registry, device="cpu")
+    written = write_report(washers, Workplace(registry, device="cpu"))
     assert written.path == washers.folder / "report.html"
     open_run(washers.folder)  # a page in its folder does not damage the run
 
@@ -385,9 +388,9 @@ def test_what_is_not_markup_is_escaped_and_nothing_may_be_missing(monkeypatch: p
 
 
 def test_what_is_anomalous_as_a_whole_is_said(washers: Run, registry: Registry) -> None:
-    evaluation = evaluate(washers, registry, device="cpu")
-    assert "As a whole:" not in render_run(washers, registry, evaluation)
+    evaluation = evaluate(washers, Workplace(registry, device="cpu"))
+    assert "As a whole:" not in render_run(washers, Workplace(registry), evaluation)
     whole = dataclasses.replace(evaluation, whole=evaluation.called)
-    page = Page(render_run(washers, registry, whole))
+    page = Page(render_run(washers, Workplace(registry), whole))
     assert "As a whole: no place is anomalous, but something may be missing" in page.text
     assert "anomalous, as a whole" in page.text

@@ -28,7 +28,7 @@ from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import HEIGHT, WIDTH, clip_video, clips_of
 from adkit.runs.store import Run
 from adkit.types import FrameRef, Sample
-from adkit.workflows.score import calibrating_scores
+from adkit.workflows.score import Workplace, calibrating_scores
 from tests.press import PRESS
 from tests.report.conftest import Page
 from tests.videos import write_greys
@@ -36,12 +36,14 @@ from tests.videos import write_greys
 
 @pytest.fixture(scope="module")
 def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, film_methods, device="cpu")
+    return evaluate(press_run, Workplace(film_methods, device="cpu"))
 
 
 @pytest.fixture(scope="module")
 def written(press_run: Run, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(press_run, film_methods, tmp_path_factory.mktemp("page") / "page.html", device="cpu").path
+    return write_report(
+        press_run, Workplace(film_methods, device="cpu"), tmp_path_factory.mktemp("page") / "page.html"
+    ).path
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +249,7 @@ def test_the_page_is_sound_and_small_and_says_what_it_loads(written: Path, page:
 def test_the_same_run_gives_the_same_page(
     written: Path, press_run: Run, film_methods: Registry, tmp_path: Path
 ) -> None:
-    again = write_report(press_run, film_methods, tmp_path / "again.html", device="cpu").path
+    again = write_report(press_run, Workplace(film_methods, device="cpu"), tmp_path / "again.html").path
     # The videos' bytes are the encoder's affair: now and then they differ by a few.
     films = re.compile(rb"data:video/mp4;base64,[A-Za-z0-9+/=]+")
     assert films.search(again.read_bytes())

@@ -12,6 +12,7 @@ from adkit.report.page import render_run
 from adkit.report.training import training_of
 from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
+from adkit.workflows.score import Workplace
 from tests.report.conftest import Fitted, Page
 
 CURVES = {
@@ -35,7 +36,7 @@ def with_training(run: Run, **changes: Any) -> Run:
 
 
 def page_of(run: Run, registry: Registry) -> Page:
-    return Page(render_run(run, registry, None, "it is not there"))
+    return Page(render_run(run, Workplace(registry), None, "it is not there"))
 
 
 def record_of(run: Run, **changes: Any) -> RunRecord:

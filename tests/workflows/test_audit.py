@@ -17,7 +17,7 @@ from adkit.stats.calibration import ThresholdRule
 from adkit.stats.promises import noticeable_rate
 from adkit.stats.significance import drift_test, proportion_interval
 from adkit.workflows.audit import LEVEL, Audit, audit
-from adkit.workflows.score import open_model
+from adkit.workflows.score import Workplace, open_model
 from tests.greys import METHODS, SPREAD, USUAL, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
 
@@ -45,7 +45,7 @@ def new(tmp_path: Path) -> Path:
 
 
 def audited(run: Run, registry: Registry, folder: Path) -> Audit:
-    return audit(run, registry, [str(folder)], device="cpu")
+    return audit(run, Workplace(registry, device="cpu"), [str(folder)])
 
 
 def test_the_promise_is_kept_on_fresh_good_parts(run: Run, registry: Registry, new: Path) -> None:
@@ -68,7 +68,8 @@ def test_the_promise_is_kept_for_most_sets_of_good_parts(run: Run, registry: Reg
     paint(new, usual_levels(1200, 3), seed=3)
     images = sorted(map(str, new.iterdir()))
     verdicts = [
-        audit(run, registry, images[first : first + 60], device="cpu").verdict for first in range(0, len(images), 60)
+        audit(run, Workplace(registry, device="cpu"), images[first : first + 60]).verdict
+        for first in range(0, len(images), 60)
     ]
     assert verdicts.count("kept") >= 18
 
@@ -135,7 +136,7 @@ def test_what_was_learned_from_or_calibrated_with_is_left_out(
 ) -> None:
     fresh = paint(new, usual_levels(5, 9), seed=9)
     shutil.copyfile(learned[0], new / "renamed.png")
-    found = audit(run, registry, [str(learned[0].parent), str(new)], device="cpu")
+    found = audit(run, Workplace(registry, device="cpu"), [str(learned[0].parent), str(new)])
     assert found.names == tuple(map(str, fresh))
     assert len(found.fresh.seen) == 301
     with pytest.raises(DatasetError, match="the run has seen all 300"):
@@ -147,7 +148,7 @@ def test_unreadable_images_are_refused_or_left_out(run: Run, registry: Registry,
     paths[1].write_bytes(b"")
     with pytest.raises(FrameError, match=r"001\.png"):
         audited(run, registry, new)
-    found = audit(run, registry, [str(new)], skip_bad=True, device="cpu")
+    found = audit(run, Workplace(registry, skip_bad=True, device="cpu"), [str(new)])
     assert len(found.scores) == 4
     assert found.as_json()["left_out"] == {"seen": [], "copies": [], "unreadable": [str(paths[1])]}
 

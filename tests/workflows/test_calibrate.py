@@ -24,7 +24,7 @@ from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.stats.significance import drift_test
 from adkit.workflows.audit import LEVEL, audit
 from adkit.workflows.calibrate import LOCK, recalibrate
-from adkit.workflows.score import calibrating_scores, open_model, open_scorer, sample_scores
+from adkit.workflows.score import Workplace, calibrating_scores, open_model, open_scorer, sample_scores
 from tests.greys import METHODS, SPREAD, Greys, bytes_below, fit_greys, paint, usual_levels, with_methods
 
 
@@ -76,7 +76,7 @@ def test_the_threshold_comes_from_the_new_images_and_the_model_stays(
 ) -> None:
     before, model = any_run.record, (any_run.folder / MODEL).read_bytes()
     scores = scores_of(any_run, registry, [str(more)])
-    result = recalibrate(any_run, registry, [str(more)], device="cpu")
+    result = recalibrate(any_run, Workplace(registry, device="cpu"), [str(more)])
     after = open_run(any_run.folder).record
     assert (any_run.folder / MODEL).read_bytes() == model
     assert after.files[MODEL] == before.files[MODEL]
@@ -95,22 +95,22 @@ def test_of_two_calibrations_at_once_none_is_lost_without_a_word(
     run: Run, registry: Registry, more: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have opened the run as it was; the second is told of the first."""
-    first = recalibrate(run, registry, [str(more)], device="cpu").run
+    first = recalibrate(run, Workplace(registry, device="cpu"), [str(more)]).run
     with pytest.raises(RunError, match="was changed by another command meanwhile"):
-        recalibrate(run, registry, rule=ThresholdRule("certain", 0.05), device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), rule=ThresholdRule("certain", 0.05))
     assert open_run(run.folder).record == first.record
     monkeypatch.setattr("adkit.workflows.calibrate.PATIENCE_S", 0.1)
     with lock(run.folder / LOCK), pytest.raises(RunError, match="is being changed by another command"):
-        recalibrate(first, registry, rule=ThresholdRule("certain", 0.05), device="cpu")
+        recalibrate(first, Workplace(registry, device="cpu"), rule=ThresholdRule("certain", 0.05))
     assert open_run(run.folder).record == first.record
-    assert recalibrate(first, registry, rule=ThresholdRule("percentile", 0.5), device="cpu").run != first
+    assert recalibrate(first, Workplace(registry, device="cpu"), rule=ThresholdRule("percentile", 0.5)).run != first
 
 
 def test_the_record_says_from_what_and_keeps_what_was_before(run: Run, registry: Registry, more: Path) -> None:
     first = run.record.calibration
-    recalibrate(run, registry, [str(more)], device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     second = open_run(run.folder).record.calibration
-    recalibrate(open_run(run.folder), registry, rule=ThresholdRule("certain", 0.05), device="cpu")
+    recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), rule=ThresholdRule("certain", 0.05))
     record = open_run(run.folder).record
     assert record.earlier_calibrations == [first, second]
     assert second.source == "200 further normal images"
@@ -125,7 +125,7 @@ def test_what_calibrates_now_is_what_the_run_has_seen_besides_training(
     run: Run, registry: Registry, more: Path
 ) -> None:
     training = run.seen().training
-    recalibrate(run, registry, [str(more)], device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     seen = open_run(run.folder).seen()
     assert seen.training == training
     assert seen.calibration == content_hashes(find_inputs([str(more)]).stills)
@@ -134,7 +134,7 @@ def test_what_calibrates_now_is_what_the_run_has_seen_besides_training(
 def test_held_out_images_may_calibrate_again_and_learned_ones_may_not(
     run: Run, registry: Registry, learned: list[Path]
 ) -> None:
-    result = recalibrate(run, registry, [str(learned[0].parent)], device="cpu")
+    result = recalibrate(run, Workplace(registry, device="cpu"), [str(learned[0].parent)])
     assert result.fresh is not None
     assert len(result.fresh.seen) == 40
     assert result.run.record.threshold.count == 10
@@ -148,7 +148,7 @@ def test_keep_pools_old_scores_and_new_ones(any_run: Run, registry: Registry, mo
     old = sample_scores(kept, open_scorer(before.scorer, registry), before.smoothing_s)
     known = {**any_run.seen().training, **any_run.seen().calibration}
     new = scores_of(any_run, registry, [str(more)])
-    result = recalibrate(any_run, registry, [str(more)], keep=True, device="cpu")
+    result = recalibrate(any_run, Workplace(registry, device="cpu"), [str(more)], keep=True)
     record, seen = result.run.record, result.run.seen()
     assert calibrating_scores(result.run, registry)[1].tolist() == [*new, *old]
     assert record.threshold == threshold_from([*new, *old], ThresholdRule())
@@ -164,14 +164,14 @@ def test_keep_pools_old_scores_and_new_ones(any_run: Run, registry: Registry, mo
 
 def test_keep_leaves_out_what_calibrated_before(run: Run, registry: Registry, more: Path) -> None:
     images = sorted(map(str, more.iterdir()))
-    recalibrate(run, registry, images[:120], device="cpu")
-    result = recalibrate(open_run(run.folder), registry, images[100:], keep=True, device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), images[:120])
+    result = recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), images[100:], keep=True)
     assert result.fresh is not None
     assert result.fresh.seen == images[100:120]
     assert result.run.record.threshold.count == 200
     assert sorted(calibrating_scores(result.run, registry)[0]) == images
     with pytest.raises(DatasetError, match="the run has seen all 200"):
-        recalibrate(result.run, registry, images, keep=True, device="cpu")
+        recalibrate(result.run, Workplace(registry, device="cpu"), images, keep=True)
 
 
 def test_another_image_at_the_same_path_is_another_image(
@@ -183,7 +183,7 @@ def test_another_image_at_the_same_path_is_another_image(
     for day in range(3):
         paint(tmp_path / "today", usual_levels(30, 10 + day), seed=10 + day)
         contents |= set(content_hashes(find_inputs(["today"]).stills).values())
-        result = recalibrate(open_run(run.folder), registry, ["today"], keep=day > 0, device="cpu")
+        result = recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), ["today"], keep=day > 0)
         threshold = open_run(run.folder).record.threshold
         assert (threshold.count, threshold.unit) == (30 * (day + 1), "image")
         assert len(set(calibrating_scores(result.run, registry)[0])) == 30 * (day + 1)
@@ -196,11 +196,11 @@ def test_a_rule_alone_uses_the_stored_scores_and_no_model(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.workflows.fresh_data.open_model", fail)
+    monkeypatch.setattr("adkit.workflows.score.open_model", fail)
     before = any_run.record
     stored = [any_run.path_of(name).read_bytes() for name in (MODEL, CALIBRATION, DATA)]
     scores = sample_scores(any_run.calibration(), open_scorer(before.scorer, registry), before.smoothing_s)
-    result = recalibrate(any_run, registry, rule=ThresholdRule("percentile", 0.25))
+    result = recalibrate(any_run, Workplace(registry), rule=ThresholdRule("percentile", 0.25))
     after = open_run(any_run.folder).record
     assert after.threshold == threshold_from(scores, ThresholdRule("percentile", 0.25))
     assert after.threshold.value < before.threshold.value
@@ -211,8 +211,8 @@ def test_a_rule_alone_uses_the_stored_scores_and_no_model(
 
 
 def test_a_rule_is_kept_until_another_is_given(run: Run, registry: Registry, more: Path) -> None:
-    recalibrate(run, registry, [str(more)], rule=ThresholdRule("expected", 0.1), device="cpu")
-    result = recalibrate(open_run(run.folder), registry, [str(more)], device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), [str(more)], rule=ThresholdRule("expected", 0.1))
+    result = recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), [str(more)])
     assert result.run.record.calibration.rule == ThresholdRule("expected", 0.1)
     assert result.run.record.threshold.rank == 20
 
@@ -223,14 +223,14 @@ def test_the_stored_evaluation_stays_and_what_shows_the_old_threshold_goes(
     for name in ("evaluation/evaluation.json", "pictures/a.png", "report.html"):
         (run.folder / name).parent.mkdir(exist_ok=True)
         (run.folder / name).write_bytes(b"made")
-    recalibrate(run, registry, [str(more)], device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     assert (run.folder / "evaluation" / "evaluation.json").read_bytes() == b"made"
     assert not (run.folder / "pictures").exists()
     assert not (run.folder / "report.html").exists()
 
 
 def test_a_judge_of_the_run_uses_the_new_threshold_and_scores(run: Run, registry: Registry, more: Path) -> None:
-    result = recalibrate(run, registry, [str(more)], device="cpu")
+    result = recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     judge = open_model(find_run(run.folder.parent), registry, device="cpu")
     assert judge.threshold == result.run.record.threshold
     assert judge.normal_scores.tolist() == calibrating_scores(result.run, registry)[1].tolist()
@@ -238,12 +238,12 @@ def test_a_judge_of_the_run_uses_the_new_threshold_and_scores(run: Run, registry
 
 def test_a_later_audit_leaves_the_calibrating_images_out(run: Run, registry: Registry, more: Path) -> None:
     images = sorted(map(str, more.iterdir()))
-    recalibrate(run, registry, images[:150], device="cpu")
-    found = audit(open_run(run.folder), registry, images, device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), images[:150])
+    found = audit(open_run(run.folder), Workplace(registry, device="cpu"), images)
     assert found.fresh.seen == images[:150]
     assert len(found.scores) == 50
     with pytest.raises(DatasetError, match="the run has seen all 150"):
-        audit(open_run(run.folder), registry, images[:150], device="cpu")
+        audit(open_run(run.folder), Workplace(registry, device="cpu"), images[:150])
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -261,7 +261,7 @@ def test_images_that_replace_others_under_their_names_may_do_so_again(
     for day in range(1, 4):
         paint(Path("parts"), usual_levels(30, 20 + day), seed=20 + day)
         fresh = set(content_hashes(find_inputs(["parts"]).stills).values())
-        run = recalibrate(open_run(run.folder), registry, ["parts"], keep=keep, device="cpu").run
+        run = recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), ["parts"], keep=keep).run
         count, contents = (count + 30, contents | fresh) if keep else (30, fresh)
         seen, predictions = run.seen(), run.calibration()
         assert run.record.threshold.count == len(set(predictions.ids)) == count
@@ -277,13 +277,13 @@ def test_images_that_replace_others_under_their_names_may_do_so_again(
 def test_scores_that_moved_are_told(
     shift: float, direction: str, run: Run, registry: Registry, more: Path, tmp_path: Path
 ) -> None:
-    first = recalibrate(run, registry, [str(more)], device="cpu")
+    first = recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     assert first.drift is not None
     assert first.drift.p_value >= LEVEL
     assert first.warning is None
     levels = [level + shift * SPREAD for level in usual_levels(60, 7)]
     others = paint(tmp_path / "others", levels, seed=7)[0].parent
-    second = recalibrate(first.run, registry, [str(others)], device="cpu")
+    second = recalibrate(first.run, Workplace(registry, device="cpu"), [str(others)])
     earlier, later = (calibrating_scores(one.run, registry)[1] for one in (first, second))
     assert second.drift == drift_test(earlier, later)
     assert second.drift.p_value < LEVEL
@@ -302,12 +302,12 @@ def test_lower_scores_than_leave_one_out_are_no_sign(
         levels = [level + shift * SPREAD for level in usual_levels(40, 8)]
         images = paint(tmp_path / name, levels, seed=8)[0].parent
         copy = open_run(shutil.copytree(run.folder, tmp_path / "runs" / name))
-        result = recalibrate(copy, registry, [str(images)], device="cpu")
+        result = recalibrate(copy, Workplace(registry, device="cpu"), [str(images)])
         assert (result.warning is not None) is warned
 
 
 def test_a_rule_alone_has_no_drift(run: Run, registry: Registry) -> None:
-    result = recalibrate(run, registry, rule=ThresholdRule("percentile", 0.5))
+    result = recalibrate(run, Workplace(registry), rule=ThresholdRule("percentile", 0.5))
     assert result.drift is None
     assert result.warning is None
 
@@ -316,15 +316,15 @@ def test_a_rule_alone_has_no_drift(run: Run, registry: Registry) -> None:
 def test_scores_of_other_parts_are_not_pooled(
     shift: float, run: Run, registry: Registry, more: Path, tmp_path: Path
 ) -> None:
-    recalibrate(run, registry, [str(more)], device="cpu")
+    recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     levels = [level + shift * SPREAD for level in usual_levels(30, 9)]
     others = paint(tmp_path / "others", levels, seed=9)[0].parent
     before = bytes_below(run.folder.parent)
     with pytest.raises(PromiseError, match="pooled scores of different parts promise nothing") as caught:
-        recalibrate(open_run(run.folder), registry, [str(others)], keep=True, device="cpu")
+        recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), [str(others)], keep=True)
     assert caught.value.hint == "leave --keep out"
     assert bytes_below(run.folder.parent) == before
-    assert recalibrate(open_run(run.folder), registry, [str(others)], device="cpu").warning
+    assert recalibrate(open_run(run.folder), Workplace(registry, device="cpu"), [str(others)]).warning
 
 
 def test_still_images_cannot_calibrate_a_run_of_clips(registry: Registry, tmp_path: Path, more: Path) -> None:
@@ -334,9 +334,9 @@ def test_still_images_cannot_calibrate_a_run_of_clips(registry: Registry, tmp_pa
     assert run.record.threshold.unit == "clip"
     before = bytes_below(run.folder)
     with pytest.raises(DatasetError, match=r"the promise of this run counts clips, and .* names still images"):
-        recalibrate(run, registry, [f"{more}/*.png"], device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), [f"{more}/*.png"])
     with pytest.raises(DatasetError, match="counts clips"):
-        audit(run, registry, [f"{more}/*.png"], device="cpu")
+        audit(run, Workplace(registry, device="cpu"), [f"{more}/*.png"])
     assert bytes_below(run.folder) == before
 
 
@@ -358,7 +358,7 @@ def test_a_promise_that_the_images_do_not_support_is_refused(
     before = bytes_below(run.folder.parent)
     images = sorted(map(str, more.iterdir()))[:number]
     with pytest.raises(PromiseError, match=expected):
-        recalibrate(run, registry, images, rule=rule, keep=keep, device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), images, rule=rule, keep=keep)
     assert bytes_below(run.folder.parent) == before
 
 
@@ -368,9 +368,9 @@ def test_too_few_are_refused_before_they_are_scored(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("adkit.workflows.fresh_data.open_model", fail)
+    monkeypatch.setattr("adkit.workflows.score.open_model", fail)
     with pytest.raises(PromiseError):
-        recalibrate(run, registry, [str(more)], rule=ThresholdRule("expected", 0.001), device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), [str(more)], rule=ThresholdRule("expected", 0.001))
 
 
 def test_too_few_that_can_be_read_are_refused(run: Run, registry: Registry, tmp_path: Path) -> None:
@@ -379,13 +379,15 @@ def test_too_few_that_can_be_read_are_refused(run: Run, registry: Registry, tmp_
     before = bytes_below(run.folder.parent)
     rule = ThresholdRule("expected", 0.05)
     with pytest.raises(FrameError, match=r"003\.png"):
-        recalibrate(run, registry, [str(tmp_path / "new")], rule=rule, device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), [str(tmp_path / "new")], rule=rule)
     assert bytes_below(run.folder.parent) == before
-    recalibrate(run, registry, [str(tmp_path / "new")], rule=rule, skip_bad=True, device="cpu")
+    recalibrate(run, Workplace(registry, skip_bad=True, device="cpu"), [str(tmp_path / "new")], rule=rule)
     paths[4].write_bytes(b"")
     before = bytes_below(run.folder.parent)
     with pytest.raises(PromiseError, match="there are 18"):
-        recalibrate(open_run(run.folder), registry, [str(tmp_path / "new")], rule=rule, skip_bad=True, device="cpu")
+        recalibrate(
+            open_run(run.folder), Workplace(registry, skip_bad=True, device="cpu"), [str(tmp_path / "new")], rule=rule
+        )
     assert bytes_below(run.folder.parent) == before
 
 
@@ -394,7 +396,7 @@ def test_unreadable_images_calibrate_nothing_and_are_not_remembered(
 ) -> None:
     paths = paint(tmp_path / "new", usual_levels(20, 5), seed=5)
     paths[3].write_bytes(b"")
-    result = recalibrate(run, registry, [str(tmp_path / "new")], skip_bad=True, device="cpu")
+    result = recalibrate(run, Workplace(registry, skip_bad=True, device="cpu"), [str(tmp_path / "new")])
     assert result.fresh is not None
     assert result.fresh.unreadable == [str(paths[3])]
     assert result.run.record.threshold.count == len(result.run.seen().calibration) == 19
@@ -409,7 +411,7 @@ def test_other_faults_change_nothing_either(images: list[str], run: Run, registr
     )
     faulty = run if images else Run(run.folder, method_without_scores)
     with pytest.raises((DatasetError, OptionError)):
-        recalibrate(faulty, registry, images, rule=ThresholdRule("percentile", 0.5), device="cpu")
+        recalibrate(faulty, Workplace(registry, device="cpu"), images, rule=ThresholdRule("percentile", 0.5))
     assert bytes_below(run.folder.parent) == before
 
 
@@ -443,7 +445,7 @@ def test_an_interrupted_write_leaves_the_run_as_it_was(
 
     monkeypatch.setattr(Path, half, act)
     with pytest.raises(expected):
-        recalibrate(run, registry, [str(more)], device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     monkeypatch.undo()
     assert bytes_below(run.folder.parent) == before
     assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name]
@@ -466,7 +468,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_a_whole_run(
 
     for name in ("rename", "replace", "unlink"):
         monkeypatch.setattr(Path, name, watched(getattr(Path, name)))
-    after = recalibrate(run, registry, [str(more)], device="cpu").run.record
+    after = recalibrate(run, Workplace(registry, device="cpu"), [str(more)]).run.record
     monkeypatch.undo()
     records = [open_run(folder).record for folder in found]
     assert len(records) > 5
@@ -485,7 +487,7 @@ def test_a_run_that_is_reached_by_another_name_is_changed_in_its_place(
     else:
         monkeypatch.chdir(run.folder)
         opened = open_run(Path())
-    result = recalibrate(opened, registry, [str(more)], device="cpu")
+    result = recalibrate(opened, Workplace(registry, device="cpu"), [str(more)])
     assert open_run(run.folder).record == result.run.record
     assert open_run(run.folder).record.threshold.count == 200
     assert sorted(path.name for path in tmp_path.iterdir()) == (["best", "runs"] if how == "link" else ["runs"])
@@ -500,11 +502,11 @@ def test_every_refusal_is_a_fault_that_the_user_can_mend() -> None:
 
 def test_more_images_make_the_promise_what_was_aimed_at(run: Run, registry: Registry, more: Path) -> None:
     assert run.record.threshold.expected_rate == pytest.approx(1 / 11)
-    result = recalibrate(run, registry, [str(more)], device="cpu")
+    result = recalibrate(run, Workplace(registry, device="cpu"), [str(more)])
     assert result.run.record.threshold.expected_rate <= 0.01
     assert np.mean(calibrating_scores(result.run, registry)[1] > result.run.record.threshold.value) <= 0.01
 
 
 def test_adding_to_the_scores_needs_images(run: Run, registry: Registry) -> None:
     with pytest.raises(OptionError, match="no images to add"):
-        recalibrate(run, registry, rule=ThresholdRule("expected", 0.1), keep=True, device="cpu")
+        recalibrate(run, Workplace(registry, device="cpu"), rule=ThresholdRule("expected", 0.1), keep=True)

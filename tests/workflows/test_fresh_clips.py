@@ -18,6 +18,7 @@ from adkit.workflows.audit import audit
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit
 from adkit.workflows.fresh_data import fresh_normals
+from adkit.workflows.score import Workplace
 from tests.greys import paint
 from tests.watched import film, film_registry, fit_film
 
@@ -79,10 +80,10 @@ def test_folders_of_frames_are_clips(run: Run, tmp_path: Path) -> None:
 
 def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path: Path) -> None:
     later = film(tmp_path / "later.mp4", 201)
-    result = audit(run, registry, [str(later)], device="cpu")
+    result = audit(run, Workplace(registry, device="cpu"), [str(later)])
     assert len(result.scores) == 20
     assert "normal clips were flagged" in " ".join(result.sentences())
-    changed = recalibrate(run, registry, [str(later)], device="cpu")
+    changed = recalibrate(run, Workplace(registry, device="cpu"), [str(later)])
     assert (changed.run.record.threshold.count, changed.run.record.threshold.unit) == (20, "clip")
     assert changed.run.record.calibration.source == "20 further normal clips"
 
@@ -91,15 +92,15 @@ def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry:
     assert run.record.threshold.unit_s == pytest.approx(0.86, abs=0.02)  # a second less the gap before the next
     later = str(film(tmp_path / "later.mp4", 104))
     with pytest.raises(PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal clips"):
-        recalibrate(run, registry, [later], rule=parse_rule("60/h"))
-    found = recalibrate(run, registry, [later], rule=parse_rule("600/h"))
+        recalibrate(run, Workplace(registry), [later], rule=parse_rule("60/h"))
+    found = recalibrate(run, Workplace(registry), [later], rule=parse_rule("600/h"))
     record = found.run.record
     assert record.calibration.rule == parse_rule("600/h")  # as it was asked for: clips of another length keep the hour
     assert record.threshold.rank == 1
     assert record.threshold.unit_s is not None
     assert ", one in 11 s, with" in record.threshold.promise()
     # A single clip of half a second beside the ten of one.
-    again = recalibrate(found.run, registry, [str(film(tmp_path / "short.mp4", 5))], keep=True)
+    again = recalibrate(found.run, Workplace(registry), [str(film(tmp_path / "short.mp4", 5))], keep=True)
     assert again.run.record.calibration.rule.hourly
     assert again.run.record.threshold.unit_s == pytest.approx((10 * record.threshold.unit_s + 0.5) / 11, abs=0.01)
 

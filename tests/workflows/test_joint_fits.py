@@ -27,7 +27,7 @@ from adkit.types import Prediction
 from adkit.workflows.audit import audit
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit, fit_joint
-from adkit.workflows.score import calibrating_scores, open_model
+from adkit.workflows.score import Workplace, calibrating_scores, open_model
 from tests.greys import METHODS, Grey, GreyWithoutOne, bytes_below, paint, with_methods
 
 SPECS = ("mvtec:dark", "mvtec:light")
@@ -211,10 +211,10 @@ def test_audit_and_calibrate_leave_out_what_was_learned_from_of_the_other_catego
     run = open_run(shutil.copytree(original.folder, tmp_path / original.record.id))
     new = paint(tmp_path / "new", np.random.default_rng(5).normal(60, 5, 20), seed=99)
     normal = [str(training_files(root, "mvtec:light")[0].parent), str(new[0].parent)]
-    found = audit(run, registry, normal, device="cpu")
+    found = audit(run, Workplace(registry, device="cpu"), normal)
     assert (len(found.fresh.seen), found.names) == (50, tuple(map(str, new)))
     assert found.verdict == "kept"
-    kept = recalibrate(run, registry, normal, keep=True, device="cpu")
+    kept = recalibrate(run, Workplace(registry, device="cpu"), normal, keep=True)
     assert kept.fresh is not None
     assert len(kept.fresh.seen) == 50
     record = open_run(run.folder).record
@@ -229,7 +229,7 @@ def test_a_joint_run_is_judged_on_its_own_category_at_its_own_threshold(
 ) -> None:
     for spec in SPECS:
         run = open_run(shutil.copytree(joint[method][spec].folder, tmp_path / method / spec.partition(":")[2]))
-        judged = evaluate(run, registry, root=root, device="cpu")
+        judged = evaluate(run, Workplace(registry, root=root, device="cpu"))
         assert (len(judged.samples), judged.seen) == (15, [])
         assert judged.rates.caught.share == 1
         assert judged.threshold == run.record.threshold
@@ -243,7 +243,7 @@ def test_the_page_of_a_joint_run_names_the_other_category_and_how_to_fit_again(
     joint: Mapping[str, dict[str, Run]], root: Path, registry: Registry, tmp_path: Path
 ) -> None:
     run = open_run(shutil.copytree(joint["grey"]["mvtec:light"].folder, tmp_path / "run"))
-    page = write_report(run, registry, root=root, device="cpu").path.read_text(encoding="utf-8")
+    page = write_report(run, Workplace(registry, root=root, device="cpu")).path.read_text(encoding="utf-8")
     assert "training split of mvtec:dark" in page
     assert "64 images of all categories" in page
     assert "--dataset mvtec:dark --dataset mvtec:light" in page

@@ -21,6 +21,7 @@ from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit, fit_joint
 from adkit.workflows.learning import MOST_LEFT_OUT, SURE_SPREADS, why_kept
+from adkit.workflows.score import Workplace
 from tests.greys import METHODS, Greys, paint, usual_levels, with_methods
 
 HIDDEN = [190.0, 205.0, 230.0]
@@ -223,8 +224,8 @@ def test_new_scores_forget_what_was_left_out(registry: Registry, spoilt: list[Pa
     run = fitted(registry, spoilt, tmp_path / "runs", robust=True)
     paint(tmp_path / "more", usual_levels(60, 8), seed=8)
     rule = ThresholdRule("expected", 0.05)
-    assert recalibrate(run, registry, rule=rule).run.record.threshold.left_out == 3
-    fresh = recalibrate(open_run(run.folder), registry, [str(tmp_path / "more")], rule=rule).run.record
+    assert recalibrate(run, Workplace(registry), rule=rule).run.record.threshold.left_out == 3
+    fresh = recalibrate(open_run(run.folder), Workplace(registry), [str(tmp_path / "more")], rule=rule).run.record
     assert fresh.threshold.left_out == 0
     assert len(fresh.left_out) == 3  # the model has still not learned from them
 

@@ -24,16 +24,13 @@ def audit(
 
     Example: [bold]adkit audit latest --normal fresh_good_images/[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.runs.record import Suspects
     from adkit.workflows.audit import audit as hold_against
 
     if not normal:
         raise OptionError("audit was given no images of good parts", hint="add --normal DIR")
     to = destination(format_, output)
-    registry = o.loaded_registry()
-    opened = o.opened_run(run, runs)
-    result = hold_against(opened, registry, normal, device=device, skip_bad=skip_bad, progress=terminal_progress())
+    result = hold_against(o.opened_run(run, runs), o.workplace(device=device, skip_bad=skip_bad), normal)
     for note in result.fresh.notes():
         typer.echo(note, err=True)
     name_suspects(Suspects.among_scores(result.names, result.scores))

@@ -35,7 +35,6 @@ def calibrate(
 
     Example: [bold]adkit calibrate latest --normal more_good_images/ --max-false-alarms 0.5%[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.stats.calibration import rule_of
     from adkit.workflows.calibrate import recalibrate
 
@@ -45,17 +44,8 @@ def calibrate(
             "calibrate was given neither images nor a rate, so nothing would change",
             hint="add --normal DIR, --max-false-alarms 0.5%, or both",
         )
-    to, registry = destination(format_), o.loaded_registry()
-    result = recalibrate(
-        o.opened_run(run, runs),
-        registry,
-        normal or (),
-        rule=rule,
-        keep=keep,
-        device=device,
-        skip_bad=skip_bad,
-        progress=terminal_progress(),
-    )
+    to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
+    result = recalibrate(o.opened_run(run, runs), workplace, normal or (), rule=rule, keep=keep)
     for note in result.fresh.notes() if result.fresh else ():
         typer.echo(note, err=True)
     if result.warning:

@@ -65,7 +65,6 @@ def compare(
 
     Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --output compare/[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.comparison.compare import compare as compare_candidates
     from adkit.comparison.compare import compare_runs
     from adkit.comparison.documents import as_json, metric_rows
@@ -73,26 +72,24 @@ def compare(
     from adkit.data.outputs import require_folder
 
     require_folder(output)
-    registry, progress = o.loaded_registry(), terminal_progress()
+    workplace = o.workplace(root, device)
     if runs_named:
         given = (methods, grid, dataset, settings, seeds, max_false_alarms)
         _refuse_both(*given, roi, ignore, ignore_border or None, tiles or None)
         opened = [o.opened_run(name, runs) for name in runs_named]
-        result = compare_runs(opened, registry, root=root, device=device, progress=progress)
+        result = compare_runs(opened, workplace)
     else:
         seeing = {"roi": roi, "ignore": ignore, "ignore_border": ignore_border, "tiles": tiles}
         plan = _plan(methods, grid, settings or [], seeing)
         try:
             result = compare_candidates(
                 plan.candidates,
-                _datasets(dataset or plan.datasets, root, registry),
+                _datasets(dataset or plan.datasets, root, workplace.registry),
                 range(seeds) if seeds else plan.seeds or range(DEFAULT_SEEDS),
                 output,
-                registry,
+                workplace,
                 max_false_alarms=max_false_alarms or plan.max_false_alarms,
-                device=device,
                 engine=engine,
-                progress=progress,
                 note=lambda sentence: typer.echo(sentence, err=True),
             )
         except KeyboardInterrupt:

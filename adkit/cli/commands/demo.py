@@ -19,7 +19,6 @@ def demo(
 
     Example: [bold]adkit demo --part connector[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.data.datasets import open_datasets
     from adkit.evaluation.evaluate import evaluate
     from adkit.evaluation.pictures import redraw, worth_seeing
@@ -27,19 +26,20 @@ def demo(
     from adkit.runs.record import FitSettings
     from adkit.workflows.fit import fit
 
-    registry = o.loaded_registry()
+    workplace = o.workplace()
     typer.echo("making synthetic data, good and defective, and loading the network (a minute on the first call) …")
-    for dataset in open_datasets(f"demo:{part}", None, registry):
-        run = fit(FitSettings(method=method), dataset, o.runs_folder(runs), registry, terminal_progress())
+    for dataset in open_datasets(f"demo:{part}", None, workplace.registry):
+        settings = FitSettings(method=method)
+        run = fit(settings, dataset, o.runs_folder(runs), workplace.registry, workplace.progress)
         print_fitted(run)
-        result = evaluate(run, registry, progress=terminal_progress())
+        result = evaluate(run, workplace)
         print_evaluation(result)
         if result.maps is not None:
-            folder, pictures = redraw(result, registry)
+            folder, pictures = redraw(result, workplace)
             seen = zip(worth_seeing(result), pictures, strict=True)
             typer.echo(f"a picture: {next(path for position, path in seen if result.anomalous[position])}")
             typer.echo(f"all pictures: {folder}")
-        typer.echo(f"the whole report, for a browser: {write_report(run, registry).path}")
+        typer.echo(f"the whole report, for a browser: {write_report(run, workplace).path}")
     if result.clips:
         own, data = "videos of normal operation in FOLDER/train/normal/", "clips:FOLDER"
         new = "NEW_VIDEO.mp4"

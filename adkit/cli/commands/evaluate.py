@@ -33,7 +33,6 @@ def evaluate(
 
     Example: [bold]adkit eval --run latest --format json[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.data.outputs import require_folder
     from adkit.evaluation.evaluate import STEPS
     from adkit.evaluation.evaluate import evaluate as evaluate_run
@@ -42,18 +41,16 @@ def evaluate(
 
     to = destination(format_, output)
     require_folder(heatmaps)
-    registry, progress = o.loaded_registry(), terminal_progress()
+    workplace = o.workplace(root, device, skip_bad=skip_bad)
     opened = o.opened_run(run, runs)
     remind_of_suspects(opened.record)
     pictures = heatmaps
-    with progress.plan([*STEPS, ("reconstructing", 2)]):
-        result = evaluate_run(
-            opened, registry, scorer=scorer, root=root, skip_bad=skip_bad, device=device, progress=progress
-        )
+    with workplace.progress.plan([*STEPS, ("reconstructing", 2)]):
+        result = evaluate_run(opened, workplace, scorer=scorer)
         if heatmaps:
-            write_pictures(result, registry, heatmaps, device=device, progress=progress)
+            write_pictures(result, workplace, heatmaps)
         elif result.maps is not None and not result.not_stored:
-            pictures, _ = redraw(result, registry, device=device, progress=progress)
+            pictures, _ = redraw(result, workplace)
     if result.not_stored:
         warn(f"the result is not stored in the run: {result.not_stored}")
     to.emit(sample_rows(result), result.as_json())

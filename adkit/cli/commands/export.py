@@ -23,11 +23,10 @@ def export(
 
     Example: [bold]adkit export latest bracket.adkit[/bold], then [bold]python bracket.adkit/score.py parts/*.png[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.export.export import export as export_run
 
     opened = o.opened_run(run, runs)
-    done = export_run(opened, o.loaded_registry(), out, root=root, progress=terminal_progress())
+    done = export_run(opened, o.workplace(root), out)
     of_clips = opened.record.threshold.unit == "clip"
     what = "frames of clips" if of_clips else "pictures"
     typer.secho(

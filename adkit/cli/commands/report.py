@@ -26,11 +26,9 @@ def report(
 
     Example: [bold]adkit report latest --output report.html[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.report.page import write_report
 
-    opened, registry, progress = o.opened_run(run, runs), o.loaded_registry(), terminal_progress()
-    page = write_report(opened, registry, output, root=root, device=device, skip_bad=skip_bad, progress=progress)
+    page = write_report(o.opened_run(run, runs), o.workplace(root, device, skip_bad=skip_bad), output)
     for note in page.notes:
         warn(note)
     typer.echo(f"report: {page.path}")

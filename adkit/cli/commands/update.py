@@ -37,23 +37,13 @@ def update(
 
     Example: [bold]adkit update latest --normal new_good_images/[/bold]
     """
-    from adkit.cli.terminal import terminal_progress
     from adkit.workflows.calibrate import LOOK
     from adkit.workflows.update import update as go_on
 
     if not normal and not feedback:
         raise OptionError("update was given no pictures to learn", hint="add --normal DIR, --feedback, or both")
-    to, registry = destination(format_), o.loaded_registry()
-    done = go_on(
-        o.opened_run(run, runs),
-        registry,
-        normal or (),
-        remove=remove or (),
-        feedback=feedback,
-        device=device,
-        skip_bad=skip_bad,
-        progress=terminal_progress(),
-    )
+    to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
+    done = go_on(o.opened_run(run, runs), workplace, normal or (), remove=remove or (), feedback=feedback)
     for note in done.fresh.notes():
         typer.echo(note, err=True)
     record, last = done.run.record, done.run.record.updates[-1]
