@@ -51,10 +51,7 @@ class Destination:
     for_people: bool
 
     def emit(self, rows: Rows, document: Any, *, header: bool = True) -> None:
-        """Write rows (CSV, JSON lines) or the document (JSON); nothing where only people read.
-
-        `header` False leaves out the CSV's first line, for rows that follow others.
-        """
+        """Write rows (CSV, below a `header`, or JSON lines) or the document (JSON); nothing where only people read."""
         text = json_text(document, indent=2) + "\n" if self.format is Format.json else self._lines(rows, header=header)
         if self.format is Format.table:
             return

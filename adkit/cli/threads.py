@@ -13,10 +13,7 @@ LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_
 
 
 def limit_threads(count: int | None) -> None:
-    """Let every library take so many threads; with None as many as the environment says, else as there are cores.
-
-    What the user's own environment says of spinning stays.
-    """
+    """Let every library take so many threads; None: as many as the environment says, else as there are cores."""
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     if count is not None:
         os.environ.update(dict.fromkeys(LIMITS, str(count)))

@@ -34,10 +34,7 @@ class Elsewhere:
         most: int,
         stop: threading.Event | None = None,
     ) -> Iterator[Result]:
-        """Yield what `work` makes of the inputs, `most` of them at a time, in their order, until `stop` is set.
-
-        Raises the AdkitError that it raised there.
-        """
+        """Yield what `work` makes of the inputs, `most` at a time, in order, until `stop` is set. Raises AdkitError."""
         shards = [list(inputs[first : first + most]) for first in range(0, len(inputs), most)]
         coming = each(self.engine, partial(_done, self, work), shards, gpu=self.device.startswith("cuda"), stop=stop)
         with terminal_progress().task("scoring", len(inputs)) as advance:

@@ -90,10 +90,7 @@ class Differences:
 def against_best(
     row: Mapping[str, Figure], differences: Differences, *, significance: bool, lower: bool
 ) -> dict[str, Figure]:
-    """Return the figures with their differences to the best, its intervals and, where asked for, p-values.
-
-    Holm's correction is over all pairs of candidates: which of them is best was not known beforehand.
-    """
+    """Return figures with differences to the best, intervals and, if asked for, p-values after Holm over all pairs."""
     defined = {name: figure.value for name, figure in row.items() if figure.value is not None}
     if len(defined) < 2:
         return {name: replace(figure, is_best=name in defined) for name, figure in row.items()}

@@ -82,10 +82,7 @@ def compare_cells(
     failures: Mapping[tuple[str, str, int], str],
     lower_is_better: Collection[str] = (),
 ) -> Comparison:
-    """Return the comparison of these cells; raise RunError when those of one category were judged on different data.
-
-    Of all metrics but those in `lower_is_better`, higher is better.
-    """
+    """Return the comparison of these cells; raise RunError when one category's were judged on different data."""
     names = [one.name for one in candidates]
     group: Group = {(category, name): [] for category in categories for name in names}
     for cell in sorted(cells, key=lambda cell: cell.seed):
@@ -142,10 +139,7 @@ def _lacking(place: tuple[str, str], failures: Mapping[tuple[str, str, int], str
 
 
 def _replicates(metric: str, categories: Sequence[str], names: Sequence[str], complete: Group) -> Replicates:
-    """Return means over seeds (R,) in each resample, by category or ALL and candidate, as far as they can be had.
-
-    Categories were resampled independently of each other.
-    """
+    """Return means over seeds (R,) in resamples that each category has of its own, by category or ALL and candidate."""
     found: dict[tuple[str, str], NDArray[np.float64]] = {
         place: np.mean([cell.replicates[metric] for cell in cells], axis=0)
         for place, cells in complete.items()

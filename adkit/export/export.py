@@ -100,10 +100,9 @@ class _Pictures:
 
 
 def export(run: Run, workplace: Workplace, target: Path) -> Export:
-    """Write a run as a folder, or a .zip where the target ends so, and return how it compares.
+    """Write a run as a folder, or a .zip where the target ends so, and return how it compares on the CPU.
 
-    Normal pictures of its dataset are judged by both, on the CPU. Raises OptionError for a run that cannot be exported,
-    RunError, which names the picture, where the two decide differently.
+    Raises OptionError for a run that cannot be exported, RunError with the picture that the two decide differently.
     """
     if target.exists():
         raise OptionError(f"{target} is there already", hint="name another place, or remove it")
@@ -214,10 +213,7 @@ def _spoilt(clips: Sequence[Sequence[Sample]], folder: Path, white: int | None) 
 def _compared(
     model: FittedModel, exported: Model, normal: Sequence[Sample], bad: Sequence[Sample], progress: Progress
 ) -> tuple[list[_Judged], float]:
-    """Let both judge the pictures; raises RunError for the first that they judge differently.
-
-    The export's threshold is lowered where it would let a picture pass that the run flags.
-    """
+    """Let both judge; raises RunError where they differ. What the run flags by a hair lowers the export's threshold."""
     own, clip, judged = model.threshold.value, Clip(exported), list[_Judged]()
     by_id = {one.id: (one, spoilt) for spoilt, samples in ((False, normal), (True, bad)) for one in samples}
     frames, pictures = frames_of([*normal, *bad], model.view, _pass_over), _Pictures(exported.facts["white"])

@@ -98,10 +98,7 @@ class OnnxModel:
 
 
 def to_onnx(model: FittedModel) -> OnnxModel:
-    """Return a run's ONNX model; its `rows` and `columns` may be left out for pictures of the usual shape.
-
-    Raises OptionError for a method or scorer that cannot be exported.
-    """
+    """Return a run's ONNX model, `rows` and `columns` optional; raises OptionError for what cannot be exported."""
     height, width = model.view.canvas
     if not isinstance(model.method, Exportable):
         raise OptionError(

@@ -35,8 +35,7 @@ _TIMEOUT_S = 10.0
 def deliver_all(name: str, journal: Journal, deliver: Deliver, stop: Event, tell: Callable[[str], None]) -> None:
     """Deliver every row of the journal in order, again and again where it fails, until `stop` is set.
 
-    What is not delivered then comes first next time. A row may come twice: when the process ends between delivering it
-    and noting that.
+    The rest comes first next time, and a row twice where the process ends between delivering it and noting that.
     """
     for row, done in journal.follow(name, stop):
         for step in (partial(deliver, row), done):
@@ -59,10 +58,7 @@ def _fault_of(step: Callable[[], None]) -> str | None:
 
 
 def mover(template: str, inbox: Path | None = None) -> Deliver:
-    """Return what moves files to "moved/{decision}"; a file of the same name gets a number.
-
-    Raises OptionError for a template that cannot be, and for one that leads back into the folder that is watched.
-    """
+    """Return what moves files to "moved/{decision}"; raises OptionError for what leads back to the inbox."""
     try:
         folders = {Path(template.format(decision=decision)).resolve() for decision in ("normal", "anomalous")}
     except (KeyError, IndexError, ValueError):
@@ -102,10 +98,7 @@ def _identity(path: Path) -> str | None:
 
 
 def webhook(url: str, secret: str | None) -> Deliver:
-    """Return what posts rows as JSON; with a secret, X-Adkit-Signature is "sha256=" and the body's HMAC.
-
-    Raises OptionError for what is no address.
-    """
+    """Return what posts rows as JSON, signed with the secret (X-Adkit-Signature: sha256=HMAC); raises OptionError."""
     try:
         found = urlsplit(url)
         is_address = found.scheme in ("http", "https") and found.hostname and found.port != 0 and not found.username
@@ -141,8 +134,7 @@ class _AsItIs(urllib.request.HTTPRedirectHandler):
 def mqtt(address: str) -> Deliver:
     """Return what publishes rows as JSON to "mqtt://HOST[:PORT]/TOPIC" and waits until the broker has them (QoS 1).
 
-    "mqtts://" encrypts, and a name and password may stand before the host. Raises OptionError for what is no address,
-    and where paho-mqtt is not installed.
+    "mqtts://" encrypts; a name and password may stand before the host. Raises OptionError, also without paho-mqtt.
     """
     found = urlsplit(address)
     if found.scheme not in ("mqtt", "mqtts") or not found.hostname or not found.path.strip("/"):

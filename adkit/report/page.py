@@ -43,9 +43,8 @@ class Report:
 def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> Report:
     """Write the page of the run, `report.html` in its folder unless `output` names another file.
 
-    The run is judged on its test split, with the answers of an earlier evaluation where there are any. Without a
-    test split, or when the data is no longer found, the page leaves that part out and says why. Raises AdkitError
-    for what the user can fix.
+    The run is judged on its test split, with the answers of an earlier evaluation where there are any; without the data
+    the page leaves that part out and says why. Raises AdkitError.
     """
     require_output(output)
     evaluation, why_not, notes = None, None, []
@@ -116,8 +115,7 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
 def render(template: str, context: dict[str, Any]) -> str:
     """Return a template of this package filled in; everything that is not Markup is escaped.
 
-    Style and script stand in the page itself, and its policy lets the browser load nothing else and run no other
-    script, whatever a name may contain.
+    Style and script stand in the page, whose policy lets the browser load nothing else and run no other script.
     """
     style, script = (
         (files("adkit.report") / "templates" / name).read_text("utf-8") for name in ("page.css", "page.js")

@@ -228,10 +228,7 @@ def _curve_text(name: str, values: Sequence[float], best_epoch: int | None) -> s
 
 
 def critical_difference(label: str, titles: Sequence[str], mean_ranks: Sequence[float], difference: float) -> Chart:
-    """Draw each candidate at its mean rank, 1 the best; a thick bar joins candidates within the critical difference.
-
-    After Demšar 2006 (JMLR 7, figure 1), with the names in rows, so that long ones have room.
-    """
+    """Draw candidates at their mean ranks, 1 the best; bars join those within the difference (Demšar 2006, fig. 1)."""
     order = sorted(range(len(titles)), key=lambda position: mean_ranks[position])
     ranks = [mean_ranks[position] for position in order]
     bars, last = joined(ranks, difference), len(order)

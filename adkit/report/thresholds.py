@@ -65,10 +65,7 @@ def threshold_steps(
 
 
 def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArray[np.bool_] | None, int | None]:
-    """Count what is caught and what is falsely flagged: images, or events and clips.
-
-    Of clips with the alarms, and how many of them touch no true event.
-    """
+    """Count caught and falsely flagged images; or events and clips, with alarms, and how many touch no true event."""
     clips = evaluation.clips
     if clips is None:
         called = evaluation.scores > threshold

@@ -273,10 +273,7 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
 
 
 def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
-    """Return the map of a finding in the image's shape, and its range; raises FrameError where there is none.
-
-    Of a large image it is smaller, for a picture of one colour takes few bytes and may have many pixels.
-    """
+    """Return a finding's map as a PNG, of a large image a smaller one, and its range; raises FrameError for no map."""
     if finding.result is None or finding.result.map is None or ready.scale is None:
         method = ready.model.run.record.method
         raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")

@@ -43,10 +43,7 @@ def _folders(settings: ServerSettings) -> Iterator[tuple[Path, str]]:
 
 
 def _sort_of(folder: Path) -> str | None:
-    """Return the dataset that reads such folders, by the first file in it that is an image or a video.
-
-    None where it holds neither, or datasets of their own.
-    """
+    """Return the dataset for such folders, by their first image or video; None: neither, or datasets of their own."""
     found, places = None, set()
     for path in islice(folder.rglob("*"), _MOST_LOOKED_AT):
         sort = "folder" if is_image(path) else "clips" if is_video(path) else None

@@ -229,10 +229,7 @@ def _film(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
-    """Return the choice of runs that can score, the newest first, and its value: the chosen one, or the newest.
-
-    Where the chosen one is gone, that is told.
-    """
+    """Return the runs that can score, the newest first, and the chosen one, else the newest; tells where it is gone."""
     records = [record for _, record in list_runs(settings.runs_root) if isinstance(record, RunRecord)]
     texts = {one.id: f"{one.dataset} · {one.method} · {moment_text(one.created, local=True)[5:]}" for one in records}
     choices = [(text, run_id) for run_id, text in reversed(texts.items())]

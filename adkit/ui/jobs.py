@@ -109,10 +109,7 @@ class Jobs:
         self._changing = threading.RLock()
 
     def submit(self, kind: Kind, title: str, arguments: Sequence[str], *, result: str = "") -> Job:
-        """Queue `adkit ARGUMENTS`, and start it when nothing else runs.
-
-        Raises OptionError for what runs or waits already, StorageError for a full disk.
-        """
+        """Queue `adkit ARGUMENTS`; raises OptionError for what runs or waits already, StorageError for a full disk."""
         with self._changing:
             for status in self.list():
                 if not status.ended and (status.job.kind, status.job.arguments) == (kind, list(arguments)):

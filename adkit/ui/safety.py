@@ -60,10 +60,7 @@ def folder_of(settings: ServerSettings, kind: Literal["run", "comparison"], name
 
 
 def named_folder(settings: ServerSettings, run_id: str) -> Path:
-    """Return the folder of the run of that id, else of the newest of that name, or of all for "latest".
-
-    Raises RunError when there is none.
-    """
+    """Return the folder of a run by its id, its name (the newest) or "latest"; raises RunError when there is none."""
     if run_id == LATEST:
         run_id = newest_folder(settings.runs_root).name
     elif is_name(run_id) and not is_folder(settings.runs_root / run_id):

@@ -93,10 +93,7 @@ class Judges:
             self.ready("latest")
 
     def ready(self, run_id: str) -> Ready:
-        """Return the run of that id, or the newest for "latest"; raises RunError where it is gone or damaged.
-
-        A run that was deleted or calibrated anew in the meantime is not answered from memory.
-        """
+        """Return the run of that id as it is now, the newest for "latest"; raises RunError for one gone or damaged."""
         with self._opening:
             folder = named_folder(self.settings, run_id)
             record = (folder / RECORD).stat()
@@ -113,10 +110,7 @@ class Judges:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> list[Finding]:
-        """Return a finding for each upload, in their order; a file that cannot be read is a finding too.
-
-        Those that were not looked at when `stop` was set have none.
-        """
+        """Return a finding for each upload in their order, also for what cannot be read, until `stop` is set."""
         by_id = {str(number): upload for number, upload in enumerate(uploads)}
         found: dict[str, Finding] = {}
         samples = []

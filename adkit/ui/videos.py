@@ -57,10 +57,7 @@ def watch(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Seen:
-    """Watch a video until its end or until `stop` is set, and write what can be downloaded of it into `folder`.
-
-    Raises AdkitError for what cannot be read.
-    """
+    """Watch a video to its end or until `stop` is set; what can be downloaded goes into `folder`. Raises AdkitError."""
     limits, stop = judges.settings.limits, stop or threading.Event()
     files = {name: folder / f"{upload.path.stem}-{name.replace(' ', '-')}" for name in DOWNLOADS}
     annotated, scores, rows = files["annotated.mp4"], [], []

@@ -104,10 +104,7 @@ def panel_size(shape: tuple[int, int], *, overlay: bool) -> tuple[int, int]:
 
 
 class Sheet:
-    """Draws the frames of one video, all of one size: panels side by side, the running score below them.
-
-    `panel` is the size of a panel; `scale` None: the method gives no map, and there is no heat to show.
-    """
+    """Draws frames of one size: panels side by side, the running score below; `scale` None: the method gives no map."""
 
     def __init__(
         self, panel: tuple[int, int], scale: Scale | None, scores: ScoreScale, *, rebuilds: bool, overlay: bool

@@ -133,10 +133,7 @@ class EventFinder:
         return settled + self._confirm()
 
     def finish(self, end_s: float | None = None) -> list[Settled]:
-        """End the clip, or what can be watched of it; return the frames that were not settled.
-
-        `end_s`: until when the last frame is shown; None: for as long as the one before.
-        """
+        """End the clip, return frames not settled; the last is shown until `end_s`, None: as long as the one before."""
         current, settled = self._open, []
         if current is not None:
             if current.end_s is None:

@@ -102,11 +102,7 @@ def moved(drift: Drift | None, leave_one_out: bool) -> str | None:
 
 
 def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
-    """Score fresh images of good parts and hold the result against the run's promise; write nothing.
-
-    Images that the run learned from or was calibrated with are left out. Raises AdkitError for what the user can
-    fix.
-    """
+    """Hold the scores of fresh good images, which the run has not seen, against its promise; raises AdkitError."""
     seen = run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *seen.calibration.values()}, run.record)
     found = score_normals(run, workplace, fresh)

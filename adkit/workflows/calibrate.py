@@ -47,10 +47,9 @@ def recalibrate(
 ) -> Recalibration:
     """Set the run's threshold anew from images of good parts, and write it into the run's folder.
 
-    `normal` names files, folders or patterns; without any, the scores that the run has are used with another
-    rule. `keep` adds the run's scores to those of the new images. `rule` None keeps the run's rule. Raises
-    AdkitError for what the user can fix, PromiseError when the images are too few, or with `keep` when their scores
-    are not like the run's; the run is then unchanged.
+    Without `normal`, the scores that the run has are used with another rule; `keep` adds them to the new ones; `rule`
+    None keeps the run's. Raises AdkitError, PromiseError for too few images or, with `keep`, for scores that are not
+    like the run's; the run is then unchanged.
     """
     rule = rule or run.record.calibration.rule
     if keep and not normal:
@@ -154,10 +153,7 @@ def _mean_of_both(fresh: FreshNormals, before: Threshold) -> float | None:
 
 
 def _names_beside(kept: Predictions, new: Predictions) -> dict[str, str]:
-    """Return a name for each of the kept samples and clips that no new one has.
-
-    A path that stood for one image may stand for another today; under one name they would count as one clip.
-    """
+    """Return a name for each kept sample and clip that no new one has: a path may stand for another image today."""
     at_hand = {*new.ids, *new.clips}
     taken = {*kept.ids, *kept.clips, *at_hand}
     names = {}

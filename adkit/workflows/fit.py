@@ -78,8 +78,7 @@ def fit(
 ) -> Run:
     """Learn from the dataset's training split and write a run below `runs_root`, calibrated on normal data.
 
-    Without `resumable`, nothing is kept of a training that is interrupted. Raises AdkitError for whatever the user can
-    fix; then nothing was written.
+    Without `resumable`, nothing is kept of an interrupted training. Raises AdkitError; then nothing was written.
     """
     (run,) = fit_joint(settings, [dataset], runs_root, registry, progress, resumable=resumable)
     return run
@@ -95,13 +94,11 @@ def fit_joint(
     resume: Unfinished | None = None,
     resumable: bool = True,
 ) -> list[Run]:
-    """Learn one model from the training splits of all datasets, and write a run for each.
+    """Learn one model from the training splits of all datasets, and write a run for each, or none.
 
-    Every run holds that model, and a calibration on its own dataset's normal data alone: what is normal for a
-    screw scores otherwise than what is normal for a bottle. All datasets are checked before learning, and all
-    runs are written or none. `resume` is a fit of the same that was interrupted: it goes on where it stood, and
-    RunError says what differs where it is not the same. Raises AdkitError for whatever the user can fix; then
-    nothing was written.
+    Each run's threshold is of its own dataset: what is normal for a screw scores otherwise than for a bottle. All
+    datasets are checked before learning. `resume` is a fit of the same that was interrupted; RunError says what differs
+    where it is not the same. Raises AdkitError for whatever the user can fix; then nothing was written.
     """
     require_writable(runs_root)
     method_class = registry.methods.get(settings.method).load()
@@ -266,12 +263,9 @@ def calibration_record(
 ) -> CalibrationRecord:
     """Return the thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
 
-    `unit_s` is how long their clips last on average, None where that is not known. `left_out` further units are held
-    for anomalous.
-
-    The pixel threshold is the map value that more than a thousandth of a picture exceeds in that share of normal
-    *pictures* only. The unit is the picture here too: its pixels are not exchangeable. A thousandth, and not the
-    one highest pixel: a single pixel's noise would else decide how much of every defect is outlined.
+    `unit_s`: how long their clips last on average, if known; `left_out` further units are held for anomalous. The pixel
+    threshold is what more than a thousandth of a picture exceeds in that share of normal *pictures*, for pixels are not
+    exchangeable; of the one highest, its noise would decide how much of every defect is outlined.
     """
     scores, unit = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
     pixel_threshold = None

@@ -62,12 +62,10 @@ class FreshNormals:
 
 
 def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRecord) -> FreshNormals:
-    """Return what paths, folders and patterns name, without what has a checksum among `seen`.
+    """Return what paths, folders and patterns name, without copies, and without what has a checksum among `seen`.
 
-    Images, for a run whose threshold counts those. For one that counts clips they are videos and folders of frames,
-    thinned and cut into pieces as the run's own were. Scores of files that took part in fitting are lower than
-    those of new parts, and a copy adds nothing: both would break the promise. Raises DatasetError when
-    nothing is left, or for images where clips are counted and the other way round.
+    Images, or clips thinned and cut as the run's own were: what its threshold counts. Scores of files that took part in
+    fitting are too low, and a copy adds nothing: both would break the promise. Raises DatasetError for nothing of that.
     """
     named = " ".join(str(Path(argument)) for argument in arguments)
     unit = record.threshold.unit

@@ -32,10 +32,9 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
 def predicted(
     method: Method[Any], view: View, frames: Iterable[Frame], batch_size: int = BATCH
 ) -> Iterator[tuple[list[Frame], Predictions | None, NDArray[np.uint8] | None]]:
-    """Yield groups of frames in their order with what the method says of those that have pixels.
+    """Yield groups of frames in order, with predictions and reconstructions, RGB (N, H, W, 3), of those with pixels.
 
-    That is their predictions, None where no frame of the group has pixels, and their reconstructions, RGB
-    (N, H, W, 3), where the method gives them.
+    None where no frame of the group has pixels, and where the method does not reconstruct.
     """
     stream, waiting = method.stream(), _Waiting()
     for group, batch in batched(frames, view, method.window, batch_size):

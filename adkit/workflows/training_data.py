@@ -75,10 +75,7 @@ class TrainingData:
 def training_data(
     datasets: Sequence[Dataset], settings: FitSettings, method_class: type[Method[Any]], progress: Progress
 ) -> list[TrainingData]:
-    """Part the training splits of all datasets, each by itself; a copy of another dataset's image is left out too.
-
-    Raises AdkitError where one of them does not suffice to learn from it, or for the rule.
-    """
+    """Part the training splits of all datasets, without copies across them; raises AdkitError for one too small."""
     require_few(settings, method_class)
     specs = [dataset.spec for dataset in datasets]
     if twice := [spec for spec in specs if specs.count(spec) > 1]:
@@ -222,10 +219,7 @@ def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], 
 def _without_copies(
     samples: list[Sample], hashes: Mapping[str, str], taken: set[tuple[str, ...]]
 ) -> tuple[list[Sample], list[str]]:
-    """Return each clip (a still image is one) once, and the copies that were left out; contents are added to `taken`.
-
-    A copy is found in a memory that its original is in, and so its score would be too low to set a threshold by.
-    """
+    """Return each clip (a still is one) once, and the copies, whose scores would be too low; `taken` gets contents."""
     kept: list[Sample] = []
     copies: list[str] = []
     for clip, frames in by_clip([sample.clip for sample in samples], samples).items():
@@ -273,9 +267,8 @@ def _split(
 ) -> _Parts:
     """Part the samples into what to learn from, and what to hold out because the method cannot calibrate itself.
 
-    Whole clips are held out: frames of one clip are alike. A fifth of them, or as many more as the rule needs. Of `few`
-    all others are: with one seed, the clips of a smaller number are among those of a larger one.
-    Raises PromiseError when the rule needs more than there may be.
+    Whole clips are held out, as their frames are alike: a fifth, or as many more as the rule needs; of `few` all
+    others: with one seed, a smaller number is part of a larger one. Raises PromiseError when the rule needs too many.
     """
     clips, random = sorted({sample.clip for sample in samples}), np.random.default_rng(settings.seed)
     if settings.few is not None:

@@ -53,11 +53,10 @@ def update(
 ) -> Updated:
     """Write a new run beside this one, which has learned what `normal` names as well, with a threshold anew.
 
-    The threshold is set by the scores of the new pictures, each as if it had not been learned, and by those that set
-    it before: these can only be too high, as rows come closer. With `remove`, names of learned pictures, what came from
-    them is taken out; then the earlier scores no longer hold, and the new pictures alone set the threshold. With
-    `feedback`, what `keep_feedback` kept is learned too; it has no say in the threshold, since it was not taken at
-    random. Raises AdkitError for what the user can fix; then nothing was written.
+    The threshold is set by the scores of the new pictures, each as if it had not been learned, and by those that set it
+    before: these can only be too high, as rows come closer. With `remove`, names of learned pictures are taken out, and
+    the new pictures alone set it. What `keep_feedback` kept (`feedback`) has no say in it: it was not taken at random.
+    Raises AdkitError; then nothing was written.
     """
     record, seen = run.record, run.seen()
     _require_updatable(run, workplace.registry)
@@ -152,10 +151,9 @@ def _set_anew(
 
 
 def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
-    """Copy pictures that were confirmed as good into the run's folder, for its next update.
+    """Copy pictures that were confirmed as good into the run's folder, for its next update; raises AdkitError.
 
-    Returns how many were kept, how many the run has learned or kept already, and how many wait for an update. Raises
-    AdkitError for what is no still image.
+    Returns how many were kept, how many the run has learned or kept already, and how many wait for an update.
     """
     hint = "name images of parts that are good, or folders of them"
     found, known = find_inputs(files, hint=hint), {*run.seen().training.values()}
