@@ -92,7 +92,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             nearest = NearestNeighbour(self._bank)
             self._radius = max(float(nearest.distances(part).max()) for part in in_parts(patches, BLOCK))
             return None
-        if LEAST_PICTURES <= len(numbers) == clips:
+        if LEAST_PICTURES <= len(numbers) == clips and len(self._scales) == 1:  # that of the coarsest scale counts
             self._composition, self._composed = Composition.learn(each, self.seed)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         self._radius = banks.radius

@@ -128,7 +128,7 @@ def test_little_is_kept_of_a_patch() -> None:
     for clip in range(CLIPS):
         banks.squared(clip)
     kept = [part for name in vars(banks).keys() - {"_patches"} for part in tensors_in(vars(banks)[name])]
-    assert sum(part.numel() * part.element_size() for part in kept) <= 17 * len(patches) + 8 * 5 * len(chosen)
+    assert sum(part.numel() * part.element_size() for part in kept) <= 21 * len(patches) + 8 * 5 * len(chosen)
 
 
 def tensors_in(value: object) -> list[Tensor]:
