@@ -31,6 +31,7 @@ MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tabs and ends of lines
+_MOST_PARTS = 2  # of a table that is split: more are not read side by side
 _GAP = 3  # characters between two columns
 _NARROWEST = 16  # characters of a column of texts, if its texts are as long
 _RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # None: where all is printed
@@ -165,8 +166,8 @@ def print_table(
 ) -> None:
     """Print a table in which no word and no number is cut; rows beyond `most`, of `total` if given, are counted.
 
-    Columns in which no row says anything are left out. A table that is too wide for the terminal is split into parts
-    that all begin with the first `keys` columns, or turned, so that each row is a block of lines: whichever is shorter.
+    Columns in which no row says anything are left out. A table that is too wide for the terminal is split into two
+    that both begin with the first `keys` columns; where that is not enough, each row becomes lines of its own.
     """
     console = _console()
     _print_text(console, title if rows else f"{title}: none", bold=True)
@@ -180,22 +181,15 @@ def print_table(
             if number < keys or any(row[name] not in (None, "") for row in rows)
         ]
         parts = _parts(columns, keys, console.width) if console.is_terminal else [columns]
-        if parts and len(parts) * (len(shown) + 3) <= len(shown) * (len(columns) + 1) + 3:
+        if parts and len(parts) <= _MOST_PARTS:
             for number, part in enumerate(parts):
                 if number:
                     console.print()
                 console.width = max(console.width, _width(part))
                 console.print(_table(part))
         else:
-            for number in range(len(shown)):
-                if len(columns) == 2:  # names and their values
-                    name, value = (column.cells[number] for column in columns)
-                    console.print(f"{name}: {value}", soft_wrap=True)
-                    continue
-                console.print()
-                for position, column in enumerate(columns):
-                    text, style = f"{column.name}: {column.cells[number]}", "bold" if position < keys else None
-                    console.print(text, style=style, soft_wrap=True)
+            for cells in zip(*(column.cells for column in columns), strict=True):
+                _print_turned(console, [column.name for column in columns], cells, keys)
     if caption:
         _print_text(console, caption)
     if (more := (total or len(rows)) - most) > 0:
@@ -263,6 +257,21 @@ def _table(columns: Sequence[_Column]) -> Table:
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
     return table
+
+
+def _print_turned(console: Console, names: Sequence[str], cells: Sequence[str], keys: int) -> None:
+    """Print a row as a line of its keys, and below it what else it says; names and their values stay together."""
+    if len(names) == 2:  # themselves names and their values
+        console.print(": ".join(cells), soft_wrap=True)
+        return
+    console.print(" · ".join(cells[:keys]), style="bold", soft_wrap=True)
+    width, told = console.width - 2, []
+    for name, cell in zip(names[keys:], cells[keys:], strict=True):
+        one = f"{name} {cell}"
+        breaks = len(one) > width and len(_words(cell)) > 1
+        told += [one if breaks else one.replace(" ", "\xa0")] if cell not in ("", "–") else []
+    for line in textwrap.wrap("\xa0· ".join(told), width, break_long_words=False, break_on_hyphens=False):
+        console.print("  " + line.replace("\xa0", " ").removesuffix(" ·"), soft_wrap=True)
 
 
 def _console() -> Console:

@@ -14,7 +14,8 @@ WHITES = (255, 1023, 4095, 16383, 65535)
 """What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
 
 _CONVERT = "save it with whole numbers of 8 or 16 bits, and all pictures of the parts on the same scale"
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _PLANES = 258, 281, 284  # tags of TIFF
+_COLOURS = ("RGB", "RGBA", "RGBX")
 
 
 def white_above(highest: int) -> int:
@@ -24,7 +25,17 @@ def white_above(highest: int) -> int:
 
 def is_deep_colour(image: Image.Image) -> bool:
     """Say whether an opened file holds colours of 16 bits, of which Pillow would keep 8."""
-    return image.mode in ("RGB", "RGBA", "RGBX") and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
+    return image.mode in _COLOURS and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
+
+
+def require_interleaved(image: Image.Image, name: str) -> None:
+    """Raise FrameError for a TIFF of deep colours that lie plane by plane: what decoders make of it is no picture."""
+    tags = getattr(image, "tag_v2", {})
+    if image.mode in _COLOURS and tags.get(_PLANES) == 2 and max(tags.get(_BITS_PER_SAMPLE, ()), default=8) > 8:
+        raise FrameError(
+            f"colours of {max(tags[_BITS_PER_SAMPLE])} bits, one plane after the other, and not pixel by pixel: {name}",
+            hint="save it with interleaved colours (tifffile: planarconfig='contig'), or as PNG",
+        )
 
 
 def deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:

@@ -6,6 +6,7 @@ that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from adkit.data.bit_depth import WHITES, as_rgb8, declared_white, deep_colour, is_deep_colour, white_above
+from adkit.data.bit_depth import (
+    WHITES,
+    as_rgb8,
+    declared_white,
+    deep_colour,
+    is_deep_colour,
+    require_interleaved,
+    white_above,
+)
 from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
 from adkit.data.outlines import outline_mask
+from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
@@ -57,6 +67,13 @@ _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
 _ORIENTATION = 0x0112  # a tag of EXIF
 
+_NOT_READ = {
+    "a TIFF that is damaged or of a rare form (such as floating-point colours)": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "an HEIC picture, which cannot be read": re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL),
+    "a JPEG XL picture, which cannot be read": re.compile(rb"\xff\x0a|....JXL ", re.DOTALL),
+}
+
+_CONVERT = "save it as PNG, JPEG or TIFF of 8 or 16 bits; --skip-bad continues without such files"
 _HINT = "check or remove the file; --skip-bad continues without such files"
 
 
@@ -103,7 +120,7 @@ def image_to_look_at(ref: FrameRef) -> NDArray[np.uint8]:
     if ref.number is not None:
         return read_image(ref)
     pixels = decoded_pixels(ref)
-    return as_rgb8(pixels, str(ref), white_above(int(pixels.max())))
+    return as_rgb8(pixels, str(ref), white_above(pixels.max()))
 
 
 def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
@@ -329,26 +346,36 @@ def _opened(ref: FrameRef) -> Image.Image:
     except PermissionError:
         raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode") from None
     except UnidentifiedImageError:
-        what = "a video, an image was expected" if is_video(path) else "not an image"
-        raise FrameError(f"{path} is {what}", hint=_HINT) from None
+        form = _form_of(path)
+        what = form or ("a video, an image was expected" if is_video(path) or begins_as_video(path) else "not an image")
+        raise FrameError(f"{path} is {what}", hint=_CONVERT if form else _HINT) from None
     except (AdkitError, MemoryError):
         raise
     except Exception as error:
         raise FrameError(f"cannot open {path}: {error}", hint=_HINT) from None
-    width, height = image.size
-    if max(width, height) > MAX_SIDE_PX:
+    try:
+        _require_size(image, path)
+        require_interleaved(image, str(ref))
+    except FrameError:
         image.close()
-        raise FrameError(
-            f"{width}×{height} px is above the limit of {MAX_SIDE_PX:,} px for a side: {path}",
-            hint="cut the image into tiles, or shrink it",
-        )
-    if width * height > MAX_PIXELS:
-        image.close()
-        raise FrameError(
-            f"{width}×{height} px is above the limit of {MAX_PIXELS // 1_000_000} megapixels: {path}",
-            hint="cut the image into tiles, or shrink it",
-        )
+        raise
     return image
+
+
+def _require_size(image: Image.Image, path: Path) -> None:
+    width, height = image.size
+    limit = f"{MAX_PIXELS // 1_000_000} megapixels" if width * height > MAX_PIXELS else None
+    limit = f"{MAX_SIDE_PX:,} px for a side" if max(width, height) > MAX_SIDE_PX else limit
+    if limit:
+        hint = "cut the image into tiles, or shrink it"
+        raise FrameError(f"{width}×{height} px is above the limit of {limit}: {path}", hint=hint)
+
+
+def _form_of(path: Path) -> str | None:
+    """Say what picture a file is that Pillow does not open; None for what is none."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return next((form for form, begins in _NOT_READ.items() if begins.match(head)), None)
 
 
 def _pixels(image: Image.Image, ground: str) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from adkit.data.images import by_page, is_image
 from adkit.data.layouts import contents_of, in_numeric_order, is_film, masks_in, require_good
 from adkit.data.mask_files import MaskFiles
+from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -141,7 +142,8 @@ def _matches(pattern: Path) -> list[Path]:
 
 
 def _file(path: Path, of_clips: bool) -> VideoInput | Path:
-    return VideoInput(str(path), video=path) if _moves(path, of_clips) else path
+    moves = _moves(path, of_clips) or (not is_image(path) and begins_as_video(path))
+    return VideoInput(str(path), video=path) if moves else path
 
 
 def _moves(path: Path, of_clips: bool) -> bool:

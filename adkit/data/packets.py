@@ -3,6 +3,7 @@
 A stamp says when the frame of a packet is shown, in the stream's time base; after a joint, time goes on.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _LEAD_PACKETS = 200
 _MOST_UNREAD = 0.1  # of a file, behind its last packet: what comes there is no index any more
 _PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # of an ASF file; its length in bytes is among them
 _HEAD_BYTES = 4096
+_BEGINNING = re.compile(rb"....ftyp(?!avi|hei|hev|mif|msf)|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|#EXTM3U", re.DOTALL)
+_BOXES = (b"ftyp", b"mdat", b"wide", b"free", b"skip")  # of MP4 and QuickTime files
 _ENDS = {"gif": b";", "mjpeg": b"\xff\xd9"}
 _TRANSPORT = {0: 188, 4: 192}  # bytes of a transport stream's packet, by where its first one begins (MTS: after a time)
 
@@ -174,9 +177,11 @@ class Packets:
 
     def _mended(self, packet: Any) -> Any:
         self._reached = (packet.pos or 0) + packet.size
+        self.count += 1
+        if packet.is_discard:  # what an edit list leaves out has stamps among those of what it shows
+            return packet
         if packet.pts is None and packet.dts is None:
             if self._highest is None:
-                self.count += 1
                 return packet  # raw streams carry no times
             packet.pts = packet.dts = self._highest + self.step - self._offset
         if self._is_jump(packet):
@@ -196,7 +201,6 @@ class Packets:
             self._decoded = packet.dts
         if packet.is_corrupt:
             self._broken.append((self.count, self.reached_s))
-        self.count += 1
         return packet
 
     def _is_jump(self, packet: Any) -> bool:
@@ -211,7 +215,11 @@ class Packets:
         if packet.dts is None or self._decoded is None or self._is_matroska:
             return False  # Matroska holds no times of decoding: FFmpeg guesses them
         ticks = packet.dts + self._offset - self._decoded
-        return ticks < -self.step or (self._may_leap and ticks * self.tick_s > LEAP_S)
+        if ticks < -self.step:
+            return True
+        if packet.pts is not None and self._highest is not None:  # of a pause in one recording, it leapt already
+            ticks = min(ticks, packet.pts + self._offset - self._highest)
+        return self._may_leap and ticks * self.tick_s > LEAP_S
 
     def _jump(self, packet: Any) -> None:
         own = packet.pts if packet.pts is not None else packet.dts
@@ -263,7 +271,7 @@ class InOrder:
 
 
 def films_in(path: Path) -> tuple[int, bool]:
-    """Count the indexes of an MP4, one for each film, none if cut off; say whether it ends within its pictures."""
+    """Count the indexes of an MP4 or QuickTime file, one for each film, and say whether it ends within its pictures."""
     found, size, kind = 0, 0, b""
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
@@ -276,3 +284,15 @@ def films_in(path: Path) -> tuple[int, bool]:
             file.seek(size - 8, 1)
         breaks_off = kind in (b"mdat", b"moof") and file.tell() > path.stat().st_size
     return found, breaks_off
+
+
+def lacks_index(path: Path) -> bool:
+    """Say whether a file begins as an MP4 or QuickTime one and has no index: it was cut off, or never ended."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in _BOXES and films_in(path)[0] == 0
+
+
+def begins_as_video(path: Path) -> bool:
+    """Say whether a file under any name begins as the usual containers do, or is a playlist of them."""
+    with path.open("rb") as file:
+        return _BEGINNING.match(file.read(16)) is not None

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.bitstreams import is_broken
-from adkit.data.packets import InOrder, Packets, films_in
+from adkit.data.packets import InOrder, Packets, films_in, lacks_index
 from adkit.data.raw_streams import RawPictures
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
@@ -32,7 +32,6 @@ VIDEO_SUFFIXES = frozenset(
     | {".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"}
 )
 
-_INDEXED = frozenset({".3gp", ".f4v", ".m4v", ".mov", ".mp4"})  # whose index lies in one place, mostly at the end
 _AHEAD = 3  # frames that wait for one that comes later and has an earlier stamp, as programme streams tell them
 _HINT = "check the file, or record it again; --skip-bad continues without such files"
 
@@ -102,10 +101,12 @@ class Video:
             _require_file(source)
         with _decoding(source):
             self._container: Any = av.open(self.name, format=format, options=dict(options or {}), timeout=timeout_s)
-        if not self._container.streams.video:
+        cover = av.stream.Disposition.attached_pic
+        self._streams = sum(not one.disposition & cover for one in self._container.streams.video)
+        if not self._streams:
             self.close()
             raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")
-        self._stream = self._container.streams.video[0]
+        self._stream = cast("Any", self._container.streams.best("video"))  # as players choose
         self._stream.thread_type = "AUTO"
         self._codec = self._stream.codec_context.name
         if self._codec == "mjpeg":  # whose decoder else makes up what is missing, and says nothing
@@ -285,10 +286,16 @@ class Video:
 
     @property
     def notes(self) -> list[str]:
-        """Say where its clock was set anew, as far as it was read, and whether its beginning is cut off."""
+        """Say where its clock was set anew, as far as it was read, and what of it is not read."""
         frames = "frame" if self._undecodable == 1 else "frames"
         cut = f"{self.name}: its first {self._undecodable} {frames} cannot be decoded, as where it was cut"
-        return self._packets.notes(self.name) + ([cut] if self._undecodable else [])
+        one = f"{self.name}: of its {self._streams} video streams, only one is read (index {self._stream.index})"
+        return [*self._packets.notes(self.name), *[cut] * (self._undecodable > 0), *[one] * (self._streams > 1)]
+
+    @property
+    def moved(self) -> bool:
+        """Say whether stamps, as far as they were read, are not those in the file, or not of all its frames."""
+        return bool(self._packets.jumps or self._undecodable)
 
     def at(self, number: int, stamp: int) -> VideoFrame | None:
         """Return the frame that has this stamp, found from a key frame before it; None where that cannot be trusted."""
@@ -317,7 +324,7 @@ def video_times(path: Path) -> NDArray[np.float64]:
 def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
     """Frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
     with Video(path) as video:
-        stamps, plain = video.stamps(), not video.notes
+        stamps, plain = video.stamps(), not video.moved
     if not 0 <= number < len(stamps):
         raise FrameError(f"{path} has {len(stamps):,} frames; number {number} (from 0) was asked for", hint=_HINT)
     if plain:  # else stamps are not those in the file
@@ -346,7 +353,7 @@ def _decoding(source: Path | str) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         told = _told(error)
-        if isinstance(source, Path) and source.suffix.lower() in _INDEXED and films_in(source)[0] == 0:
+        if isinstance(source, Path) and lacks_index(source):
             told = "its index (moov) is missing, as where a recording was cut off"
         raise FrameError(f"{source} cannot be read as a video: {told}", hint=_HINT) from None
 

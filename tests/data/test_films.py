@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -187,6 +188,50 @@ def test_a_clock_that_leaps_ahead_is_one_that_was_set(films: dict[str, Path], tm
     later = write_film(tmp_path / "later.ts", starts_s=50_000)
     assert outcome(join(films["ts"], later, tmp_path / "a.ts"), 2 * list(range(FRAMES))) == JOINED
     assert outcome(join(later, films["ts"], tmp_path / "b.ts"), 2 * list(range(FRAMES))) == JOINED
+
+
+def test_a_recording_that_paused_has_a_clock_that_goes_on(tmp_path: Path) -> None:
+    times_s = [number / RATE + (300 if number > 20 else 0) for number in range(FRAMES)]
+    assert outcome(write_film(tmp_path / "a.ts", times_s=times_s), list(range(FRAMES)), times_s) == ALL
+
+
+def _edited(film: Path, path: Path, *parts: tuple[int, int]) -> Path:
+    """Have an edit list show these parts, each `count` frames from one on; its index is at its end, and grows."""
+    content = bytearray(film.read_bytes())
+    at = content.index(b"elst")
+    size = int.from_bytes(content[at - 4 : at])
+    ticks = int.from_bytes(content[at + 16 : at + 20])  # of the first frame: others are decoded before it
+    entries = [struct.pack(">IiI", 40 * count, ticks + 512 * first, 1 << 16) for first, count in parts]
+    content[at + 4 : at + size - 4] = struct.pack(">II", 0, len(parts)) + b"".join(entries)
+    for box in (b"moov", b"trak", b"edts", b"elst"):
+        place = content.rindex(box, 0, at + 4) - 4
+        grown = int.from_bytes(content[place : place + 4]) + 16 + 12 * len(parts) - size
+        content[place : place + 4] = grown.to_bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("parts", [[(0, 10), (20, 10)], [(20, 10), (0, 10)], [(0, 9), (0, 9)]])
+def test_an_edit_list_shows_parts_of_a_film_one_after_the_other(parts: list[tuple[int, int]], tmp_path: Path) -> None:
+    shown = [first + number for first, count in parts for number in range(count)]
+    assert outcome(_edited(write_film(tmp_path / "film.mp4"), tmp_path / "a.mp4", *parts), shown) == ALL
+
+
+def test_of_several_streams_one_is_read_and_told_and_a_cover_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as target:
+        streams = [target.add_stream("mjpeg", rate=RATE, pix_fmt="yuvj420p", height=48, width=64) for _ in range(2)]
+        streams[0].disposition = av.stream.Disposition(0)
+        streams[1].disposition = av.stream.Disposition.default
+        for stream, number in ((stream, number) for number in range(3) for stream in streams):
+            grey = np.full((*SIZE, 3), 200 if stream is streams[1] else 50, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey)
+            frame.pts = number
+            target.mux(stream.encode(frame))
+    with Video(path) as video:
+        assert [round(float(frame.pixels().mean()), -1) for frame in video] == [200] * 3
+        assert video.notes == [f"{path}: of its 2 video streams, only one is read (index 1)"]
+    assert float(video_frame(path, 1).mean()) == pytest.approx(200, abs=2)
 
 
 def test_a_film_in_fragments_tells_that_it_is_cut_off(films: dict[str, Path], tmp_path: Path) -> None:

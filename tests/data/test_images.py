@@ -22,6 +22,7 @@ from adkit.data.images import (
     by_page,
     decoded_pixels,
     frame_shape,
+    image_to_look_at,
     is_image,
     pixel_count,
     pixel_format,
@@ -193,6 +194,16 @@ def stack(path: Path, values: list[int], **settings: Any) -> Path:
     return path
 
 
+def test_deep_colours_in_planes_are_refused(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.tif", Image.new("RGB", (4, 4)), tiffinfo={284: 2})
+    assert read_image(ref).shape == (4, 4, 3)
+    content = ref.path.read_bytes()
+    assert content.count(b"\x08\0" * 3) == 1  # bits of each colour
+    ref.path.write_bytes(content.replace(b"\x08\0" * 3, b"\x10\0" * 3) + bytes(100))
+    with pytest.raises(FrameError, match="colours of 16 bits, one plane after the other"):
+        read_image(ref)
+
+
 def test_each_page_of_a_tiff_is_an_image(tmp_path: Path) -> None:
     path, mask = stack(tmp_path / "a.tif", [10, 90, 170]), stack(tmp_path / "mask.tif", [0, 255, 0])
     pages = by_page(Sample.still("a", path, anomalous=True, mask=mask))
@@ -301,10 +312,17 @@ def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: obj
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("this is no picture", encoding="utf-8")
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x1cftypheic" + bytes(100))
+    (tmp_path / "film.png").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
+    double = saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)).path.read_bytes()
+    (tmp_path / "double.tif").write_bytes(double.replace(b"\2\1\3\0\1\0\0\0\x20", b"\2\1\3\0\1\0\0\0\x40"))
     assert callable(reader)
     for name, message in (
         ("empty.png", r"the file is empty \(0 bytes\)"),
         ("text.png", "is not an image"),
+        ("photo.heic", "is an HEIC picture, which cannot be read"),
+        ("film.png", "is a video, an image was expected"),
+        ("double.tif", "is a TIFF that is damaged or of a rare form"),
         ("folder.png", "is a folder, an image was expected"),
         ("absent.png", "there is no file"),
         ("text.png/inner.png", "cannot open"),
@@ -334,6 +352,9 @@ def test_pixels_that_have_no_range_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="floating-point pixels; 8 or 16 bits were expected") as caught:
         read_image(saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)))
     assert "8 or 16 bits" in caught.value.hint
+    nothing = saved(tmp_path / "nothing.tif", np.full((4, 4), np.nan, np.float32))
+    with pytest.raises(FrameError, match="floating-point pixels"):
+        image_to_look_at(nothing)
     with pytest.raises(FrameError, match="32-bit pixels; 8 or 16 bits were expected"):
         read_image(saved(tmp_path / "long.tif", np.full((4, 4), 70_000, np.int32)))
 

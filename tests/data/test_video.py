@@ -159,7 +159,7 @@ def test_sound_alone_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", r"is empty \(0 bytes\)"), (b"no video at all" * 50, "cannot be read as a video")]
+    ("content", "message"), [(b"", r"is empty \(0 bytes\)"), (b"no video at all" * 50, r"as a video: (?!its index)")]
 )
 def test_what_is_no_video_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken.mp4"
