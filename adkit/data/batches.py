@@ -14,8 +14,7 @@ from adkit.data.view import View
 from adkit.errors import FrameError
 from adkit.types import Batch, Sample
 
-BATCH = 8
-"""Frames in a batch."""
+BATCH = 8  # frames in a batch
 _MOST_WAITING = 32  # frames that wait for their batch: those between judged ones wait too
 
 

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-Kind = TypeVar("Kind", np.uint8, np.float32)
-"""What a picture (0..255) or a map holds."""
+Kind = TypeVar("Kind", np.uint8, np.float32)  # what a picture (0..255) or a map holds
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-Size = tuple[int, int]
-"""(height, width) in px."""
+Size = tuple[int, int]  # (height, width) in px
 
 
 class Box(BaseModel, extra="forbid", frozen=True):

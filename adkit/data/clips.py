@@ -14,19 +14,15 @@ from adkit.stats.formatting import clock
 from adkit.stats.segments import by_clip
 from adkit.types import Sample
 
-PIECES = 20
-"""With fewer clips than this, long ones are cut."""
+PIECES = 20  # with fewer clips than this, long ones are cut
 LEAST_PIECE_S, LONGEST_PIECE_S = 1.0, 20.0
-CUT_FROM_S = 2 * LEAST_PIECE_S
-"""A single clip this long is cut."""
+CUT_FROM_S = 2 * LEAST_PIECE_S  # a single clip this long is cut
 GAP_S, GAP_SHARE = 1.0, 0.2
 """Before the next piece, so much of one is left out, at most as this share of it: neighbours in time are too alike."""
 STEP_S = 0.12
 """Between the frames that a method takes that sees each by itself: so far apart, motion shows between two of them."""
-MOST_FRAMES = 3000
-"""Such a method learns from no more than about this many of clips, unless it is told to."""
-MOST_UNLIKE = 1.3
-"""Frames whose steps in time are less than so many times apart are judged alike."""
+MOST_FRAMES = 3000  # such a method learns from no more than about this many of clips, unless it is told to
+MOST_UNLIKE = 1.3  # frames whose steps in time are less than so many times apart are judged alike
 
 
 def are_stills(samples: Sequence[Sample]) -> bool:

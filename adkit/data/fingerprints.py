@@ -10,8 +10,7 @@ from adkit.data.images import decoded_pixels
 from adkit.errors import FrameError
 from adkit.types import FrameRef, Sample
 
-UNREADABLE = "unreadable"
-"""Stands for the checksum of a file that cannot be read."""
+UNREADABLE = "unreadable"  # stands for the checksum of a file that cannot be read
 
 
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:

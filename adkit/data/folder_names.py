@@ -11,13 +11,10 @@ from typing import Literal
 
 Verdict = Literal["good", "bad"]
 
-GOOD: Literal["good"] = "good"
-"""The kind of what is normal."""
+GOOD: Literal["good"] = "good"  # the kind of what is normal
 BAD: Literal["bad"] = "bad"
-ANOMALY = "anomaly"
-"""The kind of what is anomalous, and nobody says in which way."""
-NORMAL_NAMES = ("good", "normal", "ok")
-"""The names that hints propose."""
+ANOMALY = "anomaly"  # the kind of what is anomalous, and nobody says in which way
+NORMAL_NAMES = ("good", "normal", "ok")  # the names that hints propose
 
 
 def _these(words: str) -> frozenset[str]:

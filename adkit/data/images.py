@@ -44,8 +44,7 @@ IMAGE_SUFFIXES = frozenset(
 MAX_PIXELS = 178_000_000
 """More than this is refused: about half a gigabyte as RGB, and the usual sign of a decompression bomb."""
 
-MAX_SIDE_PX = 65_535
-"""A longer side is refused: no camera makes it, and what draws pictures does not take it."""
+MAX_SIDE_PX = 65_535  # a longer side is refused: no camera makes it, and what draws pictures does not take it
 
 # Pillow's own limit only warns in its lower half; ours refuses, by name, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -58,8 +57,7 @@ MOST_LABELS = 16
 HIGHEST_LABEL = 32
 _LOSSLESS = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
 
-DRAWN_BY = "drawn by adkit"
-"""What an annotated video says of itself, so that nobody learns from it."""
+DRAWN_BY = "drawn by adkit"  # what an annotated video says of itself, so that nobody learns from it
 _COMMENT_BYTES = 300
 
 _FORMATS = {"1": "black and white", "F": "floating point", "I;16": "grey of 16 bits", "L": "grey", "P": "palette"}
@@ -180,11 +178,6 @@ def _require_one(image: Image.Image, ref: FrameRef) -> None:
         )
 
 
-def is_wide(image: Image.Image) -> bool:
-    """Say whether an opened file holds more than 8 bits of each colour."""
-    return image.mode.startswith("I") or is_deep_colour(image)
-
-
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
 
@@ -255,7 +248,7 @@ def frame_shape(ref: FrameRef, wide: list[FrameRef] | None = None) -> tuple[int,
         return video_shape(ref.path)
     with _decoding(ref) as image:
         width, height = image.size
-        if wide is not None and is_wide(image):
+        if wide is not None and (image.mode.startswith("I") or is_deep_colour(image)):
             wide.append(ref)
         # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
         turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)

@@ -37,8 +37,7 @@ TO_TELL_APART = (
     "manifest:FILE.csv"
 )
 
-HELD_OUT_SHARE = 0.2
-"""Of the good images of a dataset that has no test split."""
+HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
 
 _MOST_NAMES = 3
 

@@ -10,10 +10,8 @@ from adkit.data.video import Video, VideoFrame
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 
-STALLED_S = 5.0
-"""A source that sends nothing for so long is taken to be lost."""
-PATIENCE_S = 60.0
-"""A source that does not come back within this time is given up, when nobody says."""
+STALLED_S = 5.0  # a source that sends nothing for so long is taken to be lost
+PATIENCE_S = 60.0  # a source that does not come back within this time is given up, when nobody says
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 

@@ -27,8 +27,7 @@ from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.types import FrameRef
 
-Inside = tuple[str, ...]
-"""Where a file lies: its path from the folder that is read, in parts."""
+Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
 
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
 _MOST_NAMES = 3

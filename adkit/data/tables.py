@@ -26,8 +26,7 @@ from adkit.errors import DatasetError
 
 COLUMNS = ("path", "split", "kind", "mask", "group")
 TABLE_HINT = "columns: path, and if wanted split (train, test), kind (good, or what is wrong), mask, group"
-LINE = "\n"
-"""A key that no column has: where in the table a row stands."""
+LINE = "\n"  # a key that no column has: where in the table a row stands
 
 _ALSO = {
     "path": ("image", "image_path", "filename", "file_name", "file", "imageid"),
@@ -37,8 +36,7 @@ _ALSO = {
 """What columns are often named instead."""
 _JUDGING = {"kind", *_ALSO["kind"], "anomaly", "classid", "encodedpixels", "target", "verdict"}
 
-Row = Mapping[str, str]
-"""A line: its cells by their column's name, in small letters."""
+Row = Mapping[str, str]  # a line: its cells by their column's name, in small letters
 
 
 def is_table(path: Path) -> bool:

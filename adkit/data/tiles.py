@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from adkit.data.boxes import Box, Kind, Size, positions
 
-STEP = 32
-"""Tiles stand at multiples of this, in px, and so do the positions of their maps."""
-LEAST_OVERLAP = 0.25
-"""Of a tile's side lies in the next tile."""
+STEP = 32  # tiles stand at multiples of this, in px, and so do the positions of their maps
+LEAST_OVERLAP = 0.25  # of a tile's side lies in the next tile
 
 
 def tiles_over(seen: Size, tile: Size) -> tuple[Box, ...]:

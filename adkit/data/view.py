@@ -23,8 +23,7 @@ MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
 LONGEST_MAP = 2048
 """Positions along the longer side, at most, of a map that lies over a whole picture although only a part is seen."""
-NARROWEST, WIDEST = 255, 65535
-"""The white of pictures of 8 and of 16 bits."""
+NARROWEST, WIDEST = 255, 65535  # the white of pictures of 8 and of 16 bits
 _UNSEEN = 128  # the grey of a reconstruction where nobody looks
 
 
@@ -287,8 +286,7 @@ def _decoded(mask: str) -> NDArray[np.bool_]:
     return np.asarray(picture) > 127
 
 
-EVERYWHERE = View(frame=(1, 1))
-"""A view that leaves nothing out."""
+EVERYWHERE = View(frame=(1, 1))  # a view that leaves nothing out
 
 
 def packed_mask(mask: NDArray[np.bool_]) -> str:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from adkit.data.boxes import Size
 
-LARGE_SHARE = 0.5
-"""A box of more than this share of the picture's area is in no corner of it."""
+LARGE_SHARE = 0.5  # a box of more than this share of the picture's area is in no corner of it
 GRID_PX = 1024
 """On a picture with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")

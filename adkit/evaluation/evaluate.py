@@ -301,7 +301,8 @@ def _labelled(
     return LabelledResults(
         scores,
         np.array([bool(sample.anomalous) for sample in samples]),
-        tuple(_kind(sample, stills=stills) for sample in samples),
+        # A dataset may name a whole clip after an event in it; its normal frames are good.
+        tuple(kind_of(sample) if stills or sample.anomalous else "good" for sample in samples),
         threshold.value,
         pixel_threshold.value if pixel_threshold else None,
         maps=maps,
@@ -313,11 +314,9 @@ def _labelled(
     )
 
 
-def _kind(sample: Sample, *, stills: bool) -> str:
-    """Return a sample's kind: a dataset may name a whole clip after an event in it, its normal frames are good."""
-    if sample.anomalous:
-        return sample.kind or "anomalous"
-    return (sample.kind if stills else None) or "good"
+def kind_of(sample: Sample) -> str:
+    """Say in a word what the sample is in truth: the kind of its defect, or "good"."""
+    return sample.kind or ("anomalous" if sample.anomalous else "good")
 
 
 def _measured(

@@ -14,7 +14,7 @@ from adkit.data.frame_source import frames_of
 from adkit.data.images import png_of, read_image, read_mask
 from adkit.drawing.overlay import Caption, Scale, draw, faded
 from adkit.errors import OptionError
-from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
+from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, kind_of
 from adkit.files.atomic import whole_folder, write_whole
 from adkit.interfaces import sees_motion
 from adkit.runs.record import PICTURES
@@ -35,8 +35,7 @@ class PictureFolder:
     """Writes pictures of samples into `folder`, none of which replaces another."""
 
     folder: Path
-    clashing: frozenset[str] = frozenset()
-    """The ids, of all samples, of those whose plain names are taken."""
+    clashing: frozenset[str] = frozenset()  # the ids, of all samples, of those whose plain names are taken
 
     def write(self, sample: Sample, picture: Image.Image) -> Path:
         """Write the picture, and return its path, by a name that tells which sample it is."""
@@ -103,11 +102,6 @@ def colour_scale(run: Run) -> Scale | None:
     """Return the colours of the run's maps, the same in all its pictures; None for a method without maps."""
     maps, threshold = run.calibration().maps, run.record.pixel_threshold
     return None if maps is None else Scale.of_run(maps, threshold.value if threshold else None)
-
-
-def kind_of(sample: Sample) -> str:
-    """Say in a word what the sample is in truth: the kind of its defect, or "good"."""
-    return sample.kind or ("anomalous" if sample.anomalous else "good")
 
 
 def picture_name(sample: Sample, *, hashed: bool = False) -> str:

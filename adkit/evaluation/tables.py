@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 CAUGHT, AUROCS, AUPRO = "caught_at_promise", ("image_auroc", "frame_auroc"), "aupro"
-FIRST = (CAUGHT, *AUROCS, AUPRO)
-"""The metrics that come before all others, wherever metrics are shown."""
+FIRST = (CAUGHT, *AUROCS, AUPRO)  # the metrics that come before all others, wherever metrics are shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 from adkit.files.atomic import checksum
 
-MOST_BYTES = 1 << 28
-"""No document of adkit's is nearly as large."""
+MOST_BYTES = 1 << 28  # no document of adkit's is nearly as large
 _SIGNATURE = "checksum"
 
 

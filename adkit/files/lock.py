@@ -8,8 +8,7 @@ from filelock import FileLock, Timeout
 
 from adkit.errors import AdkitError
 
-_GLANCE_S = 0.1
-"""Whoever asks `is_locked` holds the lock for an instant, which is no reason to give up."""
+_GLANCE_S = 0.1  # whoever asks `is_locked` holds the lock for an instant, which is no reason to give up
 
 
 class LockHeld(Exception):  # noqa: N818 (it is no fault: whoever asks decides what it means)

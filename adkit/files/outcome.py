@@ -19,8 +19,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import is_locked, lock
 
-VARIABLE = "ADKIT_OUTCOME"
-"""The environment variable that names the folder."""
+VARIABLE = "ADKIT_OUTCOME"  # the environment variable that names the folder
 
 PROCESS, OUTCOME = "process", "outcome.json"
 _LOCK = "lock"

@@ -21,18 +21,14 @@ from adkit.nn.corruption import SPOILT
 from adkit.nn.normalisation import LEAST_MAPS, MAPS, PositionNormalisation, normalised_out_of_sample, require_maps
 from adkit.nn.options import ScaledMapOptions
 
-WEIGHTS = (2 / 3, 1 / 3)
-"""Of the fine and the coarse scale."""
-POWER = 3
-"""Of the mean over scales; 1 would be the plain mean, and an endless one the maximum."""
+WEIGHTS = (2 / 3, 1 / 3)  # of the fine and the coarse scale
+POWER = 3  # of the mean over scales; 1 would be the plain mean, and an endless one the maximum
 FLOOR = 2.0
 """Spreads below what is usual, where maps begin to count: powers of what is less would turn their order round."""
 RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
 """False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
-CLEARLY = 2.0
-"""So many standard errors over the spoilt pictures' sources are a proof."""
-TOP_SHARE = 0.01
-"""Of a map's positions make its score here: the highest, as the scorer `top1` takes them."""
+CLEARLY = 2.0  # so many standard errors over the spoilt pictures' sources are a proof
+TOP_SHARE = 0.01  # of a map's positions make its score here: the highest, as the scorer `top1` takes them
 
 
 @dataclass(frozen=True)

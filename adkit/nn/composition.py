@@ -18,8 +18,7 @@ from torch import Tensor
 
 from adkit.nn.spool import Rows, in_parts
 
-KINDS = 32
-"""Kinds of patches, at most one for sixteen of them."""
+KINDS = 32  # kinds of patches, at most one for sixteen of them
 BEYOND = 2.0
 """So many spreads above what is usual a composition is worth what a map's usual score is: two judges must not raise
 twice as many alarms on good parts."""

@@ -17,16 +17,12 @@ from torch import Tensor
 Corruption = Literal["stain", "paste", "noise"]
 Floats = NDArray[np.float32]
 
-CLEAN_SHARE = 0.1
-"""Of the pictures stay as they are: those must come out unchanged."""
-MOST_BLOBS = 3
-"""Stains or patches on one picture, at most."""
+CLEAN_SHARE = 0.1  # of the pictures stay as they are: those must come out unchanged
+MOST_BLOBS = 3  # stains or patches on one picture, at most
 SMALLEST, LARGEST = 0.02, 0.2
 """Radius of a stain or patch, as a share of the picture's shorter side; drawn uniformly in its logarithm."""
-OPACITY = (0.1, 1)
-"""Of a stain or patch, inside."""
-MOST_NOISE = 0.06
-"""Standard deviation of the noise, at most, in a range of 0..1."""
+OPACITY = (0.1, 1)  # of a stain or patch, inside
+MOST_NOISE = 0.06  # standard deviation of the noise, at most, in a range of 0..1
 
 SMALL, MIDDLING = 0.015, 0.1
 """Radius of the one thing that is wrong in a spoilt picture, likewise: defects are mostly small."""
@@ -118,8 +114,7 @@ _WAYS: dict[str, Callable[[Floats, Floats, Floats, np.random.Generator], Floats]
     "tinted": lambda picture, _, __, rng: _tinted(picture, rng),
     "rough": lambda picture, _, __, rng: _rough(picture, rng),
 }
-SPOILT = tuple(_WAYS)
-"""The ways in which `spoilt` spoils a picture."""
+SPOILT = tuple(_WAYS)  # the ways in which `spoilt` spoils a picture
 
 
 def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:

@@ -41,12 +41,9 @@ class LearnedMethod(Method[FrameOptionsType]):
     steps: ClassVar[Sequence[tuple[str, float]]] = ()
     """The steps that `learn` tells of, and how long each takes in proportion."""
 
-    _features: PatchFeatures | None = None
-    """The frozen network, where it looks through one."""
-    _calibration: Tensor | None = None
-    """Out-of-sample maps or scores of the training samples, where `learn` gives them."""
-    _normalisation: PositionNormalisation | None = None
-    """Of its maps, where position matters."""
+    _features: PatchFeatures | None = None  # the frozen network, where it looks through one
+    _calibration: Tensor | None = None  # out-of-sample maps or scores of the training samples, where `learn` gives them
+    _normalisation: PositionNormalisation | None = None  # of its maps, where position matters
 
     def __init__(self, options: FrameOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)

@@ -19,19 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SIDE_PX = 160
-"""Pictures are compared with as many pixels as a square of this side has."""
+SIDE_PX = 160  # pictures are compared with as many pixels as a square of this side has
 CELL_PX = 8
-FIGURES = 3
-"""Of each cell: pixels to the right and downwards, and grey levels, per second."""
-LONGEST_SPAN_S = 0.5
-"""Two frames further apart tell nothing of motion."""
-MOVING_SHARE = 0.2
-"""The cells that move most say what counts as a large difference."""
-LEAST_SCALES = (4.0, 4.0, 20.0)
-"""Of the figures: smaller differences are noise, whatever the clips show."""
-PLACE_WEIGHT = 12.0
-"""So many scales apart are the ends of the picture's longer side."""
+FIGURES = 3  # of each cell: pixels to the right and downwards, and grey levels, per second
+LONGEST_SPAN_S = 0.5  # two frames further apart tell nothing of motion
+MOVING_SHARE = 0.2  # the cells that move most say what counts as a large difference
+LEAST_SCALES = (4.0, 4.0, 20.0)  # of the figures: smaller differences are noise, whatever the clips show
+PLACE_WEIGHT = 12.0  # so many scales apart are the ends of the picture's longer side
 STEP = 1.0
 """What was seen is counted on a lattice this fine, and blurred as much; coarser where it were more than MOST_ROWS."""
 MOST_ROWS = 2000

@@ -20,12 +20,10 @@ from adkit.nn.options import LEAST_PX
 from adkit.nn.samples import Changed, gather
 from adkit.types import Batch, FitReport, Prediction
 
-PREFIX = "motion."
-"""Before the names of what is known of motion, in a run's state."""
+PREFIX = "motion."  # before the names of what is known of motion, in a run's state
 MOVING_CLIPS = "clips_that_move_as_a_whole"
 """Of these a fit tells the names, by their numbers in the order of what was learned from."""
-LAG = 3
-"""Frames, at which a method that looks at every frame is far enough from an earlier one; others look at fewer."""
+LAG = 3  # frames, at which a method that looks at every frame is far enough from an earlier one; others look at fewer
 LEAST_SPREAD = 0.1
 """Of the scores of normal motion, in which 1 is far: clips that move all alike leave some room for others."""
 LOOKED_AT = 200
@@ -57,9 +55,8 @@ class WithMotion(Method[Any]):
         with progress.plan([("appearance", 5), ("motion", 1)]):
             with progress.task("appearance", 1):
                 report = self.inner.fit(Changed(batches, self._narrow), progress, workspace) or FitReport()
-            with progress.task("motion", len(batches)) as advance:
-                parts = ((batch.clips, torch.from_numpy(cells_of(batch.frames, batch.spans_s))) for batch in batches)
-                cells, clips = gather(parts, len(batches), advance)
+            parts = ((batch.clips, torch.from_numpy(cells_of(batch.frames, batch.spans_s))) for batch in batches)
+            cells, clips = gather(parts, len(batches), progress, "motion", Tensor.new_empty)
         self._memory = MotionMemory.learn(cells.numpy(), clips)
         self._left_out = self._memory.left_out(cells.numpy(), clips)
         appearance = self.inner.calibration()

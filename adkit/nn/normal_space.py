@@ -12,8 +12,7 @@ from adkit.nn.features.index import Index
 
 RIDGE = 0.1
 """Added to the variance of every direction, in units of a feature's own: few images leave many directions unseen."""
-MOST_SPACES = 500
-"""Bounds the time: a space takes some 60 ms to learn."""
+MOST_SPACES = 500  # bounds the time: a space takes some 60 ms to learn
 
 _FLOOR = 0.01
 _LEAST = 1e-12

@@ -29,11 +29,9 @@ Frames of one clip are much alike at each position: more of them say little more
 count as clips, as they do for the threshold.
 """
 
-MAPS = 256
-"""So many are turned into wider numbers together."""
+MAPS = 256  # so many are turned into wider numbers together
 
-LEAST_MAPS_ON = 3
-"""With "on", fewer maps than this are refused: of two, the other one alone would have no spread."""
+LEAST_MAPS_ON = 3  # with "on", fewer maps than this are refused: of two, the other one alone would have no spread
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:

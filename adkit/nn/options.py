@@ -11,18 +11,15 @@ from adkit.errors import OptionError
 from adkit.nn.devices import Precision
 from adkit.options import Options
 
-EMBEDDED = "efficientnet_lite0"
-"""The backbone whose weights arrive with pip."""
+EMBEDDED = "efficientnet_lite0"  # the backbone whose weights arrive with pip
 
 
 LEAST_PX, MOST_PX = 32, 4096
 MOST_OVER = 1.05
 """A frame may have so many times the pixels that were asked for, where its shape then is more like the pictures'."""
-HALVED = 16
-"""Sides of a frame are multiples of this, in px, for a network that halves it four times."""
+HALVED = 16  # sides of a frame are multiples of this, in px, for a network that halves it four times
 
-Choice = Literal["auto", "on", "off"]
-"""Whether something is done; "auto": the normal data decide."""
+Choice = Literal["auto", "on", "off"]  # whether something is done; "auto": the normal data decide
 
 
 def _parse_size(value: Any) -> Any:

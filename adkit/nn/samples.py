@@ -4,39 +4,25 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from adkit.interfaces import Advance, Batches
+from adkit.interfaces import Batches, Progress
 from adkit.nn.spool import Spool
 from adkit.types import Batch
 
 Kept = TypeVar("Kept", bound=Spool | Tensor)
 
 
-@overload
-def gather(
-    parts: Iterable[tuple[Sequence[Hashable], Tensor]], count: int, advance: Advance
-) -> tuple[Tensor, Tensor]: ...
-
-
-@overload
 def gather(
     parts: Iterable[tuple[Sequence[Hashable], Tensor]],
     count: int,
-    advance: Advance,
+    progress: Progress,
+    label: str,
     room: Callable[[Tensor, tuple[int, ...]], Kept],
-) -> tuple[Kept, Tensor]: ...
-
-
-def gather(
-    parts: Iterable[tuple[Sequence[Hashable], Tensor]],
-    count: int,
-    advance: Advance,
-    room: Callable[[Tensor, tuple[int, ...]], Spool | Tensor] = Tensor.new_empty,
-) -> tuple[Spool | Tensor, Tensor]:
+) -> tuple[Kept, Tensor]:
     """Return `count` rows (N, ...) that come in parts, and the number (N,) of each one's clip, counted from 0.
 
     Each part is the clips of some rows, and the rows. `room` makes place for all, given the first part and the shape:
@@ -44,15 +30,17 @@ def gather(
     """
     clips: dict[Hashable, int] = {}
     numbers: list[int] = []
-    rows: Spool | Tensor = torch.empty(0)
-    for names, part in parts:
-        if not numbers:
-            rows = room(part, (count, *part.shape[1:]))
-        first = len(numbers)
-        numbers += [clips.setdefault(name, len(clips)) for name in names]
-        rows[first : len(numbers)] = part
-        advance(len(names))
-    return rows if len(numbers) == len(rows) else rows[: len(numbers)], torch.tensor(numbers)
+    rows: Kept | None = None
+    with progress.task(label, count) as advance:
+        for names, part in parts:
+            rows = room(part, (count, *part.shape[1:])) if rows is None else rows
+            first = len(numbers)
+            numbers += [clips.setdefault(name, len(clips)) for name in names]
+            rows[first : len(numbers)] = part
+            advance(len(names))
+    assert rows is not None  # there is something to learn from
+    # Fewer than were foretold lie in memory anyway.
+    return rows if len(numbers) == len(rows) else rows[: len(numbers)], torch.tensor(numbers)  # type: ignore[return-value]
 
 
 def rows_of_clips(numbers: Tensor, clips: int = 0) -> Sequence[Tensor]:

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from adkit.files.atomic import storage_faults
 
-_AT_ONCE = 1024
-"""Rows that are looked up one by one, before what the system read around them is given back."""
+_AT_ONCE = 1024  # rows that are looked up one by one, before what the system read around them is given back
 
 
 def unnamed_file(size: int, folder: Path | None = None) -> IO[bytes]:
@@ -83,8 +82,7 @@ class Spool:
             self._content.madvise(mmap.MADV_DONTNEED)
 
 
-Rows = Tensor | Spool
-"""Rows in memory, or in a file."""
+Rows = Tensor | Spool  # rows in memory, or in a file
 
 
 def in_parts(rows: Rows, most: int) -> Iterator[Tensor]:

@@ -14,17 +14,13 @@ from torch import Tensor
 
 from adkit.nn.normal_space import NormalSpace, left_out_scores
 
-STRIDE = 32
-"""px: the level of the network that is looked at, where it has one; it sees the most context."""
-WEIGHT = 0.5
-"""A spread of the distance counts as much as half a spread of the map's scores: places come first."""
-LEAST_PICTURES = 20
-"""Of fewer, what varies together cannot be told."""
+STRIDE = 32  # px: the level of the network that is looked at, where it has one; it sees the most context
+WEIGHT = 0.5  # a spread of the distance counts as much as half a spread of the map's scores: places come first
+LEAST_PICTURES = 20  # of fewer, what varies together cannot be told
 _NEIGHBOURS = 3
 _PARTS = 20
 """So many parts of the pictures are left out in turn: a space for each picture would take most of a fit's time."""
-_LEAST_SPREAD = 0.02
-"""Of the usual distance: pictures that hardly differ must not make a small difference endless."""
+_LEAST_SPREAD = 0.02  # of the usual distance: pictures that hardly differ must not make a small difference endless
 _PREFIX = "whole_"
 
 

@@ -13,8 +13,7 @@ from markupsafe import Markup
 
 from adkit import __version__
 from adkit.errors import DatasetError, PluginError
-from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
-from adkit.evaluation.pictures import kind_of
+from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate, kind_of
 from adkit.files.atomic import require_output, write_whole
 from adkit.report import contents, plots
 from adkit.report.contents import plain

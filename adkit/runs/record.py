@@ -34,14 +34,11 @@ EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
 
-LATEST = "latest"
-"""Means the newest run, whatever its name."""
+LATEST = "latest"  # means the newest run, whatever its name
 
-SEEING = ("roi", "ignore", "ignore_border", "tiles")
-"""The settings that say what of a picture is seen, and how."""
+SEEING = ("roi", "ignore", "ignore_border", "tiles")  # the settings that say what of a picture is seen, and how
 
-PART = "part"
-"""As a place to look: what stands out from its ground in the normal pictures."""
+PART = "part"  # as a place to look: what stands out from its ground in the normal pictures
 
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 

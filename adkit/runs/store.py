@@ -53,8 +53,7 @@ from adkit.runs.record import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-HIDDEN = ".undone"
-"""Holds the runs that were put away, beside the others."""
+HIDDEN = ".undone"  # holds the runs that were put away, beside the others
 LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
 

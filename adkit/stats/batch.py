@@ -12,8 +12,7 @@ from adkit.stats.formatting import counted, rate_text
 
 Row = Mapping[str, Any]
 
-LOOK = "look"
-"""The decision of a part that a person is to look at."""
+LOOK = "look"  # the decision of a part that a person is to look at
 _SLACK = 1e-9
 
 

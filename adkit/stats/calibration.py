@@ -24,8 +24,7 @@ from adkit.stats.formatting import UnitName, bound_text, counted, duration_text,
 from adkit.stats.segments import by_clip, clip_numbers
 
 CERTAINTY = 0.95
-USUAL_RATE = 0.01
-"""The false-alarm rate that is aimed at when the user asks for none."""
+USUAL_RATE = 0.01  # the false-alarm rate that is aimed at when the user asks for none
 
 # The slack keeps 0.05 * 20 from falling below 1 by rounding.
 _SLACK = 1e-9

@@ -15,8 +15,7 @@ import numpy as np
 
 UPWARDS, BOTH_WAYS = (0.0, -1.0, -2.0), (0.0, -1.0, -2.0, 1.0, 2.0)
 """The bets: each multiplies its part of the wealth by 1 + bet (p - 1/2)."""
-JUMPS = 0.01
-"""So large a share of the wealth is spread over the bets anew for each part."""
+JUMPS = 0.01  # so large a share of the wealth is spread over the bets anew for each part
 
 
 class DriftMartingale:

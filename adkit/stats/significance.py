@@ -25,8 +25,7 @@ from adkit.stats.calibration import CERTAINTY
 _APART = 6.0
 _LEAST_BELOW = 8  # fewer scores do not tell how far scores scatter: so the 1 % above, at 4 of 10
 
-EQUAL_DIGITS = 12
-"""Means over seeds that are equal may differ in the sixteenth digit, in every resample alike."""
+EQUAL_DIGITS = 12  # means over seeds that are equal may differ in the sixteenth digit, in every resample alike
 
 
 @dataclass(frozen=True, slots=True)

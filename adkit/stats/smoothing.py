@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING_S = 0.2
-"""The time constant in seconds when none is given."""
+SMOOTHING_S = 0.2  # the time constant in seconds when none is given
 
 
 class Smoother:

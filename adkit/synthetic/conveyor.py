@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from adkit.data.video_writer import Encoding, VideoWriter
 
-CONVEYOR_VERSION = 1
-"""Goes up when the drawing changes: cached clips of an older version are then made anew."""
+CONVEYOR_VERSION = 1  # goes up when the drawing changes: cached clips of an older version are then made anew
 
 KINDS = ("stop", "speed_change", "jerk", "foreign_object", "missing_part", "colour_shift")
 GOOD = "good"
@@ -119,7 +118,8 @@ def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float 
     speed = _softened(speed, 3)
     # The first frame shows the belt as it lies; each further one what it ran since the one before.
     moved_px = np.concatenate([[0.0], np.cumsum(speed[1:] / RATE)])
-    anomalous = _from_first_to_last(np.abs(speed - usual) > 0.02 * usual)
+    odd = np.abs(speed - usual) > 0.02 * usual
+    anomalous = np.logical_or.accumulate(odd) & np.logical_or.accumulate(odd[::-1])[::-1]  # from the first to the last
 
     light = _light(rng, times_s)
     things = _things(rng, float(moved_px[-1]))
@@ -201,10 +201,6 @@ def _softened(values: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     return np.convolve(np.pad(values, frames // 2, mode="edge"), np.full(frames, 1 / frames), mode="valid")
 
 
-def _from_first_to_last(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.logical_or.accumulate(values) & np.logical_or.accumulate(values[::-1])[::-1]
-
-
 def _noise_picture(seed: int, shape: tuple[int, int], cell_px: int) -> NDArray[np.float32]:
     """Noise (H, W) in about -1..1 whose structures are `cell_px` wide; its right end continues at its left one."""
     coarse = np.random.default_rng(seed).normal(0, 0.5, (shape[0] // cell_px + 1, shape[1] // cell_px))
@@ -226,8 +222,7 @@ def _belt() -> NDArray[np.float32]:
 
 def _surroundings() -> NDArray[np.float32]:
     """Return (192, 320, 3) in grey levels: what does not move, two rails with bolts."""
-    picture = np.empty((HEIGHT_PX, WIDTH_PX, 3), np.float32)
-    picture[:] = (148, 152, 156)
+    picture = np.full((HEIGHT_PX, WIDTH_PX, 3), (148, 152, 156), np.float32)
     picture += 5 * _noise_picture(3, (HEIGHT_PX, WIDTH_PX), 8)[:, :, None]
     for y in (_RAIL_PX - 3, HEIGHT_PX - _RAIL_PX):
         picture[y : y + 3] = (92, 95, 98)

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PARTS_VERSION = 1
-"""Goes up when the drawing changes: cached parts of an older version are then drawn anew."""
+PARTS_VERSION = 1  # goes up when the drawing changes: cached parts of an older version are then drawn anew
 
 GOOD = "good"
 GRADES = ("clear", "visible", "faint")
@@ -86,6 +85,15 @@ def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def _grained(
+    colour: tuple[float, float, float], rng: np.random.Generator, strength: float, cell_px: int
+) -> NDArray[np.float32]:
+    """Return a canvas (H, W, 3) of one colour with such noise."""
+    canvas = np.full((_CANVAS, _CANVAS, 3), colour, np.float32)
+    canvas += strength * _smooth_noise(rng, cell_px)[:, :, None]
+    return canvas
+
+
 def _blank() -> NDArray[np.uint8]:
     return np.zeros((_CANVAS, _CANVAS), np.uint8)
 
@@ -95,9 +103,7 @@ def _washer(rng: np.random.Generator) -> _Drawn:
     turn = rng.uniform(0, 2 * np.pi)
     outer, inner = 200, 84
     at = (int(centre[0]), int(centre[1]))
-    canvas = np.empty((_CANVAS, _CANVAS, 3), np.float32)
-    canvas[:] = (0.16, 0.17, 0.19)
-    canvas += 0.03 * _smooth_noise(rng, 6)[:, :, None]
+    canvas = _grained((0.16, 0.17, 0.19), rng, 0.03, 6)
     y, x = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
     angle = np.arctan2(y - at[1], x - at[0]) + turn
     radius = np.hypot(y - at[1], x - at[0])
@@ -126,16 +132,12 @@ def _washer(rng: np.random.Generator) -> _Drawn:
 
 def _connector(rng: np.random.Generator) -> _Drawn:
     shift = rng.uniform(-6, 6, 2)
-    canvas = np.empty((_CANVAS, _CANVAS, 3), np.float32)
-    canvas[:] = (0.62, 0.64, 0.60)
-    canvas += 0.02 * _smooth_noise(rng, 5)[:, :, None]
+    canvas = _grained((0.62, 0.64, 0.60), rng, 0.02, 5)
     left, top = (np.array([66, 120]) + shift).astype(int).tolist()
     right, bottom = left + 380, top + 272
     body = _blank()
     cv2.rectangle(body, (left, top), (right, bottom), 1, -1)
-    plastic = np.empty_like(canvas)
-    plastic[:] = (0.13, 0.14, 0.16)
-    plastic += 0.018 * _smooth_noise(rng, 3)[:, :, None]
+    plastic = _grained((0.13, 0.14, 0.16), rng, 0.018, 3)
     canvas[body > 0] = plastic[body > 0]
     cv2.rectangle(canvas, (left + 14, top + 14), (right - 14, bottom - 14), (0.24, 0.25, 0.28), 4, cv2.LINE_AA)
     features = []
@@ -169,15 +171,12 @@ def _fabric(rng: np.random.Generator) -> _Drawn:
     if rng.random() < 0.5:
         gap = np.ascontiguousarray(gap.T)
     # A missing thread shows the dark ground below.
-    ground = np.empty_like(canvas)
-    ground[:] = (0.25, 0.28, 0.34)
+    ground = np.full_like(canvas, (0.25, 0.28, 0.34))
     return _Drawn(canvas, body, [gap], ground)
 
 
 def _bolt(rng: np.random.Generator) -> _Drawn:
-    background = np.empty((_CANVAS, _CANVAS, 3), np.float32)
-    background[:] = (0.72, 0.72, 0.71)
-    background += 0.015 * _smooth_noise(rng, 5)[:, :, None]
+    background = _grained((0.72, 0.72, 0.71), rng, 0.015, 5)
     for _ in range(int(rng.integers(5))):  # dust, which is no defect
         speck = (int(rng.integers(_CANVAS)), int(rng.integers(_CANVAS)))
         cv2.circle(background, speck, int(rng.integers(2, 4)), (0.62, 0.61, 0.60), -1, cv2.LINE_AA)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-TRAY_VERSION = 1
-"""Goes up when the drawing changes: a cached tray of an older version is then drawn anew."""
+TRAY_VERSION = 1  # goes up when the drawing changes: a cached tray of an older version is then drawn anew
 
 USUAL: Mapping[str, int] = {"hexagon": 4, "ring": 3, "pin": 2}
 KINDS = ("missing", "extra", "swapped")

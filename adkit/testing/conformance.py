@@ -31,8 +31,7 @@ from adkit.testing.metric_checks import check_metric as check_metric
 from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, FrameBatches, moving_frames, synthetic_frames, windows
 from adkit.types import Batch, Prediction, Sample
 
-TOLERANCE = 1e-3
-"""Two ways to the same result may differ by this share of the results' range."""
+TOLERANCE = 1e-3  # two ways to the same result may differ by this share of the results' range
 
 
 class Candidate:

@@ -10,17 +10,13 @@ from torch import nn
 from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptions
 
 
-class AutoencoderOptions(ReconstructionOptions):
-    """Options of `ae`."""
-
-
-class Autoencoder(Reconstruction[AutoencoderOptions]):
+class Autoencoder(Reconstruction[ReconstructionOptions]):
     """The error of an autoencoder that was trained to repair normal pictures."""
 
-    Options = AutoencoderOptions
+    Options = ReconstructionOptions
 
     @classmethod
-    def network(cls, options: AutoencoderOptions) -> nn.Module:
+    def network(cls, options: ReconstructionOptions) -> nn.Module:
         """256²×3 -> 16²×256 -> 256²×3 at width 32."""
         widths = [options.width * 2**block for block in range(4)]
         layers: list[nn.Module] = []

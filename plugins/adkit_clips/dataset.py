@@ -5,7 +5,7 @@
 2. plain clips:    every clip in the folder, at any depth, is a normal one to learn from
 
 A clip is a video file, a GIF, or a folder of images (its frames, ordered by the numbers in their names: 2 before 10).
-Labels beside it say which of its frames are anomalous (`labels.py` describes the files), or a folder CLIP_gt with a
+Labels beside it say which of its frames are anomalous (see `adkit.data.frame_labels`), or a folder CLIP_gt with a
 mask for each frame, which is anomalous where anything is bright in it. Without them all frames of a clip in
 test/<kind>/ count as anomalous, although most are often normal: whoever has no labels can then still count the clips
 that are found. What lies in test/ itself, without labels, is of unknown truth.
@@ -21,6 +21,7 @@ import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
 from adkit.data.folder_names import ANOMALY, GOOD, says, split_of
+from adkit.data.frame_labels import is_labels, labels_by_clip, labels_of, read_labels
 from adkit.data.images import frame_shape, is_image, read_mask
 from adkit.data.layouts import (
     Contents,
@@ -34,10 +35,8 @@ from adkit.data.layouts import (
 )
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
-from adkit_clips.labels import is_labels, labels_by_clip, labels_of, read_labels
 
-MASKS = "_gt"
-"""Ends the name of the folder with the masks of a clip's frames."""
+MASKS = "_gt"  # ends the name of the folder with the masks of a clip's frames
 _HINT = "put normal clips into train/normal/, others into test/KIND/, and some normal ones into test/normal/"
 
 Layout = Literal["split folders", "plain clips"]

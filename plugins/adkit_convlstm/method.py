@@ -40,14 +40,11 @@ from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
 from adkit_convlstm.warm_up import WarmUp
 
-TOO_FAST = 3
-"""Held-out clips that show every third frame only tell, while training, how well a wrong speed stands out."""
-MEASURED = 1000
-"""Held-out frames, at most, that say how large errors usually are."""
+TOO_FAST = 3  # held-out clips that show every third frame only tell, while training, how well a wrong speed stands out
+MEASURED = 1000  # held-out frames, at most, that say how large errors usually are
 STARTS = 128
 """Places in the held-out clips, at most, where a clip might have begun: they say how errors sink as memory fills."""
-BACKGROUND = 256
-"""Training frames, at most, whose mean is what a fixed camera always shows."""
+BACKGROUND = 256  # training frames, at most, whose mean is what a fixed camera always shows
 _AT_ONCE = 16  # frames per call outside the training
 
 

@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CellMemory = tuple[Tensor, Tensor]
-"""What a layer remembers: its output and its cell, float32 (B, hidden, h, w) both."""
-Memory = tuple[CellMemory, ...]
-"""What the layers remember, the first first."""
+CellMemory = tuple[Tensor, Tensor]  # what a layer remembers: its output and its cell, float32 (B, hidden, h, w) both
+Memory = tuple[CellMemory, ...]  # what the layers remember, the first first
 
 
 class ConvLstm(nn.Module):
@@ -47,8 +45,7 @@ class ConvLstm(nn.Module):
 class RecurrentNetwork(nn.Module):
     """Encodes each frame, remembers, and decodes what it remembers after each frame."""
 
-    rebuilt_channels: int | None = None
-    """So many of the first channels are rebuilt; None: all."""
+    rebuilt_channels: int | None = None  # so many of the first channels are rebuilt; None: all
 
     def __init__(self, encode: nn.Module, decode: nn.Module, code: int, hidden: int, layers: int) -> None:
         super().__init__()

@@ -8,17 +8,13 @@ from torch import Tensor
 from adkit.nn.training.loop import Objective
 from adkit_convlstm.network import Memory, RecurrentNetwork
 
-Task = Literal["predict", "reconstruct"]
-"""From which frames a frame is given: those before it only, or itself too."""
+Task = Literal["predict", "reconstruct"]  # from which frames a frame is given: those before it only, or itself too
 PseudoAnomaly = Literal["none", "skip"]
 
-Past = tuple[Memory, Tensor]
-"""What is remembered of a clip, and what the network says comes next, (B, 1, C, h, w)."""
+Past = tuple[Memory, Tensor]  # what is remembered of a clip, and what the network says comes next, (B, 1, C, h, w)
 
-SKIPPING_SHARE = 0.25
-"""Of the sequences, with pseudo=skip."""
-MOST_SKIPPED = 4
-"""With pseudo=skip, sequences take every second to this many-th frame."""
+SKIPPING_SHARE = 0.25  # of the sequences, with pseudo=skip
+MOST_SKIPPED = 4  # with pseudo=skip, sequences take every second to this many-th frame
 WORST_SHARE = 0.05
 """Of the positions of a frame: their mean error is its score, while training tells how well anomalies stand out."""
 

@@ -10,10 +10,8 @@ from adkit import Batches, Progress
 from adkit.nn.samples import gather
 from adkit.nn.training.frame_store import FrameStore
 
-BLOCK = 64
-"""Where there are more frames than may be kept, whole blocks of this many are left out."""
-LEAST_PIECES = 5
-"""Fewer clips than this are cut into at least so many pieces, so that there is something to hold out."""
+BLOCK = 64  # where there are more frames than may be kept, whole blocks of this many are left out
+LEAST_PIECES = 5  # fewer clips than this are cut into at least so many pieces, so that there is something to hold out
 
 
 class Recording(FrameStore):
@@ -34,8 +32,7 @@ def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progr
     Runs end with their clips, and where frames were left out.
     """
     room = len(batches) if limit >= len(batches) else min(len(batches), limit + BLOCK)
-    with progress.task("reading", room) as advance:
-        frames, runs = gather(_kept(batches, look, min(limit, len(batches))), room, advance)
+    frames, runs = gather(_kept(batches, look, min(limit, len(batches))), room, progress, "reading", Tensor.new_empty)
     return Recording(frames, torch.arange(len(runs)), runs)
 
 

@@ -9,10 +9,8 @@ from adkit import OptionError
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.training.frame_store import as_bytes
 
-LEARNED_FROM = 200_000
-"""Patches, at most, that say what the main directions of the features are."""
-FLOOR = 0.1
-"""Of the directions' mean squared error: added to each one's own, so that none counts without bound."""
+LEARNED_FROM = 200_000  # patches, at most, that say what the main directions of the features are
+FLOOR = 0.1  # of the directions' mean squared error: added to each one's own, so that none counts without bound
 _AT_ONCE = 256  # frames
 _LARGEST = 6e4  # of half precision, nearly
 
@@ -20,8 +18,7 @@ _LARGEST = 6e4  # of half precision, nearly
 class PixelSpace:
     """Turns frames into what is rebuilt, and what was not rebuilt into a map: pixels, of which nothing is learned."""
 
-    stride = 1.0
-    """px of the frame per position of the map."""
+    stride = 1.0  # px of the frame per position of the map
 
     def look(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1, into what is kept before anything is learned, on the CPU: bytes."""

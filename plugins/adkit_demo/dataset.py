@@ -1,11 +1,11 @@
 """The synthetic parts and clips as datasets: drawn on first use, kept in the cache."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
 from adkit.data.folder_names import GOOD
+from adkit.data.frame_labels import read_labels
 from adkit.data.layouts import SplitFolders
 from adkit.data.video import video_times
 from adkit.files.atomic import whole_folder
@@ -95,14 +95,10 @@ def _drawn(name: str, draw: Callable[[Path], None]) -> Path:
 
 
 def _frames(film: Path, clip: str, kind: str) -> list[Sample]:
-    anomalous: set[int] = set()
-    if (labels := film.with_suffix(".csv")).is_file():
-        with labels.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                anomalous.update(range(int(row["first_frame"]), int(row["last_frame"]) + 1))
+    times_s, labels = video_times(film), film.with_suffix(".csv")
+    kinds = read_labels(labels, times_s, kind) if labels.is_file() else [None] * len(times_s)
     samples = []
-    for number, time_s in enumerate(video_times(film)):
-        ref, shown = FrameRef(film, number), number in anomalous
-        name, of = f"{clip}/{number:05d}", kind if shown else GOOD
-        samples.append(Sample(name, ref, clip, number, shown, of, timestamp_s=float(time_s)))
+    for number, (of, time_s) in enumerate(zip(kinds, times_s, strict=True)):
+        name, ref = f"{clip}/{number:05d}", FrameRef(film, number)
+        samples.append(Sample(name, ref, clip, number, of is not None, of or GOOD, timestamp_s=float(time_s)))
     return samples

@@ -144,9 +144,8 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
             each = self._features(frames).flatten(1, 2).cpu()
             return torch.stack([one[torch.randperm(len(one), generator=generator)[:quota]] for one in each])
 
-        with progress.task("features", len(batches)) as advance:
-            parts = ((batch.clips, some(batch.frames[:, -1])) for batch in batches)
-            return gather(parts, len(batches), advance)
+        parts = ((batch.clips, some(batch.frames[:, -1])) for batch in batches)
+        return gather(parts, len(batches), progress, "features", Tensor.new_empty)
 
     def _held_out(self, batches: Batches, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         """Return (n, h, w, D) features of those images as they are, and spoilt; on the CPU."""

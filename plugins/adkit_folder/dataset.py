@@ -12,7 +12,7 @@ Where there are defects and no test split (2), a fifth of the good images is hel
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -56,10 +56,13 @@ class Folder(OwnFolder):
         self.layout: Layout = _layout_of(self._contents)
         self._masks = masks_in(self._contents)
         below = place_of_splits(_of_images(self._contents))
+        images, depth = self._masks.images, 0
         if self.layout == "split folders":
-            placed, depth = list(in_splits(self._masks.images, below)), len(below) + 1
+            placed, depth = list(in_splits(images, below)), len(below) + 1
+        elif self.layout == "named folders":
+            placed = _in_named_folders(images)
         else:
-            placed, depth = list(_READERS[self.layout](self._masks.images)), 0
+            placed = [Placed("train", inside, path, GOOD, certain=False) for inside, path in images]
         tests = self.layout == "split folders" and any(one.split == "test" for one in placed)
         placed = with_masks(placed, self._masks)
         require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
@@ -133,18 +136,10 @@ def _layout_of(contents: Contents) -> Layout:
     return "plain images"
 
 
-def _in_named_folders(images: Iterable[tuple[Inside, Path]]) -> Iterable[Placed]:
-    images = list(images)
+def _in_named_folders(images: Sequence[tuple[Inside, Path]]) -> list[Placed]:
     kinds = kinds_of(inside[:-1] for inside, _ in images)
-    for inside, path in images:
-        if kind := kinds[inside[:-1]]:
-            yield Placed("train" if kind == GOOD else "test", inside, path, kind)
-
-
-_READERS: dict[Layout, Callable[[list[tuple[Inside, Path]]], Iterable[Placed]]] = {
-    "named folders": _in_named_folders,
-    "plain images": lambda images: (Placed("train", inside, path, GOOD, certain=False) for inside, path in images),
-}
+    judged = ((kinds[inside[:-1]], inside, path) for inside, path in images)
+    return [Placed("train" if kind == GOOD else "test", inside, path, kind) for kind, inside, path in judged if kind]
 
 
 def _taken_as_good(folder: Path, counts: Counter[str]) -> list[str]:

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from adkit import DatasetError, FrameRef, Sample, Split
 from adkit.data.folder_names import ANOMALY, GOOD
+from adkit.data.frame_labels import read_flags
 from adkit.data.images import is_image
 from adkit.data.layouts import contents_of
 from adkit.data.locations import Benchmark
@@ -86,15 +86,9 @@ class Ipad(Benchmark):
             return None, f"there are no labels (test_label/{' or '.join(dict.fromkeys(names))})"
         name = path.relative_to(self.folder).as_posix()
         try:
-            with path.open("rb") as file:
-                labels = read_array(file, allow_pickle=False)
+            return read_flags(path, frames), ""
         except (OSError, ValueError) as error:
             return None, f"{name} cannot be read as labels ({str(error).splitlines()[0]})"
-        if labels.shape != (frames,):
-            return None, f"{frames} frames, but {name} has labels of shape {labels.shape}"
-        if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
-            return None, f"{name} has other values than 0 and 1"
-        return labels.astype(bool), ""
 
 
 def _numbered(images: list[Path]) -> list[tuple[int, Path]]:

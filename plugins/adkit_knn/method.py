@@ -20,8 +20,7 @@ from adkit.nn.normal_space import NormalSpace, left_out_scores, pooled
 from adkit.nn.options import FeatureOptions, Strides
 from adkit.nn.samples import gather
 
-MOST_EXACT = 50_000
-"""Images that are searched by one product where nothing else is asked for."""
+MOST_EXACT = 50_000  # images that are searched by one product where nothing else is asked for
 
 
 class KnnOptions(FeatureOptions):
@@ -54,9 +53,8 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn in one pass; every training image is then scored as if its clip had not been seen."""
-        with progress.task("features", len(batches)) as advance:
-            parts = ((batch.clips, pooled(self._features(batch.frames[:, -1])).cpu()) for batch in batches)
-            vectors, clips = gather(parts, len(batches), advance)
+        parts = ((batch.clips, pooled(self._features(batch.frames[:, -1])).cpu()) for batch in batches)
+        vectors, clips = gather(parts, len(batches), progress, "features", Tensor.new_empty)
         groups = self._features.lengths * 2
         self._space = NormalSpace.learn(vectors, groups)
         self._facts |= {"images": len(vectors), "features": vectors.shape[1]}

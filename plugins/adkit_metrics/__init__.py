@@ -1,15 +1,12 @@
 """The built-in metrics: how well scores and maps agree with the truth."""
 
-from collections.abc import Iterable
-
 from adkit import MetricEntry, hookimpl
 
 RANKING, PIXELS, DECISIONS = (f"adkit_metrics.{module}" for module in ("ranking", "pixels", "decisions"))
 
 
 @hookimpl
-def adkit_metrics() -> Iterable[MetricEntry]:
-    """Announce the eleven metrics."""
+def adkit_metrics() -> list[MetricEntry]:
     return [
         MetricEntry(
             "caught_at_promise",

@@ -14,8 +14,7 @@ Values = NDArray[np.float64]
 
 FPR_LIMIT = 0.3
 LOW_FPR, HIGH_FPR = 0.00001, 0.0001
-VALUES_AT_ONCE = 2**20
-"""The most numbers of one array in a chunk of resamples: 8 MB, of which a figure needs about ten."""
+VALUES_AT_ONCE = 2**20  # the most numbers of one array in a chunk of resamples: 8 MB, of which a figure needs about ten
 
 
 def share(part: NDArray[Any], whole: NDArray[Any], *, of_nothing: float = np.nan) -> Values:

@@ -20,8 +20,7 @@ class RankingMetric(ConditionalMetric):
     """A figure of the scores' order, defined where there are both good and anomalous samples of its sort."""
 
     judges: ClassVar[Literal["images", "clips", "both"]] = "images"
-    instead: ClassVar[str]
-    """What there is for the other sort of data."""
+    instead: ClassVar[str]  # what there is for the other sort of data
 
     @staticmethod
     @abstractmethod

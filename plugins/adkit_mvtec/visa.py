@@ -34,7 +34,11 @@ class VisA(Benchmark):
 
     @cached_property
     def _placed(self) -> list[Placed]:
-        placed = _listed(self._table, self.folder) if self._table else _unlisted(self.folder)
+        if self._table:
+            rows = [row for row in read_rows(self._table) if row.get("object") == self.folder.name]
+            placed, _ = placed_rows(self._table, rows, self.folder.parent)
+        else:
+            placed = _unlisted(self.folder)
         kinds = _kinds(self.folder)
         return [one if one.kind == GOOD else replace(one, kind=kinds.get(one.path.name, one.kind)) for one in placed]
 
@@ -44,18 +48,10 @@ class VisA(Benchmark):
 
     def notes(self) -> list[str]:
         """Say where the split comes from."""
-        of = (
-            f"as {self._table} parts it"
-            if self._table
-            else "a fifth of the good images held out: no split_csv/1cls.csv"
-        )
+        held_out = "a fifth of the good images held out: no split_csv/1cls.csv"
+        of = f"as {self._table} parts it" if self._table else held_out
         learned, told = len(self.samples("train")), told_kinds(self.samples("test"))
         return [f"read {self.folder}, {of}: {learned} to learn from; to test with: {told}"]
-
-
-def _listed(table: Path, folder: Path) -> list[Placed]:
-    rows = [row for row in read_rows(table) if row.get("object") == folder.name]
-    return placed_rows(table, rows, folder.parent)[0]
 
 
 def _unlisted(folder: Path) -> list[Placed]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adkit import Batches, FitReport, OptionError, Progress
 from adkit.nn.composition import Composition
-from adkit.nn.features.checkerboard import filled, white_squares
+from adkit.nn.features.checkerboard import at_white_squares, filled
 from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.index import QUERIES, Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
@@ -27,10 +27,8 @@ from adkit.nn.samples import gather
 from adkit.nn.spool import Rows, Spool, in_parts, variances
 from adkit.nn.whole import LEAST_PICTURES
 
-MOST_EXACT = 20_000
-"""Rows of a bank that are searched by one product where nothing else is asked for."""
-BLOCK = 262_144
-"""Patches from which the bank is selected together, where they are in a file."""
+MOST_EXACT = 20_000  # rows of a bank that are searched by one product where nothing else is asked for
+BLOCK = 262_144  # patches from which the bank is selected together, where they are in a file
 
 
 class PatchKnnOptions(ScaledMapOptions):
@@ -159,14 +157,12 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
 
     def patches(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into every other patch (B, K, D), weighted."""
-        grid = (features.shape[1], features.shape[2])
-        return features.flatten(1, 2)[:, white_squares(grid).to(features.device)] * self._nearest.weights
+        return at_white_squares(features) * self._nearest.weights
 
     def judged(self, features: Tensor) -> Tensor:
         """Turn (B, h, w, D) into (B, h, w) distances to the nearest row of the bank."""
-        grid = (features.shape[1], features.shape[2])
-        chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
-        return filled(self._nearest.in_torch(chosen).sqrt().clamp_min(LEAST_DISTANCE), grid)
+        distances = self._nearest.in_torch(at_white_squares(features)).sqrt().clamp_min(LEAST_DISTANCE)
+        return filled(distances, (features.shape[1], features.shape[2]))
 
     def learned(self) -> dict[str, Tensor]:
         """Return the bank, where its rows came from, its radius, the weights of the features, and an index, if any."""
@@ -206,9 +202,8 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
                 return part.new_empty(shape)
             return Spool.made(part, shape, self._workspace() if self._workspace else None)
 
-        with progress.task("features", len(batches)) as advance:
-            parts = ((batch.clips, self._described(batch.frames)) for batch in batches)
-            return gather(parts, len(batches), advance, room)
+        parts = ((batch.clips, self._described(batch.frames)) for batch in batches)
+        return gather(parts, len(batches), progress, "features", room)
 
     def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
         """Walk frames whose patches are all in the banks, by the number (n,) of each one's clip."""
@@ -219,4 +214,4 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """Turn float32 (B, T, 3, H, W) into (B, K, D) of every other patch."""
         features = self._features(frames[:, -1])
         self._grid = (features.shape[1], features.shape[2])
-        return features.flatten(1, 2)[:, white_squares(self._grid).to(features.device)]
+        return at_white_squares(features)

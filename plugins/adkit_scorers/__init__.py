@@ -1,15 +1,12 @@
 """The built-in scorers: how one anomaly map becomes one number."""
 
-from collections.abc import Iterable
-
 from adkit import ScorerEntry, hookimpl
 
 HERE = "adkit_scorers.scorers"
 
 
 @hookimpl
-def adkit_scorers() -> Iterable[ScorerEntry]:
-    """Announce `max`, `mean`, `top1`, `top5`, `top` and `quantile`."""
+def adkit_scorers() -> list[ScorerEntry]:
     return [
         ScorerEntry("max", "the highest pixel: sees the smallest defect, and the noise", f"{HERE}:Maximum"),
         ScorerEntry("mean", "the mean of all pixels: for changes of the whole picture", f"{HERE}:Mean"),

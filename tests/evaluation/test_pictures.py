@@ -10,7 +10,8 @@ from PIL import Image
 
 from adkit.data.view import EVERYWHERE
 from adkit.errors import OptionError
-from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, kind_of, picture_name
+from adkit.evaluation.evaluate import kind_of
+from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, picture_name
 from adkit.types import Sample
 from adkit.workflows.score import Judged
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from adkit_ae.method import Autoencoder, AutoencoderOptions
+from adkit_ae.method import Autoencoder
 from adkit_unet.method import UNet, UNetNetwork, UNetOptions
 
 from adkit.nn.training.reconstruction import Reconstruction
@@ -27,7 +27,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def test_the_autoencoder_narrows_256_px_to_16() -> None:
-    network = Autoencoder.network(AutoencoderOptions())
+    network = Autoencoder.network(Autoencoder.Options())
     found = torch.rand(1, 3, 256, 256)
     shapes = []
     with torch.no_grad():

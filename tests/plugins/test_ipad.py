@@ -98,7 +98,7 @@ def test_labels_that_do_not_fit_leave_the_clip_unknown(root: Path, values: Any) 
 
 def test_the_note_says_how_many_labels_and_frames_there_are(root: Path) -> None:
     label(device(root / "R01"), "001.npy", [0, 1])
-    assert "3 frames, but test_label/001.npy has labels of shape (2,)" in opened(root).notes()[0]
+    assert "test_label/001.npy cannot be read as labels (3 frames, but labels of shape (2,))" in opened(root).notes()[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"no labels", pickle.dumps([0, 1, 0]), b"PK\x03\x04zip"])

@@ -10,14 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Grid = tuple[int, int]
-"""Rows and columns."""
+Grid = tuple[int, int]  # rows and columns
 
 
 @lru_cache(maxsize=32)
 def white_squares(grid: Grid) -> Tensor:
     """Return the numbers (K,) of the positions whose row and column have an even sum, counted row by row."""
     return _white(grid).flatten().nonzero()[:, 0]
+
+
+def at_white_squares(features: Tensor) -> Tensor:
+    """Turn features (B, h, w, D) into those of the white squares (B, K, D)."""
+    numbers = white_squares((features.shape[1], features.shape[2]))
+    return features.flatten(1, 2)[:, numbers.to(features.device)]
 
 
 def filled(values: Tensor, grid: Grid) -> Tensor:

@@ -21,8 +21,7 @@ IndexKind = Literal["auto", "exact", "ivf", "hnsw"]
 
 RECALL = 0.99
 """An index looks at so much that it finds the nearest row of this share of rows that it does not hold, if it can."""
-QUERIES = 1000
-"""Rows by which that is measured."""
+QUERIES = 1000  # rows by which that is measured
 _LINKS = 32  # of each row of an hnsw's graph
 _MOST_LOOKED_AT = 1024  # cells of an ivf, or rows at once of an hnsw
 

@@ -22,8 +22,7 @@ from adkit.files.atomic import require_writable, write_whole
 from adkit.files.cache import cache_root, temporary_cache
 from adkit.nn.profile import current_profile
 
-RELATIVE_TOLERANCE = 1e-3
-"""The exported network may differ from torch by this share of the largest feature, not more."""
+RELATIVE_TOLERANCE = 1e-3  # the exported network may differ from torch by this share of the largest feature, not more
 
 _FACTS = "adkit"
 _log = logging.getLogger(__name__)
@@ -90,7 +89,9 @@ def exported_model(
     others = (model for other in sorted(path.parent.glob(f"{escape(key)}-*.onnx")) if (model := _cached(other)))
     model = next((_of_size(other, size) for other in others), None)
     if model is None or not _agrees(model, example, expected):
-        model = _export(network(), example, facts)
+        exported = traced(network(), (example,), input_names=["frames"])
+        exported.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
+        model = bytes(exported.SerializeToString())
         if not _agrees(model, example, expected):
             _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", path.stem)
             return None
@@ -136,12 +137,6 @@ def _agrees(model: bytes, example: Tensor, expected: Tensor) -> bool:
         return False
     difference = float((found - expected).abs().max()) if found.shape == expected.shape else math.inf
     return difference <= RELATIVE_TOLERANCE * float(expected.abs().max())
-
-
-def _export(network: nn.Module, example: Tensor, facts: Callable[[], dict[str, Any]]) -> bytes:
-    model = traced(network, (example,), input_names=["frames"])
-    model.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
-    return bytes(model.SerializeToString())
 
 
 def traced(network: nn.Module, example: tuple[Tensor, ...], **settings: Any) -> onnx.ModelProto:

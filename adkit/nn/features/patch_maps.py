@@ -40,8 +40,7 @@ LeftOut = Iterator[tuple[str, Tensor]]
 
 SOURCES = 16
 """So many training frames, spread over all, are spoilt to see whether telling positions apart finds more of it."""
-SOURCE_BYTES = 200_000_000
-"""Fewer where they are larger than this together."""
+SOURCE_BYTES = 200_000_000  # fewer where they are larger than this together
 _CONTEXT = "context."  # before the names of what is known at half size
 
 
@@ -57,14 +56,10 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     _features: PatchFeatures
     _composition: Composition | None = None
     """Of the patches at this scale, where `learn_patches` of still images learns one; the coarsest scale's counts."""
-    _composed: Tensor | None = None
-    """What it says (N,) of each training frame left out."""
-    _overview: PatchFeatures | None = None
-    """What sees a picture as a whole, without a margin."""
-    _whole: Whole | None = None
-    """How odd a picture is as a whole, where stills were learned."""
-    _scored: Tensor | None = None
-    """Scores (N,) of the training frames left out, where what is odd as a whole counts."""
+    _composed: Tensor | None = None  # what it says (N,) of each training frame left out
+    _overview: PatchFeatures | None = None  # what sees a picture as a whole, without a margin
+    _whole: Whole | None = None  # how odd a picture is as a whole, where stills were learned
+    _scored: Tensor | None = None  # scores (N,) of the training frames left out, where what is odd as a whole counts
 
     def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
@@ -191,9 +186,8 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
     def _left_out_maps(self, left_out: LeftOut, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
         """Return this scale's maps (count, h, w), each without its clip, and the number (count,) of that."""
-        with progress.task("leave one out", count) as advance:
-            parts = (([clip] * len(distances), self._smoothed(distances)) for clip, distances in left_out)
-            return gather(parts, count, advance)
+        parts = (([clip] * len(distances), self._smoothed(distances)) for clip, distances in left_out)
+        return gather(parts, count, progress, "leave one out", Tensor.new_empty)
 
     def _note_scales(self) -> None:
         """Take the facts of the frames at half size among those of all."""

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from adkit.errors import BackboneError
 from adkit.nn.features.backbones import Backbone, weights_fingerprint
-from adkit.nn.features.checkerboard import Grid, filled, white_squares
+from adkit.nn.features.checkerboard import Grid, at_white_squares, filled, white_squares
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour, append_distances
 from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
 from adkit.nn.options import EMBEDDED, FeatureOptions
 
-FORMAT = 5
-"""Goes up when the features change: networks exported by an older adkit are then exported anew."""
+FORMAT = 5  # goes up when the features change: networks exported by an older adkit are then exported anew
 
 LEAST_MARGIN = 16
 """px, at least, that are mirrored around a frame before the network sees it; their positions are cut off afterwards.
@@ -49,8 +48,7 @@ class PatchFeatures:
     weights: Path | None = None
     neighbourhood: int = 3
     device: str = "cpu"
-    margin: bool = True
-    """Whether frames are seen with a mirrored margin."""
+    margin: bool = True  # whether frames are seen with a mirrored margin
     lengths: tuple[int, ...] = field(default=(), init=False)
     """How many of the D features come from each level; known after the first call."""
 
@@ -82,7 +80,7 @@ class PatchFeatures:
         if model is None or bank.index is not None:
             features = self(frames)
             grid = (features.shape[1], features.shape[2])
-            chosen = features.flatten(1, 2)[:, white_squares(grid).to(features.device)]
+            chosen = at_white_squares(features)
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
             return chosen, filled(found.clamp_min(LEAST_DISTANCE), grid)
         size = _size_of(frames)

@@ -15,8 +15,7 @@ from adkit.errors import RunError
 from adkit.files.atomic import checksum, write_whole
 
 FILE = "training.checkpoint"
-EVERY_S = 10.0
-"""Between two checkpoints at least: what a kill may cost, besides the epoch that runs."""
+EVERY_S = 10.0  # between two checkpoints at least: what a kill may cost, besides the epoch that runs
 
 _NUMBERS = "numbers"
 _ANEW = "fit anew, without --resume"

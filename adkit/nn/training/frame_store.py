@@ -61,9 +61,8 @@ class FrameStore:
     @classmethod
     def collect(cls, batches: Batches, progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY) -> FrameStore:
         """Keep every sample's own frame, decoded."""
-        with progress.task("reading", len(batches)) as advance:
-            frames = ((batch.clips, as_bytes(batch.frames[:, -1])) for batch in batches)
-            pixels, clips = gather(frames, len(batches), advance, lambda _, shape: _room(shape, most_bytes))
+        frames = ((batch.clips, as_bytes(batch.frames[:, -1])) for batch in batches)
+        pixels, clips = gather(frames, len(batches), progress, "reading", lambda _, shape: _room(shape, most_bytes))
         return cls(pixels, torch.arange(len(clips)), clips, most_bytes)
 
 

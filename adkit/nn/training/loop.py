@@ -22,8 +22,7 @@ from adkit.nn.devices import pick_precision
 from adkit.nn.options import TrainingOptions
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 
-LEAST_ROWS = 128
-"""An epoch shows at least this many rows: with fewer there are, each comes several times."""
+LEAST_ROWS = 128  # an epoch shows at least this many rows: with fewer there are, each comes several times
 
 
 class Rows(Protocol):

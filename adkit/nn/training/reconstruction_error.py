@@ -11,8 +11,7 @@ from torch import Tensor
 Loss = Literal["l1", "mse", "ssim", "ms_ssim", "l1+ssim", "mse+ssim", "l1+ms_ssim"]
 ErrorMap = Literal["l1", "l2", "ssim", "msgms"]
 
-MS_SSIM_LEAST_PX = 161
-"""Four halvings of a frame must leave more than the window's 11 px."""
+MS_SSIM_LEAST_PX = 161  # four halvings of a frame must leave more than the window's 11 px
 
 _WINDOW = 11
 _SIGMA = 1.5

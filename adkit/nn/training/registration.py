@@ -23,14 +23,10 @@ from torch import Tensor
 from adkit.nn.normalisation import EXPLAINED_SHARE, explained_by_position
 from adkit.nn.options import Choice
 
-MULTIPLE = 16
-"""A cut-out's sides are multiples of this, in px."""
-LEAST_FRAMES = 10
-"""With "auto", fewer pictures than this say too little about how parts lie."""
-ROOM = 0.08
-"""What is cut out around a large part, as a share of its extent, on each side."""
-COMMON = 0.95
-"""This share of the parts reaches no farther than what counts as large."""
+MULTIPLE = 16  # a cut-out's sides are multiples of this, in px
+LEAST_FRAMES = 10  # with "auto", fewer pictures than this say too little about how parts lie
+ROOM = 0.08  # what is cut out around a large part, as a share of its extent, on each side
+COMMON = 0.95  # this share of the parts reaches no farther than what counts as large
 
 _GROUND = 2  # px along the border of a halved picture that show the ground
 _ROUNDS = 2  # in which the mean of all decides which end is which

@@ -22,8 +22,7 @@ class TrainedMethod(MapMethod[TrainedMapOptionsType]):
 
     steps: ClassVar[Sequence[tuple[str, float]]] = (("reading", 1), ("training", 20))
 
-    _objective: Objective
-    """The network and what it is trained for; its weights are what a run keeps."""
+    _objective: Objective  # the network and what it is trained for; its weights are what a run keeps
 
     def split(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rows to learn from and those held out, by each one's clip (N,); raises OptionError for too few."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from adkit_ae.method import Autoencoder, AutoencoderOptions
+from adkit_ae.method import Autoencoder
 from torch import Tensor, nn
 
 from adkit.errors import OptionError
@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4, "registration": "o
 
 
 def made(**options: object) -> Autoencoder:
-    return Autoencoder(parse_options(AutoencoderOptions, SMALL | options, "ae"), seed=1)
+    return Autoencoder(parse_options(ReconstructionOptions, SMALL | options, "ae"), seed=1)
 
 
 def predicted(method: Autoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:

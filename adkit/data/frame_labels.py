@@ -21,16 +21,15 @@ import numpy as np
 from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
-from adkit import DatasetError
 from adkit.data.tables import read_cells
+from adkit.errors import DatasetError
 
 LABEL_SUFFIXES = (".csv", ".json", ".mat", ".npy")
 
 _SECONDS = ("start_s", "end_s")
 _FRAMES = ("first_frame", "last_frame")
 _FORMAT = "a label has start_s and end_s (seconds), or first_frame and last_frame (from 0), and may have kind"
-_ROUNDING_S = 1.0
-"""An end may lie behind the last frame by this much: lengths of videos are often rounded up."""
+_ROUNDING_S = 1.0  # an end may lie behind the last frame by this much: lengths of videos are often rounded up
 
 
 def is_labels(path: Path) -> bool:
@@ -66,7 +65,7 @@ def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str
     """
     try:
         if path.suffix.lower() == ".npy":
-            return [kind if anomalous else None for anomalous in _from_array(path, len(times_s))]
+            return [kind if anomalous else None for anomalous in read_flags(path, len(times_s))]
         if path.suffix.lower() == ".mat":
             return [kind if anomalous else None for anomalous in _from_masks(path, len(times_s))]
         labels = _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
@@ -81,7 +80,8 @@ def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str
         raise DatasetError(f"{path} does not fit its clip: {error}", hint=_FORMAT) from None
 
 
-def _from_array(path: Path, frames: int) -> NDArray[np.bool_]:
+def read_flags(path: Path, frames: int) -> NDArray[np.bool_]:
+    """Return which frames (N,) a .npy file says are anomalous; raises OSError, or ValueError where it does not fit."""
     with path.open("rb") as file:
         values = read_array(file, allow_pickle=False)
     if values.shape != (frames,):
