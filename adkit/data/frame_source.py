@@ -195,7 +195,7 @@ class ClipSource:
     def _pictures(self, white: int | None) -> Iterator[tuple[int, float, int, Any]]:
         """Yield number, time, how often a live source was opened anew before, and the decoded picture."""
         if self.feed is not None:
-            yield from ((one.number, one.time_s, one.connection, one.decoded) for one in self.feed)
+            yield from ((frame.number, frame.time_s, frame.connection, frame) for frame in self.feed)
         elif self.clip.video is not None:
             with Video(self.clip.video) as video:
                 try:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adkit.data.inputs import VideoInput
 from adkit.data.video import Video, VideoFrame
@@ -24,21 +24,11 @@ class Gap:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LiveFrame:
-    """One decoded frame of a live source; numbers and times go on over all connections."""
-
-    number: int
-    time_s: float
-    connection: int  # how often the source had to be opened anew before
-    decoded: VideoFrame
-
-
 @dataclass
 class LiveFeed:
     """The frames of a live source until `stop` is set, `limit_s` have passed, or it is lost for `patience_s`.
 
-    Times follow the source's own clock; after a gap they go on at the time that has passed by this machine's. A
+    Numbers and times go on over all connections: times by the source's own clock, after a gap by this machine's. A
     recording that a server offers ends at its end. Raises FrameError when it cannot be opened in the first place, when
     a recording breaks off, and when the source was given up.
     """
@@ -51,7 +41,7 @@ class LiveFeed:
     tell: Callable[[str], None] | None = None  # called with the reason whenever the source is lost
     gaps: list[Gap] = field(default_factory=list, init=False)
 
-    def __iter__(self) -> Iterator[LiveFrame]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         number, connection, last_s = 0, 0, 0.0
         began = 0.0  # on this machine's clock
         lost: FrameError | None = None
@@ -73,7 +63,7 @@ class LiveFeed:
                                 self.gaps.append(Gap(last_s, offset_s, lost.message if lost else "it ended"))
                             lost = None
                         last_s = offset_s + decoded.time_s
-                        yield LiveFrame(number, last_s, connection, decoded)
+                        yield replace(decoded, number=number, time_s=last_s, connection=connection)
                         number += 1
                         if self.stop.is_set() or (self.limit_s is not None and last_s >= self.limit_s):
                             return

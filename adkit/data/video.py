@@ -49,6 +49,7 @@ class VideoFrame:
     time_s: float  # since the first frame
     decoded: av.VideoFrame
     mirrored: bool = False  # to be turned upside down before it is turned upright
+    connection: int = 0  # how often a live source had to be opened anew before
 
     @property
     def spoilt(self) -> bool:

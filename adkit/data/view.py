@@ -133,7 +133,7 @@ class View(BaseModel, extra="forbid", frozen=True):
             return own
         own = own.copy()
         for one, shape in zip(own, shapes, strict=True):
-            counts = self.counting_positions(shape, (one.shape[0], one.shape[1]))
+            counts = counting_positions(self, shape, (one.shape[0], one.shape[1]))
             one[~counts] = one[counts].min()
         return own
 
@@ -184,10 +184,6 @@ class View(BaseModel, extra="forbid", frozen=True):
             edge[self.border : -self.border, self.border : -self.border] = False
             counts &= ~edge
         return counts
-
-    def counting_positions(self, shape: Size, grid: Size) -> NDArray[np.bool_]:
-        """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
-        return _counting(self, shape, grid)
 
     @property
     def smallest_px(self) -> int | None:
@@ -265,7 +261,8 @@ def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.flo
 
 
 @lru_cache(maxsize=32)
-def _counting(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]:
+def counting_positions(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]:
+    """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
     counts = view.counting(shape)
     shares = _shares(view.box.of(counts) if view.box else counts, grid)
     return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()

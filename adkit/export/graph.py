@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from adkit.data.tiles import placed, weights
+from adkit.data.view import counting_positions
 from adkit.errors import OptionError
 from adkit.interfaces import Exportable
 from adkit.nn.features.onnx_session import traced
@@ -28,7 +29,7 @@ class PictureGraph(nn.Module):
         self.of_tensors = None if model.scorer is None else model.scorer.of_tensors
         view = model.view
         if grid and not view.everywhere and view.picture:
-            self.counts: Tensor | None = torch.from_numpy(view.counting_positions(view.picture, grid).copy())
+            self.counts: Tensor | None = torch.from_numpy(counting_positions(view, view.picture, grid).copy())
         else:
             self.counts = None
 
