@@ -32,16 +32,17 @@ def watch_folder(
     decisions: Decisions = _BY_THRESHOLD,
 ) -> None:
     """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
-    inbox.judged |= {row["identity"] for row in journal.rows()}
+    inbox.judged |= {row.get("identity", "") for row in journal.rows()}
     while not stop.is_set():
-        ready = inbox.ready(_AT_ONCE)
-        for row in _rows(model, inbox, ready):
+        judged = False
+        for row in _rows(model, inbox, inbox.ready(_AT_ONCE)):
+            judged = True
             named = journal.record(decisions.third(row))
             inbox.judged.add(named["identity"])
             note(named)
             if stop.is_set():
                 return
-        if not ready:
+        if not judged:
             if once and not inbox.waiting:
                 return
             stop.wait(POLL_S)
@@ -55,7 +56,8 @@ def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iter
     def told(sample: Sample, error: AdkitError) -> None:
         arrival = of_id[sample.id]
         if not arrival.path.exists():
-            return  # somebody took it away
+            inbox.tell_once("gone", f"{sample.id} was taken away before it was judged; others are not told of")
+            return
         if not inbox.may_become_readable(arrival):
             unreadable.append(_row(arrival, still_row(sample.id, model.threshold, None, error)))
 

@@ -6,9 +6,9 @@ file beside it.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any, Self
@@ -29,14 +29,16 @@ class Journal:
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            self._parts = whole = 0
+            self._parts = self._opened = 0
             for end, line in _lines(path):
-                self._parts, whole = self._parts + 1, end
-                if not (line.startswith(b"{") and line.endswith(b"}\n")):
-                    hint = "take that line out; or move the journal away: what is still in the folder is judged again"
-                    raise StorageError(f"line {self._parts} of {path} is damaged", hint=hint)
+                self._parts, self._opened = self._parts + 1, end
+                with suppress(ValueError):
+                    if isinstance(json.loads(line), dict):
+                        continue
+                hint = "take that line out; or move the journal away: what is still in the folder is judged again"
+                raise StorageError(f"line {self._parts} of {path} is damaged", hint=hint)
             self._file = path.open("a+b", buffering=0)
-            self._file.truncate(whole)
+            self._file.truncate(self._opened)
         self._grown, self._recording = Condition(), Lock()
 
     def __enter__(self) -> Self:
@@ -59,37 +61,52 @@ class Journal:
 
     def append(self, row: Row) -> None:
         """Add a row; it is on the disk when this returns. Raises StorageError, and the journal is as it was."""
-        end = os.fstat(self._file.fileno()).st_size
+        found = os.fstat(self._file.fileno())
+        if not found.st_nlink:
+            hint = "start the watch again: what is still in the folder is judged again"
+            raise StorageError(f"{self.path} was deleted while it was written", hint=hint)
         with storage_faults(self.path):
             try:
                 self._file.write(json.dumps(row).encode() + b"\n")
                 os.fsync(self._file.fileno())
             except OSError:
-                self._file.truncate(end)
+                self._file.truncate(found.st_size)
                 raise
         with self._grown:
             self._grown.notify_all()
 
-    def follow(self, name: str, stop: Event) -> Iterator[tuple[Row, Callable[[], None]]]:
-        """Yield each row, from where `name` stopped last, and what to call when it is dealt with.
+    def follow(self, name: str, stop: Event) -> Iterator[tuple[Row, int]]:
+        """Yield each row, from where `name` stopped last, and where it ends, to `note` when it is dealt with.
 
         Waits for new rows; ends when `stop` is set and no row is left.
         """
-        place = self.path.with_name(f"{self.path.stem}.{name}")
-        start = place.read_text().strip() if place.exists() else ""
         with self.path.open("rb") as file:
-            # The journal may be a new one, and the note may be damaged: rows come again, which `part` tells.
-            file.seek(int(start) if start.isdecimal() and int(start) <= self.path.stat().st_size else 0)
+            file.seek(self.noted(name))
             while True:
                 before, line = file.tell(), file.readline()
                 if line.endswith(b"\n"):
-                    yield json.loads(line), partial(write_whole, place, str(file.tell()).encode())
+                    yield json.loads(line), file.tell()
                     continue
                 file.seek(before)
                 if stop.is_set():
                     return
                 with self._grown:
                     self._grown.wait(_WAIT_S)
+
+    def noted(self, name: str) -> int:
+        """Return up to where `name` has dealt with rows; who never came does so with those from now on.
+
+        0 where the note is damaged, or of another journal: rows come again, which `part` tells.
+        """
+        place = self.path.with_suffix(f".{name}")
+        if not place.exists():
+            return self._opened
+        text = place.read_bytes().strip()
+        return int(text) if text.isdigit() and int(text) <= self.path.stat().st_size else 0
+
+    def note(self, name: str, end: int) -> None:
+        """Keep that `name` has dealt with all rows up to there."""
+        write_whole(self.path.with_suffix(f".{name}"), str(end).encode())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -12,13 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import require_output, whole_file, write_text
@@ -26,34 +26,47 @@ from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal, Row
 
 Deliver = Callable[[Row], None]
-"""Takes a row to where it goes; raises OSError or HTTPException where that is not to be had now."""
+"""Takes a row to where it goes; raises what is the matter where that is not to be had now."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+COMMAND_S = 60.0
+"""A command that takes longer is ended: the files of later parts wait for it."""
 _TIMEOUT_S = 10.0
+_POLL_S = 0.05
 
 
-def deliver_all(name: str, journal: Journal, deliver: Deliver, stop: Event, tell: Callable[[str], None]) -> None:
+def deliver_all(
+    name: str, journal: Journal, deliver: Deliver, stop: Event, tell: Callable[[str], None], after: Thread | None = None
+) -> None:
     """Deliver every row of the journal in order, again and again where it fails, until `stop` is set.
 
     The rest comes first next time, and a row twice where the process ends between delivering it and noting that.
+    `after` delivers each row before, under the thread's name, or nothing is delivered.
     """
-    for row, done in journal.follow(name, stop):
-        for step in (partial(deliver, row), done):
-            wait_s = FIRST_WAIT_S
+    for row, end in journal.follow(name, stop):
+        while after and journal.noted(after.name) < end:
+            if not after.is_alive():
+                return
+            time.sleep(_POLL_S)
+        for step in (partial(deliver, row), partial(journal.note, name, end)):
+            wait_s, told = FIRST_WAIT_S, ""
             while fault := _fault_of(step):
-                if wait_s == FIRST_WAIT_S:
+                if fault != told:
                     tell(f"{name}: {fault}; decisions wait in {journal.path} until it works again")
                 if stop.wait(wait_s):
                     return
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                wait_s, told = min(2 * wait_s, LONGEST_WAIT_S), fault
+            if told:
+                tell(f"{name}: works again")
 
 
 def _fault_of(step: Callable[[], None]) -> str | None:
     """Do a step; return what is not to be had now, such as the receiver or room on the disk, None where it is done."""
     try:
         step()
-    except (OSError, HTTPException, StorageError) as error:
-        return str(error) or type(error).__name__
+    except Exception as error:  # whatever it is, the thread must not end: the next rows would go nowhere, unseen
+        known = isinstance(error, (OSError, HTTPException, StorageError)) and str(error)
+        return known or f"{type(error).__name__} {error}".strip()
     return None
 
 
@@ -71,8 +84,11 @@ def mover(template: str, inbox: Path | None = None) -> Deliver:
         if row["path"] is None:  # of a stream, not each row has a picture
             return
         source, folder = Path(row["path"]), Path(template.format(decision=row["decision"]))
-        if not source.exists() or row.get("identity", "") not in ("", _identity(source)):
-            return  # moved already, before the last stop; or another part has come under its name
+        try:
+            if row.get("identity", "") not in ("", Arrival.of(source).identity):
+                return  # another part has come under its name
+        except FileNotFoundError:
+            return  # moved already, before the last stop
         folder.mkdir(parents=True, exist_ok=True)
         target, number = folder / source.name, 1
         while target.exists():
@@ -90,23 +106,11 @@ def mover(template: str, inbox: Path | None = None) -> Deliver:
     return move
 
 
-def _identity(path: Path) -> str | None:
-    try:
-        return Arrival.of(path).identity
-    except OSError:  # it has gone just now
-        return None
-
-
 def webhook(url: str, secret: str | None) -> Deliver:
     """Return what posts rows as JSON, signed with the secret (X-Adkit-Signature: sha256=HMAC); raises OptionError."""
-    try:
-        found = urlsplit(url)
-        is_address = found.scheme in ("http", "https") and found.hostname and found.port != 0 and not found.username
-    except ValueError:
-        is_address = False
-    if not (is_address and url.isascii() and url.isprintable()) or " " in url:
+    found = _address(url, ("http", "https"))
+    if not found or found.username or not url.isascii() or not url.isprintable() or " " in url:
         raise OptionError(f"--webhook {url} is no address", hint="http://HOST/PATH or https://HOST/PATH")
-
     opener = urllib.request.build_opener(_AsItIs)
 
     def post(row: Row) -> None:
@@ -120,8 +124,18 @@ def webhook(url: str, secret: str | None) -> Deliver:
             error.close()
             moved = f", and names {error.headers['Location']}" if "Location" in error.headers else ""
             raise OSError(f"{url} answers {error.code} {error.reason}{moved}") from None
+        except OSError as error:
+            raise OSError(f"{url}: {getattr(error, 'reason', error)}") from None
 
     return post
+
+
+def _address(url: str, schemes: Sequence[str]) -> SplitResult | None:
+    try:
+        found = urlsplit(url)
+        return found if found.scheme in schemes and found.hostname and found.port != 0 else None
+    except ValueError:
+        return None
 
 
 class _AsItIs(urllib.request.HTTPRedirectHandler):
@@ -136,9 +150,10 @@ def mqtt(address: str) -> Deliver:
 
     "mqtts://" encrypts; a name and password may stand before the host. Raises OptionError, also without paho-mqtt.
     """
-    found = urlsplit(address)
-    if found.scheme not in ("mqtt", "mqtts") or not found.hostname or not found.path.strip("/"):
-        raise OptionError(f"--mqtt {address} is no address", hint="mqtt://HOST:1883/TOPIC")
+    found = _address(address, ("mqtt", "mqtts"))
+    topic = found.path.strip("/") if found else ""
+    if not found or not topic or found.fragment or "+" in topic:
+        raise OptionError(f"--mqtt {address} is no address", hint="mqtt://HOST:1883/TOPIC, without wildcards")
     try:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
@@ -150,25 +165,29 @@ def mqtt(address: str) -> Deliver:
     if found.scheme == "mqtts":
         client.tls_set()
     port = found.port or (8883 if found.scheme == "mqtts" else 1883)
-    answer = "does not answer"
+    answer, under_way, arrived = "does not answer", None, Event()
 
     def connected(*given: Any) -> None:
         nonlocal answer
         answer = f"refuses: {given[3]}" if given[3].is_failure else "does not answer"
 
     client.on_connect = connected
+    client.on_publish = lambda *_: arrived.set()
 
     def publish(row: Row) -> None:
+        nonlocal under_way
         try:
             if not client.is_connected():
                 client.loop_stop()
                 client.connect(str(found.hostname), port)
                 client.loop_start()
-            sent = client.publish(found.path.strip("/"), json.dumps(row), qos=1)
-            sent.wait_for_publish(_TIMEOUT_S)
-        except (OSError, RuntimeError, ValueError) as error:  # not there; not connected; too many wait
+            if under_way != row["part"]:  # else the client has it, and sends it when it is connected
+                arrived.clear()
+                client.publish(topic, json.dumps(row), qos=1)
+                under_way = row["part"]
+        except (OSError, ValueError) as error:  # not there; too large
             raise OSError(f"{found.hostname}:{port}: {error}") from None
-        if not sent.is_published():
+        if not arrived.wait(_TIMEOUT_S):
             raise OSError(f"{found.hostname}:{port} {answer}")
 
     return publish
@@ -177,10 +196,10 @@ def mqtt(address: str) -> Deliver:
 class Metrics:
     """A file for Prometheus' textfile collector: how many parts were decided how, and when it was written."""
 
-    def __init__(self, path: Path, earlier: Iterable[Row] = ()) -> None:
+    def __init__(self, path: Path, tell: Callable[[str], None], earlier: Iterable[Row] = ()) -> None:
         require_output(path)
-        self._path, self._counts = path, Counter(row["decision"] for row in earlier)
-        self._written = -math.inf
+        self._path, self._tell, self._counts = path, tell, Counter(row["decision"] for row in earlier)
+        self._written, self._told = -math.inf, ""
 
     def __call__(self, row: Row) -> None:
         """Count a row; the file is written anew, at most once a second."""
@@ -189,7 +208,7 @@ class Metrics:
             self.write()
 
     def write(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all; what is the matter is told, and parts are judged all the same."""
         counts = [f'adkit_parts_total{{decision="{name}"}} {count}' for name, count in sorted(self._counts.items())]
         lines = [
             "# HELP adkit_parts_total Parts that were decided, by decision.",
@@ -199,8 +218,10 @@ class Metrics:
             "# TYPE adkit_last_write_seconds gauge",
             f"adkit_last_write_seconds {time.time():.3f}",
         ]
-        write_text(self._path, "\n".join(lines) + "\n")
-        self._written = time.monotonic()
+        fault = _fault_of(partial(write_text, self._path, "\n".join(lines) + "\n")) or ""
+        if fault not in ("", self._told):
+            self._tell(f"metrics: {fault}")
+        self._written, self._told = time.monotonic(), fault
 
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:
@@ -213,9 +234,13 @@ def command(line: str, tell: Callable[[str], None]) -> Deliver:
         raise OptionError(f"--on-anomaly {line}: there is no program {words[:1]}", hint="give its path")
 
     def run(row: Row) -> None:
-        if row["decision"] == "anomalous":
-            done = subprocess.run([*words, row["path"] or ""], input=json.dumps(row), text=True, check=False)
-            if done.returncode:
-                tell(f"{words[0]} ended with exit code {done.returncode} for {row['path']}")
+        if row["decision"] != "anomalous":
+            return
+        try:
+            subprocess.run([*words, row["path"] or ""], input=json.dumps(row), text=True, check=True, timeout=COMMAND_S)
+        except subprocess.TimeoutExpired:
+            tell(f"{words[0]} took longer than {COMMAND_S:g} s for {row['path']}, and was ended")
+        except subprocess.CalledProcessError as error:
+            tell(f"{words[0]} ended with exit code {error.returncode} for {row['path']}")
 
     return run

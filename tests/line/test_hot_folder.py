@@ -179,6 +179,7 @@ def test_what_vanishes_is_no_part_and_what_stays_open_is_one(
     monkeypatch.setattr(inbox_module, "GIVE_UP_S", 0.2)
     folder = tmp_path / "inbox"
     gone, held, _ = paint(folder, [120, 180, 121], seed=3)
+    said: list[str] = []
 
     class Taken(Inbox):
         def ready(self, most: int) -> list[Arrival]:
@@ -187,9 +188,10 @@ def test_what_vanishes_is_no_part_and_what_stays_open_is_one(
             return found
 
     with held.open("ab"), Journal(tmp_path / "journal.jsonl") as kept:
-        watch_folder(model, Taken(folder, 0), kept, Event(), print, once=True)
+        watch_folder(model, Taken(folder, 0, said.append), kept, Event(), print, once=True)
         rows = [(Path(row["path"]).name, row["decision"]) for row in kept.rows()]
     assert rows == [("002.png", "normal"), ("001.png", "anomalous")]
+    assert said == [f"{gone} was taken away before it was judged; others are not told of"]
 
 
 def test_a_clock_that_is_set_back_loses_and_repeats_nothing(model: FittedModel, tmp_path: Path) -> None:

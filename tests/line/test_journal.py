@@ -40,8 +40,18 @@ def test_a_damaged_line_is_named_and_a_damaged_note_makes_rows_come_again(tmp_pa
         (tmp_path / "journal.hook").write_text("\0\0")
         assert [row for row, _ in journal.follow("hook", stopped())] == [{"part": 1}]
     path.write_bytes(path.read_bytes() + b'\0\0ed": 1}\n{"part": 3}\n')
-    with pytest.raises(StorageError, match=r"line 2 of .* is damaged"):
-        Journal(path)
+    for damaged in (b'\0\0ed": 1}\n{"part": 3}\n', b'{"part": 2, "sco", "part": 3}\n', b"[2]\n"):
+        path.write_bytes(b'{"part": 1}\n' + damaged)
+        with pytest.raises(StorageError, match=r"line 2 of .* is damaged"):
+            Journal(path)
+
+
+def test_a_journal_that_was_deleted_while_it_is_written_is_told(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.record({"path": "a"})
+        journal.path.unlink()
+        with pytest.raises(StorageError, match="was deleted while it was written"):
+            journal.record({"path": "b"})
 
 
 def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,23 +73,25 @@ def test_a_follower_goes_on_where_it_was(tmp_path: Path) -> None:
         for number in range(4):
             journal.append({"part": number})
         seen = []
-        for row, done in journal.follow("hook", stopped()):
+        for row, end in journal.follow("hook", stopped()):
             seen.append(row["part"])
             if row["part"] == 1:
                 break  # ended before it was noted
-            done()
+            journal.note("hook", end)
         assert seen == [0, 1]
         journal.append({"part": 4})
     with Journal(journal.path) as again:
         assert [row["part"] for row, _ in again.follow("hook", stopped())] == [1, 2, 3, 4]
-        assert [row["part"] for row, _ in again.follow("other", stopped())] == [0, 1, 2, 3, 4]
+        again.append({"part": 5})
+        later = [row["part"] for row, _ in again.follow("other", stopped())]
+        assert later == [5], "who comes later gets what comes from then on"
 
 
 def test_a_new_journal_is_followed_from_its_start(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal.append({"part": 1, "long": "x" * 50})
-        for _, done in journal.follow("hook", stopped()):
-            done()
+        for _, end in journal.follow("hook", stopped()):
+            journal.note("hook", end)
     journal.path.unlink()
     with Journal(journal.path) as journal:
         journal.append({"part": 1})

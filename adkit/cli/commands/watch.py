@@ -130,13 +130,11 @@ def _sinks(
     found = {"webhook": sinks.webhook(webhook, os.environ.get(SECRET))} if webhook else {}
     if mqtt:
         found["mqtt"] = sinks.mqtt(mqtt)
-    of_files = [*([sinks.command(on_anomaly, warn)] if on_anomaly else []), *([sinks.mover(to, inbox)] if to else [])]
-
-    def in_turn(row: Row) -> None:  # the command finds the file where the row says, before it is moved
-        for deliver in of_files:
-            deliver(row)
-
-    return {**found, "files": in_turn} if of_files else found
+    if on_anomaly:
+        found["command"] = sinks.command(on_anomaly, warn)
+    if to:
+        found["files"] = sinks.mover(to, inbox)
+    return found
 
 
 def _watched(
@@ -161,7 +159,7 @@ def _watched(
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
         if alarm and alarm.doubt:
             warn(alarm.doubt)
-        counts = Metrics(metrics, journal.rows()) if metrics else None
+        counts = Metrics(metrics, warn, journal.rows()) if metrics else None
 
         def note(row: Row) -> None:
             typer.echo(_told(row))
@@ -170,19 +168,19 @@ def _watched(
             if alarm and (said := alarm(row)):
                 warn(said)
 
-        threads = [
-            Thread(target=deliver_all, args=(name, journal, deliver, done, warn), daemon=True)
-            for name, deliver in sinks.items()
-        ]
-        for thread in threads:
-            thread.start()
+        threads = dict[str, Thread]()
+        for name, deliver in sinks.items():  # the command finds the file where the row says, before it is moved
+            journal.note(name, journal.noted(name))
+            work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
+            threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
+            threads[name].start()
         try:
             work(journal, stop, note)
         finally:
             if counts:
                 counts.write()
             done.set()
-            for thread in threads:
+            for thread in threads.values():
                 thread.join()
 
 
