@@ -328,7 +328,7 @@ class Entry(Generic[Announced]):
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
-            self.require_today(found)
+            self.require_callable(found)
         # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
         except KeyboardInterrupt:
             raise
@@ -340,18 +340,8 @@ class Entry(Generic[Announced]):
             ) from error
         return found  # type: ignore[no-any-return]
 
-    def require_today(self, found: type[Announced]) -> None:
-        """Raise TypeError, which says what to change, for a class that was written for an older adkit."""
-
-
-_CHANGED = {
-    "workspace": "fit gets the workspace, and calls it for a folder",
-    "resumable": "whoever calls the workspace can be resumed",
-    "temporal": "whoever overrides stream() learns from clips",
-    "facts": "fit returns FitReport(facts, curves)",
-    "curves": "fit returns FitReport(facts, curves)",
-}
-"""What `Method` had, and how it is said since."""
+    def require_callable(self, found: type[Announced]) -> None:
+        """Raise TypeError for a class whose methods do not take what they will be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,14 +357,12 @@ class MethodEntry(Entry[Method[Any]]):
     cost: str = ""
     draws: bool = True
 
-    def require_today(self, found: type[Method[Any]]) -> None:
-        """Raise TypeError, which says what to change, for a class that was written for an older adkit."""
+    def require_callable(self, found: type[Method[Any]]) -> None:
+        """Raise TypeError where `fit` takes anything else; its workspace is the newest."""
         try:
             inspect.signature(found.fit).bind("self", "batches", "progress", "workspace")
         except TypeError:
-            changes = [change for name, change in _CHANGED.items() if hasattr(found, name)]
-            told = ", ".join(dict.fromkeys(["fit takes (batches, progress, workspace)", *changes]))
-            raise TypeError(f"it was written for an older adkit; by now {told}") from None
+            raise TypeError("its fit must take (self, batches, progress, workspace=None)") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.errors import OptionError, nearest
 from adkit.interfaces import Method, Scorer
 
 
-class Options(BaseModel, extra="forbid", frozen=True, validate_default=True):
+class Options(BaseModel):
     """The base of every options model: unknown keys are refused, values never change.
 
     Every field has a default, a bound where one makes sense, and a description: the command line's
     `--set` and the table of `adkit show` are made from them.
     """
+
+    # No arguments of the class: of those, mypy without pydantic's plugin asks every subclass to say `frozen` too.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     since: ClassVar[Mapping[str, Any]] = {}
     """What options that were added after a release mean for runs that were fitted before, by their names: the value

@@ -134,11 +134,7 @@ def _load(plugin: Plugin, registry: Registry) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        problem = f"{type(error).__name__}: {error}"
-        if "argument 'load'" in problem:  # how entries were written before they named their class
-            problem += '; replace load=FUNCTION by target="package.module:Class"'
-        problem = textwrap.shorten(problem, width=400)  # in one line
-        return replace(plugin, problem=problem)
+        return replace(plugin, problem=textwrap.shorten(f"{type(error).__name__}: {error}", width=400))  # in one line
     for catalogue, entry in accepted:
         catalogue.add(entry, plugin)
     return plugin

@@ -132,11 +132,12 @@ class Prediction:
         ):
             if tensor is None:
                 continue
+            kind = str(getattr(tensor, "dtype", ""))
+            if kind != "torch.float32":
+                raise ValueError(f"Prediction.{name} must be a float32 tensor, got {type(tensor).__name__} {kind}")
             shape = tuple(tensor.shape)
-            if len(shape) != expected.count(",") + (name != "scores"):
+            if len(shape) != expected.count(",") + (name != "scores") or 0 in shape[1:]:
                 raise ValueError(f"Prediction.{name} must be {expected}, got {shape}")
-            if str(tensor.dtype) != "torch.float32":
-                raise ValueError(f"Prediction.{name} must be float32, got {tensor.dtype}")
             lengths[name] = shape[0]
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the parts of a Prediction differ in length: {lengths}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -69,8 +70,14 @@ def test_a_prediction_of_nothing_is_refused() -> None:
         ({"scores": torch.zeros(2, 1)}, r"scores must be \(B,\), got \(2, 1\)"),
         ({"scores": torch.tensor(1.0)}, r"scores must be \(B,\), got \(\)"),
         ({"scores": torch.zeros(2), "images": torch.zeros(2, 4, 4)}, r"images must be \(B, 3, H, W\)"),
-        ({"scores": torch.zeros(2, dtype=torch.float64)}, "scores must be float32, got torch.float64"),
-        ({"maps": torch.zeros(2, 4, 4, dtype=torch.float16)}, "maps must be float32, got torch.float16"),
+        ({"scores": torch.zeros(2, dtype=torch.float64)}, "scores must be a float32 tensor, got Tensor torch.float64"),
+        ({"maps": np.zeros((2, 4, 4), np.float32)}, "maps must be a float32 tensor, got ndarray float32"),
+        ({"scores": [0.5, 0.7]}, "scores must be a float32 tensor, got list"),
+        ({"maps": torch.zeros(2, 0, 4)}, r"maps must be \(B, h, w\), got \(2, 0, 4\)"),
+        (
+            {"maps": torch.zeros(2, 4, 4, dtype=torch.float16)},
+            "maps must be a float32 tensor, got Tensor torch.float16",
+        ),
         ({"maps": torch.zeros(2, 4, 4), "scores": torch.zeros(3)}, "differ in length"),
     ],
 )

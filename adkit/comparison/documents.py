@@ -74,7 +74,7 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "flagged": f"{counted(decisions.false_alarms)}{clips}",
                 "flagged %": _percent(*over_seeds(decisions.false_alarms)),
                 "promised": f"{decisions.promised:.1f}, ≤ {decisions.promised_most}",
-                **({"at": decisions.at} if uneven else {}),
+                **({"at": decisions.at.replace("the promised ", "")} if uneven else {}),
             }
         )
     return rows

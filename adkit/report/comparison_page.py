@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from adkit.comparison import documents
 from adkit.comparison.differences import LEVEL
 from adkit.comparison.figures import ALL, Comparison
+from adkit.evaluation.tables import CAUGHT
 from adkit.report import plots
 from adkit.report.charts import Axis, Chart, Ink, Row, row_chart
 from adkit.report.page import render
@@ -52,9 +53,11 @@ def _sentence(comparison: Comparison, metric: str, row: str) -> str:
     if not best:
         return f"{row}: {metric} is not defined."
     value = next(one.value for one in figures.values() if one.is_best)
+    promises = {one.at for (place, _), one in comparison.decisions.items() if place == row and metric == CAUGHT}
+    promise = " Their promises differ, and the looser one catches more." if len(promises) > 1 else ""
     highest = f"{best[0]} is highest" if len(best) == 1 else f"{', '.join(best)} are equally high"
     if row == ALL:
-        return f"{row}: {highest} on average ({value:.4f})."
+        return f"{row}: {highest} on average ({value:.4f}).{promise}"
     worse = [name for name, one in figures.items() if one.is_worse]
     noise = [name for name, one in figures.items() if one.value is not None and name not in (*best, *worse)]
     text = f"{row}: {highest} ({value:.4f})"
@@ -62,7 +65,7 @@ def _sentence(comparison: Comparison, metric: str, row: str) -> str:
         text += f"; above {', '.join(worse)} by more than the {comparison.things}' noise"
     if noise:
         text += f"; not told apart from {', '.join(noise)}"
-    return f"{text}."
+    return f"{text}.{promise}"
 
 
 def _intervals(comparison: Comparison, metric: str, row: str) -> Chart | None:

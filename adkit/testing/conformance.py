@@ -12,6 +12,7 @@ Each check raises AssertionError with a sentence that says what the plugin did a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import groupby, pairwise
@@ -29,7 +30,7 @@ from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
 from adkit.testing.metric_checks import check_metric as check_metric
 from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, FrameBatches, moving_frames, synthetic_frames, windows
-from adkit.types import Batch, Prediction, Sample
+from adkit.types import Batch, FitReport, Prediction, Sample
 
 TOLERANCE = 1e-3  # two ways to the same result may differ by this share of the results' range
 
@@ -76,9 +77,11 @@ class Candidate:
 
     @cached_property
     def fitted(self) -> Method[Any]:
-        """Return the method, fitted on the batches."""
-        method = self.made()
-        method.fit(self.batches, Silent())
+        """Return the method, fitted on the batches; they must come back as they were, and so must what is predicted."""
+        method, given = self.made(), self.batches.frames.clone()
+        report = method.fit(self.batches, Silent())
+        assert report is None or isinstance(report, FitReport), f"fit() gave a {type(report).__name__}, not a FitReport"
+        assert torch.equal(given, self.batches.frames), "fit() changed the frames it was given: work on a copy"
         return method
 
     @cached_property
@@ -89,7 +92,10 @@ class Candidate:
     @cached_property
     def prediction(self) -> Prediction:
         """Return what the fitted method says of them."""
-        return self.fitted.predict(self.batch)
+        method, given = self.fitted, self.batch.frames.clone()
+        prediction = method.predict(self.batch)
+        assert torch.equal(given, self.batch.frames), "predict() changed the frames it was given: work on a copy"
+        return prediction
 
 
 def method_checks(
@@ -120,7 +126,9 @@ def _check_options(candidate: Candidate) -> None:
 def _check_declarations(candidate: Candidate) -> None:
     """Check that what the class says of itself can be."""
     method, scorers = candidate.made(), candidate.registry.scorers.entries
-    assert min(method.frame_size) > 0, f"frame_size is {method.frame_size}"
+    size: Any = method.frame_size
+    assert isinstance(size, tuple), f"frame_size is {size}, not (height, width)"
+    assert min(size) > 0, f"frame_size is {size}"
     assert method.window >= 1, f"window is {method.window}"
     assert type(method).reconstructs or not method.reconstructs, "a class of which some reconstruct must say so"
     scorer = method.default_scorer and method.default_scorer.partition(":")[0]
@@ -168,6 +176,33 @@ def _check_state(candidate: Candidate) -> None:
     restored = candidate.made()
     restored.load_state(load(written))
     check_same(candidate.prediction, restored.predict(candidate.batch), "restored from its state", "fitted")
+    _check_whose_state(candidate, state)
+
+
+def _check_whose_state(candidate: Candidate, state: Mapping[str, Tensor]) -> None:
+    """Check that what was learned is the instance's own: a global or a class attribute is gone in the next process."""
+    another, found = candidate.made(), None
+    with suppress(Exception):  # a method may refuse a state that it never gave
+        another.load_state({name: 2 * one + 1 if one.is_floating_point() else one for name, one in state.items()})
+        found = another.predict(candidate.batch)
+    again = candidate.fitted.predict(candidate.batch)
+    check_same(candidate.prediction, again, "after another instance was restored (is it a global?)", "before")
+    if found and any(value.is_floating_point() for value in state.values()):
+        try:
+            check_same(candidate.prediction, found, "", "")
+        except AssertionError:
+            return
+        raise AssertionError("load_state() changes nothing: predict() uses what fit() left outside of the instance")
+
+
+def _check_direction(candidate: Candidate) -> None:
+    """Check that noise, dark, grey or bright, scores higher than normal frames."""
+    noise = torch.rand(candidate.batch.frames[:1].shape, generator=torch.Generator().manual_seed(0))
+    odd = Batch(torch.cat([noise / 4, noise, 1 - noise / 4]), tuple("012"), tuple("012"))
+    name = "scores" if candidate.method_class.default_scorer is None else "maps"
+    both = (getattr(one, name) for one in (candidate.fitted.predict(odd), candidate.prediction))
+    odd_most, most = (float(values.reshape(3, -1).mean(dim=1).max()) for values in both)
+    assert odd_most > most, f"{name} of noise reach {odd_most:z.3g}, of normal frames {most:z.3g}: is the sign wrong?"
 
 
 def _check_calibration(candidate: Candidate) -> None:
@@ -223,6 +258,7 @@ METHOD_CHECKS: Mapping[str, Callable[[Candidate], None]] = {
     "independence": _check_independence,
     "determinism": _check_determinism,
     "state": _check_state,
+    "direction": _check_direction,
     "calibration": _check_calibration,
     "streams": _check_streams,
     "graph": _check_graph,

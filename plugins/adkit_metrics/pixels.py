@@ -4,8 +4,6 @@ The figures need constant memory; their resamples need two histograms of at most
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -46,6 +44,10 @@ class Curve(PixelMetric):
         levels = Levels.fine(_maps(results))
         return levels.coarse(_maps(results)) if coarse else levels
 
+    def too_few(self, good_px: int) -> str | None:
+        """Say why so many pixels of good images do not suffice; None where they do."""
+        return None
+
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return more figures, from the anomalous pixels' histogram."""
         return {}
@@ -54,10 +56,10 @@ class Curve(PixelMetric):
         """Return the figure over all pixels together, at 2^20 levels."""
         levels = self.levels(results)
         good, anomalous = np.zeros((2, 1, levels.count))
-        self._count(results, levels, good, anomalous)
+        why = self.too_few(self._count(results, levels, good, anomalous))
         value = float(self.figure(good[0], anomalous[0]))
-        if np.isnan(value):
-            return MetricValue(None, "the masks leave no good or no anomalous pixel")
+        if why or np.isnan(value):
+            return MetricValue(None, why or "the masks leave no good or no anomalous pixel")
         return MetricValue(value, details=self.details(anomalous[0]))
 
     def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -69,7 +71,8 @@ class Curve(PixelMetric):
         levels = self.levels(results, coarse=True)
         # float32 halves the memory; what its rounding does to a share is far below the levels' own error.
         good, anomalous = np.zeros((2, len(results.scores), levels.count), np.float32)
-        self._count(results, levels, good, anomalous)
+        if self.too_few(self._count(results, levels, good, anomalous)):
+            return np.full(len(weights), np.nan)
 
         def of_rows(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             drawn = rows.astype(np.float32)
@@ -77,8 +80,12 @@ class Curve(PixelMetric):
 
         return in_chunks(weights, levels.count, of_rows)
 
-    def _count(self, results: LabelledResults, levels: Levels, good: _Rows, anomalous: _Rows) -> None:
-        """Add the pixels' weights to histograms (rows, levels), of each image to its own row, or of all to the one."""
+    def _count(self, results: LabelledResults, levels: Levels, good: _Rows, anomalous: _Rows) -> int:
+        """Add the pixels' weights to histograms (rows, levels), of each image to its own row, or of all to the one.
+
+        Returns how many pixels good images have.
+        """
+        good_px = 0
         for index, values, mask in results.pixels():
             weight, weights = self.weights(mask, bool(results.anomalous[index]))
             if weight or mask.any():
@@ -87,6 +94,8 @@ class Curve(PixelMetric):
                 if weight:
                     np.add.at(good[row], found[~mask], good.dtype.type(weight))
                 np.add.at(anomalous[row], found[mask], weights.astype(good.dtype))
+            good_px += 0 if results.anomalous[index] else mask.size
+        return good_px
 
 
 class PixelAuroc(Curve):
@@ -115,6 +124,10 @@ class Aupro(Curve):
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         sizes = np.bincount(labels.ravel(), minlength=count)
         return float(mask.any()), np.asarray(1.0 / sizes[labels[mask]])
+
+    def too_few(self, good_px: int) -> str | None:
+        """Say why so many pixels of good images do not suffice; None where they do."""
+        return None
 
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return how many regions there are."""
@@ -149,34 +162,13 @@ class Aupimo(Curve):
         no_good = "the test split has no good image" if results.anomalous.all() else None
         return super().why_undefined(results) or no_good
 
-    def measure(self, results: LabelledResults) -> MetricValue:
-        """Return the figure, undefined where the good pixels are too few for the lowest rate."""
-        watched, count = _counting_good(results)
-        found = super().measure(watched)
+    def too_few(self, good_px: int) -> str | None:
+        """Say that the good pixels are too few for the lowest rate."""
         needed = round(1 / LOW_FPR)
-        if count() >= needed:
-            return found
-        few = f"the good test images have {count():,} pixels"
-        return MetricValue(None, f"{few}, and a false-positive rate of {LOW_FPR:.3%} needs {needed:,}")
-
-    def resample(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the figure in each resample, nan where there are as few."""
-        watched, count = _counting_good(results)
-        found = super().resample(watched, weights)
-        return found if count() * LOW_FPR >= 1 else np.full(len(weights), np.nan)
-
-
-def _counting_good(results: LabelledResults) -> tuple[LabelledResults, Callable[[], int]]:
-    """Return the results, and what says how many pixels of good images were walked of them."""
-    count = 0
-
-    def walk() -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
-        nonlocal count
-        for index, values, mask in results.pixels():
-            count += 0 if results.anomalous[index] else mask.size
-            yield index, values, mask
-
-    return replace(results, pixels=walk), lambda: count
+        few = (
+            f"the good test images have {good_px:,} pixels, and a false-positive rate of {LOW_FPR:.3%} needs {needed:,}"
+        )
+        return few if good_px < needed else None
 
 
 class PixelIoU(PixelMetric):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,13 @@ def test_candidates_that_tie_are_equally_high() -> None:
     scores = {"a": scores_of(9, 0), "b": scores_of(9, 1), "c": scores_of(0, 2)}
     text = render_comparison(compared([made_cell(name, values, TRUTH) for name, values in scores.items()]))
     assert "x:a: a, b are equally high (1.0000); above c by more than the test images" in " ".join(Page(text).texts)
+
+
+def test_a_looser_promise_is_told_beside_what_it_catches() -> None:
+    cells = [made_cell(name, scores_of(2, 0), TRUTH, metrics={"caught_at_promise": 0.9}) for name in ("a", "b")]
+    looser = "Their promises differ, and the looser one catches more."
+    assert looser not in render_comparison(compared(cells))
+    assert looser in render_comparison(compared([cells[0], replace(cells[1], at="the promised 20%")]))
 
 
 def test_every_figure_stands_in_its_table(several: Comparison) -> None:

@@ -147,12 +147,68 @@ class CountsCalls(Sound):
 
 
 class WritesIntoFrames(Sound):
-    complaint = "differ from maps"
+    complaint = r"predict\(\) changed the frames it was given"
 
     def predict(self, batch: Batch) -> Prediction:
         prediction = super().predict(batch)
         batch.frames.mul_(0.5)
         return prediction
+
+
+class LearnsIntoFrames(Sound):
+    complaint = r"fit\(\) changed the frames it was given"
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
+        for batch in batches:
+            batch.frames.mul_(0.5)
+        super().fit(batches, progress)
+
+
+class ReportsADictionary(Sound):
+    complaint = r"fit\(\) gave a dict, not a FitReport"
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> Any:
+        super().fit(batches, progress)
+        return {"bank": 3}
+
+
+class UpsideDownMaps(Sound):
+    complaint = r"is the sign wrong\?"
+
+    def predict(self, batch: Batch) -> Prediction:
+        maps = super().predict(batch).maps
+        assert maps is not None
+        return Prediction(maps=-maps)
+
+    def calibration(self) -> Prediction | None:
+        return Prediction(maps=-self.trained)
+
+
+class LearnsIntoTheClass(Sound):
+    """In the process that fitted it all seems well; the next one knows nothing."""
+
+    complaint = r"load_state\(\) changes nothing"
+    learned: ClassVar[Tensor]
+
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
+        super().fit(batches, progress)
+        type(self).learned = self.mean
+
+    def predict(self, batch: Batch) -> Prediction:
+        self.mean = self.learned
+        return super().predict(batch)
+
+
+class RestoresIntoTheClass(LearnsIntoTheClass):
+    complaint = r"after another instance was restored \(is it a global\?\) differ from maps before"
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        type(self).learned = state["mean"]
+
+
+class SizeIsANumber(Sound):
+    complaint = r"frame_size is 32, not \(height, width\)"
+    frame_size = 32  # type: ignore[assignment]
 
 
 class DropsOne(Sound):
@@ -299,6 +355,12 @@ BROKEN_METHODS = [
     LeaksState,
     CountsCalls,
     WritesIntoFrames,
+    LearnsIntoFrames,
+    ReportsADictionary,
+    UpsideDownMaps,
+    LearnsIntoTheClass,
+    RestoresIntoTheClass,
+    SizeIsANumber,
     DropsOne,
     Guesses,
     FitsByChance,

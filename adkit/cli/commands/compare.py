@@ -168,7 +168,8 @@ def _print(result: Comparison) -> None:
     from adkit.comparison import documents
 
     metric = documents.headline(result)
-    undefined = sorted({figure.why_undefined for figure in result.figures.values() if figure.why_undefined})
+    shown = (figure for (_, category, _), figure in result.figures.items() if category in result.categories)
+    undefined = sorted({figure.why_undefined for figure in shown if figure.why_undefined})
     lacking = f" Not shown: {'; '.join(undefined)}." if undefined else ""
     title, decided = "caught and flagged at the runs' own thresholds", documents.decision_rows(result)
     print_table(title, decided, caption=documents.decisions_legend(result), keys=2)
