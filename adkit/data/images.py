@@ -31,7 +31,7 @@ from adkit.data.bit_depth import (
 from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
 from adkit.data.outlines import outline_mask
 from adkit.data.packets import begins_as_video
-from adkit.data.video import is_video, video_frame, video_shape
+from adkit.data.video import is_video, require_file, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
 from adkit.types import FrameRef, Sample
 
@@ -327,17 +327,10 @@ def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
 def _opened(ref: FrameRef) -> Image.Image:
     path = ref.path
     try:
-        if path.stat().st_size == 0:
-            raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
+        require_file(path, "an image", _HINT)
         image = Image.open(path)
         if ref.page:
             image.seek(ref.page)
-    except FileNotFoundError:
-        raise FrameError(f"there is no file {path}", hint="check the path") from None
-    except IsADirectoryError:
-        raise FrameError(f"{path} is a folder, an image was expected", hint="name a file") from None
-    except PermissionError:
-        raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode") from None
     except UnidentifiedImageError:
         form = _form_of(path)
         what = form or ("a video, an image was expected" if is_video(path) or begins_as_video(path) else "not an image")

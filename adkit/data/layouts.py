@@ -26,6 +26,7 @@ from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
+from adkit.stats.formatting import counted, listed
 from adkit.types import FrameRef, Sample, Split
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
@@ -38,8 +39,6 @@ TO_TELL_APART = (
 )
 
 HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
-
-_MOST_NAMES = 3
 
 HIDDEN = "hidden folders"
 OWN = "files or folders that adkit wrote"
@@ -77,15 +76,11 @@ class Contents:
 
     def notes(self, known: Callable[[Path], bool]) -> list[str]:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
-        told = [f"{len(paths)} {reason} ({self._some(paths)})" for reason, paths in self.passed.items()]
+        passed = {reason: ["/".join(self.inside(path)) for path in paths] for reason, paths in self.passed.items()}
+        told = [f"{len(names)} {reason} ({listed(names)})" for reason, names in passed.items()]
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
-            files, kinds = "file" if len(other) == 1 else "files", ", ".join(sorted(set(other)))
-            told.append(f"{len(other)} {files} of other types ({kinds})")
+            told.append(f"{counted(len(other), 'file')} of other types ({', '.join(sorted(set(other)))})")
         return [f"left out in {self.folder}: {', '.join(told)}"] if told else []
-
-    def _some(self, paths: Sequence[Path]) -> str:
-        names = ["/".join(self.inside(path)) for path in paths[:_MOST_NAMES]]
-        return ", ".join(names) + (", …" if len(paths) > _MOST_NAMES else "")
 
 
 def contents_of(folder: Path) -> Contents:
@@ -190,9 +185,9 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
             if doubtful or verdict == "bad" or (mixed and verdict is None)
         ]
     if bad:
-        count = "1 file" if len(bad) == 1 else f"{len(bad)} files"
         raise DatasetError(
-            f"{count} in {folder} would be taken as good, and the names say otherwise: {bad[0]}", hint=hint
+            f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}",
+            hint=hint,
         )
 
 

@@ -25,12 +25,12 @@ from adkit.data.folder_names import (
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
 from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
+from adkit.stats.formatting import listed
 from adkit.types import FrameRef
 
 Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
 
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
-_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +194,17 @@ class MaskFiles:
         if self.left_out:
             lines.append(
                 f"{len(self.left_out)} images of the training split are left out, as something is marked in them or "
-                f"their mask is missing: {_some(list(map('/'.join, self.left_out)))}"
+                f"their mask is missing: {listed(list(map('/'.join, self.left_out)))}"
             )
         if unused := list(self._unused.values()):
-            lines.append(f"{len(unused)} masks belong to no image that was found: {_some(unused)}")
+            lines.append(f"{len(unused)} masks belong to no image that was found: {listed(unused)}")
         if self._lacking:
-            places = {"/".join(mask.above) or "the folder itself" for masks in self._masks.values() for mask in masks}
+            above = {mask.above for masks in self._masks.values() for mask in masks}
+            places = listed(sorted("/".join(place) or "the folder itself" for place in above))
             stem = Path(self._lacking[0]).stem
             lines.append(
-                f"{len(self._lacking)} of {self._anomalous} anomalous images have no mask: {_some(self._lacking)}; "
-                f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {_some(sorted(places))}"
+                f"{len(self._lacking)} of {self._anomalous} anomalous images have no mask: {listed(self._lacking)}; "
+                f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {places}"
             )
         return lines
 
@@ -268,8 +269,3 @@ def _rank(mask: _Mask) -> tuple[int, bool, bool, bool, bool]:
     above = [name.lower() for name in mask.above]
     for_people, truth = any(name.endswith(_LAST) for name in above), any(name.startswith("ground") for name in above)
     return -len(mask.place), mask.part, for_people, not truth, not is_image(mask.ref.path)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

@@ -42,9 +42,8 @@ Row = Mapping[str, str]  # a line: its cells by their column's name, in small le
 def is_table(path: Path) -> bool:
     """Say whether a CSV file has a column named path."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return "path" in map(str.strip, re.split("[,;\t]", file.readline().lower()))
-    except (OSError, UnicodeDecodeError):
+        return "path" in read_cells(path).names
+    except (OSError, UnicodeDecodeError, csv.Error):
         return False
 
 

@@ -99,7 +99,7 @@ class Video:
 
         self.source, self.name = source, str(source)
         if isinstance(source, Path):
-            _require_file(source)
+            require_file(source, "a video", _HINT)
         with _decoding(source):
             self._container: Any = av.open(self.name, format=format, options=dict(options or {}), timeout=timeout_s)
         cover = av.stream.Disposition.attached_pic
@@ -359,15 +359,16 @@ def _decoding(source: Path | str) -> Iterator[None]:
         raise FrameError(f"{source} cannot be read as a video: {told}", hint=_HINT) from None
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path, expected: str, hint: str) -> None:
+    """Raise FrameError for what is no file, cannot be read or is empty; `expected` is "a video", or "an image"."""
     if path.is_dir():
-        raise FrameError(f"{path} is a folder, a video was expected", hint="name a file")
+        raise FrameError(f"{path} is a folder, {expected} was expected", hint="name a file")
     if not path.exists():
         raise FrameError(f"there is no file {path}", hint="check the path")
     if not os.access(path, os.R_OK):
         raise FrameError(f"no permission to read {path}", hint="check the file's owner and mode")
     if path.stat().st_size == 0:
-        raise FrameError(f"the file is empty (0 bytes): {path}", hint=_HINT)
+        raise FrameError(f"the file is empty (0 bytes): {path}", hint=hint)
 
 
 def _is_mirrored(decoded: av.VideoFrame) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -20,6 +20,12 @@ _SLACK = 1e-9  # keeps what is a little above a round number from being rounded 
 def counted(number: int, thing: str) -> str:
     """Write a number with its noun: "1 image", "1,200 images"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Write the first names, and how many more there are: "a, b, c and 2 more"."""
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def clock(time_s: float) -> str:

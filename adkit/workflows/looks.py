@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.images import resize
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, listed
 
 _SIDE_PX = 16
 _MOST = 500
@@ -142,8 +142,7 @@ def of_clips(names: Sequence[str], count: int, one: str = "", more: str = "") ->
 
 def named(names: Sequence[str]) -> str:
     """List the first of these names, and say how many more there are."""
-    left = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
+    return listed(names, _NAMED)
 
 
 def _halves(glances: NDArray[np.float32]) -> NDArray[np.bool_]:
