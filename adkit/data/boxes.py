@@ -1,7 +1,5 @@
 """Rectangles in pictures, and the sizes that they have there."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np
@@ -31,7 +29,7 @@ class Box(BaseModel, extra="forbid", frozen=True):
         """Cut it out of a picture or mask (H, W, ...)."""
         return values[self.top : self.top + self.height, self.left : self.left + self.width]
 
-    def scaled(self, down: float, across: float) -> Box:
+    def scaled(self, down: float, across: float) -> "Box":
         """Return it where a px is `down` high and `across` wide, at least one wide and high."""
         top, left = round(self.top * down), round(self.left * across)
         bottom, right = round((self.top + self.height) * down), round((self.left + self.width) * across)

@@ -1,7 +1,5 @@
 """The only writer of videos: H.264 that browsers play, with the times of the frames it shows."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -75,7 +73,7 @@ class VideoWriter:
             stream.options = {"preset": how.preset, "crf": str(how.rate_factor), "threads": str(how.threads)}
             self._stream = stream
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Pictures for people: the image, its reconstruction and its heat map, with legend, threshold contour and truth."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +42,7 @@ class Scale:
     threshold: float | None
 
     @classmethod
-    def of_run(cls, normal_maps: NDArray[np.float32], threshold: float | None) -> Scale:
+    def of_run(cls, normal_maps: NDArray[np.float32], threshold: float | None) -> "Scale":
         """Reach from usual normal values to twice as far above them as the threshold: the same for all pictures."""
         low = float(np.median(normal_maps))
         top = threshold if threshold is not None else float(normal_maps.max())

@@ -7,8 +7,6 @@ scales' weights are not chosen that way: what is spoilt is small, and would alwa
 coarse one is there for what lies in the wrong place or is missing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +37,7 @@ class Blend:
     usual: tuple[PositionNormalisation, ...] = ()
 
     @classmethod
-    def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> Blend:
+    def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> "Blend":
         """From out-of-sample maps (N, h, w) of normal frames at each scale."""
         learn = PositionNormalisation.learn if by_position else PositionNormalisation.overall
         return cls(weights, tuple(learn(part) for part in maps))
@@ -73,7 +71,7 @@ class Blend:
         return found
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Blend:
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Blend":
         """Return what `state` gave."""
         weights = tuple(state["blend_weights"].tolist())
         scales = [scale for scale in range(len(weights)) if f"blend_mean_{scale}" in state]

@@ -6,8 +6,6 @@ a few kinds, and a picture is as odd as its shares of the kinds are far from the
 visual words (Csurka et al., ECCV workshop on statistical learning in computer vision, 2004), with soft assignment.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -41,7 +39,7 @@ class Composition:
     offset: Tensor  # ()
 
     @classmethod
-    def learn(cls, patches: Rows, seed: int) -> tuple[Composition, Tensor]:
+    def learn(cls, patches: Rows, seed: int) -> tuple["Composition", Tensor]:
         """From the patches (N, n, D) of normal pictures; also the distance (N,) of each from all the others."""
         from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
         from sklearn.exceptions import ConvergenceWarning
@@ -68,7 +66,7 @@ class Composition:
             [_left_out(part - mean, covariance, len(values)) for part in torch.split(values, _MATRICES)]
         )
 
-    def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple[Composition, Tensor]:
+    def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple["Composition", Tensor]:
         """Return it in the unit of other scores (N,) of the same pictures, and what the left-out distances become."""
         scale = scores.std() / left_out.std().clamp_min(1e-12)
         offset = scores.mean() - scale * left_out.mean() - BEYOND * scores.std()
@@ -91,7 +89,7 @@ class Composition:
         return {_PREFIX + one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], device: str) -> Composition | None:
+    def from_state(cls, state: Mapping[str, Tensor], device: str) -> "Composition | None":
         """Return what `state` gave; None where there is none."""
         if _PREFIX + "centres" not in state:
             return None

@@ -7,8 +7,6 @@ place, coarsely: a belt that stands still is odd, the wall beside it is not. A c
 was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,7 +102,7 @@ class MotionMemory:
     step: float = STEP
 
     @classmethod
-    def learn(cls, cells: NDArray[np.float32], clips: Tensor) -> MotionMemory:
+    def learn(cls, cells: NDArray[np.float32], clips: Tensor) -> "MotionMemory":
         """From cells (N, h, w, 3) of normal frames, nan where they tell nothing, and the number (N,) of each's clip."""
         known = torch.from_numpy(~np.isnan(cells[:, 0, 0, 0]))
         if not known.any():
@@ -156,7 +154,7 @@ class MotionMemory:
         return {"scales": self.scales, "rows": self.rows, "counts": counts, "step": torch.tensor(self.step)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> MotionMemory:
+    def from_state(cls, state: Mapping[str, Tensor]) -> "MotionMemory":
         """Return what `state` gave."""
         return cls(state["scales"], state["rows"], state["counts"], float(state["step"]))
 

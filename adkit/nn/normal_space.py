@@ -1,7 +1,5 @@
 """A space in which normal images, each a vector, vary alike in every direction; distances to the nearest of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,7 +26,7 @@ class NormalSpace:
     index: Index | None = None  # of the bank, in float32
 
     @classmethod
-    def learn(cls, vectors: Tensor, groups: Sequence[int]) -> NormalSpace:
+    def learn(cls, vectors: Tensor, groups: Sequence[int]) -> "NormalSpace":
         """From (N, D) vectors, whose features come in groups of these lengths that share a unit."""
         values = vectors.cpu().to(torch.float64)
         mean = values.mean(dim=0)

@@ -5,8 +5,6 @@ out lets defects elsewhere stand out. On freely rotated parts position says litt
 noise. The normal maps themselves tell which: the share of their variance that position explains.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,17 +62,17 @@ class PositionNormalisation:
     spread: Tensor  # likewise, positive
 
     @classmethod
-    def learn(cls, maps: Tensor) -> PositionNormalisation:
+    def learn(cls, maps: Tensor) -> "PositionNormalisation":
         """From out-of-sample maps (N, h, w) of normal samples."""
         return cls.of_moments(maps.mean(dim=0), maps.var(dim=0, correction=0))
 
     @classmethod
-    def overall(cls, maps: Tensor) -> PositionNormalisation:
+    def overall(cls, maps: Tensor) -> "PositionNormalisation":
         """From the same maps, all positions taken together: both tensors are of no dimension."""
         return cls(maps.mean(), maps.std(correction=0).clamp_min(1e-6))
 
     @classmethod
-    def of_moments(cls, mean: Tensor, variance: Tensor) -> PositionNormalisation:
+    def of_moments(cls, mean: Tensor, variance: Tensor) -> "PositionNormalisation":
         """From the mean (h, w) and variance (h, w) of normal maps."""
         # The overall spread has an equal say: a position that hardly ever varies would else turn the
         # slightest oddity of a good part into dozens of spreads, and raise the threshold for all.
@@ -90,7 +88,7 @@ class PositionNormalisation:
         return {"position_mean": self.mean, "position_spread": self.spread}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> PositionNormalisation | None:
+    def from_state(cls, state: Mapping[str, Tensor]) -> "PositionNormalisation | None":
         """Return what `state` gave; None where there is none."""
         if "position_mean" not in state:
             return None

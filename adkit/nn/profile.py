@@ -7,8 +7,6 @@ A function belongs to the first stage below that names it, its class or its modu
 GPU, which computes while Python goes on, time is found where its results are waited for.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import sys
@@ -56,7 +54,7 @@ SHOWN = (
 """All stages, in the order in which they follow each other."""
 
 _NAMES = [tuple(f"{name}." for name in names) for names in STAGES.values()]
-_PROFILE: ContextVar[Profile | None] = ContextVar("profile", default=None)
+_PROFILE: ContextVar["Profile | None"] = ContextVar("profile", default=None)
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Rows that are too many for the memory: in a file without a name, of which only what is asked for is in memory."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import tempfile
@@ -41,7 +39,7 @@ class Spool:
         self._content, self._scale = content, scale
 
     @classmethod
-    def made(cls, like: Tensor, shape: tuple[int, ...], folder: Path | None) -> Spool:
+    def made(cls, like: Tensor, shape: tuple[int, ...], folder: Path | None) -> "Spool":
         """Make room for rows like these, on their device, in a folder; raises StorageError where there is none."""
         with unnamed_file(4 * prod(shape), folder) as file:
             return cls(shape, like.device, mmap.mmap(file.fileno(), 4 * prod(shape)))
@@ -67,7 +65,7 @@ class Spool:
         self._scale = scale if self._scale is None else self._scale * scale
         return self
 
-    def flatten(self, first: int, last: int) -> Spool:
+    def flatten(self, first: int, last: int) -> "Spool":
         """Return the same rows with these neighbouring dimensions as one."""
         joined = prod(self.shape[first : last + 1])
         shape = (*self.shape[:first], joined, *self.shape[last + 1 :])

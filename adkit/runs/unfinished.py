@@ -8,8 +8,6 @@
 The folder is there while a method that can go on learns, and is deleted when its run is written.
 """
 
-from __future__ import annotations
-
 import itertools
 import shlex
 import shutil
@@ -68,7 +66,7 @@ class Unfinished(BaseModel, extra="forbid", frozen=True):
         """Say whether a process still learns."""
         return is_locked(runs_root / FOLDER / self.id / LOCK)
 
-    def require_same(self, now: Unfinished) -> None:
+    def require_same(self, now: "Unfinished") -> None:
         """Raise RunError naming the first thing in which `now`, asked for to go on with this fit, differs."""
         for then, found in zip(self.categories, now.categories, strict=True):
             if then.images != found.images:

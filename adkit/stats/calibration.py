@@ -8,8 +8,6 @@ of Vovk et al. 2005, and Bates et al. 2023, arXiv 2104.08279, for outliers).
 The unit is the image, or for video the clip: frames of one clip are alike, and alike is not exchangeable.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -116,7 +114,7 @@ class ThresholdRule:
             rate = f"{100 * self.level:.3g}%"
         return f"the promised {rate}" + (f" ({CERTAINTY:.0%} certain)" if self.kind == "certain" else "")
 
-    def in_units(self, unit_s: float | None) -> ThresholdRule:
+    def in_units(self, unit_s: float | None) -> "ThresholdRule":
         """Return the rule as a share of clips that last `unit_s` on average (None: not known); raises PromiseError."""
         if not self.hourly:
             return replace(self, unit_s=unit_s)

@@ -1,7 +1,5 @@
 """Numbers, times, lengths and units as people read them: one way to write each, for terminal, report and page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +142,7 @@ class Unit:
     defect: str  # what can be missed
 
     @classmethod
-    def of(cls, name: UnitName, segment_s: float | None = None) -> Unit:
+    def of(cls, name: UnitName, segment_s: float | None = None) -> "Unit":
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
             return cls("image", "image", "good part", "defect")

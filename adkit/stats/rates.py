@@ -3,8 +3,6 @@
 Rates that need the test labels to choose a threshold are named oracle: they describe scores, and promise nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,17 +25,17 @@ class Rate:
     interval: Interval | None
 
     @classmethod
-    def of(cls, hits: NDArray[np.bool_]) -> Rate:
+    def of(cls, hits: NDArray[np.bool_]) -> "Rate":
         """Return the share of True among `hits`."""
         return cls.counted(int(hits.sum()), len(hits))
 
     @classmethod
-    def counted(cls, count: int, total: int) -> Rate:
+    def counted(cls, count: int, total: int) -> "Rate":
         """Return the share of so many of so many."""
         return cls(count, total, proportion_interval(count, total))
 
     @classmethod
-    def sum_of(cls, rates: Sequence[Rate]) -> Rate:
+    def sum_of(cls, rates: Sequence["Rate"]) -> "Rate":
         """Return the share of all their samples together."""
         return cls.counted(sum(rate.count for rate in rates), sum(rate.total for rate in rates))
 

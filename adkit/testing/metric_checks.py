@@ -1,7 +1,5 @@
 """The check of metrics: see `adkit.testing.conformance`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +24,7 @@ def check_metric(metric_class: type[Metric]) -> None:
     )
 
 
-def _check_judging(metric: Metric, case: _Case) -> bool:
+def _check_judging(metric: Metric, case: "_Case") -> bool:
     """Say whether the metric is defined for this sort of results; if so, check all that must hold then."""
     perfect, wrong = metric(case.results()), metric(case.results(right=[]))
     all_good = metric(case.results(anomalous=False))
@@ -46,7 +44,7 @@ def _check_judging(metric: Metric, case: _Case) -> bool:
     return True
 
 
-def _check_resampled(metric: Metric, case: _Case) -> None:
+def _check_resampled(metric: Metric, case: "_Case") -> None:
     """Compare resamples of results, some right and some wrong, with results that are really drawn that often."""
     count, right = len(case.labels), (0, 2, 3, 5)
     once = np.ones(count, np.int64)

@@ -35,10 +35,9 @@ from adkit.nn.options import (
 from adkit.nn.training.loop import TrainingRows
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork
-from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task
+from adkit_convlstm.objective import Past, PseudoAnomaly, Rebuild, Task, WarmUp
 from adkit_convlstm.sequences import Recording, Sequences, beginnings, in_pieces, record, thinned
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
-from adkit_convlstm.warm_up import WarmUp
 
 TOO_FAST = 3  # held-out clips that show every third frame only tell, while training, how well a wrong speed stands out
 MEASURED = 1000  # held-out frames, at most, that say how large errors usually are

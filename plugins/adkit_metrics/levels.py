@@ -3,8 +3,6 @@
 Pixels that share a level count as ties, which moves a figure by less than the share of pixels in one level.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +22,16 @@ class Levels:
     joined: NDArray[np.int64] | None = None  # (STEPS,) the level of each step
 
     @classmethod
-    def fine(cls, maps: NDArray[np.float32]) -> Levels:
+    def fine(cls, maps: NDArray[np.float32]) -> "Levels":
         """Return equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
         return cls(float(maps.min()), float(maps.max()))
 
     @classmethod
-    def above(cls, values: NDArray[np.float32]) -> Levels:
+    def above(cls, values: NDArray[np.float32]) -> "Levels":
         """Return equal levels of these values, the last of which holds what is above all of them, and nothing else."""
         return cls(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
 
-    def coarse(self, values: NDArray[np.float32]) -> Levels:
+    def coarse(self, values: NDArray[np.float32]) -> "Levels":
         """Return at most COARSE levels: half hold equally many values, where they crowd, half are equally wide."""
         below = np.cumsum(self.histogram(self.of(values)))
         crowded = np.searchsorted(below, np.arange(COARSE // 2) * (values.size / (COARSE // 2)), side="right")

@@ -1,7 +1,5 @@
 """Gaussians of normal features, one for each position, and their distances with or without a clip."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,7 +54,7 @@ class Gaussians:
     factors: Tensor  # (P, D, D), upper triangular: (x - mean) @ factors has the length of the distance
 
     @classmethod
-    def learn(cls, moments: PositionMoments, lengths: Sequence[int], shrinkage: float) -> Gaussians:
+    def learn(cls, moments: PositionMoments, lengths: Sequence[int], shrinkage: float) -> "Gaussians":
         """With covariance (scatter + k I) / N; k is `shrinkage` of N times the mean variance of a feature.
 
         The levels are weighted so that their variances around the positions' means sum to one each; so the mean
@@ -91,7 +89,7 @@ class Gaussians:
         return {"weights": self.weights, "mean": self.mean, "factors": packed}
 
     @classmethod
-    def from_state(cls, weights: Tensor, mean: Tensor, packed: Tensor) -> Gaussians:
+    def from_state(cls, weights: Tensor, mean: Tensor, packed: Tensor) -> "Gaussians":
         """Return what `state` gave, on the device of these tensors."""
         rows, columns = torch.triu_indices(len(weights), len(weights))
         factors = torch.zeros(len(mean), len(weights), len(weights), device=mean.device)

@@ -7,10 +7,9 @@ import pytest
 import torch
 from adkit_convlstm.method import ConvLstmMethod, ConvLstmOptions
 from adkit_convlstm.network import ConvLstm, FeatureNetwork, PixelNetwork
-from adkit_convlstm.objective import Rebuild
+from adkit_convlstm.objective import Rebuild, WarmUp
 from adkit_convlstm.sequences import BLOCK, Recording, Sequences, beginnings, in_pieces, record
 from adkit_convlstm.spaces import FeatureSpace, PixelSpace
-from adkit_convlstm.warm_up import WarmUp
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor

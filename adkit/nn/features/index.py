@@ -5,8 +5,6 @@ ivf     rows in cells around centres; those of the nearest cells are compared (i
 hnsw    a graph of near rows that is walked from far to near (Malkov and Yashunin, arXiv 1603.09320)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,7 +38,7 @@ class Index:
     index: Any  # faiss.Index
 
     @classmethod
-    def built(cls, rows: Tensor, kind: IndexKind, others: Tensor | None = None) -> tuple[Index, float]:
+    def built(cls, rows: Tensor, kind: IndexKind, others: Tensor | None = None) -> tuple["Index", float]:
         """Build it of rows (N, D); also the share of `others` (Q, D), or of the rows, whose nearest row it finds."""
         faiss = _faiss()
         asked, rank = (rows, 2) if others is None else (others, 1)
@@ -78,7 +76,7 @@ class Index:
         return {"index": torch.from_numpy(_faiss().serialize_index(self.index))}
 
     @classmethod
-    def from_state(cls, tensor: Tensor) -> Index:
+    def from_state(cls, tensor: Tensor) -> "Index":
         """Return what `state` gave."""
         return cls(_faiss().deserialize_index(tensor.numpy()))
 

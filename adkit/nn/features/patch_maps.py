@@ -5,8 +5,6 @@ The rest is done here. A frame is looked at twice, as it is and at half its size
 lies in the wrong place or is missing in the other, where a patch sees twice as much around it.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -180,7 +178,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         self._whole, self._scored = Whole.from_state(state), None
         self._overview = self._overview_at(int(self._whole.stride)) if self._whole else None
 
-    def _each_scale(self, batches: Batches) -> Iterator[tuple[PatchMapMethod[ScaledMapOptionsType], Batches]]:
+    def _each_scale(self, batches: Batches) -> Iterator[tuple["PatchMapMethod[ScaledMapOptionsType]", Batches]]:
         for scale, method in enumerate(self._scales):
             yield method, Changed(batches, partial(_shrunk_batch, scale=scale)) if scale else batches
 
@@ -217,7 +215,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         assert self._overview is not None
         return pooled(self._overview(shrunk(frames, len(self._scales) - 1)[:, -1])).cpu()
 
-    def _spoilt(self, kept: KeepingSome, progress: Progress) -> list[Tensor]:
+    def _spoilt(self, kept: "KeepingSome", progress: Progress) -> list[Tensor]:
         """Return the maps of each scale of some training frames, each spoilt in every way: (sources x ways, h, w)."""
         parts = []
         with progress.task("spoilt pictures", len(kept.frames)) as advance:

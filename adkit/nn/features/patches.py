@@ -4,8 +4,6 @@ On the CPU all of it runs in onnxruntime, up to the distances in one graph, so t
 compete for the cores; elsewhere it runs in torch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +58,7 @@ class PatchFeatures:
     @classmethod
     def from_options(
         cls, options: FeatureOptions, device: str, neighbourhood: int = 1, *, margin: bool = True
-    ) -> PatchFeatures:
+    ) -> "PatchFeatures":
         """Make those that the options of a method ask for."""
         return cls(options.backbone, options.levels, options.weights, neighbourhood, device, margin)
 
@@ -122,7 +120,7 @@ class PatchFeatures:
         return weights_fingerprint(self.backbone, self.weights)
 
     @cached_property
-    def _network(self) -> _FeatureNetwork:
+    def _network(self) -> "_FeatureNetwork":
         # Built only when needed: with a cached export, neither timm nor the weights are loaded at all.
         network = _FeatureNetwork(Backbone(self.backbone, self.strides, self.weights), self.neighbourhood, self.margin)
         self.lengths = network.backbone.channels

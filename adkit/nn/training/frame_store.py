@@ -1,7 +1,5 @@
 """Frames that a training walks through again and again: decoded once, kept as bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -44,7 +42,7 @@ class FrameStore:
         """Walk all frames in their order, so many at a time."""
         return (self[rows] for rows in torch.split(torch.arange(len(self)), size))
 
-    def changed(self, change: Callable[[Tensor, int], Tensor], at_once: int = 32) -> FrameStore:
+    def changed(self, change: Callable[[Tensor, int], Tensor], at_once: int = 32) -> "FrameStore":
         """Return what `change` makes of the frames: it gets float32 (B, 3, H, W), a part of them, and its number."""
         pixels = torch.empty(0)
         for number, rows in enumerate(torch.split(torch.arange(len(self)), at_once)):
@@ -59,7 +57,7 @@ class FrameStore:
         return replace(self, places=self.places[rows], clips=self.clips[rows])
 
     @classmethod
-    def collect(cls, batches: Batches, progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY) -> FrameStore:
+    def collect(cls, batches: Batches, progress: Progress, most_bytes: int = MOST_BYTES_IN_MEMORY) -> "FrameStore":
         """Keep every sample's own frame, decoded."""
         frames = ((batch.clips, as_bytes(batch.frames[:, -1])) for batch in batches)
         pixels, clips = gather(frames, len(batches), progress, "reading", lambda _, shape: _room(shape, most_bytes))

@@ -6,8 +6,6 @@ the long axis, and which end is heavier; the mean of the normal pictures has the
 helps is for the normal pictures to say: of aligned ones, position explains most as they are; of textures, in no pose.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +41,7 @@ class Registration:
     usual: Tensor  # float32 (h, w), grey, each picture of mean 0 and spread 1
 
     @classmethod
-    def learn(cls, frames: Sequence[Floats], most_px: int) -> Registration:
+    def learn(cls, frames: Sequence[Floats], most_px: int) -> "Registration":
         """From normal frames (H, W, 3) in 0..1; the cut-out has about `most_px` pixels, or fewer, never enlarged."""
         poses = [_pose_of(frame) for frame in frames]
         # Now and then a shadow or dirt counts as part of the part.
@@ -84,14 +82,14 @@ class Registration:
         return {"registration_usual": self.usual, "registration_where": where}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Registration | None:
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Registration | None":
         """Return what `state` gave; None where there is none."""
         if "registration_usual" not in state:
             return None
         scale, x, y = state["registration_where"].tolist()
         return cls(scale, (x, y), state["registration_usual"])
 
-    def _lay(self, frame: Floats, pose: _Pose) -> tuple[Floats, Floats]:
+    def _lay(self, frame: Floats, pose: "_Pose") -> tuple[Floats, Floats]:
         """Return the cut-out that looks more usual of the two that the axis allows, and its matrix."""
         laid: list[tuple[float, Floats, Floats]] = []
         for turn in (pose.turn, pose.turn + math.pi):
@@ -104,7 +102,7 @@ class Registration:
         # Of equals the first: the heavier end is where it should be.
         return max(laid, key=itemgetter(0))[1:]
 
-    def _matrix(self, pose: _Pose, turn: float) -> Floats:
+    def _matrix(self, pose: "_Pose", turn: float) -> Floats:
         cos, sin = self.scale * math.cos(turn), self.scale * math.sin(turn)
         x, y = pose.centre
         shift = (self.anchor[0] - cos * x - sin * y, self.anchor[1] + sin * x - cos * y)
