@@ -72,10 +72,7 @@ def _windows(
 
 @dataclass(frozen=True)
 class FrameBatches:
-    """Batches over `samples` in their order, `window` frames each; may be walked again (files are then read again).
-
-    A frame that cannot be read raises its FrameError, or goes to `on_bad` and is left out.
-    """
+    """Batches over `samples`, `window` frames each, read anew in each walk; bad frames raise, or go to `on_bad`."""
 
     samples: Sequence[Sample]
     view: View

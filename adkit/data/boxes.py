@@ -39,8 +39,3 @@ class Box(BaseModel, extra="forbid", frozen=True):
 def px(shape: Size) -> str:
     """Write (height, width) as people do: width×height."""
     return f"{shape[1]}×{shape[0]}"
-
-
-def positions(grid: tuple[int, ...], size: Size) -> tuple[float, float]:
-    """Say how many positions of a grid (h, w) stand for a px of (height, width), down and across."""
-    return grid[0] / size[0], grid[1] / size[1]

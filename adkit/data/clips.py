@@ -80,10 +80,7 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
 
 
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
-    """Return the samples with long clips cut into clips, and about how long a piece is; None where nothing was cut.
-
-    So that there are about 20 pieces, of 1 to 20 seconds each, longer only where frames are few; with gaps between.
-    """
+    """Return the samples with long clips cut into some 20 pieces, with gaps, and how long one is; None: not cut."""
     clips = by_clip([sample.clip for sample in samples], samples)
     lengths_s = _lengths_s(clips)
     segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)

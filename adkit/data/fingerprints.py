@@ -14,10 +14,7 @@ UNREADABLE = "unreadable"  # stands for the checksum of a file that cannot be re
 
 
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
-    """Return a checksum of what each sample shows, by sample id; every file is read.
-
-    That of an image is its pixels', whatever the file; that of a frame of a video is its file's, and its number.
-    """
+    """Return a checksum of each sample's pixels, of a video its file's and the frame's number, by sample id."""
     keys = [sample.frame if sample.frame.number is None else FrameRef(sample.frame.path, 0) for sample in samples]
     # Few at once: pictures may be large.
     with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="checksum") as pool:

@@ -1,7 +1,4 @@
-"""What names of folders and files say: that parts are good or bad, which split they are of, that they are masks.
-
-A name is read word by word: "not good", "NG-parts" and "Ausschuss 2024" say bad, "monday" says nothing.
-"""
+"""What names of folders and files say, word by word: "NG-parts" and "not good" are bad, "monday" says nothing."""
 
 import re
 import unicodedata

@@ -59,10 +59,7 @@ def labels_of(clip: Path, labels: Mapping[Path, list[Path]], *, folder: bool) ->
 
 
 def read_labels(path: Path, times_s: NDArray[np.float64], kind: str) -> list[str | None]:
-    """Return for each frame of a clip, at `times_s` (N,), the kind of its anomaly, `kind` if unnamed; None: normal.
-
-    Raises DatasetError where the file cannot be read or does not fit the clip.
-    """
+    """Return the kind of each frame's anomaly (`kind`: unnamed) or None; raises DatasetError for what does not fit."""
     try:
         if path.suffix.lower() == ".npy":
             return [kind if anomalous else None for anomalous in read_flags(path, len(times_s))]

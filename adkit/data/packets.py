@@ -1,7 +1,4 @@
-"""A film's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them.
-
-A stamp says when the frame of a packet is shown, in the stream's time base; after a joint, time goes on.
-"""
+"""A film's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them."""
 
 import re
 from collections import deque

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.data.boxes import Box, Kind, Size, positions
+from adkit.data.boxes import Box, Kind, Size
 
 STEP = 32  # tiles stand at multiples of this, in px, and so do the positions of their maps
 LEAST_OVERLAP = 0.25  # of a tile's side lies in the next tile
@@ -49,7 +49,7 @@ def blended(values: NDArray[Kind], tiles: Sequence[Box], tile: Size) -> NDArray[
 
 def placed(grid: Size, tiles: Sequence[Box], tile: Size) -> list[Box]:
     """Say where the maps (h, w) of tiles lie, in positions of the map of all."""
-    down, across = positions(grid, tile)
+    down, across = grid[0] / tile[0], grid[1] / tile[1]
     return [one.scaled(down, across) for one in tiles]
 
 

@@ -1,7 +1,4 @@
-"""The only decoder of videos (PyAV): every frame once, in order, with its time; what is damaged is told.
-
-Frames are numbered from 0 in the order in which they are shown, and times count from the first one's.
-"""
+"""The only decoder of videos (PyAV): every frame once, from 0 on as they are shown, with its time since the first."""
 
 from __future__ import annotations
 

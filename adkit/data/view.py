@@ -124,10 +124,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         return blended(values, self.tiles, self.frame) if self.tiles else values
 
     def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
-        """Cut canvases' maps (N, h, w) down to what they say of the pictures' seen parts, with as many positions each.
-
-        Places that do not count have the lowest value of those that do.
-        """
+        """Cut canvases' maps (N, h, w) down to the pictures' seen parts; what does not count has the lowest value."""
         own = self._own(maps, shapes)
         if self.mask is None and self.border == 0:
             return own

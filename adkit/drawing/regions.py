@@ -1,7 +1,4 @@
-"""Where in a picture something is: the regions that a map outlines, in the picture's own pixels and in words.
-
-A region is a connected part of the map (8 neighbours), enlarged as heat maps are, above the outline (pixel) threshold.
-"""
+"""Where in a picture something is: connected parts (8 neighbours) of the enlarged map above the outline threshold."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

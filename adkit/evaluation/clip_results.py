@@ -1,7 +1,4 @@
-"""What a run says of clips of known truth: clip by clip, event by event, and by what its threshold counts.
-
-Events are found as `adkit score` finds them. The promise counts whole clips, or pieces where long ones were cut.
-"""
+"""What a run says of clips of known truth: by clip, by event as `adkit score` finds them, and as the promise counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

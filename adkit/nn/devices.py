@@ -40,10 +40,7 @@ def pick_device(name: str = "auto") -> str:
 
 
 def pick_precision(device: str, choice: Precision = "auto") -> torch.dtype:
-    """Return in which type a network on this device multiplies while it learns.
-
-    "auto" is bfloat16 where the hardware multiplies it itself, on older GPUs float16; elsewhere it is float32.
-    """
+    """Return the type that multiplies in training; "auto": bfloat16 or float16 where it is fast, else float32."""
     if choice != "auto":
         return torch.float32 if choice == "32" else torch.bfloat16
     if device.startswith("cuda"):

@@ -44,10 +44,7 @@ UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a 
 
 
 class FitSettings(BaseModel, extra="forbid", frozen=True):
-    """Everything that a fit depends on besides its data: `adkit fit`'s options by their names, and a run's.
-
-    Raises OptionError and PromiseError for what contradicts itself or lies out of bounds.
-    """
+    """Everything that a fit depends on besides its data, by the names of `adkit fit`'s options; raises OptionError."""
 
     method: str
     dataset: tuple[str, ...] = ()  # specs, in the order of learning

@@ -24,10 +24,7 @@ def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
 
 
 def most_alarms(promises: Sequence[tuple[int, int, int]]) -> int:
-    """Return how many false alarms kept promises, independent ones, give in all, with 95 % certainty at most.
-
-    Each is on how many new normal samples it decides, and rank and count as in `alarms_p_value`.
-    """
+    """Return how many false alarms independent promises (total, rank, count) give, with 95 % certainty at most."""
     from scipy.stats import betabinom
 
     chances = np.ones(1)  # of 0, 1, 2 … alarms so far

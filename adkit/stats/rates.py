@@ -59,10 +59,7 @@ class Rate:
 
 
 def over_seeds(rates: Sequence[Rate]) -> tuple[float | None, Interval]:
-    """Return the mean share of the same samples over seeds, with its 95 % interval; rates have one total.
-
-    Clopper and Pearson's, of the mean count: it errs on the wide side.
-    """
+    """Return the mean share of the same samples over seeds, with its 95 % interval, which errs on the wide side."""
     count = float(np.mean([rate.count for rate in rates]))
     return (count / rates[0].total if rates[0].total else None), proportion_interval(count, rates[0].total)
 

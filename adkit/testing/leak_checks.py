@@ -23,10 +23,7 @@ from adkit.workflows.fit import fit
 
 
 def check_no_leak(method: str, registry: Registry, options: Mapping[str, Any] | None = None) -> None:
-    """Fit the method thrice: as usual, with a test split whose truth is upside down, and with none to be had.
-
-    State, results on normal data, thresholds and record must be the same each time, to the last bit.
-    """
+    """Fit thrice, with the test split, with its truth upside down, and without it: all must be the same to the bit."""
     method_class = registry.methods.get(method).load()
     made = method_class(parse_options(options_of(method_class), options or {}, method))
     clip_frames = CLIP_FRAMES if sees_motion(method_class) or made.window > 1 else 0

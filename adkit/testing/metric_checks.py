@@ -13,10 +13,7 @@ RESAMPLING_TOLERANCE = 2e-2
 
 
 def check_metric(metric_class: type[Metric]) -> None:
-    """Check that a perfect result is judged better than a wrong one, undefined cases, and resamples if any.
-
-    Stills and frames of clips are tried; what is undefined for both may need more pixels: large images are tried.
-    """
+    """Check perfect, wrong and undefined results, of still images and of clips, and resamples if there are any."""
     metric = metric_class()
     defined = [_check_judging(metric, case) for case in (_IMAGES, _FRAMES)]
     assert any(defined) or _check_judging(metric, replace(_IMAGES, enlarged=40)), (

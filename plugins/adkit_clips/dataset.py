@@ -20,19 +20,11 @@ from typing import Literal
 import numpy as np
 
 from adkit import USUAL_RATE, DatasetError, FrameError, FrameRef, Sample, Split
+from adkit.data import layouts
 from adkit.data.folder_names import ANOMALY, GOOD, says, split_of
 from adkit.data.frame_labels import is_labels, labels_by_clip, labels_of, read_labels
 from adkit.data.images import frame_shape, is_image, read_mask
-from adkit.data.layouts import (
-    Contents,
-    Placed,
-    contents_of,
-    in_numeric_order,
-    in_splits,
-    is_film,
-    require_good,
-    require_no_doubt,
-)
+from adkit.data.layouts import Contents, Placed
 from adkit.data.locations import OwnFolder
 from adkit.data.video import Video
 
@@ -72,7 +64,7 @@ class Clips(OwnFolder):
 
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
-        self._contents = contents_of(folder)
+        self._contents = layouts.contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
@@ -115,14 +107,14 @@ class Clips(OwnFolder):
         if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
             lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")
         lines += self._film_notes
-        return lines + self._contents.notes(lambda path: is_film(path) or is_image(path) or is_labels(path))
+        return lines + self._contents.notes(lambda path: layouts.is_film(path) or is_image(path) or is_labels(path))
 
 
 def _layout_of(contents: Contents) -> Layout:
     if any(split_of(place[0]) == "train" for place in contents.folders):
         return "split folders"
     # Anomalous clips must not be learned as normal ones because they lie in a folder that is not looked for.
-    require_no_doubt(contents.folder, contents.folders, "train", _HINT)
+    layouts.require_no_doubt(contents.folder, contents.folders, "train", _HINT)
     return "plain clips"
 
 
@@ -136,8 +128,10 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
         # Frames may lie in a folder of their kind, and in none of their own.
         places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
     split = layout == "split folders"
-    placed = list(in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
-    require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
+    placed = (
+        list(layouts.in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
+    )
+    layouts.require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
     return [_clip(contents.folder, one.split, one.path, films[one.path], one.kind, labels) for one in placed]
 
@@ -146,7 +140,7 @@ def _clip(
     folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
 ) -> _Clip:
     name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-    masks = in_numeric_order(filter(is_image, Path(f"{path}{MASKS}").glob("*"))) if frames else []
+    masks = layouts.in_numeric_order(filter(is_image, Path(f"{path}{MASKS}").glob("*"))) if frames else []
     if masks and len(masks) != len(frames):
         raise DatasetError(
             f"{path} has {len(frames)} frames and {path.name + MASKS} {len(masks)} masks: which is whose is not known",
@@ -158,13 +152,13 @@ def _clip(
 def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
     """Return the clips among files in their order, each with its images; a folder with images beside clips is none."""
     folders: dict[Path, list[Path]] = {}
-    for path in in_numeric_order(filter(_is_frame, files)):
+    for path in layouts.in_numeric_order(filter(_is_frame, files)):
         folders.setdefault(path.parent, []).append(path)
-    films: dict[Path, list[Path]] = {path: [] for path in files if is_film(path)}
+    films: dict[Path, list[Path]] = {path: [] for path in files if layouts.is_film(path)}
     above = {place for path in (*films, *folders) for place in path.parents}
     above |= {place for place in folders if Path(str(place).removesuffix(MASKS)) in folders.keys() - {place}}
     found = films | {place: images for place, images in folders.items() if place not in above}
-    return [(path, found[path]) for path in in_numeric_order(found)]
+    return [(path, found[path]) for path in layouts.in_numeric_order(found)]
 
 
 def _frames(clip: _Clip, notes: list[str]) -> list[Sample]:
@@ -201,7 +195,7 @@ def _marked(mask: FrameRef, frame: FrameRef) -> FrameRef | None:
 
 
 def _is_frame(path: Path) -> bool:
-    return is_image(path) and not is_film(path)
+    return is_image(path) and not layouts.is_film(path)
 
 
 def _counted(count: int) -> str:

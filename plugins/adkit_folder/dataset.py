@@ -17,25 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from adkit import DatasetError, Sample, Split
+from adkit.data import layouts
 from adkit.data.folder_names import GOOD, NORMAL_NAMES, is_mask_folder, says, split_of
 from adkit.data.images import by_page
-from adkit.data.layouts import (
-    HELD_OUT_SHARE,
-    Contents,
-    Placed,
-    contents_of,
-    in_splits,
-    kinds_of,
-    left_out,
-    masks_in,
-    place_of_splits,
-    refuse_several,
-    require_good,
-    require_no_doubt,
-    told_kinds,
-    with_held_out,
-    with_masks,
-)
+from adkit.data.layouts import Contents, Placed, told_kinds
 from adkit.data.locations import OwnFolder
 from adkit.data.mask_files import Inside, may_be_mask
 from adkit.data.tables import TABLE_HINT, judges_any
@@ -52,25 +37,25 @@ class Folder(OwnFolder):
 
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         super().__init__(folder, spec, root)
-        self._contents = contents_of(folder)
+        self._contents = layouts.contents_of(folder)
         self.layout: Layout = _layout_of(self._contents)
-        self._masks = masks_in(self._contents)
-        below = place_of_splits(_of_images(self._contents))
+        self._masks = layouts.masks_in(self._contents)
+        below = layouts.place_of_splits(_of_images(self._contents))
         images, depth = self._masks.images, 0
         if self.layout == "split folders":
-            placed, depth = list(in_splits(images, below)), len(below) + 1
+            placed, depth = list(layouts.in_splits(images, below)), len(below) + 1
         elif self.layout == "named folders":
             placed = _in_named_folders(images)
         else:
             placed = [Placed("train", inside, path, GOOD, certain=False) for inside, path in images]
         tests = self.layout == "split folders" and any(one.split == "test" for one in placed)
-        placed = with_masks(placed, self._masks)
-        require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
+        placed = layouts.with_masks(placed, self._masks)
+        layouts.require_good(folder, (one.inside for one in placed if one.kind == GOOD), depth=depth)
         if self.layout == "plain images":
             self._masks.require_none(folder)
         self._require_no_table({one.path.name for one in placed if one.kind == GOOD and not one.certain})
-        self._placed = placed if tests else with_held_out(placed)
-        self.held_out_share = HELD_OUT_SHARE if self._placed != placed else 0.0
+        self._placed = placed if tests else layouts.with_held_out(placed)
+        self.held_out_share = layouts.HELD_OUT_SHARE if self._placed != placed else 0.0
         self._samples: dict[Split, list[Sample]] = {"train": [], "test": []}
         for one in self._placed:
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
@@ -111,7 +96,7 @@ class Folder(OwnFolder):
                 f"{unknown} images lie directly in the test folder: whether they are good is not known, so they are "
                 "left out of evaluations; put them into test/good/ or test/KIND/"
             )
-        return lines + left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
+        return lines + layouts.left_out(self._placed, self._masks) + self._contents.notes(may_be_mask)
 
 
 def _of_images(contents: Contents) -> list[Inside]:
@@ -123,21 +108,21 @@ def _layout_of(contents: Contents) -> Layout:
     tops = {place[0] for place in places}
     good_on_top = any(says(top) == GOOD for top in tops)
     splits = {split_of(top) for top in tops}
-    if "train" in splits or ("test" in splits and good_on_top) or place_of_splits(places):
+    if "train" in splits or ("test" in splits and good_on_top) or layouts.place_of_splits(places):
         return "split folders"
-    refuse_several(folder, places)
+    layouts.refuse_several(folder, places)
     wanted = f"train, {', '.join(NORMAL_NAMES)}"
     if not good_on_top:
-        require_no_doubt(folder, (place for place in places if split_of(place[0])), wanted)
+        layouts.require_no_doubt(folder, (place for place in places if split_of(place[0])), wanted)
     if any(says(name) == GOOD for place in places for name in place):
         return "named folders"
     # Defects and masks must not be learned as good parts because the folder beside them has an unusual name.
-    require_no_doubt(folder, places, wanted)
+    layouts.require_no_doubt(folder, places, wanted)
     return "plain images"
 
 
 def _in_named_folders(images: Sequence[tuple[Inside, Path]]) -> list[Placed]:
-    kinds = kinds_of(inside[:-1] for inside, _ in images)
+    kinds = layouts.kinds_of(inside[:-1] for inside, _ in images)
     judged = ((kinds[inside[:-1]], inside, path) for inside, path in images)
     return [Placed("train" if kind == GOOD else "test", inside, path, kind) for kind, inside, path in judged if kind]
 

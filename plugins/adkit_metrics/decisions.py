@@ -1,7 +1,4 @@
-"""Metrics at the run's threshold: what is caught at the rate of false alarms that it promises.
-
-Of clips it is events that are caught, in truth runs of anomalous frames: a found one agrees where it shares a frame.
-"""
+"""Metrics at the run's threshold: of clips it is events that are caught, where a found one shares a frame with one."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,4 @@
-"""A U-Net that repairs, without its skip connections (an option) as an autoencoder twice as deep as `ae`.
-
-With them detail stays sharp, and defects pass more easily too. See `adkit.nn.training.reconstruction`.
-"""
+"""A U-Net that repairs, or without its skip connections, past which defects go, a deep autoencoder."""
 
 from itertools import pairwise
 

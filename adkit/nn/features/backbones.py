@@ -1,7 +1,4 @@
-"""Frozen feature networks: any convolutional one of timm by name, from timm's cache or hub, or a local file.
-
-The default, EfficientNet-lite0, brings its ImageNet weights as a pip package and so works offline.
-"""
+"""Frozen feature networks: any convolutional one of timm by name; EfficientNet-lite0 works offline, out of pip."""
 
 import logging
 import math

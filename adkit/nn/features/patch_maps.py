@@ -95,10 +95,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         return self.patches(features), self.judged(features)
 
     def learn(self, batches: Batches, progress: Progress) -> None:
-        """Learn, then score every training frame as if its clip had not been seen; raises OptionError.
-
-        Those maps, and those of spoilt frames, say whether position matters; blended, they calibrate.
-        """
+        """Learn, then judge training and spoilt frames as new: these say whether position matters, and calibrate."""
         self._scales, self._blend, self._whole, self._scored = self._all_scales, Blend(), None, None
         enough = len(batches) >= LEAST_PICTURES
         self._overview = self._overview_at(STRIDE, self.options.levels[-1]) if enough else None

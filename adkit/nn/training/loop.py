@@ -1,7 +1,4 @@
-"""The one training loop: an objective learns from normal data, and held-out normal data says when it is best.
-
-What is drawn at random comes from (seed, epoch): a training that was resumed ends as if nothing had happened.
-"""
+"""The one training loop, from draws by (seed, epoch) only: one that was resumed ends as if nothing had happened."""
 
 import copy
 import math
