@@ -132,7 +132,7 @@ class MaskFiles:
             if anomalous or not self._unused or not (mask := self._find(inside, names)):
                 continue
             try:
-                marks = _marks(mask, self._paths[inside])
+                marks = marks_any(mask, self._paths[inside])
             except FrameError as error:
                 if anomalous is False:
                     continue  # whoever reads it is told
@@ -197,7 +197,8 @@ class MaskFiles:
                 f"their mask is missing: {listed(list(map('/'.join, self.left_out)))}"
             )
         if unused := list(self._unused.values()):
-            lines.append(f"{len(unused)} masks belong to no image that was found: {listed(unused)}")
+            belong = "mask belongs" if len(unused) == 1 else "masks belong"
+            lines.append(f"{len(unused)} {belong} to no image that was found: {listed(unused)}")
         if self._lacking:
             above = {mask.above for masks in self._masks.values() for mask in masks}
             places = listed(sorted("/".join(place) or "the folder itself" for place in above))
@@ -216,7 +217,7 @@ def _is_empty(mask: FrameRef) -> bool:
         return False
 
 
-def _marks(mask: FrameRef, image: Path) -> bool:
+def marks_any(mask: FrameRef, image: Path) -> bool:
     """Say whether anything is marked in an image; raises FrameError for a mask that cannot be read or does not fit."""
     if not is_image(mask.path):
         return True  # of outlines only those are listed that mark something

@@ -13,6 +13,7 @@ from adkit.interfaces import Progress
 from adkit.types import Sample
 
 _MOST_KEPT_BYTES = 200_000_000
+_MOST_MARKED = 0.5
 
 
 class MapsBesideMasks:
@@ -51,11 +52,20 @@ class MapsBesideMasks:
         return mask
 
 
-def with_sound_masks(samples: Sequence[Sample], skip_bad: bool, bad: list[str], progress: Progress) -> list[Sample]:
+def doubt_of(mask: NDArray[np.bool_]) -> str | None:
+    """Say what is odd about a mask (H, W) of something anomalous; None: nothing is."""
+    marked = float(mask.mean())
+    return "marks nothing" if not marked else "marks more than half, as if inverted" if marked > _MOST_MARKED else None
+
+
+def with_sound_masks(
+    samples: Sequence[Sample], skip_bad: bool, bad: list[str], odd: dict[str, list[str]], progress: Progress
+) -> list[Sample]:
     """Return the samples, after every mask was read once: before anything is scored, as scoring takes long.
 
     Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
-    the mask is added to `bad`. A picture that cannot be read itself is left to the scoring.
+    the mask is added to `bad`. Those that look wrong are added to `odd`, by `doubt_of`. A picture that cannot be read
+    itself is left to the scoring.
     """
     sound = []
     with progress.task("checking masks", len(samples)) as advance:
@@ -65,8 +75,8 @@ def with_sound_masks(samples: Sequence[Sample], skip_bad: bool, bad: list[str], 
             except FrameError:
                 shape = None
             try:
-                if sample.mask and shape:
-                    read_mask(sample.mask, shape)
+                if sample.mask and shape and (doubt := doubt_of(read_mask(sample.mask, shape))):
+                    odd.setdefault(doubt, []).append(sample.id)
             except FrameError:
                 if not skip_bad:
                     raise

@@ -1,7 +1,7 @@
 """Draws what labelling tools saved of pictures: outlines of what is wrong, as JSON, XML or text.
 
 labelme, Pascal VOC (labelImg), Supervisely, YOLO   a file for each picture, with its name
-COCO, CVAT, VIA                                     a file that names many pictures
+COCO, CVAT, VIA, Label Studio                       a file that names many pictures
 
 A shape whose label says good, and those that labelme's tools leave out ("__ignore__"), mark nothing.
 """
@@ -37,6 +37,7 @@ SUFFIXES = (".json", ".xml", ".txt")
 _HEAD_BYTES = 4096
 _BEGINNING = re.compile(rb'"(?:shapes|images|annotations|categories|regions|_via_settings|objects)"|<annotations?[\s>]')
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
+_UPLOADED = re.compile("^[0-9a-f]{8}-")
 _NOT_MEANT = ("__ignore__", "_background_")
 _LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
 _LEAST = {"rectangle": 2, "circle": 2, "ellipse": 2, "mask": 1}  # points
@@ -51,6 +52,7 @@ class Shape:
     sort: str
     points: Points  # (x, y) in px from the upper left corner
     pixels: NDArray[np.bool_] | None = None  # of a "mask", whose upper left corner is the first point
+    holes: tuple[Points, ...] = ()  # polygons in which nothing is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def is_outlines(path: Path) -> bool:
 def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
     """Return for each picture of which a file marks something the mask and the picture's name, as far as it says.
 
-    A file that cannot be read is taken for one of its own name: who reads its mask is told.
+    A file that cannot be read, or names no picture, is taken for one of its own name: who reads its mask is told.
     """
     head = _head(path)
     if _OF_LABELME in head:
@@ -81,6 +83,8 @@ def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
     try:
         found = _pictures(path, path.stat().st_mtime_ns)
     except (FrameError, OSError):
+        found = ()
+    if not found:
         return [(FrameRef(path), "")]
     return [(FrameRef(path, page=page if one.name else None), one.name) for page, one in enumerate(found) if one.shapes]
 
@@ -150,7 +154,14 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
 
 
 def _in_json(saved: Any) -> Iterator[Outlined]:
-    if "shapes" in saved:
+    if isinstance(saved, list):
+        for task in saved:
+            said = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
+            # Uploaded files have a number before their names, as in "/data/upload/1/0a1b2c3d-004.png".
+            address = next(value for value in task["data"].values() if isinstance(value, str))
+            size = (said[0]["original_height"], said[0]["original_width"]) if said else None
+            yield _outlined(_UPLOADED.sub("", file_name(address)), size, map(_of_label_studio, said))
+    elif "shapes" in saved:
         yield _outlined("", (saved["imageHeight"], saved["imageWidth"]), map(_of_labelme, saved["shapes"]))
     elif "objects" in saved:
         size = saved["size"]
@@ -161,8 +172,7 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
         for one in saved["annotations"]:
             drawn[one["image_id"]] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
         for image in saved["images"]:
-            size = (image["height"], image["width"]) if image.get("height") else None
-            yield _outlined(image["file_name"], size, drawn[image["id"]])
+            yield _outlined(image["file_name"], (image.get("height"), image.get("width")), drawn[image["id"]])
     else:
         for image in saved.get("_via_img_metadata", saved).values():
             if isinstance(image, dict) and "regions" in image:
@@ -178,12 +188,13 @@ def _in_xml(root: ElementTree.Element) -> Iterator[Outlined]:
             yield _outlined(image.attrib["name"], (image.get("height"), image.get("width")), drawn)
     elif root.tag == "annotation":
         size = root.findtext("size/height"), root.findtext("size/width")
-        yield _outlined("", size if all(size) else None, map(_of_voc, root.iter("object")))
+        yield _outlined("", size, map(_of_voc, root.iter("object")))
 
 
 def _outlined(name: str, size: tuple[Any, Any] | None, drawn: Iterable[tuple[str | None, Shape]]) -> Outlined:
     meant = tuple(shape for label, shape in drawn if label not in _NOT_MEANT and says(str(label or "")) != GOOD)
-    return Outlined(str(name), size and (int(size[0]), int(size[1])), meant)
+    height, width = (int(side or 0) for side in size or (0, 0))  # labelImg writes 0 where it does not know
+    return Outlined(str(name), (height, width) if height and width else None, meant)
 
 
 def _of_labelme(shape: Mapping[str, Any]) -> tuple[str | None, Shape]:
@@ -202,8 +213,11 @@ def _of_supervisely(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
         drawn = Image.open(io.BytesIO(zlib.decompress(base64.b64decode(one["bitmap"]["data"]))))
         pixels = np.asarray(drawn.convert("RGB").convert("L")) > 0
         return one.get("classTitle"), Shape("mask", _pairs(one["bitmap"]["origin"]), pixels)
-    points = _pairs(number for point in one["points"]["exterior"] for number in point)
-    return one.get("classTitle"), Shape("linestrip" if sort == "line" else sort, points)
+    points, *holes = (
+        _pairs(number for point in part for number in point)
+        for part in (one["points"]["exterior"], *one["points"].get("interior", ()))
+    )
+    return one.get("classTitle"), Shape("linestrip" if sort == "line" else sort, points, holes=tuple(holes))
 
 
 def _is_of_yolo(line: str) -> bool:
@@ -314,6 +328,20 @@ def _of_via(region: Mapping[str, Any]) -> tuple[str | None, Shape]:
     return None, Shape("linestrip" if sort == "polyline" else sort, points)
 
 
+def _of_label_studio(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
+    drawn, across, down = one["value"], one["original_width"] / 100, one["original_height"] / 100  # px of a percent
+    label = next(iter(drawn.get(one["type"], ())), None)
+    if "points" in drawn:
+        return label, Shape("polygon", [(x * across, y * down) for x, y in drawn["points"]])
+    if drawn.get("rotation"):
+        raise ValueError("a shape that is turned")
+    x, y = drawn["x"] * across, drawn["y"] * down
+    if "radiusX" in drawn:
+        width, height = drawn["radiusX"] * across, drawn["radiusY"] * down
+        return label, Shape("ellipse", [(x - width, y - height), (x + width, y + height)])
+    return label, _rectangle(x, y, x + drawn["width"] * across, y + drawn["height"] * down)
+
+
 def _pairs(numbers: Iterable[float]) -> Points:
     flat = [float(number) for number in numbers]
     return list(zip(flat[::2], flat[1::2], strict=True))
@@ -341,7 +369,13 @@ def _require(shape: Shape) -> None:
 
 def _draw(mask: Image.Image, shape: Shape) -> None:
     sort, points, pen = shape.sort, shape.points, ImageDraw.Draw(mask)
-    if shape.pixels is not None:
+    if shape.holes:
+        layer = Image.new("L", mask.size)
+        _draw(layer, replace(shape, holes=()))
+        for hole in shape.holes:
+            ImageDraw.Draw(layer).polygon(hole, fill=0)
+        mask.paste(1, mask=layer.point(lambda drawn: 255 * drawn))
+    elif shape.pixels is not None:
         (left, top), stencil = points[0], Image.fromarray(shape.pixels.astype(np.uint8) * 255)
         mask.paste(1, (round(left), round(top)), stencil)
     elif sort == "polygon" and len(points) > 2:

@@ -64,6 +64,7 @@ class Evaluation:
     clips: ClipResults | None = None  # None: the test split has still images
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
+    odd_masks: dict[str, list[str]] = field(default_factory=dict)  # ids by what looks wrong
     not_stored: str | None = None  # why the result is not in the run's folder, if it is not
 
     @property
@@ -79,6 +80,12 @@ class Evaluation:
         are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
         images = counted(len(self.seen), f"test {self.unit.sample}")
         return f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
+
+    @property
+    def notes(self) -> list[str]:
+        """Say which masks look wrong, and what was left out."""
+        odd = [f"{len(ids)} have a mask that {doubt}: {', '.join(ids[:3])}" for doubt, ids in self.odd_masks.items()]
+        return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -170,6 +177,7 @@ class Evaluation:
             },
             "samples": len(self.samples),
             "unreadable": self.unreadable,
+            "odd_masks": self.odd_masks,
             "seen": self.seen,
             "metrics": {
                 name: {
@@ -201,7 +209,9 @@ def evaluate(
     """
     origin = workplace.registry.methods.origin(run.record.method).origin  # without the method there is no judging
     unreadable: list[str] = []
-    samples = with_sound_masks(_test_samples(run, workplace), workplace.skip_bad, unreadable, workplace.progress)
+    odd: dict[str, list[str]] = {}
+    samples = _test_samples(run, workplace)
+    samples = with_sound_masks(samples, workplace.skip_bad, unreadable, odd, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     predictions, not_stored = stored_predictions(folder, key), None
@@ -222,6 +232,7 @@ def evaluate(
         _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace),
         seen=_seen(run, kept, hashes),
         unreadable=unreadable,
+        odd_masks=odd,
     )
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation

@@ -51,7 +51,7 @@ def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> 
         try:
             evaluation = evaluate(run, workplace)
             notes += [f"the result is not stored in the run: {evaluation.not_stored}"] if evaluation.not_stored else []
-            notes += [f"unreadable, left out: {path}" for path in evaluation.unreadable]
+            notes += evaluation.notes
         except (DatasetError, PluginError) as error:
             why_not = error.message
             notes.append(f"the report has no part on a test split: {why_not}")

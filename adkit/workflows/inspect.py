@@ -19,6 +19,7 @@ from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
 from adkit.data.images import decoded_pixels, pixel_format, read_mask
+from adkit.data.masks import doubt_of
 from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError
@@ -29,7 +30,6 @@ from adkit.workflows.looks import ClipLooks, Glances
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
-_MOST_MARKED = 0.5
 _EXAMPLES = 3  # names of files per finding
 _GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
 
@@ -208,11 +208,8 @@ class _Look:
             return
         kind = sample.kind or "unknown"
         try:
-            marked = float(read_mask(sample.mask, (image.shape[0], image.shape[1])).mean())
-            if not marked:
-                self.trouble["have a mask that marks nothing"].append((sample.id,))
-            elif marked > _MOST_MARKED:
-                self.trouble["have a mask that marks more than half, as if inverted"].append((sample.id,))
+            if doubt := doubt_of(read_mask(sample.mask, (image.shape[0], image.shape[1]))):
+                self.trouble[f"have a mask that {doubt}"].append((sample.id,))
             self.result.masks[kind] = self.result.masks.get(kind, 0) + 1
         except FrameError as error:
             self.trouble["have a mask that cannot be used"].append((error.message,))

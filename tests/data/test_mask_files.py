@@ -81,7 +81,7 @@ def test_a_mask_that_may_be_of_several_images_is_of_none(tmp_path: Path) -> None
     touch(tmp_path, "good/1.png", "dent/1.png", "tear/1.png", "tear/2.png", "masks/1.png", "masks/2.png")
     assert found(tmp_path) == {"dent/1.png": None, "tear/1.png": None, "tear/2.png": "masks/2.png"}
     notes = Folder(tmp_path, "x", tmp_path).notes()
-    assert any("1 masks belong to no image that was found: masks/1.png" in note for note in notes)
+    assert any("1 mask belongs to no image that was found: masks/1.png" in note for note in notes)
 
 
 def test_better_masks_come_first(tmp_path: Path) -> None:

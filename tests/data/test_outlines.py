@@ -88,7 +88,7 @@ def test_what_is_to_be_ignored_is_not_marked(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         ({"imageHeight": 600}, "mask is 80×600 but the image is 80×60"),
-        ({"imageHeight": None}, "cannot read the shapes of"),
+        ({"imageHeight": "tall"}, "cannot read the shapes of"),
         ({"shapes": [{"label": "x"}]}, "cannot read the shapes of"),
         ({"shapes": [shape("cuboid", (1, 1), (2, 2))]}, "a shape of the type 'cuboid'"),
         ({"shapes": [shape("rectangle", (1, 1))]}, "a rectangle of 1 points"),
@@ -162,6 +162,23 @@ CVAT = '<annotations><image id="0" name="{}" width="80" height="60">{}</image></
 VOC = "<annotation><size><width>80</width><height>60</height></size><object><name>tear</name>{}</object></annotation>"
 VIA = {"name": "polygon", "all_points_x": BOX_OUTLINE[::2], "all_points_y": BOX_OUTLINE[1::2]}
 VIA_BOX = {"shape_attributes": {"name": "rect", "x": 30, "y": 10, "width": 21, "height": 11}}
+LABEL_STUDIO = [
+    {
+        "data": {"image": "/data/upload/1/0a1b2c3d-2.png"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "original_width": 80,
+                        "original_height": 60,
+                        "type": "rectanglelabels",
+                        "value": {"x": 37.5, "y": 100 / 6, "width": 26.25, "height": 1100 / 60, "rotation": 0},
+                    }
+                ]
+            }
+        ],
+    }
+]
 FILES: list[tuple[str, Any, Any]] = [
     ("annotations/instances_default.json", coco("tear/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE), BOX),
     ("tear/_annotations.coco.json", coco("2.png", {"segmentation": [], "bbox": [30, 10, 21, 11]}), BOX),
@@ -183,7 +200,9 @@ FILES: list[tuple[str, Any, Any]] = [
     ),
     (
         "tear/2.xml",
-        VOC.format(
+        VOC.replace("80", "0")
+        .replace("60", "0")
+        .format(
             "<polygon><pt><x>30</x><y>10</y></pt><pt><x>50</x><y>10</y></pt><pt><x>50</x><y>20</y></pt>"
             "<pt><x>30</x><y>20</y></pt></polygon>"
         ),
@@ -195,6 +214,14 @@ FILES: list[tuple[str, Any, Any]] = [
     ("ann/tear/2.png.json", supervisely("polygon", points={"exterior": BOX_CORNERS, "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("rectangle", points={"exterior": BOX_CORNERS[::2], "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("bitmap", bitmap={"origin": [30, 10], "data": BITMAP}), BOX),
+    ("project-1.json", LABEL_STUDIO, BOX),
+    (
+        "ann/tear/2.png.json",
+        supervisely(
+            "polygon", points={"exterior": BOX_CORNERS, "interior": [[[35, 12], [40, 12], [40, 15], [35, 15]]]}
+        ),
+        BOX & ~((ROWS >= 12) & (ROWS <= 15) & (COLUMNS >= 35) & (COLUMNS <= 40)),
+    ),
     ("via.json", {"2.png123": {"filename": "2.png", "regions": [{"shape_attributes": VIA}]}}, BOX),
     (
         "project.json",

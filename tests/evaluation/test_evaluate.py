@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adkit.data.datasets import open_datasets
 from adkit.errors import DatasetError, FrameError, PluginError
@@ -27,7 +28,7 @@ from adkit.stats.calibration import ThresholdRule
 from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
 from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.score import Workplace
-from tests.greys import METHODS, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
+from tests.greys import METHODS, SIDE, SPREAD, USUAL, fit_greys, paint, usual_levels, with_methods
 
 LOO = "grey_without_one"
 
@@ -244,9 +245,26 @@ def test_unreadable_test_images_are_refused_or_left_out(tmp_path: Path, registry
     with pytest.raises(FrameError, match=r"002\.png"):
         evaluate(run, Workplace(registry, device="cpu"))
     found = evaluate(run, Workplace(registry, skip_bad=True, device="cpu"))
-    assert found.unreadable == [str(bad)]
+    assert found.notes == [f"unreadable, left out: {bad}"]
     assert len(found.scores) == 9
     assert found.rates.false_alarms.total == 5
+
+
+def test_masks_that_look_wrong_are_told(tmp_path: Path, registry: Registry) -> None:
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    masks = tmp_path / "parts" / "ground_truth" / "bright"
+    masks.mkdir(parents=True)
+    for number, rows in enumerate((0, SIDE - 1, 2, SIDE)):
+        marked = np.arange(SIDE)[:, None].repeat(SIDE, 1) < rows
+        Image.fromarray(marked.astype(np.uint8) * 255).save(masks / f"{number:03d}_mask.png")
+    found = evaluate(run, Workplace(registry, device="cpu"))
+    more = "marks more than half, as if inverted"
+    assert found.odd_masks == {
+        "marks nothing": ["test/bright/000.png"],
+        more: ["test/bright/001.png", "test/bright/003.png"],
+    }
+    assert found.notes[1] == f"2 have a mask that {more}: test/bright/001.png, test/bright/003.png"
+    assert found.as_json()["odd_masks"] == found.odd_masks
 
 
 def test_a_dataset_without_a_test_split_is_refused(tmp_path: Path, registry: Registry) -> None:

@@ -299,7 +299,7 @@ def test_of_images_in_the_test_folder_itself_the_truth_is_unknown(tmp_path: Path
     assert all(sample.mask is None for sample in dataset.samples("test"))
     first, second, *masks = dataset.notes()
     assert "1 to learn from; to test with: 1 crack" in first
-    assert masks[0] == "1 masks belong to no image that was found: masks/crack/b.png"
+    assert masks[0] == "1 mask belongs to no image that was found: masks/crack/b.png"
     assert masks[1].startswith("1 of 1 anomalous images have no mask: Test/crack/d.png")
     assert second.startswith("2 images lie directly in the test folder: whether they are good is not known")
 

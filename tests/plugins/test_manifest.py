@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from adkit_folder.dataset import Folder
 from adkit_folder.manifest import Manifest
+from PIL import Image
 
 from adkit.errors import DatasetError
 from adkit.types import Sample
@@ -128,6 +129,17 @@ def test_tables_that_say_nothing_clear_are_refused(tmp_path: Path, table: str, c
     touch(tmp_path, "1.png", "clip.png", "film.mp4", "NG/2.png", "NG_3.png")
     with pytest.raises(DatasetError, match=complaint):
         opened(tmp_path, table)
+
+
+def test_a_mask_that_marks_something_in_a_good_image_is_a_contradiction(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    for name, size in (("1.png", 8), ("nothing.png", 8), ("marked.png", 8)):
+        Image.new("L", (size, size), 255 * (name == "marked.png")).save(tmp_path / name)
+    assert opened(tmp_path, "path,kind,mask\n1.png,ok,nothing.png\n").samples("train")[0].mask is None
+    with pytest.raises(
+        DatasetError, match=r"line 2: 1\.png is said to be good, and .*marked\.png marks something in it"
+    ):
+        opened(tmp_path, "path,kind,mask\n1.png,ok,marked.png\n")
 
 
 def test_other_encodings_and_absent_tables_are_refused(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def print_evaluation(result: Evaluation) -> None:
         print_table("by clip", clip_table(result))
     if result.flattery:
         warn(f"{result.flattery}: {', '.join(result.seen[:3])}")
-    for path in result.unreadable:
-        warn(f"unreadable, left out: {path}")
+    for note in result.notes:
+        warn(note)
 
 
 def _print_outcomes(result: Evaluation) -> None:
