@@ -1,6 +1,7 @@
 """Pictures for people: the image, its reconstruction and its heat map, with legend, threshold contour and truth."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -138,15 +139,25 @@ def panels(
     return found
 
 
+_FIRST_ASIAN = "\u2e80"  # as of here, letters are Chinese, Japanese or Korean, as a rule
+_ASIAN_FONTS = (  # files that systems have, each with all or most of these; without one, boxes are drawn
+    *("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf"),
+    *("msyh.ttc", "msgothic.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),
+)
+
+
 def letters(size: int, text: str = "") -> Font:
     """Return the font of all pictures, in px, which has no ≥ and no –; or one that has more, where a text needs it."""
-    return _font(size, plain=text.replace("…", "").isascii())
+    return _font(size, plain=text.replace("…", "").isascii(), asian=max(text, default="") >= _FIRST_ASIAN)
 
 
 @lru_cache
-def _font(size: int, *, plain: bool) -> Font:
+def _font(size: int, *, plain: bool, asian: bool) -> Font:
     if plain:
         return ImageFont.load_default(size)
+    for name in _ASIAN_FONTS if asian else ():
+        with suppress(OSError):
+            return ImageFont.truetype(name, size)
     package = find_spec("matplotlib")  # not imported: that takes half a second
     assert package is not None
     assert package.origin is not None

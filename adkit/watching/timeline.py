@@ -5,12 +5,14 @@ from __future__ import annotations
 import bisect
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adkit.data.spans import Span
+from adkit.drawing.overlay import letters
 from adkit.files.atomic import write_whole
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event, EventRules
@@ -86,6 +88,7 @@ def write_timeline(
     axes.axhline(rules.release, color=_THRESHOLD, lw=0.7, ls=":", label=f"release level {rules.release:.3g}")
     _number(axes, events)
     _finish(axes, title, trace, len(events))
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name; where no font has it, a box is drawn
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": "adkit"})
     write_whole(path, buffer.getvalue())
@@ -104,6 +107,7 @@ def _number(axes: Axes, events: Sequence[Event]) -> None:
 
 
 def _finish(axes: Axes, title: str, trace: Trace, events: int) -> None:
+    from matplotlib.font_manager import FontProperties
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     if trace.times_s:
@@ -113,6 +117,8 @@ def _finish(axes: Axes, title: str, trace: Trace, events: int) -> None:
     axes.set_ylabel("score")
     name = title if len(title) <= 80 else "…" + title[-79:]
     many = f"{events} events" if events != 1 else "1 event"
-    axes.set_title(f"{name}: {many}".replace("$", r"\$"), loc="left", fontsize=10, pad=14)
+    found: Any = letters(10, name)
+    font = FontProperties(fname=None if name.isascii() else found.path, size=10)
+    axes.set_title(f"{name}: {many}".replace("$", r"\$"), loc="left", fontproperties=font, pad=14)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)

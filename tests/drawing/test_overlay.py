@@ -174,6 +174,15 @@ def test_letters_beyond_english_are_written() -> None:
     assert len(set(drawn.values())) == len(drawn)
 
 
+def test_chinese_letters_are_written_where_the_system_has_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, bold = letters(17, "é–"), str(letters(17, "é").path).replace("Sans.ttf", "Sans-Bold.ttf")
+    monkeypatch.setattr("adkit.drawing.overlay._ASIAN_FONTS", ("absent.ttc", bold))
+    assert letters(17, "良品 é").path == bold
+    assert letters(17, "é–").path == usual.path
+    monkeypatch.setattr("adkit.drawing.overlay._ASIAN_FONTS", ())
+    assert letters(18, "良品").path == usual.path
+
+
 @pytest.mark.parametrize("threshold", [-5.0, 0.0, 2.0, 99.0])
 def test_a_threshold_outside_the_colours_is_drawn(threshold: float) -> None:
     sheet = draw(grey(60, 80), spot(), Scale(0.0, 2.0, threshold), CAPTION)

@@ -35,7 +35,7 @@ def picture(path: Path, **spans: list[Span]) -> np.ndarray:
     for number in range(200):
         trace.add(number / 10, 2.0 if 50 <= number < 70 else 0.2)
     events = [event(1, 5.0, 7.0), event(2, 7.05, 7.1)]
-    write_timeline(path, "a $clip$ of a_b", trace, RULES, events, **spans)  # type: ignore[arg-type]
+    write_timeline(path, "a $clip$ of a_b 部品", trace, RULES, events, **spans)  # type: ignore[arg-type]
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB")).astype(int)
 
