@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,18 +63,21 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
     """Return what Typer finds wrong in the words of a command line, `given`, as a fault in two lines."""
     context, parameter, close = (getattr(error, name, None) for name in ("ctx", "param", "possibilities"))
     command = given[0] if context is None else context.info_name if context.parent else ""
-    hint = " ".join(f"see: adkit {command} --help".split())
-    if close:
-        hint = f"did you mean {' or '.join(close)}? {hint.capitalize()}"
+    example = re.search(r"Example: \[bold\](.+?)\[", (context.command.help if context else None) or "")
+    see = " ".join(f"see: adkit {command} --help".split())
     told = " ".join((error.message or error.format_message()).removeprefix("Value error, ").split())
     if not parameter or not error.message:
+        close = f"did you mean {' or '.join(close)}? " if close else ""
+        hint = f"{close}{'For' if close else 'for'} example: {example[1]}" if example else f"{close}{see}"
         return OptionError(told, hint=hint)
+    if parameter.param_type_name == "argument":
+        return OptionError(told, hint=see)
     option, value = str(parameter.opts[0]), ""
     for word, after in zip_longest(given, given[1:], fillvalue=""):
         name, equals, rest = word.partition("=")
         if name in parameter.opts:
             option, value = name, f" {rest if equals else after!r}"
-    return OptionError(f"{option}{value} is refused: {told[:1].lower()}{told[1:]}", hint=hint)
+    return OptionError(f"{option}{value} is refused: {told[:1].lower()}{told[1:]}", hint=see)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,6 +78,24 @@ _HINT = "check or remove the file; --skip-bad continues without such files"
 def is_image(path: Path) -> bool:
     """Say whether the file's name says that it is an image (hidden files are not)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def other_compression(names: Iterable[object], others: Iterable[object]) -> str | None:
+    """Name the types of two groups of files, ".png, .jpg", where one has JPEG files only and the other has none."""
+    types = [{Path(str(name)).suffix.lower() for name in group} & IMAGE_SUFFIXES for group in (names, others)]
+    are_jpegs = [{one in (".jpg", ".jpeg") for one in group} for group in types]
+    apart = are_jpegs in ([{True}, {False}], [{False}, {True}])
+    return ", ".join(one for group in types for one in sorted(group)) if apart else None
+
+
+def told_by_compression(samples: Sequence[Sample]) -> str | None:
+    """Say so where the compression of the files tells anomalous images from good ones; None where it does not."""
+    anomalous, good = ([one.frame.path for one in samples if one.anomalous is truth] for truth in (True, False))
+    types = other_compression(anomalous, good)
+    return types and (
+        f"anomalous and good images are files of other types ({types}): compression alone can tell them apart, so that "
+        "results look too good"
+    )
 
 
 def png_of(picture: Image.Image) -> bytes:

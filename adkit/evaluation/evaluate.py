@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from adkit.containment import plugin_code
 from adkit.data.clips import are_stills, at_steps
 from adkit.data.fingerprints import content_hashes, data_hash
+from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, StorageError
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
@@ -74,12 +75,14 @@ class Evaluation:
 
     @property
     def flattery(self) -> str | None:
-        """Say what the result is worth less for; None when the run has seen none of the test images."""
+        """Say what the result is worth less for: test images that the run has seen, or files of other types."""
+        told = told_by_compression(self.samples)
         if not self.seen:
-            return None
+            return told
         are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
         images = counted(len(self.seen), f"test {self.unit.sample}")
-        return f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
+        seen = f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
+        return "; ".join(filter(None, (told, f"{seen}: {', '.join(self.seen[:3])}")))
 
     @property
     def notes(self) -> list[str]:

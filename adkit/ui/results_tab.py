@@ -68,14 +68,14 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             return {**closed, detail: "", actions: gr.Row(visible=False)}
         kind, name = what
         folder, is_run = folder_of(settings, kind, name), kind == "run"
-        title = "Show the report" if _has_report(folder) else "Report"
+        reported = not is_run or _has_report(folder)
         return {
             **closed,
             detail: _about(name, open_run(folder) if is_run else None),
             actions: gr.Row(visible=True),
             inspect: gr.Button(visible=is_run),
-            report: gr.Button(title, visible=is_run),
-            page: _frame(what) if with_report else "",
+            report: gr.Button("Show the report" if reported else "Report", visible=is_run),
+            page: _frame(what) if with_report and reported else "",
         }
 
     @guarded

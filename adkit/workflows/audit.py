@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
+from adkit.stats.formatting import bound_text, rate_text
 from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
@@ -58,12 +59,17 @@ class Audit:
         }
         sentences = [
             headings[self.verdict],
-            f"{observed} ({self.flagged.in_percent(2)}); promised: {promised.expected_rate:.2%}, "
-            f"at most {promised.certain_rate:.1%}",
+            f"{observed} ({self.flagged.in_percent(2)}); promised: {rate_text(promised.expected_rate)}, "
+            f"at most {bound_text(promised.certain_rate)}",
             f"if the promise holds, this many alarms or more have a probability of {self.alarms_p_value:.2g}",
             f"drift of the scores{upwards}: p = {self.drift.p_value:.3g}; a fresh score is above a calibrated one "
             f"in {self.drift.shift:.0%} of pairs",
         ]
+        if self.verdict != "kept":
+            sentences.append(
+                "look at the images: if light, camera or file type changed, change it back or fit again; if good parts "
+                "look so from now on, adkit calibrate sets a threshold from them"
+            )
         if self.noticeable_rate is None:
             sentences.append(f"{count} {unit}s are too few to notice any broken promise")
         elif self.verdict == "kept":

@@ -18,7 +18,7 @@ from adkit.data.bit_depth import as_rgb8, white_above
 from adkit.data.boxes import Size, px
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import UNREADABLE, content_hashes
-from adkit.data.images import decoded_pixels, pixel_format, read_mask
+from adkit.data.images import decoded_pixels, pixel_format, read_mask, told_by_compression
 from adkit.data.masks import doubt_of
 from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
@@ -90,6 +90,8 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     if wrong:
         trouble["are marked anomalous, yet stand in the training split"] += wrong
     result.findings = [_sentence(what, groups) for what, groups in trouble.items()]
+    if told := told_by_compression(every):
+        result.findings.append(told)
     if not any(split == "test" for split, _ in samples):
         result.findings.append("there is no test split: eval cannot judge a run")
     _compare_looks(look, {sample.id: sample for sample in every})

@@ -1,8 +1,9 @@
 """Scores with a run: its model made ready, and the scores and thresholds of normal data."""
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from adkit.data.boxes import Size, px
 from adkit.data.clips import at_steps
 from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
+from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
@@ -143,9 +145,15 @@ class FittedModel:
             return "the run learned from clips, and this is a still image"
         if why := self.other_size(result.shape):
             return why
+        if result.anomalous and (types := other_compression([result.id], self._learned)):
+            return f"it and what the run learned from are files of other types ({types}), which can look like a defect"
         if result.map is not None and self.outline is not None and (result.map > self.outline).mean() > _MOST_UNLIKE:
             return "most of it looks like nothing that the run learned from"
         return None
+
+    @cached_property
+    def _learned(self) -> Mapping[str, str]:
+        return self.run.seen().training
 
     def other_size(self, shape: Size) -> str | None:
         """Say so where a picture of this shape is of another size than those that were learned from."""

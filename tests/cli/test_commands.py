@@ -415,6 +415,24 @@ def test_a_misspelt_fit_is_refused_and_writes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "found", "hint"),
+    [
+        (["report", "--run", "latest"], "No such option: --run", "did you mean --runs? For example: adkit report "),
+        (["eval", "latest"], "unexpected extra argument", "for example: adkit eval --run latest"),
+        (["inspect", "parts/"], "Missing option '--dataset'", "for example: adkit inspect --dataset folder:"),
+        (["list", "run"], "error: 'run' is not one of 'methods'", "see: adkit list --help"),
+        (["evl"], "No such command 'evl'", "see: adkit --help"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_answered_with_one_that_can(
+    arguments: list[str], found: str, hint: str
+) -> None:
+    message, told = fault(*arguments).split("hint:  ")
+    assert found in message
+    assert told.startswith(hint)
+
+
 def test_a_missing_root_lists_the_places_tried(tmp_path: Path) -> None:
     message = fault("fit", "-m", "patchknn", "-d", "mvtec:bottle", "--root", tmp_path / "nowhere")
     for place in ("nowhere/mvtec", "nowhere/mvtec_anomaly_detection", "train/good"):

@@ -14,6 +14,7 @@ from adkit.errors import DatasetError, FrameError
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.calibration import ThresholdRule
+from adkit.stats.formatting import bound_text
 from adkit.stats.promises import noticeable_rate
 from adkit.stats.significance import drift_test, proportion_interval
 from adkit.workflows.audit import LEVEL, Audit, audit
@@ -81,6 +82,8 @@ def test_anomalous_parts_given_as_normal_break_it(run: Run, registry: Registry, 
     assert 5 <= found.flagged.count <= 7
     assert found.alarms_p_value < LEVEL
     assert found.sentences()[0] == "the promise is broken: more false alarms than chance allows"
+    assert f"at most {bound_text(run.record.threshold.certain_rate)}" in found.sentences()[1]
+    assert "adkit calibrate sets a threshold from them" in found.sentences()[-1]
 
 
 @pytest.mark.parametrize(("levels", "direction"), [((0.2, 1.8), "higher"), ((-2.0, -0.5), "lower")])

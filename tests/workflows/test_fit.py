@@ -275,6 +275,10 @@ def test_pictures_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Reg
     assert model.doubt(replace(result, map=np.full((8, 8), 1e9, np.float32))) == (
         "most of it looks like nothing that the run learned from"
     )
+    vars(model)["_learned"] = {"good/000.png": ""}  # these samples have no names of files
+    for name, anomalous, told in [("a.jpg", True, True), ("a.jpg", False, False), ("a.bmp", True, False)]:
+        doubt = model.doubt(replace(result, id=name, anomalous=anomalous))
+        assert (doubt is not None and "files of other types (.jpg, .png)" in doubt) is told
     of_clips = replace(model, threshold=replace(model.threshold, unit="clip"))
     assert of_clips.doubt(result) == "the run learned from clips, and this is a still image"
 

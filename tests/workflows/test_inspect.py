@@ -85,6 +85,18 @@ def test_images_of_another_size_are_counted(pile: Pile) -> None:
     )
 
 
+@pytest.mark.parametrize(("of_good", "of_bad", "told"), [("jpg", "png", 1), ("png", "jpg", 1), ("png", "bmp", 0)])
+def test_files_whose_compression_tells_good_from_anomalous_are_told(
+    of_good: str, of_bad: str, told: int, pile: Pile
+) -> None:
+    pile.put(f"a.{of_good}", noise(1))
+    pile.put(f"b.{of_bad}", noise(2), split="test")
+    expected = f"anomalous and good images are files of other types (.{of_bad}, .{of_good})"
+    assert any(line.startswith(expected) for line in pile.findings()) == told
+    pile.put(f"c.{of_good}", noise(3), split="test")  # of both types: it is no sign any more
+    assert not any("types" in line for line in pile.findings())
+
+
 def test_copies_are_counted(pile: Pile) -> None:
     for number in range(5):
         pile.put(f"a{number}.png", noise(1))

@@ -31,7 +31,7 @@ def evaluate(
 
     Results are stored in the run, so that another --scorer is judged without the model.
 
-    Example: [bold]adkit eval --run latest --format json[/bold]
+    Example: [bold]adkit eval --run latest --heatmaps maps/[/bold]
     """
     from adkit.data.outputs import require_folder
     from adkit.evaluation.evaluate import STEPS
@@ -84,7 +84,7 @@ def print_evaluation(result: Evaluation) -> None:
     if result.clips:
         print_table("by clip", clip_table(result))
     if result.flattery:
-        warn(f"{result.flattery}: {', '.join(result.seen[:3])}")
+        warn(result.flattery)
     for note in result.notes:
         warn(note)
 

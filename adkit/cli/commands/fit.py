@@ -107,7 +107,7 @@ def fit(
     Writes one run folder for each category. Only the training split is read. When a category fails, the runs
     of those before it stay, and are printed; with --joint there are then none.
 
-    Example: [bold]adkit fit --method patchknn --dataset mvtec:screw --root DATA --max-false-alarms 1%[/bold]
+    Example: [bold]adkit fit --method patchknn --dataset folder:parts --max-false-alarms 1%[/bold]
 
     One model for two categories: [bold]adkit fit --method patchknn --dataset mvtec:bottle,screw --joint[/bold]
 

@@ -174,6 +174,7 @@ def _watched(
             work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
             threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
             threads[name].start()
+        typer.echo(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
         try:
             work(journal, stop, note)
         finally:
