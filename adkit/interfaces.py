@@ -5,7 +5,6 @@ Entries are cheap: they name the class, which is imported when it is needed, so 
 
 from __future__ import annotations
 
-import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -328,7 +327,6 @@ class Entry(Generic[Announced]):
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
-            self.require_callable(found)
         # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
         except KeyboardInterrupt:
             raise
@@ -339,9 +337,6 @@ class Entry(Generic[Announced]):
                 hint="fix or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
-
-    def require_callable(self, found: type[Announced]) -> None:
-        """Raise TypeError for a class whose methods do not take what they will be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,13 +351,6 @@ class MethodEntry(Entry[Method[Any]]):
     kind = Method
     cost: str = ""
     draws: bool = True
-
-    def require_callable(self, found: type[Method[Any]]) -> None:
-        """Raise TypeError where `fit` takes anything else; its workspace is the newest."""
-        try:
-            inspect.signature(found.fit).bind("self", "batches", "progress", "workspace")
-        except TypeError:
-            raise TypeError("its fit must take (self, batches, progress, workspace=None)") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
 from adkit.registry import Plugin, Registry
 from adkit.runs.record import MODEL, FitSettings
 from adkit.runs.unfinished import find_unfinished
-from adkit.testing.conformance import check_method
 from adkit.workflows.fit import fit, fit_joint
+from tests.conforming import check_method
 from tests.greys import Greys, paint, usual_levels, with_methods
 
 GUIDE = Path(__file__).parent.parent / "docs" / "plugins.md"

@@ -78,6 +78,8 @@ def test_arrays_of_8_and_16_bits_grey_and_rgb_score_like_their_files(names: dict
         (np.zeros((0, 4), np.uint8), r"an array of shape \(0, 4\)"),
         (np.full((4, 4), 200, np.int64), "pixels are int64"),
         (np.zeros((4, 4), bool), "pixels are bool"),
+        ([[0, 255]], "pixels are list"),
+        (Image.new("RGB", (4, 4)), "pixels are Image"),
     ],
 )
 def test_other_arrays_are_refused(names: dict[str, Any], pixels: Any, message: str) -> None:

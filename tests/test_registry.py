@@ -215,25 +215,3 @@ def test_a_module_that_exits_while_it_is_loaded_is_a_fault_of_its_plugin(install
     registry = load_registry([of("acme", install("bright", GOOD.replace("a_module_that_is_nowhere", module)))])
     with pytest.raises(PluginError, match=r"bright of acme 1.2 ended the program \(exit code 0\)"):
         registry.methods.get("brightness").load()
-
-
-METHOD_WITHOUT_WORKSPACE = """
-from adkit import Method
-
-class Brightness(Method):
-    frame_size = (8, 8)
-
-    def fit(self, batches, progress):
-        pass
-
-    predict = state = load_state = None
-"""
-
-
-def test_a_method_whose_fit_takes_no_workspace_is_told_what_it_gets(install: Install) -> None:
-    module = install("method", METHOD_WITHOUT_WORKSPACE).value
-    registry = load_registry([of("acme", install("bright", GOOD.replace("a_module_that_is_nowhere", module)))])
-    with pytest.raises(
-        PluginError, match=r"acme 1\.2: TypeError: its fit must take \(self, batches, progress, workspace="
-    ):
-        registry.methods.get("brightness").load()

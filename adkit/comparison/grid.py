@@ -1,22 +1,6 @@
 """What is compared: candidates (a method with options), categories and seeds; from names or from a TOML file.
 
-datasets = ["mvtec:bottle,screw"]
-seeds = 3
-
-[candidates.patchknn]
-
-[candidates.smoothing]
-method = "patchknn"
-options = { bank_limit = 1000 }
-vary = { smoothing = [0, 4, 8] }        # a candidate for every combination
-
-[candidates.few]
-method = "patchknn"
-vary = { few = [4, 16] }                # learn from so many images, as `fit --few` does
-
-[candidates.inside]
-method = "patchknn"
-ignore_border = 20                      # see what `fit` with this option would; so roi, ignore, tiles
+`docs/comparing.md` shows such a file, and says what its keys mean.
 """
 
 import itertools

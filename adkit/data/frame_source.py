@@ -59,9 +59,11 @@ def frames_of(
 
 def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
     """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
-    if pixels.dtype.name not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
-        hint = "for pixels from 0 to 255: picture.astype('uint8')"
-        raise FrameError(f"pixels are {pixels.dtype}; uint8 or uint16 was expected: {name}", hint=hint)
+    kind = getattr(getattr(pixels, "dtype", None), "name", type(pixels).__name__)  # a list and an Image have none
+    if kind not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
+        of_one = "(255 * picture).astype('uint8') where 1 is white; " if "float" in kind else ""
+        hint = f"{of_one}numpy.asarray(picture).astype('uint8') where 255 is"
+        raise FrameError(f"pixels are {kind}; uint8 or uint16 was expected: {name}", hint=hint)
     picture = StillPicture(as_rgb8(pixels, name, view.white))
     view.require(picture.shape, name)
     return Frame(name, name, 0, 0.0, picture.shape, view.see(picture))

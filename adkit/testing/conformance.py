@@ -106,14 +106,6 @@ def method_checks(
     return {name: partial(check, candidate) for name, check in METHOD_CHECKS.items()}
 
 
-def check_method(method: MethodEntry | type[Method[Any]], options: Mapping[str, Any] | None = None) -> None:
-    """Run all checks that one fit serves."""
-    candidate = Candidate(method, options)
-    for check in METHOD_CHECKS.values():
-        if check is not _check_leaks:
-            check(candidate)
-
-
 def _check_options(candidate: Candidate) -> None:
     model = options_of(candidate.method_class)
     stored_options(model, {}, candidate.entry.name)  # raises where `since` gives an option what it may not be
@@ -345,18 +337,21 @@ def _check_answer(prediction: Prediction, count: int, method_class: type[Method[
 def check_dataset(dataset: Dataset) -> None:
     """Check the samples of both splits."""
     assert dataset.spec, "a dataset needs a spec"
-    seen: set[str] = set()
+    seen: set[Any] = set()
     train, test = dataset.samples("train"), dataset.samples("test")
     assert train, f"{dataset.spec} has no training sample"
     for sample in [*train, *test]:
         assert sample.id not in seen, f"two samples have the id {sample.id}"
-        seen.add(sample.id)
+        assert sample.frame not in seen, f"{sample.id} is another sample too: {sample.frame}"
+        seen |= {sample.id, sample.frame}
         assert sample.frame.path.is_file(), f"{sample.id} names a file that is not there: {sample.frame}"
         assert sample.mask is None or sample.mask.path.exists(), f"{sample.id} names a mask that is not there"
         assert not (sample.mask and not sample.anomalous), f"{sample.id} is not anomalous, yet has a mask"
     for split in (train, test):
         _check_clips(split)
     assert not any(sample.anomalous for sample in train), f"{dataset.spec} trains on anomalous samples"
+    found = [one.spec for one in type(dataset).select(dataset.spec.partition(":")[2], dataset.root)]
+    assert found == [dataset.spec], f"a run finds its data by spec and root, but {dataset.spec!r} selects {found}"
     assert [sample.id for sample in dataset.samples("train")] == [sample.id for sample in train], "order changes"
     try:
         type(dataset).select("no-such-category/of-any-dataset", None)
@@ -371,10 +366,9 @@ def _check_clips(samples: Sequence[Sample]) -> None:
         for earlier, later in pairwise(members):
             assert earlier.index < later.index, f"the frames of {clip} are not in order: {later.id}"
             assert earlier.time_s <= later.time_s, f"{later.id} comes before the frame ahead of it"
-            if earlier.frame.path == later.frame.path:
-                numbers = earlier.frame.number, later.frame.number
-                assert None not in numbers, f"{earlier.id} and {later.id} are one image"
-                assert numbers[0] < numbers[1], f"{later.id} lies before {earlier.id} in its file"  # type: ignore[operator]
+            one, other = earlier.frame, later.frame
+            if one.path == other.path and one.number is not None and other.number is not None:
+                assert one.number < other.number, f"{later.id} lies before {earlier.id} in its file"
     blocks = [clip for clip, _ in groupby(sample.clip for sample in samples)]
     assert len(set(blocks)) == len(blocks), "the frames of a clip do not stand together"
 
@@ -383,8 +377,11 @@ def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
     """Check shape, type, order of samples and direction."""
     scorer = scorer_class(parse_options(options_of(scorer_class), {}, scorer_class.__name__))
     maps = np.random.default_rng(0).random((5, 7, 9), dtype=np.float32)
-    scores = scorer(maps)
-    assert scores.shape == (5,), f"5 maps gave scores of shape {scores.shape}"
+    given, scores = maps.copy(), scorer(maps)
+    assert np.array_equal(maps, given), "the scorer changed the maps it was given: work on a copy"
+    assert np.shape(scores) == (5,), f"5 maps gave scores of shape {np.shape(scores)}"
+    assert isinstance(scores, np.ndarray), f"scores are a {type(scores).__name__}, expected an array"
+    assert np.isfinite(scores).all(), f"scores of finite maps are {scores}"
     assert scores.dtype == np.float64, f"scores are {scores.dtype}, expected float64"
     assert np.allclose(scorer(maps[::-1]), scores[::-1]), "a sample's score depends on the others"
     assert (scorer(maps + 1) > scores).all(), "a map that is higher everywhere must score higher"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from adkit.comparison import grid
 from adkit.comparison.grid import Candidate, Plan, candidates_of, read_grid
 from adkit.errors import OptionError
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
+
+GUIDE = Path(__file__).parents[2] / "docs" / "comparing.md"
 
 
 def read(folder: Path, text: str) -> Plan:
@@ -159,10 +160,10 @@ def test_a_grid_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
         read_grid(tmp_path / "grid.toml")
 
 
-def test_the_example_in_the_module_is_a_grid_of_patchknn(tmp_path: Path, registry: Registry) -> None:
-    example = (grid.__doc__ or "").partition("\n\n")[2]
+def test_the_example_in_the_guide_is_a_grid_of_patchknn(tmp_path: Path, registry: Registry) -> None:
+    example = GUIDE.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
     plan = read(tmp_path, example)
-    assert len(plan.candidates) == 7
+    assert len(plan.candidates) == 9
     assert plan.candidates[-1].settings(0, None).ignore_border == 20
     model = options_of(registry.methods.get("patchknn").load())
     for candidate in plan.candidates:

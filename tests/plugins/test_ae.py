@@ -8,7 +8,7 @@ from adkit_ae.method import Autoencoder
 from adkit_unet.method import UNet, UNetNetwork, UNetOptions
 
 from adkit.nn.training.reconstruction import Reconstruction
-from adkit.testing.conformance import check_method
+from tests.conforming import check_method
 
 SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4}
 BOTH: list[type[Reconstruction[Any]]] = [Autoencoder, UNet]

@@ -19,9 +19,10 @@ from adkit.interfaces import Silent
 from adkit.nn.features.patches import PatchFeatures
 from adkit.options import parse_options
 from adkit.registry import Registry
-from adkit.testing.conformance import check_method, check_no_leak
+from adkit.testing.conformance import check_no_leak
 from adkit.testing.synthetic import CLIP_FRAMES, FrameBatches, moving_frames
 from adkit.types import Batch
+from tests.conforming import check_method
 
 SMALL: dict[str, Any] = {"size": 64, "epochs": 1, "directions": 8, "code": 4, "hidden": 4, "sequence": 4}
 PIXELS: dict[str, Any] = SMALL | {"space": "pixels", "size": 32, "width": 4}

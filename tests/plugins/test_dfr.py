@@ -10,7 +10,8 @@ from torch import Tensor
 from adkit.errors import BackboneError
 from adkit.interfaces import Silent
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
+from adkit.testing.conformance import FrameBatches, synthetic_frames
+from tests.conforming import check_method
 from tests.plugins.asking import maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "epochs": 3}

@@ -23,9 +23,10 @@ from adkit.nn.spool import Rows
 from adkit.nn.whole import LEAST_PICTURES
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
-from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
+from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
+from tests.conforming import check_method
 from tests.plugins.asking import batch_of, calibration_of, in_distances, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.2, "position_normalisation": "off", "context": False}

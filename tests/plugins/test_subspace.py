@@ -13,7 +13,8 @@ from adkit.interfaces import Silent
 from adkit.nn.features.patches import level_weights
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, check_method, synthetic_frames
+from adkit.testing.conformance import FrameBatches, synthetic_frames
+from tests.conforming import check_method
 from tests.plugins.asking import calibration_of, in_distances, in_pairs, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "position_normalisation": "off", "context": False}

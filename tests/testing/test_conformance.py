@@ -33,6 +33,7 @@ from adkit.options import Options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing import conformance
 from adkit.types import Batch, FitReport, FrameRef, Prediction, Sample, Split
+from tests.conforming import check_method
 
 
 class SoundOptions(Options):
@@ -70,8 +71,8 @@ class Sound(Method[SoundOptions]):
 
 
 def test_a_sound_method_passes() -> None:
-    conformance.check_method(Sound)
-    conformance.check_method(Sound, {"strength": 3.0})
+    check_method(Sound)
+    check_method(Sound, {"strength": 3.0})
 
 
 def test_checks_have_names_and_share_a_fit() -> None:
@@ -107,7 +108,7 @@ def test_methods_without_options_or_with_scores_of_their_own_pass() -> None:
             assert maps.maps is not None
             return Prediction(scores=maps.maps.mean(dim=(1, 2)))
 
-    conformance.check_method(Scores)
+    check_method(Scores)
 
 
 def test_a_method_that_does_not_calibrate_itself_passes() -> None:
@@ -115,7 +116,7 @@ def test_a_method_that_does_not_calibrate_itself_passes() -> None:
         calibration = Method.calibration
 
     assert not calibrates_itself(Plain)
-    conformance.check_method(Plain)
+    check_method(Plain)
 
 
 class DependsOnBatch(Sound):
@@ -386,7 +387,7 @@ BROKEN_METHODS = [
 @pytest.mark.parametrize("broken", BROKEN_METHODS)
 def test_broken_methods_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
-        conformance.check_method(broken)
+        check_method(broken)
 
 
 # Leaks.
@@ -547,6 +548,28 @@ class SoundScorer(Scorer[Options]):
         return maps.reshape(len(maps), maps.shape[1] * maps.shape[2]).astype(np.float64).max(axis=1)
 
 
+class WritesIntoMaps(SoundScorer):
+    complaint = "the scorer changed the maps it was given"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        maps *= 0.5
+        return super().__call__(maps)
+
+
+class GivesAList(SoundScorer):
+    complaint = "scores are a list, expected an array"
+
+    def __call__(self, maps: NDArray[np.float32]) -> Any:
+        return super().__call__(maps).tolist()
+
+
+class GivesNoNumbers(SoundScorer):
+    complaint = "scores of finite maps are"
+
+    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        return super().__call__(maps) * np.nan
+
+
 class IgnoresOrder(SoundScorer):
     complaint = "a sample's score depends on the others"
 
@@ -587,7 +610,9 @@ def test_a_sound_scorer_passes() -> None:
     conformance.check_scorer(SoundScorer)
 
 
-@pytest.mark.parametrize("broken", [IgnoresOrder, Standardises, UpsideDown, SingleScore, Single])
+@pytest.mark.parametrize(
+    "broken", [WritesIntoMaps, GivesAList, GivesNoNumbers, IgnoresOrder, Standardises, UpsideDown, SingleScore, Single]
+)
 def test_broken_scorers_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
         conformance.check_scorer(broken)
@@ -741,12 +766,17 @@ class SoundDataset(Dataset):
     spec = "sound:set"
 
     def __init__(self, folder: Path, broken: str = "") -> None:
-        self.folder = folder
+        self.folder = self.root = folder
         self.broken = broken
         self.asked = 0
+        self.spec = "sound:other" if broken == "by spec and root" else self.spec
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
+        if selection == "set" and root:
+            return [cls(root)]
+        if selection == "other":
+            return []
         raise DatasetError(f"there is no {selection}", hint="name another")
 
     def samples(self, split: Split) -> list[Sample]:
@@ -760,6 +790,8 @@ class SoundDataset(Dataset):
             train = []
         if self.broken == "two samples have the id":
             test = [Sample.still("a", c, anomalous=True)]
+        if self.broken == "c is another sample too":
+            test = [Sample.still("c", a, anomalous=True)]
         if self.broken == "a file that is not there":
             test = [Sample("c", FrameRef(self.folder / "gone.png"), "c")]
         if self.broken == "a mask that is not there":
@@ -787,6 +819,8 @@ def test_a_sound_dataset_passes(files: Path) -> None:
     [
         "no training sample",
         "two samples have the id",
+        "c is another sample too",
+        "by spec and root",
         "a file that is not there",
         "a mask that is not there",
         "is not anomalous, yet has a mask",
@@ -806,7 +840,7 @@ def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
         ([("a", 1, 0, 0.1), ("a", 0, 1, 0.2)], "the frames of a are not in order: a 0"),
         ([("a", 0, 0, 0.2), ("a", 1, 1, 0.1)], "a 1 comes before the frame ahead of it"),
         ([("a", 0, 1, 0.0), ("a", 1, 0, 0.1)], "a 1 lies before a 0 in its file"),
-        ([("a", 0, None, 0.0), ("a", 1, None, 0.1)], "a 0 and a 1 are one image"),
+        ([("a", 0, None, 0.0), ("a", 1, None, 0.1)], "a 1 is another sample too"),
         ([("a", 0, 0, 0.0), ("b", 0, 0, 0.0), ("a", 1, 1, 0.1)], "do not stand together"),
     ],
 )
@@ -815,13 +849,11 @@ def test_frames_of_clips_out_of_order_are_caught(
 ) -> None:
     class Filmed(SoundDataset):
         def samples(self, split: Split) -> list[Sample]:
+            if split == "test":
+                return [Sample.still("c", self.folder / "c.png", anomalous=True)]
             return [
                 Sample(
-                    f"{clip} {index}" if split == "train" else f"test {clip} {index}",
-                    FrameRef(self.folder / f"{clip}.png", number),
-                    clip,
-                    index,
-                    timestamp_s=time_s,
+                    f"{clip} {index}", FrameRef(self.folder / f"{clip}.png", number), clip, index, timestamp_s=time_s
                 )
                 for clip, index, number, time_s in frames
             ]
@@ -837,7 +869,7 @@ def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:
     class Careless(SoundDataset):
         @classmethod
         def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-            return []
+            return [cls(root or Path())]
 
     with pytest.raises(AssertionError, match="must raise DatasetError"):
         conformance.check_dataset(Careless(files))

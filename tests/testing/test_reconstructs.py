@@ -12,8 +12,8 @@ from torch import Tensor
 
 from adkit.interfaces import Batches, Method, Progress, Workspace
 from adkit.options import Options
-from adkit.testing import conformance
 from adkit.types import Batch, Prediction
+from tests.conforming import check_method
 
 
 class Rebuilds(Method[Options]):
@@ -56,7 +56,7 @@ class CalibratesWithoutImages(Rebuilds):
 
 @pytest.mark.parametrize("method", [Rebuilds, CalibratesWithoutImages])
 def test_a_method_that_reconstructs_passes(method: type[Method[Options]]) -> None:
-    conformance.check_method(method)
+    check_method(method)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_a_method_that_reconstructs_passes(method: type[Method[Options]]) -> Non
 )
 def test_a_class_that_says_otherwise_fails(method: type[Method[Options]], complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
-        conformance.check_method(method)
+        check_method(method)
