@@ -20,11 +20,8 @@ def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
     with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="checksum") as pool:
         shown = list(dict.fromkeys(keys))
         hashes = dict(zip(shown, pool.map(content_hash, shown), strict=True))
-    found = {}
-    for sample, key in zip(samples, keys, strict=True):
-        number = sample.frame.number
-        found[sample.id] = hashes[key] if number is None else f"{hashes[key]}#{number}"
-    return found
+    pairs = ((sample.id, sample.frame.number, hashes[key]) for sample, key in zip(samples, keys, strict=True))
+    return {name: content if number is None else f"{content}#{number}" for name, number, content in pairs}
 
 
 def data_hash(hashes: Mapping[str, str]) -> str:

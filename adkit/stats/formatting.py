@@ -115,20 +115,11 @@ def _two_digits(value: float) -> int:
     return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 1
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {
-    "bound": bound_text,
-    "clock": clock,
-    "counted": counted,
-    "duration": duration_text,
-    "metric": metric_text,
-    "moment": moment_text,
-    "p_value": p_value_text,
-    "p_value_in_words": p_value_in_words,
-    "percent": percent_text,
-    "rate": rate_text,
-    "score": score_text,
-    "size": size_text,
-}
+_WRITERS: Sequence[Callable[..., str]] = (
+    *(bound_text, clock, counted, duration_text, metric_text, moment_text),
+    *(p_value_text, p_value_in_words, percent_text, rate_text, score_text, size_text),
+)
+FILTERS: Mapping[str, Callable[..., str]] = {one.__name__.removesuffix("_text"): one for one in _WRITERS}
 """The ways to write, as the templates of report and page call them."""
 
 

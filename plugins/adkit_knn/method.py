@@ -95,5 +95,4 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `learned` gave."""
-        index = Index.from_state(state["index"]) if "index" in state else None
-        self._space = NormalSpace(state["mean"], state["factor"], state["bank"], index)
+        self._space = NormalSpace(state["mean"], state["factor"], state["bank"], Index.from_state(state))

@@ -174,8 +174,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         """Take back what `learned` gave."""
         self._bank = state["bank"].to(self.device)
         self._sources, self._radius = state["sources"].cpu(), float(state["radius"])
-        index = Index.from_state(state["index"]) if "index" in state else None
-        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device), index)
+        self._nearest = NearestNeighbour(self._bank, state["weights"].to(self.device), Index.from_state(state))
 
     def graph(self) -> nn.Module:
         """Return `predict` as a module; raises OptionError for one that searches by an index."""

@@ -5,6 +5,7 @@ ivf     rows in cells around centres; those of the nearest cells are compared (i
 hnsw    a graph of near rows that is walked from far to near (Malkov and Yashunin, arXiv 1603.09320)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,9 +77,9 @@ class Index:
         return {"index": torch.from_numpy(_faiss().serialize_index(self.index))}
 
     @classmethod
-    def from_state(cls, tensor: Tensor) -> "Index":
-        """Return what `state` gave."""
-        return cls(_faiss().deserialize_index(tensor.numpy()))
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Index | None":
+        """Return what `state` gave; None where there is none."""
+        return cls(_faiss().deserialize_index(state["index"].numpy())) if "index" in state else None
 
 
 def require_exact(index: Index | None) -> None:

@@ -28,7 +28,8 @@ def test_an_index_finds_what_it_says(kind: IndexKind) -> None:
     assert recall >= 0.99
     assert (squared[:, 0].sqrt() >= exact.values - 1e-3).all()
     torch.testing.assert_close(squared[:, 0], (rows[found[:, 0]] - others).square().sum(dim=1), atol=1e-3, rtol=1e-4)
-    again = Index.from_state(index.state()["index"])
+    again = Index.from_state(index.state())
+    assert again is not None
     assert torch.equal(again.nearest(others)[0], squared)
     weights = torch.rand(12, generator=torch.Generator().manual_seed(1)) + 0.5
     nearest = NearestNeighbour(rows, weights, index)
