@@ -1,9 +1,11 @@
 """Metrics of maps against masks, at the masks' resolution, each in one pass over the pixels.
 
-The figures need constant memory; their resamples need two histograms of at most 4096 levels per image.
+Pixels are counted at levels of map values instead of sorted: those that share one count as ties, which moves a figure
+by less than their share. A figure needs constant memory, its resamples two histograms of 4096 levels per image.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,9 +14,54 @@ from numpy.typing import NDArray
 from adkit import LabelledResults, MetricValue
 from adkit_metrics.conditional import ConditionalMetric
 from adkit_metrics.curves import LOW_FPR, Values, in_chunks, log_recall, overlap_area, roc_area, share
-from adkit_metrics.levels import Levels
 
 _Rows = NDArray[np.float64] | NDArray[np.float32]
+
+STEPS, COARSE = 2**20, 2**12  # levels, and at most so many of resamples
+
+
+@dataclass(frozen=True)
+class Levels:
+    """STEPS equal steps from the lowest to the highest value, or fewer levels made by joining steps."""
+
+    lowest: float
+    highest: float
+    count: int = STEPS
+    joined: NDArray[np.int64] | None = None  # (STEPS,) the level of each step
+
+    @classmethod
+    def fine(cls, maps: NDArray[np.float32]) -> "Levels":
+        """Return equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
+        return cls(float(maps.min()), float(maps.max()))
+
+    @classmethod
+    def above(cls, values: NDArray[np.float32]) -> "Levels":
+        """Return equal levels of these values, the last of which holds what is above all of them, and nothing else."""
+        return cls(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
+
+    def coarse(self, values: NDArray[np.float32]) -> "Levels":
+        """Return at most COARSE levels: half hold equally many values, where they crowd, half are equally wide."""
+        below = np.cumsum(self.histogram(self.of(values)))
+        crowded = np.searchsorted(below, np.arange(COARSE // 2) * (values.size / (COARSE // 2)), side="right")
+        equal = np.arange(COARSE // 2) * (STEPS // (COARSE // 2))
+        begins = np.zeros(STEPS, np.int64)
+        begins[crowded] = begins[equal] = 1
+        begins[-1] = 1  # both halves begin at 0, so that there is room for it
+        joined = np.cumsum(begins) - 1
+        return Levels(self.lowest, self.highest, int(joined[-1]) + 1, joined)
+
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the level of each value, in the same shape; values beyond the range (by rounding) get its ends."""
+        scaled = values.astype(np.float64)
+        np.clip(scaled, self.lowest, self.highest, out=scaled)
+        scaled -= self.lowest
+        scaled *= (STEPS - 1) / ((self.highest - self.lowest) or 1.0)
+        steps = scaled.astype(np.int64)
+        return steps if self.joined is None else self.joined[steps]
+
+    def histogram(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many pixels are at each level (count,)."""
+        return np.bincount(levels.ravel(), minlength=self.count)
 
 
 class PixelMetric(ConditionalMetric):

@@ -11,8 +11,7 @@ import pytest
 from adkit_metrics import curves
 from adkit_metrics.curves import FPR_LIMIT
 from adkit_metrics.decisions import CaughtAtPromise, FalseAlarmsPerHour
-from adkit_metrics.levels import COARSE, STEPS, Levels
-from adkit_metrics.pixels import Aupro, PixelAuroc, PixelIoU
+from adkit_metrics.pixels import COARSE, STEPS, Aupro, Levels, PixelAuroc, PixelIoU
 from adkit_metrics.ranking import AveragePrecision, FrameAuroc, FrameAveragePrecision, ImageAuroc, OracleF1
 from hypothesis import given
 from hypothesis import strategies as st
