@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, Tr
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
-from adkit.nn.training.registration import Registration, decide_registration
+from adkit.nn.training.registration import Registration, decide_registration, restored
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit.types import Batch, Prediction
 
@@ -169,8 +170,9 @@ class Reconstruction(TrainedMethod[OptionsType]):
         maps, images = self._errors(laid)
         maps = self.normalised(maps)
         if self._registration:
-            maps = self._registration.restore_maps(maps, matrices, self.frame_size)
-            images = self._registration.restore_pictures(images, matrices, self.frame_size)
+            maps = restored(maps, matrices, self.frame_size)
+            images = restored(images.permute(0, 2, 3, 1), matrices, self.frame_size, cv2.BORDER_REPLICATE)
+            images = images.permute(0, 3, 1, 2).contiguous()
         return Prediction(maps=maps, images=images)
 
     def graph(self) -> nn.Module:

@@ -64,18 +64,6 @@ class Registration:
         cut = torch.from_numpy(np.stack([one for one, _ in laid])).permute(0, 3, 1, 2)
         return cut.contiguous(), [matrix for _, matrix in laid]
 
-    def restore_maps(self, maps: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
-        """Turn (B, h, w) of cut-outs into (B, *size) of pictures; around each cut-out lies its smallest value."""
-        laid = zip(maps.numpy(), matrices, strict=True)
-        back = [_laid_back(one, matrix, size, cv2.BORDER_CONSTANT, float(one.min())) for one, matrix in laid]
-        return torch.from_numpy(np.stack(back))
-
-    def restore_pictures(self, cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int]) -> Tensor:
-        """Turn (B, 3, h, w) of cut-outs into (B, 3, *size) of pictures; the cut-out's border goes on around it."""
-        laid = zip(cut.permute(0, 2, 3, 1).contiguous().numpy(), matrices, strict=True)
-        back = [_laid_back(one, matrix, size, cv2.BORDER_REPLICATE) for one, matrix in laid]
-        return torch.from_numpy(np.stack(back)).permute(0, 3, 1, 2).contiguous()
-
     def state(self) -> dict[str, Tensor]:
         """Give it as tensors for a run."""
         where = torch.tensor([self.scale, *self.anchor], dtype=torch.float64)
@@ -175,7 +163,12 @@ def _explained(pictures: Sequence[Any]) -> float:
     return explained_by_position(torch.from_numpy(_even(np.stack([picture.mean(axis=2) for picture in pictures]))))
 
 
-def _laid_back(cut: Floats, matrix: Floats, size: tuple[int, int], border: int, value: float = 0) -> Floats:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    back = cv2.warpAffine(cut, matrix, size[::-1], flags=flags, borderMode=border, borderValue=value)
-    return np.asarray(back, np.float32)
+def restored(
+    cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
+) -> Tensor:
+    """Turn (B, h, w, ...) of cut-outs into (B, *size, ...) of pictures, with the least value or the border around."""
+    back, flags = [], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for one, matrix in zip(cut.contiguous().numpy(), matrices, strict=True):
+        lowest = float(one.min())
+        back.append(cv2.warpAffine(one, matrix, size[::-1], None, flags, border, lowest))
+    return torch.from_numpy(np.stack(back))
