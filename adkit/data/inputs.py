@@ -22,6 +22,7 @@ from adkit.data.mask_files import MaskFiles
 from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, video_times
 from adkit.errors import DatasetError, FrameError, OptionError
+from adkit.stats.segments import grouped
 from adkit.types import USUAL_RATE, FrameRef, Sample
 
 ANYTHING = "give images, videos, folders or 'globs/*.png', or a stream"
@@ -164,9 +165,7 @@ def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool) -> Iterator[
     if videos:
         yield from (VideoInput(str(path), video=path) for path in in_numeric_order(videos))
     elif of_clips:
-        clips: dict[Path, list[Path]] = {}
-        for path in in_numeric_order(images):
-            clips.setdefault(path.parent, []).append(path)
+        clips = grouped(in_numeric_order(images), lambda path: path.parent)
         yield from (VideoInput(str(parent), frames=tuple(frames)) for parent, frames in clips.items())
     else:
         yield from images

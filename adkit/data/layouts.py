@@ -27,6 +27,7 @@ from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 from adkit.stats.formatting import counted, listed
+from adkit.stats.segments import grouped
 from adkit.types import FrameRef, Sample, Split
 
 _OF_SYSTEMS = frozenset({"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"})
@@ -68,11 +69,7 @@ class Contents:
 
     def by_folder(self) -> dict[str, list[Path]]:
         """Return the files of each folder directly inside, by its name; "" for those in no folder."""
-        groups: dict[str, list[Path]] = defaultdict(list)
-        for path in self.files:
-            inside = self.inside(path)
-            groups[inside[0] if len(inside) > 1 else ""].append(path)
-        return groups
+        return grouped(self.files, lambda path: "/".join(self.inside(path)[:-1][:1]))
 
     def notes(self, known: Callable[[Path], bool]) -> list[str]:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
@@ -198,16 +195,14 @@ def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: 
     """
     places = set(places)
     kinds, beside_good = kinds_of(places), {place[:-1] for place in places if says(place[-1]) == GOOD}
-    beside: dict[Inside, list[str]] = defaultdict(list)
-    for place in places:
-        beside[place[:-1]].append(place[-1])
+    beside = grouped(places, lambda place: place[:-1])
     if doubtful := [
         place
         for place, kind in kinds.items()
         if kind not in (None, GOOD)
         or any(map(_is_doubtful, place))
         or (place[:-1] in beside_good and says_nothing(place[-1]))
-        or numbers_of_either(beside[place[:-1]])
+        or numbers_of_either(other[-1] for other in beside[place[:-1]])
     ]:
         first = min(doubtful, key=lambda place: (len(place), place))
         raise DatasetError(f"{folder} has the folder {'/'.join(first)!r} but none named {wanted}", hint=hint)

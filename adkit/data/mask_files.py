@@ -26,6 +26,7 @@ from adkit.data.images import frame_shape, has_few_values, is_black, is_image, r
 from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.stats.formatting import listed
+from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
 Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
@@ -121,10 +122,7 @@ class MaskFiles:
         if not self._masks:
             return {}, empty
         bad = [inside for inside, anomalous in images if anomalous]
-        names: dict[str, list[Inside]] = defaultdict(list)
-        for inside, anomalous in images:
-            if anomalous is not False:
-                names[_stem(inside)].append(inside)
+        names = grouped((inside for inside, anomalous in images if anomalous is not False), _stem)
         found = {inside: mask for inside in bad if (mask := self._find(inside, names))}
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
         marked = []
@@ -228,9 +226,7 @@ def marks_any(mask: FrameRef, image: Path) -> bool:
 
 def _masks_among(paths: Sequence[Path]) -> set[Path]:
     """Return the masks among the files of a folder by their names, or by what they hold where two have one name."""
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in filter(is_image, paths):
-        by_stem[_stem((path.name,))].append(path)
+    by_stem = grouped(filter(is_image, paths), lambda path: _stem((path.name,)))
     masked = {stem: of[0] for stem in by_stem if (of := mask_of(stem))}
     stems = by_stem.keys() | set(map(without_picture, by_stem) if masked else ())
     found = {path for stem, of in masked.items() if of in stems for path in by_stem[stem]}

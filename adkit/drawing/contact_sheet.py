@@ -1,6 +1,5 @@
 """A picture with example pictures of each kind in a dataset, masks outlined."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import cv2
@@ -13,6 +12,7 @@ from adkit.data.images import read_mask
 from adkit.drawing.overlay import letters
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock, counted
+from adkit.stats.segments import grouped
 from adkit.types import Sample
 
 COLUMNS = 6
@@ -28,9 +28,7 @@ class ContactSheet:
     def __init__(self, samples: Sequence[Sample]) -> None:
         """Choose the examples."""
         self._of_clips = not are_stills(samples)
-        by_kind: dict[str, list[Sample]] = defaultdict(list)
-        for sample in samples:
-            by_kind[sample.kind or "unknown"].append(sample)
+        by_kind = grouped(samples, lambda sample: sample.kind or "unknown")
         self._titles: list[str] = []
         self._places: dict[str, tuple[int, int, str]] = {}  # by sample id: row, column, caption
         for row, (kind, members) in enumerate(sorted(by_kind.items(), key=lambda item: (item[0] != "good", item[0]))):

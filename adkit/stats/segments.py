@@ -1,12 +1,21 @@
 """What belongs to one clip, kept together; a still image is a clip of length one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items of each key, keys in the order in which they first come."""
+    members: dict[Key, list[Item]] = {}
+    for item in items:
+        members.setdefault(key(item), []).append(item)
+    return members
 
 
 def by_clip(clips: Iterable[str], items: Iterable[Item]) -> dict[str, list[Item]]:
