@@ -6,8 +6,6 @@ COCO, CVAT, VIA, Label Studio                       a file that names many pictu
 A shape whose label says good, and those that labelme's tools leave out ("__ignore__"), mark nothing.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -19,18 +17,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from adkit.data.folder_names import GOOD, says
 from adkit.errors import FrameError
 from adkit.types import FrameRef
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SUFFIXES = (".json", ".xml", ".txt")
 

@@ -1,15 +1,15 @@
 """What a run says of itself: run.json, and the checksums of what it has seen."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
 
 from adkit.data.view import View
@@ -19,10 +19,6 @@ from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
 from adkit.stats.significance import looks_mixed
 from adkit.stats.smoothing import SMOOTHING_S
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FORMAT = 10
 RECORD = "run.json"
@@ -159,7 +155,7 @@ class Suspects(BaseModel, extra="forbid", frozen=True):
     spreads: float  # how wide the gap is: `adkit.stats.significance.looks_mixed`
 
     @classmethod
-    def among_scores(cls, names: Sequence[str], scores: NDArray[np.float64]) -> Suspects | None:
+    def among_scores(cls, names: Sequence[str], scores: NDArray[np.float64]) -> "Suspects | None":
         """Return those that lie apart, None where none do; `names` are unique."""
         apart = looks_mixed(scores)
         if apart is None:
