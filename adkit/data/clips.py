@@ -94,10 +94,7 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
 
 
 def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
-    """Return the samples with clips cut into clips of about so many seconds; shorter ones stay whole.
-
-    Those less than `gap_s` before the next piece are left out: a piece must not vouch for the beginning of the next.
-    """
+    """Return the samples with clips cut into some of about so many seconds; `gap_s` before the next one is missing."""
     clips = by_clip([sample.clip for sample in samples], samples)
     lengths_s = _lengths_s(clips)
     counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}

@@ -319,10 +319,7 @@ def in_splits(images: Collection[tuple[Inside, Path]], below: Inside = ()) -> It
 
 
 def with_held_out(placed: Sequence[Placed], groups: Mapping[Path, str] | None = None) -> list[Placed]:
-    """Move a fifth of the good ones to the tests, where there are defects to tell them from, `groups` as a whole.
-
-    A hash of their places decides: at random with respect to time of day or camera, yet the same every time.
-    """
+    """Move a fifth of the good ones, `groups` whole, chosen by a hash of their places, to tests that have defects."""
     if not any(one.anomalous for one in placed):
         return list(placed)
     names = {one.path: groups[one.path] if groups else "/".join(one.inside) for one in placed if one.kind == GOOD}

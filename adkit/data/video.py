@@ -79,10 +79,7 @@ class VideoFrame:
 
 
 class Video:
-    """An opened video file, stream or camera (what FFmpeg takes for one); use it in a `with`, and walk its frames once.
-
-    Raises FrameError for what is not a video, has no picture, or cannot be opened.
-    """
+    """An opened video file, stream or camera; walk it once, in a `with`. Raises FrameError for what is none."""
 
     def __init__(
         self,

@@ -33,10 +33,7 @@ _CORNERS = 24  # of a blob's outline
 def corrupt(
     frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
 ) -> Tensor:
-    """Turn float32 (B, 3, H, W), RGB in 0..1 into the same pictures spoilt in these ways, on the same device.
-
-    Each gets up to three stains or pasted patches, and noise over all; about that share of them stays as it is.
-    """
+    """Turn float32 (B, 3, H, W), RGB in 0..1 into the same spoilt by blobs and noise; that share of them is clean."""
     if not kinds:
         return frames
     pictures = frames.permute(0, 2, 3, 1).cpu().numpy().copy()

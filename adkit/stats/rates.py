@@ -1,7 +1,4 @@
-"""What a threshold does to samples of known truth, and what scores look like: figures for tables and plots.
-
-Rates that need the test labels to choose a threshold are named oracle: they describe scores, and promise nothing.
-"""
+"""What a threshold does to samples of known truth; oracle rates choose it by the test labels, and promise nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What a difference between scores is worth: intervals, tests and corrections for comparing and auditing.
-
-Every p-value is two-sided unless its function says otherwise, and nan stands for what cannot be said.
-"""
+"""What a difference between scores is worth. P-values are two-sided if nothing else is said; nan: cannot be said."""
 
 import math
 import warnings
