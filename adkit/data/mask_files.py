@@ -61,7 +61,7 @@ class MaskFiles:
         """Part the files; each with where it lies in the folder."""
         self.images: list[tuple[Inside, Path]] = []
         self._masks: dict[str, list[_Mask]] = defaultdict(list)  # by what their images may be called
-        self._unused: dict[FrameRef, str] = {}  # with where they are, in words
+        self.unused: dict[FrameRef, str] = {}  # by no image that was asked for; with where they are, in words
         self._lacking: list[str] = []
         self.told: list[str] = []  # by those who judged images by the masks
         self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
@@ -96,7 +96,7 @@ class MaskFiles:
         A number at its end is the image's own where one of the images' `stems` has it.
         """
         path, where = ref.path, "/".join((*above, ref.path.name))
-        self._unused[ref] = f"{where} of {of}" if of else where
+        self.unused[ref] = f"{where} of {of}" if of else where
         # "defect_masks" may be beside "NG".
         kinds = [one for one in above if not (is_mask_folder(one) and judges(without_mask(one)))]
         *folders, _ = of.replace("\\", "/").split("/")
@@ -127,7 +127,7 @@ class MaskFiles:
         self._anomalous, self._lacking = len(bad), ["/".join(inside) for inside in bad if inside not in found]
         marked = []
         for inside, anomalous in images:
-            if anomalous or not self._unused or not (mask := self._find(inside, names)):
+            if anomalous or not self.unused or not (mask := self._find(inside, names)):
                 continue
             try:
                 marks = marks_any(mask, self._paths[inside])
@@ -168,18 +168,13 @@ class MaskFiles:
                     parts = [one.ref for one in self._masks[name] if one.part and one.ref.path.parent == folder]
                     used = dict.fromkeys([mask.ref, *parts])
                     for ref in used:
-                        self._unused.pop(ref, None)
+                        self.unused.pop(ref, None)
                     return replace(mask.ref, others=tuple(one.path for one in [*used][1:]))
         return None
 
-    @property
-    def unused(self) -> bool:
-        """Say whether some masks belong to none of the images that were asked for."""
-        return bool(self._unused)
-
     def require_none(self, folder: Path) -> None:
         """Raise DatasetError where masks mark something in what is not known: then not all images are good."""
-        if marking := [ref for ref in self._unused if not _is_empty(ref)]:
+        if marking := [ref for ref in self.unused if not _is_empty(ref)]:
             raise DatasetError(
                 f"masks lie beside the images of {folder} ({len(marking)}, the first: {marking[0].path.name}), so that "
                 "not all are good",
@@ -194,7 +189,7 @@ class MaskFiles:
                 f"{len(self.left_out)} images of the training split are left out, as something is marked in them or "
                 f"their mask is missing: {listed(list(map('/'.join, self.left_out)))}"
             )
-        if unused := list(self._unused.values()):
+        if unused := list(self.unused.values()):
             belong = "mask belongs" if len(unused) == 1 else "masks belong"
             lines.append(f"{len(unused)} {belong} to no image that was found: {listed(unused)}")
         if self._lacking:

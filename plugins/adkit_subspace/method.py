@@ -58,7 +58,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Make one pass for the moments; those of a clip are taken off again to leave it out."""
         total, clips, of_clips = self._collect(batches, progress)
-        weights = level_weights(total.variances, self._features.lengths).to(torch.float32)
+        weights = level_weights(total.scatter.diagonal() / total.count, self._features.lengths).to(torch.float32)
         self._weights = weights.to(self.device)
         self._residual = self._learned_from(total)
         length, left = self._residual.directions.shape

@@ -44,11 +44,6 @@ class Moments:
         scatter = self.scatter - part.scatter - torch.outer(apart, apart) * (count * part.count / self.count)
         return Moments(count, mean, scatter)
 
-    @property
-    def variances(self) -> Tensor:
-        """Return (D,) of each feature."""
-        return self.scatter.diagonal() / self.count
-
     def scaled(self, weights: Tensor) -> Moments:
         """Return those of the vectors times the weights (D,)."""
         factors = weights.to(torch.float64)
