@@ -62,19 +62,9 @@ class NearestNeighbour:
         """Turn float32 (Q, D) into (Q,) squared Euclidean distances to the nearest row."""
         if self.index is not None:
             return self.index.nearest(queries * self.weights)[0][:, 0].to(queries.device)
-        return torch.cat([self._block(part, indices=False)[0] for part in torch.split(queries, _ROWS)])
-
-    def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn float32 (Q, D) into squared distances (Q,) and the index (Q,) of the nearest row, the lowest if tied."""
-        blocks = [self._block(part, indices=True) for part in torch.split(queries, _ROWS)]
-        return torch.cat([block[0] for block in blocks]), torch.cat([block[1] for block in blocks])
-
-    def _block(self, queries: Tensor, *, indices: bool) -> list[Tensor]:
-        if queries.device.type == "cpu":
-            return _session(indices)(queries=queries, columns=self.columns, weights=self.weights)
-        weighted = queries * self.weights
-        lowest, index = (F.pad(weighted, (0, 1), value=1.0) @ self.columns).min(dim=1)
-        return [lowest.add_(weighted.square().sum(dim=1)).clamp_min_(0), index]
+        parts, bank = torch.split(queries, _ROWS), {"columns": self.columns, "weights": self.weights}
+        on_cpu = queries.device.type == "cpu"
+        return torch.cat([_session()(queries=part, **bank)[0] if on_cpu else self.in_torch(part) for part in parts])
 
     def in_torch(self, queries: Tensor) -> Tensor:
         """Turn (..., D) into (...) squared distances to the nearest row, all in one product, as an export needs it."""
@@ -113,9 +103,5 @@ def append_distances(model: bytes, positions: Tensor) -> bytes:
 
 
 @cache
-def _session(indices: bool) -> OnnxSession:
-    model = parser.parse_model(_NEAREST)
-    if indices:
-        model.graph.node.append(helper.make_node("ArgMin", ["nn_product"], ["index"], axis=1, keepdims=0))
-        model.graph.output.append(helper.make_tensor_value_info("index", TensorProto.INT64, ["q"]))
-    return OnnxSession(model.SerializeToString())
+def _session() -> OnnxSession:
+    return OnnxSession(parser.parse_model(_NEAREST).SerializeToString())
