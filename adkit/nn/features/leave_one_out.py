@@ -21,7 +21,7 @@ _AT_ONCE = 2**22  # distances: more do not stay in the caches
 
 
 class LeaveOneOutBanks:
-    """For each clip, the bank without it, made when it is asked for: of a patch, some 21 bytes are kept.
+    """For each clip, distances to the bank without it: of a patch, some 21 bytes are kept.
 
     `patches` are (N, D), `sources` (N,) the clip number of each, and `chosen` (M,) the indices of those in the bank.
     """
@@ -38,10 +38,6 @@ class LeaveOneOutBanks:
         self._farthest = [(int(clip), float(farthest[clip])) for clip in farthest.argsort(descending=True)[:2]]
         self._own = owner == self._sources  # the nearest row is the clip's own
         self._cells = rows_of_clips(owner, clips)  # patches by the clip that the nearest row came from
-
-    def without(self, clip: int) -> Tensor:
-        """Return the bank (M', D) had this clip not been seen."""
-        return torch.cat([self._bank[(self._owners != clip).to(self._bank.device)], self._closing(clip)])
 
     def squared(self, clip: int) -> Tensor:
         """Return the squared distances (K,) of a clip's patches, in their order, to the bank without it."""
