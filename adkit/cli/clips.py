@@ -28,9 +28,8 @@ from adkit.files.table import Rows
 from adkit.stats.formatting import clock, counted, p_value_text
 from adkit.watching.event_files import event_row, require_event_file, write_events
 from adkit.watching.events import Event
-from adkit.watching.news import News
 from adkit.watching.timeline import Trace, write_timeline
-from adkit.watching.watch import Settings, Watch, frame_row
+from adkit.watching.watch import News, Settings, Watch, frame_row
 from adkit.workflows.score import FittedModel, FrameResult
 
 Add = Callable[[Mapping[str, Any]], None]

@@ -277,14 +277,14 @@ def _score_rows(
     found: dict[str, dict[str, Any]] = {}
 
     def note(sample: Sample, error: AdkitError) -> None:
-        found[sample.id] = still_row(str(sample.frame), model.threshold, None, error)
+        found[sample.id] = still_row(str(sample.frame), model.threshold.value, None, error)
 
     writers = pictures.writers(model)
     by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
     with (progress or terminal_progress()).task("scoring", len(samples)) as advance:
         for result in model.stream(frames_of(samples, model.view, note)):
             sample = by_id[result.id]
-            found[result.id] = still_row(str(sample.frame), model.threshold, result)
+            found[result.id] = still_row(str(sample.frame), model.threshold.value, result)
             if why := model.doubt(result):
                 doubts.add(why, str(sample.frame))
             for write in writers:

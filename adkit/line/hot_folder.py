@@ -59,7 +59,7 @@ def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iter
             inbox.tell_once("gone", f"{sample.id} was taken away before it was judged; others are not told of")
             return
         if not inbox.may_become_readable(arrival):
-            unreadable.append(_row(arrival, still_row(sample.id, model.threshold, None, error)))
+            unreadable.append(_row(arrival, still_row(sample.id, model.threshold.value, None, error)))
 
     with closing(frames_of((Sample.still(name, one.path) for name, one in of_id.items()), model.view, told)) as frames:
         for result in model.stream(frames):
@@ -67,7 +67,7 @@ def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iter
                 record = model.run.record
                 asks = f"is {record.id}, of {record.dataset}, the run for it?"
                 inbox.tell_once(why, f"{Path(result.id).name}: {why}; {asks}")
-            yield _row(of_id[result.id], still_row(result.id, model.threshold, result))
+            yield _row(of_id[result.id], still_row(result.id, model.threshold.value, result))
     yield from unreadable
 
 

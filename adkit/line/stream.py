@@ -15,8 +15,7 @@ from adkit.drawing.regions import region_columns
 from adkit.files.atomic import whole_file
 from adkit.line.journal import Journal, Row
 from adkit.watching.events import Event
-from adkit.watching.news import News
-from adkit.watching.watch import Settings, Watch
+from adkit.watching.watch import News, Settings, Watch
 from adkit.workflows.score import FittedModel
 
 PICTURES = "pictures"

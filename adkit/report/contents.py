@@ -1,12 +1,16 @@
 """What the page of a run says in sentences, without their looks."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adkit.evaluation.evaluate import Evaluation
 from adkit.evaluation.tables import AUPRO, AUROCS
+from adkit.report import plots
+from adkit.report.charts import Chart
 from adkit.report.thresholds import Step
+from adkit.runs.record import RunRecord
 from adkit.stats.formatting import NOTHING, Unit, bound_text, counted, metric_text, rate_text, score_text
 from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
@@ -114,3 +118,49 @@ def _of_many(rate: float, things: str) -> str:
     """Write a rate in words: "about 9 of 1,000 good parts"."""
     count = 1000 * rate
     return f"about {count:.0f} of 1,000 {things}" if count >= 1 else f"about {10 * count:.0f} of 10,000 {things}"
+
+
+_TITLES = {"separation": "separation (AUROC)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training as the page shows it."""
+
+    epochs: int
+    best_epoch: int | None  # counted from 1
+    ended: str | None  # why, in words
+    learning_rate: str | None  # in a sentence
+    losses: Chart | None  # None: the method gives no loss
+    others: dict[str, Chart]  # by the method's name for it
+
+
+def training_of(record: RunRecord) -> Training | None:
+    """Return the training of a run; None where its method gives no curves."""
+    curves = {name: values for name, values in record.curves.items() if values}
+    if not curves:
+        return None
+    epochs = max(map(len, curves.values()))
+    best, ended = record.facts.get("best_epoch"), record.facts.get("training_ended")
+    best_epoch = best if isinstance(best, int) and 1 <= best <= epochs else None
+    rates = [rate for rate in curves.pop("learning_rate", []) if math.isfinite(rate)]
+    losses = {name: curves.pop(name) for name in plots.LOSSES if name in curves}
+    return Training(
+        epochs,
+        best_epoch,
+        ended if isinstance(ended, str) and ended else None,
+        _learning_rate(rates),
+        plots.epochs("loss", losses, best_epoch) if losses else None,
+        {
+            name: plots.epochs(_TITLES.get(name, name.replace("_", " ")), {name: values}, best_epoch, 130)
+            for name, values in curves.items()
+        },
+    )
+
+
+def _learning_rate(rates: Sequence[float]) -> str | None:
+    if not rates:
+        return None
+    if min(rates) == max(rates):
+        return f"The learning rate was {rates[0]:.3g} throughout."
+    return f"The learning rate began at {rates[0]:.3g} and ended at {rates[-1]:.3g}."

@@ -16,12 +16,10 @@ from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate, kind_of
 from adkit.files.atomic import require_output, write_whole
 from adkit.report import contents, plots
-from adkit.report.contents import plain
-from adkit.report.examples import choose
-from adkit.report.gallery import colour_ramp
+from adkit.report.contents import plain, training_of
+from adkit.report.examples import choose, colour_ramp
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import clips_of
-from adkit.report.training import training_of
 from adkit.runs.record import MODEL, REPORT
 from adkit.runs.store import Run
 from adkit.stats import formatting

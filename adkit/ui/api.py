@@ -33,6 +33,7 @@ from adkit.ui.markup import render
 from adkit.ui.safety import folder_of, inside, two_lines
 from adkit.ui.scoring import Finding, Judges, Ready, Upload
 from adkit.ui.settings import ServerSettings
+from adkit.workflows.score import still_row
 
 MAP_PIXELS = 4_000_000
 """A picture of a map has no more than this."""
@@ -242,7 +243,6 @@ def _report(folder: Path, name: str) -> HTMLResponse:
 
 def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float) -> Answer:
     ready = judges.ready(run)
-    record = ready.model.run.record
     name = Path((image.filename or "").replace("\0", "")).name or "image"
     with tempfile.TemporaryDirectory(prefix="adkit-") as folder:
         path = Path(folder) / f"image{Path(name).suffix.lower()[:8]}"
@@ -255,17 +255,10 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
     result = finding.result
     assert result is not None
     return Answer(
-        run=record.id,
+        **still_row(name, ready.model.threshold.value, result),
+        run=ready.model.run.record.id,
         image=name,
-        decision="anomalous" if result.anomalous else "normal",
-        score=result.score,
-        threshold=ready.model.threshold.value,
-        p_value=result.p_value,
-        p_value_is_floor=result.p_value_is_floor,
-        where=result.places()["where"],
         doubt=ready.model.doubt(result),
-        regions=[RegionInfo(**region.as_dict()) for region in result.regions],
-        specks=result.specks,
         pixel_threshold=ready.model.outline,
         seconds=round(time.perf_counter() - began, 3),
         **shown,

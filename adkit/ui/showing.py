@@ -85,7 +85,8 @@ def _thumbnail(ready: Ready, finding: Finding) -> str | None:
 
 def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
     """Return the findings as `adkit score --format csv` gives them."""
-    return csv_text([still_row(one.upload.name, ready.model.threshold, one.result, one.error) for one in findings])
+    threshold = ready.model.threshold.value
+    return csv_text([still_row(one.upload.name, threshold, one.result, one.error) for one in findings])
 
 
 def packed(anomaly_map: NDArray[np.float32]) -> tuple[str, float, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
@@ -21,7 +21,6 @@ from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments
 from adkit.ui.jobs_panel import panel
 from adkit.ui.markup import SENDING, image_uri, piece, render
-from adkit.ui.options_form import changed, input_of, shown
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
 from adkit.workflows.fit import check_settings
@@ -69,11 +68,14 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
             )
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="same seed, same data, same result")
 
+            given = {"dataset": dataset, "max_false_alarms": rate, "certain": certain, "robust": robust, "roi": roi}
+            given |= {"ignore_border": border, "tiles": tiles, "seed": seed}
+
             @gr.render(  # type: ignore[untyped-decorator]
                 inputs=method, triggers=[tab.select, method.change]
             )
             def form(chosen: str | None) -> None:
-                _options(judges, jobs, chosen, [dataset, rate, certain, robust, roi, border, tiles, seed], running)
+                _options(judges, jobs, chosen, given, running)
 
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
@@ -130,8 +132,8 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     return dataset
 
 
-def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], running: gr.HTML) -> None:
-    """Build the form of a method's options, and the button that starts a training with them and what is `given`."""
+def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, Any], running: gr.HTML) -> None:
+    """Build the form of a method's options, and the button that starts a training by them and what is `given`."""
     options = options_of(judges.registry.methods.get(method).load()) if method else Options
     rows, schema = option_rows(options), options.model_json_schema()
     with gr.Accordion(f"Options of {method}", open=False):
@@ -139,37 +141,22 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
     start = gr.Button(START, variant="primary", elem_id="ak-start")
 
     @told(judges.settings)
-    def begin(
-        spec: str | None,
-        rate: str,
-        certain: bool,
-        robust: bool,
-        roi: str,
-        border: float | None,
-        tiles: bool,
-        seed: float | None,
-        *values: object,
-    ) -> str:
+    def begin(filled: dict[Any, Any]) -> str:
         """Queue a training, after all that can be refused before it begins."""
         settings, registry = judges.settings, judges.registry
+        values = {
+            name: filled[one].strip() if isinstance(filled[one], str) else filled[one] for name, one in given.items()
+        }
+        asked = {name: value for name, value in values.items() if value not in ("", None)}  # else it is as usual
+        spec = asked.pop("dataset", None)
         if not spec or not method:
             raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
-        if certain and not rate.strip():
+        if asked["certain"] and "max_false_alarms" not in asked:
             raise OptionError("certainty says nothing without a rate", hint="fill in the false alarms: 5%")
-        wanted = FitSettings(
-            method=method,
-            dataset=(spec,),
-            options=confined_options(settings, schema, changed(rows, values)),
-            root=str(settings.data_root.resolve()),
-            max_false_alarms=rate.strip() or None,
-            certain=certain,
-            robust=robust,
-            roi=_box(roi),
-            ignore_border=int(border or 0),
-            tiles=tiles,
-            seed=int(seed or 0),
-            device=settings.device,
-        )
+        _require_box(asked.get("roi", PART))
+        options = confined_options(settings, schema, changed(rows, [filled[one] for one in inputs]))
+        root, device = str(settings.data_root.resolve()), settings.device
+        wanted = FitSettings(method=method, dataset=(spec,), options=options, root=root, device=device, **asked)
         check_settings(wanted, registry)
         named_datasets(settings, spec, registry)
         jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
@@ -179,16 +166,15 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: list[Any], r
     signed = start.click(
         lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False, **PRIVATE
     )
-    begun = signed.then(begin, [*given, *inputs], running, **PRIVATE)
+    begun = signed.then(begin, {*given.values(), *inputs}, running, **PRIVATE)
     show = "() => window.adkit.show('ak-jobs')"
     begun.then(lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show, **PRIVATE)
 
 
-def _box(roi: str) -> str | None:
-    """Return the box that was filled in, None for none; raises OptionError for a path: masks are not uploaded."""
-    if roi.strip() != PART and not all(letter.isdecimal() or letter in ", " for letter in roi):
+def _require_box(roi: str) -> None:
+    """Raise OptionError for the path of a mask: none is uploaded."""
+    if roi != PART and not all(letter.isdecimal() or letter in ", " for letter in roi):
         raise OptionError(f"{roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480")
-    return roi.strip() or None
 
 
 def _input(row: OptionRow) -> Any:
@@ -233,3 +219,36 @@ def _examples(samples: Sequence[Sample]) -> str | None:
                 sheet.add(sample, image_to_look_at(sample.frame))
     picture = sheet.draw()
     return None if picture is None else image_uri(np.asarray(picture))
+
+
+Input = Literal["switch", "choice", "whole", "number", "text"]
+
+
+def input_of(row: OptionRow) -> Input:
+    """Return which input takes the option."""
+    kinds: dict[str, Input] = {"true/false": "switch", "whole number": "whole", "number": "number"}
+    return "choice" if row.choices else kinds.get(row.type, "text")
+
+
+def shown(row: OptionRow) -> bool | float | str:
+    """Return the default as the input takes it."""
+    kind = input_of(row)
+    if kind == "switch":
+        return row.default == "true"
+    return float(row.default) if kind in ("whole", "number") else row.default
+
+
+def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
+    """Return what was filled in and is not the default, as texts by name; an empty field means the default."""
+    texts = [(row, _text(row, value)) for row, value in zip(rows, values, strict=True)]
+    return {row.name: text for row, text in texts if text not in ("", row.default)}
+
+
+def _text(row: OptionRow, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        if value == float(row.default or "nan"):
+            return row.default  # 1e-05 is 0.00001
+        value = int(value) if input_of(row) == "whole" and float(value).is_integer() else value
+    return "" if value is None else str(value).strip()

@@ -9,13 +9,13 @@ from adkit.errors import OptionError, PromiseError, RunError
 from adkit.files.atomic import storage_faults
 from adkit.files.lock import lock
 from adkit.runs.predictions import Predictions, join_predictions
-from adkit.runs.record import CalibrationRecord, SeenData
+from adkit.runs.record import SeenData
 from adkit.runs.store import Run, open_run, put_away, recalibrated, uncalibrated
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift
 from adkit.workflows.audit import moved
-from adkit.workflows.fit import calibration_record
+from adkit.workflows.fit import Basis, calibration_record
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
 from adkit.workflows.score import Workplace, open_scorer
 
@@ -55,27 +55,18 @@ def recalibrate(
     if keep and not normal:
         raise OptionError("there are no images to add to those that set the threshold", hint="add --normal DIR")
     _require_unchanged(run)
+    own, before = run.record.calibration, run.record.threshold
     if normal:
-        basis = _fresh_basis(run, workplace, normal, rule, keep)
+        basis, seen, fresh, drift = _fresh_basis(run, workplace, normal, rule, keep)
     else:
-        basis = _Basis(run.calibration(), run.seen(), run.record.threshold.unit_s, run.record.calibration)
-    record, described = run.record, basis.described
-    calibration = calibration_record(
-        basis.predictions,
-        open_scorer(record.scorer, workplace.registry),
-        rule,
-        unit_s=basis.unit_s,
-        smoothing_s=record.smoothing_s,
-        source=described.source,
-        leave_one_out=record.calibration.leave_one_out and (keep or not normal),
-        data=described.data,
-        fingerprint=described.data_hash,
-        left_out=record.threshold.left_out if keep or not normal else 0,
-    )
+        given = (own.source, own.leave_one_out, own.data, own.data_hash, before.unit_s, before.left_out)
+        basis, seen, fresh, drift = Basis(run.calibration(), *given), run.seen(), None, None
+    scorer = open_scorer(run.record.scorer, workplace.registry)
+    calibration = calibration_record(basis, scorer, rule, run.record.smoothing_s)
     with _only_one(run):
         _require_unchanged(run)
-        changed = recalibrated(run, calibration, basis.predictions, basis.seen)
-    return Recalibration(changed, record.threshold, basis.fresh, basis.drift)
+        changed = recalibrated(run, calibration, basis.predictions, seen)
+    return Recalibration(changed, before, fresh, drift)
 
 
 def restore(run: Run) -> Run:
@@ -88,20 +79,10 @@ def restore(run: Run) -> Run:
         return put_away(run)
 
 
-@dataclass(frozen=True)
-class _Basis:
-    """What a threshold is to be set from."""
-
-    predictions: Predictions
-    seen: SeenData
-    unit_s: float | None
-    described: CalibrationRecord  # its source, data and data_hash count
-    fresh: FreshNormals | None = None
-    drift: Drift | None = None
-
-
-def _fresh_basis(run: Run, workplace: Workplace, normal: Sequence[str], rule: ThresholdRule, keep: bool) -> _Basis:
-    """Return the new images' results, with `keep` beside those that the run has."""
+def _fresh_basis(
+    run: Run, workplace: Workplace, normal: Sequence[str], rule: ThresholdRule, keep: bool
+) -> tuple[Basis, SeenData, FreshNormals, Drift]:
+    """Return the new images' results, with `keep` beside those that the run has, what they are, and their drift."""
     record, seen = run.record, run.seen()
     fresh = fresh_normals(normal, {*seen.training.values(), *(seen.calibration.values() if keep else ())}, record)
     kept = run.calibration() if keep else None
@@ -122,8 +103,9 @@ def _fresh_basis(run: Run, workplace: Workplace, normal: Sequence[str], rule: Th
         hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
         kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
         predictions = join_predictions([predictions, kept])
-    described = record.calibration.model_copy(update={"source": source, "data": data, "data_hash": data_hash(hashes)})
-    return _Basis(predictions, SeenData(seen.training, hashes), unit_s, described, fresh, found.drift)
+    leave_one_out, left_out = keep and record.calibration.leave_one_out, record.threshold.left_out if keep else 0
+    basis = Basis(predictions, source, leave_one_out, data, data_hash(hashes), unit_s, left_out)
+    return basis, SeenData(seen.training, hashes), fresh, found.drift
 
 
 def _require_unchanged(run: Run) -> None:

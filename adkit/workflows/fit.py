@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -178,18 +179,8 @@ def _save(
     parts = []
     for category, one, answers in zip(begun.categories, data, learned.predictions, strict=True):
         left_out = left_out_of(one, suspects.get(one.dataset.spec, []))
-        calibration = calibration_record(
-            answers,
-            scorer,
-            settings.rule,
-            unit_s=one.unit_s,
-            smoothing_s=settings.smoothing,
-            source=one.calibration_source,
-            leave_one_out=not one.held_out,
-            data=one.dataset.spec,
-            fingerprint=one.fingerprint,
-            left_out=len(left_out),
-        )
+        source, spec, out = one.calibration_source, one.dataset.spec, len(left_out)
+        basis = Basis(answers, source, not one.held_out, spec, one.fingerprint, one.unit_s, out)
         record = RunRecord(
             id=category.id,
             created=datetime.now(UTC),
@@ -210,7 +201,7 @@ def _save(
             skipped=one.skipped,
             copies=one.copies,
             left_out=left_out,
-            calibration=calibration,
+            calibration=calibration_record(basis, scorer, settings.rule, settings.smoothing),
             facts=dict(learned.report.facts),
             curves=dict(learned.report.curves),
             timings_s=learned.timings_s,
@@ -248,25 +239,28 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     return state
 
 
-def calibration_record(
-    predictions: Predictions,
-    scorer: Scorer[Any] | None,
-    rule: ThresholdRule,
-    *,
-    unit_s: float | None,
-    smoothing_s: float,
-    source: str,
-    leave_one_out: bool,
-    data: str,
-    fingerprint: str,
-    left_out: int = 0,
-) -> CalibrationRecord:
-    """Return the thresholds that the rule takes from these results on normal data; raises PromiseError for too few.
+@dataclass(frozen=True)
+class Basis:
+    """What thresholds are set from: results on normal data, and where they come from."""
 
-    `unit_s`: how long their clips last on average, if known; `left_out` further units are held for anomalous. The pixel
-    threshold is what more than a thousandth of a picture exceeds in that share of normal *pictures*, for pixels are not
-    exchangeable; of the one highest, its noise would decide how much of every defect is outlined.
+    predictions: Predictions  # out of sample
+    source: str  # in words: how they were had
+    leave_one_out: bool
+    data: str  # the dataset's spec, or the folders that were given
+    data_hash: str
+    unit_s: float | None  # how long their clips last on average, if that is known
+    left_out: int = 0  # further units that are held for anomalous
+
+
+def calibration_record(
+    basis: Basis, scorer: Scorer[Any] | None, rule: ThresholdRule, smoothing_s: float
+) -> CalibrationRecord:
+    """Return the thresholds that the rule takes from the basis; raises PromiseError for too few results.
+
+    The pixel threshold is what more than a thousandth of a picture exceeds in that share of normal *pictures*, for
+    pixels are not exchangeable; of the one highest, its noise would decide how much of every defect is outlined.
     """
+    predictions, unit_s, left_out = basis.predictions, basis.unit_s, basis.left_out
     scores, unit = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
     pixel_threshold = None
     if predictions.maps is not None:
@@ -275,10 +269,10 @@ def calibration_record(
         pixel_threshold = threshold_from(highest, rule, unit, unit_s, left_out)
     return CalibrationRecord(
         created=datetime.now(UTC),
-        source=source,
-        leave_one_out=leave_one_out,
-        data=data,
-        data_hash=fingerprint,
+        source=basis.source,
+        leave_one_out=basis.leave_one_out,
+        data=basis.data,
+        data_hash=basis.data_hash,
         rule=rule,
         threshold=threshold_from(scores, rule, unit, unit_s, left_out),
         pixel_threshold=pixel_threshold,

@@ -82,14 +82,14 @@ class FrameResult(Judged):
 
 
 def still_row(
-    path: str, threshold: Threshold, result: FrameResult | None, error: AdkitError | None = None
+    path: str, threshold: float, result: FrameResult | None, error: AdkitError | None = None
 ) -> dict[str, Any]:
     """Return an image for programs: what was found in it, or why it cannot be read."""
     decision = "unreadable" if result is None else "anomalous" if result.anomalous else "normal"
     return {
         "path": path,
         "score": result and result.score,
-        "threshold": threshold.value,
+        "threshold": threshold,
         "p_value": result and result.p_value,
         "p_value_is_floor": result and result.p_value_is_floor,
         "decision": decision,

@@ -28,7 +28,7 @@ from adkit.stats.formatting import counted
 from adkit.stats.significance import Drift, drift_test
 from adkit.types import FitReport, Sample
 from adkit.workflows.audit import moved
-from adkit.workflows.fit import calibration_record, proven_state, versions
+from adkit.workflows.fit import Basis, calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
 from adkit.workflows.predict import of_pictures
 from adkit.workflows.score import FittedModel, Workplace, sample_scores
@@ -136,18 +136,9 @@ def _set_anew(
     if kept:
         sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
         data += f" and {record.calibration.data}"
-    return calibration_record(
-        predictions,
-        model.scorer,
-        record.calibration.rule,
-        unit_s=None,
-        smoothing_s=record.smoothing_s,
-        source=", and ".join(sources),
-        leave_one_out=True,
-        data=data,
-        fingerprint=data_hash({**learned.training, **learned.calibration}),
-        left_out=record.threshold.left_out if kept else 0,
-    )
+    digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
+    basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)
+    return calibration_record(basis, model.scorer, record.calibration.rule, record.smoothing_s)
 
 
 def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:

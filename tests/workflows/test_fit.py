@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from adkit.errors import DatasetError, FrameError, PromiseError, StorageError
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import FitSettings
+from adkit.runs.record import CalibrationRecord, FitSettings
 from adkit.runs.store import Run
 from adkit.stats.calibration import ThresholdRule, threshold_from
-from adkit.workflows.fit import PIXEL_SHARE, calibration_record, fit
+from adkit.workflows.fit import PIXEL_SHARE, Basis, calibration_record, fit
 from adkit.workflows.score import calibrating_scores, normal_scores_of, open_model, open_scorer, sample_scores
 from tests.greys import METHODS, Grey, Greys, fit_greys, paint, usual_levels, with_methods
 
@@ -294,23 +293,14 @@ def stored(scores: list[float], clips: list[str], maps: np.ndarray | None = None
     return Predictions(ids, tuple(clips), maps, np.array(scores, np.float32))
 
 
-NOWHERE: dict[str, Any] = {"source": "", "leave_one_out": False, "data": "", "fingerprint": ""}
-NOWHERE |= {"smoothing_s": 0.0, "unit_s": None}
+def recorded(predictions: Predictions, rule: ThresholdRule) -> CalibrationRecord:
+    basis = Basis(predictions, "by hand", False, "folder:x", "abc", None)
+    return calibration_record(basis, None, rule, smoothing_s=0.0)
 
 
 def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
     predictions = stored([1, 5, 3, 4], ["a", "a", "b", "c"])
-    record = calibration_record(
-        predictions,
-        None,
-        ThresholdRule("expected", 0.5),
-        unit_s=None,
-        smoothing_s=0.0,
-        source="by hand",
-        leave_one_out=False,
-        data="folder:x",
-        fingerprint="abc",
-    )
+    record = recorded(predictions, ThresholdRule("expected", 0.5))
     assert (record.source, record.data, record.data_hash) == ("by hand", "folder:x", "abc")
     assert record.rule == ThresholdRule("expected", 0.5)
     assert record.threshold == threshold_from([5, 3, 4], ThresholdRule("expected", 0.5), "clip")
@@ -320,13 +310,13 @@ def test_a_calibration_records_its_rule_source_and_thresholds() -> None:
 
 def test_a_calibration_with_too_few_units_is_refused() -> None:
     with pytest.raises(PromiseError, match="there are 3"):
-        calibration_record(stored([1, 5, 3, 4], ["a", "a", "b", "c"]), None, ThresholdRule("expected", 0.2), **NOWHERE)
+        recorded(stored([1, 5, 3, 4], ["a", "a", "b", "c"]), ThresholdRule("expected", 0.2))
 
 
 def test_the_pixel_threshold_is_what_a_thousandth_of_a_normal_clip_exceeds() -> None:
     maps = np.random.default_rng(0).random((6, 50, 40), dtype=np.float32)
     clips = ["a", "b", "a", "b", "c", "c"]
-    record = calibration_record(stored([0] * 6, clips, maps), None, ThresholdRule("percentile", 0.0), **NOWHERE)
+    record = recorded(stored([0] * 6, clips, maps), ThresholdRule("percentile", 0.0))
     of_frames = [np.sort(frame.ravel())[-1 - int(PIXEL_SHARE * 2000)] for frame in maps]  # two pixels lie above
     assert record.pixel_threshold is not None
     assert (record.pixel_threshold.count, record.pixel_threshold.unit) == (3, "clip")

@@ -25,9 +25,22 @@ if TYPE_CHECKING:
 
 DEFAULT_DATASETS = ("mvtec:bottle", "demo:all")
 """The first that is at hand."""
+_OF_FITS = (
+    "methods",
+    "grid",
+    "dataset",
+    "settings",
+    "seeds",
+    "max_false_alarms",
+    "roi",
+    "ignore",
+    "ignore_border",
+    "tiles",
+)
 
 
 def compare(
+    context: typer.Context,
     runs_named: Annotated[
         list[str] | None, Argument(metavar="[RUNS]...", help="Runs that were fitted before, instead of --methods.")
     ] = None,
@@ -74,8 +87,7 @@ def compare(
     require_folder(output)
     workplace = o.workplace(root, device)
     if runs_named:
-        given = (methods, grid, dataset, settings, seeds, max_false_alarms)
-        _refuse_both(*given, roi, ignore, ignore_border or None, tiles or None)
+        o.refuse_given(context, _OF_FITS, "is for fitting anew, and runs are compared as they are")
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, workplace)
     else:
@@ -101,15 +113,6 @@ def compare(
     if to.for_people:
         _print(result)
         typer.echo(f"results: {output}/comparison.html, .md, .csv, .json; decisions.csv, cost.csv")
-
-
-def _refuse_both(*others: Any) -> None:
-    if any(other is not None for other in others):
-        raise OptionError(
-            "runs are compared as they are; --methods, --grid, --dataset, --set, --seeds, --max-false-alarms and "
-            "places to look at are for fitting new ones",
-            hint="leave the runs out, or the options",
-        )
 
 
 def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: Mapping[str, Any]) -> Plan:

@@ -1,4 +1,4 @@
-"""`adkit demo`."""
+"""`adkit demo` and `adkit doctor`: what adkit does, and whether it can on this computer."""
 
 from typing import Annotated
 
@@ -8,6 +8,8 @@ from typer import Option
 from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
 from adkit.cli.commands.fit import print_fitted
+from adkit.cli.faults import USER_FAULT
+from adkit.cli.output import destination, print_table
 
 
 def demo(
@@ -51,3 +53,32 @@ def demo(
     typer.echo(f"  adkit inspect --dataset {data}")
     typer.echo(f"  adkit fit --method {method} --dataset {data}")
     typer.echo(f"  adkit score {new} --method {method}{heatmaps}")
+
+
+def doctor(
+    self_test: Annotated[bool, Option(help="Learn from a few drawn parts, and find defects.")] = True,
+    runs: o.RunsOption = None,
+    format_: o.FormatOption = o.Format.table,
+) -> None:
+    """Say whether this computer can do what adkit does: versions, devices, plugins, weights, data, disk, a self-test.
+
+    Exit code 2 says that something is wrong. The self-test takes half a minute.
+
+    Example: [bold]adkit doctor[/bold]
+    """
+    from adkit.cli.terminal import terminal_progress
+    from adkit.workflows.doctor import examine
+
+    to, registry = destination(format_), o.loaded_registry()
+    findings = list(examine(o.runs_folder(runs), registry, terminal_progress(), self_test=self_test))
+    rows = [{"what": one.what, "found": one.found, "problem": one.problem} for one in findings]
+    to.emit(rows, rows)
+    problems = [one for one in findings if one.problem]
+    if to.for_people:
+        print_table("this computer", [{"what": one.what, "found": one.found} for one in findings])
+        for one in problems:
+            typer.secho(f"{one.what}: {one.problem}", fg="red")
+        if not problems:
+            typer.secho("nothing is wrong", bold=True, fg="green")
+    if problems:
+        raise typer.Exit(USER_FAULT)

@@ -1,9 +1,10 @@
-"""`adkit report`."""
+"""`adkit report` and `adkit export`: a run for people, and for programs without adkit."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument
 
 from adkit.cli import options as o
 from adkit.cli.output import warn
@@ -32,3 +33,35 @@ def report(
     for note in page.notes:
         warn(note)
     typer.echo(f"report: {page.path}")
+
+
+def export(
+    run: o.RunArgument,
+    out: Annotated[Path, Argument(metavar="OUT", help="A new folder, or a .zip.")],
+    root: o.RootOption = None,
+    runs: o.RunsOption = None,
+) -> None:
+    """Take a run out: a folder that judges pictures, or clips, without adkit and torch, and decides the same.
+
+    It holds an ONNX model, its threshold, some pictures to check it with, and score.py, which needs numpy, onnxruntime
+    and pillow only, and av for films. Normal pictures of the run, and spoilt ones, are judged by both; where they
+    decide differently, nothing is written. A run on clips can leave where it was fitted with --appearance-only.
+
+    Example: [bold]adkit export latest bracket.adkit[/bold], then [bold]python bracket.adkit/score.py parts/*.png[/bold]
+    """
+    from adkit.export.export import export as export_run
+
+    opened = o.opened_run(run, runs)
+    done = export_run(opened, o.workplace(root), out)
+    of_clips = opened.record.threshold.unit == "clip"
+    what = "frames of clips" if of_clips else "pictures"
+    typer.secho(
+        f"{out} decides as the run does: no other decision on {done.normal} normal and {done.spoilt} spoilt {what}",
+        bold=True,
+        fg="green",
+    )
+    size = f"the model has {done.model_mb:.0f} MB"
+    typer.echo(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
+    packed = out.suffix.lower() == ".zip"
+    script, named = "score.py" if packed else out / "score.py", "CLIPS" if of_clips else "PICTURES"
+    typer.echo(f"  {'unpack it; then' if packed else 'next'}: python {script} {named}   or   python {script} --check")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from adkit.options import Options, option_rows, parse_options
 from adkit.registry import Registry
-from adkit.ui.options_form import changed, input_of, shown
+from adkit.ui.train_tab import changed, input_of, shown
 
 
 class Chosen(Options):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adkit.registry import Registry
+from adkit.report.contents import training_of
 from adkit.report.page import render_run
-from adkit.report.training import training_of
 from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
 from adkit.workflows.score import Workplace

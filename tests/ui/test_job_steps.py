@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adkit.ui.steps import figures_of, read_steps
+from adkit.ui.jobs import figures_of, read_steps
 
 
 def test_numbers_of_a_status() -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from adkit.drawing.overlay import Scale
 from adkit.errors import FrameError
-from adkit.report import gallery
-from adkit.report.gallery import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri
+from adkit.report import examples
+from adkit.report.examples import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri
 from adkit.report.page import environment
 from adkit.types import Sample
 from adkit.workflows.score import Judged
@@ -100,7 +100,7 @@ def test_verdicts(truth: bool | None, decision: bool, verdict: str, mistaken: bo
 
 
 def test_a_page_has_enough_at_some_point(shown: Example, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "MOST_BYTES", 1)
+    monkeypatch.setattr(examples, "MOST_BYTES", 1)
     drawn = Gallery(SCALE)
     assert len(drawn.draw([shown, shown])) == 1
     assert drawn.draw([shown]) == []
