@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from adkit.comparison.cost import Cost
+from adkit.comparison.cells import Cost
 from adkit.comparison.differences import LEVEL, AcrossCategories, Figure
 from adkit.comparison.figures import Comparison
 from adkit.evaluation.tables import AUROCS, CAUGHT

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.comparison.cells import Cell
-from adkit.comparison.cost import SIZES, TIMES, Cost
+from adkit.comparison.cells import SIZES, TIMES, Cell, Cost
 from adkit.comparison.differences import AcrossCategories, Differences, Figure, across_categories, against_best
 from adkit.comparison.grid import Candidate
 from adkit.errors import RunError

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -37,7 +37,9 @@ from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
 from adkit.runs.record import FitSettings
+from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
 from adkit.stats.formatting import duration_text, often_text
+from adkit.ui.markup import render
 from adkit.ui.settings import TOKEN_VARIABLE, ServerSettings
 
 MOST_READ = 600_000
@@ -331,3 +333,29 @@ def compare_arguments(
     what = [f"--methods={','.join(methods)}", f"--dataset={spec}", f"--seeds={seeds}", f"--output={output.resolve()}"]
     places = [f"--root={settings.data_root.resolve()}", f"--runs={settings.runs_root.resolve()}"]
     return ["compare", *what, *places, f"--device={settings.device}", "--format=json"]
+
+
+def panel(jobs: Jobs, *, trainings: bool) -> str:
+    """Return these, or all other jobs as HTML, the newest first; with interrupted trainings that can be resumed."""
+    statuses = [status for status in jobs.list() if (status.job.kind == "fit") == trainings]
+    begun = []
+    if trainings:
+        waiting = {status.job.result for status in statuses if not status.ended}
+        unfinished = [one for one in list_unfinished(jobs.runs_root) if not one.is_running(jobs.runs_root)]
+        begun = [one for one in unfinished if one.id not in waiting]
+    return render("jobs.html", statuses=statuses[::-1], begun=begun[::-1], trainings=trainings)
+
+
+def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:
+    """Do what a button of a job's card asks for; raises AdkitError for what is not there any more."""
+    if isinstance(job := what.get("cancel"), str):
+        jobs.cancel(job)
+    elif isinstance(job := what.get("forget"), str):
+        jobs.forget(job)
+    elif isinstance(name := what.get("resume"), str):
+        begun = find_unfinished(settings.runs_root, name)
+        specs = ", ".join(category.dataset for category in begun.categories)
+        title = f"{begun.settings.method} on {specs}, continued"
+        jobs.submit("fit", title, resume_arguments(settings, name), result=name)
+    elif isinstance(name := what.get("discard"), str):
+        discard_unfinished(settings.runs_root, name)

@@ -11,8 +11,7 @@ from gradio.blocks import Block
 from adkit.drawing.overlay import colours
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.inspect_tab import Turns, about_run, choice_of_runs, inspect_tab
-from adkit.ui.jobs import Jobs
-from adkit.ui.jobs_panel import act, panel
+from adkit.ui.jobs import Jobs, act, panel
 from adkit.ui.markup import text_of
 from adkit.ui.results_tab import results_tab
 from adkit.ui.safety import named_folder

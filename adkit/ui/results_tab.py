@@ -16,8 +16,7 @@ from adkit.files.documents import read_json
 from adkit.runs.record import RECORD, REPORT, RunRecord
 from adkit.runs.store import Run, list_runs, open_run
 from adkit.ui.faults import PRIVATE, told
-from adkit.ui.jobs import Jobs, compare_arguments, report_arguments
-from adkit.ui.jobs_panel import panel
+from adkit.ui.jobs import Jobs, compare_arguments, panel, report_arguments
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import comparisons_root, delete_folder, folder_of, is_name, named_datasets
 from adkit.ui.scoring import Judges

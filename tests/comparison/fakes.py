@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
 
-from adkit.comparison.cells import RECORD, SCORES, Cell
-from adkit.comparison.cost import Cost
+from adkit.comparison.cells import RECORD, SCORES, Cell, Cost
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.interfaces import (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from adkit.cli.output import csv_text
-from adkit.comparison.cost import Cost
+from adkit.comparison.cells import Cost
 from adkit.comparison.differences import AcrossCategories, Figure
 from adkit.comparison.documents import (
     across_text,

@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from adkit.comparison.cells import Cell
-from adkit.comparison.cost import Cost
+from adkit.comparison.cells import Cell, Cost
 from adkit.comparison.differences import Figure
 from adkit.comparison.figures import ALL
 from adkit.errors import RunError

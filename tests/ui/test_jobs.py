@@ -17,8 +17,7 @@ from adkit.errors import AdkitError, OptionError, RunError, StorageError
 from adkit.files.outcome import PROCESS, running_process
 from adkit.runs.record import FitSettings
 from adkit.ui import jobs as jobs_module
-from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, report_arguments, resume_arguments
-from adkit.ui.jobs_panel import panel
+from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, panel, report_arguments, resume_arguments
 from adkit.ui.settings import ServerSettings
 
 PROGRAM = """

@@ -18,12 +18,12 @@ from adkit.interfaces import Silent
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.stats.rates import Rate
-from adkit.ui.datasets import listed
 from adkit.ui.markup import piece, render
 from adkit.ui.safety import keep_upload
 from adkit.ui.scoring import Judges, Upload
 from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import as_csv, gallery, packed, verdict, viewer
+from adkit.ui.train_tab import listed
 from tests.greys import paint
 
 

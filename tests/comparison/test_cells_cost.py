@@ -13,8 +13,7 @@ import psutil
 import pytest
 import torch
 
-from adkit.comparison import cost
-from adkit.comparison.cost import TIMED_IMAGES, PeakMemory, time_images
+from adkit.comparison.cells import TIMED_IMAGES, PeakMemory, time_images
 from adkit.data.frame_source import Frame
 from adkit.data.view import View
 from adkit.interfaces import Dataset
@@ -109,8 +108,8 @@ def test_times_are_medians_over_single_images_and_the_first_only_warms_up(
             method.decoded = sample.id
             yield Frame(sample.id, sample.clip, 0, 0.0, (4, 4), np.zeros((4, 4, 3), np.uint8))
 
-    monkeypatch.setattr(cost, "time", clock)
-    monkeypatch.setattr(cost, "frames_of", decoded)
+    monkeypatch.setattr(cells, "time", clock)
+    monkeypatch.setattr(cells, "frames_of", decoded)
     method = SlowMethod(clock)
     model: Any = SimpleNamespace(method=method, view=View(frame=method.frame_size))
     samples = [SimpleNamespace(id=str(name), clip=str(number)) for number, name in enumerate(names)]
