@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 
+from adkit.comparison import cells
 from adkit.comparison.cells import TIMED_IMAGES, PeakMemory, time_images
 from adkit.data.frame_source import Frame
 from adkit.data.view import View
