@@ -1,14 +1,12 @@
 """What `score` does with clips: watches each, writes what was asked for, prints what was found."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import typer
 
@@ -96,7 +94,7 @@ class Found:
     unreadable: list[str] = field(default_factory=list)
     unwritten: list[AdkitError] = field(default_factory=list)
 
-    def add(self, more: Found) -> None:
+    def add(self, more: Self) -> None:
         """Take what was found in the next clips."""
         self.events.update(more.events)
         self.summaries.extend(more.summaries)

@@ -8,8 +8,6 @@
 A cell is written whole or not at all, and found again by everything that its result depends on.
 """
 
-from __future__ import annotations
-
 import gc
 import hashlib
 import io
@@ -20,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +75,7 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.bytes = 0
 
-    def __enter__(self) -> PeakMemory:
+    def __enter__(self) -> Self:
         self._look()
         self._thread.start()
         return self
@@ -142,7 +140,7 @@ class Category:
     test_hash: str  # masks and truth included
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Category:
+    def of(cls, dataset: Dataset) -> Self:
         """Read every file of both splits; raises DatasetError without a test split of known truth."""
         test = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         if not test:

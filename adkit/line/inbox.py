@@ -1,7 +1,5 @@
 """A folder into which pictures come: which of them are complete, and were not judged yet."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal
@@ -11,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from adkit.data.images import is_image
 from adkit.errors import DatasetError
@@ -38,7 +36,7 @@ class Arrival:
         return f"{self.path.name}/{self.size}/{self.changed_ns}"
 
     @classmethod
-    def of(cls, path: Path) -> Arrival:
+    def of(cls, path: Path) -> Self:
         """Look at a file; raises OSError where it has gone."""
         found = path.stat()
         return cls(path, found.st_size, found.st_mtime_ns)

@@ -4,12 +4,10 @@ So a chart is as wide as the page lets it be, and its text and its dots keep the
 `label`, the sentence for those who do not see it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +52,7 @@ class Axis:
     write: Callable[[float], str] = _number_text
 
     @classmethod
-    def around(cls, title: str, values: Sequence[float], height: int | None = None) -> Axis:
+    def around(cls, title: str, values: Sequence[float], height: int | None = None) -> Self:
         """Return an axis that holds these values with a little room at both ends."""
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         room = (0.05 if height else 0.03) * (high - low) or 0.05 * abs(high) or 1.0
@@ -62,7 +60,7 @@ class Axis:
         return cls(title, low, high, round_numbers(low, high, 5 if height else 6), height)
 
     @classmethod
-    def of_shares(cls, title: str, highest: float = 1.0, height: int | None = None) -> Axis:
+    def of_shares(cls, title: str, highest: float = 1.0, height: int | None = None) -> Self:
         """Return an axis of shares in percent that begins at 0 and ends a little above the highest, at most at 1."""
         high = min(1.0, 1.08 * highest or 1.0)
         return cls(title, 0.0, high, round_numbers(0.0, high, 5), height, write=_percent_text)
@@ -177,7 +175,7 @@ class Row:
     scores: Sequence[float] = ()  # shown as dots
 
     @classmethod
-    def of_scores(cls, title: str, ink: Ink, scores: NDArray[np.float64]) -> Row:
+    def of_scores(cls, title: str, ink: Ink, scores: NDArray[np.float64]) -> Self:
         """Return the row of a group of scores: dots, a bar over the middle half and a stroke at the median."""
         if not len(scores):
             return cls(title, ink)

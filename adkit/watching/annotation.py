@@ -1,7 +1,5 @@
 """A watched clip as a video for people: its frames with heat maps, the running score, the events."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -38,141 +36,6 @@ _GRID = (226, 230, 234)
 _TEXT = 13
 _TOP, _BOTTOM = 6, 20
 _FINE = 4  # fractional bits of the line's coordinates: it moves smoothly
-
-
-class Annotator:
-    """Draws a clip's frames in their order and writes them; `judged` tells the results of those that were scored.
-
-    A frame that was not scored shows the last result. `scale` None: the method gives no map. The video appears when it
-    is finished. Raises StorageError when it cannot be written; nothing is then left of it.
-    """
-
-    def __init__(self, path: Path, rate: float, scale: Scale | None, scores: ScoreScale, *, overlay: bool) -> None:
-        """Refuse a path that cannot be written; the video is begun with its first frame."""
-        require_video_file(path)
-        self.path, self._rate, self._overlay = path, rate, overlay
-        self._how = scale, scores
-        self._sheet: Sheet | None = None
-        self._video: VideoWriter | None = None
-        self._last: FrameResult | None = None
-
-    def panel_of(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Return (height, width) in px at which the frames of a clip of this shape are to be given to `draw`."""
-        return panel_size(shape, overlay=self._overlay)
-
-    def judged(self, result: FrameResult) -> None:
-        """Take what the method says of the frame that is drawn next."""
-        self._last = result
-        if self._sheet:
-            self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
-
-    def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
-        """Draw the clip's next frame, RGB at a panel's size, with the event that is under way in the strip."""
-        last = self._last
-        if self._sheet is None or self._video is None:
-            scale, scores = self._how
-            rebuilds = last is not None and last.reconstruction is not None
-            size = pixels.shape[0], pixels.shape[1]
-            self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
-            size, encoding = (self._sheet.height, self._sheet.width), Encoding(says=DRAWN_BY)
-            self._video = VideoWriter(self.path, size, self._rate, encoding)
-            if last:
-                self._sheet.strip.add(last.time_s, last.score, learned=last.learned)
-        if event:
-            self._sheet.strip.mark(event)
-        self._video.add(self._sheet.draw(pixels, time_s, last), time_s)
-
-    def finish(self) -> None:
-        """Write the video's end and give it its name; a clip without frames leaves none."""
-        video, self._video = self._video, None
-        if video:
-            video.finish()
-
-    def discard(self) -> None:
-        """Leave nothing of it, unless it was finished."""
-        video, self._video = self._video, None
-        if video:
-            video.discard()
-
-
-def panel_size(shape: tuple[int, int], *, overlay: bool) -> tuple[int, int]:
-    """Return (height, width) in px, both even, of a panel for a video of this shape."""
-    most_height, most_width = ONE_PANEL if overlay else PANEL
-    factor = min(most_height / shape[0], most_width / shape[1])
-    height, width = (max(_LEAST_SIDE, 2 * round(side * factor / 2)) for side in shape)
-    return height, width
-
-
-class Sheet:
-    """Draws frames of one size: panels side by side, the running score below; `scale` None: the method gives no map."""
-
-    def __init__(
-        self, panel: tuple[int, int], scale: Scale | None, scores: ScoreScale, *, rebuilds: bool, overlay: bool
-    ) -> None:
-        """Lay the panels out."""
-        self.panel, self._scale = panel, scale
-        if scale is None:
-            titles = ["input"]
-        elif overlay:
-            titles = ["heat map over the input"]
-        else:
-            titles = ["input", *(["reconstruction"] if rebuilds else []), "heat map"]
-        self._overlay = overlay
-        height, width = panel
-        content = len(titles) * (width + _MARGIN) - _MARGIN
-        self.width = max(content, _LEAST_WIDTH) + 2 * _MARGIN
-        self.height = _TITLE + height + _MARGIN + _STRIP + _MARGIN
-        first = (self.width - content) // 2
-        self._lefts = [first + number * (width + _MARGIN) for number in range(len(titles))]
-        self._empty = np.full((self.height, self.width, 3), 255, np.uint8)
-        self._write_titles(titles)
-        self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
-
-    def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
-        """Return RGB (height, width, 3) of a frame, with the last `result`; None: nothing was scored yet."""
-        sheet = self._empty.copy()
-        height, width = self.panel
-        for left, picture in zip(self._lefts, self._pictures(pixels, result), strict=True):
-            sheet[_TITLE : _TITLE + height, left : left + width] = picture
-        if result is not None and result.event is not None:
-            left, right = self._lefts[0], self._lefts[-1] + width
-            cv2.rectangle(sheet, (left - 2, _TITLE - 2), (right + 1, _TITLE + height + 1), RED, _BORDER, cv2.LINE_8)
-        top = _TITLE + height + _MARGIN
-        sheet[top : top + _STRIP, _MARGIN : _MARGIN + _SIGN] = self._sign(now_s, result)
-        left = _MARGIN + _SIGN
-        sheet[top : top + _STRIP, left : left + self.strip.width] = self.strip.draw(now_s)
-        return sheet
-
-    def _pictures(self, pixels: NDArray[np.uint8], result: FrameResult | None) -> list[NDArray[np.uint8]]:
-        if self._scale is None:
-            return [pixels]
-        if result is None or result.map is None:
-            return [pixels] * len(self._lefts)
-        hot = heat(pixels, result.map, self._scale)
-        if self._overlay:
-            return [hot]
-        if len(self._lefts) == 2:
-            return [pixels, hot]
-        expected = pixels if result.reconstruction is None else resize(result.reconstruction, self.panel)
-        return [pixels, expected, hot]
-
-    def _write_titles(self, titles: list[str]) -> None:
-        for left, title in zip(self._lefts, titles, strict=True):
-            write(self._empty, left, 3, title, 14, FAINT)
-
-    def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
-        sign = np.full((_STRIP, _SIGN, 3), 255, np.uint8)
-        write(sign, 2, 4, clock(now_s), 26, INK)
-        if result is not None:
-            write(sign, 2, 42, f"score {result.score:.3g}", 15, INK)
-            if result.event is not None:
-                state, colour = f"event {result.event}", RED
-            elif result.learned or result.anomalous:
-                state, colour = "learned from" if result.learned else "above threshold", FAINT
-            else:
-                state, colour = "normal", GREEN
-            write(sign, 2, 64, state, 17, colour)
-        return sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +133,138 @@ class ScoreStrip:
 
     def _y(self, score: float, highest: float) -> float:
         return _TOP + (1 - self.scale.unit(score, highest)) * (self.height - _TOP - _BOTTOM)
+
+
+class Sheet:
+    """Draws frames of one size: panels side by side, the running score below; `scale` None: the method gives no map."""
+
+    def __init__(
+        self, panel: tuple[int, int], scale: Scale | None, scores: ScoreScale, *, rebuilds: bool, overlay: bool
+    ) -> None:
+        """Lay the panels out."""
+        self.panel, self._scale = panel, scale
+        if scale is None:
+            titles = ["input"]
+        elif overlay:
+            titles = ["heat map over the input"]
+        else:
+            titles = ["input", *(["reconstruction"] if rebuilds else []), "heat map"]
+        self._overlay = overlay
+        height, width = panel
+        content = len(titles) * (width + _MARGIN) - _MARGIN
+        self.width = max(content, _LEAST_WIDTH) + 2 * _MARGIN
+        self.height = _TITLE + height + _MARGIN + _STRIP + _MARGIN
+        first = (self.width - content) // 2
+        self._lefts = [first + number * (width + _MARGIN) for number in range(len(titles))]
+        self._empty = np.full((self.height, self.width, 3), 255, np.uint8)
+        self._write_titles(titles)
+        self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
+
+    def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+        """Return RGB (height, width, 3) of a frame, with the last `result`; None: nothing was scored yet."""
+        sheet = self._empty.copy()
+        height, width = self.panel
+        for left, picture in zip(self._lefts, self._pictures(pixels, result), strict=True):
+            sheet[_TITLE : _TITLE + height, left : left + width] = picture
+        if result is not None and result.event is not None:
+            left, right = self._lefts[0], self._lefts[-1] + width
+            cv2.rectangle(sheet, (left - 2, _TITLE - 2), (right + 1, _TITLE + height + 1), RED, _BORDER, cv2.LINE_8)
+        top = _TITLE + height + _MARGIN
+        sheet[top : top + _STRIP, _MARGIN : _MARGIN + _SIGN] = self._sign(now_s, result)
+        left = _MARGIN + _SIGN
+        sheet[top : top + _STRIP, left : left + self.strip.width] = self.strip.draw(now_s)
+        return sheet
+
+    def _pictures(self, pixels: NDArray[np.uint8], result: FrameResult | None) -> list[NDArray[np.uint8]]:
+        if self._scale is None:
+            return [pixels]
+        if result is None or result.map is None:
+            return [pixels] * len(self._lefts)
+        hot = heat(pixels, result.map, self._scale)
+        if self._overlay:
+            return [hot]
+        if len(self._lefts) == 2:
+            return [pixels, hot]
+        expected = pixels if result.reconstruction is None else resize(result.reconstruction, self.panel)
+        return [pixels, expected, hot]
+
+    def _write_titles(self, titles: list[str]) -> None:
+        for left, title in zip(self._lefts, titles, strict=True):
+            write(self._empty, left, 3, title, 14, FAINT)
+
+    def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+        sign = np.full((_STRIP, _SIGN, 3), 255, np.uint8)
+        write(sign, 2, 4, clock(now_s), 26, INK)
+        if result is not None:
+            write(sign, 2, 42, f"score {result.score:.3g}", 15, INK)
+            if result.event is not None:
+                state, colour = f"event {result.event}", RED
+            elif result.learned or result.anomalous:
+                state, colour = "learned from" if result.learned else "above threshold", FAINT
+            else:
+                state, colour = "normal", GREEN
+            write(sign, 2, 64, state, 17, colour)
+        return sign
+
+
+class Annotator:
+    """Draws a clip's frames in their order and writes them; `judged` tells the results of those that were scored.
+
+    A frame that was not scored shows the last result. `scale` None: the method gives no map. The video appears when it
+    is finished. Raises StorageError when it cannot be written; nothing is then left of it.
+    """
+
+    def __init__(self, path: Path, rate: float, scale: Scale | None, scores: ScoreScale, *, overlay: bool) -> None:
+        """Refuse a path that cannot be written; the video is begun with its first frame."""
+        require_video_file(path)
+        self.path, self._rate, self._overlay = path, rate, overlay
+        self._how = scale, scores
+        self._sheet: Sheet | None = None
+        self._video: VideoWriter | None = None
+        self._last: FrameResult | None = None
+
+    def panel_of(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return (height, width) in px at which the frames of a clip of this shape are to be given to `draw`."""
+        return panel_size(shape, overlay=self._overlay)
+
+    def judged(self, result: FrameResult) -> None:
+        """Take what the method says of the frame that is drawn next."""
+        self._last = result
+        if self._sheet:
+            self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
+
+    def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
+        """Draw the clip's next frame, RGB at a panel's size, with the event that is under way in the strip."""
+        last = self._last
+        if self._sheet is None or self._video is None:
+            scale, scores = self._how
+            rebuilds = last is not None and last.reconstruction is not None
+            size = pixels.shape[0], pixels.shape[1]
+            self._sheet = Sheet(size, scale, scores, rebuilds=rebuilds, overlay=self._overlay)
+            size, encoding = (self._sheet.height, self._sheet.width), Encoding(says=DRAWN_BY)
+            self._video = VideoWriter(self.path, size, self._rate, encoding)
+            if last:
+                self._sheet.strip.add(last.time_s, last.score, learned=last.learned)
+        if event:
+            self._sheet.strip.mark(event)
+        self._video.add(self._sheet.draw(pixels, time_s, last), time_s)
+
+    def finish(self) -> None:
+        """Write the video's end and give it its name; a clip without frames leaves none."""
+        video, self._video = self._video, None
+        if video:
+            video.finish()
+
+    def discard(self) -> None:
+        """Leave nothing of it, unless it was finished."""
+        video, self._video = self._video, None
+        if video:
+            video.discard()
+
+
+def panel_size(shape: tuple[int, int], *, overlay: bool) -> tuple[int, int]:
+    """Return (height, width) in px, both even, of a panel for a video of this shape."""
+    most_height, most_width = ONE_PANEL if overlay else PANEL
+    factor = min(most_height / shape[0], most_width / shape[1])
+    height, width = (max(_LEAST_SIDE, 2 * round(side * factor / 2)) for side in shape)
+    return height, width

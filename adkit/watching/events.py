@@ -6,8 +6,6 @@ are short are dropped. All of that is settled within `merge_gap_s` + `min_durati
 changed afterwards.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,6 +79,44 @@ class Event:
 
 Settled = tuple[Moment, int | None]
 """A moment and the number of the event it belongs to."""
+
+
+class _Open:
+    """An event that has not ended, or may yet be joined with the next."""
+
+    def __init__(self, start: Moment) -> None:
+        self.number: int | None = None  # given once it is long enough
+        self.start = self.last = self.peak = start
+        self.total, self.frames = start.score, 1
+        self.end_s: float | None = None  # when the score fell below the release level
+        self.gap: list[Moment] = []  # the frames since then
+
+    def take(self, moment: Moment) -> None:
+        self.last = moment
+        self.total += moment.score
+        self.frames += 1
+        if moment.score > self.peak.score:
+            self.peak = moment
+
+    def resume(self) -> None:
+        """Go on with the event, as the score rose again in time: what lay between belongs to it."""
+        for moment in self.gap:
+            self.take(moment)
+        self.end_s, self.gap = None, []
+
+    def event(self, number: int, end_s: float) -> Event:
+        return Event(
+            number,
+            self.start.time_s,
+            end_s,
+            self.start.frame,
+            self.last.frame,
+            self.peak.score,
+            self.peak.time_s,
+            self.peak.frame,
+            self.total / self.frames,
+            self.peak.region,
+        )
 
 
 @dataclass
@@ -173,41 +209,3 @@ class EventFinder:
         settled: list[Settled] = [(moment, None) for moment in self._pending]  # too short, or after the end
         self._open, self._pending = None, []
         return settled
-
-
-class _Open:
-    """An event that has not ended, or may yet be joined with the next."""
-
-    def __init__(self, start: Moment) -> None:
-        self.number: int | None = None  # given once it is long enough
-        self.start = self.last = self.peak = start
-        self.total, self.frames = start.score, 1
-        self.end_s: float | None = None  # when the score fell below the release level
-        self.gap: list[Moment] = []  # the frames since then
-
-    def take(self, moment: Moment) -> None:
-        self.last = moment
-        self.total += moment.score
-        self.frames += 1
-        if moment.score > self.peak.score:
-            self.peak = moment
-
-    def resume(self) -> None:
-        """Go on with the event, as the score rose again in time: what lay between belongs to it."""
-        for moment in self.gap:
-            self.take(moment)
-        self.end_s, self.gap = None, []
-
-    def event(self, number: int, end_s: float) -> Event:
-        return Event(
-            number,
-            self.start.time_s,
-            end_s,
-            self.start.frame,
-            self.last.frame,
-            self.peak.score,
-            self.peak.time_s,
-            self.peak.frame,
-            self.total / self.frames,
-            self.peak.region,
-        )

@@ -1,7 +1,5 @@
 """A look at a dataset before anything is learned from it: counts, sizes, a contact sheet, what looks wrong."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -97,23 +95,6 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     _compare_looks(look, {sample.id: sample for sample in every})
     result.sheet = look.sheet.draw()
     return result
-
-
-def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
-    """Say whether the good pictures are of two sorts, and show those that are least like the others."""
-    look.result.findings += look.clips.findings()
-    rows = {"least like the others": look.glances.oddest(COLUMNS)}
-    if groups := look.glances.two_groups():
-        more, fewer = map(len, groups)
-        look.result.findings.append(
-            f"the good pictures fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
-            f"({groups[0][0]}, {groups[1][0]}): one run for each finds smaller defects"
-        )
-        rows["of the smaller group"] = groups[1]
-    for title, names in rows.items():
-        if names:
-            shown = [samples[name] for name in names[:COLUMNS]]
-            look.sheet.add_row(f"good, {title}", [(sample, _picture(sample)[1]) for sample in shown])
 
 
 def _picture(sample: Sample) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -215,6 +196,23 @@ class _Look:
             self.result.masks[kind] = self.result.masks.get(kind, 0) + 1
         except FrameError as error:
             self.trouble["have a mask that cannot be used"].append((error.message,))
+
+
+def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
+    """Say whether the good pictures are of two sorts, and show those that are least like the others."""
+    look.result.findings += look.clips.findings()
+    rows = {"least like the others": look.glances.oddest(COLUMNS)}
+    if groups := look.glances.two_groups():
+        more, fewer = map(len, groups)
+        look.result.findings.append(
+            f"the good pictures fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
+            f"({groups[0][0]}, {groups[1][0]}): one run for each finds smaller defects"
+        )
+        rows["of the smaller group"] = groups[1]
+    for title, names in rows.items():
+        if names:
+            shown = [samples[name] for name in names[:COLUMNS]]
+            look.sheet.add_row(f"good, {title}", [(sample, _picture(sample)[1]) for sample in shown])
 
 
 def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
