@@ -1,5 +1,7 @@
 """Pictures for people: the image, its reconstruction and its heat map, with legend, threshold contour and truth."""
 
+import base64
+import io
 import math
 from contextlib import suppress
 from dataclasses import dataclass
@@ -189,6 +191,13 @@ def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
     """Return (height, width) of a panel whose longer side has this many px, for an image of shape (H, W, ...)."""
     factor = longer_px / max(shape[:2])
     return max(_LEAST_PANEL_PX, round(shape[0] * factor)), max(_LEAST_PANEL_PX, round(shape[1] * factor))
+
+
+def image_uri(image: NDArray[np.uint8], kind: str = "JPEG", quality: int = 88, *, optimize: bool = False) -> str:
+    """Return an image, RGB (H, W, 3), as an address that holds it: a JPEG of this quality (1 to 95), or a whole PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, quality=quality, optimize=optimize)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:

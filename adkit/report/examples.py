@@ -1,20 +1,16 @@
 """Which samples the page of a run shows, as small pictures: input, heat map, reconstruction, truth."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from adkit.data.fingerprints import content_hashes
 from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image, read_mask
 from adkit.data.view import EVERYWHERE, View
-from adkit.drawing.overlay import Scale, colours, faded, panels
+from adkit.drawing.overlay import Scale, colours, faded, image_uri, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation
@@ -94,20 +90,13 @@ class Gallery:
             picture = faded(image, self.view)
             found = panels(picture, PANEL_PX, result.map, self.scale, mask, result.reconstruction)
             height, width = found["input"].shape[:2]
-            addresses = {title: jpeg_uri(pixels) for title, pixels in found.items()}
+            addresses = {title: image_uri(pixels, quality=QUALITY, optimize=True) for title, pixels in found.items()}
             self.bytes += sum(map(len, addresses.values()))
             outline = Outline()
             if result.map is not None and self.scale is not None:
                 outline = outline_of(result.map, self.scale.threshold, shape)
             pictures.append(Picture(example, addresses, width, height, outline, abouts[number] if abouts else ""))
         return pictures
-
-
-def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return RGB pixels (H, W, 3) as a JPEG file inside an address."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def colour_ramp(steps: int = 9) -> str:

@@ -1,15 +1,10 @@
 """The page's HTML: the templates and files in `adkit/ui/assets`. Whatever comes from outside is escaped there."""
 
-import base64
-import io
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import jinja2
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from adkit.stats import formatting
 
@@ -37,13 +32,6 @@ def piece(name: str, *values: Any) -> str:
     """Return a macro of pieces.html filled in."""
     macro = getattr(_TEMPLATES.get_template("pieces.html").module, name)
     return str(macro(*values)).strip()
-
-
-def image_uri(image: NDArray[np.uint8], kind: str = "JPEG") -> str:
-    """Return an image, RGB (h, w, 3), as an address."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind, quality=88)  # a PNG is whole without
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 SENDING = text_of("sending.js")

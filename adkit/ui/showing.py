@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.images import resize
-from adkit.drawing.overlay import faded, heat
+from adkit.drawing.overlay import faded, fitted, heat, image_uri
 from adkit.errors import AdkitError
 from adkit.files.table import csv_text
 from adkit.stats.formatting import Unit
-from adkit.ui.markup import image_uri, piece, render
+from adkit.ui.markup import piece, render
 from adkit.ui.scoring import Finding, Ready
 from adkit.workflows.score import still_row
 
@@ -101,7 +101,4 @@ def packed(anomaly_map: NDArray[np.float32]) -> tuple[str, float, float]:
 
 
 def _shrunk(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    factor = longest / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    return resize(image, (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))))
+    return image if max(image.shape) <= longest else resize(image, fitted(image.shape, longest))

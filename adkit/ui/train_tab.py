@@ -16,6 +16,7 @@ from adkit.data.layouts import refuse_several
 from adkit.data.tables import is_table
 from adkit.data.video import is_video
 from adkit.drawing.contact_sheet import ContactSheet
+from adkit.drawing.overlay import image_uri
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError
 from adkit.options import OptionRow, Options, option_rows, options_of
 from adkit.registry import Registry
@@ -24,7 +25,7 @@ from adkit.stats.formatting import counted
 from adkit.types import Sample
 from adkit.ui.faults import PRIVATE, told
 from adkit.ui.jobs import Jobs, fit_arguments, panel
-from adkit.ui.markup import SENDING, image_uri, piece, render
+from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
 from adkit.ui.scoring import Judges
 from adkit.ui.settings import ServerSettings

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from adkit.drawing.overlay import Scale
+from adkit.drawing.overlay import Scale, image_uri
 from adkit.errors import FrameError
 from adkit.report import examples
-from adkit.report.examples import PANEL_PX, Example, Gallery, colour_ramp, jpeg_uri
+from adkit.report.examples import PANEL_PX, Example, Gallery, colour_ramp
 from adkit.report.page import environment
 from adkit.types import Sample
 from adkit.workflows.score import Judged
@@ -123,8 +123,8 @@ def test_an_image_that_is_gone_is_a_fault_of_the_user(shown: Example, tmp_path: 
 
 def test_the_same_pixels_give_the_same_address() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
-    assert jpeg_uri(pixels) == jpeg_uri(pixels.copy())
-    assert np.abs(pixels_of(jpeg_uri(np.full((16, 16, 3), 90, np.uint8))).astype(int) - 90).max() <= 2
+    assert image_uri(pixels) == image_uri(pixels.copy())
+    assert np.abs(pixels_of(image_uri(np.full((16, 16, 3), 90, np.uint8))).astype(int) - 90).max() <= 2
 
 
 def test_the_ramp_runs_from_dark_to_bright() -> None:
