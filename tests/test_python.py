@@ -116,3 +116,11 @@ def test_a_setting_that_does_not_exist_or_several_datasets_are_refused(tmp_path:
     with pytest.raises(adkit.AdkitError, match="means 2 datasets"):
         adkit.fit("patchknn", "demo:washer,connector", runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_rate_may_be_a_number() -> None:
+    rate: Any = 0.01
+    assert (
+        adkit.FitSettings(method="knn", max_false_alarms=rate).rule
+        == adkit.FitSettings(method="knn", max_false_alarms="1%").rule
+    )

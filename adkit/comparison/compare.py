@@ -120,8 +120,9 @@ def _require_once(specs: Sequence[str], seeds: Sequence[int]) -> None:
     twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
     if twice:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
-    if len(set(seeds)) < len(seeds):
-        raise OptionError("a seed is named twice", hint="each seed counts once")
+    if len(set(seeds)) < len(seeds) or not seeds:
+        what = "a seed is named twice" if seeds else "there is no seed"
+        raise OptionError(what, hint="each seed counts once; one at least")
 
 
 def compare_runs(runs: Sequence[Run], workplace: Workplace) -> Comparison:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
 from adkit.files.documents import MOST_BYTES, read_file
-from adkit.runs.record import SEEING, FitSettings
+from adkit.runs.record import SEEING, FitSettings, RateText
 
 DEFAULT_SEEDS = 3
 FEW = "few"
@@ -76,7 +76,7 @@ class _GridFile(BaseModel, extra="forbid"):
     candidates: dict[str, _CandidateTable] = Field(min_length=1)
     datasets: str | Annotated[list[str], Field(min_length=1)] | None = None
     seeds: _Positive | Annotated[list[_Seed], Field(min_length=1)] | None = None
-    max_false_alarms: str | None = None
+    max_false_alarms: RateText | None = None
 
 
 _EITHER = {

@@ -39,6 +39,10 @@ PART = "part"  # as a place to look: what stands out from its ground in the norm
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 
 
+RateText = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""A rate as people write it: "1%", "6/h" or 0.01."""
+
+
 class FitSettings(BaseModel, extra="forbid", frozen=True):
     """Everything that a fit depends on besides its data, by the names of `adkit fit`'s options; raises OptionError."""
 
@@ -47,7 +51,7 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
     options: dict[str, str] = Field(default_factory=dict)  # of the method: those that were asked for
     root: str | None = None  # the folder that holds the datasets
     scorer: str | None = None  # None: the method's own
-    max_false_alarms: str | None = None  # "1%", or for clips "6/h"; None: the usual rate
+    max_false_alarms: RateText | None = None  # "1%", or for clips "6/h"; None: the usual rate
     certain: bool = False  # keep that rate with 95 % certainty
     percentile: float | None = None  # of the normal scores: instead of a promise
     joint: bool = False  # one model from all datasets together

@@ -330,6 +330,8 @@ def test_a_category_or_a_seed_named_twice_is_refused_before_any_data_is_read(fak
         compare([LEVEL], [Untouchable(), Untouchable()], [0], tmp_path / "out", Workplace(fakes, device="cpu"))
     with pytest.raises(OptionError, match="a seed is named twice"):
         compare([LEVEL], [Untouchable()], [0, 1, 0], tmp_path / "out", Workplace(fakes, device="cpu"))
+    with pytest.raises(OptionError, match="there is no seed"):
+        compare([LEVEL], [Untouchable()], [], tmp_path / "out", Workplace(fakes, device="cpu"))
     assert not (tmp_path / "out").exists()
 
 

@@ -99,6 +99,7 @@ def test_seeds_are_their_number_or_a_list(tmp_path: Path, text: str, expected: t
 
 def test_a_rate_of_false_alarms_is_kept_as_it_is_written(tmp_path: Path) -> None:
     assert read(tmp_path, 'max_false_alarms = "5%"\n[candidates.a]').max_false_alarms == "5%"
+    assert read(tmp_path, "max_false_alarms = 0.01\n[candidates.a]").max_false_alarms == "0.01"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_rate_of_false_alarms_is_kept_as_it_is_written(tmp_path: Path) -> None
         ("[candidates.a]\nfew = 4\nvary = { few = [2] }", "candidates.a: few stands beside vary and in it", "vary = {"),
         ("[candidates.a]\nvary = { few = [2, 0] }", "candidates.a: few is 0, expected a number of images", "vary = {"),
         ("[candidates.a]\nvary = { few = ['2'] }", "candidates.a: few is '2', expected a number", "vary = {"),
-        ("max_false_alarms = 0.01\n[candidates.a]", "max_false_alarms", "adkit compare --help"),
+        ("max_false_alarms = true\n[candidates.a]", "max_false_alarms", "adkit compare --help"),
         ("seeds = 0\n[candidates.a]", "seeds is 0, expected their number", "seeds = 3"),
         ("seeds = -1\n[candidates.a]", "seeds is -1, expected", "seeds = 3"),
         ("seeds = []\n[candidates.a]", "seeds is [], expected", "seeds = 3"),
