@@ -5,17 +5,9 @@ from adkit import DatasetEntry, hookimpl
 
 @hookimpl
 def adkit_datasets() -> list[DatasetEntry]:
+    images = "a folder of your own images, in any of three layouts"
+    table = "your own images, listed in a CSV file: path, split, kind, mask, group"
     return [
-        DatasetEntry(
-            "folder",
-            "a folder of your own images, in any of three layouts",
-            "adkit_folder.dataset:Folder",
-            example="folder:./parts",
-        ),
-        DatasetEntry(
-            "manifest",
-            "your own images, listed in a CSV file: path, split, kind, mask, group",
-            "adkit_folder.manifest:Manifest",
-            example="manifest:parts.csv",
-        ),
+        DatasetEntry("folder", images, "adkit_folder.dataset:Folder", example="folder:./parts"),
+        DatasetEntry("manifest", table, "adkit_folder.manifest:Manifest", example="manifest:parts.csv"),
     ]

@@ -7,12 +7,9 @@ RANKING, PIXELS, DECISIONS = (f"adkit_metrics.{module}" for module in ("ranking"
 
 @hookimpl
 def adkit_metrics() -> list[MetricEntry]:
+    caught = "share of anomalous images, or of events in clips, caught at the run's threshold"
     return [
-        MetricEntry(
-            "caught_at_promise",
-            "share of anomalous images, or of events in clips, caught at the run's threshold",
-            f"{DECISIONS}:CaughtAtPromise",
-        ),
+        MetricEntry("caught_at_promise", caught, f"{DECISIONS}:CaughtAtPromise"),
         MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc"),
         MetricEntry("average_precision", "area under precision over recall, per image", f"{RANKING}:AveragePrecision"),
         MetricEntry("oracle_f1", "best F1 over all thresholds: oracle, it uses test labels", f"{RANKING}:OracleF1"),
