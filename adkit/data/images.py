@@ -190,10 +190,8 @@ def _require_one(image: Image.Image, ref: FrameRef) -> None:
     if ref.page is not None or image.format in ("GIF", "MPO", "PSD"):  # clips; photographs with previews; layers
         return
     if getattr(image, "n_frames", 1) > 1 and (count := len(_pages(ref.path))) > 1:
-        raise FrameError(
-            f"{ref} holds {count} pictures, and one was expected",
-            hint="save each as a file of its own; of a TIFF named to adkit score, or in folder:, each page is an image",
-        )
+        hint = "save each as a file of its own; of a TIFF named to adkit score, or in folder:, each page is an image"
+        raise FrameError(f"{ref} holds {count} pictures, and one was expected", hint=hint)
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:

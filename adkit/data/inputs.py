@@ -180,10 +180,8 @@ def _stream(argument: str) -> VideoInput:
 
 def _camera(number: int) -> VideoInput:
     if sys.platform != "linux":
-        raise DatasetError(
-            f"cameras are known by number on Linux only, and camera {number} was asked for",
-            hint="let a program such as ffmpeg or OBS offer the camera as a stream, and name its address",
-        )
+        hint = "let a program such as ffmpeg or OBS offer the camera as a stream, and name its address"
+        raise DatasetError(f"cameras are known by number on Linux only, and camera {number} was asked for", hint=hint)
     device = f"/dev/video{number}"
     if not Path(device).exists():
         raise DatasetError(f"there is no camera {number}: {device} is missing", hint="list them: ls /dev/video*")

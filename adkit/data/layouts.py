@@ -356,10 +356,8 @@ def refuse_several(folder: Path, places: Iterable[Inside]) -> None:
     )
     if several:
         one, name = f"{folder}/{several[0]}", Path(several[0]).name
-        raise DatasetError(
-            f"{folder} holds {len(several)} datasets of their own: {', '.join(several[:5])}",
-            hint=f"take one of them: folder:{one}; if MVTec or VisA made them: mvtec:{name} or visa:{name}",
-        )
+        hint = f"take one of them: folder:{one}; if MVTec or VisA made them: mvtec:{name} or visa:{name}"
+        raise DatasetError(f"{folder} holds {len(several)} datasets of their own: {', '.join(several[:5])}", hint=hint)
 
 
 class SplitFolders:

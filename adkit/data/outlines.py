@@ -103,10 +103,8 @@ def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
     except OSError as error:
         raise FrameError(f"cannot read the shapes of {ref.path} ({error.strerror})", hint="check the path") from None
     if ref.page is None and (len(pictures) != 1 or pictures[0].name):
-        raise FrameError(
-            f"{ref.path} outlines {len(pictures)} pictures, and none by the name of this one",
-            hint="name pictures in it as their files are named",
-        )
+        hint = "name pictures in it as their files are named"
+        raise FrameError(f"{ref.path} outlines {len(pictures)} pictures, and none by the name of this one", hint=hint)
     one = pictures[ref.page or 0]
     height, width = one.size or shape
     mask = Image.new("L", (width, height))

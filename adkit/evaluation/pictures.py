@@ -53,10 +53,8 @@ def clashing(samples: Iterable[Sample]) -> frozenset[str]:
 def require_maps(run: Run, option: str) -> None:
     """Raise OptionError where the run's method gives no maps, so that there is nothing that the option could draw."""
     if run.record.pixel_threshold is None:
-        raise OptionError(
-            f"{run.record.method} gives no maps, so there is nothing to draw",
-            hint=f"leave {option} out, or use a method that shows where",
-        )
+        hint = f"leave {option} out, or use a method that shows where"
+        raise OptionError(f"{run.record.method} gives no maps, so there is nothing to draw", hint=hint)
 
 
 class MaskWriter:

@@ -251,10 +251,8 @@ def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Ru
             # With "." or "" for a name, the first of them is the root itself.
             run = open_run(next((folder for folder in folders if (folder / RECORD).exists()), folders[-1]))
             if method not in (None, run.record.method):
-                raise RunError(
-                    f"the run {name} is of {run.record.method}, not of {method}",
-                    hint=f"leave --method out, or name a run of {method}",
-                )
+                hint = f"leave --method out, or name a run of {method}"
+                raise RunError(f"the run {name} is of {run.record.method}, not of {method}", hint=hint)
             return run
         ids = [folder.name for folder, _ in list_runs(root)]
         close = difflib.get_close_matches(name, ids, n=1)

@@ -128,10 +128,8 @@ def find_unfinished(runs_root: Path, name: str) -> Unfinished:
             raise _running(name)
         return found[name]
     if not found:
-        raise RunError(
-            f"there is no unfinished fit in {runs_root.resolve()}",
-            hint="only a method that trains a network can be resumed, once it has trained for some seconds",
-        )
+        hint = "only a method that trains a network can be resumed, once it has trained for some seconds"
+        raise RunError(f"there is no unfinished fit in {runs_root.resolve()}", hint=hint)
     raise RunError(f"there is no unfinished fit {name!r} in {runs_root}", hint=nearest(name, found))
 
 

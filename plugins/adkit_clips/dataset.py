@@ -70,10 +70,8 @@ class Clips(OwnFolder):
         self._samples: dict[Split, list[Sample]] = {}
         self._film_notes: list[str] = []  # what the films say that were looked at
         if not any(clip.split == "train" for clip in self._clips):
-            raise DatasetError(
-                f"no normal clip was found to learn from in {folder} (read as {self.layout})",
-                hint="put normal videos into the folder itself, or into train/normal/ inside it",
-            )
+            hint = "put normal videos into the folder itself, or into train/normal/ inside it"
+            raise DatasetError(f"no normal clip was found to learn from in {folder} (read as {self.layout})", hint=hint)
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""

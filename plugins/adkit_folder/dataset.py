@@ -61,10 +61,8 @@ class Folder(OwnFolder):
             self._samples[one.split] += by_page(one.sample("/".join(one.inside)))
         if not self._samples["train"]:
             told = "; ".join([f"(read as {self.layout})", *self._masks.told, *self._contents.notes(may_be_mask)])
-            raise DatasetError(
-                f"no good image was found to learn from in {folder} {told}",
-                hint="put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it",
-            )
+            hint = "put good images, unpacked, into the folder itself, or into train/good/ or normal/ inside it"
+            raise DatasetError(f"no good image was found to learn from in {folder} {told}", hint=hint)
 
     def _require_no_table(self, images: Collection[str]) -> None:
         """Raise DatasetError where a table tells what images are that nothing else says are good."""

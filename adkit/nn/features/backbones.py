@@ -162,10 +162,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     # Torch's own words advise to run the file's code, or say nothing at all.
     except Exception as error:
-        raise BackboneError(
-            f"cannot read weights from {path} ({type(error).__name__})",
-            hint="a .safetensors file, or a .pth file that holds tensors only, was expected",
-        ) from None
+        hint = "a .safetensors file, or a .pth file that holds tensors only, was expected"
+        raise BackboneError(f"cannot read weights from {path} ({type(error).__name__})", hint=hint) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -182,7 +180,5 @@ def _check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name:
         found, expected = tuple(state[key].shape) if key in state else None, tuple(tensor.shape)
         if found != expected:
             state_of = "is absent" if found is None else f"has shape {found}"
-            raise BackboneError(
-                f"{path} does not fit {name}: {key} {state_of}, expected {expected}",
-                hint="the file belongs to another architecture: name that one with --set backbone=…",
-            )
+            hint = "the file belongs to another architecture: name that one with --set backbone=…"
+            raise BackboneError(f"{path} does not fit {name}: {key} {state_of}, expected {expected}", hint=hint)

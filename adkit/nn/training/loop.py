@@ -177,10 +177,8 @@ class _Training:
         wrong = next((value for value in found.values() if not math.isfinite(value)), None)
         if wrong is not None:
             if not self.best_epoch:
-                raise TrainingError(
-                    f"the loss became {wrong} in epoch {epoch}, before any epoch was good",
-                    hint=f"lower the learning rate (it was {self.rate:g}): --set learning_rate=…",
-                )
+                hint = f"lower the learning rate (it was {self.rate:g}): --set learning_rate=…"
+                raise TrainingError(f"the loss became {wrong} in epoch {epoch}, before any epoch was good", hint=hint)
             self.ended = f"the loss was not finite in epoch {epoch}; epoch {self.best_epoch} is kept"
             return False
         if self.data.corrupted is not None:
