@@ -71,9 +71,8 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
     the full range. 255: the run knows pictures of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
     """
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
-        raise FrameError(
-            f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint="one picture each"
-        )
+        hint = "one picture each"
+        raise FrameError(f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint=hint)
     if not np.issubdtype(pixels.dtype, np.integer):
         raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint=_CONVERT)
     if pixels.dtype != np.uint8:

@@ -213,9 +213,8 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
             lossless = image.format in _LOSSLESS
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
-        raise FrameError(
-            f"mask is {found} but the image is {expected}: {ref}", hint="make the mask in the image's own resolution"
-        )
+        hint = "make the mask in the image's own resolution"
+        raise FrameError(f"mask is {found} but the image is {expected}: {ref}", hint=hint)
     highest, values = grey.max(), np.unique(grey)
     few = values.size <= MOST_LABELS
     if few and (highest <= HIGHEST_LABEL or (coloured and lossless)):

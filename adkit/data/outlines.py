@@ -142,9 +142,8 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
     # SyntaxError: of XML.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise FrameError(
-            f"cannot read the shapes of {path} ({reason})", hint="save it again with the tool that made it"
-        ) from None
+        hint = "save it again with the tool that made it"
+        raise FrameError(f"cannot read the shapes of {path} ({reason})", hint=hint) from None
 
 
 def _in_json(saved: Any) -> Iterator[Outlined]:

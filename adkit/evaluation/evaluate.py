@@ -293,9 +293,8 @@ def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
     known = [sample for sample in workplace.dataset(run).samples("test") if sample.anomalous is not None]
     samples = at_steps(known, record.step_s)
     if not samples:
-        raise DatasetError(
-            f"{record.dataset} has no test images of known truth", hint="score images with: adkit score FILES"
-        )
+        hint = "score images with: adkit score FILES"
+        raise DatasetError(f"{record.dataset} has no test images of known truth", hint=hint)
     return samples
 
 

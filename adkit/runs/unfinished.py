@@ -83,9 +83,8 @@ class Unfinished(BaseModel, extra="forbid", frozen=True):
         return {"origin": self.origin, **options, **self.settings.model_dump(exclude={"options", *FREE})}
 
     def _refuse(self, what: str) -> None:
-        raise RunError(
-            f"{self.id} cannot be resumed: {what}", hint="put it back as it was, or fit anew without --resume"
-        )
+        hint = "put it back as it was, or fit anew without --resume"
+        raise RunError(f"{self.id} cannot be resumed: {what}", hint=hint)
 
 
 @contextmanager

@@ -82,9 +82,8 @@ def _weights_file(name: str, weights: Path | None) -> Path | None:
     if weights is None or weights.is_file():
         return weights
     is_folder = f"{weights} is a folder, a weights file was expected"
-    raise BackboneError(
-        is_folder if weights.is_dir() else f"there is no weights file {weights}", hint="check the path after weights="
-    )
+    hint = "check the path after weights="
+    raise BackboneError(is_folder if weights.is_dir() else f"there is no weights file {weights}", hint=hint)
 
 
 def _build(
@@ -145,9 +144,8 @@ def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
     reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
     missing = [stride for stride in strides if stride not in reductions]
     if missing:
-        raise BackboneError(
-            f"{name} has no feature level of stride {missing[0]}", hint=f"it has the strides {reductions}"
-        )
+        hint = f"it has the strides {reductions}"
+        raise BackboneError(f"{name} has no feature level of stride {missing[0]}", hint=hint)
     # Networks may repeat a stride: the deepest level of it sees most.
     return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)
 
