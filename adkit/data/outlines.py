@@ -69,9 +69,9 @@ def is_outlines(path: Path) -> bool:
 
 
 def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
-    """Return for each picture of which a file marks something the mask and the picture's name, as far as it says.
+    """Return the mask and the picture's name, as far as it is said, of each picture in which a file marks something.
 
-    A file that cannot be read, or names no picture, is taken for one of its own name: who reads its mask is told.
+    A file that cannot be read is taken for one of its own name: who reads its mask is told.
     """
     head = _head(path)
     if _OF_LABELME in head:

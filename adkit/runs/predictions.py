@@ -83,10 +83,7 @@ def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Pre
 
 
 class PredictionBuffer:
-    """Gathers predictions of up to `most` samples, each kind in one piece of memory that is there from the start.
-
-    Small results between the large batches that they come from would hold the freed memory of those apart.
-    """
+    """Gathers predictions of up to `most` samples in one piece of memory, for small ones keep large batches' apart."""
 
     def __init__(self, most: int) -> None:
         self._most = most

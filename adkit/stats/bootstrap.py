@@ -22,10 +22,7 @@ MOST_WEIGHTS = 2**24
 def resampled(
     results: LabelledResults, metrics: Mapping[str, tuple[Metric, float]], *, resamples: int, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Return (R,) values of each metric that can be resampled, given with its value for the results as they are.
-
-    The same seed and truth give the same resamples. What is computed more coarsely is shifted to the value.
-    """
+    """Return (R,) values of each metric that can be resampled, shifted to its value for the results as they are."""
     left = dict(metrics)
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
     for weights in clip_weights(results, resamples, seed):

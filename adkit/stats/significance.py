@@ -238,8 +238,7 @@ def least_categories(candidates: int, tests: int = 1) -> int:
 def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
     """Return the signed-rank p-value of "no difference" between two candidates' values (C,) in the same categories.
 
-    Exact for any number of categories, with ties too: scipy's test is exact only without ties. Differences of zero
-    are left out (Wilcoxon 1945); if all are zero, the p-value is 1. A nan gives nan.
+    Exact also with ties, unlike scipy's. Zeros are left out (Wilcoxon 1945); if all are zero, it is 1. nan gives nan.
     """
     from scipy.stats import rankdata
 

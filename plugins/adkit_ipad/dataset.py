@@ -1,9 +1,8 @@
 """IPAD (arXiv 2404.15033): <device>/{training,testing}/frames/<clip>/<k>.jpg, test_label/<clip>.npy.
 
 Frames are ordered by k as a number: it has no leading zeros. The labels of clip 01 are in 001.npy, else in 01.npy: 0 or
-1 for each frame. R02 is known for label files that are a frame too long or too short. Which frame lacks its label then
-cannot be known, so that the truth of the whole clip is unknown, which `notes` says. Clips to test with may be normal
-throughout.
+1 for each frame. R02 is known for label files that are a frame too long or too short: the truth of the whole clip is
+then unknown, which `notes` says.
 """
 
 from itertools import pairwise

@@ -1,7 +1,6 @@
 """Figures of two histograms: how much that is good, and how much that is anomalous, lies at each level of score.
 
-Histograms are (..., L) with levels ascending along the last axis; the axes before it hold independent cases, such as
-resamples. A figure is nan where nothing is good or nothing is anomalous.
+Histograms are (..., L), levels ascending; a figure is nan where nothing is good or nothing is anomalous.
 """
 
 from collections.abc import Callable

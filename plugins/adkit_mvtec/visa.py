@@ -1,7 +1,6 @@
 """VisA (Zou et al., ECCV 2022): <object>/Data/{Images/{Normal,Anomaly}, Masks/Anomaly}, and split_csv/1cls.csv beside.
 
-The split is that of 1cls.csv, whose columns are object, split, label, image and mask. Without it, a fifth of the good
-images is held out. image_anno.csv names what is wrong; an image with several things wrong is of the kind "combined".
+The split is that of 1cls.csv; without it, a fifth of the good images is held out. image_anno.csv names what is wrong.
 """
 
 from dataclasses import replace

@@ -23,10 +23,9 @@ _USUAL = ("resnet18", "resnet50", "wide_resnet50_2", "tf_efficientnet_lite0", "c
 
 
 class Backbone(nn.Module):
-    """The frozen network with its input scaling: float32 (B, 3, H, W), RGB in 0..1 -> one map per stride.
+    """The frozen network with its input scaling: float32 (B, 3, H, W), RGB in 0..1 -> (B, C, H/stride, W/stride) each.
 
-    Maps are (B, C, H/stride, W/stride). `weights` is a local file that replaces the network's own weights.
-    Raises BackboneError when the name, the strides or the weights are not to be had.
+    `weights` is a local file that replaces the network's own. Raises BackboneError for what is not to be had.
     """
 
     mean: Tensor

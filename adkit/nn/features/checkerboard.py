@@ -1,8 +1,4 @@
-"""Every other position of a grid, as the white squares of a chessboard: half the patches to look up, and to keep.
-
-Neighbouring patches are averaged over mostly the same positions. What lies between four known distances is therefore
-near their mean, and a bank of twice the length for the same time is worth more than the rest.
-"""
+"""Every other position of a grid, a chessboard's white squares: what lies between four of them is near their mean."""
 
 from functools import lru_cache
 

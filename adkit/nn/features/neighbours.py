@@ -42,10 +42,9 @@ nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d] weights) => (
 
 
 class NearestNeighbour:
-    """Nearest-neighbour distances to the rows of a float32 (N, D) bank, on the bank's device.
+    """Nearest-neighbour distances to the rows of a float32 (N, D) bank, or those an `index` of it finds, on its device.
 
-    Queries are multiplied by `weights` (D,), if there are any; the bank's rows already are. With an `index` of the
-    same rows, distances are to the nearest row that it finds.
+    Queries are multiplied by `weights` (D,), if there are any; the bank's rows already are.
     """
 
     def __init__(self, bank: Tensor, weights: Tensor | None = None, index: Index | None = None) -> None:

@@ -213,10 +213,9 @@ def _sums(maps: Tensor, side: int) -> Tensor:
 
 
 def level_weights(variances: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Variances (D,) of features that come in levels of these lengths -> (D,) weights that balance the levels.
+    """Turn variances (D,) of features that come in levels of these lengths into (D,) weights that balance the levels.
 
-    Each level is divided by the square root of its total variance over the normal patches, so that a level
-    of many channels, or of large activations, does not drown the others in a distance.
+    Each level is divided by the root of its total variance, so that none drowns the others in a distance.
     """
     weights = [
         torch.full((len(part),), float(part.sum().clamp_min(1e-12)) ** -0.5, device=variances.device)

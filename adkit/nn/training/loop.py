@@ -57,8 +57,7 @@ class TrainingRows:
 class Trained:
     """How a training went; the objective holds the weights of the best epoch (counted from 1).
 
-    `curves` has a number for each epoch of the loss, the held_out_loss, the learning_rate, and, where there are
-    corrupted rows, of the separation: the AUROC of corrupted against clean held-out rows.
+    `curves` has for each epoch the loss, held_out_loss, learning_rate and separation, the AUROC of corrupted rows.
     """
 
     curves: dict[str, list[float]]
