@@ -170,6 +170,8 @@ def score_exported(
         paths = (sample.frame.path for sample in found.stills)
         rows = (_exported_row(model, path) for path in paths if str(path) not in kept.paths)
         tally = _written(rows, kept, found.stills, head, to, decisions)
+    for why, first in model.doubts.items():
+        warn(f"{first}: {why}; is {folder}, of {model.facts['learned_from']}, the model for it?")
     return _told(tally, model.facts["run"], [caption, *decisions.notes(tally.expected, count)], to, skip_bad=skip_bad)
 
 

@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Picture = tuple[tuple[int, int], Callable[[int, int], Pixels]]
 """A picture's height and width, and what gives its pixels at another height and width."""
-FORMAT = 2
+FORMAT = 3
 
 
 class Model:
@@ -45,10 +45,20 @@ class Model:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(str(self.folder / "model.onnx"), settings)
         self.outputs = [one.name for one in self.session.get_outputs()]
+        self.doubts: dict[str, str] = {}  # why pictures are hardly those that the model is for, and the first of them
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
         """Return a picture's score and its map (h, w), None for a method without maps."""
-        return Clip(self).judge(still(path, self.facts["white"]))
+        picture, usual = still(path, self.facts["white"]), self.facts["usual_size"]
+        score, found = Clip(self).judge(picture)
+        why = "most of it looks like nothing that the run learned from"
+        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(picture[0], usual, strict=True)):
+            (height, width), own = usual, picture[0]
+            why = f"the run learned from pictures of {width}×{height} px, and this is {own[1]}×{own[0]} px"
+        elif found is None or self.facts["unusual"] is None or (found > self.facts["unusual"]).mean() <= 0.5:
+            return score, found
+        self.doubts.setdefault(why, str(path))
+        return score, found
 
     def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
         """Walk a clip, a folder of pictures or a film: the number, time in seconds and score of each judged frame."""
@@ -297,6 +307,8 @@ def main(arguments: list[str]) -> int:
             print(f"{path}: {error}", file=sys.stderr)
             table.writerow([path, *(["", ""] if clips else []), "", model.threshold, "", "unreadable"])
             code = 3
+    for why, path in model.doubts.items():
+        print(f"{path}: {why}; is the model of {model.facts['learned_from']} the one for it?", file=sys.stderr)
     return code
 
 

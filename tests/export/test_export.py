@@ -131,15 +131,18 @@ def test_an_export_decides_as_the_run_does(run: Run, registry: Registry, exporte
     wide = tmp_path / "wide.png"
     Image.fromarray(np.random.default_rng(0).integers(90, 190, (40, 64)).astype(np.uint8)).save(wide)
     model, own = Model(exported), open_model(run, registry, device="cpu")
-    decisions = set()
+    decisions, doubts = set(), set()
     for path in [*pictures, wide]:
         (expected,) = own.score([path])
+        doubts.add(own.doubt(expected))
         score, anomaly_map = model.judge(path)
         assert score == pytest.approx(expected.score, rel=1e-5)
         assert np.allclose(anomaly_map, expected.map, atol=1e-3)
         assert model.p_value(score) == pytest.approx(expected.p_value)
         decisions.add(score > model.threshold)
     assert decisions == {True, False}
+    assert {None, *model.doubts} == doubts
+    assert len(doubts) == 3
 
 
 def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path) -> None:
