@@ -50,6 +50,9 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        below = self.settings.root_path  # which a proxy takes away, or not
+        if f"{scope['path']}/".startswith(f"{below}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(below) or "/"}
         connection = HTTPConnection(scope)
         answer: ASGIApp | None = self._refusal(connection)
         if answer is None and scope["type"] == "http" and scope["path"] == LOGIN and self.settings.token is not None:
@@ -106,9 +109,9 @@ class AccessMiddleware:
         given = parse_qs(body[:_MOST_LOGIN_BYTES].decode(errors="replace")).get("token", [""])[0]
         if _same(given, token):
             cookie = f"{_COOKIE}={_entry(token)}; Path=/; HttpOnly; SameSite=Strict"
-            return RedirectResponse("/", 303, {"set-cookie": cookie, "content-security-policy": POLICY})
+            return RedirectResponse("./", 303, {"set-cookie": cookie, "content-security-policy": POLICY})
         await asyncio.sleep(_WRONG_TOKEN_S)
-        return _login_page("That is not the token." if given else "")
+        return _login_page(request, "That is not the token." if given else "")
 
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its body counted, whose length need not be told, and the policy in the answer."""
@@ -171,12 +174,13 @@ def _too_slow() -> Response:
 
 def _turned_away(connection: HTTPConnection) -> Response:
     if connection.scope.get("method") == "GET" and "text/html" in connection.headers.get("accept", ""):
-        return _login_page("")
+        return _login_page(connection)
     return fault_response(401, "a token is needed", "send the header: Authorization: Bearer TOKEN")
 
 
-def _login_page(note: str) -> Response:
-    return HTMLResponse(render("login.html", note=note), 401, {"content-security-policy": POLICY})
+def _login_page(asked: HTTPConnection, note: str = "") -> Response:
+    address = "../" * (asked.scope["path"].count("/") - 1) + LOGIN[1:]  # a proxy may show it below some path
+    return HTMLResponse(render("login.html", note=note, address=address), 401, {"content-security-policy": POLICY})
 
 
 def _entry(token: str) -> str:

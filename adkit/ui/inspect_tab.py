@@ -225,7 +225,7 @@ def _film(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop
         seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)
     except AdkitError as error:
         return fault_on_page(error, judges.settings)
-    return videos.verdict(seen) + videos.panel(seen, lambda path: f"/gradio_api/file={quote(str(path))}")
+    return videos.verdict(seen) + videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:

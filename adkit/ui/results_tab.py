@@ -196,4 +196,4 @@ def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
 
 
 def _frame(what: tuple[str, str]) -> str:
-    return render("report.html", address=f"/reports/{what[0]}s/{quote(what[1])}")
+    return render("report.html", address=f"reports/{what[0]}s/{quote(what[1])}")

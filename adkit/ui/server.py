@@ -126,6 +126,7 @@ class Server:
             FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
             blocks,
             path="",
+            root_path=self.settings.root_path,
             footer_links=[],
             theme=theme(),
             css=text_of("page.css"),
@@ -195,7 +196,7 @@ def run_server(settings: ServerSettings, *, browser: bool, told: Any) -> None:
     temporary = tempfile.mkdtemp(prefix=owned_prefix("adkit-ui"))
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary}
     host, port = listening.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
 
     def started() -> None:
         told(address)

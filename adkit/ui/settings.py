@@ -35,6 +35,7 @@ class ServerSettings:
     token: str | None = None  # None: whoever reaches the address may use it
     device: str = "auto"
     api_only: bool = False
+    root_path: str = ""  # the path below which a proxy shows it: /adkit
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -278,15 +278,24 @@ def test_a_browser_logs_in(guarded: Any) -> None:
     page = guarded.get("/", headers={"accept": "text/html"})
     assert page.status_code == 401
     assert "password" in page.text
+    assert 'action="login"' in page.text
+    assert 'action="../../login"' in guarded.get("/reports/runs/one", headers={"accept": "text/html"}).text
     wrong = guarded.post("/login", data={"token": "wrong <b>"}, follow_redirects=False)
     assert wrong.status_code == 401
     assert "That is not the token." in wrong.text
     assert "adkit_entry" not in guarded.cookies
     right = guarded.post("/login", data={"token": TOKEN}, follow_redirects=False)
-    assert right.status_code == 303
+    assert (right.status_code, right.headers["location"]) == (303, "./")
     assert TOKEN not in right.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Strict"} <= set(right.headers["set-cookie"].split("; "))
     assert guarded.get("/api/runs").status_code == 200
+
+
+def test_a_proxy_may_show_it_below_a_path(settings: ServerSettings, judges: Judges) -> None:
+    judges.settings = replace(settings, root_path="/adkit")
+    with client_of(judges) as client:
+        answers = [client.get(f"{below}/api/runs").status_code for below in ("", "/adkit", "/adkitty", "/adkit/adkit")]
+    assert answers == [200, 200, 404, 404]
 
 
 def asked(settings: ServerSettings, scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -37,6 +37,9 @@ def ui(
     ] = None,
     runs: o.RunsOption = None,
     device: o.DeviceOption = "auto",
+    root_path: Annotated[
+        str, Option(metavar="PATH", help="The path below which a proxy shows the page: /adkit.", show_default="none")
+    ] = "",
     max_upload: Annotated[int, Option(metavar="MB", min=1, max=100_000, help="Of one request.")] = 500,
 ) -> None:
     """Serve a page to train, inspect and look at results, and a REST interface beside it.
@@ -57,8 +60,9 @@ def ui(
     from adkit.ui.settings import Limits, ServerSettings
 
     data = root or Path(os.environ.get("ADKIT_DATA") or "data")
+    below, limits = root_path.strip("/"), Limits(request_bytes=max_upload * 1_000_000)
     settings = ServerSettings(
-        o.runs_folder(runs), data, host, port, token, device, api_only, Limits(request_bytes=max_upload * 1_000_000)
+        o.runs_folder(runs), data, host, port, token, device, api_only, below and f"/{below}", limits
     )
 
     def started(address: str) -> None:

@@ -286,7 +286,8 @@
   // The address in the help is the one that this page has.
   new MutationObserver(() => {
     for (const place of document.querySelectorAll("[data-address]")) {
-      if (place.textContent !== location.origin) place.textContent = location.origin;
+      const here = (location.origin + location.pathname).replace(/\/$/, "");
+      if (place.textContent !== here) place.textContent = here;
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 
