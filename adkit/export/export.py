@@ -32,7 +32,7 @@ from adkit.data.clips import at_steps
 from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
-from adkit.errors import AdkitError, DatasetError, OptionError, RunError
+from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
 from adkit.export.score import FORMAT, Clip, Model, Picture, film, still
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
@@ -218,7 +218,8 @@ def _compared(
     """Let both judge; raises RunError where they differ. What the run flags by a hair lowers the export's threshold."""
     own, clip, judged = model.threshold.value, Clip(exported), list[_Judged]()
     by_id = {one.id: (one, spoilt) for spoilt, samples in ((False, normal), (True, bad)) for one in samples}
-    frames, pictures = frames_of([*normal, *bad], model.view, _pass_over), _Pictures(exported.facts["white"])
+    frames = frames_of([*normal, *bad], model.view, lambda *_: None)  # fitting told of what cannot be read
+    pictures = _Pictures(exported.facts["white"])
     with progress.task("compare", len(by_id)) as advance, closing(frames):
         for result in model.stream(frames):
             sample, spoilt = by_id[result.id]
@@ -244,10 +245,6 @@ def _compared(
 
 
 _HINT = "nothing was written; use the run with adkit, or fit again with another method"
-
-
-def _pass_over(_: Sample, __: AdkitError) -> None:
-    """Leave a picture out that cannot be read: fitting told of it."""
 
 
 def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:

@@ -17,21 +17,18 @@ POLL_S = 0.01
 _BY_THRESHOLD = Decisions()
 _AT_ONCE = 64  # files of a backlog: new ones are looked for after so many
 
-Note = Callable[[Row], None]
-"""Gets each new row when it is in the journal."""
-
 
 def watch_folder(
     model: FittedModel,
     inbox: Inbox,
     journal: Journal,
     stop: Event,
-    note: Note,
+    note: Callable[[Row], None],
     *,
     once: bool = False,
     decisions: Decisions = _BY_THRESHOLD,
 ) -> None:
-    """Judge what comes into the folder until `stop` is set; with `once`, only what is there now."""
+    """Judge what comes until `stop` is set, noting each row once it is kept; with `once`, only what is there now."""
     inbox.judged |= {row.get("identity", "") for row in journal.rows()}
     while not stop.is_set():
         judged = False

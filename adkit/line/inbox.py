@@ -86,7 +86,7 @@ class Inbox:
     settle_s: float
     tell: Callable[[str], None] = lambda _: None  # gets what is left alone, and what is doubtful
     judged: set[str] = field(default_factory=set)
-    _waiting: dict[str, float] = field(default_factory=dict)  # identities, and when they were first seen
+    waiting: dict[str, float] = field(default_factory=dict)  # identities of those, and when they were first seen
     _told: set[str] = field(default_factory=set)
     _looked: tuple[int, float] = (0, -math.inf)  # the folder's time of change at the last look, and when that was
 
@@ -104,29 +104,24 @@ class Inbox:
         """
         try:
             now, changed = time.monotonic(), self.folder.stat().st_mtime_ns
-            if not self._waiting and changed == self._looked[0] and now < self._looked[1] + LOOK_S:
+            if not self.waiting and changed == self._looked[0] and now < self._looked[1] + LOOK_S:
                 return []
             seen = sorted(self._arrivals(), key=lambda one: (one.changed_ns, one.path.name))
         except OSError as error:
             hint = "see that it is there, then start the watch again: it goes on where it was"
             raise DatasetError(f"the folder {self.folder} cannot be looked into: {error.strerror}", hint=hint) from None
         self._looked = changed, now
-        self._waiting = {one.identity: self._waiting.get(one.identity, now) for one in seen}
-        settled = (one for one in seen if self._is_ready(one.path, now - self._waiting[one.identity]))
+        self.waiting = {one.identity: self.waiting.get(one.identity, now) for one in seen}
+        settled = (one for one in seen if self._is_ready(one.path, now - self.waiting[one.identity]))
         return list(islice(settled, most))
 
     def _is_ready(self, path: Path, unchanged_s: float) -> bool:
         complete = is_complete(path)
         return complete or unchanged_s >= (self.settle_s if complete is None else GIVE_UP_S)
 
-    @property
-    def waiting(self) -> bool:
-        """Say whether something is there that was not judged."""
-        return bool(self._waiting)
-
     def may_become_readable(self, arrival: Arrival) -> bool:
         """Say whether it is so new that it may still be written."""
-        return time.monotonic() - self._waiting[arrival.identity] < GIVE_UP_S
+        return time.monotonic() - self.waiting[arrival.identity] < GIVE_UP_S
 
     def _arrivals(self) -> Iterable[Arrival]:
         with os.scandir(self.folder) as entries:

@@ -7,11 +7,11 @@ file beside it.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Condition, Event, Lock
-from typing import Any, Self
+from typing import Any
 
 from adkit.errors import StorageError
 from adkit.files.atomic import storage_faults, write_whole
@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 _WAIT_S = 0.2
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """An open journal; a last line that was not written to its end is dropped, as if it had never begun."""
 
     def __init__(self, path: Path) -> None:
@@ -40,9 +40,6 @@ class Journal:
             self._file = path.open("a+b", buffering=0)
             self._file.truncate(self._opened)
         self._grown, self._recording = Condition(), Lock()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.batches import BATCH
-from adkit.data.boxes import Size
 from adkit.data.clips import one_in
 from adkit.data.frame_source import ClipSource, Frame
 from adkit.data.inputs import VideoInput
@@ -79,8 +78,6 @@ class Watch:
         self.rules = EventRules(
             threshold, release_level(threshold, normal_scores), settings.min_duration_s, settings.merge_gap_s
         )
-        pixel_threshold = model.run.record.pixel_threshold
-        self._pixel_threshold = pixel_threshold.value if pixel_threshold else None
         self.events: list[Event] = []  # that have ended
         self.faults: list[AdkitError] = []  # where the clip is damaged, why no video could be written
         self.dropped = 0  # frames of a live source
@@ -96,7 +93,7 @@ class Watch:
             self._annotator = Annotator(
                 settings.annotate,
                 self.source.rate,
-                None if normal.maps is None else Scale.of_run(normal.maps, self._pixel_threshold),
+                None if normal.maps is None else Scale.of_run(normal.maps, model.outline),
                 ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release),
                 overlay=settings.overlay,
             )
@@ -113,9 +110,8 @@ class Watch:
 
     def __iter__(self) -> Iterator[FrameResult]:
         live = self.clip.live
-        panel_of = self._annotator.panel_of if self._annotator else None
-        if self.settings.pictures:
-            panel_of = _own_size
+        of_video = self._annotator.panel_of if self._annotator else None
+        panel_of = (lambda shape: shape) if self.settings.pictures else of_video
         frames = ahead(
             self.source.frames(self.model.view, self.settings.every, self.model.run.record.step_s, panel_of),
             _LIVE_AHEAD if live else _AHEAD,
@@ -191,10 +187,6 @@ class Watch:
 
     def _drop(self, _: Frame) -> None:
         self.dropped += 1
-
-
-def _own_size(shape: Size) -> Size:
-    return shape
 
 
 def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any]:

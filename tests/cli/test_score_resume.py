@@ -95,7 +95,7 @@ def test_rows_of_workers_are_the_same(
     runs: Path, names: list[str], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
-    monkeypatch.setattr("adkit.workflows.engine.each", through_pickle)
+    monkeypatch.setattr("adkit.cli.workers.each", through_pickle)
     monkeypatch.setattr("adkit.cli.scoring.SHARD", 7)
     arguments = ["score", parts, "--skip-bad", "--runs", runs, "-r", names[0]]
     for suffix in ("csv", "jsonl"):

@@ -88,7 +88,7 @@ def test_several_clips_write_into_folders_wherever_they_are_watched(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
-    monkeypatch.setattr("adkit.workflows.engine.each", through_pickle)
+    monkeypatch.setattr("adkit.cli.workers.each", through_pickle)
     clips = tmp_path / "clips"
     film(clips / "a.mp4", 30)
     film(clips / "b.mp4", 40, [range(20, 40)])
