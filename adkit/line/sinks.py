@@ -4,7 +4,6 @@ import errno
 import hashlib
 import hmac
 import json
-import math
 import shlex
 import shutil
 import subprocess
@@ -193,35 +192,33 @@ def mqtt(address: str) -> Deliver:
     return publish
 
 
-class Metrics:
-    """A file for Prometheus' textfile collector: how many parts were decided how, and when it was written."""
+def metrics(path: Path, earlier: Iterable[Row]) -> Deliver:
+    """Return what keeps a file for Prometheus' textfile collector: how many parts were decided how, and when."""
+    require_output(path)
+    counts, last = Counter[str](), 0
 
-    def __init__(self, path: Path, tell: Callable[[str], None], earlier: Iterable[Row] = ()) -> None:
-        require_output(path)
-        self._path, self._tell, self._counts = path, tell, Counter(row["decision"] for row in earlier)
-        self._written, self._told = -math.inf, ""
+    def count(row: Row) -> None:
+        nonlocal last
+        if row["part"] > last:  # else it comes again
+            last = row["part"]
+            counts[row["decision"]] += 1
 
-    def __call__(self, row: Row) -> None:
-        """Count a row; the file is written anew, at most once a second."""
-        self._counts[row["decision"]] += 1
-        if time.monotonic() >= self._written + 1:
-            self.write()
+    for row in earlier:
+        count(row)
 
-    def write(self) -> None:
-        """Write the file, whole or not at all; what is the matter is told, and parts are judged all the same."""
-        counts = [f'adkit_parts_total{{decision="{name}"}} {count}' for name, count in sorted(self._counts.items())]
+    def write(row: Row) -> None:
+        count(row)
         lines = [
             "# HELP adkit_parts_total Parts that were decided, by decision.",
             "# TYPE adkit_parts_total counter",
-            *counts,
+            *(f'adkit_parts_total{{decision="{name}"}} {number}' for name, number in sorted(counts.items())),
             "# HELP adkit_last_write_seconds When this was written: a watch that works writes again with each part.",
             "# TYPE adkit_last_write_seconds gauge",
             f"adkit_last_write_seconds {time.time():.3f}",
         ]
-        fault = _fault_of(partial(write_text, self._path, "\n".join(lines) + "\n")) or ""
-        if fault not in ("", self._told):
-            self._tell(f"metrics: {fault}")
-        self._written, self._told = time.monotonic(), fault
+        write_text(path, "\n".join(lines) + "\n")
+
+    return write
 
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:

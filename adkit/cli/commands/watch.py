@@ -145,7 +145,8 @@ def _watched(
     from adkit.files.lock import lock
     from adkit.line.drift import DriftAlarm
     from adkit.line.journal import Journal
-    from adkit.line.sinks import Metrics, deliver_all
+    from adkit.line.sinks import deliver_all
+    from adkit.line.sinks import metrics as counting
 
     try:
         with storage_faults(path):
@@ -159,12 +160,11 @@ def _watched(
         done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
         if alarm and alarm.doubt:
             warn(alarm.doubt)
-        counts = Metrics(metrics, warn, journal.rows()) if metrics else None
+        if metrics:
+            sinks["metrics"] = counting(metrics, journal.rows())
 
         def note(row: Row) -> None:
             typer.echo(_told(row))
-            if counts:
-                counts(row)
             if alarm and (said := alarm(row)):
                 warn(said)
 
@@ -178,8 +178,6 @@ def _watched(
         try:
             work(journal, stop, note)
         finally:
-            if counts:
-                counts.write()
             done.set()
             for thread in threads.values():
                 thread.join()
