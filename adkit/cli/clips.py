@@ -27,7 +27,7 @@ from adkit.stats.formatting import clock, counted, p_value_text
 from adkit.watching.event_files import event_row, require_event_file, write_events
 from adkit.watching.events import Event
 from adkit.watching.timeline import Trace, write_timeline
-from adkit.watching.watch import News, Settings, Watch, frame_row
+from adkit.watching.watch import Settings, Watch, frame_row
 from adkit.workflows.score import FittedModel, FrameResult
 
 Add = Callable[[Mapping[str, Any]], None]
@@ -243,11 +243,11 @@ class Announcer:
     """Says on stderr when an event of a live source begins and ends, and when the source was away."""
 
     def __init__(self, watch: Watch, name: str) -> None:
-        self._news, self._before = News(watch), f"{name}: " if name else ""
+        self._watch, self._before = watch, f"{name}: " if name else ""
 
     def tell(self) -> None:
         """Say what is new."""
-        for what, one in self._news():
+        for what, one in self._watch.news():
             if isinstance(one, Gap):
                 back = f"back at {clock(one.end_s)}" if one.end_s is not None else "it did not come back"
                 self._say(f"{clock(one.start_s)} lost ({one.reason}), {back}", "yellow")

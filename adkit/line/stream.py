@@ -15,7 +15,7 @@ from adkit.drawing.regions import region_columns
 from adkit.files.atomic import whole_file
 from adkit.line.journal import Journal, Row
 from adkit.watching.events import Event
-from adkit.watching.watch import News, Settings, Watch
+from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import FittedModel
 
 PICTURES = "pictures"
@@ -45,10 +45,9 @@ def watch_stream(
 
     assert watch.source.feed is not None
     watch.source.feed.tell = lambda reason: record("lost", {"error": reason})
-    news = News(watch)
 
     def tell_news() -> None:
-        for what, one in news():
+        for what, one in watch.news():
             if isinstance(one, Gap):
                 record("back", {"start_s": one.start_s, "end_s": one.end_s, "error": one.reason})
             elif what == "began":

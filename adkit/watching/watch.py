@@ -88,6 +88,7 @@ class Watch:
         self._finder = EventFinder(self.rules)
         self._unsettled: deque[FrameResult] = deque()
         self._connection: str | None = None
+        self._told = 0, 0, 0  # the last event that began, and how many ended and how often the source was away
         self._annotator = None
         if settings.annotate is not None:
             self._annotator = Annotator(
@@ -107,6 +108,18 @@ class Watch:
     def under_way(self) -> Event | None:
         """Return the event that has not ended."""
         return self._finder.under_way
+
+    def news(self) -> Iterator[tuple[Literal["began", "ended", "back"], Event | Gap]]:
+        """Yield what happened since the call before, in its order: events, and times without the source."""
+        (begun, ended, away), gaps, under_way = self._told, [*self.gaps], [self.under_way] if self.under_way else []
+        over = self.events[ended:]
+        self._told = max([begun, *(one.number for one in [*over, *under_way])]), len(self.events), len(gaps)
+        yield from (("back", gap) for gap in gaps[away:])
+        for event in [*over, *under_way]:
+            if event.number > begun:
+                yield "began", event
+            if event not in under_way:
+                yield "ended", event
 
     def __iter__(self) -> Iterator[FrameResult]:
         live = self.clip.live
@@ -204,32 +217,3 @@ def frame_row(clip: str, threshold: float, result: FrameResult) -> dict[str, Any
         "event": result.event,
         **result.places(),
     }
-
-
-What = Literal["began", "ended", "back"]
-
-
-class News:
-    """Each call tells what happened since the one before: events that began or ended, and times without the source."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._begun = self._ended = self._gaps = 0
-
-    def __call__(self) -> Iterator[tuple[What, Event | Gap]]:
-        """Yield what is new, in its order."""
-        watch = self._watch
-        for gap in watch.gaps[self._gaps :]:
-            self._gaps += 1
-            yield "back", gap
-        for event in watch.events[self._ended :]:
-            yield from self._begin(event)
-            self._ended += 1
-            yield "ended", event
-        if watch.under_way:
-            yield from self._begin(watch.under_way)
-
-    def _begin(self, event: Event) -> Iterator[tuple[What, Event]]:
-        if event.number > self._begun:
-            self._begun = event.number
-            yield "began", event
