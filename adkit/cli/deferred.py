@@ -1,15 +1,20 @@
 """Commands that are imported when they are named, and help without what it needs for other modes of Typer."""
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from inspect import getdoc
+from shutil import get_terminal_size
 from types import ModuleType
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+_TABLES_FROM = 60  # columns
 
 
 class _ShortHelp:
@@ -35,6 +40,14 @@ class CommandGroup(_ShortHelp, TyperGroup):
 
 class Command(_ShortHelp, TyperCommand):
     """A command."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help; in few columns without a table, in which the names of options would be cut."""
+        if (columns := get_terminal_size().columns) < _TABLES_FROM:
+            formatter.width, self.rich_markup_mode = columns - 1, None
+            formatter.write_dl = partial(formatter.write_dl, col_max=4)  # what options mean stands below them
+            self.help = re.sub(r"\[/?bold\]", "", self.help or "")
+        super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; where a program reads its results, nothing else gets among them."""

@@ -29,6 +29,16 @@ def test_every_command_is_found_and_described_by_its_function(command: str) -> N
     assert named(command).help.split("\n\n")[0] == first.replace("\n", " ")
 
 
+def test_help_in_few_columns_names_every_option_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    said = ok("watch", "--help").stdout
+    assert max(map(len, said.splitlines())) <= 40
+    options = [option for one in named("watch").make_context("watch", ["x"]).command.params for option in one.opts]
+    assert all(option in said for option in options if option.startswith("-"))
+    assert "--on-anomaly CMD\n" in said
+    assert "[bold]" not in said
+
+
 def test_help_leaves_nothing_made_up_behind() -> None:
     ok("--help")
     ok("fit", "--help")
