@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer import Argument
@@ -20,19 +19,10 @@ if TYPE_CHECKING:
     from adkit.runs.record import RunRecord
 
 
-class Listable(StrEnum):
-    """What can be listed."""
-
-    methods = "methods"
-    datasets = "datasets"
-    scorers = "scorers"
-    metrics = "metrics"
-    plugins = "plugins"
-    runs = "runs"
-
-
 def list_(
-    what: Annotated[Listable, Argument(help="What to list.")],
+    what: Annotated[
+        Literal["methods", "datasets", "scorers", "metrics", "plugins", "runs"], Argument(help="What to list.")
+    ],
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
@@ -40,9 +30,9 @@ def list_(
 
     Example: [bold]adkit list methods[/bold]
     """
-    if what is Listable.runs:
+    if what == "runs":
         rows = _run_rows(o.runs_folder(runs))
-    elif what is Listable.plugins:
+    elif what == "plugins":
         rows = [
             {
                 "plugin": plugin.name,
@@ -57,7 +47,7 @@ def list_(
     to = destination(format_)
     to.emit(rows, rows)
     if to.for_people:
-        print_table(what.value, rows)
+        print_table(what, rows)
 
 
 def show(
@@ -69,8 +59,6 @@ def show(
 
     Example: [bold]adkit show patchknn[/bold]
     """
-    from adkit.interfaces import DatasetEntry, MethodEntry
-
     registry, about = o.loaded_registry(), ""
     catalogues: tuple[Any, ...] = (registry.methods, registry.scorers, registry.datasets, registry.metrics)
     named = [(one.get(name), one.sort) for one in catalogues if name in one.entries]
@@ -80,12 +68,9 @@ def show(
         rows = _option_rows(model) if model else []
         title = f"{sort} {name}: {entry.summary} ({entry.origin})"
         document = {"sort": sort, "name": name, "summary": entry.summary, "options": rows}
-        if isinstance(entry, MethodEntry):
-            document["cost"] = entry.cost
-            about = f"cost: {entry.cost}" if entry.cost else ""
-        elif isinstance(entry, DatasetEntry):
-            document["example"] = entry.example
-            about = f"example: {entry.example}" if entry.example else ""
+        for what in ("cost", "example"):
+            if (told := getattr(entry, what, None)) is not None:
+                document[what], about = told, f"{what}: {told}" if told else ""
         if model:
             document["schema"] = model.model_json_schema()
     elif record := _run_record(name, runs):
@@ -129,9 +114,8 @@ def _option_rows(model: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
-    catalogue: Any = getattr(registry, what.value)
-    of_datasets = what is Listable.datasets
+def _entry_rows(registry: Registry, what: str) -> list[dict[str, Any]]:
+    catalogue: Any = getattr(registry, what)
     rows = []
     for name in catalogue.names():
         entry = catalogue.entries[name]
@@ -140,7 +124,7 @@ def _entry_rows(registry: Registry, what: Listable) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "summary": entry.summary,
-                **({"example": entry.example} if of_datasets else {}),
+                **({"example": entry.example} if what == "datasets" else {}),
                 "plugin": origins[0] if len(origins) == 1 else "CLAIMED TWICE: " + ", ".join(origins),
             }
         )
