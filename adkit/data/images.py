@@ -154,10 +154,7 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
 
 
 def by_page(sample: Sample) -> list[Sample]:
-    """Return a still image as it is, or its pages, each a sample, where it is a TIFF that holds several.
-
-    A page has the page of its mask where that has as many; where it has not, nobody knows which one it marks.
-    """
+    """Return a still image as it is, or its pages, with those of its mask if as many, where it is a TIFF of several."""
     paged = sample.frame.number is None and sample.frame.path.suffix.lower() in (".tif", ".tiff")
     pages = _pages(sample.frame.path) if paged else []
     if len(pages) < 2:

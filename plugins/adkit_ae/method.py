@@ -1,7 +1,4 @@
-"""A convolutional autoencoder that repairs spoilt pictures of good parts; see `adkit.nn.training.reconstruction`.
-
-Four blocks halve the frame and double the channels, four mirror them (1.4 million parameters at width 32).
-"""
+"""A convolutional autoencoder: four blocks halve the frame and double the channels, four mirror them."""
 
 from itertools import pairwise
 

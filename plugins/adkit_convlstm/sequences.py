@@ -27,10 +27,7 @@ class Recording(FrameStore):
 
 
 def record(batches: Batches, look: Callable[[Tensor], Tensor], limit: int, progress: Progress) -> Recording:
-    """Return what `look` (B, 3, H, W) -> (B, C, h, w) keeps of all frames, or of evenly spread blocks up to `limit`.
-
-    Runs end with their clips, and where frames were left out.
-    """
+    """Return what `look` (B, 3, H, W) -> (B, C, h, w) keeps of all frames, or of evenly spread blocks up to `limit`."""
     room = len(batches) if limit >= len(batches) else min(len(batches), limit + BLOCK)
     frames, runs = gather(_kept(batches, look, min(limit, len(batches))), room, progress, "reading", Tensor.new_empty)
     return Recording(frames, torch.arange(len(runs)), runs)

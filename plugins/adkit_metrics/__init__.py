@@ -8,6 +8,7 @@ RANKING, PIXELS, DECISIONS = (f"adkit_metrics.{module}" for module in ("ranking"
 @hookimpl
 def adkit_metrics() -> list[MetricEntry]:
     caught = "share of anomalous images, or of events in clips, caught at the run's threshold"
+    precision, false_alarms = "area under precision over recall, per frame", "events found in an hour of normal frames"
     return [
         MetricEntry("caught_at_promise", caught, f"{DECISIONS}:CaughtAtPromise"),
         MetricEntry("image_auroc", "chance that an anomalous image outscores a good one", f"{RANKING}:ImageAuroc"),
@@ -18,10 +19,6 @@ def adkit_metrics() -> list[MetricEntry]:
         MetricEntry("aupimo", "mean recall of defective pixels by image, FPR 0.00001 to 0.0001", f"{PIXELS}:Aupimo"),
         MetricEntry("pixel_iou", "overlap of map and mask at the run's pixel threshold", f"{PIXELS}:PixelIoU"),
         MetricEntry("frame_auroc", "chance that an anomalous frame outscores a good one", f"{RANKING}:FrameAuroc"),
-        MetricEntry(
-            "frame_average_precision", "area under precision over recall, per frame", f"{RANKING}:FrameAveragePrecision"
-        ),
-        MetricEntry(
-            "false_alarms_per_hour", "events found in an hour of normal frames", f"{DECISIONS}:FalseAlarmsPerHour"
-        ),
+        MetricEntry("frame_average_precision", precision, f"{RANKING}:FrameAveragePrecision"),
+        MetricEntry("false_alarms_per_hour", false_alarms, f"{DECISIONS}:FalseAlarmsPerHour"),
     ]

@@ -21,10 +21,7 @@ _SCALES = 4
 
 
 def loss_of(name: Loss, found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the loss (B,) between a reconstruction and the clean one, float32 (B, C, H, W) in 0..1.
-
-    "l1+ssim" and the like are the sum of the parts. SSIM and MS-SSIM count as 1 - similarity.
-    """
+    """Return the loss (B,), the sum of the named parts, of reconstructions, float32 (B, C, H, W) in 0..1."""
     parts = [_LOSSES[part](found, wanted) for part in name.split("+")]
     return torch.stack(parts).sum(dim=0)
 
