@@ -41,6 +41,8 @@ TO_TELL_APART = (
 
 HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
 
+_MOST_SUFFIXES = 8
+
 HIDDEN = "hidden folders"
 OWN = "files or folders that adkit wrote"
 LOOPS = "links to folders that are read already"
@@ -76,7 +78,7 @@ class Contents:
         passed = {reason: ["/".join(self.inside(path)) for path in paths] for reason, paths in self.passed.items()}
         told = [f"{len(names)} {reason} ({listed(names)})" for reason, names in passed.items()]
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
-            told.append(f"{counted(len(other), 'file')} of other types ({', '.join(sorted(set(other)))})")
+            told.append(f"{counted(len(other), 'file')} of other types ({listed(sorted(set(other)), _MOST_SUFFIXES)})")
         return [f"left out in {self.folder}: {', '.join(told)}"] if told else []
 
 

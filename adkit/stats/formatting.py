@@ -21,9 +21,10 @@ def counted(number: int, thing: str) -> str:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """Write the first names, and how many more there are: "a, b, c and 2 more"."""
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
+    """Write the first names, and how many more there are: "a, b, c and 2 more"; what is no letter is spelt out."""
+    left, first = len(names) - most, ", ".join(names[:most])
+    readable = "".join(one if one.isprintable() else repr(one)[1:-1] for one in first)  # a name may hold anything
+    return readable + (f" and {left:,} more" if left > 0 else "")
 
 
 def clock(time_s: float) -> str:

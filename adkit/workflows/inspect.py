@@ -22,7 +22,7 @@ from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import SILENT, Advance, Dataset, Progress
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import clock, listed
 from adkit.types import Sample, Split
 from adkit.workflows.looks import ClipLooks, Glances
 
@@ -248,4 +248,4 @@ def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
     count = sum(map(len, groups))
     shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
     left = count - sum(map(len, shown))
-    return f"{count} {what}: {', '.join(map(' = '.join, shown))}" + (f" and {left} more" if left else "")
+    return f"{count} {what}: {listed(list(map(' = '.join, shown)), len(shown))}" + (f" and {left} more" if left else "")

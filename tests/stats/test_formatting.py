@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adkit.stats import formatting
-from adkit.stats.formatting import bound_text, clock, counted, duration_text, rate_text
+from adkit.stats.formatting import bound_text, clock, counted, duration_text, listed, rate_text
+
+
+def test_names_are_listed_so_that_none_steers_the_terminal() -> None:
+    names = ["a b.png", "良品.png", "a\x1b[31m\nb\udcff.png", "c", "d"]
+    assert listed(names) == "a b.png, 良品.png, a\\x1b[31m\\nb\\udcff.png and 2 more"
 
 
 def test_one_is_no_plural() -> None:
