@@ -236,7 +236,7 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
         typer.echo(f"  {name.replace('_', ' ')}: {value}")
     typer.echo(f"  folder {run.folder}")
     name = shlex.quote(run.argument)
-    typer.echo(f"  next: adkit eval --run {name}   or   adkit score FILES --run {name}")
+    typer.echo(f"  next: adkit score FILES --run {name}   or, where there are test images, adkit eval --run {name}")
 
 
 def _warn_of_clips(record: RunRecord) -> None:
