@@ -1,11 +1,16 @@
 """Finds plugins. A broken one is set aside and named; everything else works."""
 
 import importlib
+import os
+import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -33,7 +38,7 @@ class Plugin:
     @property
     def origin(self) -> str:
         """Return the plugin and the distribution that brought it: "patchknn of adkit 0.1.0"."""
-        return f"{self.name} of {self.distribution} {self.version}"
+        return f"{self.name} of {self.distribution} {self.version}".rstrip()
 
 
 @dataclass
@@ -91,8 +96,8 @@ class Registry:
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Load every plugin that is installed (or of `points`, in tests), each on its own: none can harm another."""
-    found = entry_points(group=GROUP) if points is None else points
+    """Load every plugin that is installed or a file (or of `points`, in tests), each on its own: none harms another."""
+    found = [*entry_points(group=GROUP), *_files()] if points is None else points
     registry = Registry()
     named = cache(_named)  # its file is parsed whole each time
     for point in sorted(found, key=lambda point: (point.name, point.value)):
@@ -100,8 +105,35 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     return registry
 
 
+def _files() -> list[EntryPoint]:
+    """Return an entry point for each file that $ADKIT_PLUGINS names, as PATH names folders; its path is the module."""
+    files = os.environ.get("ADKIT_PLUGINS", "").split(os.pathsep)
+    return [EntryPoint(Path(file).stem, file, GROUP) for file in dict.fromkeys(filter(None, files))]
+
+
+def _module(name: str) -> ModuleType:
+    """Import a module, or a file as one of its name, so that `target="NAME:Class"` finds it."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    stem = Path(name).stem
+    if stem in sys.modules and sys.modules[stem].__file__ == name:
+        return sys.modules[stem]
+    if stem in sys.modules or find_spec(stem):
+        raise ImportError(f"there is another module named {stem}: rename {name}")
+    spec = spec_from_file_location(stem, name)
+    assert spec is not None
+    assert spec.loader is not None  # of every file that ends so
+    sys.modules[stem] = module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[stem]
+        raise
+    return module
+
+
 def _named(distribution: Distribution | None) -> tuple[str, str]:
-    return (distribution.name, distribution.version) if distribution else ("(no distribution)", "")
+    return (distribution.name, distribution.version) if distribution else ("(not installed)", "")
 
 
 def _load(plugin: Plugin, registry: Registry) -> Plugin:
@@ -117,7 +149,7 @@ def _load(plugin: Plugin, registry: Registry) -> Plugin:
     accepted: list[tuple[Catalogue[Any], Entry[Any]]] = []
     try:
         with plugin_code(plugin.origin):
-            module = importlib.import_module(plugin.module)
+            module = _module(plugin.module)
             manager.register(module, plugin.name)
             manager.check_pending()  # a misspelt hook is an error, not silence
             if not manager.get_hookcallers(module):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -121,6 +123,22 @@ def test_a_plugin_is_listed_without_being_loaded(install: Install) -> None:
     assert registry.scorers.names() == ["median"]
     assert registry.methods.get("brightness").summary == "how bright the part is"
     assert registry.methods.origin("brightness").origin == "acme of acme-vision 1.2"
+
+
+def test_a_file_is_a_plugin_without_being_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / name for name in ("adkit_of_one_file.py", "json.py", "broken.py")]
+    for file, code in zip(files, (GOOD.replace("acme", "adkit_of_one_file"), GOOD, "x = ("), strict=True):
+        file.write_text(code, encoding="utf-8")
+    monkeypatch.setenv("ADKIT_PLUGINS", os.pathsep.join(map(str, files)))
+    for _ in range(2):  # each command of a process asks anew
+        registry = load_registry()
+        assert registry.methods.origin("brightness").origin == "adkit_of_one_file of (not installed)"
+        assert {plugin.name: str(plugin.problem).partition(":")[0] for plugin in registry.broken} == {
+            "json": "ImportError",
+            "broken": "SyntaxError",
+        }
+    assert sys.modules.pop("adkit_of_one_file").__file__ == str(files[0])
+    assert "broken" not in sys.modules
 
 
 @pytest.mark.parametrize("fault", BROKEN)

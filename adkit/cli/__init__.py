@@ -1,6 +1,8 @@
 """The command line: parse, call a workflow, print. Nothing here computes."""
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -34,7 +36,8 @@ EPILOG = (
     "Exit codes: 0 done · 1 a bug in adkit or a plugin (with its traceback) · 2 something that you can fix · "
     "3 scored, but some files could not be read · 4 an audit says that the promise is not kept · "
     "5 score --fail-on-anomaly found something · 130 interrupted. "
-    "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache."
+    "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache, "
+    "$ADKIT_PLUGINS plugins of one file."
 )
 
 
@@ -71,8 +74,14 @@ def _root(
     threads: int | None = Option(
         None, min=1, max=1024, help="Take so many threads; without it $OMP_NUM_THREADS, else one for each core."
     ),
+    plugin: Annotated[list[Path] | None, Option(help="Take this FILE.py as a plugin, without installing it.")] = None,
 ) -> None:
     limit_threads(threads)
+    for file in plugin or []:
+        if file.suffix != ".py" or not file.is_file():
+            raise typer.BadParameter(f"{file} is no file that ends in .py", param_hint="--plugin")
+        # In the environment, because jobs and workers are processes of their own.
+        os.environ["ADKIT_PLUGINS"] = os.pathsep.join([str(file.resolve()), os.environ.get("ADKIT_PLUGINS", "")])
 
 
 def main() -> None:

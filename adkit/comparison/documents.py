@@ -1,7 +1,7 @@
-"""A comparison as rows (CSV), as JSON, and as Markdown."""
+"""A comparison as rows (CSV), as JSON, as Markdown, and as LaTeX."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -188,6 +188,30 @@ def as_markdown(comparison: Comparison) -> str:
         lines += ["", across_text(comparison.across[metric], comparison), ""]
     lines += _section("Cost", cost_rows(comparison))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def as_latex(comparison: Comparison) -> str:
+    """Return a table for a paper, to \\input beside booktabs: each metric's means and intervals, the best in bold."""
+    columns = ["metric", "candidate", *comparison.rows]
+    lines = [rf"\begin{{tabular}}{{{'l' * len(columns)}}}", r"\toprule", _latex_line(map(_latex, columns))]
+    for metric in comparison.metrics:
+        lines.append(r"\midrule")
+        for candidate in comparison.candidates:
+            figures = (comparison.figures[metric, row, candidate.name] for row in comparison.rows)
+            texts = (figure_text(one) if one.value is not None else "–" for one in figures)
+            bold = (re.sub(r"\*\*(.*)\*\*", r"\\textbf{\1}", text) for text in texts)
+            lines.append(_latex_line([_latex(metric), _latex(candidate.name), *bold]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _latex(name: str) -> str:
+    """Return a name, which may be any text, as LaTeX that shows it."""
+    words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
+    return re.sub(r"[\\~^&%$#_{}]", lambda one: rf"\{words[one[0]]}{{}}" if one[0] in words else "\\" + one[0], name)
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(" ".join(cell.split()) for cell in cells) + r" \\"
 
 
 def _section(title: str, rows: list[dict[str, Any]], text: str = "") -> list[str]:

@@ -783,3 +783,19 @@ def test_who_reads_no_further_is_told_nothing() -> None:
     command = f"{sys.executable} -m adkit list methods | true"
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_a_plugin_of_one_file_is_in_every_command_and_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADKIT_PLUGINS", "")
+    file = tmp_path / "adkit_alone.py"
+    entry = 'yield adkit.MethodEntry("alone", "does nothing", target="adkit_alone:Alone")'
+    file.write_text(f"import adkit\n\n@adkit.hookimpl\ndef adkit_methods():\n    {entry}\n", encoding="utf-8")
+    assert "does nothing" in ok("--plugin", file, "list", "methods").stdout
+    assert os.environ["ADKIT_PLUGINS"].split(os.pathsep)[0] == str(file), "jobs and workers get it too"
+    for name in ("none.py", "text.txt"):
+        (tmp_path / "text.txt").touch()
+        refused = run("--plugin", tmp_path / name, "list", "methods")
+        assert refused.exit_code == 2
+        assert f"{name} is no file that ends in .py" in refused.stderr

@@ -17,6 +17,7 @@ from adkit.comparison.differences import AcrossCategories, Figure
 from adkit.comparison.documents import (
     across_text,
     as_json,
+    as_latex,
     as_markdown,
     cost_rows,
     counted,
@@ -198,6 +199,21 @@ def test_markdown_survives_any_name() -> None:
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert "| a\\|b |" in text
     assert "| two lines |" in text
+
+
+def test_latex_has_the_figures_of_the_markdown_and_survives_any_name(two: Comparison) -> None:
+    lines = as_latex(two).splitlines()
+    assert lines[:4] == [
+        r"\begin{tabular}{lllll}",
+        r"\toprule",
+        rf"metric & candidate & x:a & x:b & {ALL} \\",
+        r"\midrule",
+    ]
+    assert lines[4].startswith(r"image\_auroc & good & \textbf{1.0000} (0.8316 to 1.0000) & \textbf{1.0000} (")
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    text = as_latex(compared([made_cell(name, GOOD, TRUTH) for name in ["a&b", "50%", "x_{1}", "~^\\", "two\nlines"]]))
+    for name in (r"a\&b", r"50\%", r"x\_\{1\}", r"\textasciitilde{}\textasciicircum{}\textbackslash{}", "two lines"):
+        assert f" & {name} & " in text
 
 
 def test_csv_survives_any_name() -> None:

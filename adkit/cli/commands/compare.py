@@ -153,7 +153,7 @@ def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, regi
 
 def write_comparison(result: Comparison, folder: Path) -> None:
     """Write the files of a comparison."""
-    from adkit.comparison.documents import as_json, as_markdown, cost_figures, decision_counts, metric_rows
+    from adkit.comparison.documents import as_json, as_latex, as_markdown, cost_figures, decision_counts, metric_rows
     from adkit.files.atomic import write_text, write_whole
     from adkit.files.table import csv_text
     from adkit.report.comparison_page import render_comparison
@@ -163,6 +163,7 @@ def write_comparison(result: Comparison, folder: Path) -> None:
     write_text(folder / "cost.csv", csv_text(cost_figures(result)))
     write_text(folder / "comparison.json", json.dumps(as_json(result), indent=2) + "\n")
     write_text(folder / "comparison.md", as_markdown(result))
+    write_text(folder / "comparison.tex", as_latex(result))
     write_whole(folder / "comparison.html", render_comparison(result).encode(errors="backslashreplace"))
 
 
