@@ -68,6 +68,13 @@ def update(runs: Path, more: Path, *arguments: str | Path | float) -> str:
     return ok("update", "bracket", "--normal", more, "--runs", runs, *arguments).output
 
 
+def test_who_takes_a_name_over_says_from_whom(runs: Path, tmp_path: Path) -> None:
+    old = find_run(runs, "bracket")
+    arguments = ("fit", "-m", "grey_updated", "-d", f"folder:{tmp_path}", "--runs", runs, "--name", "bracket")
+    assert f"--run bracket means this one by now, and no longer {old.record.id}" in ok(*arguments).stdout
+    assert find_run(runs, "bracket").record.id != old.record.id
+
+
 def test_a_new_run_has_learned_all_and_its_threshold_is_of_all(runs: Path, tmp_path: Path) -> None:
     old = find_run(runs, "bracket")
     files = bytes_below(old.folder)

@@ -210,8 +210,12 @@ def _all_rows(to: Destination, *, several: bool) -> Iterator[list[dict[str, obje
 
 def print_fitted(run: Run, *, verbose: bool = False) -> None:
     """Print what the run promises, what was learned, and what to do next."""
+    from adkit.runs.store import folders_called
+
     record = run.record
     typer.secho(f"run {record.id}", bold=True)
+    if record.settings.name and (earlier := folders_called(run.folder.parent, record.settings.name)[:-1]):
+        typer.echo(f"  --run {record.settings.name} means this one by now, and no longer {earlier[-1].name}")
     print_threshold(record)
     took = duration_text(sum(record.timings_s.values()))
     learned = counted(record.train_count, "normal image" if record.threshold.unit == "image" else "normal frame")
