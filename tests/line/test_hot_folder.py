@@ -228,6 +228,7 @@ from tests.greys import METHODS, with_methods
 
 model = open_model(open_run(Path(sys.argv[1])), with_methods(METHODS), device="cpu")
 journal, stop = Journal(Path(sys.argv[3])), Event()
+journal.note("files", journal.noted("files"))  # as the command does before anything is judged
 mover = Thread(target=sinks.deliver_all, args=("files", journal, sinks.mover(sys.argv[4]), stop, print))
 mover.start()
 print("ready", flush=True)
