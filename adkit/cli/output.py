@@ -267,7 +267,7 @@ def _print_turned(console: Console, names: Sequence[str], cells: Sequence[str], 
     console.print(" · ".join(cells[:keys]), style="bold", soft_wrap=True)
     width, told = console.width - 2, []
     for name, cell in zip(names[keys:], cells[keys:], strict=True):
-        one = f"{name} {cell}"
+        one = f"{name}: {cell}"
         breaks = len(one) > width and len(_words(cell)) > 1
         told += [one if breaks else one.replace(" ", "\xa0")] if cell not in ("", "–") else []
     for line in textwrap.wrap("\xa0· ".join(told), width, break_long_words=False, break_on_hyphens=False):

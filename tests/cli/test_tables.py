@@ -200,10 +200,10 @@ def test_a_table_is_split_where_that_is_shorter_and_turned_where_it_must_be(in_t
     assert split.count("key-3") == 2
     assert not too_long(split, 60)
     turned = in_terminal(40, call=printed)
-    assert turned.count("key-3\n  figure a 0.4286 · figure b 0.4286\n") == 1  # each key once, all its figures below it
+    assert turned.count("key-3\n  figure a: 0.4286 · figure b: 0.4286\n") == 1  # each key once
     assert turned.count("\n") == 2 + 5 * (1 + 4) + 1
     assert not too_long(turned, 40)
-    assert in_terminal(15, call=printed).count("\n  figure h 0.4286\n") == 1
+    assert in_terminal(15, call=printed).count("\n  figure h: 0.4286\n") == 1
     assert in_terminal(200, call=printed).count("key-3") == 1
 
 
