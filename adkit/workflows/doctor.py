@@ -121,6 +121,6 @@ def _self_test(registry: Registry, progress: Progress) -> Finding:
         "self-test",
         f"20 drawn parts learned and 13 judged in {time.monotonic() - start:.0f} s, "
         f"{time.process_time() - computed:.0f} s of computing; "
-        f"{found} of {len(clear)} clear defects score above all good parts",
+        f"{found} of {len(clear)} clear defects score above all good parts (most must)",
         "" if 2 * found > len(clear) else "something computes wrongly: install torch and onnxruntime anew",
     )
