@@ -31,7 +31,7 @@ from adkit.workflows.calibrate import recalibrate
 from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace
 
-METHODS = ("convlstm", "patchknn size=128")
+METHODS = ("convlstm", "patchknn")
 MINUTES = 10
 """In which there is to be one false alarm at most."""
 
