@@ -7,9 +7,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
+from adkit import registry
 from adkit.cli.terminal import terminal_progress
 from adkit.errors import AdkitError
-from adkit.registry import load_registry
 from adkit.runs.store import open_run
 from adkit.workflows.engine import each
 from adkit.workflows.score import FittedModel, open_model
@@ -52,4 +52,4 @@ def _done(elsewhere: Elsewhere, work: Callable[[FittedModel, list[Input]], Resul
 @cache
 def _opened(elsewhere: Elsewhere) -> FittedModel:
     run = open_run(elsewhere.run)
-    return open_model(run, load_registry(), scorer=elsewhere.scorer, device=elsewhere.device)
+    return open_model(run, registry.load_registry(), scorer=elsewhere.scorer, device=elsewhere.device)

@@ -27,6 +27,7 @@ from adkit.testing.conformance import FrameBatches, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
 from tests.conforming import check_method
+from tests.nn.features.test_leave_one_out import without
 from tests.plugins.asking import batch_of, calibration_of, in_distances, maps_of
 
 SMALL: dict[str, Any] = {"size": 64, "coreset_ratio": 0.2, "position_normalisation": "off", "context": False}
@@ -92,7 +93,7 @@ def test_calibration_is_leave_one_image_out(frames: Tensor, method: PatchKnn) ->
     sources = torch.arange(COUNT).repeat_interleave(32)
     chosen = torch.cdist(bank, patches).argmin(dim=1)
     banks = LeaveOneOutBanks(patches, sources, chosen, Silent())
-    expected = [brute_force(patches[sources == row], banks.without(row)) for row in range(COUNT)]
+    expected = [brute_force(patches[sources == row], without(banks, row)) for row in range(COUNT)]
     maps = smooth(filled(torch.stack(expected), (8, 8)), 4 / 8)
     torch.testing.assert_close(in_distances(method, calibration_of(method)), maps, rtol=1e-3, atol=1e-3)
 

@@ -21,7 +21,8 @@ from hypothesis import settings as tries
 from hypothesis.errors import Unsatisfiable
 
 from adkit.runs.store import Run
-from adkit.ui import access, connections
+from adkit.ui import access
+from adkit.ui import server as ui_server
 from adkit.ui.access import AccessMiddleware
 from adkit.ui.api import create_api
 from adkit.ui.jobs import Jobs
@@ -39,8 +40,8 @@ pytest.importorskip("httpx", reason="the test client needs httpx")
 def served(judges: Judges, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     """A server that listens, asks for a token and has little patience."""
     for module, name, value in (
-        (connections, "HEADERS_S", 0.2),
-        (connections, "MOST_OF_ADDRESS", 20),
+        (ui_server, "HEADERS_S", 0.2),
+        (ui_server, "MOST_OF_ADDRESS", 20),
         (access, "LOGIN_S", 0.3),
         (access, "SILENT_S", 0.3),
     ):
@@ -48,7 +49,7 @@ def served(judges: Judges, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterato
     judges.settings = replace(judges.settings, token=TOKEN)
     listening = listen("127.0.0.1", 0)
     app = AccessMiddleware(create_api(judges), judges.settings)
-    config = uvicorn.Config(app, http=connections.PatientProtocol, log_level="error", lifespan="off")
+    config = uvicorn.Config(app, http=ui_server.PatientProtocol, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
