@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adkit.data.spans import Span
 from adkit.drawing.overlay import letters
@@ -117,8 +117,8 @@ def _finish(axes: Axes, title: str, trace: Trace, events: int) -> None:
     axes.set_ylabel("score")
     name = title if len(title) <= 80 else "…" + title[-79:]
     many = f"{events} events" if events != 1 else "1 event"
-    found: Any = letters(10, name)
-    font = FontProperties(fname=None if name.isascii() else found.path, size=10)
+    path = getattr(letters(10, name), "path", None)  # that of plain letters is no file: matplotlib has its own
+    font = FontProperties(fname=path if isinstance(path, (str, Path)) else None, size=10)
     axes.set_title(f"{name}: {many}".replace("$", r"\$"), loc="left", fontproperties=font, pad=14)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)

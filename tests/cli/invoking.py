@@ -29,7 +29,7 @@ def run(*arguments: str | Path | float) -> Result:
 def ok(*arguments: str | Path | float) -> Result:
     """The command must end well."""
     result = run(*arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.output or repr(result.exception)
     return result
 
 

@@ -55,6 +55,7 @@ def test_a_timeline_is_known_as_drawn_and_never_read_as_a_part(tmp_path: Path) -
     assert is_drawn_by_adkit(path)
 
 
-def test_a_clip_without_scores_is_drawn_too(tmp_path: Path) -> None:
-    write_timeline(tmp_path / "x.png", "x", Trace(), RULES, [])
+@pytest.mark.parametrize("name", ["x", "a long path/" * 9, "é" * 90])
+def test_a_clip_without_scores_is_drawn_too(tmp_path: Path, name: str) -> None:
+    write_timeline(tmp_path / "x.png", name, Trace(), RULES, [])
     assert (tmp_path / "x.png").is_file()
