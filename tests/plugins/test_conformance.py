@@ -26,7 +26,7 @@ def quick(name: str) -> dict[str, str]:
     known = options_of(REGISTRY.methods.get(name).load()).model_fields
     small = {"size": "32", "epochs": "1", "batch_size": "16", "width": "4"}
     if name == "ae":  # or it knows nothing, and noise looks no worse to it than what it has seen
-        small |= {"epochs": "10", "batch_size": "4"}
+        small |= {"epochs": "3", "batch_size": "4"}
     if "sequence" in known:
         small |= {"directions": "8", "code": "4", "hidden": "4", "sequence": "4"}
     return {key: value for key, value in small.items() if key in known}
