@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,6 +49,18 @@ def seconds(flag: str, text: str, default: str) -> Any:
 def counting(flag: str, text: str, default: str) -> Any:
     """Declare an option that takes a number from 1 on, which its help calls K."""
     return Option(flag, metavar="K", min=1, max=10**6, help=text, show_default=default)
+
+
+def drift(text: str, default: str | bool = False) -> Any:
+    """Declare the option of the share of lines on which an alarm of drift may be wrong."""
+
+    def share(value: str | float) -> float:
+        with suppress(ValueError):
+            if 0 < float(value) < 1:
+                return float(value)
+        raise OptionError(f"--drift {value} is no share between 0 and 1", hint="for example 0.01")
+
+    return Option("--drift", metavar="SHARE", parser=share, help=text, show_default=default)
 
 
 def methods(default: str | bool = True) -> Any:

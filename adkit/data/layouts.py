@@ -43,12 +43,12 @@ HELD_OUT_SHARE = 0.2  # of the good images of a dataset that has no test split
 
 _MOST_SUFFIXES = 8
 
-HIDDEN = "hidden folders"
-OWN = "files or folders that adkit wrote"
-LOOPS = "links to folders that are read already"
-VIEWS = "folders of other views beside rgb"
+HIDDEN = "hidden folder{s}"
+OWN = "file{s} or folder{s} that adkit wrote"
+LOOPS = "link{s} to folders that are read already"
+VIEWS = "folder{s} of other views beside rgb"
 _OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "pcd", "pointcloud", "thermal", "xyz"])
-NOWHERE = "files or links that cannot be opened"
+NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
 def is_film(path: Path) -> bool:
@@ -76,7 +76,7 @@ class Contents:
     def notes(self, known: Callable[[Path], bool]) -> list[str]:
         """Say how much was left out and why; `known` tells which files are read or told of elsewhere."""
         passed = {reason: ["/".join(self.inside(path)) for path in paths] for reason, paths in self.passed.items()}
-        told = [f"{len(names)} {reason} ({listed(names)})" for reason, names in passed.items()]
+        told = [f"{len(of)} {why.format(s='s' * (len(of) > 1))} ({listed(of)})" for why, of in passed.items()]
         if other := [path.suffix.lower() or path.name for path in self.files if not known(path)]:
             told.append(f"{counted(len(other), 'file')} of other types ({listed(sorted(set(other)), _MOST_SUFFIXES)})")
         return [f"left out in {self.folder}: {', '.join(told)}"] if told else []

@@ -148,7 +148,7 @@ class MaskFiles:
             name, mask = marked[0]
             raise DatasetError(
                 f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}",
-                hint="move them to those with something wrong, or delete the marks of what is not",
+                hint=_unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not"),
             )
         return found, empty
 
@@ -178,7 +178,10 @@ class MaskFiles:
             raise DatasetError(
                 f"masks lie beside the images of {folder} ({len(marking)}, the first: {marking[0].path.name}), so that "
                 "not all are good",
-                hint="put good images into a folder 'good', others beside it into folders named by what is wrong",
+                hint=_unless_photo(
+                    marking[0],
+                    "put good images into a folder 'good', others beside it into folders named by what is wrong",
+                ),
             )
 
     def notes(self) -> list[str]:
@@ -201,6 +204,14 @@ class MaskFiles:
                 f"files named {stem} or {stem}_mask and folders named {stem} were looked for in {places}"
             )
         return lines
+
+
+def _unless_photo(mask: FrameRef, hint: str) -> str:
+    """Return the hint, and more where what was taken for a mask, by the name of its folder, may be a photo."""
+    named = [name for name in mask.path.parent.parts if is_mask_folder(name)]
+    if not named or not is_image(mask.path) or has_few_values(mask.path):
+        return hint
+    return f"{hint}; a folder named {named[-1]!r} is taken for masks: if it holds photos, give it another name"
 
 
 def _is_empty(mask: FrameRef) -> bool:

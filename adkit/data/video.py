@@ -65,10 +65,12 @@ class VideoFrame:
         if self._quarter_turns % 2:
             height, width = width, height
         shrinks = height <= self.decoded.height and width <= self.decoded.width
-        converted = self.decoded.reformat(
-            width=width, height=height, format="rgb24", interpolation="AREA" if shrinks else "BILINEAR"
-        )
-        pixels = converted.to_ndarray()
+        transparent = any(one.is_alpha for one in self.decoded.format.components)
+        kind, how = "rgba" if transparent else "rgb24", "AREA" if shrinks else "BILINEAR"
+        pixels = self.decoded.reformat(width=width, height=height, format=kind, interpolation=how).to_ndarray()
+        if transparent:  # on white, as pictures are
+            alpha = pixels[..., 3:].astype(np.uint32)
+            pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
         # As an array without gaps: rot90 gives a view, and rows of odd widths are padded.
         return np.ascontiguousarray(np.rot90(pixels[::-1] if self.mirrored else pixels, self._quarter_turns))
 

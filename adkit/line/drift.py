@@ -1,11 +1,13 @@
 """Whether the parts that pass have changed."""
 
 import math
-from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adkit.line.journal import Row
+from adkit.runs.record import RunRecord
 from adkit.stats.martingale import DriftMartingale
-from adkit.workflows.score import FittedModel
 
 
 class DriftAlarm:
@@ -15,11 +17,11 @@ class DriftAlarm:
     share `level` of lines, however long they run. `doubt` says why these may be mixed.
     """
 
-    def __init__(self, model: FittedModel, level: float, earlier: Iterable[Row] = ()) -> None:
-        self._threshold, self._limit = model.threshold.value, -math.log10(level)
-        reference = [score for score in model.normal_scores.tolist() if score <= self._threshold]
-        self._wealth = DriftMartingale(reference, upwards=model.run.record.calibration.leave_one_out)
-        self._told, record = False, model.run.record
+    def __init__(self, record: RunRecord, normal_scores: NDArray[np.float64], level: float) -> None:
+        self._threshold, self._limit = record.threshold.value, -math.log10(level)
+        reference = [score for score in normal_scores.tolist() if score <= self._threshold]
+        self._wealth = DriftMartingale(reference, upwards=record.calibration.leave_one_out)
+        self._told = False
         drifted = record.updates and record.updates[-1].drift and not record.earlier_calibrations
         self.doubt = (
             "when the run was updated, the new images scored higher than those before, and --drift compares with both: "
@@ -27,8 +29,6 @@ class DriftAlarm:
             if drifted
             else None
         )
-        for row in earlier:
-            self(row)
 
     def __call__(self, row: Row) -> str | None:
         """Take in a row; return what to say, if anything."""

@@ -6,7 +6,7 @@ file beside it.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,18 +77,12 @@ class Journal(AbstractContextManager["Journal"]):
 
         Waits for new rows; ends when `stop` is set and no row is left.
         """
-        with self.path.open("rb") as file:
-            file.seek(self.noted(name))
-            while True:
-                before, line = file.tell(), file.readline()
-                if line.endswith(b"\n"):
-                    yield json.loads(line), file.tell()
-                    continue
-                file.seek(before)
-                if stop.is_set():
-                    return
-                with self._grown:
-                    self._grown.wait(_WAIT_S)
+
+        def wait() -> None:
+            with self._grown:
+                self._grown.wait(_WAIT_S)
+
+        yield from following(self.path, stop, self.noted(name), wait)
 
     def noted(self, name: str) -> int:
         """Return up to where `name` has dealt with rows; who never came does so with those from now on.
@@ -104,6 +98,23 @@ class Journal(AbstractContextManager["Journal"]):
     def note(self, name: str, end: int) -> None:
         """Keep that `name` has dealt with all rows up to there."""
         write_whole(self.path.with_suffix(f".{name}"), str(end).encode())
+
+
+def following(
+    path: Path, stop: Event, start: int = 0, wait: Callable[[], object] | None = None
+) -> Iterator[tuple[Row, int]]:
+    """Yield the rows of a journal from a byte on, and where each ends, as they come, until `stop` is set."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while True:
+            before, line = file.tell(), file.readline()
+            if line.endswith(b"\n"):
+                yield json.loads(line), file.tell()
+                continue
+            file.seek(before)
+            if stop.is_set():
+                return
+            wait() if wait else stop.wait(_WAIT_S)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

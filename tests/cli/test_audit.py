@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from adkit.cli import stopping
 from adkit.runs.store import open_run
 from adkit.synthetic.parts import draw_part
 from tests.cli.invoking import commands_that_find, ok, refused, run
@@ -227,3 +230,49 @@ def test_fresh_good_parts_calibrate_a_run_with_maps(patchknn_run: Path, washers:
     assert record.pixel_threshold is not None
     assert record.pixel_threshold.count == 40
     assert record.files["model.safetensors"] == open_run(patchknn_run).record.files["model.safetensors"]
+
+
+def decided(path: Path, scores: Iterable[float], threshold: float) -> Path:
+    """Write the journal of a watch that gave such scores."""
+    rows = [{"part": number, "score": score, "threshold": threshold} for number, score in enumerate(scores, 1)]
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_it_follows_a_watch_until_the_scores_drift_or_somebody_stops_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Event()
+    stop.set()
+    monkeypatch.setattr(stopping, "stopping", lambda: nullcontext(stop))
+    opened = open_run(folder)
+    (usual, threshold) = opened.calibration().scores, opened.record.threshold.value
+    assert usual is not None
+    passing = np.random.default_rng(0).permutation(usual[usual <= threshold]).tolist()
+    decided(tmp_path / "calm" / ".adkit" / "journal.jsonl", [threshold + 1, *passing], threshold)
+    result = ok("audit", folder, "--follow", tmp_path / "calm")
+    assert result.stdout.splitlines() == [
+        f"no drift in the scores of {len(passing)} parts that passed",
+        f"  1 of {len(passing) + 1} parts were anomalous; left out: 0",
+    ]
+    drifted = decided(tmp_path / "worn" / "parts.jsonl", [*passing[:5], *[max(passing)] * 60], threshold)
+    result = run("audit", folder, "--follow", drifted, "--format", "json", "--drift", 0.05)
+    assert result.exit_code == BROKEN
+    document = json.loads(result.stdout)
+    assert document["verdict"] == "drifted"
+    assert document["parts"] < 65, "it ends with the alarm"
+    other = decided(tmp_path / "other" / "parts.jsonl", [max(passing)] * 60, threshold + 1)
+    result = ok("audit", folder, "--follow", other)
+    assert "part 1 and maybe others were judged by another run or threshold" in result.stderr
+    assert "0 of 0 parts were anomalous; left out: 60" in result.stdout
+
+
+def test_what_cannot_be_followed_is_refused(folder: Path, tmp_path: Path) -> None:
+    message, hint = refused("audit", folder, "--follow", tmp_path)
+    assert message.endswith("journal.jsonl: no journal of a watch is there")
+    assert hint == "name the folder that adkit watch looks at, or its --journal"
+    message, _ = refused("audit", folder, "--follow", tmp_path, "--normal", tmp_path)
+    assert message == "--normal judges pictures, and --follow those of a watch"
+    message, _ = refused("audit", folder, "--normal", tmp_path, "--drift", 0.5)
+    assert message == "--drift is for --follow"

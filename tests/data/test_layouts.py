@@ -90,7 +90,7 @@ def test_pictures_that_adkit_drew_are_not_read(tmp_path: Path, read: Callable[[P
     touch(tmp_path, "a/1.png", name)
     (tmp_path / name).write_bytes(png_of(Image.new("RGB", (8, 8))))
     assert [sample.frame.path for sample in read(tmp_path)] == [tmp_path / "a" / "1.png"]
-    assert f"1 {OWN}" in contents_of(tmp_path).notes(lambda _: True)[0]
+    assert "1 " + OWN.format(s="") in contents_of(tmp_path).notes(lambda _: True)[0]
 
 
 @READERS
@@ -107,7 +107,7 @@ def test_linked_folders_are_read_once_and_loops_are_noticed(
     assert sorted(sample.frame.path.name for sample in read(parts)) == ["1.png", "2.png", "3.png"]
     (note,) = contents_of(parts).notes(lambda _: True)
     assert "links to folders that are read already" in note
-    assert "1 files or links that cannot be opened" in note
+    assert "1 file or link that cannot be opened" in note
 
 
 def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
     samples = learned(tmp_path)
     assert [sample.id for sample in samples] == ["train/good/rgb/1.png", "test/hole/RGB/2.png"]
     assert samples[1].mask == FrameRef(tmp_path / "test/hole/gt/2.png")
-    assert f"2 {VIEWS} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
+    assert f"2 {VIEWS.format(s='s')} (test/hole/xyz, train/good/xyz)" in learned_notes(tmp_path)[-1]
 
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
@@ -161,7 +161,7 @@ def test_a_split_may_be_linked(tmp_path: Path) -> None:
 
 def test_what_is_left_out_is_told_by_all(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "a/2.heic", "a/3.HEIC", "a/4.docx", ".cache/5.png")
-    told = f"left out in {tmp_path}: 1 hidden folders (.cache), 3 files of other types (.docx, .heic)"
+    told = f"left out in {tmp_path}: 1 hidden folder (.cache), 3 files of other types (.docx, .heic)"
     assert Folder(tmp_path, "folder:x", tmp_path).notes()[-1] == told
     assert Clips(tmp_path, "clips:x", tmp_path).notes()[-1] == told
     assert find_inputs([str(tmp_path)]).notes == [told]

@@ -324,3 +324,16 @@ def test_what_a_lossy_format_adds_is_not_marked(tmp_path: Path) -> None:
     big = np.kron(SQUARE, np.ones((8, 8), bool))
     Image.fromarray(big.astype(np.uint8) * 255).save(tmp_path / "m.jpg", quality=60)
     assert np.array_equal(read_mask(FrameRef(tmp_path / "m.jpg"), (96, 96)), big)
+
+
+def test_photos_in_a_folder_that_is_named_like_masks_are_told_apart(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for place in ("label/good/1.png", "label/bad/2.png", "cap/good/1.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / place)
+    with pytest.raises(DatasetError) as caught:
+        found(tmp_path)
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith(
+        "; a folder named 'label' is taken for masks: if it holds photos, give it another name"
+    )

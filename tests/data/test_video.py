@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -82,6 +82,7 @@ def test_a_turned_film_is_shown_upright() -> None:
         height: int = 2
         width: int = 3
         rotation: int = -90
+        format: av.VideoFormat = field(default_factory=lambda: av.VideoFormat("rgb24"))
 
         def reformat(self, width: int, height: int, **_: object) -> Turned:
             assert (height, width) == (2, 3)
@@ -93,6 +94,21 @@ def test_a_turned_film_is_shown_upright() -> None:
     frame = VideoFrame(0, 0.0, Turned())  # type: ignore[arg-type]
     assert frame.shape == (3, 2)
     assert frame.pixels()[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]  # clockwise
+
+
+def test_what_is_transparent_lies_on_white_as_in_pictures(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:, 4:] = 200, 100, 0, 255
+    pixels[:4, :4, 3] = 51  # a fifth of black
+    with av.open(tmp_path / "logo.mov", "w") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "rgba"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba")))
+        container.mux(stream.encode(None))
+    shown = video_frame(tmp_path / "logo.mov", 0)
+    assert shown[0, 0].tolist() == [204, 204, 204]
+    assert shown[7, 0].tolist() == [255, 255, 255]
+    assert shown[0, 7].tolist() == [200, 100, 0]
 
 
 def test_a_film_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_path: Path) -> None:

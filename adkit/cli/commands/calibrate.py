@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,11 +11,12 @@ from typer import Option
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
 from adkit.cli.faults import PROMISE_BROKEN
-from adkit.cli.output import destination, print_table, warn
+from adkit.cli.output import Destination, destination, print_table, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
+    from adkit.runs.store import Run
     from adkit.workflows.calibrate import Recalibration
 
 
@@ -177,8 +179,14 @@ def feedback(
 
 
 def audit(
+    context: typer.Context,
     run: o.RunArgument,
     normal: o.NormalOption = None,
+    follow: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="Say when what adkit watch decides of this folder drifts, until Ctrl-C."),
+    ] = None,
+    drift: Annotated[float, o.drift("With --follow: wrong in at most this share of lines.", "0.01")] = 0.01,
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
     skip_bad: o.SkipBadOption = False,
@@ -187,15 +195,22 @@ def audit(
 ) -> None:
     """Is the promise kept on fresh images of good parts? Exit code 4 says no: too many false alarms, or drift.
 
-    Images that the run learned from or was calibrated with are left out.
+    Images that the run learned from or was calibrated with are left out. With --follow, parts need not be known to be
+    good: those that pass count, one by one, as a watch judges them.
 
     Example: [bold]adkit audit latest --normal fresh_good_images/[/bold]
+
+    On a running line: [bold]adkit audit latest --follow inbox/[/bold]
     """
     from adkit.runs.record import Suspects
     from adkit.workflows.audit import audit as hold_against
 
+    if follow:
+        o.refuse_given(context, ["normal", "device", "skip_bad"], "judges pictures, and --follow those of a watch")
+        return _followed(o.opened_run(run, runs), follow, drift, destination(format_, output))
+    o.refuse_given(context, ["drift"], "is for --follow")
     if not normal:
-        raise OptionError("audit was given no images of good parts", hint="add --normal DIR")
+        raise OptionError("audit was given no images of good parts", hint="add --normal DIR, or --follow FOLDER")
     to = destination(format_, output)
     result = hold_against(o.opened_run(run, runs), o.workplace(device=device, skip_bad=skip_bad), normal)
     for note in result.fresh.notes():
@@ -215,4 +230,43 @@ def audit(
         if flagged:
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
     if result.verdict != "kept":
+        raise typer.Exit(PROMISE_BROKEN)
+
+
+def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
+    """Let the decisions of a watch pass by until their scores drift (exit code 4), or somebody stops it."""
+    from adkit.cli.stopping import stopping
+    from adkit.line.drift import DriftAlarm
+    from adkit.line.journal import following
+    from adkit.workflows.score import calibrating_scores
+
+    path = folder / ".adkit" / "journal.jsonl" if folder.is_dir() else folder
+    if not path.is_file():
+        hint = "name the folder that adkit watch looks at, or its --journal"
+        raise OptionError(f"{path}: no journal of a watch is there", hint=hint)
+    threshold, scored, flagged, others, said = run.record.threshold.value, 0, 0, 0, None
+    alarm = DriftAlarm(run.record, calibrating_scores(run, o.loaded_registry())[1], level)
+    if alarm.doubt:
+        warn(alarm.doubt)
+    typer.echo(f"following {path}, by {run.record.id}; Ctrl-C ends it", err=True)
+    with stopping() as stop:
+        for row, _ in following(path, stop):
+            if row["score"] is None or "event" in row:
+                continue
+            if row["threshold"] != threshold:
+                others += 1
+                if others == 1:
+                    warn(f"part {row['part']} and maybe others were judged by another run or threshold: left out")
+                continue
+            scored, flagged = scored + 1, flagged + (row["score"] > threshold)
+            if said := alarm(row):
+                break
+    verdict = "drifted" if said else "kept"
+    row = {"run": run.record.id, "verdict": verdict, "parts": scored, "flagged": flagged, "left_out": others}
+    to.emit([row], row)
+    if to.for_people:
+        none = f"no drift in the scores of {counted(scored - flagged, 'part')} that passed"
+        typer.secho(said or none, bold=True, fg="red" if said else "green")
+        typer.echo(f"  {flagged} of {counted(scored, 'part')} were anomalous; left out: {others}")
+    if said:
         raise typer.Exit(PROMISE_BROKEN)

@@ -19,6 +19,7 @@ from adkit.files.atomic import plain_name, storage_faults
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
+    from adkit.line.drift import DriftAlarm
     from adkit.line.journal import Journal, Row
     from adkit.line.sinks import Deliver
     from adkit.workflows.score import FittedModel
@@ -57,8 +58,7 @@ def watch(
         Path | None, Option(help="The decisions, a line of JSON each.", show_default="SOURCE/.adkit/journal.jsonl")
     ] = None,
     drift: Annotated[
-        float | None,
-        Option(metavar="SHARE", help="Warn when scores drift; wrong in at most this share of lines: 0.01."),
+        float | None, o.drift("Warn when scores drift; wrong in at most this share of lines: 0.01.")
     ] = None,
     look: o.LookOption = None,
     settle_s: Annotated[float, o.seconds("--settle", "Judge a file when it has not changed for so long.", "0.5")] = 0.5,
@@ -80,13 +80,12 @@ def watch(
     A camera: [bold]adkit watch rtsp://192.168.0.20/stream --run press[/bold]
     """
     from adkit.cli.clips import warn_of_frames
+    from adkit.line.drift import DriftAlarm
     from adkit.line.hot_folder import watch_folder
     from adkit.line.inbox import Inbox
     from adkit.line.stream import watch_stream
     from adkit.workflows.score import open_model
 
-    if drift is not None and not 0 < drift < 1:
-        raise OptionError(f"--drift {drift:g} is no share between 0 and 1", hint="for example 0.01")
     stream = _stream(source)
     if stream:
         o.refuse_given(context, ["settle_s", "once", "drift", "look"], f"is for folders, and {source} is none")
@@ -109,7 +108,8 @@ def watch(
     elif model.threshold.unit == "clip":
         raise OptionError("the run judges clips, and pictures come into a folder", hint="adkit score judges clips")
     beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
-    _watched(journal or beside / "journal.jsonl", work, model, sinks, drift, metrics)
+    alarm = DriftAlarm(model.run.record, model.normal_scores, drift) if drift is not None else None
+    _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics)
 
 
 def _stream(source: str) -> VideoInput | None:
@@ -138,12 +138,16 @@ def _sinks(
 
 
 def _watched(
-    path: Path, work: Work, model: FittedModel, sinks: dict[str, Deliver], drift: float | None, metrics: Path | None
+    path: Path,
+    work: Work,
+    model: FittedModel,
+    sinks: dict[str, Deliver],
+    alarm: DriftAlarm | None,
+    metrics: Path | None,
 ) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping
     from adkit.files.lock import lock
-    from adkit.line.drift import DriftAlarm
     from adkit.line.journal import Journal
     from adkit.line.sinks import deliver_all
     from adkit.line.sinks import metrics as counting
@@ -157,9 +161,12 @@ def _watched(
         taken = OptionError(f"{path} is written by another watch", hint="stop that one, or name another --journal")
         held.enter_context(lock(path.with_suffix(".lock"), otherwise=taken))
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
-        done, alarm = Event(), DriftAlarm(model, drift, journal.rows()) if drift else None
-        if alarm and alarm.doubt:
-            warn(alarm.doubt)
+        done = Event()
+        if alarm:
+            for row in journal.rows():
+                alarm(row)
+            if alarm.doubt:
+                warn(alarm.doubt)
         if metrics:
             sinks["metrics"] = counting(metrics, journal.rows())
 
