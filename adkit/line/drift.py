@@ -1,6 +1,7 @@
 """Whether the parts that pass have changed."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ class DriftAlarm:
             if drifted
             else None
         )
+
+    def after(self, earlier: Iterable[Row]) -> str | None:
+        """Take in the rows from before it was asked; return the doubt."""
+        for row in earlier:
+            self(row)
+        return self.doubt
 
     def __call__(self, row: Row) -> str | None:
         """Take in a row; return what to say, if anything."""

@@ -207,7 +207,8 @@ def audit(
 
     if follow:
         o.refuse_given(context, ["normal", "device", "skip_bad"], "judges pictures, and --follow those of a watch")
-        return _followed(o.opened_run(run, runs), follow, drift, destination(format_, output))
+        _followed(o.opened_run(run, runs), follow, drift, destination(format_, output))
+        return
     o.refuse_given(context, ["drift"], "is for --follow")
     if not normal:
         raise OptionError("audit was given no images of good parts", hint="add --normal DIR, or --follow FOLDER")

@@ -162,11 +162,8 @@ def _watched(
         held.enter_context(lock(path.with_suffix(".lock"), otherwise=taken))
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
         done = Event()
-        if alarm:
-            for row in journal.rows():
-                alarm(row)
-            if alarm.doubt:
-                warn(alarm.doubt)
+        if alarm and (doubt := alarm.after(journal.rows())):
+            warn(doubt)
         if metrics:
             sinks["metrics"] = counting(metrics, journal.rows())
 
