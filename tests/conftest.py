@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -68,22 +68,7 @@ def own_cache(common_folder: Path) -> Iterator[Path]:
         patch.setenv("ADKIT_CACHE", str(cache))
         patch.delenv("ADKIT_RUNS", raising=False)
         patch.delenv("ADKIT_DATA", raising=False)
-        if WORKER:
-            _export_once(common_folder, patch)
         yield cache
-
-
-def _export_once(common_folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let a worker that wants the network that another one exports wait: it takes ten seconds of a core."""
-    from adkit.nn.features import patches
-
-    export = patches.exported_model
-
-    def waiting(key: str, *arguments: Any) -> bytes | None:
-        with FileLock(common_folder / f"{key}.lock"):
-            return export(key, *arguments)
-
-    patch.setattr(patches, "exported_model", waiting)
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ def test_a_clock_that_is_set_back_loses_and_repeats_nothing(model: FittedModel, 
 
 
 def test_drift_is_told_once_and_defects_are_none(model: FittedModel) -> None:
-    alarm = DriftAlarm(model, 0.01)
+    alarm = DriftAlarm(model.run.record, model.normal_scores, 0.01)
     passing = [score for score in model.normal_scores.tolist() if score <= model.threshold.value]
     for number in range(200):
         assert alarm({"part": number, "score": passing[number * 37 % len(passing)]}) is None

@@ -6,15 +6,16 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from glob import escape
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 import onnxruntime
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from adkit.errors import StorageError
@@ -70,8 +71,7 @@ def exported_model(
     """Return the network, from `frames` (1, 3, H, W) of `size` = (H, W) to one tensor, as an ONNX model.
 
     One frame at a time is what is quickest. `key` names it in the cache; `network` and `facts` are called only when
-    the cache lacks it. An export takes five seconds of a core: one of another size is changed to this size, if it gives
-    what torch gives. None when onnxruntime's results differ from torch's: the caller then stays with torch.
+    the cache lacks it. None when onnxruntime's results differ from torch's: the caller then stays with torch.
     """
     path, why_elsewhere = cache_root() / "onnx" / f"{key}-{size[0]}x{size[1]}.onnx", None
     if model := _cached(path):
@@ -86,15 +86,14 @@ def exported_model(
     example = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network()(example)
-    others = (model for other in sorted(path.parent.glob(f"{escape(key)}-*.onnx")) if (model := _cached(other)))
-    model = next((_of_size(other, size) for other in others), None)
-    if model is None or not _agrees(model, example, expected):
-        exported = traced(network(), (example,), input_names=["frames"])
-        exported.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
-        model = bytes(exported.SerializeToString())
-        if not _agrees(model, example, expected):
-            _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", path.stem)
-            return None
+    exported = quickly_traced(network(), example)
+    (output,) = exported.graph.output  # the older exporter leaves its shape out
+    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, expected.shape))
+    exported.metadata_props.add(key=_FACTS, value=json.dumps(facts()))
+    model = bytes(exported.SerializeToString())
+    if not _agrees(model, example, expected):
+        _log.warning("onnxruntime's results differ from torch's for %s: torch is used, which is slower", path.stem)
+        return None
     try:
         write_whole(path, model)
     except StorageError as error:
@@ -118,16 +117,6 @@ def _cached(path: Path) -> bytes | None:
     return model
 
 
-def _of_size(model: bytes, size: tuple[int, int]) -> bytes:
-    """Return a model that takes frames of another size; what else of it hangs on the size stays as it is."""
-    changed = onnx.load_from_string(model)
-    for dimension, length in zip(changed.graph.input[0].type.tensor_type.shape.dim[2:], size, strict=True):
-        dimension.dim_value = length
-    del changed.graph.value_info[:]
-    changed.graph.output[0].type.tensor_type.ClearField("shape")
-    return bytes(onnx.shape_inference.infer_shapes(changed).SerializeToString())
-
-
 def _agrees(model: bytes, example: Tensor, expected: Tensor) -> bool:
     try:
         (found,) = OnnxSession(model)(frames=example)
@@ -139,11 +128,34 @@ def _agrees(model: bytes, example: Tensor, expected: Tensor) -> bool:
     return difference <= RELATIVE_TOLERANCE * float(expected.abs().max())
 
 
+def quickly_traced(network: nn.Module, frames: Tensor) -> onnx.ModelProto:
+    """Return a network as ONNX by torch's older exporter, in half a second; where that fails, as `traced` does.
+
+    It knows neither any number of frames nor all networks, and may be gone in a later torch.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        try:
+            with _silence():
+                torch.onnx.export(network, (frames,), path, input_names=["frames"], dynamo=False)
+            return onnx.load(path)
+        # What it does not know it says in exceptions of many kinds, and a torch without it in others.
+        except Exception as error:
+            _log.debug("torch's older exporter fails: %s", error)
+            return traced(network, (frames,), input_names=["frames"])
+
+
 def traced(network: nn.Module, example: tuple[Tensor, ...], **settings: Any) -> onnx.ModelProto:
     """Return a network as ONNX, from inputs like those of the example; `settings` are those of torch.onnx.export."""
-    # The exporter prints its progress and warns of its own internals: nothing that a user could act on.
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with _silence():
         program = torch.onnx.export(network, example, dynamo=True, **settings)
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what exporters print of their progress and warn of their internals: nobody could act on it."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

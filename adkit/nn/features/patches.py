@@ -207,7 +207,7 @@ def _enlarged(level: Tensor, finest: Tensor) -> Tensor:
 
 
 def _sums(maps: Tensor, side: int) -> Tensor:
-    channels = maps.shape[1]
+    channels = int(maps.shape[1])
     kernel = torch.ones(channels, 1, side, side, device=maps.device)
     return F.conv2d(maps, kernel, padding=side // 2, groups=channels)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adkit.nn.features import onnx_session
-from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of, output_shape
+from adkit.nn.features.onnx_session import OnnxSession, exported_model, facts_of
 
 SIZE = (8, 12)
 FACTS: dict[str, Any] = {"lengths": [4], "note": "héllo"}
@@ -57,14 +57,14 @@ def doubling() -> bytes:
 
 @pytest.fixture
 def quick_export(doubling: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export takes two seconds: where it is not what matters, there is one for all."""
+    """Where the export is not what matters, there is one for all."""
 
     def traced(*_: object, **__: object) -> onnx.ModelProto:
         model = onnx.load_from_string(doubling)
         model.metadata_props.clear()
         return model
 
-    monkeypatch.setattr(onnx_session, "traced", traced)
+    monkeypatch.setattr(onnx_session, "quickly_traced", traced)
 
 
 def assert_doubles(model: bytes | None) -> None:
@@ -87,15 +87,19 @@ def test_the_export_is_cached_with_its_facts(cache: Path, capfd: pytest.CaptureF
     assert capfd.readouterr().out == "", "the exporter's chatter must not reach a command's output"
 
 
-def test_another_size_is_made_of_what_was_exported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Calls().model()
-    monkeypatch.setattr(onnx_session, "traced", lambda *_, **__: pytest.fail("exported again"))
-    model = Calls().model(size=(16, 20))
-    assert model is not None
-    frames = torch.rand(1, 3, 16, 20)
-    torch.testing.assert_close(OnnxSession(model)(frames=frames)[0], 2 * frames + 1)
-    assert (output_shape(model), facts_of(model)) == ((1, 3, 16, 20), FACTS)
-    assert (cache.parent / "doubling-16x20.onnx").read_bytes() == model
+def test_where_the_older_exporter_fails_the_newer_one_is_taken(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export, asked = torch.onnx.export, []
+
+    def newer_only(*arguments: Any, dynamo: bool, **settings: Any) -> Any:
+        asked.append(dynamo)
+        if not dynamo:
+            raise TypeError("dynamo=False is gone")
+        return export(*arguments, dynamo=True, **settings)
+
+    monkeypatch.setattr(torch.onnx, "export", newer_only)
+    assert_doubles(Calls().model())
+    assert asked == [False, True]
+    assert cache.exists()
 
 
 @pytest.mark.parametrize("size", [(8, 16), (6, 12)])
