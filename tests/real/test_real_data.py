@@ -22,7 +22,7 @@ LEAST = {
 }
 
 
-def run(*arguments: str | Path) -> str:
+def run(*arguments: str | Path | int) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -56,7 +56,19 @@ def test_real_defects_are_found(category: str, real_data: Path, tmp_path: Path, 
 
 def test_a_custom_folder_is_read_and_learned(real_data: Path, tmp_path: Path) -> None:
     cubes = real_data / "folder" / "dobot_cubes"
-    run("fit", "--method", "patchknn", "--dataset", f"folder:{cubes}", "--runs", tmp_path, "--set", "size=192")
+    run(
+        "fit",
+        "--method",
+        "patchknn",
+        "--dataset",
+        f"folder:{cubes}",
+        "--runs",
+        tmp_path,
+        "--few",
+        60,
+        "--set",
+        "size=192",
+    )
     judged = json.loads(run("eval", "--runs", tmp_path, "--format", "json"))
     assert judged["metrics"]["image_auroc"]["value"] >= 0.99
     assert "no anomalous sample" in judged["metrics"]["aupro"]["why_undefined"]
