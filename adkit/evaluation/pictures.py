@@ -81,6 +81,10 @@ class PictureWriter:
 
     def write(self, sample: Sample, result: Judged) -> Path:
         """Write the picture and return its path."""
+        return self._folder.write(sample, self.drawn(sample, result))
+
+    def drawn(self, sample: Sample, result: Judged) -> Image.Image:
+        """Draw the sample with its map."""
         assert result.map is not None  # there are maps
         assert result.p_value is not None  # and only what is none of the normal ones is drawn
         image = faded(read_image(sample.frame, self._view.white), self._view)
@@ -92,8 +96,7 @@ class PictureWriter:
         decided = (result.score, result.p_value, result.anomalous, self._threshold.value)
         caption = Caption(sample.id, *decided, truth, result.whole, result.p_value_is_floor)
         assert self._scale is not None  # there are maps
-        picture = draw(image, result.map, self._scale, caption, mask, result.reconstruction)
-        return self._folder.write(sample, picture)
+        return draw(image, result.map, self._scale, caption, mask, result.reconstruction)
 
 
 def colour_scale(run: Run) -> Scale | None:

@@ -11,7 +11,10 @@ from adkit.line.inbox import Arrival, Inbox
 from adkit.line.journal import Journal, Row
 from adkit.stats.batch import Decisions
 from adkit.types import Sample
-from adkit.workflows.score import FittedModel, still_row
+from adkit.workflows.score import FittedModel, FrameResult, still_row
+
+Draw = Callable[[Arrival, FrameResult], Path]
+"""Draws a part with its map into a picture that no other part's replaces."""
 
 POLL_S = 0.01
 _BY_THRESHOLD = Decisions()
@@ -27,12 +30,16 @@ def watch_folder(
     *,
     once: bool = False,
     decisions: Decisions = _BY_THRESHOLD,
+    draw: Draw | None = None,
 ) -> None:
-    """Judge what comes until `stop` is set, noting each row once it is kept; with `once`, only what is there now."""
+    """Judge what comes until `stop` is set, noting each row once it is kept; with `once`, only what is there now.
+
+    What is anomalous is drawn, and its row names the picture.
+    """
     inbox.judged |= {row.get("identity", "") for row in journal.rows()}
     while not stop.is_set():
         judged = False
-        for row in _rows(model, inbox, inbox.ready(_AT_ONCE)):
+        for row in _rows(model, inbox, inbox.ready(_AT_ONCE), draw):
             judged = True
             named = journal.record(decisions.third(row))
             inbox.judged.add(named["identity"])
@@ -45,7 +52,9 @@ def watch_folder(
             stop.wait(POLL_S)
 
 
-def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iterator[Row]:
+def _rows(
+    model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival], draw: Callable[[Arrival, FrameResult], Path] | None
+) -> Iterator[Row]:
     """Yield a row for each file that can be read, or will never be."""
     of_id = {str(one.path): one for one in arrivals}
     unreadable: list[Row] = []
@@ -64,7 +73,13 @@ def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival]) -> Iter
                 record = model.run.record
                 asks = f"is {record.id}, of {record.dataset}, the run for it?"
                 inbox.tell_once(why, f"{Path(result.id).name}: {why}; {asks}")
-            yield _row(of_id[result.id], still_row(result.id, model.threshold.value, result))
+            arrival, row = of_id[result.id], still_row(result.id, model.threshold.value, result)
+            if draw and result.anomalous:
+                try:
+                    row["picture"] = str(draw(arrival, result))
+                except AdkitError as error:  # the line goes on
+                    inbox.tell_once(error.message, f"{arrival.path.name} is not drawn: {error.message}")
+            yield _row(arrival, row)
     yield from unreadable
 
 

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import hmac
 import json
+import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import require_output, whole_file, write_text
+from adkit.files.table import csv_text
 from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal, Row
 
@@ -219,6 +222,40 @@ def metrics(path: Path, earlier: Iterable[Row]) -> Deliver:
         write_text(path, "\n".join(lines) + "\n")
 
     return write
+
+
+_COLUMNS = ("part", "time", "path", "source", "event", "decision", "score", "threshold", "p_value", "where", "error")
+_TAIL_BYTES = 65_536  # longer than any row
+
+
+def table(template: str) -> Deliver:
+    """Return what appends rows to a .csv or .jsonl; "{date}" in its name begins a new one with each day (UTC)."""
+    try:
+        path = Path(template.format(date="2026-01-01"))
+    except (KeyError, IndexError, ValueError):
+        raise OptionError(f"--output {template}: only {{date}} can stand in it", hint="log-{date}.csv") from None
+    if path.suffix.lower() not in (".csv", ".jsonl"):
+        raise OptionError(f"--output {template} names no format that grows", hint="log-{date}.csv or log-{date}.jsonl")
+    require_output(path)
+
+    def append(row: Row) -> None:
+        path = Path(template.format(date=row["time"][:10]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            last = re.match(rb'(?:{"part": )?(\d+)', file.read().rpartition(b"\n")[0].rpartition(b"\n")[2])
+            if last and int(last[1]) >= row["part"]:
+                return  # it was written just before the last stop
+            shown = {name: row.get(name) for name in _COLUMNS}
+            csv = path.suffix.lower() == ".csv"
+            try:
+                file.write((csv_text([shown], header=not size) if csv else json.dumps(row) + "\n").encode())
+            except OSError:
+                file.truncate(size)
+                raise
+
+    return append
 
 
 def command(line: str, tell: Callable[[str], None]) -> Deliver:

@@ -15,6 +15,7 @@ from threading import Event, Thread
 import pytest
 from PIL import Image
 
+from adkit.cli.commands.watch import _drawing
 from adkit.errors import DatasetError
 from adkit.line import inbox as inbox_module
 from adkit.line.drift import DriftAlarm
@@ -200,6 +201,21 @@ def test_a_clock_that_is_set_back_loses_and_repeats_nothing(model: FittedModel, 
         (file,) = paint(folder, [120 + number], seed=3, name=f"part{number}")
         os.utime(file, (time.time() + 3600 * hours,) * 2)
         assert len(rows_of(model, folder, journal)) == number + 1
+
+
+def test_what_is_anomalous_is_drawn_beside_parts_of_the_same_name(registry: Registry, tmp_path: Path) -> None:
+    good = paint(tmp_path / "good", usual_levels(60, 1))
+    run = fit_greys(registry, Greys(good), tmp_path / "runs", method="grey_maps")
+    mapped, folder = open_model(run, registry, device="cpu"), tmp_path / "maps"
+    rows: list[dict[str, object]] = []
+    for level in (190, 200, 120):
+        paint(tmp_path / "inbox", [level], seed=level)
+        with Journal(tmp_path / "journal.jsonl") as kept:
+            box = Inbox(tmp_path / "inbox", 0)
+            watch_folder(mapped, box, kept, Event(), rows.append, once=True, draw=_drawing(mapped, folder))  # type: ignore[arg-type]
+    assert [row["decision"] for row in rows] == ["anomalous", "anomalous", "normal"]
+    assert sorted(str(row["picture"]) for row in rows[:2]) == sorted(map(str, folder.iterdir()))
+    assert "picture" not in rows[2]
 
 
 def test_drift_is_told_once_and_defects_are_none(model: FittedModel) -> None:

@@ -26,6 +26,7 @@ import pytest
 from adkit.errors import OptionError, StorageError
 from adkit.line import journal as journal_module
 from adkit.line import sinks
+from adkit.line.health import tell_health
 from adkit.line.inbox import Arrival
 from adkit.line.journal import Journal, Row
 
@@ -394,3 +395,65 @@ def test_counts_for_prometheus_go_on_after_a_restart(tmp_path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     assert lines[:2] == ['adkit_parts_total{decision="anomalous"} 1', 'adkit_parts_total{decision="normal"} 3']
     assert float(lines[2].removeprefix("adkit_last_write_seconds ")) == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_table_begins_anew_each_day_and_holds_each_part_once(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = str(tmp_path / "log" / ("{date}" + suffix))
+    days = ("2026-11-28", "2026-11-28", "2026-11-29")
+    rows = [
+        {"part": part, "time": f"{day}T10:00:00Z", "path": "a,b.png", "score": 1.5, "decision": "normal", "regions": []}
+        for part, day in enumerate(days, 9)
+    ]
+    append = sinks.table(template)
+    for row in rows[:2]:
+        append(row)
+    first = tmp_path / "log" / f"2026-11-28{suffix}"
+    before = first.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(sinks, "csv_text", lambda *_, **__: pytest.fail("written twice"))
+        sinks.table(template)(rows[1])  # it had not been noted
+    append(rows[2])
+    assert first.read_bytes() == before
+    files = {path.name: path.read_text().splitlines() for path in first.parent.iterdir()}
+    if suffix == ".csv":
+        assert [line.split(",")[0] for line in files["2026-11-28.csv"]] == ["part", "9", "10"]
+        assert files["2026-11-29.csv"][0].startswith("part,time,path,source,event,decision,score,threshold")
+        assert '"a,b.png"' in files["2026-11-29.csv"][1]
+    else:
+        assert [json.loads(line) for line in files["2026-11-28.jsonl"]] == rows[:2]
+        assert [json.loads(line) for line in files["2026-11-29.jsonl"]] == rows[2:]
+
+
+def test_a_table_that_cannot_grow_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="names no format that grows"):
+        sinks.table(str(tmp_path / "log.json"))
+    with pytest.raises(OptionError, match="can stand in it"):
+        sinks.table(str(tmp_path / "{day}.csv"))
+
+
+def test_health_tells_what_was_decided_and_who_waits(tmp_path: Path) -> None:
+    class Ticks(Event):
+        """Lets three lines be told, and a row come before the second."""
+
+        left = 3
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout == 60
+            if self.left == 2:
+                journal.record({"decision": "anomalous"})
+            if self.left == 1:
+                journal.note("webhook", journal.path.stat().st_size)
+            self.left -= 1
+            return self.left < 0
+
+    told: list[str] = []
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.note("webhook", 0)
+        tell_health(60, journal, ["webhook"], Ticks(), told.append)
+    assert told[0].endswith("UTC: 0 decisions since the start")
+    assert "1 decision since the start (1 anomalous), the last at " in told[1]
+    assert told[1].endswith("; some wait for: webhook")
+    assert "wait" not in told[2]

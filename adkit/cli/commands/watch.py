@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -20,9 +21,11 @@ from adkit.files.atomic import plain_name, storage_faults
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
     from adkit.line.drift import DriftAlarm
+    from adkit.line.hot_folder import Draw
+    from adkit.line.inbox import Arrival
     from adkit.line.journal import Journal, Row
     from adkit.line.sinks import Deliver
-    from adkit.workflows.score import FittedModel
+    from adkit.workflows.score import FittedModel, FrameResult
 
     Work = Callable[[Journal, Event, Callable[[Row], None]], None]
 
@@ -48,6 +51,13 @@ def watch(
     mqtt: Annotated[
         str | None, Option(metavar="URL", help="Publish each decision: mqtt://HOST:1883/TOPIC, QoS 1.")
     ] = None,
+    output: Annotated[
+        str | None,
+        Option(metavar="FILE", help="Append each decision to a .csv or .jsonl; log-{date}.csv is a new one each day."),
+    ] = None,
+    heatmaps: Annotated[
+        Path | None, o.place("--heatmaps", help="Write a picture of each anomalous part into this folder.")
+    ] = None,
     metrics: Annotated[
         Path | None, o.place("--metrics", help="Keep counts for Prometheus in this file: metrics.prom.")
     ] = None,
@@ -62,6 +72,9 @@ def watch(
     ] = None,
     look: o.LookOption = None,
     settle_s: Annotated[float, o.seconds("--settle", "Judge a file when it has not changed for so long.", "0.5")] = 0.5,
+    health_s: Annotated[
+        float | None, o.seconds("--health", "Say every so often how many parts were judged, and when.", "never")
+    ] = None,
     once: Annotated[bool, Option("--once", help="Judge what is there, then end.")] = False,
     duration_s: Annotated[
         float | None, o.seconds("--duration", "Stop watching a stream after so long.", "until Ctrl-C")
@@ -80,6 +93,7 @@ def watch(
     A camera: [bold]adkit watch rtsp://192.168.0.20/stream --run press[/bold]
     """
     from adkit.cli.clips import warn_of_frames
+    from adkit.data.outputs import require_folder
     from adkit.line.drift import DriftAlarm
     from adkit.line.hot_folder import watch_folder
     from adkit.line.inbox import Inbox
@@ -88,19 +102,25 @@ def watch(
 
     stream = _stream(source)
     if stream:
-        o.refuse_given(context, ["settle_s", "once", "drift", "look"], f"is for folders, and {source} is none")
+        o.refuse_given(
+            context, ["settle_s", "once", "drift", "look", "heatmaps"], f"is for folders, and {source} is none"
+        )
     else:
         o.refuse_given(context, ["duration_s"], f"is for streams, and {source} is a folder")
         box = Inbox(Path(source), settle_s, warn)
+        if heatmaps and heatmaps.resolve() == Path(source).resolve():
+            raise OptionError(f"{heatmaps} (--heatmaps) is the folder that is watched", hint="name another folder")
+        require_folder(heatmaps)
     decisions = o.decisions_of(look)
-    sinks = _sinks(to, webhook, mqtt, on_anomaly, None if stream else Path(source))
+    sinks = _sinks(context.params, None if stream else Path(source))
     model = open_model(o.opened_run(run, runs), o.loaded_registry(), device=device)
+    draw = _drawing(model, heatmaps) if heatmaps else None
 
     def work(kept: Journal, stop: Event, note: Callable[[Row], None]) -> None:
         if stream:
             watch_stream(model, stream, kept, stop, note, duration_s=duration_s)
         else:
-            watch_folder(model, box, kept, stop, note, once=once, decisions=decisions)
+            watch_folder(model, box, kept, stop, note, once=once, decisions=decisions, draw=draw)
 
     decisions.require(model.threshold.expected_rate, len(model.normal_scores))
     if stream:
@@ -109,7 +129,24 @@ def watch(
         raise OptionError("the run judges clips, and pictures come into a folder", hint="adkit score judges clips")
     beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
     alarm = DriftAlarm(model.run.record, model.normal_scores, drift) if drift is not None else None
-    _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics)
+    _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics, health_s)
+
+
+def _drawing(model: FittedModel, folder: Path) -> Draw:
+    """Return what draws parts, also where files' names come again; raises OptionError for a method without maps."""
+    from adkit.data.images import png_of
+    from adkit.evaluation.pictures import PictureFolder, PictureWriter
+    from adkit.files.atomic import checksum, write_whole
+    from adkit.types import Sample
+
+    writer = PictureWriter(model.run, model.threshold, PictureFolder(folder))
+
+    def draw(arrival: Arrival, result: FrameResult) -> Path:
+        path = folder / f"{arrival.path.stem}-{checksum(arrival.identity.encode(errors='surrogateescape'))[:12]}.png"
+        write_whole(path, png_of(writer.drawn(Sample.still(arrival.path.name, arrival.path), result)))
+        return path.absolute()
+
+    return draw
 
 
 def _stream(source: str) -> VideoInput | None:
@@ -122,19 +159,18 @@ def _stream(source: str) -> VideoInput | None:
     return clip
 
 
-def _sinks(
-    to: str | None, webhook: str | None, mqtt: str | None, on_anomaly: str | None, inbox: Path | None
-) -> dict[str, Deliver]:
+def _sinks(given: Mapping[str, Any], inbox: Path | None) -> dict[str, Deliver]:
+    """Return who gets the decisions, as the command line names them."""
     from adkit.line import sinks
 
-    found = {"webhook": sinks.webhook(webhook, os.environ.get(SECRET))} if webhook else {}
-    if mqtt:
-        found["mqtt"] = sinks.mqtt(mqtt)
-    if on_anomaly:
-        found["command"] = sinks.command(on_anomaly, warn)
-    if to:
-        found["files"] = sinks.mover(to, inbox)
-    return found
+    made: dict[str, tuple[str | None, Callable[[str], Deliver]]] = {
+        "webhook": (given["webhook"], lambda url: sinks.webhook(url, os.environ.get(SECRET))),
+        "mqtt": (given["mqtt"], sinks.mqtt),
+        "table": (given["output"], sinks.table),
+        "command": (given["on_anomaly"], lambda line: sinks.command(line, warn)),
+        "files": (given["to"], lambda template: sinks.mover(template, inbox)),
+    }
+    return {name: make(asked) for name, (asked, make) in made.items() if asked}
 
 
 def _watched(
@@ -144,12 +180,12 @@ def _watched(
     sinks: dict[str, Deliver],
     alarm: DriftAlarm | None,
     metrics: Path | None,
+    health_s: float | None,
 ) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping
     from adkit.files.lock import lock
     from adkit.line.journal import Journal
-    from adkit.line.sinks import deliver_all
     from adkit.line.sinks import metrics as counting
 
     try:
@@ -161,7 +197,6 @@ def _watched(
         taken = OptionError(f"{path} is written by another watch", hint="stop that one, or name another --journal")
         held.enter_context(lock(path.with_suffix(".lock"), otherwise=taken))
         stop, journal = held.enter_context(stopping()), held.enter_context(Journal(path))
-        done = Event()
         if alarm and (doubt := alarm.after(journal.rows())):
             warn(doubt)
         if metrics:
@@ -172,19 +207,33 @@ def _watched(
             if alarm and (said := alarm(row)):
                 warn(said)
 
-        threads = dict[str, Thread]()
-        for name, deliver in sinks.items():  # the command finds the file where the row says, before it is moved
-            journal.note(name, journal.noted(name))
-            work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
-            threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
-            threads[name].start()
+        held.enter_context(_delivering(journal, sinks, health_s))
         typer.echo(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
-        try:
-            work(journal, stop, note)
-        finally:
-            done.set()
-            for thread in threads.values():
-                thread.join()
+        work(journal, stop, note)
+
+
+@contextmanager
+def _delivering(journal: Journal, sinks: Mapping[str, Deliver], health_s: float | None) -> Iterator[None]:
+    """Deliver what comes into the journal while the block runs, and say now and then how it is."""
+    from adkit.line.health import tell_health
+    from adkit.line.sinks import deliver_all
+
+    done, threads = Event(), dict[str, Thread]()
+    for name, deliver in sinks.items():  # the command finds the file where the row says, before it is moved
+        journal.note(name, journal.noted(name))
+        work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
+        threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
+    if health_s:
+        told = partial(typer.echo, err=True)
+        threads["health"] = Thread(target=tell_health, args=(health_s, journal, list(sinks), done, told), daemon=True)
+    for thread in threads.values():
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for thread in threads.values():
+            thread.join()
 
 
 def _told(row: Row) -> str:
