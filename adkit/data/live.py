@@ -1,5 +1,6 @@
 """Streams and cameras: frames as they come, over as many connections as it takes."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,12 +73,16 @@ class LiveFeed:
                     raise FrameError(f"{self.footage.name} ended", hint="")
             except FrameError as error:
                 if number == 0 or recorded:  # from its beginning again, it would be judged twice
-                    raise
+                    raise FrameError(error.message, hint="check the source, its address and the network") from None
                 if lost is None:
                     lost_at = time.monotonic()
                     lost = error
                     if self.tell:
                         self.tell(error.message)
+            left_s = math.inf if self.limit_s is None else began + self.limit_s - time.monotonic()
+            if left_s <= 0:
+                self.gaps.append(Gap(last_s, None, lost.message))
+                return
             if time.monotonic() - lost_at + pause_s > self.patience_s:
                 self.gaps.append(Gap(last_s, None, lost.message))
                 raise FrameError(
@@ -85,7 +90,7 @@ class LiveFeed:
                     f"within {self.patience_s:g} s: {lost.message}",
                     hint="check the source and the network; --reconnect-timeout SECONDS waits longer",
                 )
-            self.stop.wait(pause_s)
+            self.stop.wait(min(pause_s, left_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _opened(self) -> Video:

@@ -49,6 +49,8 @@ class Model:
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
         """Return a picture's score and its map (h, w), None for a method without maps."""
+        if Path(path).is_dir():
+            raise ValueError("a folder; its pictures are expected: FOLDER/*.png")
         picture, usual = still(path, self.facts["white"]), self.facts["usual_size"]
         score, found = Clip(self).judge(picture)
         why = "most of it looks like nothing that the run learned from"
@@ -290,7 +292,10 @@ def check(model: Model) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Judge what the command line names; the exit code is 3 where something cannot be read."""
+    """Judge what the command line names; the exit code is 3 where one cannot be read, 2 where none is named."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__, file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
     model, code = Model(Path(__file__).parent), 0
     if arguments == ["--check"]:
         return check(model)

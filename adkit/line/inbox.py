@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -91,6 +92,8 @@ class Inbox:
     _looked: tuple[int, float] = (0, -math.inf)  # the folder's time of change at the last look, and when that was
 
     def __post_init__(self) -> None:
+        if self.folder.is_file():
+            raise DatasetError(f"{self.folder} is a file, and a folder is watched", hint="adkit score judges files")
         if not self.folder.is_dir():
             raise DatasetError(f"there is no folder {self.folder}", hint="make it: pictures are expected there")
 
@@ -112,12 +115,16 @@ class Inbox:
             raise DatasetError(f"the folder {self.folder} cannot be looked into: {error.strerror}", hint=hint) from None
         self._looked = changed, now
         self.waiting = {one.identity: self.waiting.get(one.identity, now) for one in seen}
-        settled = (one for one in seen if self._is_ready(one.path, now - self.waiting[one.identity]))
+        settled = (one for one in seen if self._is_ready(one, now - self.waiting[one.identity]))
         return list(islice(settled, most))
 
-    def _is_ready(self, path: Path, unchanged_s: float) -> bool:
-        complete = is_complete(path)
-        return complete or unchanged_s >= (self.settle_s if complete is None else GIVE_UP_S)
+    def _is_ready(self, arrival: Arrival, unchanged_s: float) -> bool:
+        complete = is_complete(arrival.path)
+        if not complete and unchanged_s < (self.settle_s if complete is None else GIVE_UP_S):
+            return False
+        with suppress(OSError):  # of another size or time than it was found with, it would come again as another part
+            return Arrival.of(arrival.path) == arrival
+        return False
 
     def may_become_readable(self, arrival: Arrival) -> bool:
         """Say whether it is so new that it may still be written."""

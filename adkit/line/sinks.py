@@ -265,7 +265,8 @@ def command(line: str, tell: Callable[[str], None]) -> Deliver:
     except ValueError as error:
         raise OptionError(f"--on-anomaly {line}: {error}", hint="put a path with spaces into quotes") from None
     if not words or shutil.which(words[0]) is None:
-        raise OptionError(f"--on-anomaly {line}: there is no program {words[:1]}", hint="give its path")
+        what = f"no program {words[0]} can be run" if words else "it names no program"
+        raise OptionError(f"--on-anomaly {line}: {what}", hint="give its path; a script is made a program by chmod +x")
 
     def run(row: Row) -> None:
         if row["decision"] != "anomalous":

@@ -49,7 +49,8 @@ def watch_stream(
     def tell_news() -> None:
         for what, one in watch.news():
             if isinstance(one, Gap):
-                record("back", {"start_s": one.start_s, "end_s": one.end_s, "error": one.reason})
+                if one.end_s is not None:
+                    record("back", {"start_s": one.start_s, "end_s": one.end_s, "error": one.reason})
             elif what == "began":
                 record("anomalous", {"path": _picture(watch, journal), **_event(one)})
             else:

@@ -257,6 +257,8 @@ def find_run(root: Path, name: str = LATEST, *, method: str | None = None) -> Ru
         ids = [folder.name for folder, _ in list_runs(root)]
         close = difflib.get_close_matches(name, ids, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the newest: {', '.join(ids[-3:]) or 'none'}"
+        if Path(name).suffix == ".zip" and Path(name).is_file():
+            hint = "an exported model is unpacked first: name its folder"
         raise RunError(f"there is no run {name!r} in {root} nor at that path", hint=hint)
     return open_run(newest_folder(root, method))
 

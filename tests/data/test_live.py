@@ -143,6 +143,26 @@ def test_a_source_that_is_not_there_is_refused() -> None:
     assert not found
     assert error is not None
     assert "cannot be read as a video: Connection refused" in error.message
+    assert error.hint == "check the source, its address and the network"
+
+
+def test_a_source_that_stays_away_is_left_when_its_time_is_over(stream: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = feed(server.getsockname()[1], limit_s=2.0, patience_s=20.0)
+        threading.Thread(target=_serve_once, args=(server, stream[: len(stream) // 4])).start()
+        began = time.monotonic()
+        found, error = collected(source)
+    assert error is None
+    assert found
+    assert time.monotonic() - began < 10
+    assert [gap.end_s for gap in source.gaps] == [None]
+
+
+def _serve_once(server: socket.socket, content: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(content)
+    server.close()
 
 
 def test_events_end_with_the_connection_and_the_video_plays(stream: bytes, tmp_path: Path) -> None:

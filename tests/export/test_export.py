@@ -26,7 +26,7 @@ from adkit.nn.corruption import SPOILT
 from adkit.nn.methods import FrameGraph
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
-from adkit.runs.store import Run
+from adkit.runs.store import Run, find_run
 from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace, open_model
 from tests.cli.invoking import refused
@@ -164,6 +164,20 @@ def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path
     assert [row[-1] for row in rows] == ["normal", "anomalous", "unreadable"]
     assert "broken.png" in done.stderr
 
+    def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(exported / "score.py"), *arguments], capture_output=True, text=True, check=False
+        )
+
+    done = run_script(str(tmp_path))
+    assert done.returncode == 3
+    assert "a folder; its pictures are expected: FOLDER/*.png" in done.stderr
+    done = run_script("--help")
+    assert (done.returncode, "python score.py --check" in done.stdout) == (0, True)
+    done = run_script()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "python score.py --check" in done.stderr
+
 
 def test_adkit_judges_by_an_export_without_torch(exported: Path, tmp_path: Path) -> None:
     dark, bright = paint(tmp_path / "new", [118, 180], seed=6)
@@ -240,6 +254,9 @@ def test_openvino_reads_the_same_file(exported: Path) -> None:
 
 def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
     export(run, Workplace(registry), tmp_path / "grey.zip")
+    with pytest.raises(RunError) as caught:
+        find_run(tmp_path, str(tmp_path / "grey.zip"))
+    assert caught.value.hint == "an exported model is unpacked first: name its folder"
     with zipfile.ZipFile(tmp_path / "grey.zip") as packed:
         packed.extractall(tmp_path / "grey")
     assert (tmp_path / "grey" / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()

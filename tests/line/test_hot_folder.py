@@ -131,6 +131,24 @@ def test_what_says_that_it_is_complete_need_not_settle(model: FittedModel, tmp_p
     assert len(box.ready(9)) == 2
 
 
+def test_a_file_that_is_finished_while_it_is_looked_at_is_one_part(
+    model: FittedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source,) = paint(tmp_path / "source", [180], seed=3)
+    folder, content = tmp_path / "inbox", source.read_bytes()
+    folder.mkdir()
+    (folder / "part.png").touch()
+
+    def finished(path: Path) -> bool | None:
+        if not path.stat().st_size:  # between the look into the folder and the look into the file
+            path.write_bytes(content)
+        return is_complete(path)
+
+    monkeypatch.setattr(inbox_module, "is_complete", finished)
+    (row,) = rows_of(model, folder, tmp_path / "journal.jsonl")
+    assert row["identity"] == Arrival.of(folder / "part.png").identity
+
+
 def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
     said: list[str] = []
     box = Inbox(tmp_path, 0, said.append)
@@ -167,6 +185,9 @@ def test_pictures_that_are_not_of_the_run_are_doubted_once(model: FittedModel, t
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no folder"):
         Inbox(tmp_path / "nowhere", 0)
+    (tmp_path / "part.png").touch()
+    with pytest.raises(DatasetError, match=r"part\.png is a file, and a folder is watched"):
+        Inbox(tmp_path / "part.png", 0)
     (tmp_path / "share").mkdir()
     box = Inbox(tmp_path / "share", 0)
     (tmp_path / "share").rmdir()

@@ -264,7 +264,7 @@ def test_bad_targets_are_refused_at_once(tmp_path: Path) -> None:
     for url in ("plc.local/parts", "http:///parts", "http://plc:port/", "http://plc/a part", "http://plc/\n", *USERS):
         with pytest.raises(OptionError, match="no address"):
             sinks.webhook(url, None)
-    with pytest.raises(OptionError, match="no program"):
+    with pytest.raises(OptionError, match="no program there-is-no-such-program can be run"):
         sinks.command("there-is-no-such-program", print)
     with pytest.raises(OptionError, match="No closing quotation"):
         sinks.command("'stop the line", print)
