@@ -1,7 +1,7 @@
 """What `score` does with still images, and how it learns from a part of a video; clips are in `clips`."""
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +19,11 @@ from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
-from adkit.data.frame_source import frames_of
 from adkit.data.inputs import VideoInput, find_inputs
 from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
 from adkit.drawing.regions import region_columns
-from adkit.errors import AdkitError, OptionError
+from adkit.errors import OptionError
 from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter, clashing, require_maps
 from adkit.export.score import Model
 from adkit.files.atomic import checksum
@@ -276,25 +275,16 @@ def _score_rows(
     model: FittedModel, samples: Sequence[Sample], pictures: Pictures, doubts: _Doubts, progress: Progress | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each sample, in order; pictures are written on the way."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def note(sample: Sample, error: AdkitError) -> None:
-        found[sample.id] = still_row(str(sample.frame), model.threshold.value, None, error)
-
     writers = pictures.writers(model)
-    by_id, waiting = {sample.id: sample for sample in samples}, deque(samples)
     with (progress or terminal_progress()).task("scoring", len(samples)) as advance:
-        for result in model.stream(frames_of(samples, model.view, note)):
-            sample = by_id[result.id]
-            found[result.id] = still_row(str(sample.frame), model.threshold.value, result)
-            if why := model.doubt(result):
-                doubts.add(why, str(sample.frame))
-            for write in writers:
-                write(sample, result)
+        for sample, found in model.stills(samples):
+            if isinstance(found, FrameResult):
+                if why := model.doubt(found):
+                    doubts.add(why, str(sample.frame))
+                for write in writers:
+                    write(sample, found)
             advance(1)
-            while waiting and waiting[0].id in found:
-                yield found.pop(waiting.popleft().id)
-    yield from (found[sample.id] for sample in waiting)
+            yield still_row(str(sample.frame), model.threshold.value, found)
 
 
 def _rows_of_workers(

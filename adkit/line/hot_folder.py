@@ -1,11 +1,9 @@
 """A folder that is watched: each picture is judged once, in order, whatever happens to the process."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from threading import Event
 
-from adkit.data.frame_source import frames_of
 from adkit.errors import AdkitError
 from adkit.line.inbox import Arrival, Inbox
 from adkit.line.journal import Journal, Row
@@ -15,7 +13,6 @@ from adkit.workflows.score import FittedModel, FrameResult, still_row
 
 Draw = Callable[[Arrival, FrameResult], Path]
 """Draws a part with its map into a picture that no other part's replaces."""
-
 POLL_S = 0.01
 _BY_THRESHOLD = Decisions()
 _AT_ONCE = 64  # files of a backlog: new ones are looked for after so many
@@ -52,36 +49,23 @@ def watch_folder(
             stop.wait(POLL_S)
 
 
-def _rows(
-    model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival], draw: Callable[[Arrival, FrameResult], Path] | None
-) -> Iterator[Row]:
+def _rows(model: FittedModel, inbox: Inbox, arrivals: Sequence[Arrival], draw: Draw | None) -> Iterator[Row]:
     """Yield a row for each file that can be read, or will never be."""
-    of_id = {str(one.path): one for one in arrivals}
-    unreadable: list[Row] = []
-
-    def told(sample: Sample, error: AdkitError) -> None:
-        arrival = of_id[sample.id]
-        if not arrival.path.exists():
+    judged = model.stills(Sample.still(str(one.path), one.path) for one in arrivals)
+    for arrival, (sample, found) in zip(arrivals, judged, strict=True):
+        if isinstance(found, FrameResult):
+            if why := model.doubt(found):
+                asks = f"is {model.run.record.id}, of {model.run.record.dataset}, the run for it?"
+                inbox.tell_once(why, f"{arrival.path.name}: {why}; {asks}")
+        elif not arrival.path.exists():
             inbox.tell_once("gone", f"{sample.id} was taken away before it was judged; others are not told of")
-            return
-        if not inbox.may_become_readable(arrival):
-            unreadable.append(_row(arrival, still_row(sample.id, model.threshold.value, None, error)))
-
-    with closing(frames_of((Sample.still(name, one.path) for name, one in of_id.items()), model.view, told)) as frames:
-        for result in model.stream(frames):
-            if why := model.doubt(result):
-                record = model.run.record
-                asks = f"is {record.id}, of {record.dataset}, the run for it?"
-                inbox.tell_once(why, f"{Path(result.id).name}: {why}; {asks}")
-            arrival, row = of_id[result.id], still_row(result.id, model.threshold.value, result)
-            if draw and result.anomalous:
-                try:
-                    row["picture"] = str(draw(arrival, result))
-                except AdkitError as error:  # the line goes on
-                    inbox.tell_once(error.message, f"{arrival.path.name} is not drawn: {error.message}")
-            yield _row(arrival, row)
-    yield from unreadable
-
-
-def _row(arrival: Arrival, row: Row) -> Row:
-    return {**row, "path": str(arrival.path.absolute()), "identity": arrival.identity}
+            continue
+        elif inbox.may_become_readable(arrival):
+            continue
+        row = still_row(str(arrival.path.absolute()), model.threshold.value, found)
+        if draw and isinstance(found, FrameResult) and found.anomalous:
+            try:
+                row["picture"] = str(draw(arrival, found))
+            except AdkitError as error:  # the line goes on
+                inbox.tell_once(error.message, f"{arrival.path.name} is not drawn: {error.message}")
+        yield {**row, "identity": arrival.identity}

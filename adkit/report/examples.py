@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from adkit.data.fingerprints import content_hashes
-from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image, read_mask
 from adkit.data.view import EVERYWHERE, View
 from adkit.drawing.overlay import Scale, colours, faded, image_uri, panels
@@ -18,7 +17,7 @@ from adkit.evaluation.pictures import colour_scale, ends_of_kinds, reconstructed
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.types import Sample
-from adkit.workflows.score import Judged, Workplace, open_scorer, sample_scores
+from adkit.workflows.score import FrameResult, Judged, Workplace, open_scorer, sample_scores
 
 PANEL_PX = 320
 """Longer side of each picture."""
@@ -167,10 +166,11 @@ def _left_out(run: Run, workplace: Workplace) -> list[Example]:
     samples = [known[one.name] for one in run.record.left_out if one.name in known][:MOST_LEFT_OUT]
     if not samples:
         return []
-    model, doubted = workplace.model(run), {one.id: one for one in samples}
-    frames = frames_of(samples, model.view, lambda sample, _: None)
-    found = ((replace(doubted[result.id], anomalous=None, kind="not known"), result) for result in model.stream(frames))
-    return [Example(sample, replace(result, reconstruction=None)) for sample, result in found]
+    return [
+        Example(replace(sample, anomalous=None, kind="not known"), replace(found, reconstruction=None))
+        for sample, found in workplace.model(run).stills(samples)
+        if isinstance(found, FrameResult)
+    ]
 
 
 def _example(evaluation: Evaluation, position: int) -> Example:

@@ -31,9 +31,9 @@ from adkit.stats.formatting import UnitName
 from adkit.ui.access import fault_response
 from adkit.ui.markup import render
 from adkit.ui.safety import folder_of, inside, two_lines
-from adkit.ui.scoring import Finding, Judges, Ready, Upload
+from adkit.ui.scoring import Judges, Ready, Upload
 from adkit.ui.settings import ServerSettings
-from adkit.workflows.score import still_row
+from adkit.workflows.score import FrameResult, still_row
 
 MAP_PIXELS = 4_000_000
 """A picture of a map has no more than this."""
@@ -249,11 +249,10 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
         with path.open("wb") as file:
             shutil.copyfileobj(image.file, file)
         (finding,) = judges.findings(ready, [Upload(name, path)])
-        if finding.error is not None:
-            raise finding.error
-        shown = {} if kind == "none" else _map_of(ready, finding, kind)
-    result = finding.result
-    assert result is not None
+        result = finding.found
+        if isinstance(result, AdkitError):
+            raise result
+        shown = {} if kind == "none" else _map_of(ready, finding.upload, result, kind)
     return Answer(
         **still_row(name, ready.model.threshold.value, result),
         run=ready.model.run.record.id,
@@ -265,12 +264,12 @@ def _answer(judges: Judges, run: str, image: UploadFile, kind: str, began: float
     )
 
 
-def _map_of(ready: Ready, finding: Finding, kind: str) -> dict[str, Any]:
-    """Return a finding's map as a PNG, of a large image a smaller one, and its range; raises FrameError for no map."""
-    if finding.result is None or finding.result.map is None or ready.scale is None:
+def _map_of(ready: Ready, upload: Upload, result: FrameResult, kind: str) -> dict[str, Any]:
+    """Return a result's map as a PNG, of a large image a smaller one, and its range; raises FrameError for no map."""
+    if result.map is None or ready.scale is None:
         method = ready.model.run.record.method
         raise FrameError(f"{method} gives no maps", hint="ask with map=none, or choose another run")
-    image, values = finding.upload.image(ready.model.view.white), finding.result.map
+    image, values = upload.image(ready.model.view.white), result.map
     low, high = float(values.min()), float(values.max())
     factor = min(1.0, math.sqrt(MAP_PIXELS / (image.shape[0] * image.shape[1])))
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])

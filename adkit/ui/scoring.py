@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.data.frame_source import frames_of
 from adkit.data.images import read_image
 from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError
@@ -60,13 +59,14 @@ class Finding:
     """What was found in one image that was uploaded, or why it could not be looked at."""
 
     upload: Upload
-    result: FrameResult | None = None
-    error: AdkitError | None = None  # where there is no result
+    found: FrameResult | AdkitError
 
     @property
     def decision(self) -> str:
         """ "anomalous", "normal" or "unreadable"."""
-        return "unreadable" if self.result is None else "anomalous" if self.result.anomalous else "normal"
+        if isinstance(self.found, AdkitError):
+            return "unreadable"
+        return "anomalous" if self.found.anomalous else "normal"
 
 
 class Judges:
@@ -111,24 +111,20 @@ class Judges:
         stop: threading.Event | None = None,
     ) -> list[Finding]:
         """Return a finding for each upload in their order, also for what cannot be read, until `stop` is set."""
-        by_id = {str(number): upload for number, upload in enumerate(uploads)}
-        found: dict[str, Finding] = {}
-        samples = []
-        for number, upload in by_id.items():
+        found: dict[int, Finding] = {}
+        sound = []
+        for number, upload in enumerate(uploads):
             try:
                 require_image(upload.path, upload.name, self.settings.limits)
-                samples.append(Sample.still(number, upload.path))
+                sound.append(Sample.still(str(number), upload.path))
             except AdkitError as error:
-                found[number] = Finding(upload, error=error)
-
-        def refuse(sample: Sample, error: AdkitError) -> None:
-            upload = by_id[sample.id]
-            found[sample.id] = Finding(upload, error=upload.named_in(error, "check the file"))
-
-        with self._scoring, (progress or Silent()).task("scoring", len(samples)) as advance:
-            for result in ready.model.stream(frames_of(samples, ready.model.view, refuse)):
-                found[result.id] = Finding(by_id[result.id], result)
+                found[number] = Finding(upload, error)
+        with self._scoring, (progress or Silent()).task("scoring", len(sound)) as advance:
+            for sample, one in ready.model.stills(sound):
+                upload = uploads[int(sample.id)]
+                told = upload.named_in(one, "check the file") if isinstance(one, AdkitError) else one
+                found[int(sample.id)] = Finding(upload, told)
                 advance(1)
                 if stop and stop.is_set():
                     break
-        return [found[number] for number in by_id if number in found]
+        return [found[number] for number in sorted(found)]

@@ -24,11 +24,11 @@ NOTHING_YET = piece("empty", "Drop an image of a part", "Its decision, p-value a
 
 def verdict(ready: Ready, finding: Finding) -> str:
     """Return the decision, what it is based on, and where the score lies among those of good parts."""
-    if finding.error is not None:
-        return piece("fault", finding.error.message, finding.error.hint)
-    assert finding.result is not None
+    result = finding.found
+    if isinstance(result, AdkitError):
+        return piece("fault", result.message, result.hint)
     model, normal = ready.model, ready.model.normal_scores
-    every = [float(normal.min()), float(normal.max()), model.threshold.value, finding.result.score]
+    every = [float(normal.min()), float(normal.max()), model.threshold.value, result.score]
     low, span = min(every), max(max(every) - min(every), 1e-12)
     counts, edges = np.histogram(normal, bins=36, range=(low, low + span))
     bars = [(int(count), float(edge)) for count, edge in zip(counts, edges[:-1], strict=True) if count]
@@ -36,7 +36,7 @@ def verdict(ready: Ready, finding: Finding) -> str:
         "verdict.html",
         finding=finding,
         run=model.run.record,
-        doubt=model.doubt(finding.result),
+        doubt=model.doubt(result),
         threshold=model.threshold,
         unit=Unit.of(model.threshold.unit),
         low=low,
@@ -47,7 +47,8 @@ def verdict(ready: Ready, finding: Finding) -> str:
 
 def viewer(ready: Ready, finding: Finding) -> str:
     """Return the image with its heat map and controls; "" when there is nothing to show."""
-    if (result := finding.result) is None:
+    result = finding.found
+    if isinstance(result, AdkitError):
         return ""
     try:
         picture = image_uri(_shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), SHOWN_PX))
@@ -72,21 +73,21 @@ def gallery(ready: Ready, findings: Sequence[Finding]) -> str:
 
 
 def _thumbnail(ready: Ready, finding: Finding) -> str | None:
-    if finding.result is None:
+    if isinstance(finding.found, AdkitError):
         return None
     try:
         image = _shrunk(faded(finding.upload.image(ready.model.view.white), ready.model.view), THUMBNAIL_PX)
     except AdkitError:
         return None
-    if finding.result.map is not None and ready.scale is not None:
-        image = heat(image, finding.result.map, ready.scale)
+    if finding.found.map is not None and ready.scale is not None:
+        image = heat(image, finding.found.map, ready.scale)
     return image_uri(image)
 
 
 def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
     """Return the findings as `adkit score --format csv` gives them."""
     threshold = ready.model.threshold.value
-    return csv_text([still_row(one.upload.name, threshold, one.result, one.error) for one in findings])
+    return csv_text([still_row(one.upload.name, threshold, one.found) for one in findings])
 
 
 def packed(anomaly_map: NDArray[np.float32]) -> tuple[str, float, float]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,21 +82,14 @@ class FrameResult(Judged):
         return {"regions": regions, "specks": self.specks, **where}
 
 
-def still_row(
-    path: str, threshold: float, result: FrameResult | None, error: AdkitError | None = None
-) -> dict[str, Any]:
+def still_row(path: str, threshold: float, found: FrameResult | AdkitError) -> dict[str, Any]:
     """Return an image for programs: what was found in it, or why it cannot be read."""
-    decision = "unreadable" if result is None else "anomalous" if result.anomalous else "normal"
-    return {
-        "path": path,
-        "score": result and result.score,
-        "threshold": threshold,
-        "p_value": result and result.p_value,
-        "p_value_is_floor": result and result.p_value_is_floor,
-        "decision": decision,
-        "error": error and error.message,
-        **(result.places() if result else {"regions": [], "specks": 0, **region_columns(None)}),
-    }
+    row = {"path": path, "score": None, "threshold": threshold, "p_value": None, "p_value_is_floor": None}
+    if isinstance(found, AdkitError):
+        nowhere = {"regions": [], "specks": 0, **region_columns(None)}
+        return {**row, "decision": "unreadable", "error": found.message, **nowhere}
+    scores = {name: getattr(found, name) for name in ("score", "p_value", "p_value_is_floor")}
+    return {**row, **scores, "decision": "anomalous" if found.anomalous else "normal", "error": None, **found.places()}
 
 
 @dataclass(frozen=True)
@@ -170,6 +164,20 @@ class FittedModel:
         return (
             "learned from still images: each frame is scored as one, and its threshold counts images. A minute has many"
         )
+
+    def stills(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, FrameResult | AdkitError]]:
+        """Judge still images: give each in its turn with what is found in it, or why it cannot be read."""
+        samples, found = list(samples), dict[str, FrameResult | AdkitError]()
+
+        def note(sample: Sample, error: AdkitError) -> None:
+            found[sample.id] = error
+
+        with closing(frames_of(samples, self.view, note)) as frames:
+            results = self.stream(frames)
+            for sample in samples:
+                while sample.id not in found and (result := next(results, None)):
+                    found[result.id] = result
+                yield sample, found.pop(sample.id)
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
         """Judge frames in their order: those that have pixels; scores of clips are smoothed over their past."""
