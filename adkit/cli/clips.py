@@ -53,24 +53,24 @@ def clip_files(
     inputs = {path.resolve() for clip in clips for path in (clip.video, *clip.frames) if path is not None}
     taken: dict[Path, str] = {}
 
-    def claim(path: Path, what: str) -> None:
+    def claim(path: Path, what: str) -> Path:
         whole = path.resolve()
         if whole in inputs:
             raise OptionError(f"{path} ({what}) is the input itself", hint="choose another name")
         if whole in taken:
             raise OptionError(f"{path} is named twice: {what} and {taken[whole]}", hint="choose another name")
         taken[whole] = what
+        return path
 
-    for clip in clips:
+    for name in (clip.name for clip in clips):
         if annotate:
-            video = files.annotated[clip.name] = _for_clip(annotate, clip.name, len(clips), ".mp4")
-            require_video_file(video)
-            claim(video, f"--annotate for {clip.name}")
+            require_video_file(video := _for_clip(annotate, name, len(clips), ".mp4"))
+            files.annotated[name] = claim(video, f"--annotate for {name}")
         if timeline:
-            picture = files.timelines[clip.name] = _for_clip(timeline, clip.name, len(clips), ".png")
+            picture = _for_clip(timeline, name, len(clips), ".png")
             if picture.suffix.lower() != ".png":
                 raise OptionError(f"{picture} does not end in .png", hint=f"for example {picture.with_suffix('.png')}")
-            claim(picture, f"--timeline for {clip.name}")
+            files.timelines[name] = claim(picture, f"--timeline for {name}")
     for path, option in ((events, "--events"), (rows, "--output")):
         if path:
             claim(path, option)
@@ -159,17 +159,17 @@ class ClipScorer:
     ) -> None:
         """Watch one clip to its end, and write what is written of a clip."""
         trace, events = Trace(), self.found.events.setdefault(clip.name, [])
+        before = f"{clip.name}: " if named else ""
         try:
             watch = Watch(self.model, clip, replace(self.settings, annotate=self.files.annotated.get(clip.name)), stop)
             if doubt := self._doubt_of_rate(watch):
                 note(doubt)
-            announcer = Announcer(watch, clip.name if named else "") if clip.live else None
             with closing(_told(watch)) as results:
                 for result in results:
                     add(frame_row(clip.name, watch.rules.threshold, result))
                     trace.add(result.time_s, result.score)
-                    if announcer:
-                        announcer.tell()
+                    if clip.live:
+                        tell_news(watch, before)
                     if clip.live and len(watch.events) > len(events):
                         events[:] = watch.events
                         self._write_events()
@@ -179,8 +179,8 @@ class ClipScorer:
             self.found.unreadable.append(error.message)
             return
         events[:] = watch.events
-        if announcer:
-            announcer.tell()
+        if clip.live:
+            tell_news(watch, before)
         self.found.summaries.append(clip_summary(watch))
         if not clip.live and watch.source.length_s < watch.rules.min_duration_s:
             note(
@@ -239,26 +239,18 @@ def _told(watch: Watch) -> Generator[FrameResult]:
             told = result.index + 1
 
 
-class Announcer:
-    """Says on stderr when an event of a live source begins and ends, and when the source was away."""
-
-    def __init__(self, watch: Watch, name: str) -> None:
-        self._watch, self._before = watch, f"{name}: " if name else ""
-
-    def tell(self) -> None:
-        """Say what is new."""
-        for what, one in self._watch.news():
-            if isinstance(one, Gap):
-                back = f"back at {clock(one.end_s)}" if one.end_s is not None else "it did not come back"
-                self._say(f"{clock(one.start_s)} lost ({one.reason}), {back}", "yellow")
-            elif what == "began":
-                where = f", {one.region.words}" if one.region else ""
-                self._say(f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red")
-            else:
-                self._say(f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green")
-
-    def _say(self, text: str, colour: str) -> None:
-        typer.secho(self._before + text, err=True, fg=colour)
+def tell_news(watch: Watch, before: str) -> None:
+    """Say on stderr which events of a live source began and ended, and when the source was away."""
+    for what, one in watch.news():
+        if isinstance(one, Gap):
+            back = f"back at {clock(one.end_s)}" if one.end_s is not None else "it did not come back"
+            text, colour = f"{clock(one.start_s)} lost ({one.reason}), {back}", "yellow"
+        elif what == "began":
+            where = f", {one.region.words}" if one.region else ""
+            text, colour = f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red"
+        else:
+            text, colour = f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green"
+        typer.secho(before + text, err=True, fg=colour)
 
 
 def clip_summary(watch: Watch) -> dict[str, Any]:

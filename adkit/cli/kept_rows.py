@@ -80,17 +80,13 @@ def _enter(folder: Path, file: Path, asked: Mapping[str, Any], held: ExitStack, 
         write_whole(folder / _ASKED, signed(asked))
         return
     if not resume:
-        raise OptionError(
-            f"{folder} holds rows of a score that was interrupted",
-            hint="go on with --resume, or delete that folder to begin anew",
-        )
+        hint = "go on with --resume, or delete that folder to begin anew"
+        raise OptionError(f"{folder} holds rows of a score that was interrupted", hint=hint)
     try:
         then = read_signed(folder / _ASKED)
     except (OSError, ValueError) as error:
         raise OptionError(f"{folder / _ASKED}: {error}", hint="delete that folder, and score anew") from None
     for name, now in asked.items():
         if then.get(name) != now:
-            raise OptionError(
-                f"{file} cannot be resumed: {name} was {then.get(name)}, and is {now}",
-                hint="score with what was taken then, or name another --output",
-            )
+            hint = "score with what was taken then, or name another --output"
+            raise OptionError(f"{file} cannot be resumed: {name} was {then.get(name)}, and is {now}", hint=hint)

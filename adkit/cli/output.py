@@ -109,10 +109,8 @@ def destination(chosen: Format, file: Path | None = None) -> Destination:
     suffix = file.suffix.lower().removeprefix(".")
     known = suffix in ("csv", "jsonl", "json")
     if chosen is Format.table and not known:
-        raise OptionError(
-            f"the suffix of {file} names no format; .csv, .jsonl or .json was expected",
-            hint="rename it, or say --format csv",
-        )
+        hint = "rename it, or say --format csv"
+        raise OptionError(f"the suffix of {file} names no format; .csv, .jsonl or .json was expected", hint=hint)
     if chosen is not Format.table and known and suffix != chosen:
         raise OptionError(f"{file} ends in .{suffix}, but --format says {chosen.value}", hint="leave one of them out")
     require_output(file)

@@ -144,10 +144,8 @@ class Category:
         """Read every file of both splits; raises DatasetError without a test split of known truth."""
         test = [sample for sample in dataset.samples("test") if sample.anomalous is not None]
         if not test:
-            raise DatasetError(
-                f"{dataset.spec} has no test images of known truth: nothing can be compared on it",
-                hint="add folders of defective images, or leave it out",
-            )
+            told = f"{dataset.spec} has no test images of known truth: nothing can be compared on it"
+            raise DatasetError(told, hint="add folders of defective images, or leave it out")
         masks = [replace(one, id=f"mask of {one.id}", frame=one.mask) for one in test if one.mask]
         hashes = content_hashes([*test, *masks])
         for one in test:  # the truth of a clip's frames is in none of their files

@@ -127,10 +127,8 @@ def _require_same_data(category: str, cells: Sequence[Cell]) -> None:
             # One may judge every frame, the other one in ten: the clips are the same, and they are what is resampled.
             same = cell.clips == cells[0].clips
         if not same:
-            raise RunError(
-                f"{cells[0].run} and {cell.run} were judged on different test images of {category}",
-                hint="compare runs of the same data; adkit eval judges a run anew",
-            )
+            told = f"{cells[0].run} and {cell.run} were judged on different test images of {category}"
+            raise RunError(told, hint="compare runs of the same data; adkit eval judges a run anew")
 
 
 def _lacking(place: tuple[str, str], failures: Mapping[tuple[str, str, int], str]) -> str | None:

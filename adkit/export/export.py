@@ -133,15 +133,11 @@ def _require_exportable(run: Run) -> None:
     record = run.record
     if record.window > 1:
         of_motion = "fit again with --appearance-only: then each frame is judged by itself"
-        raise OptionError(
-            f"{run.folder} compares frames of a clip to see what moves, which no graph can do",
-            hint="take another method, such as patchknn" if record.settings.appearance_only else of_motion,
-        )
+        hint = "take another method, such as patchknn" if record.settings.appearance_only else of_motion
+        raise OptionError(f"{run.folder} compares frames of a clip to see what moves, which no graph can do", hint=hint)
     if len(record.view.tiles) > MOST_TILES:
-        raise OptionError(
-            f"{run.folder} sees pictures in {len(record.view.tiles)} tiles; the graph has room for {MOST_TILES}",
-            hint="fit again without --tiles, or with larger ones: --set size=768",
-        )
+        told = f"{run.folder} sees pictures in {len(record.view.tiles)} tiles; the graph has room for {MOST_TILES}"
+        raise OptionError(told, hint="fit again without --tiles, or with larger ones: --set size=768")
 
 
 def _normal_clips(run: Run, workplace: Workplace) -> list[list[Sample]]:

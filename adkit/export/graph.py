@@ -102,10 +102,8 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     """Return a run's ONNX model, `rows` and `columns` optional; raises OptionError for what cannot be exported."""
     height, width = model.view.canvas
     if not isinstance(model.method, Exportable):
-        raise OptionError(
-            f"{model.run.record.method} cannot be exported: it offers no graph of what it computes",
-            hint="take a method that does, such as patchknn; its author can add one: graph()",
-        )
+        told = f"{model.run.record.method} cannot be exported: it offers no graph of what it computes"
+        raise OptionError(told, hint="take a method that does, such as patchknn; its author can add one: graph()")
     method = model.method.graph().eval().requires_grad_(False)  # nothing of it is to be learned: easier to trace
     states: Mapping[str, tuple[int, ...]] = getattr(method, "states", {})
     with torch.no_grad():
@@ -150,10 +148,8 @@ def _exported(
         dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
     )
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        raise OptionError(
-            "the method's graph takes one number of pictures only, and any number was expected",
-            hint="tell its author: shape[0] can be traced where len() cannot",
-        )
+        told = "the method's graph takes one number of pictures only, and any number was expected"
+        raise OptionError(told, hint="tell its author: shape[0] can be traced where len() cannot")
     for name, values in usual.items():  # an input with a value of its own may be left out
         proto.graph.initializer.append(numpy_helper.from_array(values, name))
     return bytes(proto.SerializeToString())

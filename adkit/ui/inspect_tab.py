@@ -66,48 +66,38 @@ class Turns:
         return self._last.get(request.session_hash or "", stop) is not stop
 
 
-@dataclass(frozen=True)
 class _Layout:
     """What stands in the tab."""
 
-    tab: gr.Tab
-    inspected: gr.State
-    run: gr.Dropdown
-    about: gr.HTML
-    files: gr.File
-    cancel: gr.Button
-    folder: gr.UploadButton
-    shown: list[Any]  # what an answer fills: `inspected`, decision, picture, gallery, films, table
-    gallery: gr.HTML
-
-
-def _laid_out() -> _Layout:
-    """Lay the tab out."""
-    with gr.Tab("Inspect", id="inspect") as tab:
-        inspected = gr.State(None, time_to_live=6 * 3600)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=290):
-                run = gr.Dropdown([], label="Run", interactive=True, elem_id="ak-run")
-                about = gr.HTML()
-                files = gr.File(
-                    label="Images, or videos", file_count="multiple", height=150, elem_id="ak-files", interactive=True
-                )
-                cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="ak-cancel")
-                folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm")
-                gr.HTML('<adkit-camera for="ak-files"></adkit-camera>', js_on_load=None)
-            with gr.Column(scale=3, min_width=320, elem_id="ak-results"):
-                decision = gr.HTML(NOTHING_YET, elem_id="ak-decision")
-                picture = gr.HTML(elem_id="ak-picture")
-                cards = gr.HTML(js_on_load=SENDING, elem_id="ak-gallery")
-                films = gr.HTML(js_on_load=None, elem_id="ak-films")
-                table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
-    shown = [inspected, decision, picture, cards, films, table]
-    return _Layout(tab, inspected, run, about, files, cancel, folder, shown, cards)
+    def __init__(self) -> None:
+        with gr.Tab("Inspect", id="inspect") as self.tab:
+            self.inspected = gr.State(None, time_to_live=6 * 3600)
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=1, min_width=290):
+                    self.run = gr.Dropdown([], label="Run", interactive=True, elem_id="ak-run")
+                    self.about = gr.HTML()
+                    self.files = gr.File(
+                        label="Images, or videos",
+                        file_count="multiple",
+                        height=150,
+                        elem_id="ak-files",
+                        interactive=True,
+                    )
+                    self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="ak-cancel")
+                    self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm")
+                    gr.HTML('<adkit-camera for="ak-files"></adkit-camera>', js_on_load=None)
+                with gr.Column(scale=3, min_width=320, elem_id="ak-results"):
+                    decision = gr.HTML(NOTHING_YET, elem_id="ak-decision")
+                    picture = gr.HTML(elem_id="ak-picture")
+                    self.gallery = gr.HTML(js_on_load=SENDING, elem_id="ak-gallery")
+                    films = gr.HTML(js_on_load=None, elem_id="ak-films")
+                    table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
+        self.shown = [self.inspected, decision, picture, self.gallery, films, table]  # what an answer fills
 
 
 def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     """Build the tab; returns the choice of a run, and what is said of it."""
-    guarded, at = told(judges.settings), _laid_out()
+    guarded, at = told(judges.settings), _Layout()
 
     def answer(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress, request: gr.Request) -> Any:
         stop = turns.begin(request)
@@ -198,10 +188,8 @@ def _look(
         return _parts(None, NOTHING_YET)
     try:
         if len(uploads) > most:
-            raise OptionError(
-                f"{len(uploads):,} files were dropped; {most:,} are the most",
-                hint="drop them in parts, or use: adkit score FOLDER",
-            )
+            hint = "drop them in parts, or use: adkit score FOLDER"
+            raise OptionError(f"{len(uploads):,} files were dropped; {most:,} are the most", hint=hint)
         ready = judges.ready(run_id or "latest")
         images = [one for one in uploads if not is_video(one.path)]
         findings = judges.findings(ready, images, progress, stop)

@@ -22,8 +22,6 @@ TICK_S = 1.0
 """How often the page looks how far its jobs are."""
 
 TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
-
-
 _SHOWN = {"report": "run", "results": "run", "comparison": "comparison"}
 """What the cards of jobs ask Results to show, and the kind of that."""
 
@@ -37,7 +35,8 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
             run, about = inspect_tab(judges, turns)
             trainings = train_tab(judges, jobs)
             results = results_tab(judges, jobs)
-            _help_tab()
+            with gr.Tab("Help", id="help"):
+                gr.HTML(text_of("help.html"), js_on_load=None, elem_id="ak-help")
         seen, clock = gr.State(""), gr.Timer(TICK_S)
 
     def load(chosen: str | None, request: gr.Request) -> tuple[Any, str]:
@@ -46,8 +45,8 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
 
     @guarded
     def show_linked(request: gr.Request) -> Any:
-        what = _named_in(request)
-        return results.show(what) if what else gr.skip()
+        named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))  # ?run=ID, ?comparison=NAME
+        return next((results.show((kind, name)) for kind, name in named if name), gr.skip())
 
     def lists() -> dict[Any, Any]:
         return {trainings: panel(jobs, trainings=True), results.jobs: panel(jobs, trainings=False)}
@@ -69,8 +68,7 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         act(settings, jobs, what)
         if "inspect" in what:
             return lists() | inspect_with(what["inspect"])
-        asked = next((one for one in _SHOWN if one in what), None)
-        if asked is None:
+        if (asked := next((one for one in _SHOWN if one in what), None)) is None:
             return lists()
         shown = results.show((_SHOWN[asked], what[asked]), with_report=asked != "results")
         return lists() | {tabs: gr.Tabs(selected="results")} | shown
@@ -88,17 +86,6 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         results.inspect.click(lambda what: inspect_with(what and what[1]), results.chosen, [tabs, run], **PRIVATE)
     built: gr.Blocks = page
     return built
-
-
-def _help_tab() -> None:
-    with gr.Tab("Help", id="help"):
-        gr.HTML(text_of("help.html"), js_on_load=None, elem_id="ak-help")
-
-
-def _named_in(request: gr.Request) -> tuple[str, str] | None:
-    """Return what the page's address names, ?run=ID or ?comparison=NAME, as its kind and name."""
-    named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))
-    return next(((kind, name) for kind, name in named if name), None)
 
 
 def confine(page: gr.Blocks) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from adkit.errors import OptionError
-from adkit.evaluation.stored import StoredFigures, stored_figures
+from adkit.evaluation.stored import stored_figures
 from adkit.files.documents import read_json
 from adkit.runs.record import RECORD, REPORT, RunRecord
 from adkit.runs.store import Run, list_runs, open_run
@@ -45,8 +45,7 @@ class ResultsTab:
 
 def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     """Build the tab."""
-    settings = judges.settings
-    guarded = told(settings)
+    settings, guarded = judges.settings, told(judges.settings)
     with gr.Tab("Results", id="results") as tab:
         chosen = gr.State(None)
         runs = gr.HTML(js_on_load=SENDING, elem_id="ak-runs")
@@ -67,10 +66,11 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             return {**closed, detail: "", actions: gr.Row(visible=False)}
         kind, name = what
         folder, is_run = folder_of(settings, kind, name), kind == "run"
+        run = open_run(folder) if is_run else None
         reported = not is_run or _has_report(folder)
         return {
             **closed,
-            detail: _about(name, open_run(folder) if is_run else None),
+            detail: render("about.html", title=name, record=run and run.record, judged=run and stored_figures(run)),
             actions: gr.Row(visible=True),
             inspect: gr.Button(visible=is_run),
             report: gr.Button("Show the report" if reported else "Report", visible=is_run),
@@ -167,19 +167,11 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
     compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
 
 
-def _about(title: str, run: Run | None) -> str:
-    if run is None:
-        return render("about.html", title=title, record=None)
-    return render("about.html", title=title, record=run.record, judged=stored_figures(run))
-
-
 def _tables(settings: ServerSettings, chosen: Chosen) -> str:
-    runs: list[tuple[str, RunRecord | None, StoredFigures | None]] = []
-    for folder, record in reversed(list_runs(settings.runs_root)):
-        if isinstance(record, RunRecord):
-            runs.append((folder.name, record, stored_figures(Run(folder, record))))
-        else:
-            runs.append((folder.name, None, None))
+    runs = [
+        (folder.name, *((one, stored_figures(Run(folder, one))) if isinstance(one, RunRecord) else (None, None)))
+        for folder, one in reversed(list_runs(settings.runs_root))
+    ]
     return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen)
 
 
@@ -187,11 +179,9 @@ def _comparisons(settings: ServerSettings) -> list[tuple[str, datetime, str]]:
     """Return name, time and candidates of each comparison, the newest name first."""
     found = []
     for path in sorted(comparisons_root(settings).glob("*/comparison.json"), reverse=True):
-        try:
+        with suppress(OSError, ValueError, KeyError, TypeError):
             candidates = [str(one["name"]) for one in read_json(path)["candidates"]]
             found.append((path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC), ", ".join(candidates)))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
     return found
 
 

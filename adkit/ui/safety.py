@@ -94,10 +94,8 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
         or PureWindowsPath(selection).drive
         or "\0" in spec
     ):
-        raise DatasetError(
-            f"{spec[:80]!r} leads out of the server's data folder",
-            hint="name a folder by its path below the data folder",
-        )
+        hint = "name a folder by its path below the data folder"
+        raise DatasetError(f"{spec[:80]!r} leads out of the server's data folder", hint=hint)
     datasets = open_datasets(spec, settings.data_root.resolve(), registry)
     allowed = [settings.data_root.resolve(), cache_root().resolve()]
     for dataset in datasets:
@@ -105,10 +103,8 @@ def named_datasets(settings: ServerSettings, spec: str, registry: Registry) -> l
         refs = filter(None, (ref for sample in samples for ref in (sample.frame, sample.mask)))
         for path in (path for ref in refs for path in (ref.path, *ref.others)):
             if not any(base in path.resolve().parents for base in allowed):
-                raise DatasetError(
-                    f"{dataset.spec}: {path.name} lies outside the server's data folder",
-                    hint="copy the files into the data folder; links out of it are not followed",
-                )
+                hint = "copy the files into the data folder; links out of it are not followed"
+                raise DatasetError(f"{dataset.spec}: {path.name} lies outside the server's data folder", hint=hint)
     return datasets
 
 
@@ -130,10 +126,8 @@ def require_image(path: Path, name: str, limits: Limits) -> None:
     except FrameError as error:
         raise FrameError(error.message.replace(str(path), name), hint="upload a PNG, JPEG, TIFF, BMP or WebP") from None
     if count > limits.pixels:
-        raise FrameError(
-            f"{name} has {count / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}",
-            hint="cut the image into tiles, or shrink it",
-        )
+        told = f"{name} has {count / 1e6:.0f} megapixels; this server takes {limits.pixels / 1e6:.0f}"
+        raise FrameError(told, hint="cut the image into tiles, or shrink it")
 
 
 def require_video(path: Path, name: str, limits: Limits) -> int:
@@ -173,10 +167,8 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path], part
     if not files:
         raise DatasetError("no image was uploaded", hint="drop the images of good parts first")
     if len(files) > settings.limits.files:
-        raise DatasetError(
-            f"{len(files):,} files were uploaded; {settings.limits.files:,} are the most",
-            hint="put the folder below the server's data folder, and choose it there",
-        )
+        hint = "put the folder below the server's data folder, and choose it there"
+        raise DatasetError(f"{len(files):,} files were uploaded; {settings.limits.files:,} are the most", hint=hint)
     target, spans = settings.uploads / name, parse_spans(part.split(",")) if part else ()
     inside(settings.data_root, target)
     kept, left_out = _sound_files(files, settings.limits)

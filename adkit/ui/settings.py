@@ -47,15 +47,11 @@ class ServerSettings:
 def require_token(host: str, token: str | None) -> None:
     """Raise OptionError where others could reach the server without a token, and for one that is soon guessed."""
     if token is not None and len(token) < LEAST_TOKEN:
-        raise OptionError(
-            f"the token has {len(token)} characters; {LEAST_TOKEN} or more were expected",
-            hint="for example the output of: python -c 'import secrets; print(secrets.token_urlsafe())'",
-        )
+        hint = "for example the output of: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        raise OptionError(f"the token has {len(token)} characters; {LEAST_TOKEN} or more were expected", hint=hint)
     if token is None and not is_loopback(host):
-        raise OptionError(
-            f"--host {host} can be reached from other machines, and no token is set",
-            hint=f"set one: {TOKEN_VARIABLE}=… adkit ui --host {host}",
-        )
+        hint = f"set one: {TOKEN_VARIABLE}=… adkit ui --host {host}"
+        raise OptionError(f"--host {host} can be reached from other machines, and no token is set", hint=hint)
 
 
 def is_loopback(host: str) -> bool:

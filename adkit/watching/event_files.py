@@ -38,10 +38,8 @@ def require_event_file(path: Path, clips: int) -> None:
     """Raise AdkitError for a suffix that names no format, or for subtitles of several clips."""
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
-        raise OptionError(
-            f"the suffix of {path} names no format for events; .csv, .json or .vtt was expected",
-            hint="for example --events events.csv",
-        )
+        told = f"the suffix of {path} names no format for events; .csv, .json or .vtt was expected"
+        raise OptionError(told, hint="for example --events events.csv")
     if suffix == ".vtt" and clips > 1:
         raise OptionError(
             f"{path} would be subtitles of {clips} videos at once", hint="name a .csv or .json, or one video at a time"

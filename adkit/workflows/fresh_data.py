@@ -88,10 +88,8 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
                 taken.add(contents)
     if not fresh.samples:
         all_of_them = f"the one {unit}" if len(members) == 1 else f"all {len(members)} {unit}s"
-        raise DatasetError(
-            f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts",
-            hint=f"name {unit}s of good parts that were taken later",
-        )
+        told = f"the run has seen {all_of_them} of {named}, and its scores of them say nothing of new parts"
+        raise DatasetError(told, hint=f"name {unit}s of good parts that were taken later")
     return fresh
 
 

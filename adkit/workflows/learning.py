@@ -125,17 +125,16 @@ def _clip_names(data: Sequence[TrainingData]) -> list[str]:
     return [sample.clip for one in data for sample in one.learned]
 
 
-def _sizes(data: Sequence[TrainingData]) -> list[str]:
+def _sizes(data: Sequence[TrainingData]) -> Iterator[str]:
     """Say which clips have another size than most frames have; each picture is fitted in without distortion."""
     sizes = dict(zip(_clip_names(data), [size for one in data for size in one.shapes], strict=True))
     usual = Counter(sizes.values()).most_common(1)[0][0]
     other = [f"{clip} ({px(size)})" for clip, size in sizes.items() if size != usual]
-    if not other:
-        return []
-    return [f"{of_clips(other, len(sizes), 'has', 'have')} another size than the others ({px(usual)}): {named(other)}"]
+    if other:
+        yield f"{of_clips(other, len(sizes), 'has', 'have')} another size than the others ({px(usual)}): {named(other)}"
 
 
-def _rates(data: Sequence[TrainingData]) -> list[str]:
+def _rates(data: Sequence[TrainingData]) -> Iterator[str]:
     """Say which clips have another frame rate than most frames have, and what follows."""
     gaps_s: dict[str, float] = {}
     taken_s: dict[str, float] = {}
@@ -147,39 +146,37 @@ def _rates(data: Sequence[TrainingData]) -> list[str]:
     usual_s = median(gaps_s.values())
     other = [f"{clip} ({1 / gap_s:.3g})" for clip, gap_s in gaps_s.items() if gap_s and differ(gap_s, usual_s)]
     if not other:
-        return []
+        return
     slowest_s, then = max(taken_s.values()), ""
     if slowest_s > step_s and differ(slowest_s, step_s):
         then = f", of some {slowest_s:.2g} s: --every {math.ceil(max(gaps_s.values()) / usual_s)} takes all alike"
-    return [
+    yield (
         f"{of_clips(other, len(gaps_s), 'has', 'have')} another frame rate than the others "
         f"({1 / usual_s:.3g} a second): {named(other)}; frames are taken by their time, {step_s:.2g} s apart{then}"
-    ]
+    )
 
 
-def _short(data: Sequence[TrainingData]) -> list[str]:
+def _short(data: Sequence[TrainingData]) -> Iterator[str]:
     """Say which clips are too short to show how things move."""
     samples = [sample for one in data for sample in (*one.learned, *one.held_out)]
     clips = by_clip([sample.clip for sample in samples], samples)
-    short = {clip: frames for clip, frames in clips.items() if frames[-1].time_s - frames[0].time_s < LEAST_S}
-    if not short:
-        return []
-    return [
-        f"{of_clips(list(short), len(clips), 'lasts', 'last')} less than {LEAST_S:g} s, "
-        f"too short to show how things move: {named(list(short))}; film longer ones, or leave them out with --leave-out"
-    ]
+    short = [clip for clip, frames in clips.items() if frames[-1].time_s - frames[0].time_s < LEAST_S]
+    if short:
+        yield (
+            f"{of_clips(short, len(clips), 'lasts', 'last')} less than {LEAST_S:g} s, too short to show how things "
+            f"move: {named(short)}; film longer ones, or leave them out with --leave-out"
+        )
 
 
-def _cameras(data: Sequence[TrainingData], moving: Sequence[str]) -> list[str]:
+def _cameras(data: Sequence[TrainingData], moving: Sequence[str]) -> Iterator[str]:
     """Say in which clips the camera moves, by their numbers in the order of what is learned from; nothing of all."""
     clips = dict(zip((sample.clip for sample in learned_together(data)), _clip_names(data), strict=True))
     names = list(clips.values())
-    if not 0 < len(moving) < len(names):
-        return []
-    return [
-        f"in {of_clips(moving, len(names))} the whole picture moves: {named([names[int(one)] for one in moving])}; "
-        "is the camera fixed? What moves in some of the normal clips is normal in all"
-    ]
+    if 0 < len(moving) < len(names):
+        yield (
+            f"in {of_clips(moving, len(names))} the whole picture moves: {named([names[int(one)] for one in moving])}; "
+            "is the camera fixed? What moves in some of the normal clips is normal in all"
+        )
 
 
 def second_look(learned: Learned, progress: Progress) -> list[list[Predictions]]:

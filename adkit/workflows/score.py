@@ -274,10 +274,8 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
     options = stored_options(model, record.options, record.method)
     if options is None:
         differing = ", ".join(sorted(set(record.options) ^ set(model.model_fields)))
-        raise RunError(
-            f"{run.folder} was fitted with other options of {record.method} than it has now: {differing}",
-            hint=f"fit again, or install {record.origin}",
-        )
+        told = f"{run.folder} was fitted with other options of {record.method} than it has now: {differing}"
+        raise RunError(told, hint=f"fit again, or install {record.origin}")
     state = run.state()
     with plugin_code(record.origin):
         method = restored(method_class, options, record.settings.seed, device_of(device), state)

@@ -73,10 +73,8 @@ def _tiles(settings: FitSettings, method: Method[Any], seen: Size) -> tuple[Box,
             hint="--set size= sees smaller things; or take another method: adkit list methods",
         )
     if frame[0] >= seen[0] and frame[1] >= seen[1]:
-        raise OptionError(
-            f"tiles of {px(frame)} px are as large as what is seen of the pictures, {px(seen)} px",
-            hint=f"leave --tiles out, or take smaller ones: --set size={max(32, min(seen) // 2)}",
-        )
+        told = f"tiles of {px(frame)} px are as large as what is seen of the pictures, {px(seen)} px"
+        raise OptionError(told, hint=f"leave --tiles out, or take smaller ones: --set size={max(32, min(seen) // 2)}")
     return tiles_over(seen, frame)
 
 
@@ -128,10 +126,8 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
             counts = read_mask(FrameRef(Path(settings.roi)), usual)
             box = _around(counts, settings.roi)
         elif box.left + box.width > usual[1] or box.top + box.height > usual[0]:
-            raise OptionError(
-                f"--roi {settings.roi} reaches out of the pictures, which are {px(usual)} px",
-                hint=f"x + w is at most {usual[1]}, y + h at most {usual[0]}",
-            )
+            hint = f"x + w is at most {usual[1]}, y + h at most {usual[0]}"
+            raise OptionError(f"--roi {settings.roi} reaches out of the pictures, which are {px(usual)} px", hint=hint)
     if settings.ignore:
         counts &= ~read_mask(FrameRef(Path(settings.ignore)), usual)
     mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
@@ -179,10 +175,8 @@ def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
     bottom = min(shape[0], around.top + around.height + room)
     right = min(shape[1], around.left + around.width + room)
     if (bottom - top) * (right - left) > PART_MOST * shape[0] * shape[1]:
-        raise OptionError(
-            "--roi part: what stands out from its ground takes all of the pictures",
-            hint="leave --roi out, or give a box: --roi x,y,w,h",
-        )
+        hint = "leave --roi out, or give a box: --roi x,y,w,h"
+        raise OptionError("--roi part: what stands out from its ground takes all of the pictures", hint=hint)
     return Box(left=left, top=top, width=right - left, height=bottom - top)
 
 

@@ -148,10 +148,8 @@ def require_few(settings: FitSettings, method_class: type[Method[Any]]) -> None:
     """Raise OptionError when the method cannot learn from so few images as are asked for."""
     few, least = settings.few, max(1, method_class.least_samples)
     if few is not None and few < least:
-        raise OptionError(
-            f"{settings.method} was to learn from {counted(few, 'image')} only, and needs at least {least}",
-            hint=f"ask for {least} or more",
-        )
+        told = f"{settings.method} was to learn from {counted(few, 'image')} only, and needs at least {least}"
+        raise OptionError(told, hint=f"ask for {least} or more")
 
 
 def learned_together(data: Sequence[TrainingData]) -> list[Sample]:
@@ -192,10 +190,8 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
             hint="learning takes good parts only: move the others to the test split",
         )
     if sees_motion(method_class) and are_stills(samples):
-        raise DatasetError(
-            f"{method} learns from motion, and {dataset.spec} has still images only",
-            hint="name a dataset of clips, such as clips:FOLDER, or a method for stills: adkit list methods",
-        )
+        hint = "name a dataset of clips, such as clips:FOLDER, or a method for stills: adkit list methods"
+        raise DatasetError(f"{method} learns from motion, and {dataset.spec} has still images only", hint=hint)
     return samples
 
 
@@ -351,7 +347,5 @@ class LeavingOut:
                     hint = f"did you mean {close[0]}?" if close else "there is nothing to leave out"
                     raise OptionError(f"--leave-out {name!r} names no training image or clip", hint=hint)
                 if len(specs) > 1:
-                    raise OptionError(
-                        f"--leave-out {name!r} is in several datasets: {', '.join(specs)}",
-                        hint=f"say which: --leave-out '{specs[0]} {name}'",
-                    )
+                    told = f"--leave-out {name!r} is in several datasets: {', '.join(specs)}"
+                    raise OptionError(told, hint=f"say which: --leave-out '{specs[0]} {name}'")

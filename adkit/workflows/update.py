@@ -254,5 +254,5 @@ def _drift_from(kept: Predictions | None, new: Predictions | None, model: Fitted
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:
     names, scores = before.predictions.ids, before.scores
-    order = [row for row in np.argsort(-scores).tolist() if scores[row] > before.model.threshold.value]
-    return {names[row]: float(scores[row]) for row in order}
+    above = (row for row in np.argsort(-scores).tolist() if scores[row] > before.model.threshold.value)
+    return {names[row]: float(scores[row]) for row in above}

@@ -17,7 +17,6 @@ from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.runs.store import Run
-    from adkit.workflows.calibrate import Recalibration
 
 
 def calibrate(
@@ -44,10 +43,8 @@ def calibrate(
 
     rule = rule_of(max_false_alarms, certain, percentile)
     if not normal and rule is None:
-        raise OptionError(
-            "calibrate was given neither images nor a rate, so nothing would change",
-            hint="add --normal DIR, --max-false-alarms 0.5%, or both",
-        )
+        hint = "add --normal DIR, --max-false-alarms 0.5%, or both"
+        raise OptionError("calibrate was given neither images nor a rate, so nothing would change", hint=hint)
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     result = recalibrate(o.opened_run(run, runs), workplace, normal or (), rule=rule, keep=keep)
     for note in result.fresh.notes() if result.fresh else ():
@@ -56,20 +53,7 @@ def calibrate(
         warn(result.warning)
     record = result.run.record
     name_suspects(record.calibration.suspects)
-    row = _row(result)
-    to.emit([row], row)
-    if to.for_people:
-        typer.secho(f"run {record.id}", bold=True)
-        print_threshold(record, result.before)
-        if normal and not keep and record.threshold.expected_rate > result.before.expected_rate:
-            typer.secho(
-                "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
-            )
-
-
-def _row(result: Recalibration) -> dict[str, object]:
-    record = result.run.record
-    return {
+    row: dict[str, object] = {
         "run": record.id,
         "threshold_before": result.before.value,
         **promise_row(record),
@@ -80,6 +64,14 @@ def _row(result: Recalibration) -> dict[str, object]:
         "data": record.calibration.data,
         "drift_p_value": result.drift.p_value if result.drift else None,
     }
+    to.emit([row], row)
+    if to.for_people:
+        typer.secho(f"run {record.id}", bold=True)
+        print_threshold(record, result.before)
+        if normal and not keep and record.threshold.expected_rate > result.before.expected_rate:
+            typer.secho(
+                "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
+            )
 
 
 def restore(run: o.RunArgument, runs: o.RunsOption = None) -> None:

@@ -25,18 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DATASETS = ("mvtec:bottle", "demo:all")
 """The first that is at hand."""
-_OF_FITS = (
-    "methods",
-    "grid",
-    "dataset",
-    "settings",
-    "seeds",
-    "max_false_alarms",
-    "roi",
-    "ignore",
-    "ignore_border",
-    "tiles",
-)
+_SEEING = ("roi", "ignore", "ignore_border", "tiles")
+_OF_FITS = ("methods", "grid", "dataset", "settings", "seeds", "max_false_alarms", *_SEEING)
 
 
 def compare(
@@ -91,8 +81,7 @@ def compare(
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, workplace)
     else:
-        seeing = {"roi": roi, "ignore": ignore, "ignore_border": ignore_border, "tiles": tiles}
-        plan = _plan(methods, grid, settings or [], seeing)
+        plan = _plan(methods, grid, settings or [], {name: context.params[name] for name in _SEEING})
         try:
             result = compare_candidates(
                 plan.candidates,
@@ -122,10 +111,8 @@ def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: M
 
     if (methods is None) == (grid is None):
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
-        raise OptionError(
-            f"compare was given {found}",
-            hint="for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml",
-        )
+        hint = "for example: adkit compare --methods patchknn,padim --dataset demo:all; or --grid FILE.toml"
+        raise OptionError(f"compare was given {found}", hint=hint)
     plan = read_grid(grid) if grid else Plan(candidates_of(methods or ""))
     options = split_assignments(settings, example="--set size=256")
     given = {name: value for name, value in seeing.items() if value}
@@ -201,19 +188,16 @@ def _compared(result: Comparison, metric: str) -> list[dict[str, Any]]:
     """Return a row of one metric for each category and candidate, with intervals and differences."""
     from adkit.comparison.documents import interval_text
 
-    rows = []
-    for row, candidate in product(result.rows, result.candidates):
-        figure = result.figures[metric, row, candidate.name]
-        rows.append(
-            {
-                "category": row,
-                "candidate": candidate.name,
-                "mean": figure.value,
-                "interval": interval_text(figure.interval),
-                "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else None,
-                "to the best": "best" if figure.is_best else figure.difference,
-                "its interval": interval_text(figure.difference_interval),
-                "p": None if figure.p_value is None else f"{figure.p_value:.3g}",
-            }
-        )
-    return rows
+    return [
+        {
+            "category": row,
+            "candidate": candidate.name,
+            "mean": (figure := result.figures[metric, row, candidate.name]).value,
+            "interval": interval_text(figure.interval),
+            "seeds": f"{min(figure.by_seed):.4f} to {max(figure.by_seed):.4f}" if figure.by_seed else None,
+            "to the best": "best" if figure.is_best else figure.difference,
+            "its interval": interval_text(figure.difference_interval),
+            "p": None if figure.p_value is None else f"{figure.p_value:.3g}",
+        }
+        for row, candidate in product(result.rows, result.candidates)
+    ]

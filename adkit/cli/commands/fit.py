@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
-from adkit.cli.output import Destination, destination, warn
+from adkit.cli.output import destination, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted, duration_text
 
@@ -136,20 +134,25 @@ def fit(
             typer.echo(usual_method(datasets), err=True)
         groups = _grouped(datasets, wanted)
     progress = terminal_progress()
-    with _all_rows(to, several=len(datasets) > 1) as rows, progress.task("category", len(groups)) as advance:
-        for group in groups:
-            for note in (note for one in group for note in one.notes()):
-                typer.echo(note, err=True)
-            for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
-                progress.hide()
-                rows.append(_row(run))
-                warn_of_suspects(run.record)
-                _warn_of_clips(run.record)
-                if to.for_people:
-                    print_fitted(run, verbose=verbose)
-                elif to.format is not o.Format.json:
-                    to.emit(rows[-1:], None, header=len(rows) == 1)
-            advance(1)
+    rows = list[dict[str, object]]()
+    try:
+        with progress.task("category", len(groups)) as advance:
+            for group in groups:
+                for note in (note for one in group for note in one.notes()):
+                    typer.echo(note, err=True)
+                for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
+                    progress.hide()
+                    rows.append(_row(run))
+                    warn_of_suspects(run.record)
+                    _warn_of_clips(run.record)
+                    if to.for_people:
+                        print_fitted(run, verbose=verbose)
+                    elif to.format is not o.Format.json:
+                        to.emit(rows[-1:], None, header=len(rows) == 1)
+                advance(1)
+    finally:
+        if to.format is o.Format.json and rows:  # one document at the end, also when a later fit failed
+            to.emit(rows, rows if len(datasets) > 1 else rows[0])
 
 
 def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Dataset]]:
@@ -163,10 +166,8 @@ def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Datase
             raise OptionError(f"--leave-out is for one category, and there are {len(datasets)}", hint=hint)
         return [[dataset] for dataset in datasets]
     if len(datasets) == 1:
-        raise OptionError(
-            f"--joint learns from several categories, and {datasets[0].spec} is one",
-            hint="leave --joint out, or name more: --dataset mvtec:bottle,screw",
-        )
+        told = f"--joint learns from several categories, and {datasets[0].spec} is one"
+        raise OptionError(told, hint="leave --joint out, or name more: --dataset mvtec:bottle,screw")
     return [datasets]
 
 
@@ -181,12 +182,10 @@ def _resumed(
     from adkit.data.datasets import open_datasets
     from adkit.runs.unfinished import find_unfinished
 
-    settled = [parameter for parameter in context.params if parameter not in _FREE]
+    settled = (parameter for parameter in context.params if parameter not in _FREE)
     for option in (o.option_of(context, parameter) for parameter in settled if o.is_given(context, parameter)):
-        raise OptionError(
-            f"--resume takes the options that the fit began with, and {option} was given",
-            hint=f"leave {option} out, or fit anew without --resume",
-        )
+        told = f"--resume takes the options that the fit began with, and {option} was given"
+        raise OptionError(told, hint=f"leave {option} out, or fit anew without --resume")
     begun = find_unfinished(runs_root, name)
     device = {"device": context.params["device"]} if o.is_given(context, "device") else {}
     datasets = [
@@ -195,17 +194,6 @@ def _resumed(
         for dataset in open_datasets(category.dataset, Path(category.root) if category.root else None, registry)
     ]
     return begun, begun.settings.model_copy(update=device), datasets
-
-
-@contextmanager
-def _all_rows(to: Destination, *, several: bool) -> Iterator[list[dict[str, object]]]:
-    """Collect rows; as JSON, they are one document at the end, also when a later fit failed."""
-    rows: list[dict[str, object]] = []
-    try:
-        yield rows
-    finally:
-        if to.format is o.Format.json and rows:
-            to.emit(rows, rows if several else rows[0])
 
 
 def print_fitted(run: Run, *, verbose: bool = False) -> None:
@@ -235,9 +223,8 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
         typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
     print_left_out(record)
     for name, value in record.facts.items():
-        if not verbose and not name.endswith("recall"):
-            continue
-        typer.echo(f"  {name.replace('_', ' ')}: {value}")
+        if verbose or name.endswith("recall"):
+            typer.echo(f"  {name.replace('_', ' ')}: {value}")
     typer.echo(f"  folder {run.folder}")
     name = shlex.quote(run.argument)
     typer.echo(f"  next: adkit score FILES --run {name}   or, where there are test images, adkit eval --run {name}")

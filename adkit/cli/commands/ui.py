@@ -52,10 +52,8 @@ def ui(
     """
     missing = [name for name in (_NEEDED[:3] if api_only else _NEEDED) if find_spec(name) is None]
     if missing:
-        raise OptionError(
-            f"the page needs {', '.join(missing)}, not installed here",
-            hint="pip install 'adkit-vision[ui]', or '.[ui]' in the folder of its source",
-        )
+        hint = "pip install 'adkit-vision[ui]', or '.[ui]' in the folder of its source"
+        raise OptionError(f"the page needs {', '.join(missing)}, not installed here", hint=hint)
     from adkit.ui.server import run_server
     from adkit.ui.settings import Limits, ServerSettings
 
