@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import typer
 
@@ -174,7 +174,7 @@ def print_table(
     if rows:
         shown = rows[:most]
         columns = [
-            _Column(name, [_cell(row[name]) for row in shown], numeric=all(_is_number(row[name]) for row in rows))
+            _column(name, [_cell(row[name]) for row in shown], all(_is_number(row[name]) for row in rows))
             for number, name in enumerate(rows[0])
             if number < keys or any(row[name] not in (None, "") for row in rows)
         ]
@@ -195,24 +195,22 @@ def print_table(
     console.print()
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(NamedTuple):
     """A column of a table, in characters."""
 
     name: str
     cells: list[str]
     numeric: bool
-    width: int = field(init=False)  # of its longest text
-    least: int = field(init=False)  # a narrower column would cut a word
+    width: int  # of its longest text
+    least: int  # a narrower column would cut a word
 
-    def __post_init__(self) -> None:
-        from rich.cells import cell_len
 
-        texts = [self.name, *self.cells]
-        width = max(map(cell_len, texts))
-        longest_word = max(cell_len(word) for text in texts for word in _words(text))
-        object.__setattr__(self, "width", width)
-        object.__setattr__(self, "least", min(width, max(longest_word, _NARROWEST)))
+def _column(name: str, cells: list[str], numeric: bool) -> _Column:
+    from rich.cells import cell_len
+
+    width = max(map(cell_len, [name, *cells]))
+    longest_word = max(cell_len(word) for text in [name, *cells] for word in _words(text))
+    return _Column(name, cells, numeric, width, min(width, max(longest_word, _NARROWEST)))
 
 
 def _words(text: str) -> list[str]:

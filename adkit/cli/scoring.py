@@ -24,7 +24,7 @@ from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
 from adkit.drawing.regions import region_columns
 from adkit.errors import OptionError
-from adkit.evaluation.pictures import MaskWriter, PictureFolder, PictureWriter, clashing, require_maps
+from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, require_maps, write_mask
 from adkit.export.score import Model
 from adkit.files.atomic import checksum
 from adkit.files.documents import signed
@@ -82,7 +82,7 @@ class Pictures:
             folder = PictureFolder(self.heatmaps, self.clashing)
             found.append(PictureWriter(model.run, model.threshold, folder).write)
         if self.masks:
-            found.append(MaskWriter(model, PictureFolder(self.masks, self.clashing)).write)
+            found.append(partial(write_mask, model, PictureFolder(self.masks, self.clashing)))
         return found
 
 

@@ -57,17 +57,11 @@ def require_maps(run: Run, option: str) -> None:
         raise OptionError(f"{run.record.method} gives no maps, so there is nothing to draw", hint=hint)
 
 
-class MaskWriter:
-    """Writes masks of stills into a folder: 8 bits in the picture's own size, 255 in its regions and 0 elsewhere."""
-
-    def __init__(self, model: FittedModel, folder: PictureFolder) -> None:
-        self._model, self._folder = model, folder
-
-    def write(self, sample: Sample, result: FrameResult) -> Path:
-        """Write the mask of a sample, named as its heat map would be, and return its path."""
-        mask = self._model.mask(result)
-        assert mask is not None  # there are maps
-        return self._folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
+def write_mask(model: FittedModel, folder: PictureFolder, sample: Sample, result: FrameResult) -> Path:
+    """Write the mask of a still, named as its heat map would be: 8 bits in its own size, 255 in its regions, else 0."""
+    mask = model.mask(result)
+    assert mask is not None  # there are maps
+    return folder.write(sample, Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))))
 
 
 class PictureWriter:

@@ -28,9 +28,9 @@ class Step:
     rate: str  # what --max-false-alarms takes to set it
     name: str  # the normal sample whose score it is
     chosen: bool  # it is the run's own
-    caught: int | None  # in the test split; None without one
-    false_alarms: int | None
     in_table: bool  # one of the few for a table
+    caught: int | None = None  # in the test split; None without one
+    false_alarms: int | None = None
     alarms: NDArray[np.bool_] | None = None  # (N,) frames of events that it would find; None: no clips
     outside: int | None = None  # of those events, that touch no true one; None: no clips
 
@@ -45,22 +45,9 @@ def threshold_steps(
     for rank in reversed(ranks):
         rate = rate_for(rank, len(scores))
         threshold = threshold_from(scores, ThresholdRule("expected", parse_rate(rate)), own.unit, own.unit_s)
-        caught = flagged = found = outside = None
-        if evaluation is not None:
-            caught, flagged, found, outside = _decided(evaluation, threshold.value)
-        steps.append(
-            Step(
-                threshold,
-                rate,
-                names[int(order[rank - 1])],
-                rank == own.rank,
-                caught,
-                flagged,
-                rank in _IN_TABLE or rank in (own.rank, ranks[-1]),
-                found,
-                outside,
-            )
-        )
+        decided = _decided(evaluation, threshold.value) if evaluation else ()
+        in_table = rank in (*_IN_TABLE, own.rank, ranks[-1])
+        steps.append(Step(threshold, rate, names[int(order[rank - 1])], rank == own.rank, in_table, *decided))
     return steps
 
 

@@ -21,7 +21,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.interfaces import Progress, Updatable
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions, join_predictions
-from adkit.runs.record import CalibrationRecord, LeftOut, RunRecord, SeenData, UpdateRecord
+from adkit.runs.record import LeftOut, RunRecord, SeenData, UpdateRecord
 from adkit.runs.store import Run, new_run_id, save_run
 from adkit.stats.calibration import Threshold
 from adkit.stats.formatting import counted
@@ -87,26 +87,31 @@ def update(
         {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
     )
     predictions = join_predictions([part for part in (voting, kept) if part])
-    root = run.folder.resolve().parent
-    calibration = _set_anew(before.model, predictions, kept, taught, learned)
-    took_s = round(time.perf_counter() - started, 3)
-    changed = _next_record(root, before.model, fresh, taught, learned, calibration, report, took_s)
-    written = save_run(root, changed, state, predictions, learned)
+    changed = _next_record(before.model, fresh, taught, learned, predictions, kept, report)
+    changed = changed.model_copy(update={"timings_s": {"update": round(time.perf_counter() - started, 3)}})
+    written = save_run(run.folder.resolve().parent, changed, state, predictions, learned)
     return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 
 def _next_record(
-    root: Path,
     model: FittedModel,
     fresh: FreshNormals,
     taught: UpdateRecord,
     learned: SeenData,
-    calibration: CalibrationRecord,
+    predictions: Predictions,
+    kept: Predictions | None,
     report: FitReport,
-    took_s: float,
 ) -> RunRecord:
-    """Return what the new run says of itself."""
-    record = model.run.record
+    """Return what the new run says of itself; `predictions` set its threshold, those that are `kept` among them."""
+    record, root = model.run.record, model.run.folder.resolve().parent
+    new, data = len(predictions.ids) - (len(kept.ids) if kept else 0), taught.data
+    sources = [f"leave-one-out on {counted(new, 'further normal image')}"] if new else []
+    if kept:
+        sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
+        data += f" and {record.calibration.data}"
+    digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
+    basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)
+    removed = [LeftOut(name=one, score=None, why="taken out later") for one in taught.removed]
     return record.model_copy(
         update={
             "id": new_run_id(root, record.method, record.settings.name or Path(record.dataset.partition(":")[2]).name),
@@ -115,30 +120,14 @@ def _next_record(
             "train_count": record.train_count + taught.images - len(taught.removed),
             "data_hash": data_hash(learned.training),
             "skipped": [*record.skipped, *fresh.unreadable],
-            "left_out": record.left_out
-            + [LeftOut(name=one, score=None, why="taken out later") for one in taught.removed],
-            "calibration": calibration,
+            "left_out": record.left_out + removed,
+            "calibration": calibration_record(basis, model.scorer, record.calibration.rule, record.smoothing_s),
             "earlier_calibrations": [],
             "updates": [*record.updates, taught],
             "facts": {**record.facts, **report.facts},
-            "timings_s": {"update": took_s},
             "versions": versions(),
         }
     )
-
-
-def _set_anew(
-    model: FittedModel, predictions: Predictions, kept: Predictions | None, taught: UpdateRecord, learned: SeenData
-) -> CalibrationRecord:
-    record = model.run.record
-    new, data = len(predictions.ids) - (len(kept.ids) if kept else 0), taught.data
-    sources = [f"leave-one-out on {counted(new, 'further normal image')}"] if new else []
-    if kept:
-        sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
-        data += f" and {record.calibration.data}"
-    digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
-    basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)
-    return calibration_record(basis, model.scorer, record.calibration.rule, record.smoothing_s)
 
 
 def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
