@@ -111,7 +111,6 @@ def _printed_profile() -> Iterator[None]:
 
 
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
-
 RunArgument = Annotated[str, Argument(metavar="RUN", help="A run: latest, its name, its id, or its path.")]
 RunOption = Annotated[str, Option("--run", "-r", help="A run: latest, its name, its id, or its path.")]
 RunsOption = Annotated[Path | None, place("--runs", help="Folder of the runs.", show_default="$ADKIT_RUNS or ./runs")]

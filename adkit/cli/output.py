@@ -29,7 +29,6 @@ PIPED_WIDTH = 120
 """Characters a line where there is no terminal to ask; tables are wider if their words are."""
 MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
-
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tabs and ends of lines
 _MOST_PARTS = 2  # of a table that is split: more are not read side by side
 _GAP = 3  # characters between two columns

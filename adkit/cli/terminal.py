@@ -17,7 +17,6 @@ from adkit.workflows.progress import OneBar, Standing
 _QUIET_S = 5.0
 """Without a terminal, progress is told this often, and what is shorter says nothing."""
 _STREAM_S = 0.5
-
 STREAM_VARIABLE = "ADKIT_PROGRESS"
 """An environment variable: "json" asks for progress that programs read."""
 

@@ -48,6 +48,12 @@ from adkit.workflows.seeing import mask_checksums
 
 TIMED_IMAGES = 16
 _INTERVAL_S = 0.05
+TIMES, SIZES = ("fit_s", "predict_ms", "decode_ms"), ("peak_memory_bytes", "model_bytes")
+CELLS = "cells"
+RECORD = "cell.json"
+SCORES = "scores.npz"
+FORMAT = 9
+_OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,6 @@ class Cost:
     decode_ms: float  # an image, from its file to there
     peak_memory_bytes: int  # of the whole process, while it fitted and scored
     model_bytes: int  # on disk
-
-
-TIMES, SIZES = ("fit_s", "predict_ms", "decode_ms"), ("peak_memory_bytes", "model_bytes")
 
 
 class PeakMemory:
@@ -122,13 +125,6 @@ def _time_frames(model: FittedModel, clip: Sequence[Sample]) -> tuple[float, flo
         predicting.append(time.perf_counter() - started)
         started = time.perf_counter()
     return 1000 * decoding, 1000 * statistics.median(predicting[1:] or predicting)
-
-
-CELLS = "cells"
-RECORD = "cell.json"
-SCORES = "scores.npz"
-FORMAT = 9
-_OF = "of "  # before a metric's name in scores.npz: it may be named as an array there, or as an argument of savez
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from adkit.stats.calibration import CERTAINTY
 from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import Interval
 
+Item = TypeVar("Item")
+
 
 def legend(comparison: Comparison) -> str:
     """Say what the figures are, and what their intervals are of."""
@@ -138,9 +140,6 @@ def cost_rows(comparison: Comparison) -> list[dict[str, Any]]:
         }
 
     return _placed(comparison.expenses, cells)
-
-
-Item = TypeVar("Item")
 
 
 def _placed(found: Mapping[tuple[str, str], Item], cells: Callable[[Item], Mapping[str, Any]]) -> list[dict[str, Any]]:

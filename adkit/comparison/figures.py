@@ -23,7 +23,6 @@ from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
 
 Replicates = Mapping[tuple[str, str], NDArray[np.float64]]
-
 ALL = "all categories"
 
 

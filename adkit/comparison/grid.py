@@ -19,6 +19,13 @@ from adkit.runs.record import SEEING, FitSettings, RateText
 DEFAULT_SEEDS = 3
 FEW = "few"
 """The key of a candidate that may vary although it is no option of the method."""
+_Seed = Annotated[StrictInt, Field(ge=0)]
+_Positive = Annotated[StrictInt, Field(ge=1)]
+_EITHER = {
+    "datasets": ("a text or a list of texts", 'datasets = ["mvtec:bottle,screw"]'),
+    "seeds": ("their number, at least 1, or a list of them, each at least 0", "seeds = 3"),
+}
+"""What the keys with a choice of sorts take, and an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +63,6 @@ class Plan:
     max_false_alarms: str | None = None
 
 
-_Seed = Annotated[StrictInt, Field(ge=0)]
-_Positive = Annotated[StrictInt, Field(ge=1)]
-
-
 class _CandidateTable(BaseModel, extra="forbid"):
     method: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
@@ -77,13 +80,6 @@ class _GridFile(BaseModel, extra="forbid"):
     datasets: str | Annotated[list[str], Field(min_length=1)] | None = None
     seeds: _Positive | Annotated[list[_Seed], Field(min_length=1)] | None = None
     max_false_alarms: RateText | None = None
-
-
-_EITHER = {
-    "datasets": ("a text or a list of texts", 'datasets = ["mvtec:bottle,screw"]'),
-    "seeds": ("their number, at least 1, or a list of them, each at least 0", "seeds = 3"),
-}
-"""What the keys with a choice of sorts take, and an example."""
 
 
 def candidates_of(methods: str) -> tuple[Candidate, ...]:

@@ -40,7 +40,6 @@ from adkit.workflows.score import (
 )
 
 MOST_MISTAKES = 6
-
 STEPS = (("checking masks", 1), ("scoring", 6), ("judging", 4))
 """What `evaluate` tells its progress, and how long each takes in proportion."""
 

@@ -59,6 +59,7 @@ MOST_TILES = 40
 """They are judged together: with patchknn each takes some 30 MB."""
 GOLDEN = 3
 """Pictures of either sort that go with the model; of clips the beginning of one."""
+_HINT = "nothing was written; use the run with adkit, or fit again with another method"
 
 
 @dataclass(frozen=True)
@@ -238,9 +239,6 @@ def _compared(
                 hint=_HINT,
             )
     return judged, max((abs(one.score - one.exported) for one in judged), default=0.0) / abs(own)
-
-
-_HINT = "nothing was written; use the run with adkit, or fit again with another method"
 
 
 def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:

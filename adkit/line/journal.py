@@ -17,7 +17,6 @@ from adkit.errors import StorageError
 from adkit.files.atomic import storage_faults, write_whole
 
 Row = Mapping[str, Any]
-
 _WAIT_S = 0.2
 
 

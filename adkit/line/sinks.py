@@ -29,7 +29,6 @@ from adkit.line.journal import Journal, Row
 
 Deliver = Callable[[Row], None]
 """Takes a row to where it goes; raises what is the matter where that is not to be had now."""
-
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 COMMAND_S = 60.0
 """A command that takes longer is ended: the files of later parts wait for it."""

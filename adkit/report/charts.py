@@ -16,7 +16,6 @@ MOST_DOTS = 250
 """A row of scores shows no more dots than this: of more scores, evenly chosen ones and both ends."""
 ROW_PX = 46
 _MARK_PX = 31  # from a row's top to its bar
-
 Ink = Literal["text", "soft", "line", "normal", "good", "defect", "oracle"]
 """A colour of the page's style: normal data that set the threshold, good parts of the test split, defects, and what
 only the test labels can tell."""

@@ -16,6 +16,8 @@ from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.workflows.audit import LEVEL
 
+_TITLES = {"separation": "separation (AUROC)"}
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -118,9 +120,6 @@ def _of_many(rate: float, things: str) -> str:
     """Write a rate in words: "about 9 of 1,000 good parts"."""
     count = 1000 * rate
     return f"about {count:.0f} of 1,000 {things}" if count >= 1 else f"about {10 * count:.0f} of 10,000 {things}"
-
-
-_TITLES = {"separation": "separation (AUROC)"}
 
 
 @dataclass(frozen=True, slots=True)

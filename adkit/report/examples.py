@@ -26,6 +26,10 @@ QUALITY = 80
 MOST_BYTES = 2_800_000
 """Of all pictures of a page, as text: a page is to be mailed."""
 MISSED_EVENT, FALSE_ALARM = "missed event", "false alarm"
+MOST_NORMALS = 3
+"""Of the normal samples that set the threshold, those of the highest scores."""
+MOST_LEFT_OUT = 6
+"""Of what was left out as anomalous, stills only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +106,6 @@ def colour_ramp(steps: int = 9) -> str:
     """Return the heat map's colours from low to high, as a CSS gradient to the right."""
     row = colours(np.linspace(0, 1, steps, dtype=np.float32)[None, :])[0]
     return f"linear-gradient(to right, {', '.join('#' + bytes(colour.tolist()).hex() for colour in row)})"
-
-
-MOST_NORMALS = 3
-"""Of the normal samples that set the threshold, those of the highest scores."""
-MOST_LEFT_OUT = 6
-"""Of what was left out as anomalous, stills only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ MOST_STEPS = 120
 LEAST_RANKS = 10
 SHARE_OF_RANKS = 4
 """Of the normal scores, one in this many can become the threshold: nobody wants more false alarms than that."""
-
 _IN_TABLE = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 

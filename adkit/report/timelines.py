@@ -43,7 +43,6 @@ _ENCODING = Encoding("slow", 32, threads=1)  # one thread: other work needs the 
 _ABOVE = 4.0
 """The scale ends so many times as high above the lowest score as the threshold lies: else one glaring event would
 flatten all others."""
-
 Block = tuple[float, float]
 """Where something begins, and how wide it is."""
 

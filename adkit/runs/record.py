@@ -29,16 +29,10 @@ DATA = "data.json"
 EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
-
 LATEST = "latest"  # means the newest run, whatever its name
-
 SEEING = ("roi", "ignore", "ignore_border", "tiles")  # the settings that say what of a picture is seen, and how
-
 PART = "part"  # as a place to look: what stands out from its ground in the normal pictures
-
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
-
-
 RateText = Annotated[str, Field(coerce_numbers_to_str=True)]
 """A rate as people write it: "1%", "6/h" or 0.01."""
 

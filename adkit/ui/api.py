@@ -38,12 +38,12 @@ from adkit.workflows.score import FrameResult, still_row
 MAP_PIXELS = 4_000_000
 """A picture of a map has no more than this."""
 COMPARISON = "comparison.html"
-
 _REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; frame-ancestors 'self'"
 )
 """A report may run its own script and nothing else."""
+_FIELDS = ("image", "run", "map")  # of a form
 
 
 class RunInfo(BaseModel):
@@ -108,7 +108,6 @@ class Fault(BaseModel):
     hint: str
 
 
-_FIELDS = ("image", "run", "map")  # of a form
 _FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in (400, 401, 403, 404, 408, 413, 422, 503)}
 
 

@@ -14,10 +14,8 @@ from adkit.ui.settings import ServerSettings
 from adkit.workflows.progress import OneBar, Standing
 
 log = logging.getLogger("adkit.ui")
-
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """For every event: what the page asks of its server is no interface for programs."""
-
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 

@@ -28,10 +28,8 @@ from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
 PROGRESS = gr.Progress()
 """What the library puts in its place, in a function that has it as a default, shows a step on the page."""
-
 SHOW = "() => window.adkit.show('ak-results')"
 """Brings what was found into sight, where it is below."""
-
 NO_RUN = piece("empty", "There is no run yet", "Learn from good parts first: open Train.")
 
 

@@ -44,11 +44,18 @@ from adkit.ui.settings import TOKEN_VARIABLE, ServerSettings
 
 MOST_READ = 600_000
 """Bytes of a stream, from its end."""
-
 DRAWN = ("loss", "held out")
 """The numbers of a training whose curves are shown."""
-
 _FIGURE = re.compile(r"([a-z][a-z ]*?) (\d+(?:\.\d+)?(?:e-?\d+)?)\b")
+FOLDER = ".page-jobs"
+JOB, CANCELLED = "job.json", "cancelled"
+MOST_KEPT = 50
+PATIENCE_S = 20.0
+"""A job that was asked to stop is ended by force when it takes longer."""
+Kind = Literal["fit", "report", "compare"]
+State = Literal["waiting", "running", "stopping", "done", "failed", "cancelled"]
+_DONE = (0, 3)  # exit codes; 3: but some files could not be read
+_INTERRUPTED = 130
 
 
 class ProgressLine(BaseModel, frozen=True):
@@ -100,19 +107,6 @@ def read_end(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-FOLDER = ".page-jobs"
-JOB, CANCELLED = "job.json", "cancelled"
-MOST_KEPT = 50
-PATIENCE_S = 20.0
-"""A job that was asked to stop is ended by force when it takes longer."""
-
-Kind = Literal["fit", "report", "compare"]
-State = Literal["waiting", "running", "stopping", "done", "failed", "cancelled"]
-
-_DONE = (0, 3)  # exit codes; 3: but some files could not be read
-_INTERRUPTED = 130
 
 
 class Job(BaseModel, extra="forbid", frozen=True):

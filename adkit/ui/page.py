@@ -20,7 +20,6 @@ from adkit.ui.train_tab import train_tab
 
 TICK_S = 1.0
 """How often the page looks how far its jobs are."""
-
 TOP = '<div class="ak-top"><h1>adkit</h1><span>visual anomaly detection from good parts only</span></div>'
 _SHOWN = {"report": "run", "results": "run", "comparison": "comparison"}
 """What the cards of jobs ask Results to show, and the kind of that."""

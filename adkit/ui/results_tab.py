@@ -24,10 +24,8 @@ from adkit.ui.settings import ServerSettings
 from adkit.ui.train_tab import data_choice
 
 MOST_SEEDS = 10
-
 Chosen = tuple[Literal["run", "comparison"], str] | None
 """What is shown: ("run", its id), ("comparison", its name), or nothing."""
-
 Updates = dict[Any, Any]
 """New values by the part of the page."""
 

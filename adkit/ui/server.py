@@ -35,8 +35,9 @@ HEADERS_S = 10.0
 MOST_OF_ADDRESS = 200
 """Connections at once; a proxy before the server has one address for all who ask."""
 SILENT_S = 60.0
-
 log = logging.getLogger("adkit.ui")
+WARM_UP_AFTER_S = 10.0
+"""So long it is waited for a browser before torch is loaded."""
 
 
 class PatientProtocol(H11Protocol):
@@ -78,10 +79,6 @@ def quiet_faults(loop: asyncio.AbstractEventLoop) -> None:
             log.warning("%s: %s", what, context.get("exception"))
 
     loop.set_exception_handler(tell)
-
-
-WARM_UP_AFTER_S = 10.0
-"""So long it is waited for a browser before torch is loaded."""
 
 
 class Server:

@@ -8,7 +8,6 @@ from adkit.errors import OptionError
 
 LEAST_TOKEN = 8
 TOKEN_VARIABLE = "ADKIT_TOKEN"
-
 _MEGABYTE = 1_000_000
 
 

@@ -16,9 +16,7 @@ from adkit.workflows.score import still_row
 
 SHOWN_PX = 1400
 """Longer side of the image in the viewer; larger ones are shrunk for the way to the browser."""
-
 THUMBNAIL_PX = 220
-
 NOTHING_YET = piece("empty", "Drop an image of a part", "Its decision, p-value and heat map appear here.")
 
 

@@ -33,9 +33,10 @@ from adkit.workflows.fit import check_settings
 
 PREFERRED = "patchknn"
 """The method that a form begins with, where it is installed."""
-
 START = "Start the training"
 _FIRST_FRAMES = 200
+MOST_LISTED = 200
+_MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
 
 
 def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
@@ -258,10 +259,6 @@ def _text(row: OptionRow, value: object) -> str:
             return row.default  # 1e-05 is 0.00001
         value = int(value) if input_of(row) == "whole" and float(value).is_integer() else value
     return "" if value is None else str(value).strip()
-
-
-MOST_LISTED = 200
-_MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
 
 
 def listed(settings: ServerSettings, registry: Registry) -> list[str]:

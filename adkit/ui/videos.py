@@ -24,8 +24,6 @@ from adkit.workflows.score import open_model
 
 MOST_POINTS = 1200
 """Of the timeline; of the scores between two points the highest is shown."""
-
-
 DOWNLOADS = ("annotated.mp4", "events.csv", "scores.csv")
 
 

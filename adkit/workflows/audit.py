@@ -18,7 +18,6 @@ from adkit.workflows.score import Workplace
 
 LEVEL = 0.01
 """Each of the two tests cries wolf in one audit of a hundred."""
-
 Verdict = Literal["kept", "broken", "drifted"]
 
 

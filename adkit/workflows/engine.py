@@ -22,7 +22,6 @@ from adkit.workflows.fit import versions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
 LOCAL = "local"
 _SAME = "install the same versions on all machines of the cluster"
 TRIES = 4

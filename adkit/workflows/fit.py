@@ -40,11 +40,8 @@ if TYPE_CHECKING:
 
 PIXEL_SHARE = 0.001
 """Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
-
 PROVEN = 2
 """Before a run is written, so many frames are judged again from its file."""
-
-
 FOR_CLIPS = "patchknn"
 """The method that is taken of clips when nobody names one."""
 

@@ -30,7 +30,6 @@ _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding
 _GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
-
 _Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
 
 

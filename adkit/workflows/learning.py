@@ -33,7 +33,6 @@ MOST_LEFT_OUT = 0.1
 """Of the images or clips. More that lie apart are a second sort of parts rather than hidden defects."""
 MOST_ROUNDS = 5
 """As often it is learned anew: defects that are alike hide each other until the first of them are out."""
-
 ODD_CLIPS = "odd_clips"
 """Names, with a number, what a fit tells of clips that look otherwise than they should."""
 LEAST_S = 0.5

@@ -24,7 +24,6 @@ from adkit.types import FrameRef, Sample
 
 LARGE_DEFECT_PX = 8
 """Where a defect must be larger than this to be seen, in px of a picture, tiles are proposed."""
-
 PART_PX, PART_SAMPLES = 256, 60
 """The part is looked for in so many normal pictures at most, shrunk to this many px along the longer side."""
 PART_ROOM = 0.05

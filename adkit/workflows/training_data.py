@@ -31,7 +31,6 @@ HELD_OUT_MOST = 1 / 3
 """Of the training data: what the usual rule may take to do what it aims at."""
 HELD_OUT_MOST_ON_DEMAND = 1 / 2
 """Of the training data: what a promise that the user asked for may take."""
-
 _Parts = tuple[list[Sample], list[Sample]]
 
 
