@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperOption
 
 _TABLES_FROM = 60  # columns
 
 
-class _ShortHelp:
+class ShortHelp:
     """What has a help that comes without what it does not show, and without values for options that take none."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -34,11 +34,7 @@ class _ShortHelp:
             super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
-class CommandGroup(_ShortHelp, TyperGroup):
-    """A group of commands."""
-
-
-class Command(_ShortHelp, TyperCommand):
+class Command(ShortHelp, TyperCommand):
     """A command."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from adkit.cli.deferred import CommandGroup
+from adkit.cli.deferred import ShortHelp
 from adkit.cli.output import shown, warn
 from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system
 
@@ -24,7 +25,7 @@ ANOMALY_FOUND = 5
 INTERRUPTED = 130
 
 
-class FaultReportingGroup(CommandGroup):
+class FaultReportingGroup(ShortHelp, TyperGroup):
     """All commands; reports what the user caused, and is the only place where AdkitError is caught to exit."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -100,7 +100,7 @@ class OnnxModel:
 
 def to_onnx(model: FittedModel) -> OnnxModel:
     """Return a run's ONNX model, `rows` and `columns` optional; raises OptionError for what cannot be exported."""
-    height, width = model.view.canvas
+    view = model.view
     if not isinstance(model.method, Exportable):
         told = f"{model.run.record.method} cannot be exported: it offers no graph of what it computes"
         raise OptionError(told, hint="take a method that does, such as patchknn; its author can add one: graph()")
@@ -108,7 +108,7 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     states: Mapping[str, tuple[int, ...]] = getattr(method, "states", {})
     with torch.no_grad():
         start = tuple(torch.zeros(1, *shape) for shape in states.values())
-        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, height, width), start)
+        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, *view.canvas), start)
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(
@@ -116,18 +116,14 @@ def to_onnx(model: FittedModel) -> OnnxModel:
             + ("scores, and a scorer takes maps" if grid is None else "maps, and the run has no scorer"),
             hint="fit again with --scorer top1, or without",
         )
-    usual = dict(zip(("rows", "columns"), _usual_cuts(model, grid), strict=True)) if grid else {}
+    seen = view.box.size if view.box else view.picture or view.canvas
+    usual = dict(zip(("rows", "columns"), view.cuts(seen, grid), strict=True)) if grid else {}
     names = [*(["map", "score"] if grid else ["score"]), *(f"next_{name}" for name in states)]
     return OnnxModel(_exported(PictureGraph(model, method, grid), usual, states, names), grid, states)
 
 
 def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return found if isinstance(found, tuple) else (found,)
-
-
-def _usual_cuts(model: FittedModel, grid: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    view = model.view
-    return view.cuts(view.box.size if view.box else view.picture or view.canvas, grid)
 
 
 def _exported(

@@ -136,7 +136,10 @@ def choose(run: Run, workplace: Workplace, evaluation: Evaluation | None) -> Exa
     mistakes = evaluation.mistakes() if evaluation else []
     worst, ends = mistakes[:MOST_MISTAKES], _ends(evaluation) if evaluation else {}
     chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
-    examples = [_example(evaluation, position) for position in chosen] if evaluation else []
+    examples = []
+    if evaluation:
+        given = ((evaluation.samples[one], evaluation.result_at(one), _as_event(evaluation, one)) for one in chosen)
+        examples = [Example(*one) for one in given]
     examples += _oddest_normals(run, workplace.registry, calibrating)
     footage = (evaluation.samples if evaluation else []) + calibrating
     images = reconstructed(run, workplace, [one.sample for one in examples], footage=footage)
@@ -171,15 +174,11 @@ def _left_out(run: Run, workplace: Workplace) -> list[Example]:
     ]
 
 
-def _example(evaluation: Evaluation, position: int) -> Example:
-    as_event = _as_event(evaluation, position) if evaluation.clips else None
-    return Example(evaluation.samples[position], evaluation.result_at(position), as_event)
-
-
-def _as_event(evaluation: Evaluation, position: int) -> str:
-    """Say what is made of a frame: events are caught and missed, and a frame alone is no alarm."""
+def _as_event(evaluation: Evaluation, position: int) -> str | None:
+    """Say what is made of a frame: events are caught and missed, and a frame alone is no alarm; None of stills."""
     clips, alarms = evaluation.clips, evaluation.results.alarms
-    assert clips is not None
+    if clips is None:
+        return None
     if evaluation.anomalous[position]:
         return MISSED_EVENT if any(position in event.frames for event in clips.missed) else "caught"
     if alarms[position]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -151,10 +151,8 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
     def begin(filled: dict[Any, Any]) -> str:
         """Queue a training, after all that can be refused before it begins."""
         settings, registry = judges.settings, judges.registry
-        values = {
-            name: filled[one].strip() if isinstance(filled[one], str) else filled[one] for name, one in given.items()
-        }
-        asked = {name: value for name, value in values.items() if value not in ("", None)}  # else it is as usual
+        texts = {name: value.strip() if isinstance(value := filled[one], str) else value for name, one in given.items()}
+        asked = {name: value for name, value in texts.items() if value not in ("", None)}  # else it is as usual
         spec = asked.pop("dataset", None)
         if not spec or not method:
             raise OptionError("no data is chosen" if method else "no method is chosen", hint="choose one, then start")
@@ -228,12 +226,9 @@ def _examples(samples: Sequence[Sample]) -> str | None:
     return None if picture is None else image_uri(np.asarray(picture))
 
 
-Input = Literal["switch", "choice", "whole", "number", "text"]
-
-
-def input_of(row: OptionRow) -> Input:
-    """Return which input takes the option."""
-    kinds: dict[str, Input] = {"true/false": "switch", "whole number": "whole", "number": "number"}
+def input_of(row: OptionRow) -> str:
+    """Return which input takes the option: "switch", "choice", "whole", "number" or "text"."""
+    kinds = {"true/false": "switch", "whole number": "whole", "number": "number"}
     return "choice" if row.choices else kinds.get(row.type, "text")
 
 

@@ -157,7 +157,8 @@ class Sheet:
         first = (self.width - content) // 2
         self._lefts = [first + number * (width + _MARGIN) for number in range(len(titles))]
         self._empty = np.full((self.height, self.width, 3), 255, np.uint8)
-        self._write_titles(titles)
+        for left, title in zip(self._lefts, titles, strict=True):
+            write(self._empty, left, 3, title, 14, FAINT)
         self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
 
     def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
@@ -187,10 +188,6 @@ class Sheet:
             return [pixels, hot]
         expected = pixels if result.reconstruction is None else resize(result.reconstruction, self.panel)
         return [pixels, expected, hot]
-
-    def _write_titles(self, titles: list[str]) -> None:
-        for left, title in zip(self._lefts, titles, strict=True):
-            write(self._empty, left, 3, title, 14, FAINT)
 
     def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
         sign = np.full((_STRIP, _SIGN, 3), 255, np.uint8)

@@ -72,7 +72,9 @@ def update(
     state = proven_state(before.model.method, record.view, samples, record.origin)
     random = [row for row, sample in enumerate(samples) if not _is_feedback(sample, run)]
     voting = new.take(random) if random else None
-    drift = _drift_from(kept, voting, before.model)
+    drift = None
+    if kept and voting:
+        drift = drift_test(*(sample_scores(one, before.model.scorer, 0.0) for one in (kept, voting)), upwards_only=True)
     taught = UpdateRecord(
         of=record.id,
         created=datetime.now(UTC),
@@ -232,13 +234,6 @@ def _learned_besides(
         if prediction is None or len(prediction) != len(samples) * view.frames:
             raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
         return report, of_pictures(prediction, view, shapes, names, names, None)
-
-
-def _drift_from(kept: Predictions | None, new: Predictions | None, model: FittedModel) -> Drift | None:
-    if kept is None or new is None:
-        return None
-    before, after = (sample_scores(part, model.scorer, 0.0) for part in (kept, new))
-    return drift_test(before, after, upwards_only=True)
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

@@ -42,12 +42,9 @@ def demo(
             typer.echo(f"a picture: {next(path for position, path in seen if result.anomalous[position])}")
             typer.echo(f"all pictures: {folder}")
         typer.echo(f"the whole report, for a browser: {write_report(run, workplace).path}")
+    own, data, new = "good parts", "folder:PATH_TO_GOOD_IMAGES", "NEW_IMAGES/"
     if result.clips:
-        own, data = "videos of normal operation in FOLDER/train/normal/", "clips:FOLDER"
-        new = "NEW_VIDEO.mp4"
-    else:
-        own, data = "good parts", "folder:PATH_TO_GOOD_IMAGES"
-        new = "NEW_IMAGES/"
+        own, data, new = "videos of normal operation in FOLDER/train/normal/", "clips:FOLDER", "NEW_VIDEO.mp4"
     heatmaps = " --heatmaps maps/" if result.maps is not None and not result.clips else ""
     typer.echo(f"\nwhat to do next, with your own {own}:")
     typer.echo(f"  adkit inspect --dataset {data}")

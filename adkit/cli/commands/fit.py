@@ -174,11 +174,7 @@ def _grouped(datasets: list[Dataset], settings: FitSettings) -> list[list[Datase
 def _resumed(
     name: str, context: typer.Context, runs_root: Path, registry: Registry
 ) -> tuple[Unfinished, FitSettings, list[Dataset]]:
-    """Find the unfinished fit of that name, what it was asked for, and its data.
-
-    Raises AdkitError when it or its data is not there, when it still runs, and when the command line says again what
-    it has settled already.
-    """
+    """Find the unfinished fit of that name, what it was asked for, and its data, which the command line may not say."""
     from adkit.data.datasets import open_datasets
     from adkit.runs.unfinished import find_unfinished
 

@@ -38,12 +38,15 @@ def inspect(
     from adkit.data.boxes import px
     from adkit.data.datasets import open_datasets
     from adkit.data.images import png_of
+    from adkit.data.outputs import require_picture
     from adkit.options import split_assignments
     from adkit.runs.record import FitSettings
     from adkit.workflows.inspect import inspect_dataset
     from adkit.workflows.seeing import method_and_view, tiles_instead
 
-    _require_sheet(sheet)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
+    require_picture(sheet)
     to, documents, sheets = destination(format_), [], {}
     registry = o.loaded_registry()
     wanted = FitSettings(method=method, options=split_assignments(settings or [], example="--set size=512"))
@@ -71,14 +74,6 @@ def inspect(
         write_whole(path, png_of(drawn))
         if to.for_people:
             typer.echo(f"contact sheet: {path}")
-
-
-def _require_sheet(sheet: Path | None) -> None:
-    from adkit.data.outputs import require_picture
-
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise OptionError(f"the contact sheet {sheet} is a PNG, yet its suffix is another", hint="name it SHEET.png")
-    require_picture(sheet)
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
