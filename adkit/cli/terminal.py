@@ -31,9 +31,7 @@ def terminal_progress() -> OneBar:
 class Bar(OneBar):
     """One bar, and how far it is in words; both are gone at the end."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._drawn: RichProgress | None = None  # while a step is open
+    _drawn: RichProgress | None = None  # while a step is open
 
     def show(self, standing: Standing, *, advanced: bool) -> None:
         """Draw it."""
@@ -60,9 +58,7 @@ class Bar(OneBar):
 class Lines(OneBar):
     """A line on stderr every few seconds."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._spoken_s = 0.0
+    _spoken_s = 0.0
 
     def show(self, standing: Standing, *, advanced: bool) -> None:
         """Speak up when it takes long."""
@@ -83,9 +79,7 @@ class Stream(OneBar):
     is told at once.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._told_s, self._status = 0.0, ""
+    _told_s, _status = 0.0, ""
 
     def show(self, standing: Standing, *, advanced: bool) -> None:
         """Write the line, where one is due."""

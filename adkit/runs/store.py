@@ -106,7 +106,7 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], results
         DATA: seen.to_bytes(),
     }
     while True:
-        named = record.model_copy(update={"files": _described(contents), "id": _free_name(root, record.id)})
+        named = record.model_copy(update={"files": _described(contents), "id": free_name(root, record.id)})
         folder = root / named.id
         try:
             with whole_folder(folder, replace=False) as temporary:
@@ -173,7 +173,7 @@ def put_away(run: Run) -> Run:
     hidden = run.folder.parent / HIDDEN
     with storage_faults(hidden):
         hidden.mkdir(exist_ok=True)
-        run.folder.rename(hidden / _free_name(hidden, run.record.id))
+        run.folder.rename(hidden / free_name(hidden, run.record.id))
     return before
 
 
@@ -206,7 +206,7 @@ def new_run_id(root: Path, method: str, category: str, now: datetime | None = No
     """Return a name for a run that is free below `root` and sorts by time: "20261121-233012-patchknn-bottle"."""
     now = now or datetime.now(UTC)
     plain = plain_name(category).strip("-.")[:LONGEST_CATEGORY]
-    return _free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
+    return free_name(root, f"{now:%Y%m%d-%H%M%S}-{method}-{plain or 'data'}")
 
 
 def open_run(folder: Path) -> Run:
@@ -296,7 +296,8 @@ def default_runs_root() -> Path:
     return Path(os.environ.get("ADKIT_RUNS") or "runs")
 
 
-def _free_name(root: Path, stem: str) -> str:
+def free_name(root: Path, stem: str) -> str:
+    """Return the stem, with a number where there is something of that name below the root."""
     name, number = stem, 1
     while (root / name).exists():
         number += 1

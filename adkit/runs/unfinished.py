@@ -8,7 +8,6 @@
 The folder is there while a method that can go on learns, and is deleted when its run is written.
 """
 
-import itertools
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import read_signed, signed
 from adkit.files.lock import is_locked, lock
 from adkit.runs.record import FitSettings
-from adkit.runs.store import default_runs_root, read_record
+from adkit.runs.store import default_runs_root, free_name, read_record
 
 FOLDER = ".unfinished"
 REQUEST = "request.json"
@@ -159,18 +158,16 @@ def discard_unfinished(runs_root: Path, name: str) -> None:
 def _reserved(runs_root: Path, begun: Unfinished) -> tuple[Unfinished, Path]:
     """Return the fit under an id that no other unfinished one has, and the empty folder of that name."""
     first = begun.categories[0]
-    for number in itertools.count(1):
-        name = first.id if number == 1 else f"{first.id}-{number}"
-        folder = runs_root / FOLDER / name
+    while True:
+        folder = runs_root / FOLDER / free_name(runs_root / FOLDER, first.id)
         with storage_faults(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 folder.mkdir()
             except FileExistsError:
-                continue
-        categories = [first.model_copy(update={"id": name}), *begun.categories[1:]]
+                continue  # another fit took the name in the meantime
+        categories = [first.model_copy(update={"id": folder.name}), *begun.categories[1:]]
         return begun.model_copy(update={"categories": categories}), folder
-    raise AssertionError("there are always further numbers")
 
 
 def _enter(folder: Path, begun: Unfinished, held: ExitStack) -> None:

@@ -137,30 +137,30 @@ class Status:
         """Say whether nothing more comes."""
         return self.state in ("done", "failed", "cancelled")
 
+    def _rows(self, *names: str) -> list[dict[str, Any]]:
+        rows = self.result if isinstance(self.result, list) else [self.result]
+        return [row for row in rows if isinstance(row, dict) and {*names} <= row.keys()]
+
     def promises(self) -> list[str]:
         """Say of each run that a training made how often it flags good parts, and how long it took."""
-        told = []
-        for row in self.result if isinstance(self.result, list) else [self.result]:
-            if isinstance(row, dict) and {"expected_false_alarm_rate", "fit_s", "calibrate_s"} <= set(row):
-                taken = duration_text(row["fit_s"] + row["calibrate_s"])
-                told.append(f"flags about {often_text(row['expected_false_alarm_rate'])} good ones · {taken}")
-        return told
+        return [
+            f"flags about {often_text(row['expected_false_alarm_rate'])} good ones · "
+            + duration_text(row["fit_s"] + row["calibrate_s"])
+            for row in self._rows("expected_false_alarm_rate", "fit_s", "calibrate_s")
+        ]
 
     def made(self) -> list[str]:
         """Return the ids of the runs, or the name of what else the job made."""
         if self.job.kind != "fit":
             return [self.job.result] if self.job.result else []
-        rows = self.result if isinstance(self.result, list) else [self.result]
-        return [str(row["run"]) for row in rows if isinstance(row, dict) and "run" in row]
+        return [str(row["run"]) for row in self._rows("run")]
 
 
 class Jobs:
     """The jobs in one folder of runs. Several servers, or none, may look after the same."""
 
     def __init__(self, runs_root: Path, command: Sequence[str] = (sys.executable, "-m", "adkit")) -> None:
-        self.runs_root = runs_root
-        self.command = command
-        self.folder = runs_root / FOLDER
+        self.runs_root, self.command, self.folder = runs_root, command, runs_root / FOLDER
         self._children: list[subprocess.Popen[bytes]] = []
         self._ended: dict[str, Status] = {}  # they change no more, and their streams are long
         self._changing = threading.RLock()
