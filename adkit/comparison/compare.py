@@ -17,6 +17,7 @@ from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import SILENT, Dataset
 from adkit.registry import Registry
 from adkit.runs.store import Run
+from adkit.stats.segments import grouped
 from adkit.workflows.engine import LOCAL, each, require_engine
 from adkit.workflows.fit import check_settings
 from adkit.workflows.score import Workplace
@@ -90,9 +91,7 @@ def _each_place(
     engine: str, work: Callable[[Asked], Cell], places: Mapping[Place, Asked], todo: Mapping[Place, Path], *, gpu: bool
 ) -> Iterator[tuple[Place, Cell | AdkitError]]:
     """Walk the places that are to be computed; those of one folder are one cell, by other names or seeds."""
-    alike: dict[Path, list[Place]] = {}
-    for place, folder in todo.items():
-        alike.setdefault(folder, []).append(place)
+    alike = grouped(todo, todo.__getitem__)
     coming = each(engine, work, (places[same[0]] for same in alike.values()), gpu=gpu)
     for same, cell in zip(alike.values(), coming, strict=True):
         for place in same:
@@ -117,8 +116,7 @@ def _finished(
 
 def _require_once(specs: Sequence[str], seeds: Sequence[int]) -> None:
     """Raise AdkitError where a category or a seed is named twice."""
-    twice = [spec for spec in dict.fromkeys(specs) if specs.count(spec) > 1]
-    if twice:
+    if twice := [spec for spec in specs if specs.count(spec) > 1]:
         raise DatasetError(f"{twice[0]} is named twice", hint="name each category once")
     if len(set(seeds)) < len(seeds) or not seeds:
         what = "a seed is named twice" if seeds else "there is no seed"

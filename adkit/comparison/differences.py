@@ -126,7 +126,7 @@ def across_categories(
         return {metric: AcrossCategories("there is one candidate only") for metric in metrics}
     tables = {}
     for metric in metrics:
-        values = [[figures[metric, category, name].value for name in candidates] for category in categories]
+        values = ([figures[metric, category, name].value for name in candidates] for category in categories)
         tables[metric] = np.array([row for row in values if None not in row], dtype=np.float64)
     defined = sum(len(table) > 0 for table in tables.values())
     least = least_categories(len(candidates), max(1, defined))

@@ -209,9 +209,8 @@ class Jobs:
 
     def get(self, job_id: str) -> Status:
         """Return the job of that id; raises RunError when there is none."""
-        for status in self.list():
-            if status.job.id == job_id:
-                return status
+        if found := [status for status in self.list() if status.job.id == job_id]:
+            return found[0]
         raise RunError(f"there is no job {job_id[:80]!r}", hint="it was forgotten; reload the page")
 
     def cancel(self, job_id: str) -> None:

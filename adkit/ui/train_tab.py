@@ -261,10 +261,8 @@ def listed(settings: ServerSettings, registry: Registry) -> list[str]:
     folders = [f"{sort}:{path.relative_to(settings.data_root).as_posix()}" for path, sort in _folders(settings)]
     categories = []
     for name in registry.datasets.names():
-        try:  # by name only: which files they hold is looked at when one is chosen
+        with suppress(AdkitError):  # by name only: which files they hold is looked at when one is chosen
             categories += [one.spec for one in open_datasets(f"{name}:all", settings.data_root.resolve(), registry)]
-        except AdkitError:
-            continue
     root = settings.data_root
     tables = [f"manifest:{path.name}" for path in sorted(root.glob("*.csv")) if is_table(path)]
     return list(dict.fromkeys([*folders, *tables, *categories]))[:MOST_LISTED]

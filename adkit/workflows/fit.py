@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -281,8 +281,6 @@ def versions() -> dict[str, str]:
     """Say by which versions of what it is computed."""
     found = {"adkit": __version__, "python": platform.python_version()}
     for name in ("torch", "timm", "onnxruntime", "numpy"):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
