@@ -58,11 +58,8 @@ class Silent(Progress):
 
 
 SILENT = Silent()
-
-
 Workspace = Callable[[], Path]
 """Gives a folder that lasts until the run is written, whatever happens: the first call makes it, or finds it again."""
-
 Stream = Callable[["Batch"], "Prediction"]
 """Judges batches of a clip's frames in their order, each frame once; what it remembers ends with the clip."""
 
@@ -223,10 +220,8 @@ class Scorer(ABC, Generic[OptionsType]):
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch, float32 (N, h, w) to (N,), for an export. By default OptionError: it cannot."""
-        raise OptionError(
-            f"the scorer {type(self).__name__} cannot be exported: it is not written for tensors",
-            hint="fit again with --scorer top1; its author can add it: Scorer.of_tensors",
-        )
+        told = f"the scorer {type(self).__name__} cannot be exported: it is not written for tensors"
+        raise OptionError(told, hint="fit again with --scorer top1; its author can add it: Scorer.of_tensors")
 
 
 @dataclass(frozen=True, slots=True)

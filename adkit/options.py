@@ -75,10 +75,8 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
         key = str(first["loc"][0]) if first["loc"] else "options"
         row = next((row for row in option_rows(model) if row.name == key), None)
         expected = f"{row.type}{' ' + row.bounds if row and row.bounds else ''}" if row else "another value"
-        raise OptionError(
-            f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}",
-            hint=f"{key} takes {expected}; default {row.default if row else '?'}",
-        ) from None
+        hint = f"{key} takes {expected}; default {row.default if row else '?'}"
+        raise OptionError(f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}", hint=hint) from None
 
 
 def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: str) -> OptionsType | None:

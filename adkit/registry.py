@@ -21,7 +21,6 @@ from adkit.errors import PluginError, nearest
 from adkit.interfaces import DatasetEntry, Entry, MethodEntry, MetricEntry, ScorerEntry
 
 GROUP = "adkit"
-
 EntryType = TypeVar("EntryType", bound=Entry[Any])
 
 
@@ -63,10 +62,8 @@ class Catalogue(Generic[EntryType]):
         claims = self._claims_of(name)
         if len(claims) > 1:
             origins = " and ".join(plugin.origin for plugin in claims)
-            raise PluginError(
-                f"two plugins bring a {self.sort} named {name!r}: {origins}",
-                hint="uninstall one of them with pip; every other name still works",
-            )
+            hint = "uninstall one of them with pip; every other name still works"
+            raise PluginError(f"two plugins bring a {self.sort} named {name!r}: {origins}", hint=hint)
         return self.entries[name]
 
     def origin(self, name: str) -> Plugin:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Split = Literal["train", "test"]
-
 USUAL_RATE = 25.0
 """Frames a second of a clip that does not say, such as a folder of images."""
 

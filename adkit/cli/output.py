@@ -146,11 +146,6 @@ def _to_stdout(content: bytes) -> None:
     typer.echo(content, nl=False, file=_RESULTS.get())
 
 
-def print_text(text: str) -> None:
-    """Print lines that break between words only, where there is a terminal."""
-    _print_text(_console(), text)
-
-
 def print_table(
     title: str,
     rows: Rows,
@@ -167,9 +162,9 @@ def print_table(
     that both begin with the first `keys` columns; where that is not enough, each row becomes lines of its own.
     """
     console = _console()
-    _print_text(console, title if rows else f"{title}: none", bold=True)
+    print_text(title if rows else f"{title}: none", console, bold=True)
     if subtitle:
-        _print_text(console, subtitle)
+        print_text(subtitle, console)
     if rows:
         shown = rows[:most]
         columns = [
@@ -188,7 +183,7 @@ def print_table(
             for cells in zip(*(column.cells for column in columns), strict=True):
                 _print_turned(console, [column.name for column in columns], cells, keys)
     if caption:
-        _print_text(console, caption)
+        print_text(caption, console)
     if (more := (total or len(rows)) - most) > 0:
         console.print(f"… and {more} more: --output FILE.csv holds all")
     console.print()
@@ -278,8 +273,9 @@ def _console() -> Console:
     return console
 
 
-def _print_text(console: Console, text: str, *, bold: bool = False) -> None:
+def print_text(text: str, console: Console | None = None, *, bold: bool = False) -> None:
     """Print lines that break between words only."""
+    console = console or _console()
     lines = [
         textwrap.fill(line, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         for line in shown(text).splitlines()

@@ -19,7 +19,6 @@ from adkit.data.view import View
 from adkit.stats.formatting import AS_A_WHOLE, p_value_text, score_text
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-
 PANEL_PX = 420  # longer side of each panel
 _LEAST_PANEL_PX = 64  # a line-scan image of extreme aspect is stretched rather than invisible
 _MARGIN = 14

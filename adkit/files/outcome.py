@@ -20,7 +20,6 @@ from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import is_locked, lock
 
 VARIABLE = "ADKIT_OUTCOME"  # the environment variable that names the folder
-
 PROCESS, OUTCOME = "process", "outcome.json"
 _LOCK = "lock"
 

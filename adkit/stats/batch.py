@@ -11,7 +11,6 @@ from adkit.errors import PromiseError
 from adkit.stats.formatting import counted, rate_text
 
 Row = Mapping[str, Any]
-
 LOOK = "look"  # the decision of a part that a person is to look at
 _SLACK = 1e-9
 

@@ -86,15 +86,11 @@ class ThresholdRule:
     def __post_init__(self) -> None:
         if self.hourly:
             if not (math.isfinite(self.level) and self.level > 0):
-                raise PromiseError(
-                    f"{self.level:g} false alarms an hour were asked for; a promise needs more than none",
-                    hint="for example 6/h, one in ten minutes",
-                )
+                told = f"{self.level:g} false alarms an hour were asked for; a promise needs more than none"
+                raise PromiseError(told, hint="for example 6/h, one in ten minutes")
         elif not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
-            raise PromiseError(
-                f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either",
-                hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%",
-            )
+            told = f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either"
+            raise PromiseError(told, hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%")
 
     def __str__(self) -> str:
         if self.kind == "percentile":
@@ -126,10 +122,8 @@ class ThresholdRule:
             )
         share = self.level * unit_s / 3600
         if share >= 1:
-            raise PromiseError(
-                f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}",
-                hint="ask for fewer",
-            )
+            told = f"{self.level:g}/h is at least one false alarm in each clip, which last {duration_text(unit_s)}"
+            raise PromiseError(told, hint="ask for fewer")
         return ThresholdRule(self.kind, share, unit_s=unit_s)
 
     @property
@@ -200,10 +194,8 @@ def rule_of(max_false_alarms: str | None, certain: bool, percentile: float | Non
     """Read the rule that these options ask for, or None; raises OptionError and PromiseError for what is none."""
     if percentile is not None:
         if max_false_alarms is not None or certain:
-            raise OptionError(
-                "a percentile and a promise were asked for; the threshold follows from one of them",
-                hint="leave --percentile out, or --max-false-alarms and --certain",
-            )
+            told = "a percentile and a promise were asked for; the threshold follows from one of them"
+            raise OptionError(told, hint="leave --percentile out, or --max-false-alarms and --certain")
         if not 0 < percentile <= 100:
             raise OptionError(f"--percentile {percentile:g} is not above 0 and at most 100", hint="for example 99")
         return ThresholdRule("percentile", 1 - percentile / 100)

@@ -21,7 +21,6 @@ from adkit.stats.calibration import CERTAINTY
 # Those named are of the group (99 % and more), and from the second n on they are 76 to 100 % of it.
 _APART = 6.0
 _LEAST_BELOW = 8  # fewer scores do not tell how far scores scatter: so the 1 % above, at 4 of 10
-
 EQUAL_DIGITS = 12  # means over seeds that are equal may differ in the sixteenth digit, in every resample alike
 
 

@@ -27,17 +27,14 @@ from numpy.typing import NDArray
 from adkit.data.video_writer import Encoding, VideoWriter
 
 CONVEYOR_VERSION = 1  # goes up when the drawing changes: cached clips of an older version are then made anew
-
 KINDS = ("stop", "speed_change", "jerk", "foreign_object", "missing_part", "colour_shift")
 GOOD = "good"
 HEIGHT_PX, WIDTH_PX = 192, 320
 RATE = 20  # frames a second
 SECONDS = 12.0
-
 SPEED_PX_S = 80.0
 LEAST_SPACING_PX, MOST_SPACING_PX = 105.0, 135.0  # from one part's centre to the next one's
 PART_PX = (64, 48)  # width, height
-
 _RAIL_PX = 26  # above and below the belt
 _LOOP_PX = 1280  # the belt's own length
 _SPRITE_PX = 88  # square, with room for the shadow
@@ -45,8 +42,6 @@ _FINE = 4  # sprites are drawn at this many times their size and shrunk: smooth 
 _NOISE = 2.2  # grey levels
 _FIRST_S, _LAST_S = 3.5, 5.5  # when an event begins
 _ENCODING = Encoding("superfast", 18, threads=1, b_frames=None)
-
-
 _Sprite = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 """(S, S, 3) each: colours in grey levels times opacity, and the share of the belt that still shows."""
 

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 PARTS_VERSION = 1  # goes up when the drawing changes: cached parts of an older version are then drawn anew
-
 GOOD = "good"
 GRADES = ("clear", "visible", "faint")
 DEFECTS = ("scratch", "stain", "incomplete")
 SIZE_PX = 256
-
 _SCALE = 2  # everything is drawn at twice the size and shrunk: smooth edges
 _CANVAS = SIZE_PX * _SCALE
 _STRENGTH = {"clear": 1.0, "visible": 0.6, "faint": 0.35}
@@ -276,5 +274,4 @@ _PARTS: dict[str, Callable[[np.random.Generator], _Drawn]] = {
     "bolt": _bolt,
 }
 _DEFECTS = {"scratch": _scratch, "stain": _stain, "incomplete": _incomplete}
-
 PART_NAMES = tuple(_PARTS)

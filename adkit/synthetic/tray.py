@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 TRAY_VERSION = 1  # goes up when the drawing changes: a cached tray of an older version is then drawn anew
-
 USUAL: Mapping[str, int] = {"hexagon": 4, "ring": 3, "pin": 2}
 KINDS = ("missing", "extra", "swapped")
 SIZE_PX = 256
-
 _COLOURS = {"hexagon": (170, 80, 70), "ring": (120, 140, 150), "pin": (90, 150, 60)}
 _GROUND = (210, 205, 200)
 _SCALE = 2  # everything is drawn at twice the size and shrunk: smooth edges
