@@ -105,90 +105,6 @@ class _Doubts:
             warn(f"{self.first[why]}{more}: {why}; is {record.id}, of {record.dataset}, the run for it?")
 
 
-def score_stills(
-    model: FittedModel,
-    samples: list[Sample],
-    heatmaps: Path | None,
-    masks: Path | None,
-    to: Destination,
-    decisions: Decisions,
-    *,
-    skip_bad: bool,
-    resume: bool = False,
-    elsewhere: Elsewhere | None = None,
-) -> bool:
-    """Print or write a row for each image, say whether any is anomalous; raises Exit where some could not be read."""
-    decisions.require(model.threshold.expected_rate, len(model.normal_scores))
-    pictures = Pictures(heatmaps, masks, clashing(samples) if heatmaps or masks else frozenset())
-    pictures.require(model.run)
-    if told := model.view.white_in_words:
-        warn(f"{told}, as the run learned")
-    record = model.run.record
-    caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
-    head = {"run": record.id, "suspects": record.suspects}
-    asked = {
-        "adkit": __version__,
-        "run": record.id,
-        "threshold": model.threshold.value,
-        "the checksum of run.json": checksum(signed(record.model_dump(mode="json"))),
-        "--heatmaps": heatmaps and str(heatmaps),
-        "--masks": masks and str(masks),
-    }
-    with kept_rows(to.file, asked, resume=resume) as kept:
-        doubts, todo = _Doubts(), [one for one in samples if str(one.frame) not in kept.paths]
-        if elsewhere:
-            rows = _rows_of_workers(elsewhere, todo, pictures, doubts)
-        else:
-            rows = _score_rows(model, todo, pictures, doubts)
-        tally = _written(rows, kept, samples, head, to, decisions)
-    doubts.tell(record)
-    captions = [caption, *decisions.notes(len(samples), len(model.normal_scores))]
-    return _told(tally, record.id, captions, to, skip_bad=skip_bad)
-
-
-def score_exported(
-    folder: Path, files: Sequence[str], to: Destination, decisions: Decisions, *, skip_bad: bool, resume: bool = False
-) -> bool:
-    """Do the same with an exported model; nothing of it needs torch."""
-    try:
-        model = Model(folder)
-    except Exception as error:  # onnxruntime has some of its own
-        raise OptionError(f"{folder} is no export that can be read: {error}", hint="export the run again") from None
-    if model.facts["unit"] == "clip":
-        script = f"python {folder / 'score.py'} {' '.join(files[:1])}"
-        raise OptionError(f"{folder} judges clips, which adkit does with a run only", hint=f"play them: {script}")
-    found, count = find_inputs(files), len(model.facts["normal_scores"])
-    decisions.require(model.p_value(model.threshold), count)
-    if found.clips:
-        raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
-    for note in found.notes:
-        typer.echo(note, err=True)
-    caption = f"threshold {model.threshold:.4f}: {model.facts['promise']}"
-    head = {"run": model.facts["run"]}
-    with kept_rows(to.file, {**head, "export": checksum(json.dumps(model.facts).encode())}, resume=resume) as kept:
-        paths = (sample.frame.path for sample in found.stills)
-        rows = (_exported_row(model, path) for path in paths if str(path) not in kept.paths)
-        tally = _written(rows, kept, found.stills, head, to, decisions)
-    for why, first in model.doubts.items():
-        warn(f"{first}: {why}; is {folder}, of {model.facts['learned_from']}, the model for it?")
-    return _told(tally, model.facts["run"], [caption, *decisions.notes(tally.expected, count)], to, skip_bad=skip_bad)
-
-
-def _exported_row(model: Model, path: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
-    row["p_value_is_floor"] = None
-    try:
-        score, _ = model.judge(path)
-    except (OSError, ValueError) as error:
-        row |= {"decision": "unreadable", "error": f"{path}: {error}"}
-    else:
-        decision = "anomalous" if score > model.threshold else "normal"
-        p_value = model.p_value(score)
-        row |= {"score": score, "p_value": p_value, "decision": decision, "error": None}
-        row["p_value_is_floor"] = is_floor(p_value, len(model.facts["normal_scores"]))
-    return {**row, "regions": [], "specks": 0, **region_columns(None)}
-
-
 @dataclass
 class _Tally:
     """What was found in rows, in constant memory but for what could not be read."""
@@ -226,49 +142,124 @@ class _Tally:
         return [row for _, _, row in ranked]
 
 
-def _written(
-    coming: Iterator[dict[str, Any]],
-    kept: KeptRows,
-    samples: Sequence[Sample],
-    head: dict[str, Any],
-    to: Destination,
-    decisions: Decisions,
-) -> _Tally:
-    """Write rows as they come, and those that are kept; what was written stays when it is interrupted."""
-    gone = kept.paths - {str(sample.frame) for sample in samples}
-    tally = _Tally(len(samples) + len(gone))
-    if gone:
-        warn(f"{len(gone):,} of the rows are of files that are not named or not there any more: {min(gone)}")
-    with stopping() as stop, to.streamed(head, {"unreadable": tally.unreadable}) as add:
+@dataclass(frozen=True)
+class StillScorer:
+    """Scores still images by a run or by an export: writes their rows, prints them, says whether any is anomalous."""
 
-        def until_stopped() -> Iterator[dict[str, Any]]:
-            for row in coming:
-                yield row
-                if stop.is_set():
-                    return
+    to: Destination
+    decisions: Decisions
+    skip_bad: bool
+    resume: bool
+    heatmaps: Path | None = None
+    masks: Path | None = None
 
-        for row in decisions(kept.through(until_stopped())):
-            add(row)
-            tally.add(row)
-    kept.whole = tally.count == tally.expected
-    return tally
+    def score(self, model: FittedModel, samples: list[Sample], elsewhere: Elsewhere | None = None) -> bool:
+        """Score by a run, here or by workers; raises Exit where some could not be read."""
+        self.decisions.require(model.threshold.expected_rate, len(model.normal_scores))
+        taken = clashing(samples) if self.heatmaps or self.masks else frozenset[str]()
+        pictures = Pictures(self.heatmaps, self.masks, taken)
+        pictures.require(model.run)
+        if told := model.view.white_in_words:
+            warn(f"{told}, as the run learned")
+        record = model.run.record
+        caption = f"threshold {model.threshold.value:.4f}: {model.threshold.promise()}"
+        head = {"run": record.id, "suspects": record.suspects}
+        asked = {
+            "adkit": __version__,
+            "run": record.id,
+            "threshold": model.threshold.value,
+            "the checksum of run.json": checksum(signed(record.model_dump(mode="json"))),
+            "--heatmaps": self.heatmaps and str(self.heatmaps),
+            "--masks": self.masks and str(self.masks),
+        }
+        with kept_rows(self.to.file, asked, resume=self.resume) as kept:
+            doubts, todo = _Doubts(), [one for one in samples if str(one.frame) not in kept.paths]
+            if elsewhere:
+                rows = _rows_of_workers(elsewhere, todo, pictures, doubts)
+            else:
+                rows = _score_rows(model, todo, pictures, doubts)
+            tally = self._written(rows, kept, samples, head)
+        doubts.tell(record)
+        return self._told(tally, record.id, caption, len(model.normal_scores))
+
+    def score_exported(self, folder: Path, files: Sequence[str]) -> bool:
+        """Do the same with an exported model; nothing of it needs torch."""
+        try:
+            model = Model(folder)
+        except Exception as error:  # onnxruntime has some of its own
+            raise OptionError(f"{folder} is no export that can be read: {error}", hint="export the run again") from None
+        if model.facts["unit"] == "clip":
+            script = f"python {folder / 'score.py'} {' '.join(files[:1])}"
+            raise OptionError(f"{folder} judges clips, which adkit does with a run only", hint=f"play them: {script}")
+        found, count = find_inputs(files), len(model.facts["normal_scores"])
+        self.decisions.require(model.p_value(model.threshold), count)
+        if found.clips:
+            raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
+        for note in found.notes:
+            typer.echo(note, err=True)
+        head = {"run": model.facts["run"]}
+        asked = {**head, "export": checksum(json.dumps(model.facts).encode())}
+        with kept_rows(self.to.file, asked, resume=self.resume) as kept:
+            paths = (sample.frame.path for sample in found.stills)
+            rows = (_exported_row(model, path) for path in paths if str(path) not in kept.paths)
+            tally = self._written(rows, kept, found.stills, head)
+        for why, first in model.doubts.items():
+            warn(f"{first}: {why}; is {folder}, of {model.facts['learned_from']}, the model for it?")
+        caption = f"threshold {model.threshold:.4f}: {model.facts['promise']}"
+        return self._told(tally, model.facts["run"], caption, count)
+
+    def _written(
+        self, coming: Iterator[dict[str, Any]], kept: KeptRows, samples: Sequence[Sample], head: dict[str, Any]
+    ) -> _Tally:
+        """Write rows as they come, and those that are kept; what was written stays when it is interrupted."""
+        gone = kept.paths - {str(sample.frame) for sample in samples}
+        tally = _Tally(len(samples) + len(gone))
+        if gone:
+            warn(f"{len(gone):,} of the rows are of files that are not named or not there any more: {min(gone)}")
+        with stopping() as stop, self.to.streamed(head, {"unreadable": tally.unreadable}) as add:
+
+            def until_stopped() -> Iterator[dict[str, Any]]:
+                for row in coming:
+                    yield row
+                    if stop.is_set():
+                        return
+
+            for row in self.decisions(kept.through(until_stopped())):
+                add(row)
+                tally.add(row)
+        kept.whole = tally.count == tally.expected
+        return tally
+
+    def _told(self, tally: _Tally, run: str, caption: str, normal_scores: int) -> bool:
+        """Say what was found, and whether anything is anomalous."""
+        if self.to.for_people:
+            _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally)
+        for error in tally.unreadable:
+            warn(f"unreadable: {error}")
+        if tally.count < tally.expected:
+            more = "; the same command with --resume scores the others" if self.to.file else ""
+            warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
+            raise typer.Exit(INTERRUPTED)
+        if tally.unreadable:
+            typer.echo(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
+            if not self.skip_bad:
+                raise typer.Exit(SOME_UNREADABLE)
+        return tally.anomalous > 0
 
 
-def _told(tally: _Tally, run: str, captions: Sequence[str], to: Destination, *, skip_bad: bool) -> bool:
-    """Say what was found, and whether anything is anomalous."""
-    if to.for_people:
-        _print_rows(run, captions, tally)
-    for error in tally.unreadable:
-        warn(f"unreadable: {error}")
-    if tally.count < tally.expected:
-        more = "; the same command with --resume scores the others" if to.file else ""
-        warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
-        raise typer.Exit(INTERRUPTED)
-    if tally.unreadable:
-        typer.echo(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
-        if not skip_bad:
-            raise typer.Exit(SOME_UNREADABLE)
-    return tally.anomalous > 0
+def _exported_row(model: Model, path: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": str(path), "score": None, "threshold": model.threshold, "p_value": None}
+    row["p_value_is_floor"] = None
+    try:
+        score, _ = model.judge(path)
+    except (OSError, ValueError) as error:
+        row |= {"decision": "unreadable", "error": f"{path}: {error}"}
+    else:
+        decision = "anomalous" if score > model.threshold else "normal"
+        p_value = model.p_value(score)
+        row |= {"score": score, "p_value": p_value, "decision": decision, "error": None}
+        row["p_value_is_floor"] = is_floor(p_value, len(model.facts["normal_scores"]))
+    return {**row, "regions": [], "specks": 0, **region_columns(None)}
 
 
 def _score_rows(

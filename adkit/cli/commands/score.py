@@ -116,7 +116,7 @@ def score(
     Learn from its first two minutes: [bold]adkit score line.mp4 --method patchknn --learn 0:00-2:00[/bold]
     """
     from adkit.cli.clips import ClipScorer, clip_files
-    from adkit.cli.scoring import fit_spans, score_stills
+    from adkit.cli.scoring import StillScorer, fit_spans
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
     from adkit.runs.record import EXPORTED
@@ -143,10 +143,8 @@ def score(
     model = open_model(opened, registry, scorer=scorer, device=device)
     elsewhere = _elsewhere(context, opened)
     if stills:
-        decisions = o.decisions_of(look, max_false_share)
-        found_any = score_stills(
-            model, stills, heatmaps, masks, to, decisions, skip_bad=skip_bad, resume=resume, elsewhere=elsewhere
-        )
+        scoring = StillScorer(to, o.decisions_of(look, max_false_share), skip_bad, resume, heatmaps, masks)
+        found_any = scoring.score(model, stills, elsewhere)
     else:
         given = {name: context.params[name] for name in _OF_WATCHING if context.params[name] is not None}
         clip_scorer = ClipScorer(model, Settings(**given), written)
@@ -196,11 +194,11 @@ def _opened(context: typer.Context, registry: Registry, *, learns: bool) -> Run 
 
 
 def _judge_by_export(context: typer.Context, to: Destination) -> None:
-    from adkit.cli.scoring import score_exported
+    from adkit.cli.scoring import StillScorer
 
     given = context.params
     o.refuse_given(context, _OF_RUNS, f"needs a run, and {given['run']} is an export")
-    folder, skip_bad, resume = Path(given["run"]), given["skip_bad"], given["resume"]
     decisions = o.decisions_of(given["look"], given["max_false_share"])
-    found_any = score_exported(folder, given["files"], to, decisions, skip_bad=skip_bad, resume=resume)
+    scoring = StillScorer(to, decisions, given["skip_bad"], given["resume"])
+    found_any = scoring.score_exported(Path(given["run"]), given["files"])
     _fail_where_asked(given["fail_on_anomaly"], found_any)
