@@ -258,18 +258,13 @@ def compute_cell(asked: Asked, workplace: Workplace, root: Path) -> Cell:
                 run = fit(settings, dataset, temporary, registry, progress, resumable=False)
             judge = workplace.model(run)
             evaluation = evaluate(run, replace(workplace, root=dataset.root), judge=judge)
-        _write(temporary, key, _cell(asked.candidate.name, run, evaluation, judge, memory.bytes))
+        _write(temporary, key, cell_of(asked.candidate.name, run, evaluation, judge, memory.bytes))
     cell = load_cell(root, folder, asked.candidate.name)
     assert cell is not None
     return cell
 
 
-def cell_of_run(candidate: str, run: Run, evaluation: Evaluation, workplace: Workplace) -> Cell:
-    """Return an existing run as the cell of that candidate; its cost is what the run remembers of it."""
-    return _cell(candidate, run, evaluation, workplace.model(run), 0)
-
-
-def _cell(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:
+def cell_of(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:
     """Return what a run reached, with the folder in which it lies now."""
     timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(judge, evaluation.samples)
     model_bytes = sum(file.bytes for name, file in run.record.files.items() if name.startswith("model"))

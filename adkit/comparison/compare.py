@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from adkit.comparison.cells import Asked, Category, Cell, cell_folder, cell_key, cell_of_run, compute_cell, load_cell
+from adkit.comparison.cells import Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
@@ -143,7 +143,7 @@ def compare_runs(runs: Sequence[Run], workplace: Workplace) -> Comparison:
         for name, run in zip(names, runs, strict=True):
             with progress.plan(STEPS):
                 evaluation = evaluate(run, workplace)
-            cells.append(cell_of_run(name, run, evaluation, workplace))
+            cells.append(cell_of(name, run, evaluation, workplace.model(run), 0))
             advance(1)
     candidates = [
         Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.settings.few)
