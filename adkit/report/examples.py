@@ -136,10 +136,7 @@ def choose(run: Run, workplace: Workplace, evaluation: Evaluation | None) -> Exa
     mistakes = evaluation.mistakes() if evaluation else []
     worst, ends = mistakes[:MOST_MISTAKES], _ends(evaluation) if evaluation else {}
     chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
-    examples = []
-    if evaluation:
-        given = ((evaluation.samples[one], evaluation.result_at(one), _as_event(evaluation, one)) for one in chosen)
-        examples = [Example(*one) for one in given]
+    examples = [_example(evaluation, position) for position in chosen] if evaluation else []
     examples += _oddest_normals(run, workplace.registry, calibrating)
     footage = (evaluation.samples if evaluation else []) + calibrating
     images = reconstructed(run, workplace, [one.sample for one in examples], footage=footage)
@@ -172,6 +169,10 @@ def _left_out(run: Run, workplace: Workplace) -> list[Example]:
         for sample, found in workplace.model(run).stills(samples)
         if isinstance(found, FrameResult)
     ]
+
+
+def _example(evaluation: Evaluation, position: int) -> Example:
+    return Example(evaluation.samples[position], evaluation.result_at(position), _as_event(evaluation, position))
 
 
 def _as_event(evaluation: Evaluation, position: int) -> str | None:
