@@ -33,9 +33,8 @@ def fit(method: str, dataset: str, *, runs: Place = None, progress: Progress = S
     check_settings(asked, registry)
     found = open_datasets(dataset, Path(asked.root) if asked.root else None, registry)
     if len(found) > 1:
-        raise OptionError(
-            f"{dataset} means {len(found)} datasets, and a run learns from one", hint="fit them one after another"
-        )
+        hint = "fit them one after another"
+        raise OptionError(f"{dataset} means {len(found)} datasets, and a run learns from one", hint=hint)
     return fit_run(asked, found[0], _root(runs), registry, progress)
 
 

@@ -161,9 +161,8 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path], part
     taken or no name, and where no file is left.
     """
     if not is_name(name):
-        raise OptionError(
-            f"{name[:80]!r} is no name for a dataset", hint="letters, digits, - and _: for example washers"
-        )
+        told = f"{name[:80]!r} is no name for a dataset"
+        raise OptionError(told, hint="letters, digits, - and _: for example washers")
     if not files:
         raise DatasetError("no image was uploaded", hint="drop the images of good parts first")
     if len(files) > settings.limits.files:

@@ -41,9 +41,8 @@ def require_event_file(path: Path, clips: int) -> None:
         told = f"the suffix of {path} names no format for events; .csv, .json or .vtt was expected"
         raise OptionError(told, hint="for example --events events.csv")
     if suffix == ".vtt" and clips > 1:
-        raise OptionError(
-            f"{path} would be subtitles of {clips} videos at once", hint="name a .csv or .json, or one video at a time"
-        )
+        hint = "name a .csv or .json, or one video at a time"
+        raise OptionError(f"{path} would be subtitles of {clips} videos at once", hint=hint)
     require_output(path)
 
 

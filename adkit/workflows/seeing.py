@@ -149,9 +149,8 @@ def _box_of(roi: str) -> Box | None:
         return None
     parts = roi.split(",")
     if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-        raise OptionError(
-            f"--roi {roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480; or a mask's path"
-        )
+        hint = "four whole numbers of px: x,y,w,h, as in 100,40,640,480; or a mask's path"
+        raise OptionError(f"--roi {roi} is no box", hint=hint)
     left, top, width, height = map(int, parts)
     if not (width and height):
         raise OptionError(f"--roi {roi} is empty", hint="w and h are at least 1 px")

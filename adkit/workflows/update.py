@@ -190,9 +190,8 @@ def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
     for name in names:
         if name not in known:
             close = [*difflib.get_close_matches(name, known, n=1), *known][0]
-            raise OptionError(
-                f"--remove {name}: no picture of that name was learned from", hint=f"did you mean {close}?"
-            )
+            hint = f"did you mean {close}?"
+            raise OptionError(f"--remove {name}: no picture of that name was learned from", hint=hint)
         numbers.append(known.index(name))
     if len(set(numbers)) == len(known):
         raise OptionError("--remove names all pictures that were learned from", hint="fit again instead")
