@@ -170,9 +170,9 @@ class ClipScorer:
                     trace.add(result.time_s, result.score)
                     if clip.live:
                         tell_news(watch, before)
-                    if clip.live and len(watch.events) > len(events):
-                        events[:] = watch.events
-                        self._write_events()
+                        if len(watch.events) > len(events):
+                            events[:] = watch.events
+                            self._write_events()
         except FrameError as error:
             if clip.live:
                 raise

@@ -167,7 +167,9 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
 
 def _tables(settings: ServerSettings, chosen: Chosen) -> str:
     runs = [
-        (folder.name, *((one, stored_figures(Run(folder, one))) if isinstance(one, RunRecord) else (None, None)))
+        (folder.name, one, stored_figures(Run(folder, one)))
+        if isinstance(one, RunRecord)
+        else (folder.name, None, None)
         for folder, one in reversed(list_runs(settings.runs_root))
     ]
     return render("runs.html", runs=runs, comparisons=_comparisons(settings), chosen=chosen)
