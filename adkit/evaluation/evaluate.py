@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from adkit.containment import plugin_code
 from adkit.data.clips import are_stills, at_steps
 from adkit.data.fingerprints import content_hashes, data_hash
+from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
-from adkit.errors import AdkitError, DatasetError, FrameError, PluginError, StorageError
+from adkit.errors import DatasetError, FrameError, PluginError, StorageError
 from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
@@ -218,11 +219,8 @@ def evaluate(
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     predictions, not_stored = stored_predictions(folder, key), None
     if predictions is None:
-
-        def note(sample: Sample, _: AdkitError) -> None:
-            unreadable.append(str(sample.frame))
-
-        judge, on_bad = judge or workplace.model(run), note if workplace.skip_bad else None
+        judge = judge or workplace.model(run)
+        on_bad: OnBad | None = (lambda one, _: unreadable.append(str(one.frame))) if workplace.skip_bad else None
         predictions = predict_all(judge.method, judge.view, samples, workplace.progress, "scoring", on_bad)
         if not predictions.ids:
             of_all = counted(len(samples), "test image")

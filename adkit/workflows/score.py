@@ -168,11 +168,7 @@ class FittedModel:
     def stills(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, FrameResult | AdkitError]]:
         """Judge still images: give each in its turn with what is found in it, or why it cannot be read."""
         samples, found = list(samples), dict[str, FrameResult | AdkitError]()
-
-        def note(sample: Sample, error: AdkitError) -> None:
-            found[sample.id] = error
-
-        with closing(frames_of(samples, self.view, note)) as frames:
+        with closing(frames_of(samples, self.view, lambda one, error: found.update({one.id: error}))) as frames:
             results = self.stream(frames)
             for sample in samples:
                 while sample.id not in found and (result := next(results, None)):

@@ -17,7 +17,7 @@ from adkit.data.fingerprints import UNREADABLE, content_hashes, data_hash
 from adkit.data.frame_source import frames_of
 from adkit.data.images import FrameShapes
 from adkit.data.view import View
-from adkit.errors import AdkitError, DatasetError, OptionError, PromiseError
+from adkit.errors import DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
@@ -197,15 +197,11 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
 def _readable(samples: list[Sample], progress: Progress) -> tuple[list[Sample], list[str]]:
     """Return the samples that can be decoded, and the paths of those that cannot."""
     bad: list[str] = []
-
-    def note(sample: Sample, _: AdkitError) -> None:
-        bad.append(str(sample.frame))
-
     readable: list[Sample] = []
     by_id = {sample.id: sample for sample in samples}
     with progress.task("checking files", len(samples)) as advance:
         # Tiny frames: only whether each can be decoded matters here.
-        for frame in frames_of(samples, View(frame=(1, 1)), note):
+        for frame in frames_of(samples, View(frame=(1, 1)), lambda sample, _: bad.append(str(sample.frame))):
             readable.append(by_id[frame.id])
             advance(1)
     return readable, bad
