@@ -10,6 +10,7 @@ from typer import Option
 from adkit.cli.deferred import DeferredCommand
 from adkit.cli.faults import FaultReportingGroup
 from adkit.cli.threads import limit_threads
+from adkit.errors import OptionError
 
 COMMANDS = {
     "demo": "demo:demo",
@@ -79,7 +80,12 @@ def _root(
     limit_threads(threads)
     for file in plugin or []:
         if file.suffix != ".py" or not file.is_file():
-            raise typer.BadParameter(f"{file} is no file that ends in .py", param_hint="--plugin")
+            what = "not there" if not file.exists() else "a folder" if file.is_dir() else "no file that ends in .py"
+            raise OptionError(
+                f"--plugin {file} is {what}; a plugin of one file is Python, such as mine.py",
+                hint="it holds a hook such as adkit_methods and the class that the hook names (docs/plugins.md); "
+                "installed plugins need no --plugin: adkit list plugins",
+            )
         # In the environment, because jobs and workers are processes of their own.
         os.environ["ADKIT_PLUGINS"] = os.pathsep.join([str(file.resolve()), os.environ.get("ADKIT_PLUGINS", "")])
 

@@ -24,8 +24,9 @@ def white_above(highest: int) -> int:
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """Say whether an opened file holds colours of 16 bits, of which Pillow would keep 8."""
-    return image.mode in _COLOURS and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
+    """Say whether an opened file holds colours of 16 bits each, of which Pillow would keep 8: of BMP all share 16."""
+    deep = image.mode in _COLOURS and image.format != "BMP"
+    return deep and any(";16" in str(part[-1]) for part in getattr(image, "tile", ()))
 
 
 def require_interleaved(image: Image.Image, name: str) -> None:

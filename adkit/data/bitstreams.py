@@ -8,6 +8,8 @@ _ZEROES_WITHIN = re.compile(rb"\x00{32}[^\x00\x01]")  # but not before a start c
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NO_MARKER = re.compile(rb"\xff[\x01-\xbf]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_SCAN_ENDS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_BETWEEN_SCANS = frozenset((0xC4, *range(0xD9, 0xDE), *range(0xE0, 0xF0), 0xFE, 0xFF))  # markers
 _FLAT_BYTES = 256  # of zeroes: half a block of a disk; shorter ones are flat parts of a picture, as a rule
 _LEFT_OVER_BYTES = 1024  # more than the last block of a picture takes
 
@@ -44,11 +46,35 @@ def _is_broken_jpeg(coded: bytes) -> bool:
         if _NO_MARKER.search(scan) or any(marker[0] != 0xD0 + number % 8 for number, marker in restarts):
             return True
     whole = coded if ends < 0 else coded[:ends]
-    return whole.find(bytes(_FLAT_BYTES), start) > 0 and _is_whole_without(whole[:-_LEFT_OVER_BYTES])
+    return whole.find(bytes(_FLAT_BYTES), start) > 0 and _is_whole(whole[:-_LEFT_OVER_BYTES])
 
 
-def _is_whole_without(coded: bytes) -> bool:
-    """Say whether a JPEG can be decoded to its end although its end was taken away: then the end was none of it."""
+def is_broken_photo(coded: bytes) -> bool:
+    """Say whether a JPEG file's coded pixels hold what no encoder writes; what lies before and behind may be all."""
+    at, start, scans, progressive, restarting = 2, 0, 0, False, False
+    while (place := coded.find(b"\xff", at)) >= 0 and (marker := coded[place + 1]) != 0xD9:
+        if scans and (place > at or marker not in _BETWEEN_SCANS):
+            return True
+        if marker == 0xFF:  # filled up
+            at = place + 1
+            continue
+        progressive |= marker == 0xC2
+        restarting |= marker == 0xDD
+        at = place + 2 + int.from_bytes(coded[place + 2 : place + 4])
+        if marker != 0xDA:
+            continue
+        scans, start = scans + 1, at
+        ends = (_SCAN_ENDS if restarting else _MARKER).search(coded, at)
+        at = ends.start() if ends else len(coded)
+        restarts = enumerate(_RESTART.findall(coded, start, at)) if restarting else ()
+        if any(one[0] != 0xD0 + number % 8 for number, one in restarts):
+            return True
+    flat = scans == 1 and not progressive and coded.find(bytes(_FLAT_BYTES), start, at) > 0
+    return flat and (_is_whole(coded[: at - _LEFT_OVER_BYTES]) or not _is_whole(coded[:at]))
+
+
+def _is_whole(coded: bytes) -> bool:
+    """Say whether a JPEG can be decoded to its end; if it can although its end was taken away, that was none of it."""
     import av
 
     decoder = av.CodecContext.create("mjpeg", "r")

@@ -28,6 +28,7 @@ from adkit.data.bit_depth import (
     require_interleaved,
     white_above,
 )
+from adkit.data.bitstreams import is_broken_photo
 from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
 from adkit.data.outlines import outline_mask
 from adkit.data.packets import begins_as_video
@@ -146,6 +147,8 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
     """
     with _decoding(ref) as image:
         _require_one(image, ref)
+        if image.format == "JPEG" and is_broken_photo(ref.path.read_bytes()):  # the decoder passes over it
+            raise ValueError("some of its coded pixels are damaged")
         if deep and is_deep_colour(image):  # asked before it is decoded
             image.load()
             return deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)

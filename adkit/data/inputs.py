@@ -117,8 +117,9 @@ def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterat
         left_out = {*filter(is_image, contents.files)} - {file for _, file in pictures}
         if left_out:
             contents.passed["masks"] = sorted(left_out)
-        notes += contents.notes(lambda file: is_image(file) or is_film(file))
-        yield from _in_folder(path, [file for file in contents.files if file not in left_out], of_clips)
+        told = contents.notes(lambda file: is_image(file) or is_film(file))
+        notes += told
+        yield from _in_folder(path, [file for file in contents.files if file not in left_out], of_clips, told)
     elif path.is_file():
         yield _file(path, of_clips)
     elif path.exists():
@@ -152,7 +153,7 @@ def _moves(path: Path, of_clips: bool) -> bool:
     return is_film(path) if of_clips else is_video(path)
 
 
-def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool) -> Iterator[VideoInput | Path]:
+def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool, told: Sequence[str]) -> Iterator[VideoInput | Path]:
     videos = [path for path in files if _moves(path, of_clips)]
     images = [path for path in files if is_image(path) and not _moves(path, of_clips)]
     if videos and images:
@@ -161,7 +162,9 @@ def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool) -> Iterator[
             hint=f"name one sort: '{folder}/*{videos[0].suffix}' or '{folder}/*{images[0].suffix}'",
         )
     if not videos and not images:
-        raise DatasetError(f"there is no image in the folder {folder}", hint="name a folder of images")
+        raise DatasetError(
+            "; ".join([f"there is no image in the folder {folder}", *told]), hint="name a folder of images"
+        )
     if videos:
         yield from (VideoInput(str(path), video=path) for path in in_numeric_order(videos))
     elif of_clips:

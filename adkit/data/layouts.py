@@ -93,6 +93,8 @@ def contents_of(folder: Path) -> Contents:
     walked: list[Inside] = []
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError) and Path(error.filename) == folder:
+            raise error
         passed[NOWHERE].append(Path(error.filename))
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):

@@ -165,6 +165,8 @@ class Packets:
                     self._ends = max(self._ends, (packet.pts + (packet.duration or 0)) * float(packet.time_base))
             if packet.stream is not self.stream and packet.stream.index != self.stream.index:
                 continue
+            if not packet.size and packet.pts is not None:  # what is shown stays: Ogg writes nothing for it
+                continue
             if hole and packet.pts is not None and self._highest is not None:
                 gap = packet.pts + self._offset - self._highest
                 if gap > (1.5 if packet.is_keyframe else 5.5) * self.step:  # else frames between may come later

@@ -4,7 +4,7 @@ import base64
 import io
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from adkit.data.images import resize
 from adkit.data.view import View
+from adkit.drawing.regions import highest_place
 from adkit.stats.formatting import AS_A_WHOLE, p_value_text, score_text
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -71,6 +72,7 @@ class Caption:
     truth: str | None = None
     whole: bool = False  # no place makes it anomalous, but the picture as a whole
     p_value_is_floor: bool = False  # the score is higher than all normal ones
+    highest: str = ""  # where the map is highest, of what is anomalous and has no outline
 
     @property
     def verdict(self) -> str:
@@ -83,7 +85,9 @@ class Caption:
         equals = "at most" if self.p_value_is_floor else "="  # the font that Pillow brings has no ≤
         truth = f"   truth: {self.truth}" if self.truth else ""
         numbers = f"score {score_text(self.score)}   threshold {score_text(self.threshold)}"
-        return f"{numbers}   p {equals} {p_value_text(self.p_value)}{truth}"
+        why = "no place is odd by itself" if self.whole else f"the map is highest at: {self.highest}"
+        bare = f"   nothing outlined, {why}" if self.highest else ""
+        return f"{numbers}   p {equals} {p_value_text(self.p_value)}{truth}{bare}"
 
 
 def draw(
@@ -97,6 +101,9 @@ def draw(
     """Return the picture for one sample: a caption, its panels side by side, and the heat map's legend."""
     found = panels(image, PANEL_PX, anomaly_map, scale, mask, reconstruction)
     height, width = found["input"].shape[:2]
+    outlined = scale.threshold is not None and (_resized(anomaly_map, (height, width)) > scale.threshold).any()
+    if caption.anomalous and not outlined:
+        caption = replace(caption, highest=highest_place(anomaly_map, (image.shape[0], image.shape[1])).words)
     top = _MARGIN + 2 * (_TEXT + 6) + 4
     legend = _BAR + 110
     total_width = _MARGIN + len(found) * (width + _MARGIN) + legend
@@ -207,8 +214,7 @@ def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
     """Lay a map's colours (h, w) over an image (H, W, 3), the more the higher, and outline the scale's threshold."""
-    height, width = image.shape[:2]
-    values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    values = _resized(anomaly_map, (image.shape[0], image.shape[1]))
     unit = scale.unit(values)
     opacity = np.minimum(np.float32(_MOST_COVER), 1.2 * unit)
     result = np.asarray(cv2.blendLinear(np.ascontiguousarray(image), colours(unit), 1 - opacity, opacity), np.uint8)
@@ -217,6 +223,10 @@ def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scal
         _outline(result, region, _HALO, 4)
         _outline(result, region, _CONTOUR)
     return result
+
+
+def _resized(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(anomaly_map, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

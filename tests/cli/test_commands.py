@@ -794,8 +794,10 @@ def test_a_plugin_of_one_file_is_in_every_command_and_must_be_there(
     file.write_text(f"import adkit\n\n@adkit.hookimpl\ndef adkit_methods():\n    {entry}\n", encoding="utf-8")
     assert "does nothing" in ok("--plugin", file, "list", "methods").stdout
     assert os.environ["ADKIT_PLUGINS"].split(os.pathsep)[0] == str(file), "jobs and workers get it too"
-    for name in ("none.py", "text.txt"):
-        (tmp_path / "text.txt").touch()
+    (tmp_path / "text.txt").touch()
+    for name, what in (("none.py", "not there"), ("text.txt", "no file that ends in .py"), (".", "a folder")):
         refused = run("--plugin", tmp_path / name, "list", "methods")
         assert refused.exit_code == 2
-        assert f"{name} is no file that ends in .py" in refused.stderr
+        message, hint = refused.stderr.splitlines()
+        assert f"--plugin {tmp_path / name} is {what};" in message
+        assert "docs/plugins.md" in hint, "which says what a plugin is"

@@ -37,6 +37,7 @@ from tests.films import (
     damage,
     join,
     known_by,
+    pixels_of,
     trim,
     write_film,
 )
@@ -270,3 +271,22 @@ def test_a_film_that_was_cut_off_is_told_also_where_all_its_frames_are_there(
     samples = VideoInput(str(path), video=path).samples()
     with pytest.raises(FrameError, match=r"is cut off at its end, 0\.\d s before it should end"):
         list(frames_of(samples, View(frame=SIZE)))
+
+
+def test_a_packet_without_content_shows_what_was_shown_and_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "film.nut"  # Theora has them too
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(12):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels_of(number), format="rgb24")):
+                sent = packet
+                if number == 5:
+                    sent = av.Packet(b"")
+                    sent.pts, sent.dts, sent.time_base, sent.stream = packet.pts, packet.dts, packet.time_base, stream
+                container.mux(sent)
+    with Video(path) as video:
+        shown = [(one.number, round(one.time_s * RATE)) for one in video]
+    assert shown == list(enumerate([0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]))
+    np.testing.assert_allclose(video_times(path) * RATE, [time for _, time in shown], atol=1e-3)

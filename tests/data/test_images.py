@@ -296,6 +296,47 @@ def test_damaged_pixels_are_refused(tmp_path: Path) -> None:
         read_image(ref)
 
 
+PHOTO = np.kron(NOISE, np.ones((4, 4, 1), np.uint8)) // 2 + np.random.default_rng(1).integers(
+    0, 128, (192, 256, 3), dtype=np.uint8
+)
+FLAT = np.full((600, 800, 3), 240, np.uint8)
+JPEGS: list[dict[str, Any]] = [{}, {"optimize": True}, {"progressive": True}, {"restart_marker_rows": 1}]
+
+
+@pytest.mark.parametrize("how", JPEGS)
+@pytest.mark.parametrize("part", [bytes(1500), np.random.default_rng(3).bytes(1500)])
+def test_a_jpeg_that_is_damaged_within_is_refused(tmp_path: Path, how: dict[str, Any], part: bytes) -> None:
+    ref = saved(tmp_path / "a.jpg", PHOTO, quality=90, **how)
+    content = ref.path.read_bytes()
+    middle = len(content) // 2
+    ref.path.write_bytes(content[:middle] + part + content[middle + len(part) :])
+    if "progressive" in how and not any(part):
+        return  # zeroes may stand there
+    with pytest.raises(FrameError, match=r"cannot decode .*a\.jpg"):
+        read_image(ref)
+
+
+@pytest.mark.parametrize("how", JPEGS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_sound_jpeg_is_not_called_damaged(tmp_path: Path, how: dict[str, Any], mode: str) -> None:
+    for picture in (PHOTO, FLAT):
+        ref = saved(tmp_path / "a.jpg", Image.fromarray(picture).convert(mode), **how)
+        ref.path.write_bytes(ref.path.read_bytes() + bytes(3000) + b"what some cameras add")
+        assert read_image(ref).shape == picture.shape
+
+
+def test_colours_that_share_16_bits_are_read(tmp_path: Path) -> None:
+    """A BMP of a small camera: 5, 6 and 5 bits for red, green and blue."""
+    red, green, blue = (NOISE[..., place].astype("<u2") for place in range(3))
+    rows = (red >> 3 << 11 | green >> 2 << 5 | blue >> 3)[::-1].astype("<u2").tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, 64, 48, 1, 16, 3, len(rows), 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x7E0, 0x1F)
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 66 + len(rows), 0, 0, 66) + header + masks + rows)
+    np.testing.assert_allclose(read_image(FrameRef(path)).astype(int), NOISE, atol=8)
+    assert FrameShapes()(FrameRef(path)) == (48, 64)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_the_shape_of_a_truncated_file_is_known_or_refused(tmp_path: Path, suffix: str) -> None:
     ref = saved(tmp_path / f"a.{suffix}", NOISE)

@@ -112,6 +112,9 @@ def test_what_is_not_there_is_told(
     Path("empty").mkdir()
     with pytest.raises(DatasetError, match="there is no image in the folder"):
         find_inputs(["empty"], of_clips=True)
+    Path("empty/lost.png").symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=r"no image in the folder empty; left out in empty: .*\(lost\.png\)"):
+        find_inputs(["empty"])
 
 
 def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +110,18 @@ def test_linked_folders_are_read_once_and_loops_are_noticed(
     (note,) = contents_of(parts).notes(lambda _: True)
     assert "links to folders that are read already" in note
     assert "1 file or link that cannot be opened" in note
+
+
+@READERS
+def test_a_folder_that_may_not_be_read_is_not_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], list[Sample]]
+) -> None:
+    def refuse(path: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises((OSError, DatasetError), match="Permission denied"):
+        read(tmp_path)
 
 
 def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from adkit.data.boxes import Box
 from adkit.data.view import EVERYWHERE, View
@@ -140,6 +140,25 @@ def test_a_caption_says_what_the_score_is_worth() -> None:
     assert odd.verdict == "ANOMALOUS as a whole"
     assert odd.details == "score 2.500   threshold 1.500   p at most 0.0106"
     assert Caption("a", 0.5, 0.9, False, 1.5).verdict == "normal"
+
+
+@pytest.mark.parametrize(
+    ("whole", "said"), [(False, "the map is highest at: lower right"), (True, "no place is odd by itself")]
+)
+def test_what_is_anomalous_and_has_no_outline_says_why(whole: bool, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    pen = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda self, at, text, **how: (written.append(text), pen(self, at, text, **how))
+    )
+    caption = Caption("a", 2.5, 0.0123, True, 1.5, whole=whole)
+    weak = np.pad(np.full((1, 1), 0.5, np.float32), ((28, 1), (37, 2)))
+    draw(grey(60, 80), weak, SCALE, caption)
+    assert any(text.endswith(f"nothing outlined, {said}") for text in written)
+    written.clear()
+    draw(grey(60, 80), spot(), SCALE, caption)
+    draw(grey(60, 80), weak, SCALE, Caption("a", 0.5, 0.9, False, 1.5))
+    assert not any("nothing outlined" in text for text in written)
 
 
 def test_the_verdict_has_a_colour() -> None:
