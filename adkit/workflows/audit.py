@@ -66,8 +66,8 @@ class Audit:
         ]
         if self.verdict != "kept":
             sentences.append(
-                "look at the images: if light, camera or file type changed, change it back or fit again; if good parts "
-                "look so from now on, adkit calibrate sets a threshold from them"
+                f"look at the {unit}s: if light, camera or file type changed, change it back or fit again; "
+                "if good parts look so from now on, adkit calibrate sets a threshold from them"
             )
         if self.noticeable_rate is None:
             sentences.append(f"{count} {unit}s are too few to notice any broken promise")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,9 @@ def test_anomalous_parts_given_as_normal_break_it(run: Run, registry: Registry, 
     assert found.sentences()[0] == "the promise is broken: more false alarms than chance allows"
     assert f"at most {bound_text(run.record.threshold.certain_rate)}" in found.sentences()[1]
     assert "adkit calibrate sets a threshold from them" in found.sentences()[-1]
+    assert "look at the images" in found.sentences()[-1]
+    of_clips = replace(found, threshold=replace(found.threshold, unit="clip"))
+    assert "look at the clips" in of_clips.sentences()[-1]
 
 
 @pytest.mark.parametrize(("levels", "direction"), [((0.2, 1.8), "higher"), ((-2.0, -0.5), "lower")])

@@ -219,7 +219,7 @@ def audit(
         typer.secho(verdict, bold=True, fg="green" if result.verdict == "kept" else "red")
         for sentence in details:
             typer.echo(f"  {sentence}")
-        flagged = [{"image": row["path"], "score": row["score"]} for row in rows if row["flagged"]]
+        flagged = [{result.threshold.unit: row["path"], "score": row["score"]} for row in rows if row["flagged"]]
         if flagged:
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
     if result.verdict != "kept":
