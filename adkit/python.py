@@ -67,14 +67,9 @@ def compare(
     registry = load_registry()
     specs = [datasets] if isinstance(datasets, str) else datasets
     found = [one for spec in specs for one in open_datasets(spec, Path(root) if root else None, registry)]
-    return compare_candidates(
-        candidates_of(methods if isinstance(methods, str) else ",".join(methods)),
-        found,
-        range(seeds),
-        Path(output),
-        Workplace(registry, device=device, progress=progress),
-        max_false_alarms=max_false_alarms,
-    )
+    asked = candidates_of(methods if isinstance(methods, str) else ",".join(methods))
+    workplace = Workplace(registry, device=device, progress=progress)
+    return compare_candidates(asked, found, range(seeds), Path(output), workplace, max_false_alarms=max_false_alarms)
 
 
 def rows(results: Iterable[FrameResult] | Comparison) -> list[dict[str, Any]]:

@@ -124,12 +124,8 @@ class Prediction:
         if self.maps is None and self.scores is None:
             raise ValueError("a Prediction needs maps, scores or both; got neither")
         lengths = {}
-        for name, tensor, expected in (
-            ("maps", self.maps, "(B, h, w)"),
-            ("scores", self.scores, "(B,)"),
-            ("images", self.images, "(B, 3, H, W)"),
-        ):
-            if tensor is None:
+        for name, expected in (("maps", "(B, h, w)"), ("scores", "(B,)"), ("images", "(B, 3, H, W)")):
+            if (tensor := getattr(self, name)) is None:
                 continue
             kind = str(getattr(tensor, "dtype", ""))
             if kind != "torch.float32":

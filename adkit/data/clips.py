@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from adkit.stats.formatting import clock
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import Sample
 
 PIECES = 20  # with fewer clips than this, long ones are cut
@@ -72,7 +72,7 @@ class Pace:
 def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
     """Return frames of each clip that are about `step_s` apart, whatever its own rate is; two of each at least."""
     found = []
-    for frames in by_clip([sample.clip for sample in samples], samples).values():
+    for frames in grouped(samples, lambda sample: sample.clip).values():
         pace = Pace(step_s)
         taken = [one for one in frames if pace(one.time_s)]
         found += taken if len(taken) > 1 else [*taken, *frames[1:][-1:]]
@@ -81,7 +81,7 @@ def at_steps(samples: Sequence[Sample], step_s: float) -> list[Sample]:
 
 def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
     """Return the samples with long clips cut into some 20 pieces, with gaps, and how long one is; None: not cut."""
-    clips = by_clip([sample.clip for sample in samples], samples)
+    clips = grouped(samples, lambda sample: sample.clip)
     lengths_s = _lengths_s(clips)
     segment_s = min(max(sum(lengths_s.values()) / PIECES, LEAST_PIECE_S), LONGEST_PIECE_S)
     # A piece holds two frames at least: of single ones, images would be counted.
@@ -95,7 +95,7 @@ def cut(samples: Sequence[Sample]) -> tuple[list[Sample], float | None]:
 
 def cut_into(samples: Sequence[Sample], segment_s: float, gap_s: float = 0.0) -> list[Sample]:
     """Return the samples with clips cut into some of about so many seconds; `gap_s` before the next one is missing."""
-    clips = by_clip([sample.clip for sample in samples], samples)
+    clips = grouped(samples, lambda sample: sample.clip)
     lengths_s = _lengths_s(clips)
     counts = {clip: int(length_s / segment_s) for clip, length_s in lengths_s.items()}
     found = []

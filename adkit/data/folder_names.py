@@ -125,11 +125,8 @@ def is_of_either(name: str) -> bool:
 def numbers_of_either(names: Iterable[str]) -> bool:
     """Say whether folders beside each other are "0" and "1", "false" and "true" or "no" and "yes"."""
     words = [_words(name) for name in names]
-    return (
-        sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS)
-        in (["0", "1"], ["false", "true"], ["no", "yes"])
-        and len(words) == 2
-    )
+    last = sorted(one[-1] for one in words if one and {*one[:-1]} <= _CLASS)
+    return len(words) == 2 and last in (["0", "1"], ["false", "true"], ["no", "yes"])
 
 
 @cache

@@ -182,15 +182,9 @@ class ClipSource:
             judged = number % every == 0 if every else pace(time_s)
             view.require(shape, self.clip.name)
             if judged or panel:
-                yield Frame(
-                    f"{self.clip.name}#{number}",
-                    f"{self.clip.name} {connection}",
-                    number,
-                    time_s,
-                    shape,
-                    view.see(picture) if judged else None,
-                    picture.pixels(panel) if panel else None,
-                )
+                name, clip = f"{self.clip.name}#{number}", f"{self.clip.name} {connection}"
+                pixels, shown = view.see(picture) if judged else None, picture.pixels(panel) if panel else None
+                yield Frame(name, clip, number, time_s, shape, pixels, shown)
             if self.stop.is_set():
                 return
 

@@ -8,9 +8,10 @@ that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from adkit.data.bit_depth import (
-    WHITES,
-    as_rgb8,
-    declared_white,
-    deep_colour,
-    is_deep_colour,
-    require_interleaved,
-    white_above,
-)
+from adkit.data import bit_depth
 from adkit.data.bitstreams import is_broken_photo
 from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
 from adkit.data.outlines import outline_mask
@@ -129,7 +122,7 @@ def read_image(ref: FrameRef, white: int | None = None) -> NDArray[np.uint8]:
     """Return the frame as RGB, uint8 (H, W, 3), with `white` as `as_rgb8` takes it; raises FrameError."""
     if ref.number is not None:
         return video_frame(ref.path, ref.number)
-    return as_rgb8(decoded_pixels(ref, deep=white not in (None, WHITES[-1])), str(ref), white)
+    return bit_depth.as_rgb8(decoded_pixels(ref, deep=white not in (None, bit_depth.WHITES[-1])), str(ref), white)
 
 
 def image_to_look_at(ref: FrameRef) -> NDArray[np.uint8]:
@@ -137,7 +130,7 @@ def image_to_look_at(ref: FrameRef) -> NDArray[np.uint8]:
     if ref.number is not None:
         return read_image(ref)
     pixels = decoded_pixels(ref)
-    return as_rgb8(pixels, str(ref), white_above(pixels.max()))
+    return bit_depth.as_rgb8(pixels, str(ref), bit_depth.white_above(pixels.max()))
 
 
 def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
@@ -149,9 +142,9 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
         _require_one(image, ref)
         if image.format == "JPEG" and is_broken_photo(ref.path.read_bytes()):  # the decoder passes over it
             raise ValueError("some of its coded pixels are damaged")
-        if deep and is_deep_colour(image):  # asked before it is decoded
+        if deep and bit_depth.is_deep_colour(image):  # asked before it is decoded
             image.load()
-            return deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
+            return bit_depth.deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
         ImageOps.exif_transpose(image, in_place=True)  # else a copy of every picture is made
         return _pixels(image, _GROUND)
 
@@ -257,24 +250,11 @@ def _grey_of_mask(image: Image.Image) -> tuple[NDArray[Any], bool]:
     return colours.max(axis=2), bool((colours != colours[..., :1]).any())
 
 
-def frame_shape(ref: FrameRef, wide: list[FrameRef] | None = None) -> tuple[int, int]:
-    """Return (height, width) px as `read_image` would give it; images of more than 8 bits are added to `wide`."""
-    if ref.number is not None:
-        return video_shape(ref.path)
-    with _decoding(ref) as image:
-        width, height = image.size
-        if wide is not None and (image.mode.startswith("I") or is_deep_colour(image)):
-            wide.append(ref)
-        # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
-        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        return (width, height) if turned else (height, width)
-
-
 @dataclass(frozen=True)
 class FrameShapes:
     """Gives (height, width) in px of frames; a video is asked once, or it would be opened anew for each frame."""
 
-    _of_videos: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False)
+    _of_video: Callable[[Path], tuple[int, int]] = field(default_factory=lambda: cache(video_shape), init=False)
     _wide: list[FrameRef] = field(default_factory=list, init=False)
 
     @property
@@ -283,22 +263,31 @@ class FrameShapes:
         highest = 0
         for ref in self._wide:
             with _decoding(ref) as image:
-                highest = max(highest, declared_white(image))
+                highest = max(highest, bit_depth.declared_white(image))
             highest = max(highest, int(decoded_pixels(ref).max()))
-        return white_above(highest)
+        return bit_depth.white_above(highest)
 
     def __call__(self, ref: FrameRef) -> tuple[int, int]:
-        """Return the shape of one; raises FrameError as `frame_shape` does."""
-        if ref.number is None:
-            return frame_shape(ref, self._wide)
-        if ref.path not in self._of_videos:
-            self._of_videos[ref.path] = frame_shape(ref)
-        return self._of_videos[ref.path]
+        """Return the shape of one as `read_image` would give it; raises FrameError."""
+        if ref.number is not None:
+            return self._of_video(ref.path)
+        with _decoding(ref) as image:
+            width, height = image.size
+            if image.mode.startswith("I") or bit_depth.is_deep_colour(image):
+                self._wide.append(ref)
+            # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
+            turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return (width, height) if turned else (height, width)
+
+
+def frame_shape(ref: FrameRef) -> tuple[int, int]:
+    """Return (height, width) px of a frame as `read_image` would give it; raises FrameError."""
+    return FrameShapes()(ref)
 
 
 def pixel_count(ref: FrameRef) -> int:
     """Say how many pixels the file's header tells of; decodes nothing, whatever the format."""
-    with _opened(ref) as image:
+    with _decoding(ref) as image:
         return image.width * image.height
 
 
@@ -306,7 +295,7 @@ def pixel_format(ref: FrameRef) -> str:
     """Name the file's pixel format, such as "RGB" or "grey of 16 bits", and what is transparent; or "video"."""
     if ref.number is not None:
         return "video"
-    with _opened(ref) as image:
+    with _decoding(ref) as image:
         name = _FORMATS.get(image.mode, image.mode)
         return f"{name}, on {_GROUND} where transparent" if image.has_transparency_data else name
 
@@ -328,39 +317,26 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 @contextmanager
 def _decoding(ref: FrameRef) -> Iterator[Image.Image]:
-    """Open the file; inside it, what a damaged file makes Pillow raise becomes a FrameError."""
-    with _opened(ref) as image:
-        try:
-            yield image
-        except (AdkitError, MemoryError):
-            raise
-        # A damaged file can make Pillow raise anything, TypeError and struct.error included.
-        except Exception as error:
-            raise FrameError(f"cannot decode {ref}: {error}", hint=_HINT) from None
-
-
-def _opened(ref: FrameRef) -> Image.Image:
-    path = ref.path
+    """Open the file; what a damaged one makes Pillow raise, there or inside the block, becomes a FrameError."""
+    path, attempt = ref.path, f"open {ref.path}"
     try:
         require_file(path, "an image", _HINT)
-        image = Image.open(path)
-        if ref.page:
-            image.seek(ref.page)
+        with Image.open(path) as image:
+            if ref.page:
+                image.seek(ref.page)
+            _require_size(image, path)
+            bit_depth.require_interleaved(image, str(ref))
+            attempt = f"decode {ref}"
+            yield image
     except UnidentifiedImageError:
         form = _form_of(path)
         what = form or ("a video, an image was expected" if is_video(path) or begins_as_video(path) else "not an image")
         raise FrameError(f"{path} is {what}", hint=_CONVERT if form else _HINT) from None
     except (AdkitError, MemoryError):
         raise
+    # A damaged file can make Pillow raise anything, TypeError and struct.error included.
     except Exception as error:
-        raise FrameError(f"cannot open {path}: {error}", hint=_HINT) from None
-    try:
-        _require_size(image, path)
-        require_interleaved(image, str(ref))
-    except FrameError:
-        image.close()
-        raise
-    return image
+        raise FrameError(f"cannot {attempt}: {error}", hint=_HINT) from None
 
 
 def _require_size(image: Image.Image, path: Path) -> None:

@@ -96,4 +96,4 @@ class LiveFeed:
     def _opened(self) -> Video:
         assert self.footage.address is not None
         options = {"rtsp_transport": "tcp"} if self.footage.address.startswith("rtsp") else {}
-        return Video(self.footage.address, format=self.footage.format, options=options, timeout_s=self.stalled_s)
+        return Video(self.footage.address, format=self.footage.format, options=options, timeout=self.stalled_s)

@@ -1,7 +1,7 @@
 """Finds where datasets lie: below the root that the user gave, else below $ADKIT_DATA, else near the working folder."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,40 +20,31 @@ def _called(base: Path, name: str) -> list[Path]:
     return list(dict.fromkeys([base / name, *near]))
 
 
-def named_place(
-    selection: str, root: Path | None, is_one: Callable[[Path], bool], *, thing: str, hint: str
-) -> tuple[Path, Path]:
-    """Return the folder or file of that path, and below what it lies: `root`, the working folder or $ADKIT_DATA.
-
-    `is_one` knows it, `thing` is a word for it. Raises DatasetError when there is none in any of them.
-    """
-    bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
-    for base in bases:
-        if is_one(place := base / Path(selection).expanduser()):
-            return place, base.resolve()
-        if os.path.exists(place):  # noqa: PTH110 (it takes names that are too long)
-            archive = " (unpack it, if it is an archive)" if place.is_file() else ""
-            raise DatasetError(f"{place} is no {thing}{archive}", hint=hint)
-    tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
-    if all(is_one(Path(name.strip())) for name in selection.split(",")):
-        hint = f"give --dataset once for each {thing}"
-    raise DatasetError(f"there is no such {thing}: tried {tried}", hint=hint)
-
-
 class OwnFolder(Dataset):
-    """One folder of the user's own, named by its path."""
+    """One folder, or file, of the user's own, named by its path."""
 
     name: ClassVar[str]
     hint: ClassVar[str]  # where there is no such folder
+    thing: ClassVar[str] = "folder"  # or "file"
 
     def __init__(self, folder: Path, spec: str, root: Path) -> None:
         self.folder, self.spec, self.root = folder, spec, root
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Return the folder at that path, below `root`, the current folder or $ADKIT_DATA."""
-        place, base = named_place(selection, root, is_folder, thing="folder", hint=cls.hint)
-        return [cls(place, f"{cls.name}:{selection}", base)]
+        """Return what is at that path, below `root`, the current folder or $ADKIT_DATA."""
+        is_one, thing = is_folder if cls.thing == "folder" else Path.is_file, cls.thing
+        bases = [*([root] if root else []), Path(), *map(Path, filter(None, [os.environ.get("ADKIT_DATA")]))]
+        for base in bases:
+            if is_one(place := base / Path(selection).expanduser()):
+                return [cls(place, f"{cls.name}:{selection}", base.resolve())]
+            if os.path.exists(place):  # noqa: PTH110 (it takes names that are too long)
+                archive = " (unpack it, if it is an archive)" if place.is_file() else ""
+                raise DatasetError(f"{place} is no {thing}{archive}", hint=cls.hint)
+        tried = ", ".join(dict.fromkeys(str(base / selection) for base in bases))
+        several = all(is_one(Path(name.strip())) for name in selection.split(","))
+        hint = f"give --dataset once for each {thing}" if several else cls.hint
+        raise DatasetError(f"there is no such {thing}: tried {tried}", hint=hint)
 
 
 class Benchmark(Dataset):
@@ -63,15 +54,11 @@ class Benchmark(Dataset):
     owner: ClassVar[str]
     thing: ClassVar[str]
     places: ClassVar[Sequence[str]]  # below the root, "" for itself, the likeliest first
+    mark: ClassVar[str]  # the folder in each of them by which it is known
     expected: ClassVar[str]  # the layout, in words
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.spec, self.root = folder, f"{self.name}:{folder.name}", folder.parent.resolve()
-
-    @staticmethod
-    def is_one(folder: Path) -> bool:
-        """Say whether a folder is one of them, by what is in it."""
-        raise NotImplementedError
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
@@ -79,13 +66,8 @@ class Benchmark(Dataset):
         given = root or os.environ.get("ADKIT_DATA")
         bases = [Path(given)] if given else [Path("data"), Path()]
         places = [place for base in bases for subfolder in cls.places for place in _called(base, subfolder)]
-        known = {
-            folder.name: folder
-            for place in reversed(places)
-            if place.is_dir()
-            for folder in sorted(place.iterdir())
-            if cls.is_one(folder)
-        }
+        folders = [folder for place in reversed(places) if place.is_dir() for folder in sorted(place.iterdir())]
+        known = {folder.name: folder for folder in folders if (folder / cls.mark).is_dir()}
         if not known:
             raise DatasetError(
                 f"no {cls.thing} of {cls.owner} was found in any of: {', '.join(map(str, places))}",

@@ -23,7 +23,7 @@ class MapsBesideMasks:
         self._samples = samples
         self._view = view
         self._maps = maps
-        self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8] | None]] = {}
+        self._kept: dict[int, tuple[tuple[int, int], NDArray[np.uint8]]] = {}
         self._kept_bytes = 0
         self._shape = FrameShapes()
 
@@ -37,19 +37,16 @@ class MapsBesideMasks:
             yield index, self._view.over(one, (mask.shape[0], mask.shape[1]), float(one.min())), mask
 
     def _mask(self, index: int, sample: Sample) -> NDArray[np.bool_]:
-        if index in self._kept:
-            shape, bits = self._kept[index]
-            if bits is None:
-                return np.zeros(shape, bool)
-            return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)
-        shape = self._shape(sample.frame)
-        marked = sample.mask is not None and bool(sample.anomalous)
-        mask = read_mask(sample.mask, shape) if sample.mask and marked else np.zeros(shape, bool)
-        bits = np.packbits(mask) if marked else None
-        if self._kept_bytes + (0 if bits is None else bits.nbytes) <= _MOST_KEPT_BYTES:
-            self._kept[index] = (shape, bits)
-            self._kept_bytes += 0 if bits is None else bits.nbytes
-        return mask
+        if index not in self._kept:
+            shape = self._shape(sample.frame)
+            mask = read_mask(sample.mask, shape) if sample.mask and sample.anomalous else np.zeros(shape, bool)
+            bits = np.packbits(mask) if mask.any() else np.zeros(1, np.uint8)
+            if self._kept_bytes + bits.nbytes > _MOST_KEPT_BYTES:
+                return mask
+            self._kept[index] = shape, bits
+            self._kept_bytes += bits.nbytes
+        shape, bits = self._kept[index]
+        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(bool)  # beyond its end it is 0
 
 
 def doubt_of(mask: NDArray[np.bool_]) -> str | None:

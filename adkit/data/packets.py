@@ -50,6 +50,11 @@ class Packets:
     _reached: int = field(default=0, init=False)  # in bytes of the file, the end of the last packet
     _broken: list[tuple[int, float]] = field(default_factory=list, init=False)  # number and time of broken packets
 
+    def __post_init__(self) -> None:
+        self._time_base = Fraction(self.stream.time_base or Fraction(1, 1000))  # of a second, in which stamps count
+        self.tick_s = float(self._time_base)
+        self._may_leap, self._is_matroska = self._flag("ts_discont"), "matroska" in str(self.container.format.name)
+
     def __iter__(self) -> Iterator[Any]:
         """Yield the packets of all frames, discarded ones too, then one without content, which ends the decoding."""
         own = self._own()
@@ -71,33 +76,15 @@ class Packets:
 
         return bool(self.container.format.flags & av.format.Flags[name].value)
 
-    @cached_property  # asked for each packet, as are those below
+    @cached_property  # asked for each packet
     def step(self) -> int:
         """Say how long a frame is usually shown, in the time base."""
         rate = self.stream.average_rate or self.stream.guessed_rate or USUAL_RATE
-        return max(1, round(1 / (Fraction(rate) * self.time_base)))
-
-    @cached_property
-    def time_base(self) -> Fraction:
-        """Return the fraction of a second in which stamps count."""
-        return Fraction(self.stream.time_base or Fraction(1, 1000))
+        return max(1, round(1 / (Fraction(rate) * self._time_base)))
 
     def seconds(self, stamp: int) -> float:
         """Return the seconds from the first packet that a mended stamp means."""
         return max(0.0, (stamp - (self._first or 0)) * self.tick_s)
-
-    @cached_property
-    def tick_s(self) -> float:
-        """Return the time base in seconds."""
-        return float(self.time_base)
-
-    @cached_property
-    def _may_leap(self) -> bool:
-        return self._flag("ts_discont")
-
-    @cached_property
-    def _is_matroska(self) -> bool:
-        return "matroska" in str(self.container.format.name)
 
     @property
     def without_stamps(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -81,23 +81,19 @@ class VideoFrame:
 
 
 class Video:
-    """An opened video file, stream or camera; walk it once, in a `with`. Raises FrameError for what is none."""
+    """An opened video file, stream or camera; walk it once, in a `with`. Raises FrameError for what is none.
 
-    def __init__(
-        self,
-        source: Path | str,
-        *,
-        format: str | None = None,  # noqa: A002 (FFmpeg's word)
-        options: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> None:
+    `settings` are those of av.open.
+    """
+
+    def __init__(self, source: Path | str, **settings: Any) -> None:
         import av  # heavy: only where there is a video
 
         self.source, self.name = source, str(source)
         if isinstance(source, Path):
             require_file(source, "a video", _HINT)
         with _decoding(source):
-            self._container: Any = av.open(self.name, format=format, options=dict(options or {}), timeout=timeout_s)
+            self._container: Any = av.open(self.name, **settings)
         cover = av.stream.Disposition.attached_pic
         self._streams = sum(not one.disposition & cover for one in self._container.streams.video)
         if not self._streams:
@@ -261,11 +257,8 @@ class Video:
             raise FrameError(f"no frame of {self.name} can be decoded", hint=_HINT)
         if not (isinstance(self.source, Path) or self.is_recording):
             return  # of what comes live, the end tells nothing
-        if (
-            "mp4" in self._container.format.name
-            and isinstance(self.source, Path)
-            and (more := films_in(self.source)[0]) > 1
-        ):
+        of_file = isinstance(self.source, Path) and "mp4" in self._container.format.name
+        if of_file and (more := films_in(Path(self.name))[0]) > 1:
             raise FrameError(
                 f"{self.name} holds {more} films, one behind the other, and only the first can be read: "
                 f"{_ended(shown, time_s)}",
@@ -277,7 +270,8 @@ class Video:
             return
         all_of_it = max(self.number, self.declared_frames or 0)
         only, of = ("only ", f" of {all_of_it:,}") if all_of_it > shown else ("", "")
-        what = f"is damaged at {clock(found[0])}" if found else f"is cut off at its end{_lacking(missing_s)}"
+        lacking = f", {missing_s:.1f} s before it should end" if missing_s else ""
+        what = f"is damaged at {clock(found[0])}" if found else f"is cut off at its end{lacking}"
         ended = f"{only}{_ended(shown, time_s, of)} can be decoded"
         raise FrameError(f"{self.name} {what}: {ended}", hint=_HINT)
 
@@ -374,10 +368,6 @@ def _is_mirrored(decoded: av.VideoFrame) -> bool:
         return False
     right_x, right_y, _, down_x, down_y = np.frombuffer(matrix, np.int32)[:5].astype(float)
     return bool(right_x * down_y < right_y * down_x)
-
-
-def _lacking(seconds: float) -> str:
-    return f", {seconds:.1f} s before it should end" if seconds else ""
 
 
 def _ended(number: int, time_s: float, of: str = "") -> str:

@@ -11,8 +11,10 @@ from adkit.data.clips import piece_numbers
 from adkit.interfaces import LabelledResults
 from adkit.stats.formatting import Unit, clock
 from adkit.stats.rates import DecisionRates, Rate, decision_rates
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
+
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,12 @@ class ClipResults:
 
 
 def alarms_at(
-    threshold: float,
-    normal_scores: NDArray[np.float64],
-    clips: Sequence[str],
-    times_s: NDArray[np.float64],
-    scores: NDArray[np.float64],
+    threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values
 ) -> NDArray[np.bool_]:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
-    for positions in by_clip(clips, range(len(scores))).values():
+    for positions in grouped(range(len(scores)), clips.__getitem__).values():
         finder, settled = EventFinder(rules), []
         for position in positions:
             settled += finder.add(Moment(position, float(times_s[position]), float(scores[position])))
@@ -112,31 +110,16 @@ def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapp
     normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
     events = [_part(results, span) for span in results.spans(results.anomalous)]
     found = [_part(results, span) for span in results.spans(results.alarms)]
-    rows = [_row(results, clip, events, found, aurocs) for clip in clips]
+    rows = []
+    for clip in clips:
+        name, peak = results.clips[clip.start], _peak(results, clip)
+        score, anomalous = float(results.scores[peak]), int(results.anomalous[clip.start : clip.stop].sum())
+        own, alarms = ([event for event in some if event.frames.start in clip] for some in (events, found))
+        caught = sum(_any(results.alarms, event) for event in own)
+        false, called = sum(not _any(results.anomalous, alarm) for alarm in alarms), score > results.threshold
+        peak_s, auroc = float(results.times_s[peak]), aurocs.get(name)
+        rows.append(ClipRow(name, len(clip), anomalous, score, peak_s, auroc, len(own), caught, false, called))
     return ClipResults(rows, normal, events, found, results, Unit.of("clip", segment_s).name)
-
-
-def _row(
-    results: LabelledResults,
-    clip: range,
-    events: Sequence[ClipPart],
-    found: Sequence[ClipPart],
-    aurocs: Mapping[str, float | None],
-) -> ClipRow:
-    name, peak = results.clips[clip.start], _peak(results, clip)
-    own = [event for event in events if event.frames.start in clip]
-    return ClipRow(
-        name,
-        len(clip),
-        int(results.anomalous[clip.start : clip.stop].sum()),
-        float(results.scores[peak]),
-        float(results.times_s[peak]),
-        aurocs.get(name),
-        len(own),
-        sum(_any(results.alarms, event) for event in own),
-        sum(event.frames.start in clip and not _any(results.anomalous, event) for event in found),
-        bool(results.scores[peak] > results.threshold),
-    )
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:

@@ -15,7 +15,7 @@ from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import DatasetError, FrameError, PluginError, StorageError
-from adkit.evaluation.clip_results import ClipResults, alarms_at, clip_results
+from adkit.evaluation.clip_results import ClipResults, Values, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
 from adkit.interfaces import LabelledResults, Metric, MetricValue
@@ -52,9 +52,9 @@ class Evaluation:
     run: Run
     scorer: str | None
     threshold: Threshold
-    normal_frame_scores: NDArray[np.float64]  # of the normal frames that set the threshold, out of sample
+    normal_frame_scores: Values  # of the normal frames that set the threshold, out of sample
     samples: list[Sample]
-    p_values: NDArray[np.float64]
+    p_values: Values
     results: LabelledResults  # what the metrics judged
     metrics: dict[str, MetricValue]
     defined: Mapping[str, Metric]  # those that have a value, by name
@@ -91,7 +91,7 @@ class Evaluation:
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property
-    def scores(self) -> NDArray[np.float64]:
+    def scores(self) -> Values:
         """Return the samples' scores (N,)."""
         return self.results.scores
 
@@ -131,7 +131,7 @@ class Evaluation:
         return self.rates.in_words(self.unit, self.run.record.calibration.rule.at(self.threshold))
 
     @cached_property
-    def replicates(self) -> dict[str, NDArray[np.float64]]:
+    def replicates(self) -> dict[str, Values]:
         """Return each defined metric in 2,000 resamples of the test split, the same ones for every candidate."""
         values = {name: self.metrics[name].value for name in self.defined}
         metrics = {name: (self.defined[name], value) for name, value in values.items() if value is not None}
@@ -228,12 +228,8 @@ def evaluate(
         not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
     by_id = {sample.id: sample for sample in samples}
     kept = [by_id[sample_id] for sample_id in predictions.ids]
-    evaluation = replace(
-        _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace),
-        seen=_seen(run, kept, hashes),
-        unreadable=unreadable,
-        odd_masks=odd,
-    )
+    evaluation = _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace)
+    evaluation = replace(evaluation, seen=_seen(run, kept, hashes), unreadable=unreadable, odd_masks=odd)
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))
     return replace(evaluation, not_stored=not_stored) if not_stored else evaluation
 
@@ -297,11 +293,11 @@ def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
 
 def _labelled(
     samples: Sequence[Sample],
-    scores: NDArray[np.float64],
+    scores: Values,
     threshold: Threshold,
     maps: NDArray[np.float32] | None,
     run: Run,
-    normal_frame_scores: NDArray[np.float64],
+    normal_frame_scores: Values,
 ) -> LabelledResults:
     pixel_threshold = run.record.pixel_threshold
     clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
@@ -333,9 +329,8 @@ def _measured(
     results: LabelledResults, workplace: Workplace
 ) -> tuple[dict[str, MetricValue], dict[str, Metric], tuple[str, ...]]:
     """Return every metric's value, what tells most first, the metrics that have one, and the names of the apt ones."""
-    names = sorted(
-        workplace.registry.metrics.names(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)
-    )
+    known = workplace.registry.metrics.names()
+    names = [*filter(known.__contains__, FIRST), *(name for name in known if name not in FIRST)]
     values, defined, apt = {}, {}, []
     with workplace.progress.task("judging", len(names)) as advance:
         for name in names:

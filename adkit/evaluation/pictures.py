@@ -20,7 +20,7 @@ from adkit.interfaces import sees_motion
 from adkit.runs.record import PICTURES
 from adkit.runs.store import Run
 from adkit.stats.calibration import Threshold
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import Sample
 from adkit.workflows.predict import predicted
 from adkit.workflows.score import FittedModel, FrameResult, Judged, Workplace
@@ -197,7 +197,7 @@ def _together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
 
 def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:
     """Return the samples in the footage, with their clips up to them; those with the longest past are left out."""
-    clips = by_clip((sample.clip for sample in footage), footage)
+    clips = grouped(footage, lambda sample: sample.clip)
     places = {sample.id: (clip, row) for clip, members in clips.items() for row, sample in enumerate(members)}
     needed: dict[str, int] = {}
     for clip, row in sorted((places[sample.id] for sample in samples if sample.id in places), key=lambda one: one[1]):

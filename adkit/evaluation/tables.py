@@ -49,15 +49,9 @@ def kind_rows(results: LabelledResults, clips: ClipResults | None, metrics: Mapp
     for kind in sorted(set(results.kinds), key=lambda kind: (kind != "good", kind)):
         chosen = kinds == kind
         scores = results.scores[chosen]
-        row = KindRow(
-            kind,
-            len(scores),
-            float(scores.mean()),
-            int((scores > results.threshold).sum()),
-            tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist()),
-            auroc.get(prefix + kind),
-            iou.get(kind),
-        )
+        mean, called = float(scores.mean()), int((scores > results.threshold).sum())
+        quantiles = tuple(np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)).tolist())
+        row = KindRow(kind, len(scores), mean, called, quantiles, auroc.get(prefix + kind), iou.get(kind))
         if clips:
             row = replace(row, clips=len({results.clips[position] for position in np.flatnonzero(chosen)}))
             if results.anomalous[chosen].any():

@@ -39,7 +39,7 @@ from adkit.files.atomic import storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
 from adkit.runs.store import Run
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import FrameRef, Sample
 from adkit.workflows.score import FittedModel, Workplace, open_model
 
@@ -146,7 +146,7 @@ def _normal_clips(run: Run, workplace: Workplace) -> list[list[Sample]]:
     record = run.record
     samples = [one for one in workplace.dataset(run).samples("train") if not one.anomalous and one.frame.page is None]
     if record.threshold.unit == "clip":
-        frames = by_clip([one.clip for one in samples], samples).values()
+        frames = grouped(samples, lambda one: one.clip).values()
         clips, most = [at_steps(one, record.step_s)[:MOST_FRAMES] for one in frames], MOST_CLIPS
     else:
         clips, most = [[one] for one in samples if one.frame.number is None], MOST_NORMAL
@@ -243,7 +243,7 @@ def _compared(
 
 def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:
     """Return the golden ones, clips or stills: the least and the most anomalous of both sorts, and those between."""
-    clips, found = by_clip([one.sample.clip for one in judged], judged).values(), list[list[_Judged]]()
+    clips, found = grouped(judged, lambda one: one.sample.clip).values(), list[list[_Judged]]()
     most = GOLDEN if max(map(len, clips), default=1) == 1 else 1
     for sort in (False, True):
         ordered = sorted((one for one in clips if one[0].spoilt is sort), key=lambda one: max(f.score for f in one))

@@ -95,11 +95,8 @@ def _tinted(picture: Floats, rng: np.random.Generator) -> Floats:
 def _rough(picture: Floats, rng: np.random.Generator) -> Floats:
     """Return a picture with a coarse grain."""
     height, width = picture.shape[:2]
-    grain = cv2.resize(
-        rng.standard_normal((height // 3 + 1, width // 3 + 1), dtype=np.float32),
-        (width, height),
-        interpolation=cv2.INTER_CUBIC,
-    )
+    coarse = rng.standard_normal((height // 3 + 1, width // 3 + 1), dtype=np.float32)
+    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return picture + np.float32(rng.uniform(0.06, 0.18)) * grain[:, :, None]
 
 

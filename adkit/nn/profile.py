@@ -7,7 +7,6 @@ A function belongs to the first stage below that names it, its class or its modu
 GPU, which computes while Python goes on, time is found where its results are waited for.
 """
 
-import ast
 import json
 import sys
 import tempfile
@@ -37,13 +36,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "search": ("adkit.nn.features.neighbours", "adkit.nn.features.leave_one_out"),
     "backbone": ("adkit.nn.features.patches.PatchFeatures", "adkit.nn.features.backbones"),
     "map": (
-        "adkit.nn.methods",
-        "adkit.nn.blend",
-        "adkit.nn.normalisation",
-        "adkit.nn.composition",
-        "adkit.data.view",
-        "adkit.drawing",
-        "adkit_scorers",
+        *("adkit.nn.methods", "adkit.nn.blend", "adkit.nn.normalisation", "adkit.nn.composition"),
+        *("adkit.data.view", "adkit.drawing", "adkit_scorers"),
     ),
 }
 """Those that name a function, a class or a module, by who comes first."""
@@ -118,9 +112,10 @@ def graph_stages(model: bytes) -> dict[str, str]:
 
     stages: dict[str, str] = {}
     for node in onnx.load_from_string(model).graph.node:
-        scopes = next((entry.value for entry in node.metadata_props if entry.key.endswith("name_scopes")), None)
+        # Torch's older exporter tells where an operator belongs in its name: "/backbone/body/…".
+        scopes = next((entry.value for entry in node.metadata_props if entry.key.endswith("name_scopes")), node.name)
         if scopes:
-            stage = "backbone" if "backbone" in ast.literal_eval(scopes) else "aggregate"
+            stage = "backbone" if "backbone" in scopes else "aggregate"
             stages |= dict.fromkeys([node.name, *node.output], stage)
     return stages
 

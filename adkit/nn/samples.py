@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import TypeVar
 
@@ -73,10 +73,6 @@ def each_clip(batches: Batches, look: Callable[[Tensor], Tensor]) -> Iterator[tu
 
     A clip's frames are walked before the next clip is asked for.
     """
-    frames = (
-        (clip, part)
-        for batch in batches
-        for clip, part in zip(batch.clips, torch.split(look(batch.frames), 1), strict=True)
-    )
-    for clip, group in groupby(frames, key=itemgetter(0)):
+    parts = (zip(batch.clips, torch.split(look(batch.frames), 1), strict=True) for batch in batches)
+    for clip, group in groupby(chain.from_iterable(parts), key=itemgetter(0)):
         yield clip, (part for _, part in group)

@@ -22,7 +22,7 @@ from adkit.evaluation.evaluate import Evaluation
 from adkit.report.charts import Axis, path_of
 from adkit.report.thresholds import Step
 from adkit.stats.formatting import clock
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import Sample
 
 WIDTH, HEIGHT = 1000, 100
@@ -113,7 +113,7 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
     chosen = _worth_seeing(evaluation, clips, spans)
     videos = _videos(evaluation, spans, chosen)
     runs = [results.spans(step.alarms) for step in steps if step.alarms is not None]
-    found = [by_clip((results.clips[frames.start] for frames in step), step) for step in runs]
+    found = [grouped(step, lambda frames: results.clips[frames.start]) for step in runs]
     missed = set(clips.missed)
     timelines = []
     for number in sorted(chosen):

@@ -12,6 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
 from adkit.stats.formatting import UnitName, bound_text, counted, duration_text, often_text, rate_text
-from adkit.stats.segments import by_clip, clip_numbers
+from adkit.stats.segments import clip_numbers, grouped
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01  # the false-alarm rate that is aimed at when the user asks for none
@@ -239,24 +240,17 @@ def threshold_from(
     if count == 0:
         raise ValueError("a threshold needs at least one normal score")
     rank = rule.in_units(unit_s).rank(count)
-    return Threshold(
-        value=float(scores[rank - 1]),
-        rank=rank,
-        count=count,
-        expected_rate=rank / (count + 1),
-        certain_rate=float(_beta_quantile(rank, count + 1 - rank)),
-        unit=unit,
-        unit_s=unit_s,
-        left_out=left_out,
-    )
+    value, expected_rate = float(scores[rank - 1]), rank / (count + 1)
+    certain_rate = float(_beta_quantile(rank, count + 1 - rank))
+    return Threshold(value, rank, count, expected_rate, certain_rate, unit, unit_s, left_out)
 
 
 def mean_length_s(clips: Sequence[str], times_s: Sequence[float | None]) -> float | None:
     """Return how long a clip lasts on average; None of stills, and where a frame of a clip has no time."""
     lengths = []
-    for times in by_clip(clips, times_s).values():
-        known = [time_s for time_s in times if time_s is not None]
-        if len(known) < len(times):
+    for members in grouped(zip(clips, times_s, strict=True), itemgetter(0)).values():
+        known = [time_s for _, time_s in members if time_s is not None]
+        if len(known) < len(members):
             return None
         if len(known) > 1:  # the last frame is shown as long as those before it
             lengths.append((max(known) - min(known)) * len(known) / (len(known) - 1))

@@ -108,14 +108,11 @@ class Curve:
 def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> DecisionRates:
     """Return what calling scores above the threshold anomalous does to N samples of known truth."""
     normals, defects = scores[~anomalous], scores[anomalous]
+    mean_normal, mean_anomalous = (float(some.mean()) if len(some) else None for some in (normals, defects))
+    recalls = ORACLE_RECALLS if len(normals) and len(defects) else ()
+    passing = tuple(_passing(normals, defects, recall) for recall in recalls)
     return DecisionRates(
-        caught=Rate.of(defects > threshold),
-        false_alarms=Rate.of(normals > threshold),
-        mean_normal=float(normals.mean()) if len(normals) else None,
-        mean_anomalous=float(defects.mean()) if len(defects) else None,
-        oracle_passing=tuple(_passing(normals, defects, recall) for recall in ORACLE_RECALLS)
-        if len(normals) and len(defects)
-        else (),
+        Rate.of(defects > threshold), Rate.of(normals > threshold), mean_normal, mean_anomalous, passing
     )
 
 

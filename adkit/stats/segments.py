@@ -18,14 +18,6 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     return members
 
 
-def by_clip(clips: Iterable[str], items: Iterable[Item]) -> dict[str, list[Item]]:
-    """Return the items of each clip, from each item's clip; clips in the order in which they begin."""
-    members: dict[str, list[Item]] = {}
-    for clip, item in zip(clips, items, strict=True):
-        members.setdefault(clip, []).append(item)
-    return members
-
-
 def clip_numbers(clips: Sequence[str]) -> NDArray[np.int64]:
     """Return the number (N,) of each item's clip, from 0 in the order in which clips begin."""
     numbers = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}

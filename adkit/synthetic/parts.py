@@ -52,28 +52,19 @@ def draw_part(
 
 def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, each_grade: int) -> None:
     """Write a dataset in MVTec's layout, each picture with a generator of its own: more of one kind change no other."""
-    number = [*PART_NAMES].index(part)
-
-    def save(kind: str, split: str, index: int, defect: str | None, grade: str) -> None:
-        key = [seed, number, split == "train", index, DEFECTS.index(defect) + 1 if defect else 0]
-        rng = np.random.default_rng([*key, GRADES.index(grade) if defect else 0])
-        picture, mask = draw_part(part, rng, defect, grade)
-        path = folder / split / kind / f"{index:03d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
-        if defect:
-            truth = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
-            truth.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((mask * 255).astype(np.uint8)).save(truth)
-
-    for index in range(train):
-        save(GOOD, "train", index, None, GRADES[0])
-    for index in range(good):
-        save(GOOD, "test", index, None, GRADES[0])
-    for defect in DEFECTS:
-        for grade in GRADES:
-            for index in range(each_grade):
-                save(f"{grade}_{defect}", "test", index, defect, grade)
+    kinds: list[tuple[str, str, str | None, str, int]] = [("train", GOOD, None, GRADES[0], train)]
+    kinds.append(("test", GOOD, None, GRADES[0], good))
+    kinds += [("test", f"{grade}_{defect}", defect, grade, each_grade) for defect in DEFECTS for grade in GRADES]
+    for split, kind, defect, grade, count in kinds:
+        for index in range(count):
+            key = [seed, PART_NAMES.index(part), split == "train", index, DEFECTS.index(defect) + 1 if defect else 0]
+            picture, mask = draw_part(part, np.random.default_rng([*key, GRADES.index(grade)]), defect, grade)
+            path, truth = folder / split / kind / f"{index:03d}.png", folder / "ground_truth" / kind
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+            if defect:
+                truth.mkdir(parents=True, exist_ok=True)
+                Image.fromarray((mask * 255).astype(np.uint8)).save(truth / f"{index:03d}_mask.png")
 
 
 def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Colour = list[float]
+
 TRAY_VERSION = 1  # goes up when the drawing changes: a cached tray of an older version is then drawn anew
 USUAL: Mapping[str, int] = {"hexagon": 4, "ring": 3, "pin": 2}
 KINDS = ("missing", "extra", "swapped")
@@ -61,12 +63,7 @@ def counts_of(kind: str, index: int) -> dict[str, int]:
 
 
 def _draw(
-    canvas: NDArray[np.float32],
-    sort: str,
-    middle: NDArray[np.float64],
-    angle: float,
-    colour: list[float],
-    ground: list[float],
+    canvas: NDArray[np.float32], sort: str, middle: NDArray[np.float64], angle: float, colour: Colour, ground: Colour
 ) -> None:
     centre = tuple(middle.round().astype(int).tolist())
     if sort == "pin":

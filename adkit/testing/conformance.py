@@ -243,19 +243,11 @@ def _check_leaks(candidate: Candidate) -> None:
     check_no_leak(candidate.entry.name, candidate.registry, candidate.options)
 
 
-METHOD_CHECKS: Mapping[str, Callable[[Candidate], None]] = {
-    "options": _check_options,
-    "declarations": _check_declarations,
-    "predictions": _check_predictions,
-    "independence": _check_independence,
-    "determinism": _check_determinism,
-    "state": _check_state,
-    "direction": _check_direction,
-    "calibration": _check_calibration,
-    "streams": _check_streams,
-    "graph": _check_graph,
-    "leaks": _check_leaks,
-}
+_CHECKS: Sequence[Callable[[Candidate], None]] = (
+    *(_check_options, _check_declarations, _check_predictions, _check_independence, _check_determinism, _check_state),
+    *(_check_direction, _check_calibration, _check_streams, _check_graph, _check_leaks),
+)
+METHOD_CHECKS = {check.__name__.removeprefix("_check_"): check for check in _CHECKS}
 """What is checked of a method, by name; the last one fits it thrice."""
 
 
@@ -282,11 +274,8 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     check_same(expected, joined(beside), "streamed beside another", "streamed alone")
     if type(method).stream is Method.stream:
         return
-    past = [
-        method.predict(Batch(clip[None, : end + 1], ("frame",), ("clip",)))
-        for clip in clips
-        for end in range(len(clip))
-    ]
+    pasts = [clip[None, : end + 1] for clip in clips for end in range(len(clip))]
+    past = [method.predict(Batch(frames, ("frame",), ("clip",))) for frames in pasts]
     check_same(joined(past), one_by_one, "streamed", "predicted from the clip's start")
 
 

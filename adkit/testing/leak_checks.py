@@ -83,11 +83,8 @@ def _draw_parts(folder: Path, count: int, clip_frames: int) -> _Parts:
 
 
 def _swapped(samples: Sequence[Sample]) -> list[Sample]:
-    truths = [*samples[2:], *samples[:2]]
-    return [
-        replace(sample, anomalous=truth.anomalous, kind=truth.kind, mask=truth.mask)
-        for sample, truth in zip(samples, truths, strict=True)
-    ]
+    pairs = zip(samples, [*samples[2:], *samples[:2]], strict=True)
+    return [replace(one, anomalous=other.anomalous, kind=other.kind, mask=other.mask) for one, other in pairs]
 
 
 def _check_same_run(expected: Run, found: Run, when: str) -> None:

@@ -17,7 +17,7 @@ from adkit.runs.record import RunRecord
 from adkit.runs.store import Run
 from adkit.stats.calibration import mean_length_s, unit_scores
 from adkit.stats.formatting import UnitName, counted
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.stats.significance import Drift, drift_test
 from adkit.types import Sample
 from adkit.workflows.predict import predict_all
@@ -73,7 +73,7 @@ def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRe
     hashes = content_hashes(samples)
     fresh = FreshNormals(named, [], {}, unit, left_out=left_out)
     taken: set[tuple[str, ...]] = set()
-    members = by_clip((sample.clip for sample in samples), samples)
+    members = grouped(samples, lambda sample: sample.clip)
     for clip, frames in members.items():
         contents = tuple(hashes[sample.id] for sample in frames)
         name = str(frames[0].frame) if unit == "image" else clip

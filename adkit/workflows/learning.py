@@ -19,7 +19,7 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores
 from adkit.stats.formatting import counted
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
 from adkit.workflows.predict import of_pictures, pixels_of, predict_all, times_of
@@ -140,8 +140,8 @@ def _rates(data: Sequence[TrainingData]) -> Iterator[str]:
     step_s = max(one.step_s for one in data)
     for one in data:
         every, own = one.dataset.samples("train"), [*one.learned, *one.held_out]
-        gaps_s |= {clip: frame_gap_s(frames) for clip, frames in by_clip([s.clip for s in every], every).items()}
-        taken_s |= {clip: frame_gap_s(frames) for clip, frames in by_clip([s.clip for s in own], own).items()}
+        gaps_s |= {clip: frame_gap_s(frames) for clip, frames in grouped(every, lambda one: one.clip).items()}
+        taken_s |= {clip: frame_gap_s(frames) for clip, frames in grouped(own, lambda one: one.clip).items()}
     usual_s = median(gaps_s.values())
     other = [f"{clip} ({1 / gap_s:.3g})" for clip, gap_s in gaps_s.items() if gap_s and differ(gap_s, usual_s)]
     if not other:
@@ -158,7 +158,7 @@ def _rates(data: Sequence[TrainingData]) -> Iterator[str]:
 def _short(data: Sequence[TrainingData]) -> Iterator[str]:
     """Say which clips are too short to show how things move."""
     samples = [sample for one in data for sample in (*one.learned, *one.held_out)]
-    clips = by_clip([sample.clip for sample in samples], samples)
+    clips = grouped(samples, lambda sample: sample.clip)
     short = [clip for clip, frames in clips.items() if frames[-1].time_s - frames[0].time_s < LEAST_S]
     if short:
         yield (

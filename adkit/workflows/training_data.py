@@ -22,7 +22,7 @@ from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
 from adkit.stats.formatting import counted
-from adkit.stats.segments import by_clip
+from adkit.stats.segments import grouped
 from adkit.types import Sample
 
 HELD_OUT_SHARE = 0.2
@@ -213,7 +213,7 @@ def _without_copies(
     """Return each clip (a still is one) once, and the copies, whose scores would be too low; `taken` gets contents."""
     kept: list[Sample] = []
     copies: list[str] = []
-    for clip, frames in by_clip([sample.clip for sample in samples], samples).items():
+    for clip, frames in grouped(samples, lambda sample: sample.clip).items():
         contents = tuple(hashes[sample.id] for sample in frames)
         if contents in taken:
             copies.append(str(frames[0].frame) if len(frames) == 1 else clip)
@@ -313,7 +313,7 @@ class LeavingOut:
         """
         if not self._words:
             return samples, []
-        clips = by_clip([sample.clip for sample in samples], samples)
+        clips = grouped(samples, lambda sample: sample.clip)
         self._known += clips
         meaning: dict[str, set[str]] = defaultdict(set)
         for clip, frames in clips.items():

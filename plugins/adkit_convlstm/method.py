@@ -16,22 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
+from adkit.nn import options as common
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph
-from adkit.nn.options import (
-    HALVED,
-    BatchSize,
-    Epochs,
-    FeatureOptions,
-    FrameSize,
-    LearningRate,
-    Patience,
-    PositionChoice,
-    Smoothing,
-    Strides,
-    TrainedMapOptions,
-    require_halved,
-)
 from adkit.nn.training.loop import TrainingRows
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit_convlstm.network import FeatureNetwork, PixelNetwork, RecurrentNetwork
@@ -47,7 +34,7 @@ BACKGROUND = 256  # training frames, at most, whose mean is what a fixed camera 
 _AT_ONCE = 16  # frames per call outside the training
 
 
-class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
+class ConvLstmOptions(common.FeatureOptions, common.TrainedMapOptions):
     """Options of `convlstm`."""
 
     space: Literal["features", "pixels"] = Field(
@@ -57,12 +44,12 @@ class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
     task: Task = Field(
         default="reconstruct", description="a frame is given from those before it only (predict), or from itself too"
     )
-    size: FrameSize = Field(
+    size: common.FrameSize = Field(
         default=320,
         description="px: N for as many as a square of that side has, in the shape of the clips; or HEIGHTxWIDTH, "
         "in pixels multiples of 16; each 32 to 4096: larger sees smaller anomalies, and is slower",
     )
-    levels: Strides = Field(default=(16,), description="strides in px of the feature levels, finest first")
+    levels: common.Strides = Field(default=(16,), description="strides in px of the feature levels, finest first")
     directions: int = Field(
         default=64,
         ge=2,
@@ -91,19 +78,19 @@ class ConvLstmOptions(FeatureOptions, TrainedMapOptions):
         le=10_000_000,
         description="learns from at most this many frames, evenly spread: bounds the memory",
     )
-    smoothing: Smoothing = 0.0
+    smoothing: common.Smoothing = 0.0
     # Errors are large where things move. Dividing that out hides what is anomalous there: held-out clips that were
     # played too fast stood out less.
-    position_normalisation: PositionChoice = "off"
-    epochs: Epochs = 12
-    batch_size: BatchSize = Field(default=4, description="sequences per step; lower it when memory runs out")
-    learning_rate: LearningRate = 2e-3
-    patience: Patience = 4
+    position_normalisation: common.PositionChoice = "off"
+    epochs: common.Epochs = 12
+    batch_size: common.BatchSize = Field(default=4, description="sequences per step; lower it when memory runs out")
+    learning_rate: common.LearningRate = 2e-3
+    patience: common.Patience = 4
 
     @property
     def multiple(self) -> int:
         """Return the coarsest stride, or what can be halved four times."""
-        return HALVED if self.space == "pixels" else super().multiple
+        return common.HALVED if self.space == "pixels" else super().multiple
 
 
 class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
@@ -120,7 +107,7 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         self.reconstructs = options.space == "pixels"
         self._space = PixelSpace()
         if self.reconstructs:
-            require_halved(options.frame)
+            common.require_halved(options.frame)
         else:
             self._features = PatchFeatures.from_options(options, device, margin=False)
             self._space = FeatureSpace(self._features, options.directions)

@@ -1,6 +1,6 @@
 """The synthetic parts and clips as datasets: drawn on first use, kept in the cache."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from adkit import Dataset, DatasetError, FrameRef, Sample, Split, nearest
@@ -25,7 +25,7 @@ CLIP_COUNTS = {"train": 24, "good": 6, "each_kind": 3}
 
 
 class Demo(Dataset):
-    """One sort of synthetic part, or a tray of loose ones, where parts are missing, too many or exchanged."""
+    """One sort of synthetic part; a tray of loose ones, missing, too many or exchanged; or a conveyor belt."""
 
     def __init__(self, part: str) -> None:
         self.part = part
@@ -39,63 +39,40 @@ class Demo(Dataset):
         for name in names:
             if name not in known:
                 raise DatasetError(f"there is no synthetic part {name!r}", hint=nearest(name, known))
-        return [Conveyor(name) if name == CONVEYOR else Demo(name) for name in dict.fromkeys(names)]
+        return [cls(name) for name in dict.fromkeys(names)]
 
     def samples(self, split: Split) -> list[Sample]:
-        """Return the images of one split; they are drawn first if the cache lacks them."""
-        return SplitFolders(self._folder()).samples[split]
+        """Return the images of one split, or the frames, clip by clip; they are drawn first if the cache lacks them."""
+        if self.part != CONVEYOR:
+            return SplitFolders(self._folder()).samples[split]
+        return [sample for film in sorted((self._folder() / split).glob("*/*.mp4")) for sample in _frames(film)]
 
     def notes(self) -> list[str]:
         """Say where the pictures come from."""
-        what, kinds = f"synthetic {self.part}s", f"defects are {', '.join(GRADES)}"
-        if self.part == TRAY:
-            what, kinds = "a synthetic tray of loose parts", f"anomalies are {', '.join(TRAY_KINDS)}"
-        return [f"{what}, drawn with seed {SEED}; {kinds}: {self._folder()}"]
+        what, kinds = {
+            TRAY: ("a synthetic tray of loose parts", f"anomalies are {', '.join(TRAY_KINDS)}"),
+            CONVEYOR: ("synthetic clips of a conveyor belt", f"anomalies are {', '.join(CONVEYOR_KINDS)}"),
+        }.get(self.part, (f"synthetic {self.part}s", f"defects are {', '.join(GRADES)}"))
+        told = f"{what}, drawn with seed {SEED}; {kinds}: {self._folder()}"
+        frames = "in a clip with an anomaly, only the frames that show it are anomalous"
+        return [told, frames] if self.part == CONVEYOR else [told]
 
     def _folder(self) -> Path:
-        if self.part == TRAY:
-            return _drawn(f"{TRAY}-{TRAY_VERSION}-{SEED}", lambda folder: write_tray(folder, seed=SEED, **TRAY_COUNTS))
-        name = f"{PARTS_VERSION}-{SEED}/{self.part}"
-        return _drawn(name, lambda folder: write_parts(folder, self.part, seed=SEED, **COUNTS))
+        """Return its folder in the cache, drawn first if it is not there."""
+        name, write, counts = {
+            TRAY: (f"{TRAY}-{TRAY_VERSION}-{SEED}", write_tray, TRAY_COUNTS),
+            CONVEYOR: (f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}", write_conveyor, CLIP_COUNTS),
+        }.get(self.part, (f"{PARTS_VERSION}-{SEED}/{self.part}", partial(write_parts, part=self.part), COUNTS))
+        folder = cache_root() / "demo" / name
+        if not folder.is_dir():
+            with whole_folder(folder) as temporary:
+                write(temporary, seed=SEED, **counts)
+        return folder
 
 
-class Conveyor(Demo):
-    """Synthetic clips of a conveyor belt."""
-
-    def samples(self, split: Split) -> list[Sample]:
-        """Return the frames of one split, clip by clip; the clips are drawn first if the cache lacks them."""
-        folder = self._folder()
-        return [
-            sample
-            for kind in sorted(path.name for path in (folder / split).iterdir())
-            for film in sorted((folder / split / kind).glob("*.mp4"))
-            for sample in _frames(film, film.relative_to(folder).with_suffix("").as_posix(), kind)
-        ]
-
-    def notes(self) -> list[str]:
-        """Say where the clips come from."""
-        kinds = ", ".join(CONVEYOR_KINDS)
-        return [
-            f"synthetic clips of a conveyor belt, drawn with seed {SEED}; anomalies are {kinds}: {self._folder()}",
-            "in a clip with an anomaly, only the frames that show it are anomalous",
-        ]
-
-    def _folder(self) -> Path:
-        name = f"{CONVEYOR}-{CONVEYOR_VERSION}-{SEED}"
-        return _drawn(name, lambda folder: write_conveyor(folder, seed=SEED, **CLIP_COUNTS))
-
-
-def _drawn(name: str, draw: Callable[[Path], None]) -> Path:
-    """Return the folder of that name in the cache, drawn first if it is not there."""
-    folder = cache_root() / "demo" / name
-    if not folder.is_dir():
-        with whole_folder(folder) as temporary:
-            draw(temporary)
-    return folder
-
-
-def _frames(film: Path, clip: str, kind: str) -> list[Sample]:
+def _frames(film: Path) -> list[Sample]:
     times_s, labels = video_times(film), film.with_suffix(".csv")
+    clip, kind = "/".join(film.with_suffix("").parts[-3:]), film.parent.name
     kinds = read_labels(labels, times_s, kind) if labels.is_file() else [None] * len(times_s)
     samples = []
     for number, (of, time_s) in enumerate(zip(kinds, times_s, strict=True)):

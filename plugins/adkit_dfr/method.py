@@ -94,7 +94,6 @@ class DeepFeatureReconstruction(TrainedMethod[DfrOptions]):
     def __init__(self, options: DfrOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self._features = PatchFeatures.from_options(options, device, options.neighbourhood)
-        self._objective = FeatureAutoencoder(1, 1)
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Train on a part of the images; the others tell when to stop, how far errors go, and what position does."""

@@ -3,17 +3,20 @@
 from collections import defaultdict
 from pathlib import Path
 
-from adkit import Dataset, DatasetError, Sample, Split
+from adkit import DatasetError, Sample, Split
 from adkit.data.layouts import HELD_OUT_SHARE, told_kinds, with_held_out
-from adkit.data.locations import named_place
+from adkit.data.locations import OwnFolder
 from adkit.data.tables import COLUMNS, LINE, TABLE_HINT, placed_rows, read_rows
 
 
-class Manifest(Dataset):
+class Manifest(OwnFolder):
     """The images of one table."""
 
+    name, hint, thing = "manifest", "name a CSV file after manifest:", "file"
+
     def __init__(self, table: Path, spec: str, root: Path) -> None:
-        self.table, self.spec, self.root = table, spec, root
+        super().__init__(table, spec, root)
+        self.table = table
         self._rows = read_rows(table)
         self._placed, self._groups = placed_rows(table, self._rows, table.parent)
         self._parted = not any(row.get("split") for row in self._rows)
@@ -22,13 +25,6 @@ class Manifest(Dataset):
             self.held_out_share = HELD_OUT_SHARE if any(one.anomalous for one in self._placed) else 0.0
         if not any(one.split == "train" for one in self._placed):
             raise DatasetError(f"no good image was found to learn from in {table}", hint=TABLE_HINT)
-
-    @classmethod
-    def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Return the table at that path, below `root`, the current folder or $ADKIT_DATA."""
-        hint = "name a CSV file after manifest:"
-        place, base = named_place(selection, root, Path.is_file, thing="file", hint=hint)
-        return [cls(place, f"manifest:{selection}", base)]
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""

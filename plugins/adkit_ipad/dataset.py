@@ -25,13 +25,8 @@ class Ipad(Benchmark):
     """One device of IPAD."""
 
     name, owner, thing = "ipad", "IPAD", "device"
-    places = ("ipad", "IPAD", "IPAD_dataset", "")
+    places, mark = ("ipad", "IPAD", "IPAD_dataset", ""), "training/frames"
     expected = "<root>/ipad/<device>/{training,testing}/frames/<clip>/<k>.jpg"
-
-    @staticmethod
-    def is_one(folder: Path) -> bool:
-        """Say whether the folder holds clips to learn from."""
-        return (folder / "training" / "frames").is_dir()
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the frames of training/ or testing/, clip by clip; `kind` is "good" or "anomaly"."""
@@ -44,14 +39,8 @@ class Ipad(Benchmark):
             _, trouble = self._labels(clip, len(_numbered(images)))
             if trouble:
                 lines.append(f"testing/{clip}: {trouble}; its truth is unknown, and evaluations leave it out")
-        unnumbered = [
-            image
-            for split in _FOLDERS
-            for _, images in self._clips(split)
-            for image in images
-            if not _is_number(image.stem)
-        ]
-        if unnumbered:
+        found = [image for split in _FOLDERS for _, images in self._clips(split) for image in images]
+        if unnumbered := [image for image in found if not _is_number(image.stem)]:
             lines.append(f"{len(unnumbered)} images were left out: their names are no numbers, such as {unnumbered[0]}")
         return lines
 

@@ -8,7 +8,6 @@ and distances are Mahalanobis distances by the covariance of the normal images.
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -44,12 +43,12 @@ class Knn(LearnedMethod[KnnOptions]):
     least_samples = 3  # of two, leaving one out leaves no spread to measure by
 
     _features: PatchFeatures
+    _space: NormalSpace
 
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         # No margin: a mean over the picture hides no border, and the zeros there tell where things lie.
         self._features = PatchFeatures.from_options(options, device, margin=False)
-        self._space = NormalSpace(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0))
 
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn in one pass; every training image is then scored as if its clip had not been seen."""

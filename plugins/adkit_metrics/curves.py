@@ -59,8 +59,7 @@ def log_recall(good: Values, anomalous: Values) -> Values:
     A rate is the share of the good at a level or above. What lies at a level is caught from that level's rate on, so
     that the area needs no curve: it is the mean, over the anomalous, of the part of the range above their rates.
     """
-    rates = np.cumsum(good[..., ::-1], axis=-1)[..., ::-1]
-    rates = share(rates, np.broadcast_to(rates[..., :1], rates.shape))
+    rates = _caught(good)[..., :0:-1]
     with np.errstate(divide="ignore"):  # a rate of 0 catches in all of the range
         caught = np.clip(np.log(HIGH_FPR / rates) / np.log(HIGH_FPR / LOW_FPR), 0, 1)
     return share((anomalous * caught).sum(axis=-1), anomalous.sum(axis=-1))

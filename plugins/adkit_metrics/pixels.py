@@ -29,16 +29,6 @@ class Levels:
     count: int = STEPS
     joined: NDArray[np.int64] | None = None  # (STEPS,) the level of each step
 
-    @classmethod
-    def fine(cls, maps: NDArray[np.float32]) -> "Levels":
-        """Return equal levels of native maps (N, h, w); enlarged bilinearly, no pixel leaves their range."""
-        return cls(float(maps.min()), float(maps.max()))
-
-    @classmethod
-    def above(cls, values: NDArray[np.float32]) -> "Levels":
-        """Return equal levels of these values, the last of which holds what is above all of them, and nothing else."""
-        return cls(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
-
     def coarse(self, values: NDArray[np.float32]) -> "Levels":
         """Return at most COARSE levels: half hold equally many values, where they crowd, half are equally wide."""
         below = np.cumsum(self.histogram(self.of(values)))
@@ -88,8 +78,9 @@ class Curve(PixelMetric):
 
     def levels(self, results: LabelledResults, *, coarse: bool = False) -> Levels:
         """Return the levels at which pixels are counted: 2^20, or 4096 at most."""
-        levels = Levels.fine(_maps(results))
-        return levels.coarse(_maps(results)) if coarse else levels
+        maps = _maps(results)
+        levels = Levels(float(maps.min()), float(maps.max()))  # enlarged bilinearly, no pixel leaves their range
+        return levels.coarse(maps) if coarse else levels
 
     def too_few(self, good_px: int) -> str | None:
         """Say why so many pixels of good images do not suffice; None where they do."""
@@ -168,10 +159,6 @@ class Aupro(Curve):
         sizes = np.bincount(labels.ravel(), minlength=count)
         return float(mask.any()), np.asarray(1.0 / sizes[labels[mask]])
 
-    def too_few(self, good_px: int) -> str | None:
-        """Say why so many pixels of good images do not suffice; None where they do."""
-        return None
-
     def details(self, anomalous: Values) -> dict[str, float]:
         """Return how many regions there are."""
         return {"regions": float(round(anomalous.sum()))}
@@ -197,7 +184,8 @@ class Aupimo(Curve):
         """Return levels of the highest hundredth of the good images' values: no rate of interest lies below."""
         values = _maps(results)[~results.anomalous].ravel()
         values = values[values >= np.quantile(values, 0.99)]
-        levels = Levels.above(values)
+        # The last of them holds what is above all of these values, and nothing else.
+        levels = Levels(float(values.min()), float(np.nextafter(values.max(), np.float32(np.inf))))
         return levels.coarse(values) if coarse else levels
 
     def why_undefined(self, results: LabelledResults) -> str | None:

@@ -92,10 +92,8 @@ class AveragePrecision(RankingMetric):
     figure = staticmethod(curves.average_precision)
 
     def measure(self, results: LabelledResults) -> MetricValue:
-        """Return the average precision."""
-        from sklearn.metrics import average_precision_score
-
-        return MetricValue(float(average_precision_score(results.anomalous, results.scores)))
+        """Return the average precision: that of each sample drawn once."""
+        return MetricValue(float(self.resample(results, np.ones((1, len(results.scores)), np.int64))[0]))
 
 
 class FrameAveragePrecision(AveragePrecision):

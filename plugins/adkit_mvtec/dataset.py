@@ -8,7 +8,6 @@ What validation/ holds is good, and is learned from as well. The private tests o
 """
 
 from functools import cached_property
-from pathlib import Path
 
 from adkit import Sample, Split
 from adkit.data.layouts import SplitFolders
@@ -25,12 +24,8 @@ class MVTec(Benchmark):
         *("mvtec_anomaly_detection", "mvtec_loco_anomaly_detection"),
         *("mvtec_ad", "mvtec_loco", "mvtec_loco_ad", "mvtec_ad_2"),
     )
+    mark = "train"
     expected = "<root>/mvtec/<category>/{train/good, test/<kind>, ground_truth/<kind>}"
-
-    @staticmethod
-    def is_one(folder: Path) -> bool:
-        """Say whether the folder holds a training split."""
-        return (folder / "train").is_dir()
 
     @cached_property
     def _found(self) -> SplitFolders:

@@ -18,13 +18,8 @@ class VisA(Benchmark):
     """One object of VisA."""
 
     name, owner, thing = "visa", "VisA", "object"
-    places = ("visa", "VisA_20220922", "")
+    places, mark = ("visa", "VisA_20220922", ""), "Data/Images/Normal"
     expected = "<root>/visa/<object>/Data/Images/{Normal,Anomaly}, Data/Masks/Anomaly; split_csv/1cls.csv beside"
-
-    @staticmethod
-    def is_one(folder: Path) -> bool:
-        """Say whether the folder holds images in VisA's places."""
-        return (folder / "Data" / "Images" / "Normal").is_dir()
 
     @cached_property
     def _table(self) -> Path | None:

@@ -36,9 +36,7 @@ class Padim(PatchMapMethod[PadimOptions]):
     Options = PadimOptions
     steps = (("features", 10), ("Gaussians", 1), ("leave one out", 9))
 
-    def __init__(self, options: PadimOptions, *, seed: int = 0, device: str = "cpu") -> None:
-        super().__init__(options, seed=seed, device=device)
-        self._gaussians = Gaussians(torch.empty(0), torch.empty(0, 0), torch.empty(0, 0, 0))
+    _gaussians: Gaussians
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Make one pass for the moments; what a clip adds to them is taken back in closed form."""

@@ -58,13 +58,11 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     steps = (("features", 35), ("coreset", 40), ("covering", 15), ("closing holes", 10), ("leave one out", 3))
     apart = True
 
-    def __init__(self, options: PatchKnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
-        super().__init__(options, seed=seed, device=device)
-        self._bank = torch.empty(0, 1)  # (N, D), already weighted
-        self._nearest = NearestNeighbour(self._bank)
-        self._sources = torch.empty(0, dtype=torch.int64)  # (N,) the training image or clip that each row came from
-        self._radius = 0.0  # no learned patch is farther from the bank
-        self._grid = (0, 0)  # rows and columns of positions of a frame
+    _bank: Tensor  # (N, D), already weighted
+    _nearest: NearestNeighbour
+    _sources: Tensor  # int64 (N,), the training image or clip that each row came from
+    _radius: float  # no learned patch is farther from the bank
+    _grid: tuple[int, int]  # rows and columns of positions of a frame
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Fill the bank; an image left out is judged as `adkit.nn.features.leave_one_out` says."""

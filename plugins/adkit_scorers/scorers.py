@@ -24,8 +24,7 @@ class Maximum(Scorer[Options]):
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the scores (N,) of maps (N, h, w)."""
-        highest: NDArray[np.float64] = _pixels(maps).max(axis=1)
-        return highest
+        return np.asarray(_pixels(maps).max(axis=1))
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch."""
@@ -37,8 +36,7 @@ class Mean(Scorer[Options]):
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the scores (N,) of maps (N, h, w)."""
-        mean: NDArray[np.float64] = _pixels(maps).mean(axis=1)
-        return mean
+        return np.asarray(_pixels(maps).mean(axis=1))
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch."""
@@ -54,8 +52,7 @@ class TopPercent(Scorer[Any]):
         """Return the scores (N,) of maps (N, h, w)."""
         pixels = _pixels(maps)
         count = self._count(pixels.shape[1])
-        top: NDArray[np.float64] = np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1)
-        return top
+        return np.asarray(np.partition(pixels, -count, axis=1)[:, -count:].mean(axis=1))
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch."""
@@ -101,8 +98,7 @@ class Quantile(Scorer[QuantileOptions]):
 
     def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the scores (N,) of maps (N, h, w)."""
-        values: NDArray[np.float64] = np.quantile(_pixels(maps), self.options.q, axis=1)
-        return values
+        return np.asarray(np.quantile(_pixels(maps), self.options.q, axis=1))
 
     def of_tensors(self, maps: Tensor) -> Tensor:
         """Do the same in torch."""

@@ -50,10 +50,8 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     steps = (("features", 1), ("leave one out", 1))
     least_samples = 1
 
-    def __init__(self, options: SubspaceOptions, *, seed: int = 0, device: str = "cpu") -> None:
-        super().__init__(options, seed=seed, device=device)
-        self._weights = torch.empty(0)  # (D,)
-        self._residual = Residual(torch.empty(0), torch.empty(0, 0))
+    _weights: Tensor  # (D,)
+    _residual: Residual
 
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
         """Make one pass for the moments; those of a clip are taken off again to leave it out."""

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from adkit.data.locations import Benchmark, named_place
+from adkit.data.locations import Benchmark, OwnFolder
 from adkit.errors import DatasetError
-from adkit.files.atomic import is_folder
 from adkit.types import Sample, Split
 
 
@@ -24,16 +23,25 @@ def part(folder: Path) -> Path:
     return folder
 
 
+class Film(OwnFolder):
+    name, hint = "film", "name one"
+
+    def samples(self, split: Split) -> list[Sample]:
+        return []
+
+
+def film(root: Path | None) -> tuple[Path, Path | None]:
+    (found,) = Film.select("film", root)
+    assert isinstance(found, Film)
+    return found.folder, found.root
+
+
 class Parts(Benchmark):
     """Folders that hold a training split."""
 
     name, owner, thing = "parts", "Parts", "part"
-    places = ("parts", "")
+    places, mark = ("parts", ""), "train"
     expected = "<root>/parts/<part>/train"
-
-    @staticmethod
-    def is_one(folder: Path) -> bool:
-        return (folder / "train").is_dir()
 
     def samples(self, split: Split) -> list[Sample]:
         return []
@@ -75,12 +83,12 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
 
 def test_a_folder_by_its_path(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match="there is no such folder: tried film") as caught:
-        named_place("film", None, is_folder, thing="folder", hint="name one")
+        film(None)
     assert caught.value.hint == "name one"
     below = tmp_path / "data" / "film"
     below.mkdir(parents=True)
     monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "data"))
-    assert named_place("film", None, is_folder, thing="folder", hint="") == (below, tmp_path / "data")
+    assert film(None) == (below, tmp_path / "data")
     (here / "film").mkdir()
-    assert named_place("film", None, is_folder, thing="folder", hint="") == (Path("film"), here)
-    assert named_place("film", tmp_path / "data", is_folder, thing="folder", hint="") == (below, tmp_path / "data")
+    assert film(None) == (Path("film"), here)
+    assert film(tmp_path / "data") == (below, tmp_path / "data")

@@ -457,8 +457,8 @@ def test_resamples_without_good_pixels_are_undefined(metric: Metric) -> None:
 def test_values_just_beyond_the_native_range_get_its_ends() -> None:
     maps = np.array([[[0.1, 0.7]]], np.float32)
     beyond = np.array([np.nextafter(maps.min(), np.float32(-1)), np.nextafter(maps.max(), np.float32(1))])
-    assert Levels.fine(maps).of(beyond).tolist() == [0, STEPS - 1]
-    coarse = Levels.fine(maps).coarse(maps)
+    assert Levels(float(maps.min()), float(maps.max())).of(beyond).tolist() == [0, STEPS - 1]
+    coarse = Levels(float(maps.min()), float(maps.max())).coarse(maps)
     assert coarse.of(beyond).tolist() == [0, coarse.count - 1]
 
 
@@ -471,7 +471,7 @@ def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) 
         "constant": np.full((20, 40, 40), 0.7),
         "outlier": np.append(rng.normal(size=31999), 1e3).reshape(20, 40, 40),
     }[name].astype(np.float32)
-    levels = Levels.fine(maps).coarse(maps)
+    levels = Levels(float(maps.min()), float(maps.max())).coarse(maps)
     values = np.sort(maps.ravel())
     found = levels.of(values)
     assert levels.count <= COARSE
@@ -479,7 +479,7 @@ def test_coarse_levels_keep_the_order_and_resolve_where_values_crowd(name: str) 
     assert found[0] >= 0
     assert found[-1] < levels.count
     # Steps are never split: a level has its due and what the busiest step adds.
-    fine = Levels.fine(maps)
+    fine = Levels(float(maps.min()), float(maps.max()))
     assert levels.histogram(found).max() <= maps.size / (COARSE // 2) + fine.histogram(fine.of(maps)).max()
     if name == "few":
         between = np.linspace(0, 1, 1001, dtype=np.float32)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from adkit.stats.formatting import Unit
-from adkit.stats.segments import by_clip, clip_numbers
+from adkit.stats.segments import clip_numbers, grouped
 
 
 def test_items_of_a_clip_stay_together_in_the_order_in_which_clips_begin() -> None:
-    assert by_clip("babbc", range(5)) == {"b": [0, 2, 3], "a": [1], "c": [4]}
-    assert list(by_clip("babbc", range(5))) == ["b", "a", "c"]
+    found = grouped(range(5), "babbc".__getitem__)
+    assert found == {"b": [0, 2, 3], "a": [1], "c": [4]}
+    assert list(found) == ["b", "a", "c"]
     assert clip_numbers("babbc").tolist() == [0, 1, 0, 0, 2]
     assert clip_numbers("").tolist() == []
 

@@ -80,20 +80,13 @@ def append_distances(model: bytes, positions: Tensor) -> bytes:
     extended = onnx.load_from_string(model)
     graph, nearest = extended.graph, parser.parse_model(_NEAREST).graph
     length = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
-    graph.node.extend(
-        [
-            helper.make_node("Reshape", [graph.output[0].name, "patches_shape"], ["patches"]),
-            helper.make_node("Gather", ["patches", "positions"], ["queries"], axis=0),
-            *nearest.node,
-            helper.make_node("Sqrt", ["squared"], ["distances"]),
-        ]
-    )
-    shape = torch.tensor([-1, length])
+    graph.node.append(helper.make_node("Reshape", [graph.output[0].name, "patches_shape"], ["patches"]))
+    graph.node.append(helper.make_node("Gather", ["patches", "positions"], ["queries"], axis=0))
+    graph.node.extend(nearest.node)
+    graph.node.append(helper.make_node("Sqrt", ["squared"], ["distances"]))
     graph.initializer.extend(nearest.initializer)
-    graph.initializer.extend(
-        numpy_helper.from_array(tensor.numpy(), name)
-        for name, tensor in (("patches_shape", shape), ("positions", positions))
-    )
+    for name, tensor in (("patches_shape", torch.tensor([-1, length])), ("positions", positions)):
+        graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
     graph.input.extend(nearest.input[1:])
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["k"]))

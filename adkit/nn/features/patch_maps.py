@@ -25,12 +25,11 @@ from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, MapMethod
 from adkit.nn.normal_space import pooled
 from adkit.nn.normalisation import require_maps
-from adkit.nn.options import LEAST_PX, PatchMapOptions, ScaledMapOptions
+from adkit.nn.options import LEAST_PX, ScaledMapOptions
 from adkit.nn.samples import Changed, gather
 from adkit.nn.whole import LEAST_PICTURES, STRIDE, Whole
 from adkit.types import Batch, Prediction
 
-PatchMapOptionsType = TypeVar("PatchMapOptionsType", bound=PatchMapOptions)
 ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
 
 LeftOut = Iterator[tuple[str, Tensor]]

@@ -7,7 +7,7 @@ compete for the cores; elsewhere it runs in torch.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,9 +51,7 @@ class PatchFeatures:
     """How many of the D features come from each level; known after the first call."""
 
     def __post_init__(self) -> None:
-        self._models: dict[tuple[int, int], bytes | None] = {}
-        self._sessions: dict[tuple[int, int], OnnxSession] = {}
-        self._searches: dict[tuple[int, int], tuple[OnnxSession, Grid]] = {}
+        self._model, self._session, self._search = cache(self._exported), cache(OnnxSession), cache(_searching)
 
     @classmethod
     def from_options(
@@ -64,29 +62,22 @@ class PatchFeatures:
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1 into float32 (B, h, w, D) on the features' device."""
-        model = self._model(frames)
-        if model is None:
-            return self._in_torch(frames)
-        size = _size_of(frames)
-        if size not in self._sessions:
-            self._sessions[size] = OnnxSession(model)
-        return torch.cat([self._sessions[size](frames=frame)[0] for frame in torch.split(frames, 1)])
+        if (model := self._model(_size_of(frames))) is not None:
+            return torch.cat([self._session(model)(frames=frame)[0] for frame in torch.split(frames, 1)])
+        with torch.inference_mode():
+            features: Tensor = self._network(frames.to(self.device))
+        return features.to(torch.float32)
 
     def looked_up(self, frames: Tensor, bank: NearestNeighbour) -> tuple[Tensor, Tensor]:
         """Turn float32 (B, 3, H, W) into every other patch (B, K, D), and distances (B, h, w) to the bank's rows."""
-        model = self._model(frames)
+        model = self._model(_size_of(frames))
         if model is None or bank.index is not None:
             features = self(frames)
             grid = (features.shape[1], features.shape[2])
             chosen = at_white_squares(features)
             found = bank.distances(chosen.flatten(0, 1)).reshape(len(frames), -1)
             return chosen, filled(found.clamp_min(LEAST_DISTANCE), grid)
-        size = _size_of(frames)
-        if size not in self._searches:
-            _, height, width, _ = output_shape(model)
-            grid = (height, width)
-            self._searches[size] = OnnxSession(append_distances(model, white_squares(grid))), grid
-        session, grid = self._searches[size]
+        session, grid = self._search(model)
         # Frame by frame: the product of all patches with the bank then stays in the processor's caches.
         inputs = {"columns": bank.columns, "weights": bank.weights}
         distances, patches = zip(*(session(frames=frame, **inputs) for frame in torch.split(frames, 1)), strict=True)
@@ -94,7 +85,7 @@ class PatchFeatures:
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
-        self._model(torch.empty(1, 3, *size))
+        self._model(size)
 
     def network(self, size: tuple[int, int]) -> nn.Module:
         """Return what turns frames (B, 3, *size) into features (B, h, w, D); raises BackboneError for another size."""
@@ -126,23 +117,11 @@ class PatchFeatures:
         self.lengths = network.backbone.channels
         return network.to(self.device).eval()
 
-    def _in_torch(self, frames: Tensor) -> Tensor:
-        size = _size_of(frames)
-        if size not in self._models:
-            self._network.require(size)
-            self._models[size] = None
-        with torch.inference_mode():
-            features: Tensor = self._network(frames.to(self.device))
-        return features.to(torch.float32)
-
-    def _model(self, frames: Tensor) -> bytes | None:
+    def _exported(self, size: tuple[int, int]) -> bytes | None:
         """Return the network for frames of this size as an ONNX model; None where torch is to be used."""
-        size = _size_of(frames)
-        if self.device == "cpu" and size not in self._models:
-            self._models[size] = self._export(size)
-        return self._models.get(size)
-
-    def _export(self, size: tuple[int, int]) -> bytes | None:
+        if self.device != "cpu":
+            self.network(size)
+            return None
         strides = "_".join(map(str, self.strides))
         edge = "" if self.margin else "-bare"
         libraries = f"torch{version('torch')}-timm{version('timm')}"
@@ -151,6 +130,12 @@ class PatchFeatures:
         if model is not None:
             self.lengths = tuple(facts_of(model)["lengths"])
         return model
+
+
+def _searching(model: bytes) -> tuple[OnnxSession, Grid]:
+    """Return a network that searches a bank too, and its grid."""
+    _, height, width, _ = output_shape(model)
+    return OnnxSession(append_distances(model, white_squares((height, width)))), (height, width)
 
 
 def _size_of(frames: Tensor) -> tuple[int, int]:

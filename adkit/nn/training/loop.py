@@ -53,78 +53,11 @@ class TrainingRows:
     corrupted: Rows | None = None
 
 
-@dataclass(frozen=True)
-class Trained:
-    """How a training went; the objective holds the weights of the best epoch (counted from 1).
+class Training:
+    """A training under way, and how it went; at its end the objective holds the weights of the best epoch, from 1.
 
     `curves` has for each epoch the loss, held_out_loss, learning_rate and separation, the AUROC of corrupted rows.
     """
-
-    curves: dict[str, list[float]]
-    best_epoch: int
-    ended: str  # why, in words
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """Return what the run keeps of it."""
-        facts: dict[str, str | int | float | bool] = {
-            "epochs": len(self.curves["loss"]),
-            "best_epoch": self.best_epoch,
-            "training_ended": self.ended,
-        }
-        if "separation" in self.curves:
-            facts["separation_of_corrupted"] = round(self.curves["separation"][self.best_epoch - 1], 4)
-        return facts
-
-
-def train(
-    objective: Objective,
-    data: TrainingRows,
-    options: TrainingOptions,
-    *,
-    seed: int,
-    device: str,
-    progress: Progress,
-    folder: Path | None = None,
-) -> Trained:
-    """Train the objective in place: afterwards it holds the weights with the lowest held-out loss.
-
-    `folder` keeps checkpoints, from which it goes on. Raises TrainingError when memory runs out, and when the loss is
-    not finite before any epoch was good.
-    """
-    checkpoints = Checkpoints(folder)
-    with progress.task("training", options.epochs) as advance:
-        try:
-            training = _Training(objective, data, options, seed, device)
-            if (found := checkpoints.read()) is not None:
-                training.resume(found)
-            advance(training.epochs)
-            while not training.ended and training.pass_epoch():
-                progress.status(training.text())
-                advance(1)
-                if checkpoints.due or training.ended:
-                    checkpoints.write(training.checkpoint())
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"out of memory while training on {device} with batch_size={options.batch_size}",
-                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
-            ) from None
-    objective.load_state_dict(dict(training.best))
-    objective.eval()
-    return Trained(training.curves, training.best_epoch, training.ended)
-
-
-def auroc(normal: Tensor, anomalous: Tensor) -> float:
-    """Return the share of pairs in which the anomalous score (M,) is above the normal one (N,); ties count half."""
-    ordered = normal.sort().values
-    below = torch.searchsorted(ordered, anomalous)
-    up_to = torch.searchsorted(ordered, anomalous, right=True)
-    return float((below + up_to).double().mean()) / 2 / len(normal)
-
-
-class _Training:
-    """A training under way: the network, its optimizer, and how the epochs went so far."""
 
     def __init__(
         self, objective: Objective, data: TrainingRows, options: TrainingOptions, seed: int, device: str
@@ -142,7 +75,7 @@ class _Training:
         self.curves: dict[str, list[float]] = {}
         self.best: Mapping[str, Tensor] = {}
         self.best_epoch = 0
-        self.ended = ""
+        self.ended = ""  # why, in words
 
     def resume(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -168,6 +101,17 @@ class _Training:
         }
         optimizer = optimizer_tensors(self.optimizer)
         return Checkpoint({"network": self.objective.state_dict(), "best": self.best, "optimizer": optimizer}, numbers)
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """Return what the run keeps of it."""
+        facts: dict[str, str | int | float | bool] = {
+            "epochs": len(self.curves["loss"]),
+            "best_epoch": self.best_epoch,
+            "training_ended": self.ended,
+        }
+        if "separation" in self.curves:
+            facts["separation_of_corrupted"] = round(self.curves["separation"][self.best_epoch - 1], 4)
+        return facts
 
     def pass_epoch(self) -> bool:
         """Learn for one epoch; False when its loss was not finite, so that it does not count."""
@@ -253,6 +197,53 @@ class _Training:
         self.objective.eval()
         parts = torch.split(torch.arange(len(rows)), self.options.batch_size)
         return torch.cat([self.objective.scores(rows[part].to(self.device)).float().cpu() for part in parts])
+
+
+def train(
+    objective: Objective,
+    data: TrainingRows,
+    options: TrainingOptions,
+    *,
+    seed: int,
+    device: str,
+    progress: Progress,
+    folder: Path | None = None,
+) -> Training:
+    """Train the objective in place: afterwards it holds the weights with the lowest held-out loss.
+
+    `folder` keeps checkpoints, from which it goes on. Raises TrainingError when memory runs out, and when the loss is
+    not finite before any epoch was good.
+    """
+    checkpoints = Checkpoints(folder)
+    with progress.task("training", options.epochs) as advance:
+        try:
+            training = Training(objective, data, options, seed, device)
+            if (found := checkpoints.read()) is not None:
+                training.resume(found)
+            advance(training.epochs)
+            while not training.ended and training.pass_epoch():
+                progress.status(training.text())
+                advance(1)
+                if checkpoints.due or training.ended:
+                    checkpoints.write(training.checkpoint())
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"out of memory while training on {device} with batch_size={options.batch_size}",
+                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
+            ) from None
+    objective.load_state_dict(dict(training.best))
+    objective.eval()
+    return training
+
+
+def auroc(normal: Tensor, anomalous: Tensor) -> float:
+    """Return the share of pairs in which the anomalous score (M,) is above the normal one (N,); ties count half."""
+    ordered = normal.sort().values
+    below = torch.searchsorted(ordered, anomalous)
+    up_to = torch.searchsorted(ordered, anomalous, right=True)
+    return float((below + up_to).double().mean()) / 2 / len(normal)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:

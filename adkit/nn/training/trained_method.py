@@ -32,14 +32,9 @@ class TrainedMethod(MapMethod[TrainedMapOptionsType]):
 
     def train(self, data: TrainingRows, progress: Progress) -> None:
         """Train the objective, which is left on the method's device; raises TrainingError."""
+        folder = self._workspace() if self._workspace else None
         trained = train(
-            self._objective,
-            data,
-            self.options,
-            seed=self.seed,
-            device=self.device,
-            progress=progress,
-            folder=self._workspace() if self._workspace else None,
+            self._objective, data, self.options, seed=self.seed, device=self.device, progress=progress, folder=folder
         )
         self._curves = trained.curves
         self._facts["parameters"] = sum(parameter.numel() for parameter in self._objective.parameters())

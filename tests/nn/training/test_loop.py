@@ -15,7 +15,7 @@ from adkit.interfaces import Advance, Progress, Silent
 from adkit.nn.options import TrainingOptions
 from adkit.nn.training import loop as training
 from adkit.nn.training.checkpoints import FILE
-from adkit.nn.training.loop import Objective, Trained, TrainingRows, auroc, train
+from adkit.nn.training.loop import Objective, Training, TrainingRows, auroc, train
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 16, "learning_rate": 0.05, "precision": "32"}
 
@@ -90,7 +90,7 @@ def trained(
     progress: Progress | None = None,
     what: TrainingRows | None = None,
     **options: Any,
-) -> Trained:
+) -> Training:
     parsed = TrainingOptions(**(OPTIONS | options))
     return train(objective, what or data(), parsed, seed=5, device="cpu", progress=progress or Silent(), folder=folder)
 
@@ -128,7 +128,7 @@ def test_the_objective_holds_the_weights_of_the_best_epoch() -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     one, other = Line(), Line()
-    assert trained(one) == trained(other)
+    assert trained(one).curves == trained(other).curves
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
@@ -210,7 +210,7 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Pat
         trained(broken, tmp_path, Told(most), learning_rate=0.9, patience=9)
     told = Told()
     found = trained(resumed, tmp_path, told, learning_rate=0.9, patience=9)
-    assert found == expected
+    assert (found.curves, found.best_epoch, found.ended) == (expected.curves, expected.best_epoch, expected.ended)
     assert told.done[0] == most - 1  # the last epoch's checkpoint was not written yet
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
@@ -220,7 +220,8 @@ def test_a_training_that_had_ended_is_not_repeated(tmp_path: Path) -> None:
     objective = Line()
     expected = trained(Line(), tmp_path)
     told = Told()
-    assert trained(objective, tmp_path, told) == expected
+    again = trained(objective, tmp_path, told)
+    assert (again.curves, again.ended) == (expected.curves, expected.ended)
     assert told.done == [12]
 
 
