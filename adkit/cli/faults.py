@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ SOME_UNREADABLE = 3
 PROMISE_BROKEN = 4
 ANOMALY_FOUND = 5
 INTERRUPTED = 130
+READER_LEFT = 141  # as a shell says of programs that end so
 
 
 class FaultReportingGroup(ShortHelp, TyperGroup):
@@ -88,9 +89,11 @@ def _system_told() -> Iterator[None]:
         yield
     except AdkitError:
         raise
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            raise  # of the program that reads the tables: it has read enough
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            with suppress(OSError):  # or Python complains at its end of what is left to be written
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(READER_LEFT) from None
         told = f"some plugin ended the program (exit code {error.code}) instead of raising an error"
         raise PluginError(told, hint="see which are installed: adkit list plugins") from error
     except Exception as error:
