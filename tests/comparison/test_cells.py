@@ -301,7 +301,7 @@ def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
         raise fault
 
     if where == "writing":
-        monkeypatch.setattr(cells, "_cell", fail)
+        monkeypatch.setattr(cells, "cell_of", fail)
     else:
         monkeypatch.setattr(Shade, where, fail)
     with pytest.raises(type(fault)):
