@@ -44,8 +44,8 @@ def docs(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the test suite; the tests on real data run where $ADKIT_DATA names them."""
-    # Each of two processes begins with half of the files, and helps the other when it is done.
-    in_test_environment(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+    # Of three processes on two cores, one may wait; who is done helps the others.
+    in_test_environment(session, "-m", "pytest", "-n", "3", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -16,6 +16,7 @@ from adkit.testing import conformance
 
 pytestmark = pytest.mark.real_data
 
+BOTTLES = 110  # a promise of one in a hundred takes 99
 LEAST = {
     "bottle": {"image_auroc": 0.995, "pixel_auroc": 0.98, "aupro": 0.92},
     "screw": {"image_auroc": 0.93, "pixel_auroc": 0.98, "aupro": 0.90},
@@ -30,9 +31,14 @@ def run(*arguments: str | Path | int) -> str:
 
 @pytest.fixture(scope="module")
 def bottle_runs(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one run, fitted on bottles; who changes it takes a copy."""
-    folder = tmp_path_factory.mktemp("bottle")
-    run("fit", "--method", "patchknn", "--dataset", "mvtec:bottle", "--root", real_data, "--runs", folder)
+    """A folder with one run, fitted on half of the bottles, as it takes half the time; who changes it takes a copy."""
+    folder, bottle = tmp_path_factory.mktemp("bottle"), tmp_path_factory.mktemp("half") / "mvtec" / "bottle"
+    (bottle / "train" / "good").mkdir(parents=True)
+    for path in sorted((real_data / "mvtec" / "bottle" / "train" / "good").iterdir())[:BOTTLES]:
+        (bottle / "train" / "good" / path.name).symlink_to(path)
+    for name in ("test", "ground_truth"):
+        (bottle / name).symlink_to(real_data / "mvtec" / "bottle" / name)
+    run("fit", "--method", "patchknn", "--dataset", "mvtec:bottle", "--root", bottle.parents[1], "--runs", folder)
     return folder
 
 
@@ -128,7 +134,7 @@ def test_the_promise_is_kept_on_good_bottles_and_broken_by_broken_ones(
     assert json.loads(broken.stdout)["alarms_p_value"] < 1e-10
     before = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     pooled = json.loads(run("calibrate", folder, "--normal", test / "good", "--keep", "--format", "json"))
-    assert pooled["normal_scores"] == 209 + 20
+    assert pooled["normal_scores"] == BOTTLES + 20
     after = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert after["files"]["model.safetensors"] == before["files"]["model.safetensors"]
     assert after["earlier_calibrations"] == [before["calibration"]]
