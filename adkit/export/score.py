@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported: it would call home, and keep a database
 import onnxruntime
@@ -96,9 +96,8 @@ class Model:
             sides = [max(1, min(canvas[axis], round(own[axis] * min(scales)))) for axis in (0, 1)]
         starts = [(canvas[axis] - sides[axis]) // 2 for axis in (0, 1)]
         around = [(starts[axis], canvas[axis] - starts[axis] - sides[axis]) for axis in (0, 1)]
-        laid = np.pad(pixels(*sides), [*around, (0, 0)], mode="reflect")
         rows, columns = (cut(self.facts["grid"][axis], starts[axis], sides[axis], canvas[axis]) for axis in (0, 1))
-        return laid, rows, columns
+        return np.pad(pixels(*sides), [*around, (0, 0)], mode="reflect"), rows, columns
 
 
 class Clip:
@@ -191,33 +190,26 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
     with Image.open(path) as image:
         if image.format not in ("GIF", "MPO") and pictures_in(image) > 1:
             raise ValueError("several pictures in one file")
-        deep = image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile)
-        if deep and white not in (255, 65535):
+        if white not in (255, 65535) and image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile):
             raise ValueError("colours of 16 bits; a grey picture, or one of 8 bits, was expected")
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F" or upright.mode.startswith("I"):
             grey = np.asarray(upright)
             if upright.mode == "F" or not 0 <= grey.min() <= grey.max() <= 65535:
                 raise ValueError("8 or 16 bits were expected")
-            if white == 255 and grey.max() > 255:
-                if grey.max() <= 16383:
-                    raise ValueError("which value of 16 bits is white is not known")
-                white = 65535
+            if white == 255 and 255 < grey.max() <= 16383:
+                raise ValueError("which value of 16 bits is white is not known")
+            white = 65535 if white == 255 and grey.max() > 255 else white
             shown = np.minimum((grey.astype(np.int64) * 255 + white // 2) // white, 255)
             return np.repeat(shown.astype(np.uint8)[:, :, None], 3, axis=2)
         if upright.has_transparency_data:
-            below = Image.new("RGBA", upright.size, "white")
-            below.alpha_composite(upright.convert("RGBA"))
-            upright = below
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
         return np.asarray(upright.convert("RGB"))
 
 
 def pictures_in(image: Image.Image) -> int:
     """Count the pictures in a file, without a TIFF's smaller copies and masks of others."""
-    found = 0
-    for page in range(getattr(image, "n_frames", 1)):
-        image.seek(page)
-        found += not getattr(image, "tag_v2", {}).get(254, 0) & 0b101
+    found = sum(not getattr(page, "tag_v2", {}).get(254, 0) & 0b101 for page in ImageSequence.Iterator(image))
     image.seek(0)
     return found
 
@@ -244,9 +236,7 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
             weights = weights.repeat(3, axis=1)
         total: Any = 0
         for at, weight in zip(places, weights, strict=True):
-            part = np.take(found, at, axis)
-            part *= weight if axis else weight[:, None]
-            total += part
+            total += np.take(found, at, axis) * (weight if axis else weight[:, None])
         found = total
     # Halves are rounded upwards where a side grows.
     return np.asarray(np.rint(found + (0 if shrinks else 0.0020123)), np.uint8).reshape(height, width, 3)
