@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -61,18 +62,20 @@ class VideoFrame:
 
     def pixels(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Return RGB uint8 (H, W, 3), upright; resized to `size` = (height, width) in the same step as converted."""
+        turns = self._quarter_turns
         height, width = size or self.shape
-        if self._quarter_turns % 2:
+        if turns % 2:
             height, width = width, height
         shrinks = height <= self.decoded.height and width <= self.decoded.width
-        transparent = any(one.is_alpha for one in self.decoded.format.components)
+        transparent = _is_transparent(self.decoded.format.name)
         kind, how = "rgba" if transparent else "rgb24", "AREA" if shrinks else "BILINEAR"
         pixels = self.decoded.reformat(width=width, height=height, format=kind, interpolation=how).to_ndarray()
         if transparent:  # on white, as pictures are
             alpha = pixels[..., 3:].astype(np.uint32)
             pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-        # As an array without gaps: rot90 gives a view, and rows of odd widths are padded.
-        return np.ascontiguousarray(np.rot90(pixels[::-1] if self.mirrored else pixels, self._quarter_turns))
+        if turns or self.mirrored:
+            pixels = np.rot90(pixels[::-1] if self.mirrored else pixels, turns)
+        return np.ascontiguousarray(pixels)  # rot90 gives a view, and rows of odd widths are padded
 
     @property
     def _quarter_turns(self) -> int:
@@ -304,6 +307,14 @@ class Video:
         except (av.error.FFmpegError, OSError):
             return None
         return None
+
+
+@cache
+def _is_transparent(kind: str) -> bool:
+    """Say whether frames of a pixel format have an alpha channel."""
+    import av
+
+    return any(one.is_alpha for one in av.VideoFormat(kind).components)
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
