@@ -84,7 +84,7 @@ class PatchFeatures:
         return torch.stack(patches), filled(torch.stack(distances).clamp_min(LEAST_DISTANCE), grid)
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Make ready for frames of `size` = (height, width) px; the first time, the export takes seconds."""
+        """Make ready for frames of `size` = (height, width) px; the first time, it is exported."""
         self._model(size)
 
     def network(self, size: tuple[int, int]) -> nn.Module:
