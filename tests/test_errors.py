@@ -36,5 +36,11 @@ def test_a_library_that_is_left_out_is_no_bug() -> None:
     assert errors.fault_of_system(ModuleNotFoundError("No module named 'adkit.gone'", name="adkit.gone")) is None
 
 
+def test_a_library_that_memory_does_not_hold_is_no_bug() -> None:
+    fault = errors.fault_of_system(ImportError("onnxruntime.so: failed to map segment from shared object"))
+    assert fault is not None
+    assert fault.message == "the memory of this machine does not suffice"
+
+
 def test_nearest_of_nothing() -> None:
     assert nearest("xyz", []) == "known: none"
