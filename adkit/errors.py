@@ -61,8 +61,8 @@ class StorageError(AdkitError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that memory ran out, whichever library says so."""
-    words = ("not enough memory", "allocate memory", "out of memory", "insufficient memory", "bad alloc", "bad_alloc")
-    words += ("failed to map segment",)  # of a library that is loaded
+    words = ["not enough memory", "allocate memory", "out of memory", "insufficient memory", "bad alloc", "bad_alloc"]
+    words.append("failed to map segment")  # of a library that is loaded
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
