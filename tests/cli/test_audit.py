@@ -272,6 +272,11 @@ def test_what_cannot_be_followed_is_refused(folder: Path, tmp_path: Path) -> Non
     message, hint = refused("audit", folder, "--follow", tmp_path)
     assert message.endswith("journal.jsonl: no journal of a watch is there")
     assert hint == "name the folder that adkit watch looks at, or its --journal"
+    for content in ("path,score\n", '{"path": "a"}\n', "[1]\n"):
+        (tmp_path / "scores.csv").write_text(content)
+        result = run("audit", folder, "--follow", tmp_path / "scores.csv")
+        assert result.exit_code == 2
+        assert "scores.csv is no journal of a watch, or it is damaged" in result.stderr.splitlines()[-2]
     message, _ = refused("audit", folder, "--follow", tmp_path, "--normal", tmp_path)
     assert message == "--normal judges pictures, and --follow those of a watch"
     message, _ = refused("audit", folder, "--normal", tmp_path, "--drift", 0.5)

@@ -234,26 +234,29 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
     from adkit.workflows.score import calibrating_scores
 
     path = folder / ".adkit" / "journal.jsonl" if folder.is_dir() else folder
+    hint = "name the folder that adkit watch looks at, or its --journal"
     if not path.is_file():
-        hint = "name the folder that adkit watch looks at, or its --journal"
         raise OptionError(f"{path}: no journal of a watch is there", hint=hint)
     threshold, scored, flagged, others, said = run.record.threshold.value, 0, 0, 0, None
     alarm = DriftAlarm(run.record, calibrating_scores(run, o.loaded_registry())[1], level)
     if alarm.doubt:
         warn(alarm.doubt)
     typer.echo(f"following {path}, by {run.record.id}; Ctrl-C ends it", err=True)
-    with stopping() as stop:
-        for row, _ in following(path, stop):
-            if row["score"] is None or "event" in row:
-                continue
-            if row["threshold"] != threshold:
-                others += 1
-                if others == 1:
-                    warn(f"part {row['part']} and maybe others were judged by another run or threshold: left out")
-                continue
-            scored, flagged = scored + 1, flagged + (row["score"] > threshold)
-            if said := alarm(row):
-                break
+    try:
+        with stopping() as stop:
+            for row, _ in following(path, stop):
+                if row["score"] is None or "event" in row:
+                    continue
+                if row["threshold"] != threshold:
+                    others += 1
+                    if others == 1:
+                        warn(f"part {row['part']} and maybe others were judged by another run or threshold: left out")
+                    continue
+                scored, flagged = scored + 1, flagged + (row["score"] > threshold)
+                if said := alarm(row):
+                    break
+    except (KeyError, TypeError, ValueError):
+        raise OptionError(f"{path} is no journal of a watch, or it is damaged", hint=hint) from None
     verdict = "drifted" if said else "kept"
     row = {"run": run.record.id, "verdict": verdict, "parts": scored, "flagged": flagged, "left_out": others}
     to.emit([row], row)
