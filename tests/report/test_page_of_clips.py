@@ -194,7 +194,10 @@ def test_a_film_shows_the_clip_at_its_times(tmp_path: Path) -> None:
     assert [time for time, _ in frames] == pytest.approx([number / 10 for number in range(30)], abs=0.002)
     assert [grey for _, grey in frames] == pytest.approx([40 + 5 * number for number in range(30)], abs=8)
     assert (made.width, made.height) == (320, 240)
-    assert clip_video(frames_of(path, 30, 10), 1.0) == made
+    again = clip_video(frames_of(path, 30, 10), 1.0)  # x264 itself may write other bytes for the same frames
+    assert again is not None
+    assert replace(again, source=made.source) == made
+    assert [grey for _, grey in shown(again.source)] == pytest.approx([grey for _, grey in frames], abs=2)
 
 
 def test_a_film_of_a_long_clip_shows_what_surrounds_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
