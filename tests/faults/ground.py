@@ -140,6 +140,7 @@ def forked(
     log: Path,
     before: Callable[[], object] = lambda: None,
     kill_after_s: float | None = None,
+    longest_s: int = LONGEST_S,
 ) -> int:
     """Run a command in a fork of this process, with what it prints in `log`; returns its exit code, or -signal."""
     child = os.fork()
@@ -153,7 +154,7 @@ def forked(
             result = None
             before()
             try:
-                with at_most(LONGEST_S):
+                with at_most(longest_s):
                     result = command(*arguments)
             except Hung:
                 os.write(2, traceback.format_exc().encode(errors="replace"))

@@ -68,7 +68,7 @@ def lines(ground: Ground) -> st.SearchStrategy[list[str]]:
 
 def command_lines(ground: Ground, tally: Tally, count: int) -> None:
     """Type them: no traceback, and documented exit codes only."""
-    kept = {"fit": "--runs", "compare": "--output", "inspect": "--sheet"}
+    kept = {"fit": "--runs", "compare": "--output", "inspect": "--sheet", "audit": "--follow"}  # that one never ends
 
     @settings(
         max_examples=count,
@@ -84,6 +84,7 @@ def command_lines(ground: Ground, tally: Tally, count: int) -> None:
             "fit": ["--runs", str(ground.folder / "typed")],
             "compare": ["--output", str(ground.folder / "typed")],
             "inspect": ["--sheet", str(ground.folder / "typed.png")],
+            "watch": ["--once"],
         }.get(words[0], [])
         words = [word for word in words if not word.startswith(kept.get(words[0], "\0"))]
         try:

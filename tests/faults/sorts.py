@@ -205,7 +205,7 @@ def limits(ground: Ground, tally: Tally, sizes: tuple[int, ...] = (0, 100, 3000,
         [*(("full disk", resource.RLIMIT_FSIZE, size) for size in sizes), *of_memory], commands
     ):
         before = bytes_below(ground.run)
-        code = forked(arguments, log, before=_limit(what, most))
+        code = forked(arguments, log, before=_limit(what, most), longest_s=120)
         if sort == "full disk" and what == resource.RLIMIT_FSIZE and most == 0:
             log.write_text("")  # it could not even say so
         said = log.read_text(errors="replace")
