@@ -164,10 +164,10 @@ def kills(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None:
         if not outcome and kind == "fit" and list_unfinished(ground.runs):
             resumed = command("fit", "--resume", "latest", *base)
             outcome = _whole(ground, known, results) or (resumed.output if resumed.exit_code else "")
-        if not outcome and (results / "scores.json.unfinished").exists():
+        if not outcome and (results / "scores.json.unfinished" / "asked.json").exists():
             resumed = command(*commands["score"], "--resume")
             paths = [] if resumed.exit_code else [row["path"] for row in _rows(results)]
-            if len(paths) != len(set(paths)) or len(paths) != len(list((ground.folder / "more").iterdir())):
+            if len(paths) != len(set(paths)) or len(paths) != len(list((ground.folder / "more").glob("*.png"))):
                 outcome = f"{len(paths)} rows after --resume: {resumed.output[-300:]}"
         again = command(*commands[kind]) if kind != "fit" and number % 3 == 0 else None
         if again is not None and again.exit_code not in CODES:
