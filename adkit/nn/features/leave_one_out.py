@@ -54,7 +54,10 @@ class LeaveOneOutBanks:
         Also the clip (N,) of the nearest row; infinity where all rows are of one clip. All on the CPU.
         """
         columns, owners = NearestNeighbour(self._bank).columns, self._owners.to(self._bank.device)
-        parts = []
+        # Made before the walk: small results kept between large matrices would tear holes into the memory, and it grew
+        # by a matrix with each block.
+        found, nearest_owners = torch.empty(2, len(patches)), torch.empty(len(patches), dtype=torch.int32)
+        first = 0
         with progress.task("covering", len(patches)) as advance:
             for part in in_parts(patches, _PATCHES):
                 for block in torch.split(part, max(1, _AT_ONCE // len(owners))):
@@ -63,10 +66,10 @@ class LeaveOneOutBanks:
                     owner = owners[row]
                     beside = product.masked_fill_(owners == owner[:, None], torch.inf).amin(dim=1)
                     squared = torch.stack([lowest, beside]).add_(block.square().sum(dim=1)).clamp_min_(0)
-                    parts.append((*squared.cpu(), owner.cpu()))
+                    rows = slice(first, first + len(block))
+                    found[:, rows], nearest_owners[rows], first = squared.cpu(), owner.cpu(), rows.stop
                 advance(len(part))
-        nearest, beside, owners = (torch.cat(found) for found in zip(*parts, strict=True))
-        return nearest, beside, owners
+        return found[0], found[1], nearest_owners
 
     def _closing(self, clip: int) -> Tensor:
         """Return those of the patches near the clip's rows that the greedy selection would take in place of them."""
