@@ -2,7 +2,8 @@
 
 path    from the table's own folder, or absolute
 split   train, test, or nothing in all lines: good images are then parted as those of a folder without a test split
-kind    good (normal, ok, 0), or what is wrong with it (1: an anomaly); nothing: good to learn from, unknown in tests
+kind    good (normal, ok, 0, False), or what is wrong with it (1, True: an anomaly); nothing: good to learn from, and in
+        tests what the mask says, else unknown
 mask    marks what is anomalous; a path like the image's
 group   images that belong together, such as those of one part: they are held out together
 
@@ -13,6 +14,7 @@ spreadsheets add is read as they mean it: UTF-16, a mark of the byte order, "sep
 import csv
 import io
 import re
+import unicodedata
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +33,14 @@ LINE = "\n"  # a key that no column has: where in the table a row stands
 
 _ALSO = {
     "path": ("image", "image_path", "filename", "file_name", "file", "imageid"),
-    "kind": ("label", "class", "defect", "category"),
+    "kind": ("label", "class", "defect", "category", "anomaly", "label_index", "is_anomaly", "is_defect"),
     "mask": ("mask_path",),
 }
 """What columns are often named instead."""
-_JUDGING = {"kind", *_ALSO["kind"], "anomaly", "classid", "encodedpixels", "target", "verdict"}
+_JUDGING = {"kind", *_ALSO["kind"], "classid", "encodedpixels", "target", "verdict"}
+_JUDGING |= {"bbox", "region_shape_attributes", "xmin"}  # of tables of boxes and outlines
+_NUMBERS = {"0": GOOD, "0.0": GOOD, "false": GOOD, "1": ANOMALY, "1.0": ANOMALY, "true": ANOMALY}
+_CLASS_BEHIND = re.compile(r"_\d+$")  # of an image and a class in one cell: "0a1b.jpg_3"
 
 Row = Mapping[str, str]  # a line: its cells by their column's name, in small letters
 
@@ -76,7 +81,12 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
         found = read_cells(table)
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
-    of_images = [cells for _, cells in found.lines if any(re.split(r"[/\\]", cell)[-1] in images for cell in cells)]
+
+    def names_one(cell: str) -> bool:
+        name = re.split(r"[/\\]", cell)[-1]
+        return name in images or _CLASS_BEHIND.sub("", name) in images
+
+    of_images = [cells for _, cells in found.lines if any(map(names_one, cells))]
     judging = not {*found.names}.isdisjoint(_JUDGING)
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
 
@@ -138,6 +148,8 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
                 f"{where}: {row['path']} is said to be good, and {mask} marks something in it",
                 hint="say what is wrong in the column kind, or leave out the mask",
             )
+        if kind is None and mask and is_image(mask.path):
+            kind = ANOMALY if marks_any(mask, path) else GOOD
         marks = mask if kind not in (None, GOOD) else None
         placed[path] = Placed("train" if learned else "test", inside, path, kind, marks)
         groups[path] = row.get("group") or "/".join(inside)
@@ -146,14 +158,13 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
 
 def _kind(word: str) -> str | None:
     """Return GOOD, the kind of defect, or None where nothing is said."""
-    if word == "0" or says(word) == GOOD:
-        return GOOD
-    return ANOMALY if word == "1" else word or None
+    return GOOD if says(word) == GOOD else _NUMBERS.get(word.lower(), word) or None
 
 
 def _existing(base: Path, name: str, where: str) -> Path:
-    """Return the path of a file that a row names; backslashes are read as Windows means them."""
-    for one in (name, name.replace("\\", "/")):
+    """Return the path of a file that a row names; as Windows means backslashes, and any system "é"."""
+    slashed = name.replace("\\", "/")
+    for one in (name, slashed, unicodedata.normalize("NFC", slashed), unicodedata.normalize("NFD", slashed)):
         if name and (path := base / one).exists():
             return path
     raise DatasetError(f"{where}: there is no file {base / name}", hint="paths are taken from the folder of the table")

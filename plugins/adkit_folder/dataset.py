@@ -70,7 +70,7 @@ class Folder(OwnFolder):
             if images and path.suffix.lower() == ".csv" and judges_any(path, images):
                 raise DatasetError(
                     f"{path} tells what images are that would be taken as good in {self.folder}",
-                    hint=f"manifest:{path} reads it ({TABLE_HINT}); or move it away",
+                    hint=f"manifest:{path} reads it if it has the {TABLE_HINT}; or move it away",
                 )
 
     def samples(self, split: Split) -> list[Sample]:

@@ -24,7 +24,8 @@ class Manifest(OwnFolder):
             self._placed = with_held_out(self._placed, self._groups)
             self.held_out_share = HELD_OUT_SHARE if any(one.anomalous for one in self._placed) else 0.0
         if not any(one.split == "train" for one in self._placed):
-            raise DatasetError(f"no good image was found to learn from in {table}", hint=TABLE_HINT)
+            told = f"no good image was found to learn from in {table}; it lists: {told_kinds(self._placed)}"
+            raise DatasetError(told, hint=TABLE_HINT)
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""
@@ -36,7 +37,9 @@ class Manifest(OwnFolder):
         lines = [f"read {self.table}: {learned} to learn from; to test with: {told}"]
         if self._parted:
             lines.append("there is no column split: where there are defects, a fifth of the good groups is for testing")
-        if unknown := sorted({name for row in self._rows for name in row} - {*COLUMNS, LINE}):
+        if untold := sum(one.kind is None for one in self._placed):
+            lines.append(f"{untold} images to test with have neither a kind nor a mask: evaluations leave them out")
+        if unknown := sorted({name for row in self._rows for name in row} - {*COLUMNS, LINE, ""}):
             lines.append(f"columns that are not read: {', '.join(unknown)}; {TABLE_HINT}")
         splits: dict[str, set[Split]] = defaultdict(set)
         for one in self._placed:

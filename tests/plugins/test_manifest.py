@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from adkit_folder.dataset import Folder
@@ -10,7 +12,9 @@ from adkit_folder.manifest import Manifest
 from PIL import Image
 
 from adkit.errors import DatasetError
-from adkit.types import Sample
+from adkit.types import FrameRef, Sample
+
+Form = Literal["NFC", "NFD"]
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -52,8 +56,9 @@ def test_all_columns(tmp_path: Path, separator: str, encoding: str) -> None:
     }
     masks = [sample.mask and sample.mask.path for sample in dataset.samples("test")]
     assert masks == [tmp_path / "m" / "3.png", None, None]
-    (note,) = dataset.notes()
-    assert note.endswith("2 to learn from; to test with: 1 anomaly, 1 tear")
+    read, unknown = dataset.notes()
+    assert read.endswith("2 to learn from; to test with: 1 anomaly, 1 tear")
+    assert unknown.startswith("1 images to test with have neither a kind nor a mask")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -79,6 +84,53 @@ def test_without_splits_whole_groups_are_held_out(tmp_path: Path) -> None:
     assert len(held_out) == 12
     assert len({name.split("_")[0] for name in held_out}) == 4, "each with its three views"
     assert opened(tmp_path, f"path,kind,group\n{rows}").samples("test") == [], "nothing to tell them from"
+
+
+@pytest.mark.parametrize(("good", "bad"), [("0.0", "1.0"), ("False", "True")])
+@pytest.mark.parametrize("column", ["label", "is_defect", "label_index"])
+def test_numbers_as_programs_write_them(tmp_path: Path, good: str, bad: str, column: str) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    dataset = opened(tmp_path, f",image_path,{column}\n0,1.png,{good}\n1,2.png,{bad}\n")
+    assert truths(dataset.samples("train")) == {"1.png": (False, "good")}
+    assert truths(dataset.samples("test")) == {"2.png": (True, "anomaly")}
+    assert not any("not read" in note for note in dataset.notes())
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_found_however_a_system_writes_them(tmp_path: Path, forms: tuple[Form, Form]) -> None:
+    file, cell = (unicodedata.normalize(form, "é/è.png") for form in forms)
+    touch(tmp_path, file)
+    assert len(opened(tmp_path, f"path,kind\n{cell},good\n").samples("train")) == 1
+
+
+def test_where_a_table_says_no_kind_masks_decide(tmp_path: Path) -> None:
+    for name, white in (("1.png", 0), ("2.png", 0), ("3.png", 0), ("nothing.png", 0), ("marked.png", 255)):
+        Image.new("L", (8, 8), white).save(tmp_path / name)
+    rows = "0.png,train,\n1.png,test,nothing.png\n2.png,test,marked.png\n3.png,test,\n"
+    touch(tmp_path, "0.png")
+    dataset = opened(tmp_path, f"path,split,mask\n{rows}")
+    assert truths(dataset.samples("test")) == {
+        "1.png": (False, "good"),
+        "2.png": (True, "anomaly"),
+        "3.png": (None, None),
+    }
+    assert dataset.samples("test")[1].mask == FrameRef(tmp_path / "marked.png")
+    assert "1 images to test with have neither a kind nor a mask: evaluations leave them out" in dataset.notes()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "ImageId_ClassId,EncodedPixels\n1.png_1,\n1.png_2,1 3 10 5\n",
+        'filename,region_shape_attributes\n1.png,"{""name"":""rect""}"\n',
+        "path,xmin,ymin\n1.png,1,2\n",
+    ],
+)
+def test_a_table_of_marks_is_not_looked_past(tmp_path: Path, table: str) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(4)))
+    (tmp_path / "train.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"train.csv tells what images are that would be taken as good"):
+        Folder(tmp_path, "x", tmp_path)
 
 
 @pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
@@ -121,7 +173,8 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
         ("path,split\nNG_3.png,train\n", r"line 2: NG_3\.png would be taken as good"),
         ("path,kind,kind\n1.png,good,tear\n", "two columns named kind"),
         ('path,kind\n"' + "x" * 200_000, "cannot be read as a table"),
-        ("path,kind\n1.png,tear\n", "no good image was found to learn from"),
+        ("path,kind\n1.png,tear\n", "no good image was found to learn from in .*; it lists: 1 tear$"),
+        ("path,defect\n1.png,no\nclip.png,yes\n", "it lists: 1 no, 1 yes$"),
         ("path\n1.png\n\x00", "cannot be read as a table|there is no file|neither"),
     ],
 )
