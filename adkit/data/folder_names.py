@@ -174,7 +174,12 @@ def split_of_masks(name: str) -> str | None:
 
 
 def _besides_mask(name: str) -> str:
-    return _MASK_IN_NAME.sub("", name.lower()).strip(" _.-")
+    return _MASK_IN_NAME.sub("", composed(name)).strip(" _.-")
+
+
+def composed(name: str) -> str:
+    """Return a name in small letters, with "é" as one: some systems keep it as two, and a copy may lie on another."""
+    return unicodedata.normalize("NFC", name.lower())
 
 
 def mask_of(stem: str) -> tuple[str, bool] | None:
@@ -200,10 +205,10 @@ def without_picture(stem: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    composed = unicodedata.normalize("NFKC", name)  # some systems keep "é" as two letters
-    if composed.lower() in _GOOD_WORDS | _GOOD_ALONE | _BAD_WORDS:  # "niO" is one word
-        return [composed.lower()]
-    words = _WORDS.findall(_NEW_WORD.sub(" ", composed).lower())
+    whole = unicodedata.normalize("NFKC", name)
+    if whole.lower() in _GOOD_WORDS | _GOOD_ALONE | _BAD_WORDS:  # "niO" is one word
+        return [whole.lower()]
+    words = _WORDS.findall(_NEW_WORD.sub(" ", whole).lower())
     if len(words) > 1 and all(len(word) == 1 and word.isalpha() for word in words):
         return ["".join(words)]  # "n.i.O."
     return words

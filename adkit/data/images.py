@@ -202,6 +202,7 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
         grey, coloured, lossless = outline_mask(ref, shape), False, True
     else:
         with _decoding(ref) as image:
+            _require_one(image, ref)
             grey, coloured = _grey_of_mask(ImageOps.exif_transpose(image))
             lossless = image.format in _LOSSLESS
     if grey.shape != shape:

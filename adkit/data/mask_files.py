@@ -1,19 +1,22 @@
 """Tells masks from images among the files of a folder, and finds the mask of each image.
 
 A mask lies in a folder whose name means masks ("ground_truth", "mask_dir", "scratch_mask"), at any depth, or beside its
-image under a name that says so ("003_mask.png", "003_GT.bmp") or under its own ("003.png" beside "003.jpg", where only
-one holds as few values as a mask), or in a file of outlines (`adkit.data.outlines`). In a folder of masks it is found
-by the image's name, with or without such a word; the folders above it must all be above the image as well. Several
-masks of an image, numbered or in a folder of its name (MVTec LOCO), are united.
+image under a name that says so ("003_mask.png", "003_GT.bmp"), or under its own or one that begins or ends with it
+("003.png", "003_spot.png" beside "003.jpg", where only they hold as few values as a mask), or in a file of outlines
+(`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word; the folders
+above it must all be above the image as well. Several masks of an image, numbered or in a folder of its name (MVTec
+LOCO), are united.
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adkit.data.folder_names import (
+    composed,
     is_mask_folder,
     judges,
     mask_of,
@@ -23,7 +26,7 @@ from adkit.data.folder_names import (
     without_picture,
 )
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
-from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of
+from adkit.data.outlines import fault_of, file_name, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.stats.formatting import listed
 from adkit.stats.segments import grouped
@@ -31,6 +34,7 @@ from adkit.types import FrameRef
 
 Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
 
+_PARTS = re.compile(r"(?<=\d)(?=\D)|(?<=\D)(?=\d)|(?=[\W_])|(?<=[\W_])")  # where a name may end within another
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
 
 
@@ -62,6 +66,8 @@ class MaskFiles:
         self.images: list[tuple[Inside, Path]] = []
         self._masks: dict[str, list[_Mask]] = defaultdict(list)  # by what their images may be called
         self.unused: dict[FrameRef, str] = {}  # by no image that was asked for; with where they are, in words
+        self._spare: dict[FrameRef, str] = {}  # the same, of images that have a better one
+        self._by_content: list[str] = []
         self._lacking: list[str] = []
         self.told: list[str] = []  # by those who judged images by the masks
         self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
@@ -69,26 +75,43 @@ class MaskFiles:
         others: dict[Inside, list[Path]] = defaultdict(list)
         for inside, path in files:
             others[inside[:-1]].append(path)
-        masks: list[tuple[Inside, Path]] = []
+        masks, unread = list[tuple[Inside, Path]](), list[tuple[Inside, Path]]()
         for above, paths in others.items():
-            named = set(paths) if any(map(is_mask_folder, above)) else _masks_among(paths)
+            of_masks = any(map(is_mask_folder, above))
+            named = set(paths) if of_masks else _masks_among(paths)
+            of_others = _masks_of_others([one for one in paths if is_image(one) and one not in named])
             for path in paths:
-                if not is_image(path):
+                if is_outlines(path):
                     for ref, name in outlined_in(path):
                         self._add(above, ref, name, apart=not any(map(is_image, paths)))
+                elif not is_image(path):
+                    unread += [(above, path)] if of_masks else []
                 elif path in named:
                     masks.append((above, path))
+                elif path in of_others:
+                    self._by_content.append("/".join((*above, path.name)))
+                    self._add(above, FrameRef(path), of_others[path].name, part=True)
                 else:
                     self.images.append(((*above, path.name), path))
         self._paths = dict(self.images)
-        stems = set(map(_stem, self._paths)) if masks else set()
+        stems = set(map(_stem, self._paths)) if masks or unread else set()
+        self.unused |= {
+            FrameRef(path): "/".join((*above, path.name)) for above, path in unread if _stem((path.name,)) in stems
+        }
         for above, path in masks:
             self._add(above, FrameRef(path), stems=stems)
         for named_alike in self._masks.values():
             named_alike.sort(key=_rank)
 
     def _add(
-        self, above: Inside, ref: FrameRef, of: str = "", *, apart: bool = False, stems: Collection[str] = ()
+        self,
+        above: Inside,
+        ref: FrameRef,
+        of: str = "",
+        *,
+        apart: bool = False,
+        part: bool = False,
+        stems: Collection[str] = (),
     ) -> None:
         """Note a mask; `of` is the image's path as a file of outlines has it, "" where its name is the mask's.
 
@@ -100,15 +123,15 @@ class MaskFiles:
         # "defect_masks" may be beside "NG".
         kinds = [one for one in above if not (is_mask_folder(one) and judges(without_mask(one)))]
         *folders, _ = of.replace("\\", "/").split("/")
-        stem = Path(file_name(of) if of else path).stem.lower()
+        stem = _stem((file_name(of) if of else path.name,))
         wholes = [(*one, *folders[depth:]) for one in (above, kinds) for depth in range(len(folders) + 1)]
         wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
-        names = dict(filter(None, [(stem, False), mask_of(stem), (file_name(of).lower(), False)]))
+        names = dict(filter(None, [(stem, part), mask_of(stem), (file_name(of).lower(), False)]))
         if stems and stem not in stems:
             names.setdefault(without_number(stem), True)
         for place in set(map(_place, wholes)):
-            for name, part in names.items():
-                self._masks[name].append(_Mask(ref, above, place, _splits(above), part))
+            for name, one_of_several in names.items():
+                self._masks[name].append(_Mask(ref, above, place, _splits(above), one_of_several))
             if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
                 self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], _splits(above), part=True))
 
@@ -155,22 +178,29 @@ class MaskFiles:
     def _find(self, inside: Inside, names: Mapping[str, Sequence[Inside]]) -> FrameRef | None:
         """Return the mask of an image; `names` are those that are anomalous or in doubt, by their stems."""
         place, stem, splits = _place(inside[:-1]), _stem(inside), _splits(inside[:-1])
+        used: dict[FrameRef, None] = {}
         for name in dict.fromkeys((stem, inside[-1].lower(), f"{stem}/", without_picture(stem))):
             for mask in self._masks.get(name, ()):
-                if not _may_be_of(mask.splits, splits):
+                if not (_lies_within(mask.place, place) and _may_be_of(mask.splits, splits)):
                     continue  # "train/003_mask" is not of "test/003"
                 # What lies in no folder of a kind is the mask of an image only where no other has that name: not in
                 # the tests, else in training.
-                owners = [one for one in names.get(stem, ()) if _may_be_of(mask.splits, _splits(one[:-1]))]
-                owners = [one for one in owners if "train" not in _splits(one[:-1])] or owners
-                if _lies_within(mask.place, place) and (mask.place or owners in ([], [inside])):
+                if not mask.place:
+                    owners = [one for one in names.get(stem, ()) if _may_be_of(mask.splits, _splits(one[:-1]))]
+                    owners = [one for one in owners if "train" not in _splits(one[:-1])] or owners
+                    if owners not in ([], [inside]):
+                        continue
+                if not used:
                     folder = mask.ref.path.parent
                     parts = [one.ref for one in self._masks[name] if one.part and one.ref.path.parent == folder]
                     used = dict.fromkeys([mask.ref, *parts])
                     for ref in used:
                         self.unused.pop(ref, None)
-                    return replace(mask.ref, others=tuple(one.path for one in [*used][1:]))
-        return None
+                        self._spare.pop(ref, None)
+                elif mask.ref in self.unused:
+                    self._spare[mask.ref] = self.unused.pop(mask.ref)
+        first, *others = used or [None]
+        return first and replace(first, others=tuple(one.path for one in others if one))
 
     def require_none(self, folder: Path) -> None:
         """Raise DatasetError where masks mark something in what is not known: then not all images are good."""
@@ -195,6 +225,15 @@ class MaskFiles:
         if unused := list(self.unused.values()):
             belong = "mask belongs" if len(unused) == 1 else "masks belong"
             lines.append(f"{len(unused)} {belong} to no image that was found: {listed(unused)}")
+            lines += filter(None, map(fault_of, dict.fromkeys(ref.path for ref in self.unused)))
+        if self._spare:
+            spare = listed(list(self._spare.values()))
+            lines.append(f"{len(self._spare)} masks are not used, as their images have others: {spare}")
+        if self._by_content:
+            lines.append(
+                f"{len(self._by_content)} files hold as few values as masks and begin or end with an image's name, so "
+                f"that they are taken for its masks: {listed(self._by_content)}"
+            )
         if self._lacking:
             above = {mask.above for masks in self._masks.values() for mask in masks}
             places = listed(sorted("/".join(place) or "the folder itself" for place in above))
@@ -243,6 +282,26 @@ def _masks_among(paths: Sequence[Path]) -> set[Path]:
     return found
 
 
+def _masks_of_others(images: Sequence[Path]) -> dict[Path, Path]:
+    """Return the masks among the images of a folder that have names such as "003_spot" or "spot3", each with its image.
+
+    Names that differ from their image's alike are judged together, by the first and the last: all would take long.
+    """
+    by_stem = {_stem((path.name,)): path for path in images}
+    alike: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
+    for stem, path in by_stem.items():
+        cuts = [cut.start() for cut in _PARTS.finditer(stem)]
+        parts = {part for cut in cuts for part in (stem[:cut], stem[cut:])} & by_stem.keys() - {stem}
+        if parts:
+            owner = max(parts, key=len)
+            alike[stem.replace(owner, "/", 1)].append((path, by_stem[owner]))
+    masks = {}
+    for pairs in alike.values():
+        if all(has_few_values(path) and not has_few_values(owner) for path, owner in (pairs[0], pairs[-1])):
+            masks.update(pairs)
+    return masks
+
+
 def _place(above: Iterable[str]) -> Inside:
     """Return the folders that tell of what an image is, in small letters."""
     return tuple(name for name in map(without_mask, above) if name)
@@ -264,7 +323,7 @@ def _lies_within(place: Inside, above: Inside) -> bool:
 
 
 def _stem(inside: Inside) -> str:
-    return os.path.splitext(inside[-1])[0].lower()  # noqa: PTH122 (paths are slow)
+    return composed(os.path.splitext(inside[-1])[0])  # noqa: PTH122 (paths are slow)
 
 
 def _rank(mask: _Mask) -> tuple[int, bool, bool, bool, bool]:

@@ -7,6 +7,7 @@ A shape whose label says good, and those that labelme's tools leave out ("__igno
 """
 
 import base64
+import cmath
 import io
 import json
 import math
@@ -31,12 +32,18 @@ from adkit.types import FrameRef
 SUFFIXES = (".json", ".xml", ".txt")
 
 _HEAD_BYTES = 4096
-_BEGINNING = re.compile(rb'"(?:shapes|images|annotations|categories|regions|_via_settings|objects)"|<annotations?[\s>]')
+_BEGINNING = re.compile(
+    rb'"(?:shapes|images|annotations|categories|regions|_via_settings|objects|imageData)"|<annotations?[\s>]'
+)
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _UPLOADED = re.compile("^[0-9a-f]{8}-")
 _NOT_MEANT = ("__ignore__", "_background_")
 _LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
-_LEAST = {"rectangle": 2, "circle": 2, "ellipse": 2, "mask": 1}  # points
+_TURNED = ("rotation", "oriented_rectangle", "quadrilateral")  # of labelme's newer kin: boxes, by their four corners
+_LEAST = {"rectangle": 2, "circle": 2, "ellipse": 2, "mask": 1, **dict.fromkeys(_TURNED, 4)}  # points
+_OUTSIDE = 0.1  # of a side: so far may a share be rounded, or a box reach, beyond the picture
+_CORNERS = 120  # of the polygon that an ellipse becomes when it is turned
+_WORD_BITS, _SIZE_BITS = 5, 4
 
 Points = list[tuple[float, float]]
 
@@ -89,6 +96,16 @@ def outlines_of(path: Path, image: Path) -> FrameRef:
     """Return the mask of an image in a file of outlines: the one that has its name, where the file names several."""
     named = (ref for ref, name in outlined_in(path) if file_name(name) == image.name)
     return next(named, FrameRef(path))
+
+
+def fault_of(path: Path) -> str | None:
+    """Say why a file of outlines cannot be read; None where it can, and where it is none."""
+    try:
+        if path.suffix.lower() in SUFFIXES:
+            _pictures(path, path.stat().st_mtime_ns)
+    except (FrameError, OSError) as error:
+        return str(error)
+    return None
 
 
 def file_name(name: str) -> str:
@@ -149,7 +166,8 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
 def _in_json(saved: Any) -> Iterator[Outlined]:
     if isinstance(saved, list):
         for task in saved:
-            said = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
+            answers = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
+            said = [one for one in answers if not {"x", "points", "rle"}.isdisjoint(one["value"])]  # no mere choices
             # Uploaded files have a number before their names, as in "/data/upload/1/0a1b2c3d-004.png".
             address = next(value for value in task["data"].values() if isinstance(value, str))
             size = (said[0]["original_height"], said[0]["original_width"]) if said else None
@@ -216,7 +234,9 @@ def _of_supervisely(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
 def _is_of_yolo(line: str) -> bool:
     """Say whether a line is a class and shares of a picture's sides."""
     try:
-        return not line.strip() or (len(line.split()) > 4 and all(0 <= float(word) <= 1 for word in line.split()[1:]))
+        return not line.strip() or (
+            len(line.split()) > 4 and all(-_OUTSIDE <= float(word) <= 1 + _OUTSIDE for word in line.split()[1:])
+        )
     except ValueError:
         return False
 
@@ -271,16 +291,14 @@ def _cvat_points(one: ElementTree.Element) -> Points:
 
 def _cvat_box(one: ElementTree.Element) -> Shape:
     left, top, right, bottom = (float(one.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
-    if not (turned := math.radians(float(one.get("rotation", 0)))):
-        return _rectangle(left, top, right, bottom)
-    x, y, cos, sin = (left + right) / 2, (top + bottom) / 2, math.cos(turned), math.sin(turned)
-    corners = [(left - x, top - y), (right - x, top - y), (right - x, bottom - y), (left - x, bottom - y)]
-    return Shape("polygon", [(x + cos * dx - sin * dy, y + sin * dx + cos * dy) for dx, dy in corners])
+    return _turned_box(
+        left, top, right, bottom, float(one.get("rotation", 0)), ((left + right) / 2, (top + bottom) / 2)
+    )
 
 
 def _cvat_ellipse(one: ElementTree.Element) -> Shape:
     x, y, across, down = (float(one.attrib[name]) for name in ("cx", "cy", "rx", "ry"))
-    return Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
+    return _ellipse(x, y, across, down, float(one.get("rotation", 0)))
 
 
 def _cvat_mask(one: ElementTree.Element) -> Shape:
@@ -314,7 +332,7 @@ def _of_via(region: Mapping[str, Any]) -> tuple[str | None, Shape]:
         return None, _rectangle(left, top, left + drawn["width"], top + drawn["height"])
     if sort in ("circle", "ellipse"):
         x, y, across, down = drawn["cx"], drawn["cy"], drawn.get("rx", drawn.get("r")), drawn.get("ry", drawn.get("r"))
-        return None, Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
+        return None, _ellipse(x, y, across, down, math.degrees(drawn.get("theta", 0)))
     if sort == "point":
         return None, Shape("point", [(drawn["cx"], drawn["cy"])])
     points = list(zip(drawn["all_points_x"], drawn["all_points_y"], strict=True))
@@ -326,13 +344,35 @@ def _of_label_studio(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
     label = next(iter(drawn.get(one["type"], ())), None)
     if "points" in drawn:
         return label, Shape("polygon", [(x * across, y * down) for x, y in drawn["points"]])
-    if drawn.get("rotation"):
-        raise ValueError("a shape that is turned")
-    x, y = drawn["x"] * across, drawn["y"] * down
+    if "rle" in drawn:
+        pixels = _unrolled(drawn["rle"]).reshape(one["original_height"], one["original_width"], -1)[..., -1]
+        return label, Shape("mask", [(0, 0)], pixels > 127)
+    x, y, turned = drawn["x"] * across, drawn["y"] * down, drawn.get("rotation", 0)
     if "radiusX" in drawn:
-        width, height = drawn["radiusX"] * across, drawn["radiusY"] * down
-        return label, Shape("ellipse", [(x - width, y - height), (x + width, y + height)])
-    return label, _rectangle(x, y, x + drawn["width"] * across, y + drawn["height"] * down)
+        return label, _ellipse(x, y, drawn["radiusX"] * across, drawn["radiusY"] * down, turned)
+    if "height" not in drawn:
+        return label, Shape("point", [(x, y)])
+    return label, _turned_box(x, y, x + drawn["width"] * across, y + drawn["height"] * down, turned, (x, y))
+
+
+def _unrolled(packed: Sequence[int]) -> NDArray[np.uint8]:
+    """Return the values that Label Studio packs into bytes: runs of one value, or of several, each with its length."""
+    bits = "".join(f"{byte:08b}" for byte in packed)
+    place = 0
+
+    def taken(count: int) -> int:
+        nonlocal place
+        place += count
+        return int(bits[place - count : place], 2)
+
+    total, word = taken(32), taken(_WORD_BITS) + 1
+    sizes = [taken(_SIZE_BITS) + 1 for _ in range(4)]  # of the lengths
+    found, at = np.zeros(total, np.uint8), 0
+    while at < total:
+        alike, length = taken(1), taken(sizes[taken(2)]) + 1
+        found[at : at + length] = taken(word) if alike else [taken(word) for _ in range(length)]
+        at += length
+    return found
 
 
 def _pairs(numbers: Iterable[float]) -> Points:
@@ -345,14 +385,49 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> Shape:
     return Shape("rectangle", [(left, top), (right - 1, bottom - 1)])
 
 
+def _turned_box(
+    left: float, top: float, right: float, bottom: float, degrees: float, about: tuple[float, float]
+) -> Shape:
+    """Return a box as a tool has it that may be turned, clockwise, about a point."""
+    if not degrees:
+        return _rectangle(left, top, right, bottom)
+    return Shape("polygon", _turned([(left, top), (right, top), (right, bottom), (left, bottom)], degrees, about))
+
+
+def _ellipse(x: float, y: float, across: float, down: float, degrees: float = 0) -> Shape:
+    if not degrees:
+        return Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
+    angles = [2 * math.pi * corner / _CORNERS for corner in range(_CORNERS)]
+    outline = [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
+    return Shape("polygon", _turned(outline, degrees, (x, y)))
+
+
+def _turned(points: Points, degrees: float, about: tuple[float, float]) -> Points:
+    turn, middle = cmath.rect(1, math.radians(degrees)), complex(*about)
+    turned = [middle + turn * (complex(*point) - middle) for point in points]
+    return [(round(one.real, 2), round(one.imag, 2)) for one in turned]
+
+
 def _box(points: Points) -> tuple[float, float, float, float]:
-    (left, top), (right, bottom) = points[0], points[-1]
-    return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+    """Return the box around two corners, or around all four, as newer tools have them."""
+    across, down = zip(*points, strict=True)
+    return min(across), min(down), max(across), max(down)
 
 
 def _require(shape: Shape) -> None:
     """Raise ValueError for what cannot be drawn."""
-    if shape.sort not in ("polygon", "rectangle", "circle", "ellipse", "mask", "line", "linestrip", "point", "points"):
+    if shape.sort not in (
+        *_TURNED,
+        "polygon",
+        "rectangle",
+        "circle",
+        "ellipse",
+        "mask",
+        "line",
+        "linestrip",
+        "point",
+        "points",
+    ):
         raise ValueError(f"a shape of the type {shape.sort!r}")
     if len(shape.points) < _LEAST.get(shape.sort, 1):
         raise ValueError(f"a {shape.sort} of {len(shape.points)} points")
@@ -371,7 +446,7 @@ def _draw(mask: Image.Image, shape: Shape) -> None:
     elif shape.pixels is not None:
         (left, top), stencil = points[0], Image.fromarray(shape.pixels.astype(np.uint8) * 255)
         mask.paste(1, (round(left), round(top)), stencil)
-    elif sort == "polygon" and len(points) > 2:
+    elif sort in ("polygon", *_TURNED) and len(points) > 2:
         pen.polygon(points, outline=1, fill=1)
     elif sort == "rectangle":
         pen.rectangle(_box(points), outline=1, fill=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from adkit.data.fingerprints import content_hashes
 from adkit.data.images import read_mask
-from adkit.errors import DatasetError
+from adkit.errors import DatasetError, FrameError
 from adkit.types import FrameRef, Sample, Split
 
 
@@ -89,6 +90,55 @@ def test_better_masks_come_first(tmp_path: Path) -> None:
     kinds = ("Class", "ClassVisualization", "Object")
     touch(tmp_path, "good/1.png", "JPEGImages/2.jpg", *(f"Segmentation{kind}/2.png" for kind in kinds))
     assert found(tmp_path) == {"JPEGImages/2.jpg": "SegmentationClass/2.png"}
+    notes = Folder(tmp_path, "x", tmp_path).notes()
+    assert any(note.startswith("2 masks are not used, as their images have others: Seg") for note in notes)
+    assert not any("no image" in note for note in notes)
+
+
+def test_other_masks_of_an_image_leave_no_doubt_of_the_unmarked(tmp_path: Path) -> None:
+    """As CVAT and labelme export them: no folder says which pictures are good."""
+    touch(tmp_path, *(f"JPEGImages/{number}.jpg" for number in range(4)), "SegmentationClass/2.png")
+    touch(tmp_path, "SegmentationObject/2.png")
+    for kind in ("Class", "Object"):
+        Image.fromarray(SQUARE).save(tmp_path / f"Segmentation{kind}" / "2.png")
+    Image.new("RGB", (12, 12)).save(tmp_path / "JPEGImages" / "2.jpg")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == [f"JPEGImages/{number}.jpg" for number in (0, 1, 3)]
+    assert found(tmp_path) == {"JPEGImages/2.jpg": "SegmentationClass/2.png"}
+
+
+@pytest.mark.parametrize("name", ["{}_defect", "{}mask", "{}.png", "{}_mask_tear", "{}_mask - Copy", "m{}", "spot {}"])
+def test_masks_beside_photos_are_known_by_what_they_hold(tmp_path: Path, name: str) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for place in ("good/1.png", "good/1_left.png", "tear/1.png", "tear/2.png", "tear/2_left.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / place)
+    marks = [f"tear/{name.format(number)}.png" for number in (1, 2)]
+    for mark in marks:
+        Image.fromarray(SQUARE).save(tmp_path / mark)
+    assert found(tmp_path) == {"tear/1.png": marks[0], "tear/2.png": marks[1], "tear/2_left.png": None}
+    notes = Folder(tmp_path, "x", tmp_path).notes()
+    assert any(note.startswith("2 files hold as few values as masks") for note in notes)
+
+
+def test_names_are_alike_however_a_system_writes_them(tmp_path: Path) -> None:
+    touch(tmp_path, "good/1.png", "\u00e9/\u00e92.png", "masks/e\u0301/e\u03012.png")
+    assert found(tmp_path) == {"\u00e9/\u00e92.png": "masks/e\u0301/e\u03012.png"}
+
+
+def test_many_images_of_one_name_are_quickly_told_apart(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{kind}/{part}/image.png" for kind in ("good", "tear") for part in range(200)))
+    touch(tmp_path, *(f"tear/{part}/image_mask.png" for part in range(200)))
+    begin = time.process_time()
+    assert all(found(tmp_path).values())
+    assert time.process_time() - begin < 1
+
+
+def test_a_mask_of_several_pages_is_refused(tmp_path: Path) -> None:
+    pages = [Image.fromarray(SQUARE), Image.fromarray(~SQUARE)]
+    pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(FrameError, match="holds 2 pictures, and one was expected"):
+        read_mask(FrameRef(tmp_path / "m.tif"), (12, 12))
 
 
 @pytest.mark.parametrize("mask", ["crack/003_gt.png", "masks/crack/003.png"])

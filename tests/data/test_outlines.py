@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ BOX = (ROWS >= 10) & (ROWS <= 20) & (COLUMNS >= 30) & (COLUMNS <= 50)
         shape("rectangle", (50, 20), (30, 10)),
         shape("polygon", (30, 10), (50, 10), (50, 20), (30, 20)),
         {**shape("polygon", (30, 10), (50, 10), (50, 20), (30, 20)), "shape_type": None},
+        shape("rectangle", (30, 10), (50, 10), (50, 20), (30, 20)),
+        shape("rotation", (30, 20), (30, 10), (50, 10), (50, 20)),
     ],
 )
 def test_boxes_and_outlines(tmp_path: Path, drawn: dict[str, Any]) -> None:
@@ -92,6 +96,7 @@ def test_what_is_to_be_ignored_is_not_marked(tmp_path: Path) -> None:
         ({"shapes": [{"label": "x"}]}, "cannot read the shapes of"),
         ({"shapes": [shape("cuboid", (1, 1), (2, 2))]}, "a shape of the type 'cuboid'"),
         ({"shapes": [shape("rectangle", (1, 1))]}, "a rectangle of 1 points"),
+        ({"shapes": [shape("oriented_rectangle", (1, 1), (2, 2))]}, "a oriented_rectangle of 2 points"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
@@ -155,6 +160,7 @@ def supervisely(sort: str, **drawn: Any) -> dict[str, Any]:
     }
 
 
+LABELME = {"shapes": [shape("rectangle", (30, 10), (50, 20))], "imageHeight": 60, "imageWidth": 80}
 BOX_OUTLINE = [30, 10, 50, 10, 50, 20, 30, 20]
 BOX_CORNERS = [[30, 10], [50, 10], [50, 20], [30, 20]]
 BITMAP = base64.b64encode(zlib.compress(png_of(Image.new("RGBA", (21, 11), "white")))).decode()
@@ -162,23 +168,24 @@ CVAT = '<annotations><image id="0" name="{}" width="80" height="60">{}</image></
 VOC = "<annotation><size><width>80</width><height>60</height></size><object><name>tear</name>{}</object></annotation>"
 VIA = {"name": "polygon", "all_points_x": BOX_OUTLINE[::2], "all_points_y": BOX_OUTLINE[1::2]}
 VIA_BOX = {"shape_attributes": {"name": "rect", "x": 30, "y": 10, "width": 21, "height": 11}}
-LABEL_STUDIO = [
-    {
-        "data": {"image": "/data/upload/1/0a1b2c3d-2.png"},
-        "annotations": [
-            {
-                "result": [
-                    {
-                        "original_width": 80,
-                        "original_height": 60,
-                        "type": "rectanglelabels",
-                        "value": {"x": 37.5, "y": 100 / 6, "width": 26.25, "height": 1100 / 60, "rotation": 0},
-                    }
-                ]
-            }
-        ],
-    }
-]
+
+
+def label_studio(*drawn: dict[str, Any]) -> list[dict[str, Any]]:
+    size = {"original_width": 80, "original_height": 60}
+    result = [{**size, "type": "labels", "value": value} for value in drawn]
+    return [{"data": {"image": "/data/upload/1/0a1b2c3d-2.png"}, "annotations": [{"result": result}]}]
+
+
+def rolled(values: np.ndarray[Any, Any]) -> list[int]:
+    """As Label Studio packs values: the length of each run, and one value of it or all."""
+    bits = f"{len(values):032b}{7:05b}{2:04b}{3:04b}{7:04b}{15:04b}"
+    for value, run in groupby(values.tolist()):
+        length = len(list(run))
+        bits += f"000{length - 1:03b}" + length * f"{value:08b}" if length < 9 else f"111{length - 1:016b}{value:08b}"
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+
+
 FILES: list[tuple[str, Any, Any]] = [
     ("annotations/instances_default.json", coco("tear/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE), BOX),
     ("tear/_annotations.coco.json", coco("2.png", {"segmentation": [], "bbox": [30, 10, 21, 11]}), BOX),
@@ -214,7 +221,15 @@ FILES: list[tuple[str, Any, Any]] = [
     ("ann/tear/2.png.json", supervisely("polygon", points={"exterior": BOX_CORNERS, "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("rectangle", points={"exterior": BOX_CORNERS[::2], "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("bitmap", bitmap={"origin": [30, 10], "data": BITMAP}), BOX),
-    ("project-1.json", LABEL_STUDIO, BOX),
+    ("project-1.json", label_studio({"x": 37.5, "y": 100 / 6, "width": 26.25, "height": 1100 / 60}), BOX),
+    (
+        "project-1.json",
+        label_studio({"x": 62.5, "y": 100 / 6, "width": 12.5, "height": 100 / 3, "rotation": 90}, {"choices": ["x"]}),
+        BOX,
+    ),
+    ("project-1.json", label_studio({"format": "rle", "rle": rolled(np.repeat(SPOT.ravel() * 255, 4))}), SPOT),
+    ("tear/2.json", {"imageData": 5000 * "A", **LABELME}, BOX),
+    ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333\n0 1.05 0.5 0.01 0.1\n", BOX),
     (
         "ann/tear/2.png.json",
         supervisely(
@@ -244,13 +259,42 @@ def test_files_that_name_their_pictures(tmp_path: Path, name: str, content: Any,
     assert np.array_equal(read_mask(mask, (60, 80)), expected)
 
 
-def test_a_box_that_was_turned(tmp_path: Path) -> None:
+VIA_TURNED = {"name": "ellipse", "cx": 40, "cy": 25, "rx": 5, "ry": 10, "theta": math.pi / 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "extent"),
+    [
+        (
+            "a.xml",
+            CVAT.format("2.png", '<box label="x" xtl="30" ytl="20" xbr="50" ybr="30" rotation="90"/>'),
+            (15, 35, 35, 45),
+        ),
+        (
+            "a.xml",
+            CVAT.format("2.png", '<ellipse label="x" cx="40" cy="25" rx="5" ry="10" rotation="90"/>'),
+            (20, 30, 30, 50),
+        ),
+        ("a.json", {"2.png1": {"filename": "2.png", "regions": [{"shape_attributes": VIA_TURNED}]}}, (20, 30, 30, 50)),
+    ],
+)
+def test_what_was_turned(tmp_path: Path, name: str, content: Any, extent: tuple[int, ...]) -> None:
     """By a quarter about its middle: as wide as it was high."""
-    box = '<box label="tear" xtl="30" ytl="20" xbr="50" ybr="30" rotation="90"/>'
-    path = written(tmp_path / "a.xml", CVAT.format("2.png", box))
-    mask = read_mask(FrameRef(path, page=0), (60, 80))
-    rows, columns = np.nonzero(mask)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 35, 35, 45)
+    rows, columns = np.nonzero(read_mask(FrameRef(written(tmp_path / name, content), page=0), (60, 80)))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == extent
+
+
+def test_what_cannot_be_read_is_told_and_never_good(tmp_path: Path) -> None:
+    touched(tmp_path, "good/1.png", "tear/2.png")
+    task = label_studio({"x": "left"})
+    written(tmp_path / "project-1.json", task)
+    notes = Folder(tmp_path, "x", tmp_path).notes()
+    assert any(note.startswith(f"cannot read the shapes of {tmp_path / 'project-1.json'} (") for note in notes)
+    (tmp_path / "project-1.json").unlink()
+    touched(tmp_path, "flat/images/1.png", "flat/images/2.png")
+    written(tmp_path / "flat" / "labels" / "2.txt", "tear 0.0 0 0.0 30 10 50 20\n")
+    with pytest.raises(DatasetError, match=r"\(1, the first: 2.txt\), so that not all are good"):
+        Folder(tmp_path / "flat", "x", tmp_path)
 
 
 def test_who_is_called_good_is_not_outlined_as_bad(tmp_path: Path) -> None:
