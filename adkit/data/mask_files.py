@@ -26,9 +26,9 @@ from adkit.data.folder_names import (
     without_picture,
 )
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
-from adkit.data.outlines import fault_of, file_name, is_outlines, outlined_in, outlines_of
+from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of, require_outlines
 from adkit.errors import DatasetError, FrameError
-from adkit.stats.formatting import listed
+from adkit.stats.formatting import counted, listed
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
@@ -68,6 +68,7 @@ class MaskFiles:
         self.unused: dict[FrameRef, str] = {}  # by no image that was asked for; with where they are, in words
         self._spare: dict[FrameRef, str] = {}  # the same, of images that have a better one
         self._by_content: list[str] = []
+        self._unreadable: list[str] = []  # why they are, in words
         self._lacking: list[str] = []
         self.told: list[str] = []  # by those who judged images by the masks
         self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
@@ -156,7 +157,8 @@ class MaskFiles:
                 marks = marks_any(mask, self._paths[inside])
             except FrameError as error:
                 if anomalous is False:
-                    continue  # whoever reads it is told
+                    self._unreadable.append(error.message)
+                    continue
                 name = "/".join(inside)
                 raise DatasetError(
                     f"whether {name} is good is told by its mask, which cannot be read: {error}", hint=error.hint
@@ -225,7 +227,8 @@ class MaskFiles:
         if unused := list(self.unused.values()):
             belong = "mask belongs" if len(unused) == 1 else "masks belong"
             lines.append(f"{len(unused)} {belong} to no image that was found: {listed(unused)}")
-            lines += filter(None, map(fault_of, dict.fromkeys(ref.path for ref in self.unused)))
+        if faults := self._unreadable + [fault for ref in self.unused if (fault := _fault_of(ref))]:
+            lines.append(f"{counted(len(faults), 'mask')} cannot be read: {listed(faults)}")
         if self._spare:
             spare = listed(list(self._spare.values()))
             lines.append(f"{len(self._spare)} masks are not used, as their images have others: {spare}")
@@ -260,9 +263,20 @@ def _is_empty(mask: FrameRef) -> bool:
         return False
 
 
+def _fault_of(mask: FrameRef) -> str | None:
+    """Say why a file of outlines cannot be read; None where it can, and of an image."""
+    try:
+        if not is_image(mask.path):
+            require_outlines(mask.path)
+    except FrameError as error:
+        return error.message
+    return None
+
+
 def marks_any(mask: FrameRef, image: Path) -> bool:
     """Say whether anything is marked in an image; raises FrameError for a mask that cannot be read or does not fit."""
     if not is_image(mask.path):
+        require_outlines(mask.path)
         return True  # of outlines only those are listed that mark something
     if not mask.others and is_black(mask):
         return False

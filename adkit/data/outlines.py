@@ -17,8 +17,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -27,6 +29,7 @@ from PIL import Image, ImageDraw
 
 from adkit.data.folder_names import GOOD, says
 from adkit.errors import FrameError
+from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
 SUFFIXES = (".json", ".xml", ".txt")
@@ -84,28 +87,26 @@ def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
     if _OF_LABELME in head:
         return [] if _NOTHING.search(head) else [(FrameRef(path), "")]
     try:
-        found = _pictures(path, path.stat().st_mtime_ns)
-    except (FrameError, OSError):
-        found = ()
-    if not found:
+        found = _read(path)
+    except FrameError:
         return [(FrameRef(path), "")]
     return [(FrameRef(path, page=page if one.name else None), one.name) for page, one in enumerate(found) if one.shapes]
 
 
 def outlines_of(path: Path, image: Path) -> FrameRef:
-    """Return the mask of an image in a file of outlines: the one that has its name, where the file names several."""
-    named = (ref for ref, name in outlined_in(path) if file_name(name) == image.name)
-    return next(named, FrameRef(path))
-
-
-def fault_of(path: Path) -> str | None:
-    """Say why a file of outlines cannot be read; None where it can, and where it is none."""
+    """Return the mask of an image in a file of outlines: of several names in it, the one that ends most alike."""
     try:
-        if path.suffix.lower() in SUFFIXES:
-            _pictures(path, path.stat().st_mtime_ns)
-    except (FrameError, OSError) as error:
-        return str(error)
-    return None
+        pictures, pages = _read(path), _by_file_name(path, path.stat().st_mtime_ns).get(image.name, ())
+    except FrameError:
+        return FrameRef(path)
+    ends = {page: _common_end(pictures[page].name, image) for page in pages}
+    best = [page for page, end in ends.items() if end == max(ends.values())]
+    return FrameRef(path, page=best[0] if len(best) == 1 else None)
+
+
+def require_outlines(path: Path) -> None:
+    """Raise FrameError for a file of outlines that cannot be read."""
+    _read(path)
 
 
 def file_name(name: str) -> str:
@@ -115,10 +116,7 @@ def file_name(name: str) -> str:
 
 def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return uint8 (H, W), 1 in a shape, of a picture of this shape; raises FrameError for an unreadable file."""
-    try:
-        pictures = _pictures(ref.path, ref.path.stat().st_mtime_ns)
-    except OSError as error:
-        raise FrameError(f"cannot read the shapes of {ref.path} ({error.strerror})", hint="check the path") from None
+    pictures = _read(ref.path)
     if ref.page is None and (len(pictures) != 1 or pictures[0].name):
         hint = "name pictures in it as their files are named"
         raise FrameError(f"{ref.path} outlines {len(pictures)} pictures, and none by the name of this one", hint=hint)
@@ -141,6 +139,26 @@ def _head(path: Path) -> bytes:
         return b""
 
 
+def _common_end(name: str, image: Path) -> int:
+    """Return how many parts of two paths are the same, from the last one on."""
+    pairs = zip(reversed(name.replace("\\", "/").split("/")), reversed(image.parts), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+def _read(path: Path) -> tuple[Outlined, ...]:
+    try:
+        return _pictures(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise FrameError(f"cannot read the shapes of {path} ({error.strerror})", hint="check the path") from None
+
+
+@lru_cache(maxsize=8)
+def _by_file_name(path: Path, changed: int) -> Mapping[str, Sequence[int]]:
+    """Return the pages of a file by the last part of their pictures' names."""
+    pictures = _pictures(path, changed)
+    return grouped(range(len(pictures)), lambda page: file_name(pictures[page].name))
+
+
 @lru_cache(maxsize=8)
 def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
     """Return the pictures of a file, which is read anew when the time of its last change is another."""
@@ -152,6 +170,8 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
             found = list(_in_xml(ElementTree.fromstring(path.read_bytes())))
         else:
             found = list(_in_json(json.loads(path.read_text(encoding="utf-8-sig"))))
+        if not found:
+            raise ValueError("no outlines of a tool that is known")
         for one in found:
             for part in one.shapes:
                 _require(part)
@@ -169,7 +189,8 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
             answers = [one for answer in task["annotations"] for one in answer["result"] if "original_width" in one]
             said = [one for one in answers if not {"x", "points", "rle"}.isdisjoint(one["value"])]  # no mere choices
             # Uploaded files have a number before their names, as in "/data/upload/1/0a1b2c3d-004.png".
-            address = next(value for value in task["data"].values() if isinstance(value, str))
+            texts = [unquote(value).rpartition("?d=")[2] for value in task["data"].values() if isinstance(value, str)]
+            address = max(texts, key=lambda text: "." in file_name(text))
             size = (said[0]["original_height"], said[0]["original_width"]) if said else None
             yield _outlined(_UPLOADED.sub("", file_name(address)), size, map(_of_label_studio, said))
     elif "shapes" in saved:
@@ -181,9 +202,11 @@ def _in_json(saved: Any) -> Iterator[Outlined]:
         labels = {one["id"]: one.get("name") for one in saved.get("categories", ())}
         drawn: dict[Any, list[tuple[str | None, Shape]]] = defaultdict(list)
         for one in saved["annotations"]:
-            drawn[one["image_id"]] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
+            drawn[str(one["image_id"])] += [(labels.get(one.get("category_id")), shape) for shape in _of_coco(one)]
+        if drawn and drawn.keys().isdisjoint(str(image["id"]) for image in saved["images"]):
+            raise ValueError("it has annotations of other images than it lists")
         for image in saved["images"]:
-            yield _outlined(image["file_name"], (image.get("height"), image.get("width")), drawn[image["id"]])
+            yield _outlined(image["file_name"], (image.get("height"), image.get("width")), drawn[str(image["id"])])
     else:
         for image in saved.get("_via_img_metadata", saved).values():
             if isinstance(image, dict) and "regions" in image:
@@ -243,7 +266,7 @@ def _is_of_yolo(line: str) -> bool:
 
 def _of_yolo(line: Sequence[str]) -> Shape:
     """Return a box, by its middle and sides (then a detector's certainty), or a polygon; in shares of the sides."""
-    _, *numbers = map(float, line)
+    numbers = list(map(float, line[1:]))  # the class may be a word
     if len(numbers) > 5:
         return Shape("polygon", _pairs(numbers))
     x, y, across, down = numbers[:4]
@@ -257,8 +280,8 @@ def _of_coco(annotation: Mapping[str, Any]) -> list[Shape]:
         counts = outlines["counts"]
         counts = _unpacked(counts) if isinstance(counts, str) else counts
         return [Shape("mask", [(0, 0)], _alternating(counts, width * height).reshape(width, height).T)]
-    if outlines:
-        return [Shape("polygon", _pairs(outline)) for outline in outlines]
+    if outlines and any(outlines):
+        return [Shape("polygon", _pairs(outline)) for outline in outlines if outline]
     left, top, width, height = annotation["bbox"]
     return [_rectangle(left, top, left + width, top + height)]
 

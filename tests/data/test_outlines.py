@@ -189,6 +189,7 @@ def rolled(values: np.ndarray[Any, Any]) -> list[int]:
 FILES: list[tuple[str, Any, Any]] = [
     ("annotations/instances_default.json", coco("tear/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE), BOX),
     ("tear/_annotations.coco.json", coco("2.png", {"segmentation": [], "bbox": [30, 10, 21, 11]}), BOX),
+    ("coco.json", coco("2.png", {"image_id": "3", "segmentation": [[]], "bbox": [30, 10, 21, 11]}), BOX),
     ("coco.json", coco("C:\\data\\2.png", {"segmentation": {"size": [60, 80], "counts": turns(SPOT.T.ravel())}}), SPOT),
     ("a/b.json", coco("x/2.jpg", {"segmentation": {"size": [60, 80], "counts": packed(turns(SPOT.T.ravel()))}}), SPOT),
     ("annotations.xml", CVAT.format("tear/2.png", '<polygon label="tear" points="30,10;50,10;50,20;30,20"/>'), BOX),
@@ -216,7 +217,7 @@ FILES: list[tuple[str, Any, Any]] = [
         BOX,
     ),
     ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333\n", BOX),
-    ("labels/tear/2.txt", "0 0.50625 0.258333 0.2625 0.183333 0.91\n", BOX),
+    ("labels/tear/2.txt", "tear 0.50625 0.258333 0.2625 0.183333 0.91\n", BOX),
     ("tear/2.txt", "3 0.375 0.166667 0.625 0.166667 0.625 0.333333 0.375 0.333333\n", BOX),
     ("ann/tear/2.png.json", supervisely("polygon", points={"exterior": BOX_CORNERS, "interior": []}), BOX),
     ("ann/tear/2.png.json", supervisely("rectangle", points={"exterior": BOX_CORNERS[::2], "interior": []}), BOX),
@@ -225,6 +226,16 @@ FILES: list[tuple[str, Any, Any]] = [
     (
         "project-1.json",
         label_studio({"x": 62.5, "y": 100 / 6, "width": 12.5, "height": 100 / 3, "rotation": 90}, {"choices": ["x"]}),
+        BOX,
+    ),
+    (
+        "project-1.json",
+        [
+            {
+                **label_studio({"x": 37.5, "y": 100 / 6, "width": 26.25, "height": 1100 / 60})[0],
+                "data": {"text": "of monday", "image": "/data/local-files/?d=tear%2F2.png"},
+            }
+        ],
         BOX,
     ),
     ("project-1.json", label_studio({"format": "rle", "rle": rolled(np.repeat(SPOT.ravel() * 255, 4))}), SPOT),
@@ -285,11 +296,14 @@ def test_what_was_turned(tmp_path: Path, name: str, content: Any, extent: tuple[
 
 
 def test_what_cannot_be_read_is_told_and_never_good(tmp_path: Path) -> None:
-    touched(tmp_path, "good/1.png", "tear/2.png")
+    touched(tmp_path, "good/1.png", "good/2.png", "tear/2.png")
+    written(tmp_path / "good" / "2.json", {"item": {"name": "2.png"}, "annotations": []})
     task = label_studio({"x": "left"})
     written(tmp_path / "project-1.json", task)
     notes = Folder(tmp_path, "x", tmp_path).notes()
-    assert any(note.startswith(f"cannot read the shapes of {tmp_path / 'project-1.json'} (") for note in notes)
+    assert any(
+        f"2 masks cannot be read: cannot read the shapes of {tmp_path / 'good' / '2.json'} (" in one for one in notes
+    )
     (tmp_path / "project-1.json").unlink()
     touched(tmp_path, "flat/images/1.png", "flat/images/2.png")
     written(tmp_path / "flat" / "labels" / "2.txt", "tear 0.0 0 0.0 30 10 50 20\n")
@@ -305,6 +319,24 @@ def test_who_is_called_good_is_not_outlined_as_bad(tmp_path: Path) -> None:
     whole = coco("1.png", {"bbox": [1, 1, 5, 5]}, **SIZE)
     written(marked, {**whole, "categories": [{"id": 2, "name": "OK"}]})
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 1
+
+
+def test_of_pictures_of_one_name_the_path_decides(tmp_path: Path) -> None:
+    touched(tmp_path, "0.png", "tear/2.png", "dent/2.png", "bump/2.png")
+    whole = coco("day1/tear/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE)
+    whole["images"] += [{"id": 4, "file_name": "dent/2.png", **SIZE}, {"id": 5, "file_name": "rust/2.png", **SIZE}]
+    whole["annotations"] += [{"image_id": 4, "bbox": [1, 2, 3, 4]}, {"image_id": 5, "bbox": [5, 5, 5, 5]}]
+    written(tmp_path / "all.json", whole)
+    rows = "".join(f"{kind}/2.png,{kind},all.json\n" for kind in ("tear", "dent", "bump"))
+    table = written(tmp_path / "parts.csv", f"path,kind,mask\n0.png,good,\n{rows}")
+    tear, dent, bump = (one.mask for one in Manifest(table, "x", tmp_path).samples("test") if one.anomalous)
+    assert tear is not None
+    assert dent is not None
+    assert bump is not None
+    assert np.array_equal(read_mask(tear, (60, 80)), BOX)
+    assert int(read_mask(dent, (60, 80)).sum()) == 12
+    with pytest.raises(FrameError, match="none by the name of this one"):
+        read_mask(bump, (60, 80))
 
 
 def test_a_table_may_name_a_file_for_all(tmp_path: Path) -> None:
@@ -327,6 +359,8 @@ def test_a_table_may_name_a_file_for_all(tmp_path: Path) -> None:
         ("a.json", coco("2.png", {"bbox": [1, 2, float("nan"), 4]})),
         ("a.json", {"images": [], "annotations": [{"image_id": 1, "segmentation": [[1, 2, 3]]}]}),
         ("a.json", {"images": 3, "annotations": []}),
+        ("a.json", coco("2.png", {"image_id": 8, "bbox": [1, 1, 5, 5]})),
+        ("a.json", {"item": {"name": "2.png"}, "annotations": []}),
     ],
 )
 def test_what_is_not_whole_is_refused(tmp_path: Path, name: str, content: Any) -> None:
