@@ -2,10 +2,10 @@
 
 A mask lies in a folder whose name means masks ("ground_truth", "mask_dir", "scratch_mask"), at any depth, or beside its
 image under a name that says so ("003_mask.png", "003_GT.bmp"), or under its own or one that begins or ends with it
-("003.png", "003_spot.png" beside "003.jpg", where only they hold as few values as a mask), or in a file of outlines
-(`adkit.data.outlines`). In a folder of masks it is found by the image's name, with or without such a word; the folders
-above it must all be above the image as well. Several masks of an image, numbered or in a folder of its name (MVTec
-LOCO), are united.
+("003.png", "003_spot.png" beside "003.jpg", where only they hold as few values as a mask), or under its own in a folder
+of any name that holds only such files, or in a file of outlines (`adkit.data.outlines`). In a folder of masks it is
+found by the image's name, with or without such a word; the folders above it must all be above the image as well.
+Several masks of an image, numbered or in a folder of its name (MVTec LOCO), are united.
 """
 
 import os
@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from adkit.data.folder_names import (
@@ -35,6 +36,7 @@ from adkit.types import FrameRef
 Inside = tuple[str, ...]  # where a file lies: its path from the folder that is read, in parts
 
 _PARTS = re.compile(r"(?<=\d)(?=\D)|(?<=\D)(?=\d)|(?=[\W_])|(?<=[\W_])")  # where a name may end within another
+_MOST_FOLDERS = 50  # more are of parts or days, and would take long
 _LAST = ("object", "visualization", "viz", "vis")  # drawn for people, or numbered by object: others are better
 
 
@@ -80,7 +82,7 @@ class MaskFiles:
         for above, paths in others.items():
             of_masks = any(map(is_mask_folder, above))
             named = set(paths) if of_masks else _masks_among(paths)
-            of_others = _masks_of_others([one for one in paths if is_image(one) and one not in named])
+            beside = _masks_beside([one for one in paths if is_image(one) and one not in named])
             for path in paths:
                 if is_outlines(path):
                     for ref, name in outlined_in(path):
@@ -89,11 +91,17 @@ class MaskFiles:
                     unread += [(above, path)] if of_masks else []
                 elif path in named:
                     masks.append((above, path))
-                elif path in of_others:
+                elif path in beside:
                     self._by_content.append("/".join((*above, path.name)))
-                    self._add(above, FrameRef(path), of_others[path].name, part=True)
+                    self._add(above, FrameRef(path), beside[path].name, part=True)
                 else:
                     self.images.append(((*above, path.name), path))
+        of_others = _folders_of_masks(self.images)
+        for inside, path in self.images:
+            for place in of_others.get(inside[:-1], ()):
+                self._add(inside[:-1], FrameRef(path), beside=place)
+        self._by_content += ["/".join(inside) for inside, _ in self.images if inside[:-1] in of_others]
+        self.images = [(inside, path) for inside, path in self.images if inside[:-1] not in of_others]
         self._paths = dict(self.images)
         stems = set(map(_stem, self._paths)) if masks or unread else set()
         self.unused |= {
@@ -112,29 +120,33 @@ class MaskFiles:
         *,
         apart: bool = False,
         part: bool = False,
+        beside: Inside | None = None,
         stems: Collection[str] = (),
     ) -> None:
         """Note a mask; `of` is the image's path as a file of outlines has it, "" where its name is the mask's.
 
         Of such a path, and of that of a file that lies `apart` from all images, the last folders may be the image's.
-        A number at its end is the image's own where one of the images' `stems` has it.
+        A number at its end is the image's own where one of the images' `stems` has it. `beside` is where those lie that
+        a folder of any name belongs to.
         """
         path, where = ref.path, "/".join((*above, ref.path.name))
         self.unused[ref] = f"{where} of {of}" if of else where
+        over = above if beside is None else tuple(one for one in above if one in beside)
+        splits = _splits(above if beside is None else beside)
         # "defect_masks" may be beside "NG".
-        kinds = [one for one in above if not (is_mask_folder(one) and judges(without_mask(one)))]
+        kinds = [one for one in over if not (is_mask_folder(one) and judges(without_mask(one)))]
         *folders, _ = of.replace("\\", "/").split("/")
         stem = _stem((file_name(of) if of else path.name,))
-        wholes = [(*one, *folders[depth:]) for one in (above, kinds) for depth in range(len(folders) + 1)]
+        wholes = [(*one, *folders[depth:]) for one in (over, kinds) for depth in range(len(folders) + 1)]
         wholes += [whole[depth:] for whole in wholes for depth in range(len(whole) + 1) if apart]
         names = dict(filter(None, [(stem, part), mask_of(stem), (file_name(of).lower(), False)]))
         if stems and stem not in stems:
             names.setdefault(without_number(stem), True)
         for place in set(map(_place, wholes)):
             for name, one_of_several in names.items():
-                self._masks[name].append(_Mask(ref, above, place, _splits(above), one_of_several))
+                self._masks[name].append(_Mask(ref, above, place, splits, one_of_several))
             if place and is_image(path):  # it may be one of several masks of an image, in a folder of its own
-                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], _splits(above), part=True))
+                self._masks[f"{place[-1]}/"].append(_Mask(ref, above, place[:-1], splits, part=True))
 
     def of(self, images: Sequence[tuple[Inside, bool | None]]) -> tuple[dict[Inside, FrameRef], set[Inside]]:
         """Return the masks of the images that are anomalous, and which ones in doubt have a mask that marks nothing.
@@ -234,8 +246,8 @@ class MaskFiles:
             lines.append(f"{len(self._spare)} masks are not used, as their images have others: {spare}")
         if self._by_content:
             lines.append(
-                f"{len(self._by_content)} files hold as few values as masks and begin or end with an image's name, so "
-                f"that they are taken for its masks: {listed(self._by_content)}"
+                f"{len(self._by_content)} files hold as few values as masks and are named after images, so that they "
+                f"are taken for their masks: {listed(self._by_content)}"
             )
         if self._lacking:
             above = {mask.above for masks in self._masks.values() for mask in masks}
@@ -296,7 +308,31 @@ def _masks_among(paths: Sequence[Path]) -> set[Path]:
     return found
 
 
-def _masks_of_others(images: Sequence[Path]) -> dict[Path, Path]:
+def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, list[Inside]]:
+    """Return the folders whose images are masks of those of the same names elsewhere, and where those may be.
+
+    Of the names that two folders share, the first and the last are looked at; "test_lab" is rather of "test_img".
+    """
+    by_place = grouped(images, lambda one: one[0][:-1])
+    places = {place: {_stem(inside): path for inside, path in of} for place, of in by_place.items()}
+    few, found = cache(has_few_values), {}
+    for place, marks in places.items() if len(places) <= _MOST_FOLDERS else ():
+        near: dict[int, list[Inside]] = defaultdict(list)
+        for other, owners in places.items():
+            common = sorted(marks.keys() & owners.keys()) if other != place else []
+            ends = common[:1] + common[-1:] if 2 * len(common) >= len(marks) else []
+            if ends and all(few(marks[stem]) and not few(owners[stem]) for stem in ends):
+                near[len(_words(place) & _words(other))].append(other)
+        if near:
+            found[place] = near[max(near)]
+    return found
+
+
+def _words(place: Inside) -> set[str]:
+    return set(re.findall(r"[^\W_]+", "/".join(place).lower()))
+
+
+def _masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
     """Return the masks among the images of a folder that have names such as "003_spot" or "spot3", each with its image.
 
     Names that differ from their image's alike are judged together, by the first and the last: all would take long.
@@ -309,7 +345,7 @@ def _masks_of_others(images: Sequence[Path]) -> dict[Path, Path]:
         if parts:
             owner = max(parts, key=len)
             alike[stem.replace(owner, "/", 1)].append((path, by_stem[owner]))
-    masks = {}
+    masks: dict[Path, Path] = {}
     for pairs in alike.values():
         if all(has_few_values(path) and not has_few_values(owner) for path, owner in (pairs[0], pairs[-1])):
             masks.update(pairs)

@@ -81,13 +81,19 @@ def judges_any(table: Path, images: Collection[str]) -> bool:
         found = read_cells(table)
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
+    lowered = {name.lower() for name in images}
 
     def names_one(cell: str) -> bool:
-        name = re.split(r"[/\\]", cell)[-1]
-        return name in images or _CLASS_BEHIND.sub("", name) in images
+        name = re.split(r"[/\\]", cell.lower())[-1]
+        return name in lowered or _CLASS_BEHIND.sub("", name) in lowered
 
-    of_images = [cells for _, cells in found.lines if any(map(names_one, cells))]
+    rows = [found.names, *(cells for _, cells in found.lines)]
+    if max(map(len, rows)) < 2:  # parted by spaces, if by anything
+        rows = ["".join(cells).split() for cells in rows]
+    of_images = [cells for cells in rows if any(map(names_one, cells))]
     judging = not {*found.names}.isdisjoint(_JUDGING)
+    if rows[0] in of_images:  # there is no header: 0 and 1 judge
+        judging |= {GOOD, ANOMALY} <= {_NUMBERS.get(cell.lower()) for cells in of_images for cell in cells}
     return any(judging or any(says(cell) == "bad" for cell in cells if cell not in images) for cells in of_images)
 
 

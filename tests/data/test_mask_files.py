@@ -121,6 +121,32 @@ def test_masks_beside_photos_are_known_by_what_they_hold(tmp_path: Path, name: s
     assert any(note.startswith("2 files hold as few values as masks") for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("photos", "masks"), [("{}", "Masken/{}"), ("{}", "Masken"), ("images/{}", "Kennzeichnung/{}")]
+)
+def test_folders_of_masks_are_known_by_what_they_hold(tmp_path: Path, photos: str, masks: str) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for place, pixels in ((photos, photo), (masks, SQUARE)):
+        for name in ("good/1.png", "good/2.png", "tear/3.png", "tear/4.png"):
+            path = tmp_path / place.format(name.partition("/")[0]) / name.rpartition("/")[2]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels & name.startswith("tear") if place == masks else pixels).save(path)
+    place, of = photos.format("tear"), masks.format("tear")
+    assert found(tmp_path) == {f"{place}/{number}.png": f"{of}/{number}.png" for number in (3, 4)}
+
+
+def test_such_folders_are_of_the_split_that_they_name(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for split in ("train", "test"):
+        for number, marked in enumerate((False, True)):
+            for place, pixels in ((f"{split}_img", photo), (f"{split}_lab", SQUARE & marked)):
+                (tmp_path / place).mkdir(exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    dataset = Folder(tmp_path, "x", tmp_path)
+    assert [sample.id for sample in dataset.samples("train")] == ["train_img/0.png"]
+    assert found(tmp_path) == {"test_img/1.png": "test_lab/1.png"}
+
+
 def test_names_are_alike_however_a_system_writes_them(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "\u00e9/\u00e92.png", "masks/e\u0301/e\u03012.png")
     assert found(tmp_path) == {"\u00e9/\u00e92.png": "masks/e\u0301/e\u03012.png"}

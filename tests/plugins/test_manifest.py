@@ -124,6 +124,8 @@ def test_where_a_table_says_no_kind_masks_decide(tmp_path: Path) -> None:
         "ImageId_ClassId,EncodedPixels\n1.png_1,\n1.png_2,1 3 10 5\n",
         'filename,region_shape_attributes\n1.png,"{""name"":""rect""}"\n',
         "path,xmin,ymin\n1.png,1,2\n",
+        "images/0.png,0\nimages/1.png,1\n",
+        "images/0.png  0.0   mono\nimages/1.png  1.0   mono\n",
     ],
 )
 def test_a_table_of_marks_is_not_looked_past(tmp_path: Path, table: str) -> None:
