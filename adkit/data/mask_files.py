@@ -27,7 +27,7 @@ from adkit.data.folder_names import (
     without_picture,
 )
 from adkit.data.images import frame_shape, has_few_values, is_black, is_image, read_mask
-from adkit.data.outlines import file_name, is_outlines, outlined_in, outlines_of, require_outlines
+from adkit.data.outlines import file_name, is_outlined, is_outlines, outlined_in, outlines_of
 from adkit.errors import DatasetError, FrameError
 from adkit.stats.formatting import counted, listed
 from adkit.stats.segments import grouped
@@ -279,17 +279,19 @@ def _fault_of(mask: FrameRef) -> str | None:
     """Say why a file of outlines cannot be read; None where it can, and of an image."""
     try:
         if not is_image(mask.path):
-            require_outlines(mask.path)
+            is_outlined(mask)
     except FrameError as error:
         return error.message
     return None
 
 
-def marks_any(mask: FrameRef, image: Path) -> bool:
-    """Say whether anything is marked in an image; raises FrameError for a mask that cannot be read or does not fit."""
+def marks_any(mask: FrameRef, image: Path) -> bool | None:
+    """Say whether anything is marked in an image, None where a file of outlines does not name it.
+
+    Raises FrameError for a mask that cannot be read or does not fit.
+    """
     if not is_image(mask.path):
-        require_outlines(mask.path)
-        return True  # of outlines only those are listed that mark something
+        return is_outlined(mask)
     if not mask.others and is_black(mask):
         return False
     return bool(read_mask(mask, frame_shape(FrameRef(image))).any())

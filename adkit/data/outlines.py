@@ -104,9 +104,10 @@ def outlines_of(path: Path, image: Path) -> FrameRef:
     return FrameRef(path, page=best[0] if len(best) == 1 else None)
 
 
-def require_outlines(path: Path) -> None:
-    """Raise FrameError for a file of outlines that cannot be read."""
-    _read(path)
+def is_outlined(ref: FrameRef) -> bool | None:
+    """Say whether something is outlined in a picture; None: the file names others. Raises FrameError for a bad file."""
+    named = [one for page, one in enumerate(_read(ref.path)) if page == ref.page or (ref.page is None and not one.name)]
+    return any(one.shapes for one in named) if named else None
 
 
 def file_name(name: str) -> str:

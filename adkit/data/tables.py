@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.data.folder_names import ANOMALY, GOOD, file_says, says, split_of
-from adkit.data.images import is_image
 from adkit.data.layouts import Placed
 from adkit.data.mask_files import marks_any, mask_at
 from adkit.data.video import is_video
@@ -149,13 +148,14 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
             kind = GOOD
         mask = mask_at(_existing(base, row["mask"], where), path) if row.get("mask") else None
         inside = path.relative_to(base).parts if path.is_relative_to(base) else path.parts[1:]
-        if kind == GOOD and mask and is_image(mask.path) and marks_any(mask, path):
+        marked = marks_any(mask, path) if mask and kind in (None, GOOD) else None
+        if kind == GOOD and marked:
             raise DatasetError(
                 f"{where}: {row['path']} is said to be good, and {mask} marks something in it",
                 hint="say what is wrong in the column kind, or leave out the mask",
             )
-        if kind is None and mask and is_image(mask.path):
-            kind = ANOMALY if marks_any(mask, path) else GOOD
+        if kind is None and marked is not None:
+            kind = ANOMALY if marked else GOOD
         marks = mask if kind not in (None, GOOD) else None
         placed[path] = Placed("train" if learned else "test", inside, path, kind, marks)
         groups[path] = row.get("group") or "/".join(inside)

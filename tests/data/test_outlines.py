@@ -339,6 +339,20 @@ def test_of_pictures_of_one_name_the_path_decides(tmp_path: Path) -> None:
         read_mask(bump, (60, 80))
 
 
+def test_outlines_say_what_a_table_does_not(tmp_path: Path) -> None:
+    touched(tmp_path, "good/0.png", "good/1.png", "2.png", "3.png", "4.png")
+    whole = coco("2.png", {"bbox": [1, 2, 3, 4]}, **SIZE)
+    whole["images"] += [{"id": 4, "file_name": "3.png", **SIZE}]
+    written(tmp_path / "all.json", whole)
+    rows = "".join(f"{number}.png,test,,all.json\n" for number in (2, 3, 4))
+    table = written(tmp_path / "parts.csv", f"path,split,kind,mask\ngood/0.png,train,good,all.json\n{rows}")
+    tests = Manifest(table, "x", tmp_path).samples("test")
+    assert [sample.anomalous for sample in tests] == [True, False, None]
+    written(table, "path,split,kind,mask\ngood/1.png,train,,\n2.png,train,good,all.json\n")
+    with pytest.raises(DatasetError, match=r"line 3: 2.png is said to be good, and .* marks something in it"):
+        Manifest(table, "x", tmp_path)
+
+
 def test_a_table_may_name_a_file_for_all(tmp_path: Path) -> None:
     touched(tmp_path, "1.png", "2.png")
     written(tmp_path / "all.json", coco("elsewhere/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE))
