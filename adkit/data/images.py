@@ -190,11 +190,10 @@ def _require_one(image: Image.Image, ref: FrameRef) -> None:
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask, bool (H, W), True where anomalous; raises FrameError when its shape is not `shape`.
 
-    A mask of at most 16 distinct values, none above 32, holds labels: all but 0 are anomalous. So does one of at most
-    16 colours. In any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed
-    borders), and those of a lower value that fills a square of 3×3 px, which no border does. What is painted on a
-    transparent ground is anomalous where it is seen. Of several files, it is their union; of a file of outlines, what
-    is outlined in it.
+    A mask of whole numbers, none above 32, holds labels: all but 0 are anomalous. So does one of at most 16 colours. In
+    any other mask the pixels above half of its own maximum are (0/255, also with soft or compressed borders), and those
+    of a lower value that fills a square of 3×3 px, which no border does. What is painted on a transparent ground is
+    anomalous where it is seen. Of several files, it is their union; of a file of outlines, what is outlined in it.
     """
     if ref.others:
         return np.asarray(np.logical_or.reduce([read_mask(FrameRef(one), shape) for one in (ref.path, *ref.others)]))
@@ -211,7 +210,8 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise FrameError(f"mask is {found} but the image is {expected}: {ref}", hint=hint)
     highest, values = grey.max(), np.unique(grey)
     few = values.size <= MOST_LABELS
-    if few and (highest <= HIGHEST_LABEL or (coloured and lossless)):
+    numbered = highest <= HIGHEST_LABEL and (few or (lossless and values.size <= HIGHEST_LABEL + 1))
+    if numbered or (few and coloured and lossless):
         return np.asarray(grey > 0)
     mask: NDArray[np.bool_] = grey.astype(np.float64) * 2 > highest
     if few and lossless:

@@ -391,6 +391,11 @@ def test_classes_of_any_grey_are_marked(tmp_path: Path, levels: tuple[int, int],
     assert np.array_equal(read_mask(saved(tmp_path / f"m{suffix}", Image.fromarray(grey)), (12, 12)), SQUARE)
 
 
+def test_as_many_numbered_objects_as_there_are_are_marked(tmp_path: Path) -> None:
+    grey = np.arange(12, dtype=np.uint8)[:, None].repeat(12, 1) + np.uint8(12) * (np.arange(12) > 5)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", Image.fromarray(grey)), (12, 12)), grey > 0)
+
+
 def test_masks_of_floating_point_numbers_are_read(tmp_path: Path) -> None:
     image = Image.fromarray(SQUARE.astype(np.float32))
     assert np.array_equal(read_mask(saved(tmp_path / "m.tif", image), (12, 12)), SQUARE)
