@@ -343,7 +343,7 @@ def _masks_beside(images: Sequence[Path]) -> dict[Path, Path]:
     alike: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
     for stem, path in by_stem.items():
         cuts = [cut.start() for cut in _PARTS.finditer(stem)]
-        parts = {part for cut in cuts for part in (stem[:cut], stem[cut:])} & by_stem.keys() - {stem}
+        parts = [part for cut in cuts for part in (stem[:cut], stem[cut:]) if part in by_stem and part != stem]
         if parts:
             owner = max(parts, key=len)
             alike[stem.replace(owner, "/", 1)].append((path, by_stem[owner]))

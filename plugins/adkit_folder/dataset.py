@@ -66,8 +66,9 @@ class Folder(OwnFolder):
 
     def _require_no_table(self, images: Collection[str]) -> None:
         """Raise DatasetError where a table tells what images are that nothing else says are good."""
+        suffixes = (".csv",) if self._masks.told else (".csv", ".tsv", ".txt")  # beside masks a list is mostly theirs
         for path in self._contents.files:
-            if images and path.suffix.lower() in (".csv", ".tsv", ".txt") and judges_any(path, images):
+            if images and path.suffix.lower() in suffixes and judges_any(path, images):
                 raise DatasetError(
                     f"{path} tells what images are that would be taken as good in {self.folder}",
                     hint=f"manifest:{path} reads it if it has the {TABLE_HINT}; or move it away",
