@@ -317,7 +317,7 @@ def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, lis
     """
     by_place = grouped(images, lambda one: one[0][:-1])
     places = {place: {_stem(inside): path for inside, path in of} for place, of in by_place.items()}
-    few, found = cache(has_few_values), {}
+    few, found, dark = cache(has_few_values), dict[Inside, list[Inside]](), set[Inside]()
     for place, marks in places.items() if len(places) <= _MOST_FOLDERS else ():
         near: dict[int, list[Inside]] = defaultdict(list)
         for other, owners in places.items():
@@ -327,7 +327,11 @@ def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, lis
                 near[len(_words(place) & _words(other))].append(other)
         if near:
             found[place] = near[max(near)]
-    return found
+            if all(is_black(FrameRef(path)) for path in marks.values()):
+                dark.add(place)
+    # Black pictures alone may be those of a dark camera: masks that mark nothing lie beside some that do.
+    marking = {place[:-1] for place in found.keys() - dark}
+    return {place: of for place, of in found.items() if place not in dark or place[:-1] in marking}
 
 
 def _words(place: Inside) -> set[str]:

@@ -147,6 +147,14 @@ def test_such_folders_are_of_the_split_that_they_name(tmp_path: Path) -> None:
     assert found(tmp_path) == {"test_img/1.png": "test_lab/1.png"}
 
 
+def test_black_pictures_of_a_dark_camera_are_no_masks(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for place, pixels in (("train/good", photo), ("test/dark", photo & 0), ("test/tear", photo)):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / place / "1.png")
+    assert found(tmp_path) == {"test/dark/1.png": None, "test/tear/1.png": None}
+
+
 def test_names_are_alike_however_a_system_writes_them(tmp_path: Path) -> None:
     touch(tmp_path, "good/1.png", "\u00e9/\u00e92.png", "masks/e\u0301/e\u03012.png")
     assert found(tmp_path) == {"\u00e9/\u00e92.png": "masks/e\u0301/e\u03012.png"}
