@@ -7,7 +7,6 @@ A shape whose label says good, and those that labelme's tools leave out ("__igno
 """
 
 import base64
-import cmath
 import io
 import json
 import math
@@ -25,9 +24,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from adkit.data.folder_names import GOOD, says
+from adkit.data.shapes import Points, Shape, box_around, draw, ellipse, rectangle, require_drawable, turned_box
 from adkit.errors import FrameError
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
@@ -41,24 +41,8 @@ _BEGINNING = re.compile(
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _UPLOADED = re.compile("^[0-9a-f]{8}-")
 _NOT_MEANT = ("__ignore__", "_background_")
-_LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
-_TURNED = ("rotation", "oriented_rectangle", "quadrilateral")  # of labelme's newer kin: boxes, by their four corners
-_LEAST = {"rectangle": 2, "circle": 2, "ellipse": 2, "mask": 1, **dict.fromkeys(_TURNED, 4)}  # points
 _OUTSIDE = 0.1  # of a side: so far may a share be rounded, or a box reach, beyond the picture
-_CORNERS = 120  # of the polygon that an ellipse becomes when it is turned
 _WORD_BITS, _SIZE_BITS = 5, 4
-
-Points = list[tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One shape, in the words of labelme."""
-
-    sort: str
-    points: Points  # (x, y) in px from the upper left corner
-    pixels: NDArray[np.bool_] | None = None  # of a "mask", whose upper left corner is the first point
-    holes: tuple[Points, ...] = ()  # polygons in which nothing is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +111,8 @@ def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
     for part in one.shapes:
         if ref.path.suffix.lower() == ".txt":  # in shares of the sides
             points = [(round(x * width, 2), round(y * height, 2)) for x, y in part.points]
-            part = _rectangle(*points[0], *points[1]) if part.sort == "rectangle" else replace(part, points=points)
-        _draw(mask, part)
+            part = rectangle(*points[0], *points[1]) if part.sort == "rectangle" else replace(part, points=points)
+        draw(mask, part)
     return np.asarray(mask)
 
 
@@ -175,7 +159,7 @@ def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
             raise ValueError("no outlines of a tool that is known")
         for one in found:
             for part in one.shapes:
-                _require(part)
+                require_drawable(part)
         return tuple(found)
     # SyntaxError: of XML.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError) as error:
@@ -238,7 +222,7 @@ def _of_labelme(shape: Mapping[str, Any]) -> tuple[str | None, Shape]:
     pixels = None
     if sort == "mask":
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))).convert("L")) > 0
-        points = [_box(points)[:2]]
+        points = [box_around(points)[:2]]
     return shape.get("label"), Shape(sort, points, pixels)
 
 
@@ -284,7 +268,7 @@ def _of_coco(annotation: Mapping[str, Any]) -> list[Shape]:
     if outlines and any(outlines):
         return [Shape("polygon", _pairs(outline)) for outline in outlines if outline]
     left, top, width, height = annotation["bbox"]
-    return [_rectangle(left, top, left + width, top + height)]
+    return [rectangle(left, top, left + width, top + height)]
 
 
 def _unpacked(counts: str) -> list[int]:
@@ -315,14 +299,12 @@ def _cvat_points(one: ElementTree.Element) -> Points:
 
 def _cvat_box(one: ElementTree.Element) -> Shape:
     left, top, right, bottom = (float(one.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
-    return _turned_box(
-        left, top, right, bottom, float(one.get("rotation", 0)), ((left + right) / 2, (top + bottom) / 2)
-    )
+    return turned_box(left, top, right, bottom, float(one.get("rotation", 0)), ((left + right) / 2, (top + bottom) / 2))
 
 
 def _cvat_ellipse(one: ElementTree.Element) -> Shape:
     x, y, across, down = (float(one.attrib[name]) for name in ("cx", "cy", "rx", "ry"))
-    return _ellipse(x, y, across, down, float(one.get("rotation", 0)))
+    return ellipse(x, y, across, down, float(one.get("rotation", 0)))
 
 
 def _cvat_mask(one: ElementTree.Element) -> Shape:
@@ -346,17 +328,17 @@ def _of_voc(one: ElementTree.Element) -> tuple[str | None, Shape]:
     if corners := one.findall("polygon/pt"):  # as the older LabelMe has it
         return label, Shape("polygon", _pairs(float(pt.findtext(name, "")) for pt in corners for name in "xy"))
     left, top, right, bottom = (float(one.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
-    return label, _rectangle(left - 1, top - 1, right, bottom)  # its first pixel is 1
+    return label, rectangle(left - 1, top - 1, right, bottom)  # its first pixel is 1
 
 
 def _of_via(region: Mapping[str, Any]) -> tuple[str | None, Shape]:
     drawn, sort = region["shape_attributes"], region["shape_attributes"]["name"]
     if sort == "rect":
         left, top = drawn["x"], drawn["y"]
-        return None, _rectangle(left, top, left + drawn["width"], top + drawn["height"])
+        return None, rectangle(left, top, left + drawn["width"], top + drawn["height"])
     if sort in ("circle", "ellipse"):
         x, y, across, down = drawn["cx"], drawn["cy"], drawn.get("rx", drawn.get("r")), drawn.get("ry", drawn.get("r"))
-        return None, _ellipse(x, y, across, down, math.degrees(drawn.get("theta", 0)))
+        return None, ellipse(x, y, across, down, math.degrees(drawn.get("theta", 0)))
     if sort == "point":
         return None, Shape("point", [(drawn["cx"], drawn["cy"])])
     points = list(zip(drawn["all_points_x"], drawn["all_points_y"], strict=True))
@@ -373,10 +355,10 @@ def _of_label_studio(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
         return label, Shape("mask", [(0, 0)], pixels > 127)
     x, y, turned = drawn["x"] * across, drawn["y"] * down, drawn.get("rotation", 0)
     if "radiusX" in drawn:
-        return label, _ellipse(x, y, drawn["radiusX"] * across, drawn["radiusY"] * down, turned)
+        return label, ellipse(x, y, drawn["radiusX"] * across, drawn["radiusY"] * down, turned)
     if "height" not in drawn:
         return label, Shape("point", [(x, y)])
-    return label, _turned_box(x, y, x + drawn["width"] * across, y + drawn["height"] * down, turned, (x, y))
+    return label, turned_box(x, y, x + drawn["width"] * across, y + drawn["height"] * down, turned, (x, y))
 
 
 def _unrolled(packed: Sequence[int]) -> NDArray[np.uint8]:
@@ -402,85 +384,3 @@ def _unrolled(packed: Sequence[int]) -> NDArray[np.uint8]:
 def _pairs(numbers: Iterable[float]) -> Points:
     flat = [float(number) for number in numbers]
     return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _rectangle(left: float, top: float, right: float, bottom: float) -> Shape:
-    """Return a box up to, not including, `right` and `bottom`."""
-    return Shape("rectangle", [(left, top), (right - 1, bottom - 1)])
-
-
-def _turned_box(
-    left: float, top: float, right: float, bottom: float, degrees: float, about: tuple[float, float]
-) -> Shape:
-    """Return a box as a tool has it that may be turned, clockwise, about a point."""
-    if not degrees:
-        return _rectangle(left, top, right, bottom)
-    return Shape("polygon", _turned([(left, top), (right, top), (right, bottom), (left, bottom)], degrees, about))
-
-
-def _ellipse(x: float, y: float, across: float, down: float, degrees: float = 0) -> Shape:
-    if not degrees:
-        return Shape("ellipse", [(x - across, y - down), (x + across, y + down)])
-    angles = [2 * math.pi * corner / _CORNERS for corner in range(_CORNERS)]
-    outline = [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
-    return Shape("polygon", _turned(outline, degrees, (x, y)))
-
-
-def _turned(points: Points, degrees: float, about: tuple[float, float]) -> Points:
-    turn, middle = cmath.rect(1, math.radians(degrees)), complex(*about)
-    turned = [middle + turn * (complex(*point) - middle) for point in points]
-    return [(round(one.real, 2), round(one.imag, 2)) for one in turned]
-
-
-def _box(points: Points) -> tuple[float, float, float, float]:
-    """Return the box around two corners, or around all four, as newer tools have them."""
-    across, down = zip(*points, strict=True)
-    return min(across), min(down), max(across), max(down)
-
-
-def _require(shape: Shape) -> None:
-    """Raise ValueError for what cannot be drawn."""
-    if shape.sort not in (
-        *_TURNED,
-        "polygon",
-        "rectangle",
-        "circle",
-        "ellipse",
-        "mask",
-        "line",
-        "linestrip",
-        "point",
-        "points",
-    ):
-        raise ValueError(f"a shape of the type {shape.sort!r}")
-    if len(shape.points) < _LEAST.get(shape.sort, 1):
-        raise ValueError(f"a {shape.sort} of {len(shape.points)} points")
-    if not all(math.isfinite(number) for point in shape.points for number in point):
-        raise ValueError(f"a {shape.sort} with corners that are no numbers")
-
-
-def _draw(mask: Image.Image, shape: Shape) -> None:
-    sort, points, pen = shape.sort, shape.points, ImageDraw.Draw(mask)
-    if shape.holes:
-        layer = Image.new("L", mask.size)
-        _draw(layer, replace(shape, holes=()))
-        for hole in shape.holes:
-            ImageDraw.Draw(layer).polygon(hole, fill=0)
-        mask.paste(1, mask=layer.point(lambda drawn: 255 * drawn))
-    elif shape.pixels is not None:
-        (left, top), stencil = points[0], Image.fromarray(shape.pixels.astype(np.uint8) * 255)
-        mask.paste(1, (round(left), round(top)), stencil)
-    elif sort in ("polygon", *_TURNED) and len(points) > 2:
-        pen.polygon(points, outline=1, fill=1)
-    elif sort == "rectangle":
-        pen.rectangle(_box(points), outline=1, fill=1)
-    elif sort == "ellipse":
-        pen.ellipse(_box(points), outline=1, fill=1)
-    elif sort == "circle":
-        (x, y), radius = points[0], math.dist(points[0], points[1])
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, fill=1)
-    elif sort in ("line", "linestrip", "polygon"):
-        pen.line(points, fill=1, width=_LINE_PX)
-    else:
-        for x, y in points:
-            pen.ellipse((x - _POINT_PX, y - _POINT_PX, x + _POINT_PX, y + _POINT_PX), outline=1, fill=1)
