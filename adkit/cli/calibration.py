@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import typer
-
-from adkit.cli.output import warn
+from adkit.cli.output import say, warn
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -23,22 +21,22 @@ def print_threshold(record: RunRecord, before: Threshold | None = None) -> None:
     from adkit.stats.calibration import ThresholdRule
 
     calibration, threshold = record.calibration, record.threshold
-    typer.echo(f"  threshold {threshold.value:.4f}: {threshold.promise()}")
-    typer.echo(f"  set for {calibration.rule}")
-    typer.echo(f"  set by {calibration.source}")
+    say(f"  threshold {threshold.value:.4f}: {threshold.promise()}")
+    say(f"  set for {calibration.rule}")
+    say(f"  set by {calibration.source}")
     if threshold.expected_rate > MANY_FALSE_ALARMS and threshold.unit == "image":
-        typer.secho(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
+        say(f"  of 1,000 good parts it flags about {1000 * threshold.expected_rate:.0f}", fg="yellow")
     usual = ThresholdRule().in_units(threshold.unit_s)
     if calibration.rule.kind == "usual" and threshold.count < usual.scores_wanted:
         more = usual.lasting(usual.scores_wanted - threshold.count)
         missing = "" if usual.unit_s is None else f", {more} more of film"
-        typer.secho(
+        say(
             f"  too few for that: it is the strictest that they support. {usual.level:.0%} needs "
             f"{usual.scores_wanted} such scores{missing}: adkit calibrate RUN --normal DIR --keep adds them",
             fg="yellow",
         )
     if before:
-        typer.echo(f"  it was {before.value:.4f}: {before.promise()}")
+        say(f"  it was {before.value:.4f}: {before.promise()}")
 
 
 def promise_row(record: RunRecord) -> dict[str, object]:
@@ -57,16 +55,16 @@ def print_left_out(record: RunRecord) -> None:
     if not record.left_out:
         return
     units = counted(len(record.left_out), record.threshold.unit)
-    typer.echo(f"  left out {units}, held for anomalous; only the others were learned from and set the threshold")
+    say(f"  left out {units}, held for anomalous; only the others were learned from and set the threshold")
     reasons: dict[str, list[LeftOut]] = {}
     for one in record.left_out:
         reasons.setdefault(one.why, []).append(one)
     for why, group in reasons.items():
-        typer.echo(f"    {why}:")
+        say(f"    {why}:")
         for one in group[:MOST_NAMED]:
-            typer.echo("      " + ("" if one.score is None else f"{one.score:.4f}  ") + one.name)
+            say("      " + ("" if one.score is None else f"{one.score:.4f}  ") + one.name)
         if (more := len(group) - MOST_NAMED) > 0:
-            typer.echo(f"      and {more} more: adkit show {record.id}")
+            say(f"      and {more} more: adkit show {record.id}")
 
 
 def warn_of_suspects(record: RunRecord) -> None:

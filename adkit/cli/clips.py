@@ -11,7 +11,7 @@ from typing import Any, Self
 import typer
 
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
-from adkit.cli.output import Destination, print_table, warn
+from adkit.cli.output import Destination, print_table, say, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -250,7 +250,7 @@ def tell_news(watch: Watch, before: str) -> None:
             text, colour = f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red"
         else:
             text, colour = f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green"
-        typer.secho(before + text, err=True, fg=colour)
+        say(before + text, err=True, fg=colour)
 
 
 def clip_summary(watch: Watch) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def print_clips(model: FittedModel, summaries: Rows, events: Mapping[str, Sequen
         for event in all_of_it
     ]
     total_s = sum(one["seconds"] for one in summaries)
-    typer.secho(f"{counted(len(found), 'event')} in {clock(total_s)}", bold=True, fg="red" if found else "green")
+    say(f"{counted(len(found), 'event')} in {clock(total_s)}", bold=True, fg="red" if found else "green")
     if found:
         print_table("events", found, keys=2 if len(summaries) > 1 else 1)
     lossy = any(one["dropped"] or one["gaps"] for one in summaries)

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from inspect import getdoc
 from shutil import get_terminal_size
 from types import ModuleType
@@ -15,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 _TABLES_FROM = 60  # columns
+_HYPHEN = "\u2011"  # at which no line breaks
 
 
 class ShortHelp:
@@ -29,7 +29,15 @@ class ShortHelp:
         return found
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help."""
+        """Print the help; in few columns without a table, in which the names of options would be cut."""
+        if (columns := get_terminal_size().columns) < _TABLES_FROM:
+            formatter.width, self.rich_markup_mode = columns - 1, None
+            self.help = re.sub(r"\[/?bold\]", "", self.help or "")
+            # What options mean stands below them. No line breaks within the name of an option.
+            text, rows, write = formatter.write_text, formatter.write_dl, formatter.write
+            formatter.write_text = lambda told: text(told.replace("-", _HYPHEN))
+            formatter.write_dl = lambda told: rows([(one, of.replace("-", _HYPHEN)) for one, of in told], col_max=4)
+            formatter.write = lambda told: write(told.replace(_HYPHEN, "-"))
         with _unused_left_out():
             super().format_help(ctx, formatter)  # type: ignore[misc]
 
@@ -37,18 +45,9 @@ class ShortHelp:
 class Command(ShortHelp, TyperCommand):
     """A command."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help; in few columns without a table, in which the names of options would be cut."""
-        if (columns := get_terminal_size().columns) < _TABLES_FROM:
-            formatter.width, self.rich_markup_mode = columns - 1, None
-            formatter.write_dl = partial(formatter.write_dl, col_max=4)  # what options mean stands below them
-            self.help = re.sub(r"\[/?bold\]", "", self.help or "")
-        super().format_help(ctx, formatter)
-
     def invoke(self, ctx: Any) -> Any:
         """Run the command; where a program reads its results, nothing else gets among them."""
-        from adkit.cli.options import Format
-        from adkit.cli.output import results_only
+        from adkit.cli.output import Format, results_only
 
         with nullcontext() if ctx.params.get("format_", Format.table) is Format.table else results_only():
             return super().invoke(ctx)
@@ -67,6 +66,10 @@ class DeferredCommand(TyperCommand):
         return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
     help = property(_text, lambda _, given: None)  # what the base class gives is left aside
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the first paragraph, as long as it is."""
+        return self._text().split("\n\n")[0]
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read a command line with the options of the function."""

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from adkit.cli.deferred import ShortHelp
-from adkit.cli.output import shown, warn
+from adkit.cli.output import say, warn
 from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system
 
 BUG = 1
@@ -131,10 +131,10 @@ def _outcome_written() -> Iterator[None]:
 
 def report_fault(error: AdkitError) -> None:
     """Print on stderr what is wrong, what to do, and what was noted on the way, such as what is kept."""
-    typer.secho("error: ", nl=False, err=True, fg="red", bold=True)
-    typer.echo(shown(error.message), err=True)
-    typer.secho("hint:  ", nl=False, err=True, fg="cyan")
-    typer.echo(shown(error.hint), err=True)
+    say("error:", nl=False, err=True, fg="red", bold=True)
+    say(f" {error.message}", err=True, used=6)
+    say("hint:", nl=False, err=True, fg="cyan")
+    say(f"  {error.hint}", err=True, used=5)
     _print_notes(error)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
+from adkit.cli.output import Format as Format
+from adkit.cli.output import say
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from adkit.runs.store import Run
     from adkit.stats.batch import Decisions
     from adkit.workflows.score import Workplace
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    table = "table"
-    csv = "csv"
-    jsonl = "jsonl"
-    json = "json"
 
 
 def place(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (as typer calls it)
@@ -102,12 +94,12 @@ def _printed_profile() -> Iterator[None]:
             yield
     finally:
         if profile:
-            typer.echo(f"{profile.total_s:.1f} s, by what the command waited for; and what ran beside it", err=True)
+            say(f"{profile.total_s:.1f} s, by what the command waited for; and what ran beside it", err=True)
             for stage in SHOWN:
                 waited, beside = profile.waited_s[stage], profile.beside_s[stage]
                 share = f"{waited:8.2f} s {waited / profile.total_s:5.0%}" if waited else " " * 16
                 if waited or beside:
-                    typer.echo(f"  {stage:<18}{share}{f'{beside:10.2f} s' if beside else ''}".rstrip(), err=True)
+                    say(f"  {stage:<18}{share}{f'{beside:10.2f} s' if beside else ''}".rstrip(), err=True)
 
 
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
@@ -198,7 +190,7 @@ def loaded_registry() -> Registry:
 
     registry = load_registry()
     for plugin in registry.broken:
-        typer.secho(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
+        say(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
     return registry
 
 

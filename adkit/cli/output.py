@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import typer
 
-from adkit.cli.options import Format
 from adkit.errors import OptionError
 from adkit.files.atomic import require_output, storage_faults, whole_file, write_whole
 from adkit.files.table import Rows, csv_text
@@ -29,7 +29,10 @@ PIPED_WIDTH = 120
 """Characters a line where there is no terminal to ask; tables are wider if their words are."""
 MOST_ROWS = 40
 """A table for people shows no more rows than this; files and machine formats hold all."""
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tabs and ends of lines
+# But for tabs, ends of lines, and what joins letters or emoji: the others are unseen, or turn the line around.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_COMMAND = re.compile(r"\b(?:adkit|python|pip) [a-z./-](?:(?!  |[,:;)·] | · ).)*")  # in a sentence: copied in one piece
+_WHOLE = "\0"  # a space at which no line breaks; shown text holds none
 _MOST_PARTS = 2  # of a table that is split: more are not read side by side
 _GAP = 3  # characters between two columns
 _NARROWEST = 16  # characters of a column of texts, if its texts are as long
@@ -37,9 +40,30 @@ _RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # Non
 _COLOURS = {"anomalous": "red", "unreadable": "yellow", "look": "yellow"}
 
 
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+    json = "json"
+
+
+def say(text: str = "", *, err: bool = False, used: int = 0, **style: Any) -> None:
+    """Say something for people, on stderr with `err`; in a terminal, lines break between words.
+
+    So many characters of the first line are `used`.
+    """
+    stream, text = sys.stderr if err else sys.stdout, shown(text)
+    if stream is not None and stream.isatty():
+        text = _filled("·" * used + text, shutil.get_terminal_size().columns)[used:]
+    colour = False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+    typer.secho(text, file=stream, err=err, color=colour, **style)  # for a stream that is named, a bar makes room
+
+
 def warn(text: str) -> None:
     """Say something on stderr that is not a result."""
-    typer.secho(shown(text), err=True, fg="yellow")
+    say(text, err=True, fg="yellow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,12 @@ def _encoded(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
+def results_shown() -> bool:
+    """Return whether rows for programs go to a terminal, where a bar would get among them."""
+    stream = _RESULTS.get()
+    return stream is not None and stream.isatty()
+
+
 @contextmanager
 def results_only() -> Iterator[None]:
     """Keep stdout for what `Destination` writes: whatever else is printed, by a plugin say, goes to stderr."""
@@ -161,11 +191,11 @@ def print_table(
     Columns in which no row says anything are left out. A table that is too wide for the terminal is split into two
     that both begin with the first `keys` columns; where that is not enough, each row becomes lines of its own.
     """
-    console = _console()
-    print_text(title if rows else f"{title}: none", console, bold=True)
+    say(title if rows else f"{title}: none", bold=True)
     if subtitle:
-        print_text(subtitle, console)
+        say(subtitle)
     if rows:
+        console = _console()
         shown = rows[:most]
         columns = [
             _column(name, [_cell(row[name]) for row in shown], all(_is_number(row[name]) for row in rows))
@@ -183,10 +213,10 @@ def print_table(
             for cells in zip(*(column.cells for column in columns), strict=True):
                 _print_turned(console, [column.name for column in columns], cells, keys)
     if caption:
-        print_text(caption, console)
+        say(caption)
     if (more := (total or len(rows)) - most) > 0:
-        console.print(f"… and {more} more: --output FILE.csv holds all")
-    console.print()
+        say(f"… and {more} more: --output FILE.csv holds all")
+    say()
 
 
 class _Column(NamedTuple):
@@ -251,17 +281,33 @@ def _table(columns: Sequence[_Column]) -> Table:
 
 def _print_turned(console: Console, names: Sequence[str], cells: Sequence[str], keys: int) -> None:
     """Print a row as a line of its keys, and below it what else it says; names and their values stay together."""
+    from rich.cells import cell_len
+
     if len(names) == 2:  # themselves names and their values
-        console.print(": ".join(cells), soft_wrap=True)
+        console.print(_filled(": ".join(cells), console.width), soft_wrap=True)
         return
     console.print(" · ".join(cells[:keys]), style="bold", soft_wrap=True)
-    width, told = console.width - 2, []
+    told = []
     for name, cell in zip(names[keys:], cells[keys:], strict=True):
         one = f"{name}: {cell}"
-        breaks = len(one) > width and len(_words(cell)) > 1
-        told += [one if breaks else one.replace(" ", "\xa0")] if cell not in ("", "–") else []
-    for line in textwrap.wrap("\xa0· ".join(told), width, break_long_words=False, break_on_hyphens=False):
-        console.print("  " + line.replace("\xa0", " ").removesuffix(" ·"), soft_wrap=True)
+        breaks = cell_len(one) > console.width - 2 and len(_words(cell)) > 1
+        told += [one if breaks else one.replace(" ", _WHOLE)] if cell not in ("", "–") else []
+    for line in _filled(f"  {f'{_WHOLE}· '.join(told)}", console.width, 0).splitlines():
+        console.print(line.removesuffix(" ·"), soft_wrap=True)
+
+
+def _filled(text: str, width: int, more: int = 2) -> str:
+    """Break lines between words, by the cells that these take; what follows a break is indented by `more`."""
+    from rich.cells import cell_len
+
+    lines = []
+    for line in _COMMAND.sub(lambda found: found[0].replace(" ", _WHOLE), text).splitlines() or [""]:
+        indent = " " * (len(line) - len(line.lstrip()) + more)
+        lines.append("")
+        for word in re.findall(" *[^ ]+", line):
+            fits = not lines[-1] or cell_len((lines[-1] + word).replace(_WHOLE, " ")) <= width
+            lines[-1:] = [lines[-1] + word] if fits else [lines[-1], indent + word.lstrip()]
+    return "\n".join(lines).replace(_WHOLE, " ")
 
 
 def _console() -> Console:
@@ -271,16 +317,6 @@ def _console() -> Console:
     # Of a terminal without colours Rich believes that it has 80 columns.
     console.size = shutil.get_terminal_size() if console.is_terminal else (PIPED_WIDTH, 25)
     return console
-
-
-def print_text(text: str, console: Console | None = None, *, bold: bool = False) -> None:
-    """Print lines that break between words only."""
-    console = console or _console()
-    lines = [
-        textwrap.fill(line, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        for line in shown(text).splitlines()
-    ]
-    console.print("\n".join(lines), style="bold" if bold else None, soft_wrap=True)
 
 
 def shown(text: str) -> str:

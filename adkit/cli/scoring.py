@@ -15,7 +15,7 @@ from adkit import __version__
 from adkit.cli.calibration import warn_of_suspects
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.kept_rows import KeptRows, kept_rows
-from adkit.cli.output import MOST_ROWS, Destination, print_table, warn
+from adkit.cli.output import MOST_ROWS, Destination, print_table, say, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -53,7 +53,7 @@ def fit_spans(
     dataset = VideoSpans(clips[0].video, spans)
     run = fit(settings, dataset, runs_root, registry, terminal_progress())
     warn_of_suspects(run.record)
-    typer.echo(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
+    say(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
     return run
 
 
@@ -196,7 +196,7 @@ class StillScorer:
         if found.clips:
             raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
         for note in found.notes:
-            typer.echo(note, err=True)
+            say(note, err=True)
         head = {"run": model.facts["run"]}
         asked = {**head, "export": checksum(json.dumps(model.facts).encode())}
         with kept_rows(self.to.file, asked, resume=self.resume) as kept:
@@ -241,7 +241,7 @@ class StillScorer:
             warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
             raise typer.Exit(INTERRUPTED)
         if tally.unreadable:
-            typer.echo(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
+            say(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0
@@ -297,7 +297,7 @@ def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
     told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
         f", {tally.to_look_at} to look at" if tally.to_look_at else ""
     )
-    typer.secho(told, bold=True, fg="red" if tally.anomalous else "green")
+    say(told, bold=True, fg="red" if tally.anomalous else "green")
     rows = [
         {
             "path": row["path"],
@@ -310,14 +310,14 @@ def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
     ]
     print_table(f"run {run}", rows, caption=captions[0], total=tally.scored)
     for note in captions[1:]:
-        typer.echo(note)
+        say(note)
     if floor := next((row["p_value"] for row in tally.shown if row["p_value_is_floor"]), None):
         words = p_value_in_words(floor, round(1 / floor) - 1, "normal image").partition(" (")[0]
-        typer.echo(f"p {p_value_text(floor, True)}: {words}")
+        say(f"p {p_value_text(floor, True)}: {words}")
     if tally.whole:
-        typer.echo(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
+        say(f"{AS_A_WHOLE}: no place is anomalous, but something may be missing, extra or exchanged")
     if specks := tally.specks:
-        typer.echo(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")
+        say(f"{counted(specks, 'outlined speck')} smaller than a cell of the map: no region, and in no mask")
 
 
 def _where(row: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
+from adkit.cli.output import results_shown
 from adkit.workflows.progress import OneBar, Standing
 
 _QUIET_S = 5.0
@@ -22,10 +23,11 @@ STREAM_VARIABLE = "ADKIT_PROGRESS"
 
 
 def terminal_progress() -> OneBar:
-    """Give a bar on stderr if that is a terminal, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
+    """Give a bar on stderr where a terminal can draw it, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
     if os.environ.get(STREAM_VARIABLE) == "json":
         return Stream()
-    return Bar() if sys.stderr.isatty() else Lines()
+    draws = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not results_shown()
+    return Bar() if draws else Lines()
 
 
 class Bar(OneBar):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from inspect import getdoc
 from typing import Any
 
@@ -26,17 +27,22 @@ def test_every_command_is_found_and_described_by_its_function(command: str) -> N
     said = " ".join(ok(command, "--help").stdout.split())
     first = (getdoc(function) or "").split("\n\n")[0]
     assert " ".join(first.split()) in said
-    assert named(command).help.split("\n\n")[0] == first.replace("\n", " ")
+    assert named(command).get_short_help_str(9) == named(command).help.split("\n\n")[0] == first.replace("\n", " ")
 
 
-def test_help_in_few_columns_names_every_option_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    said = ok("watch", "--help").stdout
-    assert max(map(len, said.splitlines())) <= 40
-    options = [option for one in named("watch").make_context("watch", ["x"]).command.params for option in one.opts]
-    assert all(option in said for option in options if option.startswith("-"))
-    assert "--on-anomaly CMD\n" in said
-    assert "[bold]" not in said
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_names_every_option_and_command_in_full(
+    command: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = ok(*command.split(), "--help").stdout
+    assert max(map(len, said.splitlines())) <= columns
+    assert not re.search(r"\w-\n|\w…|\[bold\]", said)
+    group: Any = typer.main.get_command(app)
+    known = named(command).make_context(command, [], resilient_parsing=True).command if command else group
+    options = [option for one in known.params for option in one.opts if option.startswith("-")]
+    assert not {*options, *([] if command else COMMANDS)} - set(re.split(r"[\s,]+", said))
 
 
 def test_help_leaves_nothing_made_up_behind() -> None:

@@ -12,19 +12,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from adkit.cli import app
 from adkit.cli.faults import report_fault
 from adkit.cli.output import print_table, warn
 from adkit.errors import AdkitError
 from adkit.registry import load_registry
-from adkit.runs.store import open_run
-from tests.cli.invoking import ok
-from tests.greys import METHODS, SPREAD, USUAL, paint, usual_levels, with_methods
+from adkit.runs.store import Run, open_run
+from tests.cli.invoking import ok, run
+from tests.greys import SPREAD, USUAL, paint, usual_levels
+from tests.press import film_registry
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 termios = pytest.importorskip("termios")
 WIDTHS = [40, 80]
+KEYS = {"name", "path", "run", "option", "metric", "clip", "event", "what", "found", "field", "value"}
+"""Heads of columns that a narrow terminal shows without one."""
 InTerminal = Callable[..., str]
 
 
@@ -86,13 +90,16 @@ def in_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[InTerminal]:
 
 
 def too_long(text: str, columns: int) -> list[str]:
-    """Return the lines that are too long although they are part of a table or text; "name: value" is never broken."""
+    """Return the lines that a terminal breaks anywhere, but for a name or a command, which is copied in one piece."""
+    whole = r"\S.* · \S+|/.*| *(\S+|[\w ]+: (\S+|\S*/.*)|adkit .*)"
     lines = [line.rstrip() for line in text.splitlines()]
-    return [
-        line
-        for line in lines
-        if len(line) > columns and max(map(len, line.split())) < columns // 2 and not re.match(r"[\w ]+: ", line)
-    ]
+    return [line for line in lines if cell_len(line) > columns and not re.fullmatch(whole, line)]
+
+
+def words_of(text: str) -> set[str]:
+    """Return the words, but for ids, durations and what changes its place."""
+    changing = r"\d\d+-\d{6}\S*|[\d.]+ m?s\b|\b\d+\.\d\b|\S*/(read|seen)/\S*"
+    return {word.strip(",:;()·–─") for word in re.sub(changing, "", text).split()} - {""}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
-    registry = with_methods(METHODS)
+    registry = film_registry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adkit.registry.load_registry", lambda: registry)
         yield
@@ -120,6 +127,30 @@ def runs(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method in ("grey", "grey_without_one"):
         ok("fit", "-m", method, "-d", f"folder:{parts}", "--runs", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def places(
+    runs: Path, parts: Path, press: Path, press_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str | Path]:
+    """What commands are given; among the pictures are long names, wide ones, and a file that holds none."""
+    named = tmp_path_factory.mktemp("named")
+    pictures = paint(named / "good", [*usual_levels(24, 4), USUAL + 10 * SPREAD], seed=4)
+    for picture, name in zip(pictures, ("検査画像_第三ライン_" * 3, "a b" * 16, "🔥🚗 one", "x" * 120), strict=False):
+        picture.rename(picture.with_name(f"{name}.png"))
+    (named / "good" / "検査画像_no_picture.png").touch()
+    run, other = sorted(folder.name for folder in runs.iterdir())
+    watched = paint(named / "watched", usual_levels(3, 5))[0].parent
+    return {
+        "watched": watched,
+        "parts": parts,
+        "runs": runs,
+        "run": run,
+        "other": other,
+        "named": named,
+        "press": press,
+        "film_run": press_run.folder,
+    }
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -135,13 +166,38 @@ def test_every_run_is_listed_with_its_id_and_numbers(columns: int, runs: Path, i
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("what", ["methods", "metrics"])
-def test_every_name_is_listed(what: str, columns: int, in_terminal: InTerminal) -> None:
-    text = in_terminal(columns, "list", what)
-    names = [next(iter(row.values())) for row in json.loads(ok("list", what, "-f", "json").stdout)]
-    assert names
-    assert not [name for name in names if name not in text.split() and f"name: {name}" not in text]
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"list {what}" for what in ("methods", "datasets", "scorers", "metrics", "plugins", "runs --runs {runs}")),
+        *(f"show {what}" for what in ("patchknn", "max", "folder", "aupimo", "{run} --runs {runs}", "no_such_thing")),
+        "inspect -d folder:{parts} --sheet {out}/sheet.png",
+        "fit -m grey -d folder:{parts} --runs {out} --name a_name_that_somebody_chose_with_great_care_and_little_hurry",
+        "eval --run {run} --runs {runs}",
+        "score {named} --run {run} --runs {runs}",
+        "score {press}/test --run {film_run}",
+        "eval --run {film_run}",
+        "calibrate {run} --runs {runs} --max-false-alarms 5%",
+        "calibrate {run} --runs {runs} --normal {named}/good",
+        "audit {run} --runs {runs} --normal {named}/good",
+        "watch {watched} --run {run} --runs {runs} --once",
+        "report {run} --runs {runs}",
+        "compare {run} {other} --runs {runs} -o {out}",
+        "export {run} {out}/exported --runs {runs}",
+        "doctor --no-self-test --runs {runs}",
+    ],
+)
+def test_lines_break_between_words_and_nothing_is_lost(
+    command: str, columns: int, places: dict[str, str | Path], in_terminal: InTerminal, tmp_path: Path
+) -> None:
+    def told(out: str) -> list[str]:
+        (tmp_path / out).mkdir()
+        return [word.format(**places, out=tmp_path / out) for word in command.split()]
+
+    text = in_terminal(columns, *told("seen"))
+    piped = run(*told("read"))
     assert not too_long(text, columns)
+    assert words_of(piped.output) - words_of(text) - KEYS == set()
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -190,6 +246,36 @@ def test_score_says_first_how_many_are_anomalous_and_names_every_file(
     assert text.split().count("anomalous") >= anomalous
 
 
+@pytest.mark.parametrize("dumb", [False, True])
+@pytest.mark.parametrize(
+    "command", ["fit -m grey -d folder:{parts} --runs {out}", "score {named} --run {run} --runs {runs} -f jsonl"]
+)
+def test_a_bar_is_gone_from_every_line(
+    command: str,
+    dumb: bool,
+    places: dict[str, str | Path],
+    in_terminal: InTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb" if dumb else "xterm")
+    text = in_terminal(80, *(word.format(**places, out=tmp_path) for word in command.split()))
+    assert ("━" in text) == (not dumb and command.startswith("fit"))  # not among rows, nor where nothing can be erased
+    assert not [line for line in text.split("\n") if re.search("━.*(read |{)", line.rpartition("\r")[2])]
+    assert not text.startswith("\n")  # for a bar that is not drawn
+
+
+@pytest.mark.parametrize(("variable", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")])
+def test_colours_come_where_they_are_wanted(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    report_fault(AdkitError("no", hint="yes"))
+    assert ("\x1b" in capsys.readouterr().err) == (value == "xterm")
+
+
 def test_a_table_is_split_where_that_is_shorter_and_turned_where_it_must_be(in_terminal: InTerminal) -> None:
     rows = [{"key": f"key-{number}", **{f"figure {name}": number / 7 for name in "abcdefgh"}} for number in range(5)]
 
@@ -213,13 +299,13 @@ def test_columns_that_say_nothing_are_left_out(capsys: pytest.CaptureFixture[str
 
 
 def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    name = "a\x1b[31m\x07b\nc\x9b.png"
+    name = "a\x1b[31m\x07b\nc\x9b\u202e\u200b.png"
     print_table("t", [{"path": name, "score": 1.0}], caption=f"of {name}")
     report_fault(AdkitError(f"there is no {name}", hint=name))
     warn(name)
     printed = "".join(capsys.readouterr())
-    assert "a\\x1b[31m\\x07b\\nc\\x9b.png" in printed
-    assert not set(re.sub(r"\x1b\[\d*m", "", printed)) & set("\x1b\x07\x9b")
+    assert "a\\x1b[31m\\x07b\\nc\\x9b\\u202e\\u200b.png" in printed
+    assert not set(re.sub(r"\x1b\[\d*m", "", printed)) & set("\x1b\x07\x9b\u202e\u200b")
 
 
 def test_where_there_is_no_terminal_every_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

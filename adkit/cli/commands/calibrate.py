@@ -11,7 +11,7 @@ from typer import Option
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
 from adkit.cli.faults import PROMISE_BROKEN
-from adkit.cli.output import Destination, destination, print_table, warn
+from adkit.cli.output import Destination, destination, print_table, say, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted
 
@@ -48,7 +48,7 @@ def calibrate(
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     result = recalibrate(o.opened_run(run, runs), workplace, normal or (), rule=rule, keep=keep)
     for note in result.fresh.notes() if result.fresh else ():
-        typer.echo(note, err=True)
+        say(note, err=True)
     if result.warning:
         warn(result.warning)
     record = result.run.record
@@ -66,12 +66,10 @@ def calibrate(
     }
     to.emit([row], row)
     if to.for_people:
-        typer.secho(f"run {record.id}", bold=True)
+        say(f"run {record.id}", bold=True)
         print_threshold(record, result.before)
         if normal and not keep and record.threshold.expected_rate > result.before.expected_rate:
-            typer.secho(
-                "  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow"
-            )
+            say("  the promise is weaker than it was: --keep adds images instead of replacing them", fg="yellow")
 
 
 def restore(run: o.RunArgument, runs: o.RunsOption = None) -> None:
@@ -85,8 +83,8 @@ def restore(run: o.RunArgument, runs: o.RunsOption = None) -> None:
     opened = o.opened_run(run, runs)
     restored = undo(opened)
     if restored.record.id != opened.record.id:
-        typer.echo(f"run {opened.record.id} was put away, into {restored.folder.parent / HIDDEN}")
-    typer.echo(f"run {restored.record.id}: set from {restored.record.calibration.source}")
+        say(f"run {opened.record.id} was put away, into {restored.folder.parent / HIDDEN}")
+    say(f"run {restored.record.id}: set from {restored.record.calibration.source}")
     print_threshold(restored.record)
 
 
@@ -123,7 +121,7 @@ def update(
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     done = go_on(o.opened_run(run, runs), workplace, normal or (), remove=remove or (), feedback=feedback)
     for note in done.fresh.notes():
-        typer.echo(note, err=True)
+        say(note, err=True)
     record, last = done.run.record, done.run.record.updates[-1]
     if done.flagged:
         told = f"{len(done.flagged)} of {last.images} were anomalous to the run before"
@@ -142,9 +140,9 @@ def update(
     }
     to.emit([row], row)
     if to.for_people:
-        typer.secho(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
+        say(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
         print_threshold(record, done.before)
-        typer.echo(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
+        say(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
 
 
 def feedback(
@@ -165,9 +163,9 @@ def feedback(
     opened = o.opened_run(run, runs)
     kept, known, waiting = keep_feedback(opened, good)
     rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
-    typer.echo(f"kept {kept} of {counted(kept + known, 'picture')}{rest}")
+    say(f"kept {kept} of {counted(kept + known, 'picture')}{rest}")
     if waiting:
-        typer.echo(f"next, with {counted(waiting, 'picture')}: adkit update {opened.argument} --feedback")
+        say(f"next, with {counted(waiting, 'picture')}: adkit update {opened.argument} --feedback")
 
 
 def audit(
@@ -207,7 +205,7 @@ def audit(
     to = destination(format_, output)
     result = hold_against(o.opened_run(run, runs), o.workplace(device=device, skip_bad=skip_bad), normal)
     for note in result.fresh.notes():
-        typer.echo(note, err=True)
+        say(note, err=True)
     name_suspects(Suspects.among_scores(result.names, result.scores))
     rows = [
         {"path": name, "score": float(score), "flagged": bool(score > result.threshold.value)}
@@ -216,9 +214,9 @@ def audit(
     to.emit(rows, result.as_json())
     if to.for_people:
         verdict, *details = result.sentences()
-        typer.secho(verdict, bold=True, fg="green" if result.verdict == "kept" else "red")
+        say(verdict, bold=True, fg="green" if result.verdict == "kept" else "red")
         for sentence in details:
-            typer.echo(f"  {sentence}")
+            say(f"  {sentence}")
         flagged = [{result.threshold.unit: row["path"], "score": row["score"]} for row in rows if row["flagged"]]
         if flagged:
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
@@ -241,7 +239,7 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
     alarm = DriftAlarm(run.record, calibrating_scores(run, o.loaded_registry())[1], level)
     if alarm.doubt:
         warn(alarm.doubt)
-    typer.echo(f"following {path}, by {run.record.id}; Ctrl-C ends it", err=True)
+    say(f"following {path}, by {run.record.id}; Ctrl-C ends it", err=True)
     try:
         with stopping() as stop:
             for row, _ in following(path, stop):
@@ -262,7 +260,7 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
     to.emit([row], row)
     if to.for_people:
         none = f"no drift in the scores of {counted(scored - flagged, 'part')} that passed"
-        typer.secho(said or none, bold=True, fg="red" if said else "green")
-        typer.echo(f"  {flagged} of {counted(scored, 'part')} were anomalous; left out: {others}")
+        say(said or none, bold=True, fg="red" if said else "green")
+        say(f"  {flagged} of {counted(scored, 'part')} were anomalous; left out: {others}")
     if said:
         raise typer.Exit(PROMISE_BROKEN)

@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table
+from adkit.cli.output import destination, print_table, say
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
@@ -91,17 +91,17 @@ def compare(
                 workplace,
                 max_false_alarms=max_false_alarms or plan.max_false_alarms,
                 engine=engine,
-                note=lambda sentence: typer.echo(sentence, err=True),
+                note=lambda sentence: say(sentence, err=True),
             )
         except KeyboardInterrupt:
-            typer.echo(f"finished cells stay in {output}: the same command resumes from there", err=True)
+            say(f"finished cells stay in {output}: the same command resumes from there", err=True)
             raise
     write_comparison(result, output)
     to = destination(format_)
     to.emit(metric_rows(result), as_json(result))
     if to.for_people:
         _print(result)
-        typer.echo(f"results: {output}/comparison.html, .md, .csv, .json; decisions.csv, cost.csv")
+        say(f"results: {output}/comparison.html, .md, .csv, .json; decisions.csv, cost.csv")
 
 
 def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: Mapping[str, Any]) -> Plan:
@@ -131,9 +131,9 @@ def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, regi
     first, last = DEFAULT_DATASETS
     try:
         found = open_datasets(first, root, registry)
-        typer.echo(f"no --dataset is named: comparing on {first}", err=True)
+        say(f"no --dataset is named: comparing on {first}", err=True)
     except DatasetError:
-        typer.echo(f"no --dataset is named and no {first} found: comparing on {last}", err=True)
+        say(f"no --dataset is named and no {first} found: comparing on {last}", err=True)
         found = open_datasets(last, root, registry)
     return found
 

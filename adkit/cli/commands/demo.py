@@ -9,7 +9,7 @@ from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
 from adkit.cli.commands.fit import print_fitted
 from adkit.cli.faults import USER_FAULT
-from adkit.cli.output import destination, print_table
+from adkit.cli.output import destination, print_table, say
 
 
 def demo(
@@ -29,7 +29,7 @@ def demo(
     from adkit.workflows.fit import fit
 
     workplace = o.workplace()
-    typer.echo("making synthetic data, good and defective, and loading the network (a minute on the first call) …")
+    say("making synthetic data, good and defective, and loading the network (a minute on the first call) …")
     for dataset in open_datasets(f"demo:{part}", None, workplace.registry):
         settings = FitSettings(method=method)
         run = fit(settings, dataset, o.runs_folder(runs), workplace.registry, workplace.progress)
@@ -39,17 +39,17 @@ def demo(
         if result.maps is not None:
             folder, pictures = redraw(result, workplace)
             seen = zip(worth_seeing(result), pictures, strict=True)
-            typer.echo(f"a picture: {next(path for position, path in seen if result.anomalous[position])}")
-            typer.echo(f"all pictures: {folder}")
-        typer.echo(f"the whole report, for a browser: {write_report(run, workplace).path}")
+            say(f"a picture: {next(path for position, path in seen if result.anomalous[position])}")
+            say(f"all pictures: {folder}")
+        say(f"the whole report, for a browser: {write_report(run, workplace).path}")
     own, data, new = "good parts", "folder:PATH_TO_GOOD_IMAGES", "NEW_IMAGES/"
     if result.clips:
         own, data, new = "videos of normal operation in FOLDER/train/normal/", "clips:FOLDER", "NEW_VIDEO.mp4"
     heatmaps = " --heatmaps maps/" if result.maps is not None and not result.clips else ""
-    typer.echo(f"\nwhat to do next, with your own {own}:")
-    typer.echo(f"  adkit inspect --dataset {data}")
-    typer.echo(f"  adkit fit --method {method} --dataset {data}")
-    typer.echo(f"  adkit score {new} --method {method}{heatmaps}")
+    say(f"\nwhat to do next, with your own {own}:")
+    say(f"  adkit inspect --dataset {data}")
+    say(f"  adkit fit --method {method} --dataset {data}")
+    say(f"  adkit score {new} --method {method}{heatmaps}")
 
 
 def doctor(
@@ -74,8 +74,8 @@ def doctor(
     if to.for_people:
         print_table("this computer", [{"what": one.what, "found": one.found} for one in findings])
         for one in problems:
-            typer.secho(f"{one.what}: {one.problem}", fg="red")
+            say(f"{one.what}: {one.problem}", fg="red")
         if not problems:
-            typer.secho("nothing is wrong", bold=True, fg="green")
+            say("nothing is wrong", bold=True, fg="green")
     if problems:
         raise typer.Exit(USER_FAULT)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import typer
-
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
-from adkit.cli.output import destination, print_table, print_text, warn
+from adkit.cli.output import destination, print_table, say, warn
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -57,8 +55,8 @@ def evaluate(
     if to.for_people:
         print_evaluation(result)
         if pictures:
-            typer.echo(f"pictures: {pictures}")
-        typer.echo(f"curves, threshold slider and galleries in one page: adkit report {shlex.quote(opened.argument)}")
+            say(f"pictures: {pictures}")
+        say(f"curves, threshold slider and galleries in one page: adkit report {shlex.quote(opened.argument)}")
 
 
 def print_evaluation(result: Evaluation) -> None:
@@ -67,8 +65,8 @@ def print_evaluation(result: Evaluation) -> None:
     from adkit.stats.bootstrap import RESAMPLES
 
     record = result.run.record
-    typer.secho(f"{record.method} on {record.dataset} · run {record.id}", bold=True)
-    print_text(result.verdict)
+    say(f"{record.method} on {record.dataset} · run {record.id}", bold=True)
+    say(result.verdict)
     _print_outcomes(result)
     metrics = []
     for name in result.apt:
@@ -93,13 +91,13 @@ def _print_outcomes(result: Evaluation) -> None:
     """Print how certain that is, what is promised, and what thresholds would do that know the labels."""
     found = result.rates
     for title, rate in (("caught", found.caught), ("flagged", found.false_alarms)):
-        typer.echo(f"  {title}: {rate.in_percent() if rate.total else 'none to judge'}")
+        say(f"  {title}: {rate.in_percent() if rate.total else 'none to judge'}")
     if result.clips:
-        typer.echo(f"  alarms that touch no event: {len(result.clips.false)}")
-    typer.echo(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
+        say(f"  alarms that touch no event: {len(result.clips.false)}")
+    say(f"  threshold {result.threshold.value:.4f}: {result.threshold.promise()}")
     if found.mean_normal is not None and found.mean_anomalous is not None:
         ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""
-        typer.echo(f"  mean score: {found.mean_normal:.4f} good, {found.mean_anomalous:.4f} anomalous{ratio}")
+        say(f"  mean score: {found.mean_normal:.4f} good, {found.mean_anomalous:.4f} anomalous{ratio}")
     for row in found.oracle_passing:
-        typer.echo(f"  oracle: good parts that pass when {row.recall:.0%} of defects are caught: {row.passing}")
-    typer.echo()
+        say(f"  oracle: good parts that pass when {row.recall:.0%} of defects are caught: {row.passing}")
+    say()

@@ -11,7 +11,7 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
-from adkit.cli.output import destination, warn
+from adkit.cli.output import destination, say, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted, duration_text
 
@@ -131,7 +131,7 @@ def fit(
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
         if not method:
-            typer.echo(usual_method(datasets), err=True)
+            say(usual_method(datasets), err=True)
         groups = _grouped(datasets, wanted)
     progress = terminal_progress()
     rows = list[dict[str, object]]()
@@ -139,7 +139,7 @@ def fit(
         with progress.task("category", len(groups)) as advance:
             for group in groups:
                 for note in (note for one in group for note in one.notes()):
-                    typer.echo(note, err=True)
+                    say(note, err=True)
                 for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
                     progress.hide()
                     rows.append(_row(run))
@@ -197,33 +197,33 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     from adkit.runs.store import folders_called
 
     record = run.record
-    typer.secho(f"run {record.id}", bold=True)
+    say(f"run {record.id}", bold=True)
     if record.settings.name and (earlier := folders_called(run.folder.parent, record.settings.name)[:-1]):
-        typer.echo(f"  --run {record.settings.name} means this one by now, and no longer {earlier[-1].name}")
+        say(f"  --run {record.settings.name} means this one by now, and no longer {earlier[-1].name}")
     print_threshold(record)
     took = duration_text(sum(record.timings_s.values()))
     learned = counted(record.train_count, "normal image" if record.threshold.unit == "image" else "normal frame")
-    typer.echo(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
-    typer.echo(f"  {record.view.in_words()}")
+    say(f"  learned from {learned} of {record.dataset} in {took} ({record.origin})")
+    say(f"  {record.view.in_words()}")
     if record.settings.few is not None:
         seed = record.settings.seed
-        typer.echo(f"  drawn by seed {seed} of the training split, whose other images set the threshold")
+        say(f"  drawn by seed {seed} of the training split, whose other images set the threshold")
     if record.joint:
         others = ", ".join(f"{count} of {spec}" for spec, count in record.learned_with.items())
-        typer.echo(f"  and from {others}: one model; the threshold is of {record.dataset} alone")
+        say(f"  and from {others}: one model; the threshold is of {record.dataset} alone")
     if record.skipped:
         files = counted(len(record.skipped), "file")
-        typer.echo(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
+        say(f"  left out {files} that cannot be read: {', '.join(record.skipped[:3])}")
     if record.copies:
         copies = counted(len(record.copies), record.threshold.unit)
-        typer.echo(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
+        say(f"  left out {copies} of which there are copies: {', '.join(record.copies[:3])}")
     print_left_out(record)
     for name, value in record.facts.items():
         if verbose or name.endswith("recall"):
-            typer.echo(f"  {name.replace('_', ' ')}: {value}")
-    typer.echo(f"  folder {run.folder}")
+            say(f"  {name.replace('_', ' ')}: {value}")
+    say(f"  folder {run.folder}")
     name = shlex.quote(run.argument)
-    typer.echo(f"  next: adkit score FILES --run {name}   or, where there are test images, adkit eval --run {name}")
+    say(f"  next: adkit score FILES --run {name}   or, where there are test images, adkit eval --run {name}")
 
 
 def _warn_of_clips(record: RunRecord) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from typer import Option
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table
+from adkit.cli.output import destination, print_table, say
 from adkit.errors import OptionError
 from adkit.files.atomic import plain_name, write_whole
 from adkit.stats.formatting import clock
@@ -62,9 +61,9 @@ def inspect(
         if to.for_people:
             _print(found, document["counts"])
             if view:
-                typer.echo(f"{method}: {view.in_words()}")
+                say(f"{method}: {view.in_words()}")
             if tiled := tiles_instead(method_class, wanted, found.shapes, view):
-                typer.echo(f"for smaller ones: fit --tiles, {tiled.frames} times as slow: {tiled.in_words()}")
+                say(f"for smaller ones: fit --tiles, {tiled.frames} times as slow: {tiled.in_words()}")
         if path and found.sheet:
             sheets[path] = found.sheet
     rows = [{"dataset": document["dataset"], **row} for document in documents for row in document["counts"]]
@@ -73,7 +72,7 @@ def inspect(
     for path, drawn in sheets.items():  # last: what was found is told even where nothing can be written
         write_whole(path, png_of(drawn))
         if to.for_people:
-            typer.echo(f"contact sheet: {path}")
+            say(f"contact sheet: {path}")
 
 
 def _sheet_path(chosen: Path | None, spec: str, *, several: bool) -> Path:
@@ -109,15 +108,15 @@ def _document(found: Inspection) -> dict[str, Any]:
 
 def _print(found: Inspection, counts: list[dict[str, Any]]) -> None:
     for finding in found.findings:
-        typer.secho(f"looks wrong: {finding}", fg="yellow")
+        say(f"looks wrong: {finding}", fg="yellow")
     if not found.findings:
-        typer.secho("nothing looks wrong", fg="green")
+        say("nothing looks wrong", fg="green")
     print_table(found.spec, counts, keys=2)
     for note in found.notes:
-        typer.echo(note)
+        say(note)
     if found.lengths_s:
         shortest, longest, total = (clock(pick(found.lengths_s.values())) for pick in (min, max, sum))
         each = shortest if shortest == longest else f"{shortest} to {longest}"
-        typer.echo(f"clips: {len(found.lengths_s)}, each {each} long (minutes:seconds), {total} in all")
-    typer.echo("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
-    typer.echo("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))
+        say(f"clips: {len(found.lengths_s)}, each {each} long (minutes:seconds), {total} in all")
+    say("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
+    say("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
 from typer import Argument
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table
+from adkit.cli.output import destination, print_table, say
 from adkit.errors import PluginError, RunError, nearest
 from adkit.files.atomic import is_folder
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 def list_(
     what: Annotated[
-        Literal["methods", "datasets", "scorers", "metrics", "plugins", "runs"], Argument(help="What to list.")
+        Literal["methods", "datasets", "scorers", "metrics", "plugins", "runs"],
+        Argument(show_choices=False, help="methods, datasets, scorers, metrics, plugins or runs."),
     ],
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
@@ -86,7 +86,7 @@ def show(
         if rows:
             print_table(title, rows, subtitle=about, most=len(rows))
         else:
-            typer.echo("\n".join(filter(None, [title, about, "it has no options"])))
+            say("\n".join(filter(None, [title, about, "it has no options"])))
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

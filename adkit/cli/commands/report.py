@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument
 
 from adkit.cli import options as o
-from adkit.cli.output import warn
+from adkit.cli.output import say, warn
 
 
 def report(
@@ -32,7 +31,7 @@ def report(
     page = write_report(o.opened_run(run, runs), o.workplace(root, device, skip_bad=skip_bad), output)
     for note in page.notes:
         warn(note)
-    typer.echo(f"report: {page.path}")
+    say(f"report: {page.path}")
 
 
 def export(
@@ -55,13 +54,13 @@ def export(
     done = export_run(opened, o.workplace(root), out)
     of_clips = opened.record.threshold.unit == "clip"
     what = "frames of clips" if of_clips else "pictures"
-    typer.secho(
+    say(
         f"{out} decides as the run does: no other decision on {done.normal} normal and {done.spoilt} spoilt {what}",
         bold=True,
         fg="green",
     )
     size = f"the model has {done.model_mb:.0f} MB"
-    typer.echo(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
+    say(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
     packed = out.suffix.lower() == ".zip"
     script, named = "score.py" if packed else out / "score.py", "CLIPS" if of_clips else "PICTURES"
-    typer.echo(f"  {'unpack it; then' if packed else 'next'}: python {script} {named}   or   python {script} --check")
+    say(f"  {'unpack it; then' if packed else 'next'}: python {script} {named}   or   python {script} --check")

@@ -5,10 +5,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Option
 
 from adkit.cli import options as o
+from adkit.cli.output import say
 from adkit.errors import OptionError
 
 _NEEDED = ("fastapi", "uvicorn", "multipart", "gradio")
@@ -65,11 +65,9 @@ def ui(
 
     def started(address: str) -> None:
         what = f"{address}/api/openapi.json" if api_only else address
-        typer.echo(
-            f"adkit ui: {what}   (runs: {settings.runs_root}, data: {settings.data_root}; Ctrl-C ends it)", err=True
-        )
+        say(f"adkit ui: {what}   (runs: {settings.runs_root}, data: {settings.data_root}; Ctrl-C ends it)", err=True)
 
     try:
         run_server(settings, browser=browser, told=started)
     except KeyboardInterrupt:
-        typer.echo("stopped; trainings that were started continue", err=True)
+        say("stopped; trainings that were started continue", err=True)

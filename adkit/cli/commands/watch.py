@@ -14,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli import options as o
-from adkit.cli.output import warn
+from adkit.cli.output import say, warn
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import plain_name, storage_faults
 
@@ -65,7 +65,7 @@ def watch(
         str | None, Option(metavar="CMD", help="Run this for each anomalous part, its picture as the last word.")
     ] = None,
     journal: Annotated[
-        Path | None, Option(help="The decisions, a line of JSON each.", show_default="SOURCE/.adkit/journal.jsonl")
+        Path | None, Option(help="The decisions, a line of JSON each.", show_default=".adkit/journal.jsonl in SOURCE")
     ] = None,
     drift: Annotated[
         float | None, o.drift("Warn when scores drift; wrong in at most this share of lines: 0.01.")
@@ -203,12 +203,12 @@ def _watched(
             sinks["metrics"] = counting(metrics, journal.rows())
 
         def note(row: Row) -> None:
-            typer.echo(_told(row))
+            say(_told(row))
             if alarm and (said := alarm(row)):
                 warn(said)
 
         held.enter_context(_delivering(journal, sinks, health_s))
-        typer.echo(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
+        say(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
         work(journal, stop, note)
 
 
@@ -224,7 +224,7 @@ def _delivering(journal: Journal, sinks: Mapping[str, Deliver], health_s: float 
         work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
         threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
     if health_s:
-        told = partial(typer.echo, err=True)
+        told = partial(say, err=True)
         threads["health"] = Thread(target=tell_health, args=(health_s, journal, list(sinks), done, told), daemon=True)
     for thread in threads.values():
         thread.start()
