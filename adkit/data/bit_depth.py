@@ -14,7 +14,7 @@ WHITES = (255, 1023, 4095, 16383, 65535)
 """What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
 
 _CONVERT = "save it with whole numbers of 8 or 16 bits, and all pictures of the parts on the same scale"
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _PLANES = 258, 281, 284  # tags of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE, _PLANES = 258, 262, 281, 284  # tags of TIFF
 _COLOURS = ("RGB", "RGBA", "RGBX")
 
 
@@ -55,6 +55,12 @@ def deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
         pixels = pixels.swapaxes(0, 1)
     down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
     return np.asarray(pixels[:: -1 if down else 1, :: -1 if across else 1], np.uint16)
+
+
+def positive(image: Image.Image, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return grey values with 0 as black; Pillow leaves those of a TIFF of 16 bits whose 0 is white."""
+    negative = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    return WHITES[-1] - pixels if negative else pixels
 
 
 def declared_white(image: Image.Image) -> int:

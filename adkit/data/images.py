@@ -202,7 +202,8 @@ def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
     else:
         with _decoding(ref) as image:
             _require_one(image, ref)
-            grey, coloured = _grey_of_mask(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            grey, coloured = _grey_of_mask(image)
             lossless = image.format in _LOSSLESS
     if grey.shape != shape:
         found, expected = f"{grey.shape[1]}×{grey.shape[0]}", f"{shape[1]}×{shape[0]}"
@@ -303,7 +304,8 @@ def pixel_format(ref: FrameRef) -> str:
         return "video"
     with _decoding(ref) as image:
         name = _FORMATS.get(image.mode, image.mode)
-        return f"{name}, on {_GROUND} where transparent" if image.has_transparency_data else name
+        seen_through = image.has_transparency_data and not _is_padded(image)
+        return f"{name}, on {_GROUND} where transparent" if seen_through else name
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -364,9 +366,14 @@ def _form_of(path: Path) -> str | None:
 def _pixels(image: Image.Image, ground: str) -> NDArray[Any]:
     """Return an image as RGB, uint8 (H, W, 3), or (H, W) with its own values where those are grey of more bits."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return np.asarray(image)
-    if image.has_transparency_data:
+        return bit_depth.positive(image, np.asarray(image))
+    if image.has_transparency_data and not _is_padded(image):
         below = Image.new("RGBA", image.size, ground)
         below.alpha_composite(image if image.mode == "RGBA" else image.convert("RGBA"))
         image = below
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _is_padded(image: Image.Image) -> bool:
+    """Say whether all transparency is 0 in a format where many programs leave that byte unused."""
+    return image.format in ("BMP", "DIB", "TGA") and image.getchannel("A").getbbox() is None

@@ -192,9 +192,11 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
             raise ValueError("several pictures in one file")
         if white not in (255, 65535) and image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile):
             raise ValueError("colours of 16 bits; a grey picture, or one of 8 bits, was expected")
+        negative = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(262) == 0  # 0 is white
+        padded = image.format in ("BMP", "DIB", "TGA") and "A" in image.mode and not image.getchannel("A").getbbox()
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F" or upright.mode.startswith("I"):
-            grey = np.asarray(upright)
+            grey = 65535 - np.asarray(upright) if negative else np.asarray(upright)
             if upright.mode == "F" or not 0 <= grey.min() <= grey.max() <= 65535:
                 raise ValueError("8 or 16 bits were expected")
             if white == 255 and 255 < grey.max() <= 16383:
@@ -202,7 +204,7 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
             white = 65535 if white == 255 and grey.max() > 255 else white
             shown = np.minimum((grey.astype(np.int64) * 255 + white // 2) // white, 255)
             return np.repeat(shown.astype(np.uint8)[:, :, None], 3, axis=2)
-        if upright.has_transparency_data:
+        if upright.has_transparency_data and not padded:
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
         return np.asarray(upright.convert("RGB"))
 

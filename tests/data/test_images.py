@@ -31,6 +31,7 @@ from adkit.data.images import (
     resize,
 )
 from adkit.errors import FrameError
+from adkit.export import score
 from adkit.types import FrameRef, Sample
 from tests import videos
 
@@ -78,6 +79,7 @@ def test_colours_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
         ("LA", (10, 255), "png", (10, 10, 10)),
         ("LA", (10, 0), "png", (255, 255, 255)),
         ("RGBA", (10, 20, 30, 0), "png", (255, 255, 255)),
+        ("RGBA", (10, 20, 30, 0), "tga", (10, 20, 30)),
         ("RGBA", (0, 100, 30, 51), "webp", (204, 224, 210)),
         ("CMYK", (0, 255, 255, 0), "tif", (255, 0, 0)),
         ("RGB", (1, 2, 3), "gif", (1, 2, 3)),
@@ -252,6 +254,16 @@ def test_16_bits_keep_their_full_range(tmp_path: Path, suffix: str) -> None:
     image = read_image(saved(tmp_path / f"a.{suffix}", wide))
     assert image[:, :, 0].tolist() == [[0, 0, 1], [100, 255, 255]]
     assert (image == image[:, :, :1]).all()
+
+
+def test_a_tiff_of_16_bits_whose_0_is_white_is_turned(tmp_path: Path) -> None:
+    ref = saved(tmp_path / "a.tif", np.array([[0, 257 * 100, 65535]], np.uint16))
+    photometric, white_is_0 = struct.pack("<HHII", 262, 3, 1, 1), struct.pack("<HHII", 262, 3, 1, 0)
+    assert ref.path.read_bytes().count(photometric) == 1
+    ref.path.write_bytes(ref.path.read_bytes().replace(photometric, white_is_0))
+    assert read_image(ref)[0, :, 0].tolist() == [255, 155, 0]
+    assert read_mask(ref, (1, 3)).tolist() == [[True, True, False]]
+    assert (score.read(ref.path) == read_image(ref)).all()
 
 
 def test_the_smallest_image(tmp_path: Path) -> None:
