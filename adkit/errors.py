@@ -82,9 +82,10 @@ def fault_of_system(error: BaseException) -> AdkitError | None:
         hint = "free some space; runs that were fitted are kept: adkit list runs"
         return StorageError("cannot write the output: the disk is full", hint=hint)
     where = f"{error.filename}: " if error.filename else ""
-    return StorageError(
-        f"{where}{error.strerror or error}", hint="check the path, who may read and write there, and the disk"
-    )
+    hint = "check the path, who may read and write there, and the disk"
+    if "temporary directory" in str(error):
+        hint = "name a folder that can be written: TMPDIR=/some/folder, and ADKIT_CACHE for the exported networks"
+    return StorageError(f"{where}{error.strerror or error}", hint=hint)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
 from adkit import errors
@@ -40,6 +42,19 @@ def test_a_library_that_memory_does_not_hold_is_no_bug() -> None:
     fault = errors.fault_of_system(ImportError("onnxruntime.so: failed to map segment from shared object"))
     assert fault is not None
     assert fault.message == "the memory of this machine does not suffice"
+
+
+def test_where_no_temporary_file_can_be_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._os.open", refused)
+    with pytest.raises(FileNotFoundError) as raised:
+        tempfile.gettempdir()
+    fault = errors.fault_of_system(raised.value)
+    assert fault is not None
+    assert "TMPDIR=" in fault.hint
 
 
 def test_nearest_of_nothing() -> None:

@@ -13,6 +13,7 @@ judges clips does so frame by frame: the model is then one step, which takes and
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -280,6 +281,7 @@ def _place(folder: Path, target: Path) -> None:
         with whole_folder(target, replace=False) as place:
             shutil.copytree(folder, place, dirs_exist_ok=True)
         return
-    with whole_file(target) as file:
-        packed = shutil.make_archive(str(folder), "zip", folder)
-        shutil.copyfile(packed, file)
+    # A clock that starts in 1970 is before the first day that a zip file can name.
+    with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as pack:
+        for one in sorted(folder.rglob("*")):
+            pack.write(one, one.relative_to(folder))

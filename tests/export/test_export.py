@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -252,7 +253,16 @@ def test_openvino_reads_the_same_file(exported: Path) -> None:
     assert found["map"] == pytest.approx(maps, rel=1e-4)
 
 
-def test_a_zip_holds_the_same(run: Run, registry: Registry, exported: Path, tmp_path: Path) -> None:
+def test_a_zip_holds_the_same_also_by_a_clock_that_starts_in_1970(
+    run: Run, registry: Registry, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = export_module._write
+
+    def written_in_1970(folder: Path, facts: dict[str, object]) -> None:
+        write(folder, facts)
+        os.utime(folder / "model.json", (10, 10))
+
+    monkeypatch.setattr(export_module, "_write", written_in_1970)
     export(run, Workplace(registry), tmp_path / "grey.zip")
     with pytest.raises(RunError) as caught:
         find_run(tmp_path, str(tmp_path / "grey.zip"))
