@@ -31,8 +31,9 @@ class ShortHelp:
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help; in few columns without a table, in which the names of options would be cut."""
         if (columns := get_terminal_size().columns) < _TABLES_FROM:
-            formatter.width, self.rich_markup_mode = columns - 1, None
-            self.help = re.sub(r"\[/?bold\]", "", self.help or "")
+            command: Any = self
+            formatter.width, command.rich_markup_mode = columns - 1, None
+            command.help = re.sub(r"\[/?bold\]", "", command.help or "")
             # What options mean stands below them. No line breaks within the name of an option.
             text, rows, write = formatter.write_text, formatter.write_dl, formatter.write
             formatter.write_text = lambda told: text(told.replace("-", _HYPHEN))

@@ -334,4 +334,4 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4f}" if isinstance(value, float) else shown(str(value)).replace("\n", "\\n")
+    return f"{value:z.4f}" if isinstance(value, float) else shown(str(value)).replace("\n", "\\n")

@@ -127,7 +127,7 @@ class MotionMemory:
         """
         figures = torch.from_numpy(cells)
         counts = self.counts.sum(dim=1)
-        if without is not None:
+        if without is not None and len(counts):
             counts = counts - self.counts[:, without]
         if not counts.any():
             return torch.full(figures.shape[:3], torch.nan)

@@ -294,8 +294,8 @@ def test_a_table_is_split_where_that_is_shorter_and_turned_where_it_must_be(in_t
 
 
 def test_columns_that_say_nothing_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table("some", [{"name": None, "problem": None, "note": "", "count": 0}])
-    assert capsys.readouterr().out.replace("─", "").split() == ["some", "name", "count", "–", "0"]
+    print_table("some", [{"name": None, "problem": None, "note": "", "count": 0, "low": -0.00001}])
+    assert capsys.readouterr().out.replace("─", "").split() == ["some", "name", "count", "low", "–", "0", "0.0000"]
 
 
 def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

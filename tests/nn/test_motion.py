@@ -108,5 +108,7 @@ def test_its_state_is_all_of_it() -> None:
 
 
 def test_without_any_motion_to_learn_from_nothing_is_said() -> None:
-    memory = MotionMemory.learn(np.full((4, 2, 2, 3), np.nan, np.float32), torch.arange(4))
+    unknown = np.full((4, 2, 2, 3), np.nan, np.float32)
+    memory = MotionMemory.learn(unknown, torch.arange(4))
+    assert memory.left_out(unknown, torch.arange(4)).isnan().all()
     assert memory.maps(cells(25.0)).isnan().all()

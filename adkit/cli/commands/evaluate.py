@@ -71,7 +71,7 @@ def print_evaluation(result: Evaluation) -> None:
     metrics = []
     for name in result.apt:
         metric, interval = result.metrics[name], result.intervals.get(name)
-        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else None
+        shown = f"{interval.low:z.4f} to {interval.high:z.4f}" if interval else None
         metrics.append({"metric": name, "value": metric.value, "95% interval": shown, "note": metric.why_undefined})
     caption = ""
     if result.clips:
