@@ -88,11 +88,14 @@ def learn(
         else:
             predictions = _left_one_out(method, view, data)
     if looks is not None:
-        from adkit.nn.moving import MOVING_CLIPS  # loads torch
+        from adkit.nn.motion import LONGEST_SPAN_S  # loads torch
+        from adkit.nn.moving import MOVING_CLIPS
 
         facts = dict(report.facts)
         moving = str(facts.pop(MOVING_CLIPS, "")).split()
         lines = [*looks.findings(), *_sizes(data), *_rates(data), *_short(data), *_cameras(data, moving)]
+        if facts.get("motions") == 0:
+            lines.append(f"motion is not judged: frames are over {LONGEST_SPAN_S:g} s apart; a lower --every helps")
         told = {f"{ODD_CLIPS} {number}": line for number, line in enumerate(lines, 1)}
         report = replace(report, facts={**facts, **told})
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}

@@ -89,6 +89,13 @@ def test_a_camera_that_moves_in_some_clips_is_told_with_their_names(tmp_path: Pa
     assert told.startswith("in 2 of 4 clips the whole picture moves: 1.mp4, 3.mp4;")
 
 
+def test_frames_too_far_apart_for_motion_are_told(tmp_path: Path) -> None:
+    for number in range(4):
+        write_video(tmp_path / f"{number}.mp4", noise(np.random.default_rng(number), 24, size=(96, 128)))
+    (told,) = told_of(tmp_path, "large_maps", every=6)
+    assert told == "motion is not judged: frames are over 0.5 s apart; a lower --every helps"
+
+
 def test_clips_of_two_frames_are_told(tmp_path: Path) -> None:
     for number in range(4):
         write_video(tmp_path / f"{number}.mp4", noise(np.random.default_rng(number), 8 if number else 2))
