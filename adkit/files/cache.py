@@ -11,15 +11,15 @@ from adkit.files.atomic import storage_faults
 
 
 def cache_root() -> Path:
-    """$ADKIT_CACHE, or the user's cache folder for adkit."""
+    """Return $ADKIT_CACHE, or the user's cache folder for adkit; of a user without a home, `temporary_cache`."""
     if chosen := os.environ.get("ADKIT_CACHE"):
         return Path(chosen)
     import platformdirs
 
     try:
         return platformdirs.user_cache_path("adkit")
-    except RuntimeError:  # a user by number only, and no $HOME: as where nothing can be written
-        return Path(os.devnull, "adkit")
+    except RuntimeError:  # a user by number only, and no $HOME
+        return temporary_cache()
 
 
 def temporary_cache() -> Path:
