@@ -15,7 +15,7 @@ from adkit.evaluation.evaluate import evaluate as evaluate_run
 from adkit.interfaces import SILENT, Progress
 from adkit.registry import load_registry
 from adkit.runs.record import FitSettings
-from adkit.runs.store import Run, default_runs_root, find_run
+from adkit.runs.store import Run, default_runs_root, find_run, open_run
 from adkit.workflows.fit import check_settings
 from adkit.workflows.fit import fit as fit_run
 from adkit.workflows.score import FittedModel, FrameResult, Workplace, open_model
@@ -80,7 +80,7 @@ def rows(results: Iterable[FrameResult] | Comparison) -> list[dict[str, Any]]:
 
 
 def _found(run: str | Path | Run, runs: Place) -> Run:
-    return run if isinstance(run, Run) else find_run(_root(runs), str(run))
+    return open_run(run.folder) if isinstance(run, Run) else find_run(_root(runs), str(run))  # it may be gone by now
 
 
 def _root(runs: Place) -> Path:

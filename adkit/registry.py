@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -98,14 +99,16 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     registry = Registry()
     named = cache(_named)  # its file is parsed whole each time
     for point in sorted(found, key=lambda point: (point.name, point.value)):
-        registry.plugins.append(_load(Plugin(point.name, point.value, *named(point.dist)), registry))
+        brought_by = _file_named(point.value) if point.value.endswith(".py") else named(point.dist)
+        registry.plugins.append(_load(Plugin(point.name, point.value, *brought_by), registry))
     return registry
 
 
 def _files() -> list[EntryPoint]:
     """Return an entry point for each file that $ADKIT_PLUGINS names, as PATH names folders; its path is the module."""
-    files = os.environ.get("ADKIT_PLUGINS", "").split(os.pathsep)
-    return [EntryPoint(Path(file).stem, file, GROUP) for file in dict.fromkeys(filter(None, files))]
+    named = filter(None, os.environ.get("ADKIT_PLUGINS", "").split(os.pathsep))
+    files = dict.fromkeys(Path(file).resolve() for file in named)
+    return [EntryPoint(file.stem, str(file), GROUP) for file in files]
 
 
 def _module(name: str) -> ModuleType:
@@ -113,10 +116,12 @@ def _module(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(name)
     stem = Path(name).stem
-    if stem in sys.modules and sys.modules[stem].__file__ == name:
-        return sys.modules[stem]
-    if stem in sys.modules or find_spec(stem):
+    imported = sys.modules.get(stem)
+    known = imported.__spec__ if imported else find_spec(stem)  # it may lie beside the script that is run
+    if (imported or known) and not (known and known.origin and Path(known.origin).resolve() == Path(name)):
         raise ImportError(f"there is another module named {stem}: rename {name}")
+    if imported:
+        return imported
     spec = spec_from_file_location(stem, name)
     assert spec is not None
     assert spec.loader is not None  # of every file that ends so
@@ -131,6 +136,14 @@ def _module(name: str) -> ModuleType:
 
 def _named(distribution: Distribution | None) -> tuple[str, str]:
     return (distribution.name, distribution.version) if distribution else ("(not installed)", "")
+
+
+def _file_named(file: str) -> tuple[str, str]:
+    """Return a file's name and what tells its versions apart: results of one are not another's."""
+    try:
+        return Path(file).name, sha256(Path(file).read_bytes()).hexdigest()[:8]
+    except OSError:
+        return Path(file).name, ""
 
 
 def _load(plugin: Plugin, registry: Registry) -> Plugin:

@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -132,11 +133,17 @@ def test_a_file_is_a_plugin_without_being_installed(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ADKIT_PLUGINS", os.pathsep.join(map(str, files)))
     for _ in range(2):  # each command of a process asks anew
         registry = load_registry()
-        assert registry.methods.origin("brightness").origin == "adkit_of_one_file of (not installed)"
+        version = sha256(files[0].read_bytes()).hexdigest()[:8]
+        assert registry.methods.origin("brightness").origin == f"adkit_of_one_file of adkit_of_one_file.py {version}"
         assert {plugin.name: str(plugin.problem).partition(":")[0] for plugin in registry.broken} == {
             "json": "ImportError",
             "broken": "SyntaxError",
         }
+    monkeypatch.syspath_prepend(tmp_path)  # as of a script beside it
+    sys.modules.pop("adkit_of_one_file")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADKIT_PLUGINS", "adkit_of_one_file.py")
+    assert [load_registry().broken, load_registry().broken] == [[], []]
     assert sys.modules.pop("adkit_of_one_file").__file__ == str(files[0])
     assert "broken" not in sys.modules
 

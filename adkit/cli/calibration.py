@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.runs.record import LeftOut, RunRecord, Suspects
+    from adkit.runs.store import Run
     from adkit.stats.calibration import Threshold
 
 MANY_FALSE_ALARMS = 0.05
@@ -67,19 +69,20 @@ def print_left_out(record: RunRecord) -> None:
             say(f"      and {more} more: adkit show {record.id}")
 
 
-def warn_of_suspects(record: RunRecord) -> None:
+def warn_of_suspects(run: Run) -> None:
     """Print some lines on stderr where suspects are among what set a threshold, and how to go on without them."""
     from adkit.workflows.learning import why_kept
 
-    suspects = record.calibration.suspects
+    record, suspects = run.record, run.record.calibration.suspects
     if suspects is None:
         return
     name_suspects(suspects)
-    found = sum(one.score is not None for one in record.left_out)
-    why = why_kept(suspects, found) if record.settings.robust else None
+    why = why_kept(suspects, sum(one.score is not None for one in record.left_out))
     these = "it is" if len(suspects) == 1 else "they are"
-    warn(f"not left out by --robust: {why}" if why else "--robust leaves such out, and learns anew")
-    warn(f"adkit report {record.id} shows the highest; if {these} anomalous: adkit fit … --leave-out NAMES")
+    kept = "not left out by --robust" if record.settings.robust else "--robust would not leave them out"
+    warn(f"{kept}: {why}" if why else "--robust leaves such out, and learns anew")
+    report = f"adkit report {shlex.quote(run.argument)}"
+    warn(f"{report} shows the highest; if {these} anomalous: adkit fit … --leave-out NAMES")
 
 
 def name_suspects(suspects: Suspects | None) -> None:

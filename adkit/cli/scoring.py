@@ -52,7 +52,7 @@ def fit_spans(
     check_settings(settings, registry)
     dataset = VideoSpans(clips[0].video, spans)
     run = fit(settings, dataset, runs_root, registry, terminal_progress())
-    warn_of_suspects(run.record)
+    warn_of_suspects(run)
     say(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
     return run
 

@@ -61,8 +61,11 @@ def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
     """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
     kind = getattr(getattr(pixels, "dtype", None), "name", type(pixels).__name__)  # a list and an Image have none
     if kind not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
-        of_one = "(255 * picture).astype('uint8') where 1 is white; " if "float" in kind else ""
-        hint = f"{of_one}numpy.asarray(picture).astype('uint8') where 255 is"
+        hint = "numpy.asarray(picture) makes an array of many other things"
+        if "float" in kind or kind == "bool":
+            hint = "(255 * picture).astype('uint8') where 1 is white"
+        elif "int" in kind:
+            hint = "picture.astype('uint8') where 255 is white, astype('uint16') where 65,535 is"
         raise FrameError(f"pixels are {kind}; uint8 or uint16 was expected: {name}", hint=hint)
     picture = StillPicture(as_rgb8(pixels, name, view.white))
     view.require(picture.shape, name)

@@ -352,6 +352,10 @@ def _measured_by(name: str, results: LabelledResults, registry: Registry) -> tup
             value = metric(results)
         if not isinstance(value, MetricValue):
             raise TypeError(f"it gave {value!r}, expected a MetricValue")
+        if value.value is not None and not np.isfinite(value.value):
+            raise ValueError(f"it gave {value.value}")
+        details = {one: None if figure is None else float(figure) for one, figure in value.details.items()}
+        value = replace(value, value=None if value.value is None else float(value.value), details=details)
     except PluginError as error:  # two plugins claim this name, or it cannot be loaded
         return None, MetricValue(None, error.message)
     except Exception as error:

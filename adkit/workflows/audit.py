@@ -51,10 +51,11 @@ class Audit:
         observed = f"{self.flagged.count} of {count} normal {unit}s were flagged"
         upwards = " upwards" if self.run.record.calibration.leave_one_out else ""
         direction = "higher" if self.drift.shift > 0.5 else "lower"
+        few = self.noticeable_rate is None
         headings = {
             "broken": "the promise is broken: more false alarms than chance allows",
             "drifted": f"the promise is in doubt: scores are {direction} than those it was made from",
-            "kept": "nothing speaks against the promise",
+            "kept": f"too few {unit}s to judge the promise" if few else "nothing speaks against the promise",
         }
         sentences = [
             headings[self.verdict],
@@ -69,7 +70,7 @@ class Audit:
                 f"look at the {unit}s: if light, camera or file type changed, change it back or fit again; "
                 "if good parts look so from now on, adkit calibrate sets a threshold from them"
             )
-        if self.noticeable_rate is None:
+        if few:
             sentences.append(f"{count} {unit}s are too few to notice any broken promise")
         elif self.verdict == "kept":
             rate = f"{self.noticeable_rate:.1%}"

@@ -324,7 +324,10 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     for first in range(0, len(predictions.maps), _MAPS):  # a part at a time: it is copied several times over
         maps = predictions.maps[first : first + _MAPS]
         with plugin_code(type(scorer)):
-            scores.append(scorer(maps))
+            found = np.asarray(scorer(maps), dtype=np.float64)
+            if found.shape != (len(maps),) or not np.isfinite(found).all():
+                raise ValueError(f"the scorer gave {found.shape} of {len(maps)} maps, or scores that are no numbers")
+        scores.append(found)
         if predictions.scores is not None:
             # The unit of scores beside maps is that of their highest hundredth; another scorer's may be far smaller.
             places = maps.reshape(len(maps), -1).astype(np.float64)

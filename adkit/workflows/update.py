@@ -14,7 +14,7 @@ from adkit.containment import plugin_code
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import Size
 from adkit.data.fingerprints import content_hashes, data_hash
-from adkit.data.images import FrameShapes
+from adkit.data.images import FrameShapes, decoded_pixels
 from adkit.data.inputs import find_inputs, require_good_inputs
 from adkit.errors import DatasetError, OptionError
 from adkit.files.atomic import storage_faults, write_whole
@@ -144,6 +144,7 @@ def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
     require_good_inputs(files, found)
     hashes, kept = content_hashes(found.stills), 0
     for sample in found.stills:
+        decoded_pixels(sample.frame)  # or the next update fails at it, under another name
         content = hashes[sample.id]
         target = run.folder / FEEDBACK / f"{content[:16]}{sample.frame.path.suffix}"
         if content in known or target.exists():

@@ -54,7 +54,7 @@ def test_suspects_are_named_with_what_to_do_and_stay_with_the_run(parts: Path, t
     assert [line.split("  ")[-1] for line in lines[start + 1 : start + 4]] == HIDDEN
     assert lines[start + 4] == "--robust leaves such out, and learns anew"
     assert lines[start + 5] == (
-        f"adkit report {run} shows the highest; if they are anomalous: adkit fit … --leave-out NAMES"
+        f"adkit report {tmp_path / run} shows the highest; if they are anomalous: adkit fit … --leave-out NAMES"
     )
     reminder = "3 suspects are among the 63 normal images that set the threshold, so that defects may be missed"
     judged = ok("eval", "--runs", tmp_path, "-f", "json")

@@ -224,6 +224,19 @@ def test_a_metric_that_fails_is_undefined_and_harms_no_other(
     assert found.metrics == usual.metrics
 
 
+@pytest.mark.parametrize(("given", "value"), [(np.float32(0.5), 0.5), (np.nan, None)])
+def test_a_metrics_figure_is_a_number(tmp_path: Path, registry: Registry, given: float, value: float | None) -> None:
+    class Odd(Broken):
+        def __call__(self, results: LabelledResults) -> MetricValue:
+            return MetricValue(given, details={"of bad": given})
+
+    run = make_run(tmp_path, registry, GOOD, BRIGHT)
+    found = evaluate(run, Workplace(with_metric(registry, Odd), device="cpu"))
+    assert found.metrics["broken"].value == value
+    assert (found.metrics["broken"].why_undefined is None) == (value is not None)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
 def test_what_was_scored_is_kept_whatever_becomes_of_judging_it(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
+from adkit.interfaces import Scorer
 from adkit.registry import Registry, load_registry
 from adkit.runs.predictions import Predictions
 from adkit.stats.calibration import Threshold
@@ -15,6 +18,17 @@ def test_of_scores_beside_maps_and_the_scorers_the_higher_counts() -> None:
     predictions = Predictions(("a", "b"), ("a", "b"), maps, np.array([4.0, 4.0], np.float32), None)
     assert raw_scores(predictions, open_scorer("max", load_registry())).tolist() == [4.0, 6.0]
     assert raw_scores(predictions, None).tolist() == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("given", [np.full(2, np.nan), np.zeros((2, 2)), [0.0]])
+def test_scorers_give_a_number_for_each_map(given: Any) -> None:
+    class Odd(Scorer[Any]):
+        def __call__(self, maps: Any) -> Any:
+            return given
+
+    found = Predictions(("a", "b"), ("a", "b"), np.zeros((2, 3, 3), np.float32), None, None)
+    with pytest.raises(ValueError, match="of 2 maps, or scores that are no numbers"):
+        raw_scores(found, Odd(None))
 
 
 def test_scores_as_a_whole_raise_any_scorers_by_what_no_place_shows() -> None:

@@ -117,7 +117,10 @@ def update(
     from adkit.workflows.update import update as go_on
 
     if not normal and not feedback:
-        raise OptionError("update was given no pictures to learn", hint="add --normal DIR, --feedback, or both")
+        hint = "add --normal DIR, --feedback, or both"
+        if remove:
+            hint += "; to learn anew without some: adkit fit … --leave-out NAMES"
+        raise OptionError("update was given no pictures to learn", hint=hint)
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     done = go_on(o.opened_run(run, runs), workplace, normal or (), remove=remove or (), feedback=feedback)
     for note in done.fresh.notes():

@@ -143,7 +143,7 @@ def fit(
                 for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
                     progress.hide()
                     rows.append(_row(run))
-                    warn_of_suspects(run.record)
+                    warn_of_suspects(run)
                     _warn_of_clips(run.record)
                     if to.for_people:
                         print_fitted(run, verbose=verbose)

@@ -51,7 +51,7 @@ def list_(
 
 
 def show(
-    name: Annotated[str, Argument(help="A method, scorer, dataset or metric, or the id of a run.")],
+    name: Annotated[str, Argument(help="A method, scorer, dataset or metric, or a run, by id or name.")],
     runs: o.RunsOption = None,
     format_: o.FormatOption = o.Format.table,
 ) -> None:
@@ -159,7 +159,10 @@ def _run_rows(root: Path) -> list[dict[str, Any]]:
 
 def _run_record(name: str, runs: Path | None) -> RunRecord | None:
     """Return the record of that run, None where there is no folder of that name; a damaged run raises its RunError."""
+    from adkit.runs.store import folders_called
+
     root = o.runs_folder(runs)
-    if name != "latest" and not any(is_folder(place) for place in (root / name, Path(name))):
+    found = name == "latest" or any(is_folder(place) for place in (root / name, Path(name)))
+    if not found and not folders_called(root, name):
         return None
     return o.opened_run(name, runs).record

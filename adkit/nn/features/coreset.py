@@ -28,6 +28,7 @@ from adkit.nn.spool import Rows
 BLOCK = 4096
 _ROWS = 32_768  # patches per matrix product: bounds the memory that a pass takes beside the patches
 _MANY = 64  # candidates that are worth looking at one by one
+_PATIENCE = 256  # choices of a block between such candidates, after which all of the block goes on in float64
 
 
 def greedy_coreset(
@@ -157,19 +158,44 @@ class _Selection:
         distances = self.distances[members].cpu().numpy()
         index_of = members.cpu().numpy()
         chosen: list[int] = []
+        rounding, doubtful = self.rounding, 0
         while len(chosen) < count:
             top = float(distances.max())
             if top <= self.enough > 0:
                 break
-            close = np.flatnonzero(distances >= top - 2 * self.rounding)
+            close = np.flatnonzero(distances >= top - 2 * rounding)
             if top - floor <= 2 * self.rounding or len(close) > _MANY or top <= 2 * self.rounding:
                 # A patch outside may be as far, or too many inside are: look again at all of them.
                 return chosen or self._choose_among_equals(top)
-            pick = int(close[0]) if len(close) == 1 else self._exact_farthest(close, index_of, chosen)
+            pick = int(close[0])
+            if len(close) > 1:
+                doubtful += 1
+                if doubtful == _PATIENCE and (found := self._in_float64(patches, chosen)) is not None:
+                    among, distances = found
+                    rounding *= torch.finfo(torch.float64).eps / torch.finfo(self.dtype).eps
+                    continue
+                pick = self._exact_farthest(close, index_of, chosen)
             chosen.append(int(index_of[pick]))
             np.minimum(distances, among[pick], out=distances)
             distances[pick] = 0
         return chosen
+
+    def _in_float64(self, patches: Tensor, chosen: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return a block's squared distances (L, L), and (L,) to the selection with those chosen; None: too many do."""
+        bank = torch.cat([self.centres, self.patches[torch.tensor(chosen, device=patches.device)].to(self.dtype)])
+        lengths, wide, parts = bank.square().sum(dim=1), patches.to(torch.float64), []
+        for part in torch.split(patches.to(self.dtype), _MANY):
+            squared = torch.addmm(lengths[None], part, bank.T, alpha=-2)
+            # What is nearest in float64 is hardly farther than what is nearest by products: the rest need no look.
+            rows, columns = (squared <= squared.amin(dim=1, keepdim=True) + 2 * self.rounding).nonzero(as_tuple=True)
+            if len(rows) > _MANY * len(part):
+                return None
+            exact = (part[rows].to(torch.float64) - bank[columns].to(torch.float64)).square_().sum(dim=1)
+            nearest = exact.new_full((len(part),), torch.inf)
+            parts.append(nearest.scatter_reduce_(0, rows, exact, "amin"))
+        norms = wide.square().sum(dim=1)
+        among = torch.addmm(norms[None], wide, wide.T, alpha=-2).add_(norms[:, None]).clamp_min_(0)
+        return among.cpu().numpy(), torch.cat(parts).cpu().numpy()
 
     def _choose_among_equals(self, top: float) -> list[int]:
         """Return one patch, when many are the farthest up to the rounding; none, when only copies are left."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,21 @@ def test_more_chosen_than_a_pass_takes_centres(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(coreset, "_ROWS", 100)
     patches = random_patches(750, 4)
     assert greedy_coreset(patches, 700, block=750).tolist() == plain_loop(patches, 700)
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0])
+def test_a_block_that_goes_on_in_float64_equals_the_plain_loop(offset: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    went_on, in_float64 = [], coreset._Selection._in_float64
+
+    def noted(*given: Any) -> Any:
+        went_on.append(in_float64(*given))
+        return went_on[-1]
+
+    monkeypatch.setattr(coreset._Selection, "_in_float64", noted)
+    monkeypatch.setattr(coreset, "_PATIENCE", 3)
+    patches = clustered_patches(3000, offset=offset, spread=0.1)
+    assert greedy_coreset(patches, 600).tolist() == plain_loop(patches, 600)
+    assert any(found is not None for found in went_on)
 
 
 def test_the_choice_does_not_depend_on_the_count() -> None:
