@@ -185,6 +185,10 @@ def test_every_run_is_listed_with_its_id_and_numbers(columns: int, runs: Path, i
         "compare {run} {other} --runs {runs} -o {out}",
         "export {run} {out}/exported --runs {runs}",
         "doctor --no-self-test --runs {runs}",
+        "update {run} --runs {runs} --normal {named}/good",
+        "restore {run} --runs {runs}",
+        "feedback {run} --runs {runs} --good {named}/there_is_no_such_folder_of_pictures",
+        "demo --part no_such_part_as_this_one",
     ],
 )
 def test_lines_break_between_words_and_nothing_is_lost(
