@@ -117,8 +117,8 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
     stem = Path(name).stem
     imported = sys.modules.get(stem)
-    known = imported.__spec__ if imported else find_spec(stem)  # it may lie beside the script that is run
-    if (imported or known) and not (known and known.origin and Path(known.origin).resolve() == Path(name)):
+    spec = imported.__spec__ if imported else find_spec(stem)  # it may lie beside the script that is run
+    if (imported or spec) and Path((spec and spec.origin) or "").resolve() != Path(name):
         raise ImportError(f"there is another module named {stem}: rename {name}")
     if imported:
         return imported
@@ -138,6 +138,7 @@ def _named(distribution: Distribution | None) -> tuple[str, str]:
     return (distribution.name, distribution.version) if distribution else ("(not installed)", "")
 
 
+@cache  # once imported, a file's code stays what it was, whatever becomes of the file
 def _file_named(file: str) -> tuple[str, str]:
     """Return a file's name and what tells its versions apart: results of one are not another's."""
     try:

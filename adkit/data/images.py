@@ -22,8 +22,7 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from adkit.data import bit_depth
 from adkit.data.bitstreams import is_broken_photo
-from adkit.data.outlines import SUFFIXES as OUTLINE_SUFFIXES
-from adkit.data.outlines import outline_mask
+from adkit.data.outlines import OUTLINE_SUFFIXES, outline_mask
 from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, require_file, video_frame, video_shape
 from adkit.errors import AdkitError, FrameError
@@ -236,9 +235,8 @@ def has_few_values(path: Path) -> bool:
             if image.format not in _LOSSLESS:
                 return False
             grey = _grey_of_mask(image)[0]
-            return all(
-                np.unique(some).size <= MOST_LABELS for some in (grey[:: 1 + len(grey) // 16], grey)
-            )  # in a photo soon
+            some = grey[:: 1 + len(grey) // 16]  # enough to see that it is a photo
+            return np.unique(some).size <= MOST_LABELS and np.unique(grey).size <= MOST_LABELS
     except FrameError:
         return False
 

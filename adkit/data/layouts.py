@@ -24,7 +24,7 @@ from adkit.data.folder_names import (
 )
 from adkit.data.images import is_drawn_by_adkit, is_image
 from adkit.data.mask_files import Inside, MaskFiles, may_be_mask
-from adkit.data.outlines import SUFFIXES
+from adkit.data.outlines import OUTLINE_SUFFIXES
 from adkit.data.video import is_video
 from adkit.errors import DatasetError
 from adkit.stats.formatting import counted, listed
@@ -251,7 +251,7 @@ class Placed:
 
 def masks_in(contents: Contents) -> MaskFiles:
     """Part the images and masks of a folder."""
-    may_tell = (path for path in contents.files if is_image(path) or path.suffix.lower() in SUFFIXES)
+    may_tell = (path for path in contents.files if is_image(path) or path.suffix.lower() in OUTLINE_SUFFIXES)
     return MaskFiles((contents.inside(path), path) for path in may_tell)
 
 

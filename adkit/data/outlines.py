@@ -32,7 +32,7 @@ from adkit.errors import FrameError
 from adkit.stats.segments import grouped
 from adkit.types import FrameRef
 
-SUFFIXES = (".json", ".xml", ".txt")
+OUTLINE_SUFFIXES = (".json", ".xml", ".txt")
 
 _HEAD_BYTES = 4096
 _BEGINNING = re.compile(
@@ -118,7 +118,7 @@ def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") if path.suffix.lower() in SUFFIXES else io.BytesIO() as file:
+        with path.open("rb") if path.suffix.lower() in OUTLINE_SUFFIXES else io.BytesIO() as file:
             return file.read(_HEAD_BYTES)
     except OSError:
         return b""

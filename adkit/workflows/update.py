@@ -142,9 +142,10 @@ def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
     if found.clips:
         raise OptionError(f"{found.clips[0].name} is a clip, and parts are confirmed by still images", hint=hint)
     require_good_inputs(files, found)
+    for sample in found.stills:  # all, before one is kept: the next update would fail at it, under another name
+        decoded_pixels(sample.frame)
     hashes, kept = content_hashes(found.stills), 0
     for sample in found.stills:
-        decoded_pixels(sample.frame)  # or the next update fails at it, under another name
         content = hashes[sample.id]
         target = run.folder / FEEDBACK / f"{content[:16]}{sample.frame.path.suffix}"
         if content in known or target.exists():

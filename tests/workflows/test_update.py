@@ -200,11 +200,10 @@ def test_confirmed_pictures_are_learned_and_have_no_say_in_the_threshold(runs: P
     assert refused("update", "bracket", "--runs", runs)[0] == "update was given no pictures to learn"
     learned = ok("feedback", "bracket", "--good", old.folder / "feedback", "--runs", runs).output
     assert learned == f"kept 0 of 2 pictures; {new.record.id} has learned or kept them already\n"
-    (tmp_path / "empty.jpg").touch()
-    assert (
-        str(tmp_path / "empty.jpg")
-        in refused("feedback", "bracket", "--good", tmp_path / "empty.jpg", "--runs", runs)[0]
-    )
+    fresh, empty = paint(tmp_path / "fresh", [USUAL], seed=77)[0], tmp_path / "fresh" / "empty.jpg"
+    empty.touch()
+    assert str(empty) in refused("feedback", "bracket", "--good", fresh, "--good", empty, "--runs", runs)[0]
+    assert not (new.folder / "feedback").exists()  # not even the one that is sound
     assert "--leave-out" in refused("update", "bracket", "--remove", "a.png", "--runs", runs)[1]
     assert f"run {new.record.id}" in ok("show", "bracket", "--runs", runs).output
     for missing in (

@@ -11,7 +11,8 @@ pass over all N patches per chosen one. This makes one per block of many:
 
 Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is not clear
 by more than the rounding, the candidates' distances are computed anew, directly and in float64; where float32 cannot
-tell many apart (tight clusters, flat backgrounds), all goes on in float64. Equal distances go to the lowest index.
+tell many apart (tight clusters, flat backgrounds), the block goes on in float64, or all does. Equal distances go to the
+lowest index.
 """
 
 from collections.abc import Callable
@@ -45,8 +46,8 @@ def greedy_coreset(
 
     `start` is chosen first, or the first `begun` patches where there are such; then always the patch farthest from all
     chosen ones. Fewer than `count` are returned when all others lie within `radius` of chosen ones, up to the rounding
-    of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (L + 32,768) · L
-    floats. Raises ValueError for a count, start or beginning that the patches do not have.
+    of float32; of 0, when they are copies, up to that of float64. Beside the patches it holds about (3 L + 32,768)
+    · L floats. Raises ValueError for a count, start or beginning that the patches do not have.
     """
     if not 0 <= start < len(patches) or not max(1, begun) <= count <= len(patches):
         raise ValueError(f"count={count} and start={start} do not fit {len(patches)} patches, {begun} of them chosen")
@@ -181,7 +182,10 @@ class _Selection:
         return chosen
 
     def _in_float64(self, patches: Tensor, chosen: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return a block's squared distances (L, L), and (L,) to the selection with those chosen; None: too many do."""
+        """Return a block's squared distances (L, L), and (L,) to the selection and those chosen since.
+
+        None where too many rows of the selection may be the nearest: all would have to be computed.
+        """
         bank = torch.cat([self.centres, self.patches[torch.tensor(chosen, device=patches.device)].to(self.dtype)])
         lengths, wide, parts = bank.square().sum(dim=1), patches.to(torch.float64), []
         for part in torch.split(patches.to(self.dtype), _MANY):
