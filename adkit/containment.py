@@ -5,10 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from adkit.errors import AdkitError, PluginError
 
+Kind = TypeVar("Kind")
+_NOTE = "raised in "
 _exit = os._exit
 _plugin_process: ContextVar[int | None] = ContextVar("plugin_process", default=None)  # None: no plugin's code runs
 
@@ -40,7 +42,19 @@ def plugin_code(origin: str | type[object]) -> Iterator[None]:
         ) from error
     except Exception as error:
         if not isinstance(error, AdkitError) and not hasattr(error, "__notes__"):
-            error.add_note(f"raised in {origin}")
+            error.add_note(f"{_NOTE}{origin}")
         raise
     finally:
         _plugin_process.reset(token)
+
+
+def returned(value: object, kind: type[Kind], by: str) -> Kind:
+    """Return what a plugin gave; raises TypeError, for its author, where it is something else."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{by} returned {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def is_of_plugin(error: Exception) -> bool:
+    """Say whether an error came out of `plugin_code`."""
+    return any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ()))

@@ -12,10 +12,12 @@ import gc
 import hashlib
 import io
 import json
+import shlex
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -25,10 +27,11 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
 from adkit.comparison.grid import Candidate
+from adkit.containment import is_of_plugin
 from adkit.data.clips import are_stills
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import frames_of
-from adkit.errors import DatasetError
+from adkit.errors import AdkitError, DatasetError, PluginError, fault_of_system
 from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate
 from adkit.files.atomic import checksum, plain_name, whole_folder
 from adkit.files.documents import read_file, read_signed, signed
@@ -246,11 +249,14 @@ def load_cell(root: Path, folder: Path, candidate: str) -> Cell | None:
 
 
 def compute_cell(asked: Asked, workplace: Workplace, root: Path) -> Cell:
-    """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails."""
+    """Fit, judge and measure, and write the cell's folder below `root`; nothing of it remains if that fails.
+
+    Raises PluginError for a bug in code of a plugin: it must not end what is compared of the others.
+    """
     key, dataset = cell_key(asked, workplace.registry), asked.category.dataset
     folder = cell_folder(root, key)
     gc.collect()  # or the memory of the cell before would count for this one
-    with whole_folder(folder) as temporary:
+    with _bugs_told(asked), whole_folder(folder) as temporary:
         with PeakMemory() as memory, workplace.progress.plan([("fit", 40), *STEPS]):
             with workplace.progress.task("fit", 1):
                 # Not to be resumed: its folder is temporary, the cell is written whole or not at all.
@@ -262,6 +268,22 @@ def compute_cell(asked: Asked, workplace: Workplace, root: Path) -> Cell:
     cell = load_cell(root, folder, asked.candidate.name)
     assert cell is not None
     return cell
+
+
+@contextmanager
+def _bugs_told(asked: Asked) -> Iterator[None]:
+    """Turn what a plugin's bug raises into PluginError, with the command that shows the whole of it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, AdkitError) or not is_of_plugin(error) or fault_of_system(error):
+            raise
+        dataset = asked.category.dataset
+        where = {"dataset": (dataset.spec,), "root": str(dataset.root) if dataset.root else None}
+        settings = asked.settings().model_copy(update=where)
+        hint = f"the whole traceback: {shlex.join(['adkit', 'fit', *settings.command_line()])}; adkit eval"
+        told = f"{asked.candidate.method} raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise PluginError(told, hint=hint) from error
 
 
 def cell_of(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:

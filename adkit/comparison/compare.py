@@ -41,9 +41,10 @@ def compare(
     """Fit and judge every candidate on every dataset with every seed, and compare them.
 
     Cells are computed where the `engine` says (`adkit.workflows.engine`), but for those that lie in `output`, finished.
-    What a candidate cannot do on a category (too few images, say) leaves that place empty, with the reason; bugs and a
-    full disk end the comparison, and finished cells stay. `note` is told in a sentence what is taken up again and what
-    failed. Raises AdkitError for settings and data that the user can fix, before anything is fitted.
+    What a candidate cannot do on a category (too few images, say, or a bug of its plugin) leaves that place empty, with
+    the reason; adkit's own bugs and a full disk end the comparison, and finished cells stay. `note` is told in a
+    sentence what is taken up again and what failed. Raises AdkitError for settings and data that the user can fix,
+    before anything is fitted.
     """
     registry, progress = workplace.registry, workplace.progress
     for candidate in candidates:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adkit.containment import plugin_code
+from adkit.containment import plugin_code, returned
 from adkit.errors import DatasetError
 from adkit.files.atomic import is_folder
 from adkit.interfaces import Dataset
@@ -19,4 +19,4 @@ def open_datasets(spec: str, root: Path | None, registry: Registry) -> list[Data
     if not selection:
         raise DatasetError(f"{spec!r} does not say which part of {name} to take", hint=f"for example: {entry.example}")
     with plugin_code(entry.origin):
-        return entry.load().select(selection, root)
+        return returned(entry.load().select(selection, root), list, "select")

@@ -28,14 +28,14 @@ class Journal(AbstractContextManager["Journal"]):
         with storage_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            self._parts = self._opened = 0
+            self.parts = self._opened = 0  # so many rows are in it
             for end, line in _lines(path):
-                self._parts, self._opened = self._parts + 1, end
+                self.parts, self._opened = self.parts + 1, end
                 with suppress(ValueError):
                     if isinstance(json.loads(line), dict):
                         continue
                 hint = "take that line out; or move the journal away: what is still in the folder is judged again"
-                raise StorageError(f"line {self._parts} of {path} is damaged", hint=hint)
+                raise StorageError(f"line {self.parts} of {path} is damaged", hint=hint)
             self._file = path.open("a+b", buffering=0)
             self._file.truncate(self._opened)
         self._grown, self._recording = Condition(), Lock()
@@ -46,9 +46,9 @@ class Journal(AbstractContextManager["Journal"]):
     def record(self, row: Row) -> Row:
         """Add a row as the next part, now; return it with its number and time. Any thread may."""
         with self._recording:
-            named = {"part": self._parts + 1, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
+            named = {"part": self.parts + 1, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
             self.append(named)
-            self._parts += 1
+            self.parts += 1
         return named
 
     def rows(self) -> Iterator[Row]:

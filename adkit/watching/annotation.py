@@ -105,8 +105,6 @@ class ScoreStrip:
         level = int(self._y(self.scale.threshold, highest))
         for x in range(0, self.width, 10):
             strip[level, x : x + 6] = RED
-            if self.scale.release is not None:
-                strip[int(self._y(self.scale.release, highest)), x : x + 2] = RED
         line = [(self._x(time, start_s), self._y(score, highest)) for time, score in self._points]
         fine = np.round(np.array(line, np.float64).reshape(-1, 1, 2) * (1 << _FINE)).astype(np.int32)
         if len(line) > 1:
@@ -119,7 +117,10 @@ class ScoreStrip:
             write(strip, place, self.height - _TEXT - 3, text, _TEXT, FAINT)
         write(strip, 4, level - _TEXT - 4, f"threshold {self.scale.threshold:.3g}", _TEXT, RED)
         if self.scale.release is not None:
-            write(strip, self.width, level - _TEXT - 4, f"events end below {self.scale.release:.3g}", _TEXT, RED)
+            lower = int(self._y(self.scale.release, highest))
+            for x in range(0, self.width, 10):
+                strip[lower, x : x + 2] = RED
+            write(strip, self.width, lower + 1, f"events end below {self.scale.release:.3g}", _TEXT, RED)
         if highest > self.scale.threshold:
             write(strip, 4, 0, f"{highest:.3g}", _TEXT, FAINT)
         for number, (since_s, until_s) in self._events.items():

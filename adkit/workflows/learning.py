@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from adkit.containment import plugin_code
+from adkit.containment import plugin_code, returned
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import px
 from adkit.data.clips import differ, frame_gap_s
@@ -81,7 +81,7 @@ def learn(
     given = batches if looks is None else _LookedAt(batches, _clip_names(data), looks)
     with plugin_code(origin):
         with progress.task("learning", 1):
-            report = method.fit(given, progress, workspace) or FitReport()
+            report = returned(method.fit(given, progress, workspace) or FitReport(), FitReport, "fit")
         fitted = time.perf_counter()
         if data[0].held_out:
             predictions = [predict_all(method, view, one.held_out, progress, "calibrating") for one in data]

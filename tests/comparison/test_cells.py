@@ -292,11 +292,18 @@ def test_a_damaged_cell_is_replaced_and_what_a_killed_comparison_left_is_swept(
     assert sorted(copied.parent.iterdir()) == sorted([copied, other])
 
 
-@pytest.mark.parametrize("fault", [ValueError("a bug"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("where", ["fit", "predict", "writing"])
 def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
-    fault: BaseException, where: str, washer: Category, fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[BaseException],
+    where: str,
+    washer: Category,
+    fakes: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fault = kind("a bug")
+
     def fail(*_: Any, batches: Any = None, progress: Any = None, workspace: Any = None) -> None:
         raise fault
 
@@ -304,9 +311,14 @@ def test_a_cell_that_fails_or_is_interrupted_leaves_nothing(
         monkeypatch.setattr(cells, "cell_of", fail)
     else:
         monkeypatch.setattr(Shade, where, fail)
-    with pytest.raises(type(fault)):
+    told = PluginError if kind is ValueError and where != "writing" else kind
+    with pytest.raises(told) as raised:
         computed(SHADE, washer, fakes, tmp_path)
     assert list((tmp_path / CELLS).iterdir()) == []
+    if isinstance(raised.value, PluginError):
+        assert raised.value.message == "shade raised ValueError: a bug"
+        assert "adkit fit --method shade --dataset mvtec:washer" in raised.value.hint
+        assert raised.value.__cause__ is fault
 
 
 def test_a_cell_that_fails_leaves_the_older_one_as_it_was(

@@ -222,7 +222,20 @@ def test_a_cell_that_is_not_whole_is_computed_again_and_said_to_be(
     )
 
 
-@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("a bug")], ids=repr)
+def test_a_bug_of_a_method_leaves_its_place_empty(
+    datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    failing_at(4, ValueError("a bug\nin two lines"), monkeypatch)
+    result = compare(BOTH, datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"), note=notes.append)
+    ((spec, name, seed),) = result.failures
+    assert result.failures[spec, name, seed] == f"{name} raised ValueError: a bug in two lines"
+    (note,) = notes
+    assert f"--method {name} --dataset {spec}" in note
+    assert len(list((tmp_path / CELLS).iterdir())) == 7
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), MemoryError()], ids=repr)
 def test_an_interrupted_comparison_goes_on_where_it_was(
     fault: BaseException,
     whole: tuple[Path, Comparison],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -22,6 +23,12 @@ class Talks(GreyWithoutOne):
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         print("fitting")
         super().fit(batches, progress)
+
+
+class Answers(Grey):
+    def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> Any:
+        super().fit(batches, progress, workspace)
+        return {"epochs": 3}
 
 
 class Exits(Grey):
@@ -88,6 +95,12 @@ def test_a_method_that_ends_the_program_is_named(pictures: list[Path], tmp_path:
 def test_a_method_that_fails_is_named_beside_its_traceback(pictures: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no") as caught:
         fitted(Fails, pictures, tmp_path / "runs")
+    assert caught.value.__notes__ == ["raised in greys of adkit-tests 1"]
+
+
+def test_a_method_that_returns_something_else_is_named(pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="^fit returned dict, not FitReport") as caught:
+        fitted(Answers, pictures, tmp_path / "runs")
     assert caught.value.__notes__ == ["raised in greys of adkit-tests 1"]
 
 

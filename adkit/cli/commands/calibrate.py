@@ -145,6 +145,9 @@ def update(
     if to.for_people:
         say(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
         print_threshold(record, done.before)
+        if last.removed:
+            what = f"{counted(len(last.removed), 'picture')} taken out"
+            say(f"  {what}: scores from before could be too low now, so the new images alone set the threshold")
         say(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
 
 

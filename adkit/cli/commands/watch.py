@@ -17,6 +17,7 @@ from adkit.cli import options as o
 from adkit.cli.output import say, warn
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import plain_name, storage_faults
+from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
     from adkit.data.inputs import VideoInput
@@ -209,6 +210,10 @@ def _watched(
 
         held.enter_context(_delivering(journal, sinks, health_s))
         say(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
+        if journal.parts:
+            say(
+                f"decided before: {counted(journal.parts, 'part')} there; what was judged is not judged again", err=True
+            )
         work(journal, stop, note)
 
 
