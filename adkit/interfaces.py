@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from inspect import signature
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -94,6 +95,14 @@ class Method(ABC, Generic[OptionsType]):
     reconstructs: bool = False
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise TypeError for a `fit` that cannot be called as below: it would end each fit with a traceback."""
+        super().__init_subclass__(**kwargs)
+        try:
+            signature(cls.fit).bind(None, None, None, None)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}.fit must be fit(self, batches, progress, workspace): {error}") from None
 
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options

@@ -177,6 +177,8 @@ def _load(plugin: Plugin, registry: Registry) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if "unexpected keyword argument 'load" in str(error):  # of the contract before the first release
+            error = TypeError('an entry names its class as target="package.module:Class"')
         return replace(plugin, problem=textwrap.shorten(f"{type(error).__name__}: {error}", width=400))  # in one line
     for catalogue, entry in accepted:
         catalogue.add(entry, plugin)

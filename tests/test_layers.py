@@ -166,3 +166,16 @@ def test_asking_for_help_or_a_list_loads_nothing_heavy(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
     assert len(done.stdout.splitlines()) > 1, "the command printed nothing"
+
+
+def test_no_two_classes_share_a_name() -> None:
+    named: dict[str, list[str]] = {}
+    classes = set[str]()
+    for module, path in {**SOURCES, **PLUGIN_SOURCES}.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                classes.add(node.name)
+                named.setdefault(node.name, []).append(module)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                named.setdefault(node.targets[0].id, []).append(module)
+    assert {name: modules for name, modules in named.items() if name in classes and len(modules) > 1} == {}

@@ -71,7 +71,13 @@ BROKEN = {
     "load_by_name": (
         "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
         "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', load=lambda: int)]",
-        "unexpected keyword argument 'load'",
+        'an entry names its class as target="package.module:Class"',
+    ),
+    "fit_without_a_workspace": (
+        "from adkit import Method, MethodEntry, hookimpl\n"
+        "class Old(Method):\n    def fit(self, batches, progress):\n        pass\n"
+        "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', Old)]",
+        "TypeError: Old.fit must be fit(self, batches, progress, workspace): too many positional arguments",
     ),
     "half_good": (
         "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"

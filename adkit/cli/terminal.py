@@ -25,7 +25,7 @@ STREAM_VARIABLE = "ADKIT_PROGRESS"
 def terminal_progress() -> OneBar:
     """Give a bar on stderr where a terminal can draw it, else lines; JSON lines where $ADKIT_PROGRESS is "json"."""
     if os.environ.get(STREAM_VARIABLE) == "json":
-        return Stream()
+        return JsonLines()
     draws = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not results_shown()
     return Bar() if draws else Lines()
 
@@ -71,7 +71,7 @@ class Lines(OneBar):
             self._spoken_s = standing.elapsed_s
 
 
-class Stream(OneBar):
+class JsonLines(OneBar):
     """A JSON object on a line of stderr, when a step begins, at most twice a second while it lasts, and at its end.
 
     {"steps": ["comparison", "training"], "done": 3, "total": 60, "share": 0.21, "elapsed_s": 4.1,

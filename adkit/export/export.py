@@ -35,7 +35,7 @@ from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
-from adkit.export.score import FORMAT, Clip, Model, Picture, film, still
+from adkit.export.score import FORMAT, Clip, Model, Undecoded, film, still
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
@@ -88,9 +88,9 @@ class _Pictures:
     """Reads pictures as the export does; frames of a film are asked for in their order."""
 
     white: int
-    films: dict[Path, Iterator[tuple[int, float, Picture]]] = field(default_factory=dict)
+    films: dict[Path, Iterator[tuple[int, float, Undecoded]]] = field(default_factory=dict)
 
-    def __call__(self, frame: FrameRef) -> Picture:
+    def __call__(self, frame: FrameRef) -> Undecoded:
         """Return a picture; raises ValueError for what cannot be read."""
         if frame.number is None:
             return still(frame.path, self.white)

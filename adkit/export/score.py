@@ -26,7 +26,7 @@ import onnxruntime
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Picture = tuple[tuple[int, int], Callable[[int, int], Pixels]]
+Undecoded = tuple[tuple[int, int], Callable[[int, int], Pixels]]
 """A picture's height and width, and what gives its pixels at another height and width."""
 FORMAT = 3
 
@@ -81,7 +81,7 @@ class Model:
         close: bool = abs(score - expected) <= self.facts["tolerance"] * abs(self.threshold)
         return close and (score > self.threshold) == (expected > self.threshold)
 
-    def see(self, picture: Picture) -> tuple[Pixels, Floats, Floats]:
+    def see(self, picture: Undecoded) -> tuple[Pixels, Floats, Floats]:
         """Lay a picture on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
         own, pixels = picture
@@ -108,7 +108,7 @@ class Clip:
         self.states = {name: np.zeros((1, *shape), np.float32) for name, shape in model.facts["states"].items()}
         self.before: tuple[float, float] | None = None
 
-    def judge(self, picture: Picture, time_s: float = 0.0) -> tuple[float, Floats | None]:
+    def judge(self, picture: Undecoded, time_s: float = 0.0) -> tuple[float, Floats | None]:
         """Return the score of the clip's next frame, smoothed over those before, and its map as `Model.judge` does."""
         model = self.model
         canvas, rows, columns = model.see(picture)
@@ -125,7 +125,7 @@ class Clip:
         return score, found["map"][0] if "map" in found else None
 
 
-def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Picture]]:
+def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
     """Walk a folder's pictures in the order of their numbers, 25 a second, or a film: number, seconds, picture."""
     if not clip.is_dir():
         yield from film(clip)
@@ -143,7 +143,7 @@ def by_number(name: str) -> list[str | int]:
     return [int(one) if place % 2 else one for place, one in enumerate(re.split("([0-9]+)", name.lower()))]
 
 
-def film(path: Path) -> Iterator[tuple[int, float, Picture]]:
+def film(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
     """Walk a film's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
     if path.suffix.lower() in Image.registered_extensions():
         raise ValueError("a picture; a folder of frames or a film was expected")
@@ -172,12 +172,12 @@ def film(path: Path) -> Iterator[tuple[int, float, Picture]]:
         raise ValueError(f"no film that can be read: {error}") from None
 
 
-def still(path: str | Path, white: int) -> Picture:
+def still(path: str | Path, white: int) -> Undecoded:
     """Read a picture, as `read` does."""
     return picture_of(read(path, white))
 
 
-def picture_of(pixels: Pixels) -> Picture:
+def picture_of(pixels: Pixels) -> Undecoded:
     """Return RGB pixels (H, W, 3) as a picture."""
     return (pixels.shape[0], pixels.shape[1]), partial(resize, pixels)
 

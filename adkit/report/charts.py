@@ -88,7 +88,7 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Rectangle:
     """A rectangle."""
 
     x: float
@@ -128,7 +128,7 @@ class Chart:
     height: int
     x: Axis
     y: Axis | None = None  # None: there are rows
-    bars: list[Bar] = field(default_factory=list)
+    bars: list[Rectangle] = field(default_factory=list)
     strokes: list[Stroke] = field(default_factory=list)
     dots: list[Dots] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
@@ -163,7 +163,7 @@ def path_of(points: Iterable[tuple[float, float]], *, steps: bool = False) -> st
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChartRow:
     """A row of a chart: its title, and a bar from low to high with a mark at the middle value."""
 
     title: str
@@ -186,7 +186,7 @@ class Row:
         return [value for value in (self.low, self.middle, self.high, *self.scores) if value is not None]
 
 
-def row_chart(label: str, rows: Sequence[Row], axis: Axis) -> Chart:
+def row_chart(label: str, rows: Sequence[ChartRow], axis: Axis) -> Chart:
     """Draw rows below each other, each title above its bar: there a long name has room on a narrow page too."""
     chart = Chart(label, ROW_PX * len(rows), axis)
     for number, row in enumerate(rows):
@@ -196,7 +196,7 @@ def row_chart(label: str, rows: Sequence[Row], axis: Axis) -> Chart:
             continue
         x, thick = axis.at(row.low), 16 if row.scores else 5
         opacity = 0.2 if row.scores else 0.45
-        chart.bars.append(Bar(x, round(axis.at(row.high) - x, 2), y - thick / 2, thick, row.ink, opacity))
+        chart.bars.append(Rectangle(x, round(axis.at(row.high) - x, 2), y - thick / 2, thick, row.ink, opacity))
         if row.scores:
             scatter = np.random.default_rng(0).uniform(-5.5, 5.5, len(row.scores)).round(1).tolist()
             dots = [(axis.at(score), y + off) for score, off in zip(row.scores, scatter, strict=True)]

@@ -7,7 +7,7 @@ from adkit.comparison.differences import LEVEL
 from adkit.comparison.figures import ALL, Comparison
 from adkit.evaluation.tables import CAUGHT
 from adkit.report import plots
-from adkit.report.charts import Axis, Chart, Ink, Row, row_chart
+from adkit.report.charts import Axis, Chart, ChartRow, Ink, row_chart
 from adkit.report.page import render
 
 
@@ -75,7 +75,7 @@ def _intervals(comparison: Comparison, metric: str, row: str) -> Chart | None:
         figure = comparison.figures[metric, row, candidate.name]
         ink: Ink = "good" if figure.is_best else "defect" if figure.is_worse else "normal"
         if figure.interval:
-            rows.append(Row(candidate.name, ink, figure.interval.low, figure.value, figure.interval.high))
+            rows.append(ChartRow(candidate.name, ink, figure.interval.low, figure.value, figure.interval.high))
     if not rows:
         return None
     label = f"{metric} on {row}, with 95% intervals: " + ", ".join(f"{one.title} {one.middle:.4f}" for one in rows)

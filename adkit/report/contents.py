@@ -123,7 +123,7 @@ def _of_many(rate: float, things: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSection:
     """A training as the page shows it."""
 
     epochs: int
@@ -134,7 +134,7 @@ class Training:
     others: dict[str, Chart]  # by the method's name for it
 
 
-def training_of(record: RunRecord) -> Training | None:
+def training_of(record: RunRecord) -> TrainingSection | None:
     """Return the training of a run; None where its method gives no curves."""
     curves = {name: values for name, values in record.curves.items() if values}
     if not curves:
@@ -144,7 +144,7 @@ def training_of(record: RunRecord) -> Training | None:
     best_epoch = best if isinstance(best, int) and 1 <= best <= epochs else None
     rates = [rate for rate in curves.pop("learning_rate", []) if math.isfinite(rate)]
     losses = {name: curves.pop(name) for name in plots.LOSSES if name in curves}
-    return Training(
+    return TrainingSection(
         epochs,
         best_epoch,
         ended if isinstance(ended, str) and ended else None,

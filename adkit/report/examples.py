@@ -60,7 +60,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ExamplePicture:
     """An example's panels, all of one size, and what stands under them."""
 
     example: Example
@@ -80,7 +80,7 @@ class Gallery:
     bytes: int = 0
     left_out: int = field(default=0, init=False)
 
-    def draw(self, examples: Sequence[Example], abouts: Sequence[str] = ()) -> list[Picture]:
+    def draw(self, examples: Sequence[Example], abouts: Sequence[str] = ()) -> list[ExamplePicture]:
         """Return a picture of each, with what it is shown for, without those that no longer fit; raises FrameError."""
         pictures = []
         for number, example in enumerate(examples):
@@ -98,7 +98,9 @@ class Gallery:
             outline = Outline()
             if result.map is not None and self.scale is not None:
                 outline = outline_of(result.map, self.scale.threshold, shape)
-            pictures.append(Picture(example, addresses, width, height, outline, abouts[number] if abouts else ""))
+            pictures.append(
+                ExamplePicture(example, addresses, width, height, outline, abouts[number] if abouts else "")
+            )
         return pictures
 
 
@@ -113,7 +115,7 @@ class KindPictures:
     """The clearest and the least clear sample of a kind; `elsewhere` are ids of those that are shown as mistakes."""
 
     kind: str
-    pictures: list[Picture]
+    pictures: list[ExamplePicture]
     elsewhere: list[tuple[str, str]]  # (what it is, id)
 
 
@@ -121,11 +123,11 @@ class KindPictures:
 class Examples:
     """All pictures of a page."""
 
-    mistakes: list[Picture]
+    mistakes: list[ExamplePicture]
     mistake_count: int
     kinds: list[KindPictures]
-    normals: list[Picture]
-    suspects: list[Picture]  # left out, and judged by the model that has not learned from them
+    normals: list[ExamplePicture]
+    suspects: list[ExamplePicture]  # left out, and judged by the model that has not learned from them
     left_out: int  # chosen, but the page had enough
     scale: Scale | None
 

@@ -10,11 +10,11 @@ from adkit.evaluation.clip_results import ClipResults
 from adkit.evaluation.evaluate import Evaluation
 from adkit.report.charts import (
     Axis,
-    Bar,
     Chart,
+    ChartRow,
     Dots,
     Ink,
-    Row,
+    Rectangle,
     Stroke,
     Text,
     evenly_chosen,
@@ -39,7 +39,7 @@ def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
     found, promised = evaluation.rates, f"promised: {unit.good}s flagged"
     rows = [
         *_seen(f"seen: {unit.defect}s caught", "defect", found.caught),
-        Row(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate),
+        ChartRow(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate),
         *_seen(f"seen: {unit.good}s flagged", "good", found.false_alarms),
     ]
     label = "Dots and 95% intervals: " + "; ".join(
@@ -48,11 +48,11 @@ def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
     return row_chart(label, rows, Axis.of_shares("share", max(value for row in rows for value in row.values())))
 
 
-def _seen(title: str, ink: Ink, rate: Rate) -> list[Row]:
+def _seen(title: str, ink: Ink, rate: Rate) -> list[ChartRow]:
     """Return the row of a share; none where it, or its interval, is not known."""
     if rate.share is None or rate.interval is None:
         return []
-    return [Row(title, ink, rate.interval.low, rate.share, rate.interval.high)]
+    return [ChartRow(title, ink, rate.interval.low, rate.share, rate.interval.high)]
 
 
 def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: int) -> Chart:
@@ -69,7 +69,7 @@ def histogram(scores: NDArray[np.float64], thresholds: Sequence[float], chosen: 
     for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
         if count:
             width = max(0.0, round(x.at(high) - x.at(low) - 0.12, 2))
-            chart.bars.append(Bar(x.at(low), width, y.at(count), y.at(0) - y.at(count), "normal", 0.75))
+            chart.bars.append(Rectangle(x.at(low), width, y.at(count), y.at(0) - y.at(count), "normal", 0.75))
     strokes = "".join(f"M{x.at(score)} {height - 17}v12" for score in evenly_chosen(scores, MOST_STROKES))
     chart.strokes.append(Stroke(strokes, "normal", "thin"))
     return chart
@@ -157,10 +157,10 @@ def distributions(normal_scores: NDArray[np.float64], threshold: Threshold, eval
     label = f"Scores as dots, the threshold as a line at {threshold.value:.4g}. " + "; ".join(
         f"{title}, median {np.median(scores):.4g}" for title, _, scores in groups
     )
-    return score_chart(label, [Row.of_scores(*group) for group in groups], threshold.value)
+    return score_chart(label, [ChartRow.of_scores(*group) for group in groups], threshold.value)
 
 
-def score_chart(label: str, rows: Sequence[Row], threshold: float) -> Chart:
+def score_chart(label: str, rows: Sequence[ChartRow], threshold: float) -> Chart:
     """Draw a row for each group of scores, and the threshold as a line through all."""
     chart = row_chart(label, rows, Axis.around("score", [threshold, *(v for row in rows for v in row.values())]))
     chart.mark(threshold, "threshold")
@@ -244,7 +244,7 @@ def critical_difference(label: str, titles: Sequence[str], mean_ranks: Sequence[
     chart.texts.extend(Text(x.at(rank), _LINE_PX - 9, f"{rank}", "middle", "soft") for rank in range(1, last + 1))
     for number, (best, worst) in enumerate(bars):
         left, right = x.at(ranks[best] - 0.03), x.at(ranks[worst] + 0.03)
-        chart.bars.append(Bar(left, round(right - left, 2), _LINE_PX + 9 + _BARS_PX * number, 5, "normal"))
+        chart.bars.append(Rectangle(left, round(right - left, 2), _LINE_PX + 9 + _BARS_PX * number, 5, "normal"))
     for row, (position, rank) in enumerate(zip(order, ranks, strict=True)):
         y, at = names + _RANK_PX * row, x.at(rank)
         chart.strokes.append(Stroke(f"M{at} {_LINE_PX}V{y}", "line", "thin"))

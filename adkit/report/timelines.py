@@ -81,7 +81,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Clips:
+class ClipSection:
     """The section on clips."""
 
     timelines: list[Timeline]
@@ -97,7 +97,7 @@ class Clips:
         return {"limits": self.limits, "found": [timeline.found for timeline in self.timelines]}
 
 
-def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
+def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> ClipSection | None:
     """Return the clips of the evaluation, in its order; None where it is of still images."""
     clips, results = evaluation.clips, evaluation.results
     if clips is None:
@@ -132,7 +132,7 @@ def clips_of(evaluation: Evaluation, steps: Sequence[Step]) -> Clips | None:
             )
         )
     left_out, cut = len(spans) - len(chosen), bool(scores.max() > high)
-    return Clips(timelines, left_out, list(map(axis.at, limits)), low, high, cut, len(videos))
+    return ClipSection(timelines, left_out, list(map(axis.at, limits)), low, high, cut, len(videos))
 
 
 def _edges(times_s: NDArray[np.float64]) -> tuple[list[float], float]:

@@ -319,8 +319,9 @@ def read_record(folder: Path) -> RunRecord:
         raise RunError(f"{path} cannot be read: {error}", hint=UNTRUSTED) from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         found = body.get("format") if isinstance(body, dict) else type(body).__name__
-        told = isinstance(body, dict) and {"method", "dataset"} <= body.keys()  # of runs of format 6 and before
-        again = f": adkit fit --method {body['method']} --dataset {body['dataset']}" if told else " with this adkit"
+        asked = {**(body.get("settings") or {}), **body} if isinstance(body, dict) else {}  # before format 7 all in one
+        told = {"method", "dataset"} <= asked.keys()
+        again = f": adkit fit --method {asked['method']} --dataset {body['dataset']}" if told else " with this adkit"
         raise RunError(f"{path} has format {str(found)[:20]}, expected {FORMAT}", hint=f"fit again{again}")
     if not take_signature(body):
         raise RunError(f"{path} was changed after fitting (its checksum differs)", hint=UNTRUSTED)

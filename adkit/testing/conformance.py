@@ -29,13 +29,13 @@ from adkit.options import options_of, parse_options, stored_options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
 from adkit.testing.metric_checks import check_metric as check_metric
-from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, FrameBatches, moving_frames, synthetic_frames, windows
+from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, PartBatches, moving_frames, synthetic_frames, windows
 from adkit.types import Batch, FitReport, Prediction, Sample
 
 TOLERANCE = 1e-3  # two ways to the same result may differ by this share of the results' range
 
 
-class Candidate:
+class Examined:
     """A method that is checked. It is fitted once, on a few synthetic parts or clips, when a check first needs it."""
 
     def __init__(self, method: MethodEntry | type[Method[Any]], options: Mapping[str, Any] | None = None) -> None:
@@ -61,16 +61,16 @@ class Candidate:
         return self.method_class(options, seed=seed)
 
     @cached_property
-    def batches(self) -> FrameBatches:
+    def batches(self) -> PartBatches:
         """Normal frames: clips that move for a method that looks at several, else stills."""
         method = self.made()
         if sees_motion(self.method_class) or method.window > 1:
             return moving_frames(method.frame_size, window=method.window)
         count = max(TRAINING_FRAMES, 2 * method.least_samples)
-        return FrameBatches(synthetic_frames(count, method.frame_size))
+        return PartBatches(synthetic_frames(count, method.frame_size))
 
     @cached_property
-    def renamed(self) -> FrameBatches:
+    def renamed(self) -> PartBatches:
         """Return the same frames under names that somebody might read something into."""
         clips = [f"scratched/{name}" for name in self.batches.clips]
         return replace(self.batches, clips=clips, named="scratched/part")
@@ -102,11 +102,11 @@ def method_checks(
     method: MethodEntry | type[Method[Any]], options: Mapping[str, Any] | None = None
 ) -> dict[str, Callable[[], None]]:
     """Give all checks of a method by name; they share one fit, but for the last, which fits it as `adkit fit` does."""
-    candidate = Candidate(method, options)
+    candidate = Examined(method, options)
     return {name: partial(check, candidate) for name, check in METHOD_CHECKS.items()}
 
 
-def _check_options(candidate: Candidate) -> None:
+def _check_options(candidate: Examined) -> None:
     model = options_of(candidate.method_class)
     stored_options(model, {}, candidate.entry.name)  # raises where `since` gives an option what it may not be
     assert set(getattr(model, "since", {})) <= set(model.model_fields), "since names an option that is not there"
@@ -115,7 +115,7 @@ def _check_options(candidate: Candidate) -> None:
         assert field.description, f"option {name} has no description: adkit show needs one"
 
 
-def _check_declarations(candidate: Candidate) -> None:
+def _check_declarations(candidate: Examined) -> None:
     """Check that what the class says of itself can be."""
     method, scorers = candidate.made(), candidate.registry.scorers.entries
     size: Any = method.frame_size
@@ -127,14 +127,14 @@ def _check_declarations(candidate: Candidate) -> None:
     assert not scorer or scorer in scorers, f"there is no default_scorer {scorer!r}; {nearest(str(scorer), scorers)}"
 
 
-def _check_predictions(candidate: Candidate) -> None:
+def _check_predictions(candidate: Examined) -> None:
     """Check that predictions are complete and finite, of a picture of one grey too."""
     _check_prediction(candidate.prediction, 3, candidate.fitted)
     constant = Batch(torch.full_like(candidate.batch.frames[:1], 0.5), ("constant",), ("constant",))
     _check_prediction(candidate.fitted.predict(constant), 1, candidate.fitted)
 
 
-def _check_independence(candidate: Candidate) -> None:
+def _check_independence(candidate: Examined) -> None:
     """Check that predictions depend neither on the frames beside, nor on what was predicted before, nor on names."""
     expected, predict = candidate.prediction, candidate.fitted.predict
     singles = [predict(candidate.batches.batch(range(row, row + 1))) for row in range(3)]
@@ -143,7 +143,7 @@ def _check_independence(candidate: Candidate) -> None:
     check_same(expected, predict(candidate.renamed.batch(range(3))), "under other names", "under the first ones")
 
 
-def _check_determinism(candidate: Candidate) -> None:
+def _check_determinism(candidate: Examined) -> None:
     """Check that the method predicts the same when it is fitted again with the same seed, under other names."""
     again = candidate.made()
     again.fit(candidate.renamed, Silent())
@@ -156,7 +156,7 @@ def _check_determinism(candidate: Candidate) -> None:
         check_same(candidate.prediction, found, "with another seed, though it is announced with draws=False,", "before")
 
 
-def _check_state(candidate: Candidate) -> None:
+def _check_state(candidate: Examined) -> None:
     """Check that the state can be written, and restores the method when it is read."""
     state = candidate.fitted.state()
     for name, value in state.items():
@@ -171,7 +171,7 @@ def _check_state(candidate: Candidate) -> None:
     _check_whose_state(candidate, state)
 
 
-def _check_whose_state(candidate: Candidate, state: Mapping[str, Tensor]) -> None:
+def _check_whose_state(candidate: Examined, state: Mapping[str, Tensor]) -> None:
     """Check that what was learned is the instance's own: a global or a class attribute is gone in the next process."""
     another, found = candidate.made(), None
     with suppress(Exception):  # a method may refuse a state that it never gave
@@ -187,7 +187,7 @@ def _check_whose_state(candidate: Candidate, state: Mapping[str, Tensor]) -> Non
         raise AssertionError("load_state() changes nothing: predict() uses what fit() left outside of the instance")
 
 
-def _check_direction(candidate: Candidate) -> None:
+def _check_direction(candidate: Examined) -> None:
     """Check that noise, dark, grey or bright, scores higher than normal frames."""
     noise = torch.rand(candidate.batch.frames[:1].shape, generator=torch.Generator().manual_seed(0))
     odd = Batch(torch.cat([noise / 4, noise, 1 - noise / 4]), tuple("012"), tuple("012"))
@@ -197,7 +197,7 @@ def _check_direction(candidate: Candidate) -> None:
     assert odd_most > most, f"{name} of noise reach {odd_most:z.3g}, of normal frames {most:z.3g}: is the sign wrong?"
 
 
-def _check_calibration(candidate: Candidate) -> None:
+def _check_calibration(candidate: Examined) -> None:
     """Check that there is a result for each training sample, other than that of a method that knows it."""
     method = candidate.fitted
     found, count = method.calibration(), len(candidate.batches)
@@ -214,12 +214,12 @@ def _check_calibration(candidate: Candidate) -> None:
     raise AssertionError("calibration() gave what predict() gives on the training samples: it must leave each one out")
 
 
-def _check_streams(candidate: Candidate) -> None:
+def _check_streams(candidate: Examined) -> None:
     moving = moving_frames(candidate.fitted.frame_size).frames[:, 0]
     check_stream(candidate.fitted, (moving[:7], moving[CLIP_FRAMES : CLIP_FRAMES + 4]))
 
 
-def _check_graph(candidate: Candidate) -> None:
+def _check_graph(candidate: Examined) -> None:
     """Check that a graph, if there is one, gives what `predict` gives; one with memory, when it has seen all frames."""
     method = candidate.fitted
     if not isinstance(method, Exportable):
@@ -239,11 +239,11 @@ def _check_graph(candidate: Candidate) -> None:
     check_same(expected, Prediction(**dict(zip(names, parts, strict=True))), "by the graph", "predicted")
 
 
-def _check_leaks(candidate: Candidate) -> None:
+def _check_leaks(candidate: Examined) -> None:
     check_no_leak(candidate.entry.name, candidate.registry, candidate.options)
 
 
-_CHECKS: Sequence[Callable[[Candidate], None]] = (
+_CHECKS: Sequence[Callable[[Examined], None]] = (
     *(_check_options, _check_declarations, _check_predictions, _check_independence, _check_determinism, _check_state),
     *(_check_direction, _check_calibration, _check_streams, _check_graph, _check_leaks),
 )
@@ -267,7 +267,7 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     check_same(joined(alone), one_by_one, "streamed clip after clip", "streamed alone")
     count = min(map(len, seen))
     streams, beside = (method.stream(), method.stream()), []
-    for one, other in zip(*(FrameBatches(part[:count], 1, ["clip"] * count) for part in seen), strict=True):
+    for one, other in zip(*(PartBatches(part[:count], 1, ["clip"] * count) for part in seen), strict=True):
         beside.append(streams[0](one))
         streams[1](other)
     expected = _streamed(method, seen[0][:count], ["clip"] * count, 1)
@@ -281,7 +281,7 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
 
 def _streamed(method: Method[Any], frames: Tensor, clips: Sequence[str], batch_size: int) -> Prediction:
     stream = method.stream()
-    return joined([stream(batch) for batch in FrameBatches(frames, batch_size, clips)])
+    return joined([stream(batch) for batch in PartBatches(frames, batch_size, clips)])
 
 
 def check_same(expected: Prediction, found: Prediction, how: str, otherwise: str) -> None:

@@ -35,14 +35,14 @@ def check_no_leak(method: str, registry: Registry, options: Mapping[str, Any] | 
         def fitted(name: str, dataset: Dataset) -> Run:
             return fit(settings, dataset, Path(folder, name), registry)
 
-        plain, locked = fitted("plain", parts), _Parts(parts.train, None)
-        upside_down = _Parts(parts.train, _swapped(parts.samples("test")))
+        plain, locked = fitted("plain", parts), _PartDataset(parts.train, None)
+        upside_down = _PartDataset(parts.train, _swapped(parts.samples("test")))
         _check_same_run(plain, fitted("upside_down", upside_down), "the truth of the test split is upside down")
         _check_same_run(plain, fitted("locked", locked), "there is no test split")
     assert not locked.asked, "fitting asked for the test split"
 
 
-class _Parts(Dataset):
+class _PartDataset(Dataset):
     """Drawn washers to learn from, and some to test with; None: asking for those fails, and is remembered."""
 
     spec = "parts:washer"
@@ -63,7 +63,7 @@ class _Parts(Dataset):
         return list(self.test)
 
 
-def _draw_parts(folder: Path, count: int, clip_frames: int) -> _Parts:
+def _draw_parts(folder: Path, count: int, clip_frames: int) -> _PartDataset:
     """So many to learn from, in clips of so many frames (0: stills), two good and two scratched ones to test with."""
     samples = []
     for number in range(count + 4):
@@ -79,7 +79,7 @@ def _draw_parts(folder: Path, count: int, clip_frames: int) -> _Parts:
             clip, index = divmod(number, clip_frames)
             sample = replace(sample, clip=f"{split}/clip {clip}", index=index)
         samples.append(sample)
-    return _Parts(samples[:count], samples[count:])
+    return _PartDataset(samples[:count], samples[count:])
 
 
 def _swapped(samples: Sequence[Sample]) -> list[Sample]:

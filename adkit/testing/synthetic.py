@@ -18,7 +18,7 @@ TRAINING_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class FrameBatches:
+class PartBatches:
     """Batches of synthetic parts in memory, walkable again and again; a frame is a still unless `clips` says more."""
 
     frames: Tensor  # float32 (N, T, 3, H, W)
@@ -63,7 +63,7 @@ def windows(clip: Tensor, window: int) -> Tensor:
     return clip[numbers.clamp_min(0)]
 
 
-def moving_frames(size: tuple[int, int], window: int = 1) -> FrameBatches:
+def moving_frames(size: tuple[int, int], window: int = 1) -> PartBatches:
     """Six short clips, one after the other, of a washer that moves to the right at the same speed."""
     frames, clips = [], []
     step = max(1, size[1] // CLIP_FRAMES)
@@ -72,4 +72,4 @@ def moving_frames(size: tuple[int, int], window: int = 1) -> FrameBatches:
         clip = torch.cat([still.roll(step * (index + number), dims=-1) for index in range(CLIP_FRAMES)])
         frames.append(windows(clip, window))
         clips += [f"clip {number}"] * CLIP_FRAMES
-    return FrameBatches(torch.cat(frames), clips=clips)
+    return PartBatches(torch.cat(frames), clips=clips)

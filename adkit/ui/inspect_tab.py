@@ -22,7 +22,7 @@ from adkit.ui import videos
 from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import named_folder
-from adkit.ui.scoring import Finding, Judges, Ready, Upload
+from adkit.ui.scoring import Judges, Ready, Upload, UploadResult
 from adkit.ui.settings import ServerSettings
 from adkit.ui.showing import NOTHING_YET, as_csv, gallery, verdict, viewer
 
@@ -39,7 +39,7 @@ class Inspected:
 
     run: str
     uploads: Sequence[Upload]
-    findings: Sequence[Finding] = ()  # of the images among them
+    findings: Sequence[UploadResult] = ()  # of the images among them
 
 
 class Turns:

@@ -55,7 +55,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class UploadResult:
     """What was found in one image that was uploaded, or why it could not be looked at."""
 
     upload: Upload
@@ -109,21 +109,21 @@ class Judges:
         uploads: Sequence[Upload],
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-    ) -> list[Finding]:
+    ) -> list[UploadResult]:
         """Return a finding for each upload in their order, also for what cannot be read, until `stop` is set."""
-        found: dict[int, Finding] = {}
+        found: dict[int, UploadResult] = {}
         sound = []
         for number, upload in enumerate(uploads):
             try:
                 require_image(upload.path, upload.name, self.settings.limits)
                 sound.append(Sample.still(str(number), upload.path))
             except AdkitError as error:
-                found[number] = Finding(upload, error)
+                found[number] = UploadResult(upload, error)
         with self._scoring, (progress or Silent()).task("scoring", len(sound)) as advance:
             for sample, one in ready.model.stills(sound):
                 upload = uploads[int(sample.id)]
                 told = upload.named_in(one, "check the file") if isinstance(one, AdkitError) else one
-                found[int(sample.id)] = Finding(upload, told)
+                found[int(sample.id)] = UploadResult(upload, told)
                 advance(1)
                 if stop and stop.is_set():
                     break

@@ -11,7 +11,7 @@ from adkit.errors import AdkitError
 from adkit.files.table import csv_text
 from adkit.stats.formatting import Unit
 from adkit.ui.markup import piece, render
-from adkit.ui.scoring import Finding, Ready
+from adkit.ui.scoring import Ready, UploadResult
 from adkit.workflows.score import still_row
 
 SHOWN_PX = 1400
@@ -20,7 +20,7 @@ THUMBNAIL_PX = 220
 NOTHING_YET = piece("empty", "Drop an image of a part", "Its decision, p-value and heat map appear here.")
 
 
-def verdict(ready: Ready, finding: Finding) -> str:
+def verdict(ready: Ready, finding: UploadResult) -> str:
     """Return the decision, what it is based on, and where the score lies among those of good parts."""
     result = finding.found
     if isinstance(result, AdkitError):
@@ -43,7 +43,7 @@ def verdict(ready: Ready, finding: Finding) -> str:
     )
 
 
-def viewer(ready: Ready, finding: Finding) -> str:
+def viewer(ready: Ready, finding: UploadResult) -> str:
     """Return the image with its heat map and controls; "" when there is nothing to show."""
     result = finding.found
     if isinstance(result, AdkitError):
@@ -63,14 +63,14 @@ def viewer(ready: Ready, finding: Finding) -> str:
     )
 
 
-def gallery(ready: Ready, findings: Sequence[Finding]) -> str:
+def gallery(ready: Ready, findings: Sequence[UploadResult]) -> str:
     """Return all findings as cards that can be sorted, the first one chosen; "" for one alone."""
     if len(findings) < 2:
         return ""
     return render("gallery.html", cards=[(finding, _thumbnail(ready, finding)) for finding in findings])
 
 
-def _thumbnail(ready: Ready, finding: Finding) -> str | None:
+def _thumbnail(ready: Ready, finding: UploadResult) -> str | None:
     if isinstance(finding.found, AdkitError):
         return None
     try:
@@ -82,7 +82,7 @@ def _thumbnail(ready: Ready, finding: Finding) -> str | None:
     return image_uri(image)
 
 
-def as_csv(ready: Ready, findings: Sequence[Finding]) -> str:
+def as_csv(ready: Ready, findings: Sequence[UploadResult]) -> str:
     """Return the findings as `adkit score --format csv` gives them."""
     threshold = ready.model.threshold.value
     return csv_text([still_row(one.upload.name, threshold, one.found) for one in findings])

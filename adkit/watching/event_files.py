@@ -11,7 +11,7 @@ from adkit.files.atomic import require_output, write_text
 from adkit.files.table import csv_text
 from adkit.watching.events import Event
 
-Clips = Mapping[str, Sequence[Event]]
+EventsOfClips = Mapping[str, Sequence[Event]]
 """The events of each clip by its name."""
 
 
@@ -46,23 +46,23 @@ def require_event_file(path: Path, clips: int) -> None:
     require_output(path)
 
 
-def write_events(path: Path, clips: Clips) -> None:
+def write_events(path: Path, clips: EventsOfClips) -> None:
     """Write all events of all clips into one file, which is whole or not there."""
     require_event_file(path, len(clips))
     write_text(path, _FORMATS[path.suffix.lower()](clips))
 
 
-def _csv(clips: Clips) -> str:
+def _csv(clips: EventsOfClips) -> str:
     rows = [{"clip": clip, **event_row(event)} for clip, events in clips.items() for event in events]
     return csv_text(rows, COLUMNS)
 
 
-def _json(clips: Clips) -> str:
+def _json(clips: EventsOfClips) -> str:
     document = [{"clip": clip, "events": [event_row(event) for event in events]} for clip, events in clips.items()]
     return json.dumps(document, indent=2) + "\n"
 
 
-def _webvtt(clips: Clips) -> str:
+def _webvtt(clips: EventsOfClips) -> str:
     cues = [_cue(event) for events in clips.values() for event in events]
     return "\n\n".join(["WEBVTT", *cues]) + "\n"
 
@@ -79,4 +79,4 @@ def _stamp(time_s: float) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"
 
 
-_FORMATS: dict[str, Callable[[Clips], str]] = {".csv": _csv, ".json": _json, ".vtt": _webvtt}
+_FORMATS: dict[str, Callable[[EventsOfClips], str]] = {".csv": _csv, ".json": _json, ".vtt": _webvtt}

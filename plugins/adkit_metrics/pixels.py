@@ -64,7 +64,7 @@ class PixelMetric(ConditionalMetric):
         return None if results.has_masks else "no anomalous sample of the test split has a mask"
 
 
-class Curve(PixelMetric):
+class HistogramMetric(PixelMetric):
     """A figure of two histograms of map values: one of good pixels, one of anomalous pixels, each with its weight."""
 
     @staticmethod
@@ -132,7 +132,7 @@ class Curve(PixelMetric):
         return good_px
 
 
-class PixelAuroc(Curve):
+class PixelAuroc(HistogramMetric):
     """Area under the ROC curve over the pixels of all images: the chance that an anomalous one outscores a good one."""
 
     figure = staticmethod(roc_area)
@@ -142,7 +142,7 @@ class PixelAuroc(Curve):
         return 1.0, np.ones(np.count_nonzero(mask))
 
 
-class Aupro(Curve):
+class Aupro(HistogramMetric):
     """Area under the per-region overlap, for false-positive rates up to 0.3, over defective images.
 
     A region is a connected part of a mask (8 neighbours); each weighs the same whatever its size, as Bergmann et
@@ -164,7 +164,7 @@ class Aupro(Curve):
         return {"regions": float(round(anomalous.sum()))}
 
 
-class Aupimo(Curve):
+class Aupimo(HistogramMetric):
     """Mean recall of each defective image's pixels at false-positive rates so low that an alarm would be looked at.
 
     Bertoldo et al. (arXiv 2401.01984): for every defective image the share of its anomalous pixels that is found, over

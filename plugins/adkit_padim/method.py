@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit import Batches, Progress
-from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod
 from adkit.nn.options import ScaledMapOptions
 from adkit.nn.samples import each_clip
 from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
@@ -38,7 +38,7 @@ class Padim(PatchMapMethod[PadimOptions]):
 
     _gaussians: Gaussians
 
-    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
         """Make one pass for the moments; what a clip adds to them is taken back in closed form."""
         moments = PositionMoments()
         clips: set[str] = set()
@@ -72,7 +72,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         weights, mean, packed = (state[name].to(self.device) for name in ("weights", "mean", "factors"))
         self._gaussians = Gaussians.from_state(weights, mean, packed)
 
-    def _left_out(self, batches: Batches, grid: tuple[int, int], count: int) -> LeftOut:
+    def _left_out(self, batches: Batches, grid: tuple[int, int], count: int) -> LeftOutDistances:
         """Walk whole clips, whose whitened features are held: at the default size 1.4 MB for each frame."""
 
         def whitened(frames: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.index import QUERIES, Index, IndexKind, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
-from adkit.nn.features.patch_maps import KeepingSome, LeftOut, PatchMapMethod, as_a_whole
+from adkit.nn.features.patch_maps import KeepingSome, LeftOutDistances, PatchMapMethod, as_a_whole
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
 from adkit.nn.samples import gather
@@ -64,7 +64,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
     _radius: float  # no learned patch is farther from the bank
     _grid: tuple[int, int]  # rows and columns of positions of a frame
 
-    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
         """Fill the bank; an image left out is judged as `adkit.nn.features.leave_one_out` says."""
         each, numbers = self._collect(batches, progress)
         clips = int(numbers.max()) + 1
@@ -114,7 +114,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         self._note_scales()
         return FitReport(self._facts)
 
-    def _grow(self, batches: Batches, first: int, removed: Sequence[int], progress: Progress) -> LeftOut:
+    def _grow(self, batches: Batches, first: int, removed: Sequence[int], progress: Progress) -> LeftOutDistances:
         """Fill the bank at one scale; where it has no more room, it is chosen anew from its rows and the new patches.
 
         Then the radius is at most the sum of the one before and of that of the new choice.
@@ -202,7 +202,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         parts = ((batch.clips, self._described(batch.frames)) for batch in batches)
         return gather(parts, len(batches), progress, "features", room)
 
-    def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOut:
+    def _left_out_of(self, numbers: Tensor, banks: LeaveOneOutBanks) -> LeftOutDistances:
         """Walk frames whose patches are all in the banks, by the number (n,) of each one's clip."""
         for number, frames in groupby(numbers.tolist()):
             yield str(number), filled(banks.squared(number).sqrt().reshape(len(list(frames)), -1), self._grid)

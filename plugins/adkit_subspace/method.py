@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adkit import Batches, Progress
-from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod
+from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import Neighbourhood, ScaledMapOptions
 from adkit.nn.samples import each_clip, last_frames
@@ -53,7 +53,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
     _weights: Tensor  # (D,)
     _residual: Residual
 
-    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
         """Make one pass for the moments; those of a clip are taken off again to leave it out."""
         total, clips, of_clips = self._collect(batches, progress)
         weights = level_weights(total.scatter.diagonal() / total.count, self._features.lengths).to(torch.float32)
@@ -103,7 +103,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         assert total is not None
         return total, clips, of_clips
 
-    def _left_out(self, batches: Batches, total: Moments, of_clips: Mapping[str, Moments]) -> LeftOut:
+    def _left_out(self, batches: Batches, total: Moments, of_clips: Mapping[str, Moments]) -> LeftOutDistances:
         for clip, frames in each_clip(batches, last_frames):
             first = next(frames)
             own = of_clips[clip] if clip in of_clips else self._moments(first)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adkit.cli.commands import ui
-from adkit.cli.terminal import Stream, terminal_progress
+from adkit.cli.terminal import JsonLines, terminal_progress
 from tests.cli.invoking import refused
 
 
@@ -58,7 +58,7 @@ def test_a_port_that_is_taken_and_a_host_that_is_not_there(tmp_path: Path) -> No
 def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("ADKIT_PROGRESS", "json")
     progress = terminal_progress()
-    assert isinstance(progress, Stream)
+    assert isinstance(progress, JsonLines)
     progress.status("nothing is open")
     with progress.task("cells", 2) as outer:
         with progress.task("training", 3) as inner:
@@ -81,7 +81,7 @@ def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_a_step_that_fails_is_closed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Stream()
+    progress = JsonLines()
     with progress.task("outer", 1), pytest.raises(ValueError, match="x"), progress.task("inner", 1):
         raise ValueError("x")
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["steps"] == ["outer"]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adkit.interfaces import Method
 from adkit.nn.features.patch_maps import PatchMapMethod
-from adkit.testing.synthetic import FrameBatches
+from adkit.testing.synthetic import PartBatches
 from adkit.types import Batch
 
 
@@ -33,9 +33,9 @@ def calibration_of(method: Method[Any]) -> Tensor:
     return calibration.maps
 
 
-def in_pairs(frames: Tensor) -> FrameBatches:
+def in_pairs(frames: Tensor) -> PartBatches:
     """Frames as batches, of which every two are one clip."""
-    return FrameBatches(frames, clips=[f"clip/{row // 2}" for row in range(len(frames))])
+    return PartBatches(frames, clips=[f"clip/{row // 2}" for row in range(len(frames))])
 
 
 def in_distances(method: PatchMapMethod[Any], maps: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from adkit.nn.features.patches import PatchFeatures
 from adkit.options import parse_options
 from adkit.registry import Registry
 from adkit.testing.conformance import check_no_leak
-from adkit.testing.synthetic import CLIP_FRAMES, FrameBatches, moving_frames
+from adkit.testing.synthetic import CLIP_FRAMES, PartBatches, moving_frames
 from adkit.types import Batch
 from tests.conforming import check_method
 
@@ -33,12 +33,12 @@ def made(**options: object) -> ConvLstmMethod:
 
 
 @pytest.fixture(scope="module")
-def clips() -> FrameBatches:
+def clips() -> PartBatches:
     return moving_frames((64, 64))
 
 
 @pytest.fixture(scope="module")
-def method(clips: FrameBatches) -> ConvLstmMethod:
+def method(clips: PartBatches) -> ConvLstmMethod:
     fitted = made(epochs=12, batch_size=4, code=8, hidden=16)
     fitted.fit(clips, Silent())
     return fitted
@@ -71,7 +71,7 @@ def test_the_test_split_stays_unseen(registry: Registry, tmp_path: Path) -> None
     check_no_leak("convlstm", registry, PIXELS | {"hidden": 2, "code": 2})
 
 
-def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches, method: ConvLstmMethod) -> None:
+def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: PartBatches, method: ConvLstmMethod) -> None:
     frames = clips.frames[:CLIP_FRAMES].clone()
     plain = streamed(method, frames)
     frames[6:, :, :, 0:24, 0:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
@@ -81,7 +81,7 @@ def test_what_appears_out_of_nothing_stands_out_where_it_is(clips: FrameBatches,
     assert (marked - plain)[6].argmax() in (0, 1, 4, 5)  # of 4 × 4 positions
 
 
-def test_training_tells_how_well_a_wrong_speed_stands_out(clips: FrameBatches) -> None:
+def test_training_tells_how_well_a_wrong_speed_stands_out(clips: PartBatches) -> None:
     method = made(epochs=2)
     report = method.fit(clips, Silent())
     assert len(report.curves["separation"]) == report.facts["epochs"]
@@ -89,7 +89,7 @@ def test_training_tells_how_well_a_wrong_speed_stands_out(clips: FrameBatches) -
     assert report.facts["first_frame_error"] == round(float(method.state()["warm_up"][0]), 4)
 
 
-def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path) -> None:
+def test_it_goes_on_where_it_was_broken_off(clips: PartBatches, tmp_path: Path) -> None:
     whole, part, rest = made(epochs=3), made(epochs=1), made(epochs=3)
     expected = whole.fit(clips, Silent()).curves["loss"]
     part.fit(clips, Silent(), lambda: tmp_path)
@@ -105,7 +105,7 @@ def test_it_goes_on_where_it_was_broken_off(clips: FrameBatches, tmp_path: Path)
 
 def test_it_learns_from_one_clip_cut_into_pieces() -> None:
     clips = moving_frames((64, 64))
-    one = FrameBatches(clips.frames, 5, ["film"] * len(clips))
+    one = PartBatches(clips.frames, 5, ["film"] * len(clips))
     method = made()
     method.fit(one, Silent())
     assert method._facts["frames_learned_from"] < len(one)
@@ -281,7 +281,7 @@ def test_beginnings_take_the_same_number_of_each_run() -> None:
 def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
     count = 10 * BLOCK
     frames = torch.linspace(0, 1, count).reshape(-1, 1, 1, 1, 1).expand(-1, 1, 3, 1, 1)
-    batches = FrameBatches(frames, 7, ["a"] * (4 * BLOCK) + ["b"] * (6 * BLOCK))
+    batches = PartBatches(frames, 7, ["a"] * (4 * BLOCK) + ["b"] * (6 * BLOCK))
     found = record(batches, lambda pictures: pictures[:, :1], count // 2, Silent())
     assert len(found) == count // 2
     assert found.lengths() == [BLOCK] * 5
@@ -296,7 +296,7 @@ def test_more_frames_than_the_limit_are_left_out_in_blocks() -> None:
 @example(count=49 * BLOCK, limit=BLOCK, size=16)  # for a computer, 49 times 1 / 49 is less than 1
 @example(count=2 * BLOCK + 1, limit=BLOCK, size=16)  # or only the frame of the last block
 def test_whatever_the_limit_about_as_many_frames_are_kept(count: int, limit: int, size: int) -> None:
-    batches = FrameBatches(torch.zeros(1, 1, 3, 1, 1).expand(count, -1, -1, -1, -1), size)
+    batches = PartBatches(torch.zeros(1, 1, 3, 1, 1).expand(count, -1, -1, -1, -1), size)
     kept = len(record(batches, lambda pictures: pictures[:, :1], limit, Silent()))
     assert min(count, limit) - 2 * BLOCK < kept <= min(count, limit + BLOCK)
     assert kept >= min(count, BLOCK)
@@ -331,7 +331,7 @@ def test_errors_are_measured_in_what_is_usual_for_each_direction() -> None:
     torch.testing.assert_close(PixelSpace().maps(residual), torch.full((5, 3, 3), (4 + 0.25) / 2))
 
 
-def test_what_no_direction_ever_showed_stands_out_without_a_network(clips: FrameBatches) -> None:
+def test_what_no_direction_ever_showed_stands_out_without_a_network(clips: PartBatches) -> None:
     method = made(epochs=1, directions=8)
     method.fit(clips, Silent())
     frames = clips.frames[:CLIP_FRAMES].clone()
@@ -340,7 +340,7 @@ def test_what_no_direction_ever_showed_stands_out_without_a_network(clips: Frame
     assert float(top5(tinted).min()) > float(top5(plain).max())
 
 
-def test_more_directions_than_channels_are_refused(clips: FrameBatches) -> None:
+def test_more_directions_than_channels_are_refused(clips: PartBatches) -> None:
     method = made(directions=113)
     with pytest.raises(OptionError, match="only 112 channels"):
         method.fit(clips, Silent())

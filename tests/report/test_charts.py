@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from adkit.report.charts import MOST_DOTS, Axis, Chart, Row, evenly_chosen, path_of, round_numbers, row_chart
+from adkit.report.charts import MOST_DOTS, Axis, Chart, ChartRow, evenly_chosen, path_of, round_numbers, row_chart
 from adkit.report.contents import plain
 from adkit.report.page import environment
 from adkit.report.plots import critical_difference, epochs, histogram, joined, score_chart, share_chart
@@ -42,13 +42,15 @@ def shares() -> Chart:
 
 def strips(title: str = "good") -> Chart:
     return score_chart(
-        "scores", [Row.of_scores(title, "good", SCORES), Row.of_scores("none", "defect", np.empty(0))], 3.0
+        "scores", [ChartRow.of_scores(title, "good", SCORES), ChartRow.of_scores("none", "defect", np.empty(0))], 3.0
     )
 
 
 def intervals(*, as_shares: bool = True) -> Chart:
     axis = Axis.of_shares("share", 0.4) if as_shares else Axis.around("share", [0, 0.4])
-    return row_chart("intervals", [Row("one", "good", 0.0, 0.0, 0.09), Row("two", "defect", 0.2, None, 0.4)], axis)
+    return row_chart(
+        "intervals", [ChartRow("one", "good", 0.0, 0.0, 0.09), ChartRow("two", "defect", 0.2, None, 0.4)], axis
+    )
 
 
 CHARTS: dict[str, Callable[[], Chart]] = {
@@ -120,7 +122,10 @@ def test_the_line_of_the_histogram_follows_the_thresholds() -> None:
 @pytest.mark.parametrize("scores", [[1.0], [2.0, 2.0, 2.0], [-1e-9, 1e-9], [0.0, 1e6]])
 def test_odd_scores_are_drawn(scores: list[float]) -> None:
     values = np.array(scores)
-    for chart in (histogram(values, scores, 0), score_chart("scores", [Row.of_scores("a", "good", values)], scores[0])):
+    for chart in (
+        histogram(values, scores, 0),
+        score_chart("scores", [ChartRow.of_scores("a", "good", values)], scores[0]),
+    ):
         assert all(0 < chart.x.at(score) < 100 for score in scores)
         assert "nan" not in ElementTree.tostring(drawn(chart), encoding="unicode")
 
@@ -131,7 +136,7 @@ def test_many_dots_are_thinned_and_the_ends_kept() -> None:
     assert len(few) == MOST_DOTS
     assert (few[0], few[-1]) == (0, 9999)
     assert np.array_equal(evenly_chosen(SCORES, MOST_DOTS), np.sort(SCORES))
-    chart = score_chart("scores", [Row.of_scores("a", "good", many)], 5000.0)
+    chart = score_chart("scores", [ChartRow.of_scores("a", "good", many)], 5000.0)
     assert len(list(drawn(chart).iter("circle"))) == MOST_DOTS
     assert len(ElementTree.tostring(drawn(histogram(many, [9999.0], 0)))) < 150_000
 

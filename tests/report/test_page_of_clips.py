@@ -51,7 +51,7 @@ def page(written: Path) -> Page:
     return Page(written.read_text(encoding="utf-8"))
 
 
-def section(evaluation: Evaluation, registry: Registry) -> timelines.Clips:
+def section(evaluation: Evaluation, registry: Registry) -> timelines.ClipSection:
     names, scores = calibrating_scores(evaluation.run, registry)
     found = clips_of(evaluation, threshold_steps(names, scores, evaluation.threshold, evaluation))
     assert found is not None
@@ -59,12 +59,12 @@ def section(evaluation: Evaluation, registry: Registry) -> timelines.Clips:
 
 
 @pytest.fixture(scope="module")
-def clips(judged: Evaluation, film_methods: Registry) -> timelines.Clips:
+def clips(judged: Evaluation, film_methods: Registry) -> timelines.ClipSection:
     return section(judged, film_methods)
 
 
 def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
-    judged: Evaluation, clips: timelines.Clips
+    judged: Evaluation, clips: timelines.ClipSection
 ) -> None:
     assert [one.row.clip for one in clips.timelines] == [f"test/{name}" for name in sorted(PRESS)]
     one = next(one for one in clips.timelines if one.row.clip == "test/jerking")
@@ -85,7 +85,7 @@ def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
 
 
 def test_all_curves_share_one_scale_and_the_threshold_lies_where_it_is(
-    judged: Evaluation, clips: timelines.Clips
+    judged: Evaluation, clips: timelines.ClipSection
 ) -> None:
     assert clips.limits == sorted(clips.limits, reverse=True)
     level = clips.high - clips.limits[-1] / HEIGHT * (clips.high - clips.low)
@@ -97,7 +97,7 @@ def test_all_curves_share_one_scale_and_the_threshold_lies_where_it_is(
     assert clips.cut == (judged.scores.max() > clips.high)
 
 
-def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, clips: timelines.Clips) -> None:
+def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, clips: timelines.ClipSection) -> None:
     widths = [
         sum(width for one in clips.timelines for _, width in one.found[step]) for step in range(len(clips.limits))
     ]

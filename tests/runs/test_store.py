@@ -283,7 +283,7 @@ def test_a_record_of_another_format_is_refused(tmp_path: Path, found: int) -> No
     edit(folder, lambda body: body.update(format=found))
     with pytest.raises(RunError, match=rf"run\.json has format {found}, expected {FORMAT}") as caught:
         open_run(folder)
-    assert caught.value.hint == "fit again with this adkit"
+    assert caught.value.hint == "fit again: adkit fit --method patchknn --dataset folder:Prüfstücke"
 
 
 def test_a_run_of_an_older_adkit_is_refused_with_how_to_fit_again(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from adkit.types import Batch, Prediction
 
 ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
 
-LeftOut = Iterator[tuple[str, Tensor]]
+LeftOutDistances = Iterator[tuple[str, Tensor]]
 """For some training frames at a time, in training order: their clip, and their distances (k, h, w) without it."""
 
 SOURCES = 16
@@ -77,7 +77,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         return [*steps, ("spoilt pictures", 0.1 * sum(weight for _, weight in self.steps))]
 
     @abstractmethod
-    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
         """Learn, note the sizes in `self._facts`, and give every frame's left-out distances; None of one clip only."""
 
     @abstractmethod
@@ -178,7 +178,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         for scale, method in enumerate(self._scales):
             yield method, Changed(batches, partial(_shrunk_batch, scale=scale)) if scale else batches
 
-    def _left_out_maps(self, left_out: LeftOut, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
+    def _left_out_maps(self, left_out: LeftOutDistances, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
         """Return this scale's maps (count, h, w), each without its clip, and the number (count,) of that."""
         parts = (([clip] * len(distances), self._smoothed(distances)) for clip, distances in left_out)
         return gather(parts, count, progress, "leave one out", Tensor.new_empty)

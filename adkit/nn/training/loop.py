@@ -22,7 +22,7 @@ from adkit.nn.training.checkpoints import Checkpoint, Checkpoints, optimizer_ten
 LEAST_ROWS = 128  # an epoch shows at least this many rows: with fewer there are, each comes several times
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """N inputs; `rows[indices]` gives some of them as one tensor. A tensor is such, and so is a FrameStore."""
 
     def __len__(self) -> int:
@@ -48,9 +48,9 @@ class Objective(nn.Module, ABC):
 class TrainingRows:
     """What is learned from, what tells how well, and corrupted versions of the latter where there are any."""
 
-    training: Rows
-    held_out: Rows
-    corrupted: Rows | None = None
+    training: RowSource
+    held_out: RowSource
+    corrupted: RowSource | None = None
 
 
 class Training:
@@ -193,7 +193,7 @@ class Training:
         return losses.float()
 
     @torch.no_grad()
-    def _scores(self, rows: Rows) -> Tensor:
+    def _scores(self, rows: RowSource) -> Tensor:
         self.objective.eval()
         parts = torch.split(torch.arange(len(rows)), self.options.batch_size)
         return torch.cat([self.objective.scores(rows[part].to(self.device)).float().cpu() for part in parts])

@@ -9,7 +9,7 @@ from torch import Tensor
 from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Batches, Progress, Silent
 from adkit.nn.blend import WEIGHTS, Blend
-from adkit.nn.features.patch_maps import LeftOut, PatchMapMethod, shrunk
+from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod, shrunk
 from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.nn.options import ScaledMapOptions
 from adkit.options import parse_options
@@ -23,7 +23,7 @@ class Brightness(PatchMapMethod[ScaledMapOptions]):
     Options = ScaledMapOptions
     offset = torch.zeros(())
 
-    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOut | None:
+    def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
         self.offset = torch.tensor(0.25)
         self._facts |= {"images": len(batches)}
         if len({clip for batch in batches for clip in batch.clips}) < 2:
