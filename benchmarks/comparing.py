@@ -38,7 +38,8 @@ def main() -> None:
     arguments = parser.parse_args()
     candidates = candidates_of(arguments.methods)
     if len(candidates) == 1:  # as the second method, the same with a smaller memory
-        candidates = (*candidates, Candidate("small bank", candidates[0].method, {"bank_limit": 500}))
+        small = candidates[0].settings.model_copy(update={"options": {"bank_limit": "500"}})
+        candidates = (*candidates, Candidate("small bank", small))
     registry = load_registry()
     datasets = open_datasets(arguments.datasets, data_root(), registry)
     grid = f"{len(candidates)} candidates × {len(datasets)} categories × {arguments.seeds} seeds"

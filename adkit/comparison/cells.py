@@ -167,7 +167,7 @@ class Asked(NamedTuple):
 
     def settings(self, device: str = "auto") -> FitSettings:
         """Return what its fit is asked for."""
-        return self.candidate.settings(self.seed, self.max_false_alarms, device)
+        return self.candidate.asked(self.seed, self.max_false_alarms, device)
 
 
 @dataclass(frozen=True)
@@ -202,15 +202,15 @@ _CELL = TypeAdapter(Cell)
 
 def cell_key(asked: Asked, registry: Registry) -> dict[str, Any]:
     """Return all that a cell's result depends on, in one form; raise AdkitError for settings that do not exist."""
-    candidate, category = asked.candidate, asked.category
-    method_class = registry.methods.get(candidate.method).load()
-    options = parse_options(options_of(method_class), candidate.options, candidate.method)
-    scorer = candidate.scorer or method_class.default_scorer
+    settings, category = asked.settings(), asked.category
+    method_class = registry.methods.get(settings.method).load()
+    options = parse_options(options_of(method_class), settings.options, settings.method)
+    scorer = settings.scorer or method_class.default_scorer
     open_scorer(scorer, registry)
-    settings = asked.settings().model_copy(update={"scorer": scorer})
+    settings = settings.model_copy(update={"scorer": scorer})
     return {
         "format": FORMAT,
-        "origin": registry.methods.origin(candidate.method).origin,
+        "origin": registry.methods.origin(settings.method).origin,
         "settings": settings.model_dump(exclude={"device", "options", "root", "dataset", "max_false_alarms"}),
         "masks": mask_checksums(settings),
         "rule": asdict(settings.rule),
@@ -282,7 +282,7 @@ def _bugs_told(asked: Asked) -> Iterator[None]:
         where = {"dataset": (dataset.spec,), "root": str(dataset.root) if dataset.root else None}
         settings = asked.settings().model_copy(update=where)
         hint = f"the whole traceback: {shlex.join(['adkit', 'fit', *settings.command_line()])}; adkit eval"
-        told = f"{asked.candidate.method} raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        told = f"{settings.method} raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise PluginError(told, hint=hint) from error
 
 

@@ -48,7 +48,7 @@ def compare(
     """
     registry, progress = workplace.registry, workplace.progress
     for candidate in candidates:
-        check_settings(candidate.settings(0, max_false_alarms, workplace.device), registry)
+        check_settings(candidate.asked(0, max_false_alarms, workplace.device), registry)
     require_engine(engine)
     specs = [dataset.spec for dataset in datasets]
     _require_once(specs, seeds)
@@ -60,13 +60,14 @@ def compare(
             for dataset in datasets:
                 categories.append(Category.of(dataset))
                 advance(1)
-        drawing = {one.name for one in candidates if one.few or registry.methods.get(one.method).draws}
-        if len(seeds) > 1 and (still := [one.name for one in candidates if one.name not in drawing]):
+        settings = {one.name: one.settings for one in candidates}
+        drawing = {name for name, one in settings.items() if one.few or registry.methods.get(one.method).draws}
+        if len(seeds) > 1 and (still := [name for name in settings if name not in drawing]):
             note(f"one fit counts for all seeds where nothing is drawn at random: {', '.join(still)}")
         # Seeds are outermost: what an interruption leaves is as balanced as may be, and the time left is known early.
         turns = product(seeds, categories, candidates)
-        asked = [Asked(candidate, category, seed, max_false_alarms) for seed, category, candidate in turns]
-        places = {one.place: one if one.candidate.name in drawing else one._replace(seed=0) for one in asked}
+        cells_asked = (Asked(candidate, category, seed, max_false_alarms) for seed, category, candidate in turns)
+        places = {one.place: one if one.candidate.name in drawing else one._replace(seed=0) for one in cells_asked}
         cells, folders = _finished(places, registry, output, note)
         failures: dict[Place, str] = {}
         there = workplace if engine == LOCAL else replace(workplace, progress=SILENT)
@@ -146,10 +147,7 @@ def compare_runs(runs: Sequence[Run], workplace: Workplace) -> Comparison:
                 evaluation = evaluate(run, workplace)
             cells.append(cell_of(name, run, evaluation, workplace.model(run), 0))
             advance(1)
-    candidates = [
-        Candidate(name, run.record.method, run.record.options, run.record.scorer, run.record.settings.few)
-        for name, run in zip(names, runs, strict=True)
-    ]
+    candidates = [Candidate(name, run.record.settings) for name, run in zip(names, runs, strict=True)]
     seeds = {run.record.settings.seed for run in runs}
     return compare_cells(
         candidates, [runs[0].record.dataset], list(seeds), cells, {}, _lower_is_better(workplace.registry)

@@ -150,7 +150,10 @@ def _placed(found: Mapping[tuple[str, str], Item], cells: Callable[[Item], Mappi
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """Return everything, for programs."""
     return {
-        "candidates": [asdict(candidate) for candidate in comparison.candidates],
+        "candidates": [
+            {"name": one.name, **one.settings.model_dump(mode="json", exclude_defaults=True)}
+            for one in comparison.candidates
+        ],
         "categories": list(comparison.categories),
         "seeds": list(comparison.seeds),
         "of_clips": sorted(comparison.of_clips),

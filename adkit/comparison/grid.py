@@ -6,7 +6,7 @@
 import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from adkit.errors import OptionError, nearest
 from adkit.files.documents import MOST_BYTES, read_file
-from adkit.runs.record import SEEING, FitSettings, RateText
+from adkit.runs.record import FitSettings, RateText
 
 DEFAULT_SEEDS = 3
 FEW = "few"
@@ -30,27 +30,15 @@ _EITHER = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A method with the settings under which it is compared."""
+    """What is compared: the settings of fits, but for what a comparison says itself."""
 
     name: str
-    method: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    scorer: str | None = None
-    few: int | None = None  # learns from so many images; None: from all that it may
-    seeing: Mapping[str, Any] = field(default_factory=dict)  # the settings that say what of a picture is seen
+    settings: FitSettings
 
-    def settings(self, seed: int, max_false_alarms: str | None, device: str = "auto") -> FitSettings:
+    def asked(self, seed: int, max_false_alarms: str | None, device: str = "auto") -> FitSettings:
         """Return what a fit of it is asked for."""
-        return FitSettings(
-            method=self.method,
-            options=self.options,
-            scorer=self.scorer,
-            few=self.few,
-            **self.seeing,
-            max_false_alarms=max_false_alarms,
-            seed=seed,
-            device=device,
-        )
+        said = {"seed": seed, "max_false_alarms": max_false_alarms, "device": device}
+        return FitSettings(**self.settings.model_dump(exclude_unset=True) | said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +75,7 @@ def candidates_of(methods: str) -> tuple[Candidate, ...]:
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
         raise OptionError("no method is named", hint="for example: --methods patchknn,padim; see: adkit list methods")
-    return _unique([Candidate(name, name) for name in names], "--methods")
+    return _unique([Candidate(name, FitSettings(method=name)) for name in names], "--methods")
 
 
 def read_grid(path: Path) -> Plan:
@@ -127,14 +115,14 @@ def _expanded(name: str, entry: _CandidateTable, path: Path) -> list[Candidate]:
         what = f"{FEW} is {odd[0]!r}, expected a number of images, at least 1"
     if what:
         raise OptionError(f"{path}: candidates.{name}: {what}", hint="for example: vary = { ratio = [0.01, 0.1] }")
-    method, seeing = entry.method or name, entry.model_dump(include=set(SEEING), exclude_none=True)
+    own = {"method": name, **entry.model_dump(exclude_none=True, exclude={"vary"})}
     combinations = itertools.product(*entry.vary.values())
     found = []
     for values in combinations:
         varied = dict(zip(entry.vary, values, strict=True))
         label = " ".join([name, *(f"{key}={_text(value)}" for key, value in varied.items())])
-        few = varied.pop(FEW, entry.few)
-        found.append(Candidate(label, method, {**entry.options, **varied}, entry.scorer, few, seeing))
+        few = {FEW: varied.pop(FEW)} if FEW in varied else {}
+        found.append(Candidate(label, FitSettings(**own | few | {"options": entry.options | varied})))
     return found
 
 

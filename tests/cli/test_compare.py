@@ -167,7 +167,7 @@ def test_options_on_the_command_line_are_for_all_that_do_not_set_them(washers: l
     assert "level has no option 'sides'" in fault("--methods", "level", *washers, "--set", "sides=4")
     Path("grid.toml").write_text("[candidates.level]\n[candidates.shade]\noptions = { side = 6 }", encoding="utf-8")
     document = json.loads(ok("--grid", "grid.toml", *arguments, "--set", "side=4").stdout)
-    assert [one["options"] for one in document["candidates"]] == [{"side": "4"}, {"side": 6}]
+    assert [one["options"] for one in document["candidates"]] == [{"side": "4"}, {"side": "6"}]
 
 
 def test_three_seeds_are_the_default(washers: list[str | Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from adkit.interfaces import (
 )
 from adkit.options import Options
 from adkit.registry import Catalogue, Plugin, Registry, load_registry
+from adkit.runs.record import FitSettings
 from adkit.stats.calibration import Threshold
 from adkit.stats.rates import decision_rates
 from adkit.stats.significance import bootstrap_weights, delong
@@ -38,6 +40,17 @@ from adkit.types import Batch, Prediction
 
 FITTED: list[tuple[str, int]] = []
 """Every fit since the list was cleared: the method's class and the seed."""
+
+
+def one_of(name: str, method: str, options: Mapping[str, Any] | None = None, **settings: Any) -> Candidate:
+    """A candidate with the settings that are named, and no others."""
+    return Candidate(name, FitSettings(method=method, **({"options": options} if options else {}), **settings))
+
+
+def with_settings(candidate: Candidate, **settings: Any) -> Candidate:
+    """The candidate, but for these settings."""
+    own = candidate.settings.model_dump(exclude_unset=True)
+    return replace(candidate, settings=FitSettings(**own | settings))
 
 
 class FakeOptions(Options):
@@ -304,7 +317,7 @@ def compared(
     names = names or list(dict.fromkeys(cell.candidate for cell in cells))
     categories = categories or list(dict.fromkeys(cell.category for cell in cells))
     seeds = list(dict.fromkeys(cell.seed for cell in cells))
-    return compare_cells([Candidate(name, name) for name in names], categories, seeds, cells, failures or {})
+    return compare_cells([one_of(name, name) for name in names], categories, seeds, cells, failures or {})
 
 
 def valued(candidate: str, category: str, value: float | None, **more: Any) -> Cell:

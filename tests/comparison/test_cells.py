@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,16 @@ from tests.comparison.fakes import (
     Shade,
     damage,
     fake_registry,
+    one_of,
     part_of_category,
     resampled_auroc,
     same_cell,
+    with_settings,
 )
 from tests.greys import left_by_a_killed_process
 
-LEVEL = Candidate("plain level", "level")
-SHADE = Candidate("shade", "shade")
+LEVEL = one_of("plain level", "level")
+SHADE = one_of("shade", "shade")
 
 
 def computed(candidate: Candidate, category: Category, registry: Registry, root: Path, *, seed: int = 0) -> Cell:
@@ -119,7 +120,7 @@ def test_a_cell_tells_what_it_cost(finished: tuple[Path, Cell]) -> None:
 
 
 def test_a_cell_of_few_images_learns_from_so_many(washer: Category, fakes: Registry, tmp_path: Path) -> None:
-    cell = computed(replace(LEVEL, few=3), washer, fakes, tmp_path)
+    cell = computed(with_settings(LEVEL, few=3), washer, fakes, tmp_path)
     record = open_run(tmp_path / cell.run).record
     total = len(washer.dataset.samples("train"))
     assert (record.settings.few, record.train_count, record.threshold.count) == (3, 3, total - 3)
@@ -174,9 +175,9 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
     washer: Category, fakes: Registry, odd_root: Path, tmp_path: Path
 ) -> None:
     (moved,) = open_datasets("mvtec:washer", odd_root, fakes)
-    spelt_out = Candidate("by another name", "level", {"strength": "1", "side": 8})
+    spelt_out = one_of("by another name", "level", {"strength": "1", "side": 8})
     assert folder_of(spelt_out, Category.of(moved), fakes, tmp_path) == folder_of(LEVEL, washer, fakes, tmp_path)
-    default_scorer = replace(SHADE, scorer="max")
+    default_scorer = with_settings(SHADE, scorer="max")
     assert folder_of(default_scorer, washer, fakes, tmp_path) == folder_of(SHADE, washer, fakes, tmp_path)
     share, percent = (cell_key(Asked(SHADE, washer, 0, rate), fakes) for rate in ("0.05", "5%"))
     assert share == percent
@@ -185,11 +186,11 @@ def test_the_same_data_elsewhere_and_defaults_spelt_out_give_the_same_cell(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"candidate": replace(SHADE, options={"strength": 2.0})},
-        {"candidate": replace(SHADE, scorer="mean")},
-        {"candidate": replace(SHADE, method="level")},
+        {"candidate": with_settings(SHADE, options={"strength": 2.0})},
+        {"candidate": with_settings(SHADE, scorer="mean")},
+        {"candidate": with_settings(SHADE, method="level")},
         {"seed": 1},
-        {"candidate": replace(SHADE, few=4)},
+        {"candidate": with_settings(SHADE, few=4)},
         {"max_false_alarms": "0.2"},
         {"registry": {"methods": "1.1"}},
         {"registry": {"scorers": "9.9"}},
@@ -235,9 +236,9 @@ def test_the_data_of_both_splits_are_told_apart(washer: Category, fakes: Registr
 @pytest.mark.parametrize(
     ("candidate", "fault"),
     [
-        (Candidate("a", "levle"), PluginError),
-        (Candidate("a", "level", {"sied": 3}), OptionError),
-        (Candidate("a", "shade", {}, "maxx"), PluginError),
+        (one_of("a", "levle"), PluginError),
+        (one_of("a", "level", {"sied": 3}), OptionError),
+        (one_of("a", "shade", scorer="maxx"), PluginError),
     ],
 )
 def test_a_candidate_that_does_not_exist_has_no_key(
@@ -371,7 +372,7 @@ def resampled(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> tup
     metrics: dict[str, type[Metric]] = {"shifted": Shifted, "patchy": Patchy, "undefined": Undefined}
     metrics |= dict.fromkeys(("scores", "anomalous", "file", "of shifted"), Shifted)
     registry, root = fake_registry(more=metrics), tmp_path_factory.mktemp("resampled")
-    candidates = [LEVEL, SHADE, Candidate("twice", "level", {"strength": 2.0})]
+    candidates = [LEVEL, SHADE, one_of("twice", "level", {"strength": 2.0})]
     return washer, {one.name: computed(one, washer, registry, root) for one in candidates}
 
 

@@ -11,17 +11,16 @@ from adkit.comparison.cells import Category
 from adkit.comparison.compare import compare, compare_runs
 from adkit.comparison.documents import as_json, as_markdown, headline
 from adkit.comparison.figures import Comparison, compare_cells
-from adkit.comparison.grid import Candidate
 from adkit.data.datasets import open_datasets
 from adkit.errors import RunError
 from adkit.evaluation.evaluate import evaluate
 from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
 from adkit.workflows.score import Workplace
-from tests.comparison.fakes import compared, made_cell
+from tests.comparison.fakes import compared, made_cell, one_of
 from tests.press import fit_films
 
-CANDIDATES = [Candidate("mean", "grey_maps"), Candidate("memory", "grey_memory")]
+CANDIDATES = [one_of("mean", "grey_maps"), one_of("memory", "grey_memory")]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def test_what_is_better_lower_is_best_lowest() -> None:
         made_cell(name, [0.0, 1.0], [False, True], metrics={"alarms": value})
         for name, value in {"few": 1.0, "many": 5.0}.items()
     ]
-    candidates = [Candidate("few", "few"), Candidate("many", "many")]
+    candidates = [one_of("few", "few"), one_of("many", "many")]
     result = compare_cells(candidates, ["x:a"], [0], cells, {}, {"alarms"})
     assert result.figures["alarms", "x:a", "few"].is_best
     assert result.figures["alarms", "x:a", "many"].difference == 4.0

@@ -32,12 +32,12 @@ from adkit.stats.significance import Interval
 from adkit.types import Sample, Split
 from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace
-from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, part_of_category
+from tests.comparison.fakes import FITTED, Level, Shade, Told, damage, fake_registry, one_of, part_of_category
 from tests.greys import left_by_a_killed_process
 from tests.workflows.test_engine import through_pickle
 
-LEVEL = Candidate("level", "level")
-SHADE = Candidate("shade", "shade")
+LEVEL = one_of("level", "level")
+SHADE = one_of("shade", "shade")
 BOTH = [LEVEL, SHADE]
 PICTURES = "mvtec/washer"
 
@@ -133,7 +133,7 @@ def test_what_is_added_is_computed_alone_and_only_that_is_counted(
     copied: Path, datasets: Sequence[Dataset], fakes: Registry
 ) -> None:
     told, notes = Told(), list[str]()
-    strong = Candidate("strong", "level", {"strength": 2})
+    strong = one_of("strong", "level", {"strength": 2})
     compare([*BOTH, strong], datasets, [0, 1], copied, Workplace(fakes, device="cpu", progress=told), note=notes.append)
     assert FITTED == [("Level", 0), ("Level", 0), ("Level", 1), ("Level", 1)]
     assert told.totals["comparison"] == told.done["comparison"] == 4
@@ -146,7 +146,7 @@ def test_a_method_that_draws_nothing_is_fitted_once_for_all_seeds(
     still = replace(fakes.methods.get("shade"), draws=False)
     monkeypatch.setitem(fakes.methods.entries, "shade", still)
     notes = list[str]()
-    few = Candidate("few", "shade", few=2)  # which images it learns from is drawn
+    few = one_of("few", "shade", few=2)  # which images it learns from is drawn
     result = compare(
         [LEVEL, SHADE, few], datasets[:1], [1, 2], tmp_path / "new", Workplace(fakes, device="cpu"), note=notes.append
     )
@@ -263,7 +263,7 @@ def test_a_candidate_that_cannot_be_fitted_leaves_its_place_empty(
     copied: Path, whole: tuple[Path, Comparison], datasets: Sequence[Dataset], fakes: Registry
 ) -> None:
     notes: list[str] = []
-    hungry = Candidate("hungry", "hungry")
+    hungry = one_of("hungry", "hungry")
     result = compare([*BOTH, hungry], datasets, [0, 1], copied, Workplace(fakes, device="cpu"), note=notes.append)
     why = "mvtec:washer has 6 training images; hungry needs at least 9"
     assert result.failures == {("mvtec:washer", "hungry", seed): why for seed in (0, 1)}
@@ -285,12 +285,7 @@ def test_a_comparison_of_which_nothing_can_be_computed_is_refused(
     notes: list[str] = []
     with pytest.raises(DatasetError, match="no candidate has a category with every seed computed"):
         compare(
-            [Candidate("hungry", "hungry")],
-            datasets[:1],
-            [0],
-            tmp_path,
-            Workplace(fakes, device="cpu"),
-            note=notes.append,
+            [one_of("hungry", "hungry")], datasets[:1], [0], tmp_path, Workplace(fakes, device="cpu"), note=notes.append
         )
     assert "needs at least 9" in notes[0]
 
@@ -321,12 +316,12 @@ class Untouchable(Dataset):
 @pytest.mark.parametrize(
     ("candidate", "device", "fault"),
     [
-        (Candidate("a", "levle"), "cpu", "there is no method named 'levle'"),
-        (Candidate("a", "level", {"sied": 1}), "cpu", "level has no option 'sied'"),
-        (Candidate("a", "level", {"side": 0}), "cpu", "side=0 is refused"),
-        (Candidate("a", "shade", {}, "maxx"), "cpu", "there is no scorer named 'maxx'"),
-        (Candidate("a", "shade", {}, "quantile:q=7"), "cpu", "q=7 is refused"),
-        (Candidate("a", "hungry", few=7), "cpu", "hungry was to learn from 7 images only, and needs at least 8"),
+        (one_of("a", "levle"), "cpu", "there is no method named 'levle'"),
+        (one_of("a", "level", {"sied": 1}), "cpu", "level has no option 'sied'"),
+        (one_of("a", "level", {"side": 0}), "cpu", "side=0 is refused"),
+        (one_of("a", "shade", scorer="maxx"), "cpu", "there is no scorer named 'maxx'"),
+        (one_of("a", "shade", scorer="quantile:q=7"), "cpu", "q=7 is refused"),
+        (one_of("a", "hungry", few=7), "cpu", "hungry was to learn from 7 images only, and needs at least 8"),
         (SHADE, "tpu", "no device 'tpu'"),
     ],
 )
@@ -382,7 +377,7 @@ def test_a_rule_that_the_images_cannot_support_is_a_failure_of_the_cell(
 def test_candidates_of_the_same_settings_share_their_cells_and_differ_by_nothing(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    same = Candidate("the same / again", "level", {"side": 8})
+    same = one_of("the same / again", "level", {"side": 8})
     result = compare([LEVEL, same], datasets, [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 4
     for row in result.rows:
@@ -398,7 +393,7 @@ def test_candidates_of_the_same_settings_share_their_cells_and_differ_by_nothing
 def test_a_candidate_with_twice_the_scores_differs_by_nothing(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    strong = Candidate("strong", "level", {"strength": 2})
+    strong = one_of("strong", "level", {"strength": 2})
     result = compare([LEVEL, strong], datasets[:1], [0, 1], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 4
     figure = result.figures["image_auroc", "mvtec:washer", "strong"]
@@ -469,7 +464,7 @@ def test_runs_that_were_fitted_before_are_compared_as_they_are(runs: dict[str, R
     names = [runs[name].record.id for name in ("level", "shade")]
     assert FITTED == []
     assert [candidate.name for candidate in result.candidates] == names
-    assert [candidate.method for candidate in result.candidates] == ["level", "shade"]
+    assert [candidate.settings.method for candidate in result.candidates] == ["level", "shade"]
     assert result.categories == ("mvtec:washer",)
     assert result.seeds == (0, 3)
     assert told.done["runs"] == 2
@@ -563,7 +558,7 @@ def test_progress_of_a_cell_is_told_inside_that_of_the_comparison(
 def test_scores_are_those_of_the_candidates_scorer(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
-    candidates = [SHADE, Candidate("mean", "shade", {}, "mean"), Candidate("q", "shade", {}, "quantile:q=1")]
+    candidates = [SHADE, one_of("mean", "shade", scorer="mean"), one_of("q", "shade", scorer="quantile:q=1")]
     result = compare(candidates, datasets[:1], [0], tmp_path, Workplace(fakes, device="cpu"))
     assert len(FITTED) == 3
     figures = [result.figures["margin", "mvtec:washer", candidate.name] for candidate in candidates]

@@ -30,10 +30,9 @@ from adkit.comparison.documents import (
     metric_rows,
 )
 from adkit.comparison.figures import ALL, Comparison, compare_cells
-from adkit.comparison.grid import Candidate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Interval
-from tests.comparison.fakes import compared, made_cell, several, valued
+from tests.comparison.fakes import compared, made_cell, one_of, several, valued
 
 TRUTH = [False] * 20 + [True] * 20
 GOOD = [number / 40 for number in range(40)]
@@ -299,16 +298,16 @@ def test_memory_that_nobody_measured_is_left_out() -> None:
 
 
 def test_options_of_candidates_are_told() -> None:
-    candidate = Candidate("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, "max", 4, {"tiles": True})
+    candidate = one_of("k ratio=0.1", "patchknn", {"ratio": 0.1, "levels": [8, 16]}, scorer="max", few=4, tiles=True)
     cell = made_cell(candidate.name, GOOD, TRUTH)
     document = reread(as_json(compare_cells([candidate], ["x:a"], [0], [cell], {})))
     assert document["candidates"] == [
         {
             "name": "k ratio=0.1",
             "method": "patchknn",
-            "options": {"ratio": 0.1, "levels": [8, 16]},
+            "options": {"ratio": "0.1", "levels": "8,16"},
             "scorer": "max",
             "few": 4,
-            "seeing": {"tiles": True},
+            "tiles": True,
         }
     ]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adkit.comparison.grid import Candidate, Plan, candidates_of, read_grid
+from adkit.comparison.grid import Plan, candidates_of, read_grid
 from adkit.errors import OptionError
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
+from tests.comparison.fakes import one_of
 
 GUIDE = Path(__file__).parents[2] / "docs" / "comparing.md"
 
@@ -30,7 +31,7 @@ def refused(folder: Path, text: str) -> OptionError:
 
 def test_a_plain_grid_names_methods_and_leaves_the_rest_open(tmp_path: Path) -> None:
     plan = read(tmp_path, "[candidates.patchknn]\n[candidates.ae]\n")
-    assert plan == Plan((Candidate("patchknn", "patchknn"), Candidate("ae", "ae")))
+    assert plan == Plan((one_of("patchknn", "patchknn"), one_of("ae", "ae")))
     assert (plan.datasets, plan.seeds, plan.max_false_alarms) == (None, None, None)
 
 
@@ -45,7 +46,7 @@ def test_a_candidate_is_a_method_with_options_and_scorer_under_a_name_of_its_own
         """,
     )
     options = {"bank_limit": 1000, "size": "64x64"}
-    assert plan.candidates == (Candidate("small / fast", "patchknn", options, "quantile:q=0.9"),)
+    assert plan.candidates == (one_of("small / fast", "patchknn", options, scorer="quantile:q=0.9"),)
 
 
 def test_what_varies_gives_a_candidate_for_every_combination_whose_name_tells_the_values(tmp_path: Path) -> None:
@@ -64,18 +65,18 @@ def test_what_varies_gives_a_candidate_for_every_combination_whose_name_tells_th
         "k ratio=0.1 levels=8,16 fine=True",
         "k ratio=0.1 levels=8 fine=True",
     ]
-    assert {candidate.method for candidate in plan.candidates} == {"patchknn"}
-    assert plan.candidates[1].options == {"bank_limit": 1000, "ratio": 0.01, "levels": [8], "fine": True}
+    assert {candidate.settings.method for candidate in plan.candidates} == {"patchknn"}
+    assert plan.candidates[1].settings.options == {"bank_limit": "1000", "ratio": "0.01", "levels": "8", "fine": "true"}
 
 
 def test_few_is_a_key_of_its_own_and_may_vary_beside_options(tmp_path: Path) -> None:
     plan = read(tmp_path, "[candidates.a]\nfew = 4\n[candidates.b]\nvary = { x = [1, 2], few = [4, 16] }")
-    assert [(candidate.name, candidate.options, candidate.few) for candidate in plan.candidates] == [
+    assert [(candidate.name, candidate.settings.options, candidate.settings.few) for candidate in plan.candidates] == [
         ("a", {}, 4),
-        ("b x=1 few=4", {"x": 1}, 4),
-        ("b x=1 few=16", {"x": 1}, 16),
-        ("b x=2 few=4", {"x": 2}, 4),
-        ("b x=2 few=16", {"x": 2}, 16),
+        ("b x=1 few=4", {"x": "1"}, 4),
+        ("b x=1 few=16", {"x": "1"}, 16),
+        ("b x=2 few=4", {"x": "2"}, 4),
+        ("b x=2 few=16", {"x": "2"}, 16),
     ]
 
 
@@ -165,15 +166,15 @@ def test_the_example_in_the_guide_is_a_grid_of_patchknn(tmp_path: Path, registry
     example = GUIDE.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
     plan = read(tmp_path, example)
     assert len(plan.candidates) == 9
-    assert plan.candidates[-1].settings(0, None).ignore_border == 20
+    assert plan.candidates[-1].settings.ignore_border == 20
     model = options_of(registry.methods.get("patchknn").load())
     for candidate in plan.candidates:
-        assert candidate.method == "patchknn"
-        parse_options(model, candidate.options, candidate.method)
+        assert candidate.settings.method == "patchknn"
+        parse_options(model, candidate.settings.options, candidate.settings.method)
 
 
 def test_methods_on_the_command_line_are_candidates_with_their_defaults() -> None:
-    assert candidates_of(" patchknn, ae,") == (Candidate("patchknn", "patchknn"), Candidate("ae", "ae"))
+    assert candidates_of(" patchknn, ae,") == (one_of("patchknn", "patchknn"), one_of("ae", "ae"))
 
 
 @pytest.mark.parametrize("text", ["", " ", ",,"])

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from adkit.comparison.figures import Comparison, compare_cells
-from adkit.comparison.grid import Candidate
 from adkit.report.comparison_page import render_comparison
-from tests.comparison.fakes import compared, made_cell
+from tests.comparison.fakes import compared, made_cell, one_of
 from tests.report.conftest import Page
 
 TRUTH = [False] * 20 + [True] * 20
@@ -90,7 +89,7 @@ def test_one_category_is_named_once_has_no_test_across_and_says_why_once(several
 def test_what_is_undefined_or_failed_says_why() -> None:
     cell = made_cell("a", scores_of(1, 0), TRUTH)
     failures = {("x:a", "b", 0): "too few <images>"}
-    result = compare_cells([Candidate("a", "a"), Candidate("b", "b")], ["x:a"], [0], [cell], failures)
+    result = compare_cells([one_of("a", "a"), one_of("b", "b")], ["x:a"], [0], [cell], failures)
     text = render_comparison(result)
     assert "too few &lt;images&gt;" in text
     assert "too few <images>" not in text

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DATASETS = ("mvtec:bottle", "demo:all")
 """The first that is at hand."""
-_SEEING = ("roi", "ignore", "ignore_border", "tiles")
-_OF_FITS = ("methods", "grid", "dataset", "settings", "seeds", "max_false_alarms", *_SEEING)
+_OF_FITS = ("methods", "grid", "dataset", "settings", "seeds", "max_false_alarms")
 
 
 def compare(
@@ -73,15 +72,16 @@ def compare(
     from adkit.comparison.documents import as_json, metric_rows
     from adkit.comparison.grid import DEFAULT_SEEDS
     from adkit.data.outputs import require_folder
+    from adkit.runs.record import SEEING
 
     require_folder(output)
     workplace = o.workplace(root, device)
     if runs_named:
-        o.refuse_given(context, _OF_FITS, "is for fitting anew, and runs are compared as they are")
+        o.refuse_given(context, [*_OF_FITS, *SEEING], "is for fitting anew, and runs are compared as they are")
         opened = [o.opened_run(name, runs) for name in runs_named]
         result = compare_runs(opened, workplace)
     else:
-        plan = _plan(methods, grid, settings or [], {name: context.params[name] for name in _SEEING})
+        plan = _plan(methods, grid, settings or [], {name: context.params[name] for name in SEEING})
         try:
             result = compare_candidates(
                 plan.candidates,
@@ -108,6 +108,7 @@ def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: M
     """Read what is compared; `settings`, and `seeing`, are for each candidate that does not say so itself."""
     from adkit.comparison.grid import Plan, candidates_of, read_grid
     from adkit.options import split_assignments
+    from adkit.runs.record import FitSettings
 
     if (methods is None) == (grid is None):
         found = "both --methods and --grid" if grid else "neither runs nor --methods nor --grid"
@@ -116,9 +117,11 @@ def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: M
     plan = read_grid(grid) if grid else Plan(candidates_of(methods or ""))
     options = split_assignments(settings, example="--set size=256")
     given = {name: value for name, value in seeing.items() if value}
-    candidates = [
-        replace(one, options={**options, **one.options}, seeing={**given, **one.seeing}) for one in plan.candidates
-    ]
+    candidates = []
+    for one in plan.candidates:
+        own = one.settings.model_dump(exclude_unset=True)
+        own["options"] = options | one.settings.options
+        candidates.append(replace(one, settings=FitSettings(**given | own)))
     return replace(plan, candidates=tuple(candidates))
 
 
