@@ -85,7 +85,7 @@ def write_timeline(
         scores.insert(position, math.nan)
     axes.plot(times_s, scores, color=_LINE, lw=1, label="score")
     axes.axhline(rules.threshold, color=_THRESHOLD, lw=1, ls="--", label=f"threshold {rules.threshold:.3g}")
-    axes.axhline(rules.release, color=_THRESHOLD, lw=0.7, ls=":", label=f"release level {rules.release:.3g}")
+    axes.axhline(rules.release, color=_THRESHOLD, lw=0.7, ls=":", label=f"events end below {rules.release:.3g}")
     _number(axes, events)
     _finish(axes, title, trace, len(events))
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name; where no font has it, a box is drawn
