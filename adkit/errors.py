@@ -88,6 +88,12 @@ def fault_of_system(error: BaseException) -> AdkitError | None:
     return StorageError(f"{where}{error.strerror or error}", hint=hint)
 
 
+def said(message: str) -> str:
+    """Return what pydantic says of a value within a sentence: "input should be a valid integer"."""
+    told = message.removeprefix("Value error, ")
+    return told[:1].lower() + told[1:]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Name the known word that `word` was probably meant to be, and all of them: text for a hint."""
     names = sorted(known)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adkit.errors import OptionError, nearest
+from adkit.errors import OptionError, nearest, said
 from adkit.interfaces import Method, Scorer
 
 
@@ -74,9 +74,12 @@ def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: st
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "options"
         row = next((row for row in option_rows(model) if row.name == key), None)
-        expected = f"{row.type}{' ' + row.bounds if row and row.bounds else ''}" if row else "another value"
-        hint = f"{key} takes {expected}; default {row.default if row else '?'}"
-        raise OptionError(f"{owner}: {key}={values.get(key)!s} is refused: {first['msg']}", hint=hint) from None
+        hint = f"see: adkit show {owner}"
+        if row and row.type == "text" and row.description:
+            hint = f"{key}: {row.description}; default {row.default}"
+        elif row:
+            hint = f"{key} takes {' '.join(filter(None, (row.type, row.bounds)))}; default {row.default}"
+        raise OptionError(f"{owner}: {key}={values.get(key)!s} is refused: {said(first['msg'])}", hint=hint) from None
 
 
 def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: str) -> OptionsType | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -106,6 +106,7 @@ class FitReport:
     facts: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # sizes, decisions taken
     curves: Mapping[str, list[float]] = field(default_factory=dict)  # a number for each epoch, by name ("loss")
     scorer: str | None = None  # how a map becomes a score, where what was learned says so: "top:percent=3"
+    notes: Sequence[str] = ()  # what a user should know of the normal data, a sentence each: `fit` warns of it
 
 
 @dataclass(frozen=True, slots=True)

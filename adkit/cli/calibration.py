@@ -54,6 +54,8 @@ def promise_row(record: RunRecord) -> dict[str, object]:
 
 def print_left_out(record: RunRecord) -> None:
     """Print what was neither learned from nor had a say in the threshold, each with the reason."""
+    if record.settings.robust and not any(one.score is not None for one in record.left_out):
+        say("  --robust left nothing out: no score lies far enough apart from the others")
     if not record.left_out:
         return
     units = counted(len(record.left_out), record.threshold.unit)

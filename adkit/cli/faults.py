@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from adkit.cli.deferred import ShortHelp
 from adkit.cli.output import say, warn
-from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system
+from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system, said
 
 BUG = 1
 USER_FAULT = 2
@@ -67,7 +67,7 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
     command = given[0] if context is None else context.info_name if context.parent else ""
     example = re.search(r"Example: \[bold\](.+?)\[", (context.command.help if context else None) or "")
     see = " ".join(f"see: adkit {command} --help".split())
-    told = " ".join((error.message or error.format_message()).removeprefix("Value error, ").split())
+    told = said(" ".join((error.message or error.format_message()).split()))
     if not parameter or not error.message:
         close = f"did you mean {' or '.join(close)}? " if close else ""
         hint = f"{close}{'For' if close else 'for'} example: {example[1]}" if example else f"{close}{see}"
@@ -79,7 +79,7 @@ def _of_usage(error: Any, given: Sequence[str]) -> OptionError:
         name, equals, rest = word.partition("=")
         if name in parameter.opts:
             option, value = name, f" {rest if equals else after!r}"
-    return OptionError(f"{option}{value} is refused: {told[:1].lower()}{told[1:]}", hint=see)
+    return OptionError(f"{option}{value} is refused: {told}", hint=see)
 
 
 @contextmanager

@@ -55,13 +55,17 @@ def kept_rows(file: Path | None, asked: Mapping[str, Any], *, resume: bool) -> I
     folder = file.with_name(f"{file.name}.unfinished")
     with ExitStack() as held:
         _enter(folder, file, asked, held, resume=resume)
-        kept = KeptRows(held.enter_context(Journal(folder / _ROWS)))
+        journal = held.enter_context(Journal(folder / _ROWS))
+        kept = KeptRows(journal)
         if resume and kept.paths:
             warn(f"{len(kept.paths):,} rows are there already")
         try:
             yield kept
         except BaseException as error:
-            error.add_note(f"rows until then are kept in {folder}: the same command with --resume goes on")
+            if journal.parts:
+                error.add_note(f"rows until then are kept in {folder}: the same command with --resume goes on")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
     if kept.whole:
         shutil.rmtree(folder, ignore_errors=True)

@@ -185,8 +185,9 @@ def print_table(
     keys: int = 1,
     most: int = MOST_ROWS,
     total: int = 0,
+    others: str = "--format csv gives all",
 ) -> None:
-    """Print a table in which no word and no number is cut; rows beyond `most`, of `total` if given, are counted.
+    """Print a table in which no word and no number is cut; `others` says where rows beyond `most` of `total` are.
 
     Columns in which no row says anything are left out. A table that is too wide for the terminal is split into two
     that both begin with the first `keys` columns; where that is not enough, each row becomes lines of its own.
@@ -215,7 +216,7 @@ def print_table(
     if caption:
         say(caption)
     if (more := (total or len(rows)) - most) > 0:
-        say(f"… and {more} more: --output FILE.csv holds all")
+        say(f"… and {more:,} more: {others}")
     say()
 
 

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from adkit.types import Sample
 from adkit.workflows.fit import check_settings, fit
 from adkit.workflows.score import FittedModel, FrameResult, still_row
 
+MOST_HINTS = 3
 SHARD = 64
 """Images that a worker scores before it gives their rows back."""
 
@@ -92,6 +94,7 @@ class _Doubts:
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, None] = field(default_factory=dict)  # of what could not be read, in their order
 
     def add(self, why: str, path: str, count: int = 1) -> None:
         """Count some images of which it holds."""
@@ -180,7 +183,7 @@ class StillScorer:
                 rows = _score_rows(model, todo, pictures, doubts)
             tally = self._written(rows, kept, samples, head)
         doubts.tell(record)
-        return self._told(tally, record.id, caption, len(model.normal_scores))
+        return self._told(tally, record.id, caption, len(model.normal_scores), doubts.hints)
 
     def score_exported(self, folder: Path, files: Sequence[str]) -> bool:
         """Do the same with an exported model; nothing of it needs torch."""
@@ -230,10 +233,14 @@ class StillScorer:
         kept.whole = tally.count == tally.expected
         return tally
 
-    def _told(self, tally: _Tally, run: str, caption: str, normal_scores: int) -> bool:
+    def _told(self, tally: _Tally, run: str, caption: str, normal_scores: int, hints: Iterable[str] = ()) -> bool:
         """Say what was found, and whether anything is anomalous."""
         if self.to.for_people:
-            _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally)
+            if tally.scored:
+                _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally, self.to.file)
+            named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
+            if written := [f"{what}: {place}" for what, place in named.items() if place]:
+                say("; ".join(written))
         for error in tally.unreadable:
             warn(f"unreadable: {error}")
         if tally.count < tally.expected:
@@ -241,7 +248,9 @@ class StillScorer:
             warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
             raise typer.Exit(INTERRUPTED)
         if tally.unreadable:
-            say(f"{len(tally.unreadable)} of {tally.count} files could not be read", err=True)
+            say(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read", err=True)
+            for hint in islice(hints, MOST_HINTS):
+                say(f"hint:  {hint}", err=True)
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0
@@ -274,6 +283,8 @@ def _score_rows(
                     doubts.add(why, str(sample.frame))
                 for write in writers:
                     write(sample, found)
+            else:
+                doubts.hints[found.hint] = None
             advance(1)
             yield still_row(str(sample.frame), model.threshold.value, found)
 
@@ -284,6 +295,7 @@ def _rows_of_workers(
     for rows, there in elsewhere.each(partial(_shard, pictures), samples, SHARD):
         for why, count in there.counts.items():
             doubts.add(why, there.first[why], count)
+        doubts.hints |= there.hints
         yield from rows
 
 
@@ -292,7 +304,7 @@ def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tup
     return list(_score_rows(model, samples, pictures, doubts, SILENT)), doubts
 
 
-def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
+def _print_rows(run: str, captions: Sequence[str], tally: _Tally, file: Path | None) -> None:
     are = "image is" if tally.scored == 1 else "images are"
     told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
         f", {tally.to_look_at} to look at" if tally.to_look_at else ""
@@ -308,7 +320,8 @@ def _print_rows(run: str, captions: Sequence[str], tally: _Tally) -> None:
         }
         for row in tally.shown
     ]
-    print_table(f"run {run}", rows, caption=captions[0], total=tally.scored)
+    others = f"{file} holds all" if file else "--output FILE.csv holds all"
+    print_table(f"run {run}", rows, caption=captions[0], total=tally.scored, others=others)
     for note in captions[1:]:
         say(note)
     if floor := next((row["p_value"] for row in tally.shown if row["p_value_is_floor"]), None):

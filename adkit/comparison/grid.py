@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
-from adkit.errors import OptionError, nearest
+from adkit.errors import OptionError, nearest, said
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.runs.record import FitSettings, RateText
 
@@ -148,4 +148,4 @@ def _explained(path: Path, content: Mapping[str, Any], error: ValidationError) -
     if first["type"] == "extra_forbidden":
         model = _GridFile if len(first["loc"]) == 1 else _CandidateTable
         return OptionError(f"{path}: unknown key {where}", hint=nearest(str(first["loc"][-1]), model.model_fields))
-    return OptionError(f"{path}: {where}: {first['msg']}", hint="see: adkit compare --help")
+    return OptionError(f"{path}: {where}: {said(first['msg'])}", hint="see: adkit compare --help")

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from adkit.data.boxes import Box, Kind, Size, px
 from adkit.data.tiles import blended
 from adkit.errors import FrameError
+from adkit.stats.formatting import percent_text
 
 MOST_STRETCH = 1.05
 """A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
@@ -202,6 +203,10 @@ class View(BaseModel, extra="forbid", frozen=True):
         part = f", of which {px(self.box.size)} from {self.box.left},{self.box.top}" if self.box else ""
         how = f" in {len(self.tiles)} tiles of {px(self.frame)}" if self.tiles else f" → {px(self.frame)}"
         seen = f"{px(self.picture)}{part}{how}"
+        if self.mask or self.border:
+            counts = self.counting(self.picture)
+            share = 1 - float((self.box.of(counts) if self.box else counts).mean())
+            seen += f"; {percent_text(share)} of it does not count"
         seen += f"; {self.white_in_words}" if self.white_in_words else ""
         if (smallest := self.smallest_px) is None:
             return seen
@@ -255,6 +260,12 @@ def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.flo
     middles = (start + side * (np.arange(count) + 0.5) / count) * count / canvas - 0.5
     middles = middles.clip(first, max(first, end - 1))
     return np.asarray(np.maximum(0, 1 - np.abs(middles[:, None] - np.arange(count))), np.float32)
+
+
+@lru_cache(maxsize=8)
+def counting_px(view: View, shape: Size) -> NDArray[np.bool_] | None:
+    """Return which px of a picture (height, width) count; None where all do."""
+    return None if view.everywhere else view.counting(shape)
 
 
 @lru_cache(maxsize=32)

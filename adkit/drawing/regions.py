@@ -11,6 +11,8 @@ from adkit.data.boxes import Size
 LARGE_SHARE = 0.5  # a box of more than this share of the picture's area is in no corner of it
 GRID_PX = 1024
 """On a picture with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
+Counting = NDArray[np.bool_] | None
+"""Which px of a picture count; None: all."""
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
 
@@ -56,14 +58,17 @@ def region_columns(region: Region | None) -> dict[str, Any]:
     return region.as_dict() if region else dict(_NO_REGION)
 
 
-def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> Outline:
+def outline_of(
+    anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
+) -> Outline:
     """Find the regions of a map (h, w) above the threshold (None: none), in a picture of shape (height, width) px.
 
-    What is smaller than one cell of the map is a speck, and no region: a method tells nothing finer.
+    They end where nothing `counts`. What is smaller than one cell of the map is a speck, and no region: a method tells
+    nothing finer.
     """
     if threshold is None or anomaly_map.max() <= threshold:
         return Outline()
-    values, labels, boxes, specks = _parts(anomaly_map, threshold, shape)
+    values, labels, boxes, specks = _parts(anomaly_map, threshold, shape, counts)
     # The cells' centres in the grid: no value between them is as high as the higher one.
     rows, columns = (
         (2 * np.arange(cells) + 1) * length // (2 * cells)
@@ -80,13 +85,15 @@ def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape:
     return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
 
 
-def outline_mask(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> NDArray[np.bool_]:
+def outline_mask(
+    anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
+) -> NDArray[np.bool_]:
     """Return which pixels (height, width) of the picture are in the map's regions."""
     import cv2  # heavy: only where there is something to find
 
     if threshold is None or anomaly_map.max() <= threshold:
         return np.zeros(shape, np.bool_)
-    _, labels, boxes, _ = _parts(anomaly_map, threshold, shape)
+    _, labels, boxes, _ = _parts(anomaly_map, threshold, shape, counts)
     mask = np.isin(labels, list(boxes)).astype(np.uint8)
     return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.bool_)
 
@@ -99,7 +106,7 @@ def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
 
 
 def _parts(
-    anomaly_map: NDArray[np.float32], threshold: float, shape: Size
+    anomaly_map: NDArray[np.float32], threshold: float, shape: Size, counts: Counting
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[int, list[int]], int]:
     """Return the map on a grid, each place's part, the regions' boxes and the number of specks.
 
@@ -110,8 +117,10 @@ def _parts(
     factor = min(1.0, max(GRID_PX, 2 * max(anomaly_map.shape)) / max(shape))
     height, width = (max(cells, round(factor * length)) for cells, length in zip(anomaly_map.shape, shape, strict=True))
     values = np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    above = (values > threshold).astype(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    above = values > threshold
+    if counts is not None:
+        above &= cv2.resize(counts.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
     kept = {
         label: boxes[label].tolist()
         for label in range(1, count)

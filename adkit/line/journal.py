@@ -48,7 +48,6 @@ class Journal(AbstractContextManager["Journal"]):
         with self._recording:
             named = {"part": self.parts + 1, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **row}
             self.append(named)
-            self.parts += 1
         return named
 
     def rows(self) -> Iterator[Row]:
@@ -68,6 +67,7 @@ class Journal(AbstractContextManager["Journal"]):
             except OSError:
                 self._file.truncate(found.st_size)
                 raise
+        self.parts += 1
         with self._grown:
             self._grown.notify_all()
 

@@ -48,6 +48,7 @@ class LearnedMethod(Method[FrameOptionsType]):
     def __init__(self, options: FrameOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
         self._facts: dict[str, str | int | float | bool] = {}
+        self._notes: list[str] = []
         self._curves: dict[str, list[float]] = {}
         self._workspace: Workspace | None = None
 
@@ -74,7 +75,7 @@ class LearnedMethod(Method[FrameOptionsType]):
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> FitReport:
         """Make the frozen network ready, then learn."""
-        self._facts, self._curves, self._workspace = {}, {}, workspace
+        self._facts, self._curves, self._notes, self._workspace = {}, {}, [], workspace
         self._calibration = self._normalisation = None
         with progress.plan([*([("network", 1.0)] if self._features else []), *self.planned()]):
             if self._features:
@@ -82,7 +83,7 @@ class LearnedMethod(Method[FrameOptionsType]):
                     self._features.prepare(self.frame_size)
                     advance(1)
             self.learn(batches, progress)
-        return FitReport(self._facts, self._curves)
+        return FitReport(self._facts, self._curves, notes=self._notes)
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned, the frozen network's fingerprint, and the normalisation where there is one."""

@@ -68,7 +68,7 @@ class WithMotion(Method[Any]):
             "share_of_frame_that_moves": share,
             MOVING_CLIPS: " ".join(map(str, clips_moving_as_a_whole(cells.numpy(), clips))),
         }
-        return FitReport({**report.facts, **facts}, report.curves, f"top:percent={100 * share:g}")
+        return replace(report, facts={**report.facts, **facts}, scorer=f"top:percent={100 * share:g}")
 
     def predict(self, batch: Batch) -> Prediction:
         """Judge every sample of the batch."""

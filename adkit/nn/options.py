@@ -40,14 +40,14 @@ def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, i
         (height, max(least, min(width, sides[-1])))
         for height in sides
         for below in [int(height / aspect / multiple) * multiple]
-        for width in (below, below + multiple)
+        for width in (below - multiple, below, below + multiple)
     ]
 
     def unlike(size: tuple[int, int]) -> float:
         return 2 * abs(math.log(size[0] / size[1] / aspect)) + abs(math.log(size[0] * size[1] / wanted))
 
     few_enough = [size for size in near if size[0] * size[1] <= MOST_OVER * wanted]
-    return min(few_enough, key=unlike) if few_enough else min(near, key=math.prod)
+    return min(few_enough or near, key=unlike if few_enough else lambda size: (min(size), unlike(size)))
 
 
 def _parse_list(value: Any) -> Any:

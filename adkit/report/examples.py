@@ -8,7 +8,7 @@ import numpy as np
 
 from adkit.data.fingerprints import content_hashes
 from adkit.data.images import read_image, read_mask
-from adkit.data.view import EVERYWHERE, View
+from adkit.data.view import EVERYWHERE, View, counting_px
 from adkit.drawing.overlay import Scale, colours, faded, image_uri, panels
 from adkit.drawing.regions import Outline, outline_of
 from adkit.errors import DatasetError, PluginError
@@ -97,7 +97,7 @@ class Gallery:
             self.bytes += sum(map(len, addresses.values()))
             outline = Outline()
             if result.map is not None and self.scale is not None:
-                outline = outline_of(result.map, self.scale.threshold, shape)
+                outline = outline_of(result.map, self.scale.threshold, shape, counting_px(self.view, shape))
             pictures.append(
                 ExamplePicture(example, addresses, width, height, outline, abouts[number] if abouts else "")
             )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
 
 from adkit.data.view import View
-from adkit.errors import OptionError, nearest
+from adkit.errors import OptionError, nearest, said
 from adkit.files.atomic import plain_name
 from adkit.options import option_text
 from adkit.stats.calibration import Threshold, ThresholdRule, rule_of
@@ -72,7 +72,7 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             name = ".".join(map(str, first["loc"]))
             unknown = first["type"] == "extra_forbidden"
             hint = nearest(name, type(self).model_fields) if unknown else "see: adkit fit --help"
-            raise OptionError(f"{name}={first['input']!r} is refused: {first['msg']}", hint=hint) from None
+            raise OptionError(f"{name}={first['input']!r} is refused: {said(first['msg'])}", hint=hint) from None
 
     @field_validator("root", mode="before")
     @classmethod
@@ -239,6 +239,7 @@ class RunRecord(BaseModel, extra="forbid", frozen=True):
     earlier_calibrations: list[CalibrationRecord] = Field(default_factory=list)  # the oldest first
     updates: list[UpdateRecord] = Field(default_factory=list)  # after the fit, the oldest first
     facts: dict[str, str | int | float | bool]
+    notes: list[str] = Field(default_factory=list)  # what a user should know of the normal data, a sentence each
     curves: dict[str, list[float]] = Field(default_factory=dict)  # how learning went, a number for each epoch
     timings_s: dict[str, float]  # of all datasets together where the model learned from several
     versions: dict[str, str]

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from adkit.errors import OptionError, RunError
+from adkit.errors import OptionError, RunError, said
 from adkit.files.atomic import checksum, is_folder, plain_name, storage_faults, whole_folder, write_whole
 from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
@@ -332,4 +332,4 @@ def read_record(folder: Path) -> RunRecord:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{path} is not valid: {where}: {first['msg']}", hint=UNTRUSTED) from None
+        raise RunError(f"{path} is not valid: {where}: {said(first['msg'])}", hint=UNTRUSTED) from None

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from adkit import __version__
 from adkit.data.images import resize
 from adkit.drawing.overlay import faded, heat
-from adkit.errors import AdkitError, FrameError, RunError
+from adkit.errors import AdkitError, FrameError, RunError, said
 from adkit.files.documents import read_file
 from adkit.runs.record import REPORT, RunRecord
 from adkit.runs.store import list_runs
@@ -203,7 +203,7 @@ def _tell_faults(app: FastAPI, settings: ServerSettings) -> None:
                 where = ".".join(str(part) for part in first["loc"][1:])
                 if where == "image":
                     return fault_response(422, "no image came as a form's file", "send it as: curl -F image=@part.png")
-                return fault_response(422, f"{where}: {first['msg']}", "see /api/openapi.json")
+                return fault_response(422, f"{where}: {said(first['msg'])}", "see /api/openapi.json")
             case HTTPException():
                 told = fault_response(error.status_code, f"{request.url.path}: {error.detail}", "see /api/openapi.json")
                 told.headers.update(error.headers or {})

@@ -43,8 +43,9 @@ class Upload:
     path: Path
 
     def named_in(self, error: AdkitError, hint: str = "") -> AdkitError:
-        """Return the error with the sender's name of the file, instead of where it lies."""
-        return type(error)(error.message.replace(str(self.path), self.name), hint=hint or error.hint)
+        """Return the error with the sender's name of the file, instead of where it lies; no hint speaks of options."""
+        told = hint or error.hint.partition("; --")[0]
+        return type(error)(error.message.replace(str(self.path), self.name), hint=told)
 
     def image(self, white: int | None) -> NDArray[np.uint8]:
         """Return the image, RGB (h, w, 3), read with a run's white; raises FrameError, by the sender's name."""
@@ -122,7 +123,7 @@ class Judges:
         with self._scoring, (progress or Silent()).task("scoring", len(sound)) as advance:
             for sample, one in ready.model.stills(sound):
                 upload = uploads[int(sample.id)]
-                told = upload.named_in(one, "check the file") if isinstance(one, AdkitError) else one
+                told = upload.named_in(one) if isinstance(one, AdkitError) else one
                 found[int(sample.id)] = UploadResult(upload, told)
                 advance(1)
                 if stop and stop.is_set():

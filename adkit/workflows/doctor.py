@@ -19,6 +19,7 @@ from adkit.interfaces import Progress
 from adkit.registry import Registry
 from adkit.runs.record import FitSettings
 from adkit.runs.store import list_runs
+from adkit.stats.formatting import counted
 from adkit.synthetic.parts import write_parts
 from adkit.workflows.fit import fit
 from adkit.workflows.score import device_of, open_model
@@ -65,7 +66,8 @@ def _device() -> Finding:
 
     device = device_of("auto")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return Finding("device", f"{device} ({name}), {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads")
+    cores, threads = counted(os.cpu_count() or 1, "CPU core"), counted(torch.get_num_threads(), "thread")
+    return Finding("device", f"{device} ({name}), {cores}, {threads}")
 
 
 def _weights() -> Finding:

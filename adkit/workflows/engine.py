@@ -65,7 +65,7 @@ def require_engine(engine: str) -> None:
     name, _, address = engine.partition("=")
     if engine == LOCAL:
         return
-    if name != "ray":
+    if name != "ray" or engine == "ray=":
         raise OptionError(f"there is no engine {engine!r}", hint="--engine local, ray or ray=HOST:PORT")
     try:
         _ray()

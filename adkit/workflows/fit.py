@@ -200,6 +200,7 @@ def _save(
             left_out=left_out,
             calibration=calibration_record(basis, scorer, settings.rule, settings.smoothing),
             facts=dict(learned.report.facts),
+            notes=list(learned.report.notes),
             curves=dict(learned.report.curves),
             timings_s=learned.timings_s,
             versions=versions(),

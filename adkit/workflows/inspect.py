@@ -242,9 +242,14 @@ def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[st
     return [same for same in contents.values() if len(same) > 1]
 
 
+_OF_ONE = {"are": "is", "have": "has", "show": "shows", "look": "looks"}
+
+
 def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
     """Say how many images there are, what is wrong with them, and some by name."""
     count = sum(map(len, groups))
     shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
     left = count - sum(map(len, shown))
+    verb, _, rest = what.partition(" ")
+    what = f"{_OF_ONE.get(verb, verb) if count == 1 else verb} {rest}"
     return f"{count} {what}: {listed(list(map(' = '.join, shown)), len(shown))}" + (f" and {left} more" if left else "")

@@ -12,7 +12,7 @@ from adkit.containment import plugin_code, returned
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import px
 from adkit.data.clips import differ, frame_gap_s
-from adkit.data.view import View
+from adkit.data.view import MOST_STRETCH, View, usual_shape
 from adkit.errors import DatasetError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Workspace, calibrates_itself
 from adkit.runs.predictions import Predictions
@@ -33,7 +33,6 @@ MOST_LEFT_OUT = 0.1
 """Of the images or clips. More that lie apart are a second sort of parts rather than hidden defects."""
 MOST_ROUNDS = 5
 """As often it is learned anew: defects that are alike hide each other until the first of them are out."""
-ODD_CLIPS = "odd_clips"
 """Names, with a number, what a fit tells of clips that look otherwise than they should."""
 LEAST_S = 0.5
 """Shorter clips are told: it is as long as motion is looked at between two frames, and smoothing wants a moment."""
@@ -96,8 +95,9 @@ def learn(
         lines = [*looks.findings(), *_sizes(data), *_rates(data), *_short(data), *_cameras(data, moving)]
         if facts.get("motions") == 0:
             lines.append(f"motion is not judged: frames are over {LONGEST_SPAN_S:g} s apart; a lower --every helps")
-        told = {f"{ODD_CLIPS} {number}": line for number, line in enumerate(lines, 1)}
-        report = replace(report, facts={**facts, **told})
+        report = replace(report, facts=facts, notes=[*report.notes, *lines])
+    else:
+        report = replace(report, notes=[*_shapes(data), *report.notes])
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
     return Learned(method, view, data, report, predictions, timings_s)
 
@@ -125,6 +125,16 @@ class _LookedAt:
 
 def _clip_names(data: Sequence[TrainingData]) -> list[str]:
     return [sample.clip for one in data for sample in one.learned]
+
+
+def _shapes(data: Sequence[TrainingData]) -> Iterator[str]:
+    """Say how many images have another shape than the one that frames are laid out in."""
+    shapes = [shape for one in data for shape in one.shapes]
+    usual = usual_shape(shapes)
+    other = [one for one in shapes if not 1 / MOST_STRETCH <= one[0] * usual[1] / (one[1] * usual[0]) <= MOST_STRETCH]
+    if other:
+        have = f"{len(other)} of {counted(len(shapes), 'image')} have another shape than {px(usual)}"
+        yield f"{have}, such as {px(other[0])}: they are fitted in whole, smaller, with mirrored edges"
 
 
 def _sizes(data: Sequence[TrainingData]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
-from adkit.data.view import View
+from adkit.data.view import View, counting_px
 from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
@@ -186,7 +186,8 @@ class FittedModel:
 
     def mask(self, result: FrameResult) -> NDArray[np.bool_] | None:
         """Return which pixels (H, W) of a result's picture are in its regions; None for a method without maps."""
-        return None if result.map is None else outline_mask(result.map, self.outline, result.shape)
+        counts = counting_px(self.view, result.shape)
+        return None if result.map is None else outline_mask(result.map, self.outline, result.shape, counts)
 
     def judged(self, frames: Iterable[Frame], batch_size: int = BATCH) -> Generator[tuple[Frame, FrameResult | None]]:
         """Give back every frame with its result, None for a frame without pixels."""
@@ -234,7 +235,7 @@ class FittedModel:
         """Return a map's regions, how many specks there are, and the one place to look at first."""
         if anomaly_map is None:
             return (), 0, None
-        found = outline_of(anomaly_map, self.outline, shape)
+        found = outline_of(anomaly_map, self.outline, shape, counting_px(self.view, shape))
         stand_in = highest_place(anomaly_map, shape) if anomalous and not found.regions else None
         return found.regions, found.specks, next(iter(found.regions), stand_in)
 

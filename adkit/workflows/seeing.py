@@ -128,7 +128,11 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
             hint = f"x + w is at most {usual[1]}, y + h at most {usual[0]}"
             raise OptionError(f"--roi {settings.roi} reaches out of the pictures, which are {px(usual)} px", hint=hint)
     if settings.ignore:
-        counts &= ~read_mask(FrameRef(Path(settings.ignore)), usual)
+        ignored = read_mask(FrameRef(Path(settings.ignore)), usual)
+        if not ignored.any():
+            hint = "a mask is bright where nothing counts; leave --ignore out where all does"
+            raise OptionError(f"--ignore {settings.ignore} marks nothing", hint=hint)
+        counts &= ~ignored
     mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
     view = View(frame=(1, 1), picture=usual, box=box, mask=mask, border=settings.ignore_border, white=white)
     if not view.counting(usual).any():

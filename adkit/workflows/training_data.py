@@ -85,6 +85,11 @@ def training_data(
     for dataset in datasets:
         samples = _normal_samples(dataset, settings.method, method_class)
         stills, temporal = are_stills(samples), sees_motion(method_class)
+        of_clips = {"--every": settings.every, "--appearance-only": settings.appearance_only}
+        if stills and (given := next((flag for flag, value in of_clips.items() if value), None)):
+            raise OptionError(
+                f"{given} is for videos, and {dataset.spec} holds still images", hint=f"leave {given} out"
+            )
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
         samples = at_steps(samples, step_s)
         hashes = content_hashes(samples)
@@ -244,7 +249,7 @@ def _require_enough(
         needs = f"learning from {few} needs at least {needed}, for the others set the threshold"
         hint = "learn from fewer, or add more images of good parts"
     if clips < needed:
-        count = f"{len(samples)} training images"
+        count = counted(len(samples), "training image")
         if clips != len(samples):
             count = f"{counted(clips, 'clip')} of {counted(len(samples), 'frame')} to learn from"
             needs = needs if few else f"{needs} clips"
@@ -338,7 +343,8 @@ class LeavingOut:
             for name in [word] if word in self._specs else word.split(","):
                 specs = sorted(self._specs.get(name, ()))
                 if not specs:
-                    close = [*difflib.get_close_matches(name, self._known, n=1), *self._known][:1]
+                    same = [known for known in self._known if name in (Path(known).name, Path(known).stem)]
+                    close = [*same, *difflib.get_close_matches(name, self._known, n=1), *self._known][:1]
                     hint = f"did you mean {close[0]}?" if close else "there is nothing to leave out"
                     raise OptionError(f"--leave-out {name!r} names no training image or clip", hint=hint)
                 if len(specs) > 1:

@@ -84,7 +84,8 @@ class Folder(OwnFolder):
         kinds = Counter(sample.kind for sample in test if sample.kind)
         lines = [f"read {self.folder} as {self.layout}: {len(train)} to learn from; to test with: {told_kinds(test)}"]
         if self.held_out_share:
-            lines.append(f"there is no test split: {kinds[GOOD]} good images were held out for testing")
+            few = "1 good image was" if kinds[GOOD] == 1 else f"{kinds[GOOD]} good images were"
+            lines.append(f"there is no test split: {few} held out for testing")
         tops = Counter(one.inside[0] for one in self._placed if one.kind == GOOD and len(one.inside) > 2)
         if self.layout == "named folders" and len(tops) > 1:
             lines.append(f"good images of several folders are learned together: {_counted(tops)}")

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adkit import Batch, Batches, Prediction, Progress
-from adkit.nn.features.index import Index, IndexKind, kind_of, require_exact
+from adkit.nn.features.index import Index, IndexKind, doubts, kind_of, require_exact
 from adkit.nn.features.patches import PatchFeatures
 from adkit.nn.methods import FrameGraph, LearnedMethod
 from adkit.nn.normal_space import NormalSpace, left_out_scores, pooled
@@ -62,6 +62,7 @@ class Knn(LearnedMethod[KnnOptions]):
             index, recall = Index.built(self._space.bank, kind)
             self._space = replace(self._space, index=index)
             self._facts |= {"index": kind, "index_recall": round(recall, 4)}
+            self._notes += doubts(recall)
         if clips.any():
             with progress.task("leave one out", 1) as advance:
                 self._calibration = left_out_scores(vectors, clips, groups, self.options.neighbours)

@@ -17,7 +17,7 @@ from adkit import Batches, FitReport, OptionError, Progress
 from adkit.nn.composition import Composition
 from adkit.nn.features.checkerboard import at_white_squares, filled
 from adkit.nn.features.coreset import greedy_coreset, merged_coreset
-from adkit.nn.features.index import QUERIES, Index, IndexKind, kind_of, require_exact
+from adkit.nn.features.index import QUERIES, Index, IndexKind, doubts, kind_of, require_exact
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.features.neighbours import LEAST_DISTANCE, NearestNeighbour
 from adkit.nn.features.patch_maps import KeepingSome, LeftOutDistances, PatchMapMethod, as_a_whole
@@ -189,6 +189,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         some = torch.randint(len(patches), (4 * QUERIES,), generator=generator)
         index, recall = Index.built(self._bank, kind, patches[some[~torch.isin(some, chosen)][:QUERIES]])
         self._facts |= {"index": kind, "index_recall": round(recall, 4)}
+        self._notes += doubts(recall)
         return index
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Rows, Tensor]:

@@ -418,11 +418,11 @@ def test_a_misspelt_fit_is_refused_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "found", "hint"),
     [
-        (["report", "--run", "latest"], "No such option: --run", "did you mean --runs? For example: adkit report "),
+        (["report", "--run", "latest"], "no such option: --run", "did you mean --runs? For example: adkit report "),
         (["eval", "latest"], "unexpected extra argument", "for example: adkit eval --run latest"),
-        (["inspect", "parts/"], "Missing option '--dataset'", "for example: adkit inspect --dataset folder:"),
+        (["inspect", "parts/"], "missing option '--dataset'", "for example: adkit inspect --dataset folder:"),
         (["list", "run"], "error: 'run' is not one of 'methods'", "see: adkit list --help"),
-        (["evl"], "No such command 'evl'", "see: adkit --help"),
+        (["evl"], "no such command 'evl'", "see: adkit --help"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_answered_with_one_that_can(
@@ -445,7 +445,7 @@ def test_too_few_images_are_refused(washers: Path, tmp_path: Path) -> None:
     assert "no good image" in fault("fit", "-m", "patchknn", "-d", f"folder:{empty}", "--runs", tmp_path / "runs")
     (empty / "one.png").write_bytes((washers / "train" / "good" / "000.png").read_bytes())
     message = fault("fit", "-m", "patchknn", "-d", f"folder:{empty}", "--runs", tmp_path / "runs")
-    assert "has 1 training images" in message
+    assert "has 1 training image" in message
     assert not (tmp_path / "runs").exists()
 
 

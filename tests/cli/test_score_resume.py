@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adkit.cli.output import MOST_ROWS
+from adkit.errors import OptionError
 from adkit.files.lock import lock
 from adkit.line.journal import Journal, Row
 from tests.cli.invoking import commands_that_find, ok, refused, run
@@ -89,6 +90,20 @@ def test_a_score_that_was_killed_twice_gives_what_one_gives(
     killed(9, *arguments, "--resume", log=tmp_path / "log")
     assert "14 rows are there already" in ok(*arguments, "--resume").stderr
     assert bytes_below(in_parts) == bytes_below(at_once)
+
+
+def test_a_score_that_fails_before_its_first_row_leaves_nothing(
+    runs: Path, names: list[str], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OptionError("no cluster", hint="none")
+
+    monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
+    monkeypatch.setattr("adkit.cli.workers.each", fail)
+    there = sorted(tmp_path.iterdir())
+    arguments = ["score", parts, "--runs", runs, "-r", names[0], "-o", tmp_path / "rows.csv", "--engine", "ray"]
+    assert "--resume" not in run(*arguments).stderr
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_rows_of_workers_are_the_same(

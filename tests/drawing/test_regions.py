@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
+from adkit.drawing.regions import Outline, Region, highest_place, outline_mask, outline_of, region_columns
 
 SHAPE = (120, 240)
 
@@ -51,6 +51,17 @@ def test_the_highest_peak_comes_first() -> None:
 def test_corners_that_touch_join_a_region() -> None:
     touching = spot(slice(2, 4), slice(2, 4)) + spot(slice(4, 6), slice(4, 6))
     assert len(outline_of(touching, 0.5, SHAPE).regions) == 1
+
+
+def test_regions_end_where_nothing_counts() -> None:
+    anomaly_map, counts = spot(slice(1, 3), slice(2, 6)), np.zeros(SHAPE, np.bool_)
+    counts[:, 43:] = True
+    (region,) = outline_of(anomaly_map, 1.0, SHAPE, counts).regions
+    assert box(region) == (43, 10, 17, 20)
+    mask = outline_mask(anomaly_map, 1.0, SHAPE, counts)
+    assert mask.sum() == region.area_px
+    assert not mask[:, :43].any()
+    assert outline_of(anomaly_map, 1.0, SHAPE, np.zeros(SHAPE, np.bool_)) == Outline()
 
 
 def test_what_is_smaller_than_a_cell_is_a_speck() -> None:

@@ -76,7 +76,7 @@ def test_the_finest_that_is_seen_is_a_stride_or_what_smoothing_leaves() -> None:
 def test_a_size_that_makes_no_sense_is_refused(written: object) -> None:
     with pytest.raises(OptionError, match="a method: size=") as caught:
         parsed(size=written)
-    assert caught.value.hint.startswith("size takes ")
+    assert caught.value.hint.startswith("size: px: N ")
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_a_job_that_left_out_files_is_done(jobs: Jobs) -> None:
 def test_a_command_that_there_is_not_is_a_failed_job(jobs: Jobs) -> None:
     status = until(jobs, jobs.submit("fit", "x", ["nothing"]).id, ended)
     assert status.state == "failed"
-    assert "No such command" in status.message
+    assert "no such command" in status.message
 
 
 def test_a_process_that_ends_before_it_begins_is_a_failed_job(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_images_in_both_splits_are_counted(pile: Pile) -> None:
 @pytest.mark.parametrize(
     ("rows", "finding"),
     [
-        (0, "1 have a mask that marks nothing: b.png"),
-        (30, "1 have a mask that marks more than half, as if inverted: b.png"),
+        (0, "1 has a mask that marks nothing: b.png"),
+        (30, "1 has a mask that marks more than half, as if inverted: b.png"),
     ],
 )
 def test_masks_that_cannot_be_meant_are_named(pile: Pile, rows: int, finding: str) -> None:
@@ -252,7 +252,7 @@ def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None
     films.film("dark.mp4", [*moving(6, 4), *[grey(0)] * 3, *moving(7, 4)])
     films.film("black.mp4", [grey(0)])
     assert sorted(films.findings()) == [
-        "1 are smaller than 32 px: tiny.mp4",
+        "1 is smaller than 32 px: tiny.mp4",
         "2 have another size than the most common one: large.mp4 (128×96), tiny.mp4 (24×24)",
         "2 have frames of one colour only: dark.mp4 (3 frames, the first at 0:00.4), "
         "black.mp4 (1 frame, the first at 0:00.0)",

@@ -10,7 +10,6 @@ from adkit.errors import DatasetError
 from adkit.runs.record import FitSettings
 from adkit.types import Prediction
 from adkit.workflows.fit import fit
-from adkit.workflows.learning import ODD_CLIPS
 from tests.greys import METHODS, GreyMaps, with_methods
 from tests.videos import SIZE, write_greys, write_video
 from tests.watched import GreyMemory
@@ -30,7 +29,7 @@ def told_of(folder: Path, method: str = "grey_without_one", every: int | None = 
     settings = FitSettings(method=method, device="cpu", every=every)
     registry = with_methods({**METHODS, "grey_memory": GreyMemory, "large_maps": LargeMaps})
     run = fit(settings, Clips(folder, "clips:line", folder), folder / "runs", registry)
-    return [str(value) for name, value in run.record.facts.items() if name.startswith(ODD_CLIPS)]
+    return run.record.notes
 
 
 def noise(rng: np.random.Generator, count: int, most: int = 256, size: tuple[int, int] = SIZE) -> list[NDArray]:

@@ -97,6 +97,8 @@ def test_frames_have_the_shape_of_the_training_pictures(tmp_path: Path, registry
 
 def test_one_picture_of_another_shape_changes_nothing_for_the_others(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [(40, 160)] * 29 + [(160, 40)])
+    (note,) = model.run.record.notes
+    assert note.startswith("1 of 30 images have another shape than 160×40, such as 40×160")
     assert model.view.frame == (32, 128)
     maps = model.run.calibration().maps
     assert maps is not None
@@ -174,8 +176,24 @@ def test_no_region_reaches_where_nobody_looks(tmp_path: Path, registry: Registry
     assert result.region is not None
     marked, counts = model.mask(result), model.view.counting(SHAPE)
     assert marked is not None
-    assert (marked == counts).mean() > 0.9, "all that counts is bright, and what is beside it too"
-    assert not marked[:6, :6].any()
+    assert (marked == counts).mean() > 0.98, "all that counts is bright, and what is beside it too"
+    assert not (marked & ~counts).any()
+    assert "% of it does not count" in model.view.in_words() or way in ("box", "mask")
+
+
+def test_a_mask_that_ignores_nothing_is_refused(tmp_path: Path, registry: Registry) -> None:
+    empty = mask(tmp_path / "empty.png", SHAPE, (0, 0, 0, 0))
+    with pytest.raises(OptionError, match=r"--ignore .*empty\.png marks nothing"):
+        fitted(tmp_path, registry, [SHAPE] * 20, ignore=str(empty))
+
+
+@pytest.mark.parametrize(("flag", "value"), [("every", 2), ("appearance_only", True)])
+def test_what_is_for_videos_is_refused_of_still_images(
+    tmp_path: Path, registry: Registry, flag: str, value: object
+) -> None:
+    told = f"--{flag.replace('_', '-')} is for videos, and greys:all holds still images"
+    with pytest.raises(OptionError, match=told):
+        fitted(tmp_path, registry, [SHAPE] * 20, **{flag: value})
 
 
 def test_what_is_ignored_calibrates_nothing_either(tmp_path: Path, registry: Registry) -> None:

@@ -135,7 +135,7 @@ def test_too_few_without_suspects_is_told(registry: Registry, spoilt: list[Path]
     with pytest.raises(PromiseError, match=message) as caught:
         fitted(registry, spoilt, tmp_path / "runs", robust=True, max_false_alarms="0.98%")
     assert caught.value.hint.endswith("or leave --robust out")
-    with pytest.raises(DatasetError, match="has 1 training images besides 102 left out"):
+    with pytest.raises(DatasetError, match="has 1 training image besides 102 left out"):
         fitted(registry, spoilt, tmp_path / "runs", leave_out=[f"train/{number:03d}" for number in range(102)])
     assert not (tmp_path / "runs").exists()
 

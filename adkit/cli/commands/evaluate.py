@@ -98,6 +98,8 @@ def _print_outcomes(result: Evaluation) -> None:
     if found.mean_normal is not None and found.mean_anomalous is not None:
         ratio = f", ratio {found.separation_ratio:.2f}" if found.separation_ratio else ""
         say(f"  mean score: {found.mean_normal:.4f} good, {found.mean_anomalous:.4f} anomalous{ratio}")
-    for row in found.oracle_passing:
+    # Of few defects 99 % are all of them, at the same threshold.
+    told = {row.threshold: row for row in reversed(found.oracle_passing)}
+    for row in reversed(told.values()):
         say(f"  oracle: good parts that pass when {row.recall:.0%} of defects are caught: {row.passing}")
     say()

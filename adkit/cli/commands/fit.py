@@ -18,7 +18,7 @@ from adkit.stats.formatting import counted, duration_text
 if TYPE_CHECKING:
     from adkit.interfaces import Dataset
     from adkit.registry import Registry
-    from adkit.runs.record import FitSettings, RunRecord
+    from adkit.runs.record import FitSettings
     from adkit.runs.store import Run
     from adkit.runs.unfinished import Unfinished
 
@@ -144,7 +144,8 @@ def fit(
                     progress.hide()
                     rows.append(_row(run))
                     warn_of_suspects(run)
-                    _warn_of_clips(run.record)
+                    for told in run.record.notes:
+                        warn(told)
                     if to.for_people:
                         print_fitted(run, verbose=verbose)
                     elif to.format is not o.Format.json:
@@ -220,19 +221,11 @@ def print_fitted(run: Run, *, verbose: bool = False) -> None:
     print_left_out(record)
     for name, value in record.facts.items():
         if verbose or name.endswith("recall"):
-            say(f"  {name.replace('_', ' ')}: {value}")
+            shown = f"{value:.1%}" if isinstance(value, float) and name.endswith("recall") else value
+            say(f"  {name.replace('_', ' ')}: {shown}")
     say(f"  folder {run.folder}")
     name = shlex.quote(run.argument)
     say(f"  next: adkit score FILES --run {name}   or, where there are test images, adkit eval --run {name}")
-
-
-def _warn_of_clips(record: RunRecord) -> None:
-    """Say on stderr which clips are unlike the others."""
-    from adkit.workflows.learning import ODD_CLIPS  # loads much
-
-    for name, told in record.facts.items():
-        if name.startswith(ODD_CLIPS):
-            warn(str(told))
 
 
 def _row(run: Run) -> dict[str, object]:

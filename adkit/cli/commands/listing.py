@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table, say
+from adkit.cli.output import MOST_ROWS, destination, print_table, say
 from adkit.errors import PluginError, RunError, nearest
 from adkit.files.atomic import is_folder
 
 if TYPE_CHECKING:
     from adkit.registry import Registry
     from adkit.runs.record import RunRecord
+
+_READABLE = 500  # characters
 
 
 def list_(
@@ -47,7 +49,7 @@ def list_(
     to = destination(format_)
     to.emit(rows, rows)
     if to.for_people:
-        print_table(what, rows)
+        print_table(what, rows[-MOST_ROWS:], total=len(rows))  # of runs the newest are the last
 
 
 def show(
@@ -84,9 +86,15 @@ def show(
     to.emit(rows, document)
     if to.for_people:
         if rows:
-            print_table(title, rows, subtitle=about, most=len(rows))
+            readable = [{key: _shortened(value) for key, value in row.items()} for row in rows]
+            print_table(title, readable, subtitle=about, most=len(rows))
         else:
             say("\n".join(filter(None, [title, about, "it has no options"])))
+
+
+def _shortened(value: Any) -> Any:
+    """Return a value as people read it: the bytes of a mask tell them nothing."""
+    return f"{len(value):,} characters" if isinstance(value, str) and len(value) > _READABLE else value
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

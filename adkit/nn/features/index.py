@@ -51,6 +51,7 @@ class Index:
             # So few rows in a cell that a centre is not told by chance; as many cells as rows in them.
             cells = max(1, min(int(4 * count**0.5), count // 39))
             index = faiss.IndexIVFFlat(faiss.IndexFlatL2(length), length, cells)
+            index.cp.min_points_per_centroid = 1  # or it warns of fewer on stderr, into what is printed there
             index.train(values)
         index.add(values)
         exact = faiss.IndexFlatL2(length)
@@ -80,6 +81,13 @@ class Index:
     def from_state(cls, state: Mapping[str, Tensor]) -> "Index | None":
         """Return what `state` gave; None where there is none."""
         return cls(_faiss().deserialize_index(state["index"].numpy())) if "index" in state else None
+
+
+def doubts(recall: float) -> list[str]:
+    """Say that an index finds less than it should; nothing where it does not."""
+    if recall >= RECALL:
+        return []
+    return [f"the index finds {recall:.1%} of the nearest rows, less than {RECALL:.0%}: --set index=exact finds all"]
 
 
 def require_exact(index: Index | None) -> None:

@@ -101,6 +101,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         kept = KeepingSome(batches, self._vectors if self._overview else None)
         for method in self._scales:
             method._composition, method._composed, method._workspace = None, None, self._workspace
+            method._notes = []
         normal: list[Tensor] = []
         clips = torch.empty(0)
         for method, seen in self._each_scale(kept):
@@ -117,6 +118,9 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         self._facts |= found
         self._calibration = self._blend.out_of_sample(normal, clips)
         coarse, scores = self._scales[-1], top_scores(self._calibration)
+        if not enough and len(torch.unique(clips)) == len(clips):
+            few = f"{len(clips)} normal images are fewer than {LEAST_PICTURES}"
+            self._notes.append(f"{few}: only places are judged, not images as a whole, and no position for itself")
         if self._overview and kept.vectors:
             self._whole, added = Whole.learn(torch.cat(kept.vectors), scores, *self._overview.strides)
             self._scored = scores = scores + added
@@ -184,7 +188,8 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         return gather(parts, count, progress, "leave one out", Tensor.new_empty)
 
     def _note_scales(self) -> None:
-        """Take the facts of the frames at half size among those of all."""
+        """Take the facts and notes of the frames at half size among those of all."""
+        self._notes += [note for one in self._scales[1:] for note in one._notes]
         self._facts |= {f"context_{name}": fact for one in self._scales[1:] for name, fact in one._facts.items()}
 
     def _smoothed(self, distances: Tensor) -> Tensor:
