@@ -33,7 +33,7 @@ def interval_sources(comparison: Comparison) -> str:
     if not comparison.of_clips:
         return sources
     by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
-    return by_clip if comparison.things == "test clips" else f"{sources}; of films, {by_clip}"
+    return by_clip if comparison.things == "test clips" else f"{sources}; of videos, {by_clip}"
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Signs of damage in what was coded, which decoders pass over without a word; sound films of any encoder have none."""
+"""Signs of damage in what was coded, which decoders pass over without a word; sound videos of any encoder have none."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Says what samples show: checksums of pictures and of films' frames, and one of a whole split."""
+"""Says what samples show: checksums of images and of videos' frames, and one of a whole split."""
 
 import hashlib
 import os

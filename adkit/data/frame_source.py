@@ -50,11 +50,11 @@ def frames_of(
 ) -> Generator[Frame]:
     """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead; `on_bad` gets the others."""
     lookahead = max(2, lookahead // view.frames)  # with tiles, pictures are large
-    for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
-        if film is None:
+    for video, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
+        if video is None:
             yield from _stills(members, view, on_bad, lookahead)
         else:
-            yield from _film(film, list(members), view, on_bad, lookahead)
+            yield from _video(video, list(members), view, on_bad, lookahead)
 
 
 def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
@@ -104,7 +104,7 @@ def _stills(samples: Iterator[Sample], view: View, on_bad: OnBad | None, lookahe
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+def _video(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
     """Yield frames of one video, walked once by a thread of its own; what is not asked for is not converted."""
     numbers = [sample.frame.number or 0 for sample in samples]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -114,7 +114,7 @@ def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | Non
     def decode() -> Generator[Frame]:
         with Video(path) as video:
             for frame in video:
-                if not wanted:  # asked here, so that a film that is walked to its end may say what is wrong with it
+                if not wanted:  # asked here, so that a video that is walked to its end may say what is wrong with it
                     return
                 if not frame.spoilt and (sample := wanted.get(frame.number)) is not None:
                     yield _frame(sample, frame, view)

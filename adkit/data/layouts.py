@@ -52,7 +52,7 @@ _OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "p
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
-def is_film(path: Path) -> bool:
+def is_moving(path: Path) -> bool:
     """Say whether the file's name says that it moves: a video, or an animated GIF."""
     return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.bitstreams import is_broken
-from adkit.data.packets import InOrder, Packets, films_in, lacks_index
+from adkit.data.packets import InOrder, Packets, lacks_index, videos_in
 from adkit.data.raw_streams import RawPictures
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
@@ -79,7 +79,7 @@ class VideoFrame:
 
     @property
     def _quarter_turns(self) -> int:
-        """Counter-clockwise, from the file's display matrix: telephones film upright and say so there."""
+        """Counter-clockwise, from the file's display matrix: telephones record upright and say so there."""
         return round(self.decoded.rotation / 90) % 4
 
 
@@ -169,7 +169,7 @@ class Video:
         known = np.sort(np.array([stamp for stamp in found if stamp is not None], dtype=np.int64))
         if len(known) < len(found):
             return np.arange(len(found))
-        if lead is None or known[0] < lead:  # a film cut within a group of pictures begins with what cannot be decoded
+        if lead is None or known[0] < lead:  # a video cut within a group of pictures begins with what cannot be decoded
             with Video(Path(self.name)) as video:
                 next(iter(video))
                 begins = np.searchsorted(known, video.first_stamp or 0)
@@ -245,7 +245,7 @@ class Video:
             heappop(waiting)
             lost += 1
         if self.first_stamp is None:
-            self.first_stamp, self._undecodable = stamp, max(0, lost)  # the film was cut there
+            self.first_stamp, self._undecodable = stamp, max(0, lost)  # the video was cut there
         elif lost > 0:
             self._damages_s.append(self._packets.seconds(self._last_stamp))
             self.number += lost
@@ -261,9 +261,9 @@ class Video:
         if not (isinstance(self.source, Path) or self.is_recording):
             return  # of what comes live, the end tells nothing
         of_file = isinstance(self.source, Path) and "mp4" in self._container.format.name
-        if of_file and (more := films_in(Path(self.name))[0]) > 1:
+        if of_file and (more := videos_in(Path(self.name))[0]) > 1:
             raise FrameError(
-                f"{self.name} holds {more} films, one behind the other, and only the first can be read: "
+                f"{self.name} holds {more} videos, one behind the other, and only the first can be read: "
                 f"{_ended(shown, time_s)}",
                 hint="join such files by a tool for videos: ffmpeg -f concat",
             )

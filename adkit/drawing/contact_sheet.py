@@ -61,7 +61,7 @@ class ContactSheet:
         """Draw a row for each kind; None when no picture came by."""
         if not self._tiles:
             return None
-        # Films are wide: rows are as high as the highest picture, and what is told below needs room.
+        # Videos are wide: rows are as high as the highest image, and what is told below needs room.
         tile_px = max(tile.height for *_, tile in self._tiles) + 16 * any(caption for _, _, caption, _ in self._tiles)
         row_px = _TITLE_PX + tile_px + _GAP_PX
         size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)

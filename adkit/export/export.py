@@ -35,7 +35,7 @@ from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
-from adkit.export.score import FORMAT, Clip, Model, Undecoded, film, still
+from adkit.export.score import FORMAT, Clip, Model, Undecoded, still, video
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
@@ -85,20 +85,20 @@ class _Judged:
 
 @dataclass
 class _Pictures:
-    """Reads pictures as the export does; frames of a film are asked for in their order."""
+    """Reads pictures as the export does; frames of a video are asked for in their order."""
 
     white: int
-    films: dict[Path, Iterator[tuple[int, float, Undecoded]]] = field(default_factory=dict)
+    videos: dict[Path, Iterator[tuple[int, float, Undecoded]]] = field(default_factory=dict)
 
     def __call__(self, frame: FrameRef) -> Undecoded:
         """Return a picture; raises ValueError for what cannot be read."""
         if frame.number is None:
             return still(frame.path, self.white)
-        frames = self.films.setdefault(frame.path, film(frame.path))
+        frames = self.videos.setdefault(frame.path, video(frame.path))
         for number, _, picture in frames:
             if number == frame.number:
                 return picture
-        raise ValueError("the film has no such frame")
+        raise ValueError("the video has no such frame")
 
 
 def export(run: Run, workplace: Workplace, target: Path) -> Export:
@@ -257,11 +257,11 @@ def _golden(judged: Sequence[_Judged], number: int, exported: Model) -> dict[str
     """Copy a picture, or a clip's first ones, into the export; return what model.json says of them, as it was found."""
     clip, pictures, found = Clip(exported), _Pictures(exported.facts["white"]), list[tuple[str, float, float]]()
     for place, one in enumerate(judged[: LEAD + len(SPOILT)]):
-        frame, of_film = one.sample.frame, one.sample.frame.number is not None
+        frame, of_video = one.sample.frame, one.sample.frame.number is not None
         order = f"-{place}" if len(judged) > 1 else ""
-        suffix = ".png" if of_film else frame.path.suffix.lower()
+        suffix = ".png" if of_video else frame.path.suffix.lower()
         name = f"golden/{number}-{'spoilt' if one.spoilt else 'good'}{order}{suffix}"
-        if of_film:
+        if of_video:
             size, pixels = pictures(frame)
             _write_png(exported.folder / name, pixels(*size))
         else:

@@ -1,7 +1,7 @@
 """Judge pictures, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
 
 python score.py parts/*.png    a line of CSV for each picture: path, score, threshold, p-value, decision
-python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of pictures, or of a film (by av)
+python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of pictures, or of a video (by av)
 python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
 """
 
@@ -63,7 +63,7 @@ class Model:
         return score, found
 
     def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
-        """Walk a clip, a folder of pictures or a film: the number, time in seconds and score of each judged frame."""
+        """Walk a clip, a folder of images or a video: the number, time in seconds and score of each judged frame."""
         clip, taken_s, before_s = Clip(self), -math.inf, -math.inf
         for number, time_s, picture in frames_of(Path(path), self.facts["white"]):
             gap_s, before_s = time_s - before_s, time_s
@@ -126,9 +126,9 @@ class Clip:
 
 
 def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
-    """Walk a folder's pictures in the order of their numbers, 25 a second, or a film: number, seconds, picture."""
+    """Walk a folder's pictures in the order of their numbers, 25 a second, or a video: number, seconds, image."""
     if not clip.is_dir():
-        yield from film(clip)
+        yield from video(clip)
         return
     known = Image.registered_extensions()
     files = [one for one in clip.iterdir() if one.suffix.lower() in known and not one.name.startswith(".")]
@@ -143,14 +143,14 @@ def by_number(name: str) -> list[str | int]:
     return [int(one) if place % 2 else one for place, one in enumerate(re.split("([0-9]+)", name.lower()))]
 
 
-def film(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
-    """Walk a film's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
+def video(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
+    """Walk a video's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
     if path.suffix.lower() in Image.registered_extensions():
-        raise ValueError("a picture; a folder of frames or a film was expected")
+        raise ValueError("an image; a folder of frames or a video was expected")
     try:
         import av
     except ImportError:
-        raise ValueError("films need PyAV (pip install av), or a folder of their frames instead") from None
+        raise ValueError("videos need PyAV (pip install av), or a folder of their frames instead") from None
 
     def pixels(frame: Any, height: int, width: int) -> Pixels:
         area = height <= frame.height and width <= frame.width
@@ -164,12 +164,12 @@ def film(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
             for number, frame in enumerate(container.decode(stream)):
                 if frame.is_corrupt or frame.side_data.get("DISPLAYMATRIX"):
                     why = "damaged there" if frame.is_corrupt else "stored on its side"
-                    raise ValueError(f"frame {number}: the film is {why}; adkit itself reads it")
+                    raise ValueError(f"frame {number}: the video is {why}; adkit itself reads it")
                 time_s = number / float(stream.average_rate or 25) if frame.time is None else frame.time
                 first_s = first_s if number else time_s
                 yield number, time_s - first_s, ((frame.height, frame.width), partial(pixels, frame))
     except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(f"no film that can be read: {error}") from None
+        raise ValueError(f"no video that can be read: {error}") from None
 
 
 def still(path: str | Path, white: int) -> Undecoded:

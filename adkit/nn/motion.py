@@ -2,9 +2,9 @@
 
 A frame and an earlier one are compared in cells of a small grey picture: where to and how fast its contents move
 (OpenCV's DIS optical flow, Kroeger et al. 2016, arXiv 1603.03590) and how much its brightness changes, all per second,
-so that a film of another frame rate looks the same. How often something was seen in normal clips is remembered with its
-place, coarsely: a belt that stands still is odd, the wall beside it is not. A cell is as anomalous as the like of it
-was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
+so that a video of another frame rate looks the same. How often something was seen in normal clips is remembered with
+its place, coarsely: a belt that stands still is odd, the wall beside it is not. A cell is as anomalous as the like of
+it was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
 """
 
 from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ from adkit.workflows.looks import ClipLooks, Glances
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding
-_GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
+_GLANCE_PX = 64  # frames of videos are looked at as small as this: it tells whether there is anything to see
 _Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
 
 
@@ -62,9 +62,9 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     result, trouble = look.result, look.trouble
     _count(samples, result)
     with progress.task("inspecting", len(samples)) as advance:
-        for film, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
-            if film is not None:
-                look.at_film(film, list(members), advance)
+        for video, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
+            if video is not None:
+                look.at_video(video, list(members), advance)
                 continue
             for sample in members:
                 look.at_image(sample)
@@ -137,7 +137,7 @@ class _Look:
         if self.sheet.wants(sample):
             self.sheet.add(sample, image)
 
-    def at_film(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
+    def at_video(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
         """Walk a video once, from its first frame to its last."""
         expected = {sample.frame.number: sample for sample in samples}
         blank: list[Sample] = []

@@ -166,7 +166,7 @@ def _short(data: Sequence[TrainingData]) -> Iterator[str]:
     if short:
         yield (
             f"{of_clips(short, len(clips), 'lasts', 'last')} less than {LEAST_S:g} s, too short to show how things "
-            f"move: {named(short)}; film longer ones, or leave them out with --leave-out"
+            f"move: {named(short)}; record longer ones, or leave them out with --leave-out"
         )
 
 

@@ -25,7 +25,7 @@ _DARKER = 20.0
 _CLEARLY = 3.0
 """So many times wider is the step between few dark and few bright pictures than all steps within either of them."""
 _SAME = 2
-"""Grey levels of a thumbnail: a film's compression alone makes such differences."""
+"""Grey levels of a thumbnail: a video's compression alone makes such differences."""
 _NAMED = 6
 
 

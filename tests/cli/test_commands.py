@@ -286,8 +286,8 @@ def test_score_tells_regions_and_writes_them_as_masks(runs: Path, washers: Path,
 def test_masks_are_for_stills_and_lie_apart_from_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> None:
     command = ["score", washers / "test" / "good", "--runs", runs, "--masks", tmp_path, "--heatmaps", f"{tmp_path}/."]
     assert "heat maps and masks of the same names" in fault(*command)
-    film = write_greys(tmp_path / "film.mp4", [10, 20, 30])
-    assert "--masks is for still images" in fault("score", film, "--runs", runs, "--masks", tmp_path / "masks")
+    video = write_greys(tmp_path / "video.mp4", [10, 20, 30])
+    assert "--masks is for still images" in fault("score", video, "--runs", runs, "--masks", tmp_path / "masks")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from adkit.registry import load_registry
 from adkit.runs.store import Run, open_run
 from tests.cli.invoking import ok, run
 from tests.greys import SPREAD, USUAL, paint, usual_levels
-from tests.press import film_registry
+from tests.press import press_registry
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 termios = pytest.importorskip("termios")
@@ -114,7 +114,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
-    registry = film_registry()
+    registry = press_registry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adkit.registry.load_registry", lambda: registry)
         yield
@@ -149,7 +149,7 @@ def places(
         "other": other,
         "named": named,
         "press": press,
-        "film_run": press_run.folder,
+        "video_run": press_run.folder,
     }
 
 
@@ -175,8 +175,8 @@ def test_every_run_is_listed_with_its_id_and_numbers(columns: int, runs: Path, i
         "fit -m grey -d folder:{parts} --runs {out} --name a_name_that_somebody_chose_with_great_care_and_little_hurry",
         "eval --run {run} --runs {runs}",
         "score {named} --run {run} --runs {runs}",
-        "score {press}/test --run {film_run}",
-        "eval --run {film_run}",
+        "score {press}/test --run {video_run}",
+        "eval --run {video_run}",
         "calibrate {run} --runs {runs} --max-false-alarms 5%",
         "calibrate {run} --runs {runs} --normal {named}/good",
         "audit {run} --runs {runs} --normal {named}/good",

@@ -366,7 +366,7 @@ def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: obj
     (tmp_path / "text.png").write_text("this is no picture", encoding="utf-8")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x1cftypheic" + bytes(100))
-    (tmp_path / "film.png").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
+    (tmp_path / "video.png").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
     double = saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)).path.read_bytes()
     (tmp_path / "double.tif").write_bytes(double.replace(b"\2\1\3\0\1\0\0\0\x20", b"\2\1\3\0\1\0\0\0\x40"))
     assert callable(reader)
@@ -374,7 +374,7 @@ def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: obj
         ("empty.png", r"the file is empty \(0 bytes\)"),
         ("text.png", "is not an image"),
         ("photo.heic", "is an HEIC picture, which cannot be read"),
-        ("film.png", "is a video, an image was expected"),
+        ("video.png", "is a video, an image was expected"),
         ("double.tif", "is a TIFF that is damaged or of a rare form"),
         ("folder.png", "is a folder, an image was expected"),
         ("absent.png", "there is no file"),
@@ -492,7 +492,7 @@ def test_what_is_no_label_mask_is_cut_at_half_of_its_maximum(tmp_path: Path, val
 
 
 def test_a_frame_of_a_video_is_read_like_an_image(tmp_path: Path) -> None:
-    ref = FrameRef(videos.write_greys(tmp_path / "film.mp4", [40, 80, 120]), 2)
+    ref = FrameRef(videos.write_greys(tmp_path / "video.mp4", [40, 80, 120]), 2)
     assert float(read_image(ref).mean()) == pytest.approx(120, abs=2)
     assert frame_shape(ref) == videos.SIZE
     assert pixel_format(ref) == "video"

@@ -32,7 +32,7 @@ from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace, open_model
 from tests.cli.invoking import refused
 from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
-from tests.press import PRESS, GreyMemory, film_registry, fit_films, write_films
+from tests.press import PRESS, GreyMemory, fit_press, press_registry, write_press
 
 
 class Exportable(GreyMaps):
@@ -316,9 +316,9 @@ class Remembering(GreyMemory):
 
 
 def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) -> None:
-    registry = film_registry({"remembering": Remembering})
-    folder = write_films(tmp_path / "films", PRESS)
-    run = fit_films(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
+    registry = press_registry({"remembering": Remembering})
+    folder = write_press(tmp_path / "videos", PRESS)
+    run = fit_press(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
     done = export(run, Workplace(registry), tmp_path / "press.adkit")
     assert (done.normal, done.spoilt) == (8 * 12, SPOILT_SOURCES * (LEAD - 1 + len(SPOILT)))
     model, own = Model(tmp_path / "press.adkit"), open_model(run, registry, device="cpu")
@@ -349,7 +349,7 @@ def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) 
     assert printed.returncode == 3
     assert [row["frame"] for row in rows] == [*(str(one.index) for one in expected), "", ""]
     assert [row["decision"] for row in rows[-2:]] == ["unreadable"] * 2
-    assert "a folder of frames or a film was expected" in printed.stderr
+    assert "a folder of frames or a video was expected" in printed.stderr
     message, hint = refused("score", frames, "--run", tmp_path / "press.adkit")
     assert "judges clips" in message
     assert "score.py" in hint

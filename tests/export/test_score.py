@@ -103,19 +103,19 @@ def test_files_are_read_as_adkit_reads_them(sort: str, suffix: str, tmp_path: Pa
     assert (score.read(path) == images.read_image(FrameRef(path))).all()
 
 
-def test_films_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_video(tmp_path / "film.mp4", [picture(48, 64, seed) for seed in range(5)], stamps=[7, 12, 30, 31, 50])
+def test_videos_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "video.mp4", [picture(48, 64, seed) for seed in range(5)], stamps=[7, 12, 30, 31, 50])
     for size in ((24, 32), (48, 64), (60, 100)):
-        found = [(number, time_s, pixels(*size)) for number, time_s, (_, pixels) in score.film(path)]
+        found = [(number, time_s, pixels(*size)) for number, time_s, (_, pixels) in score.video(path)]
         expected = list(Video(path))
         assert [number for number, *_ in found] == [one.number for one in expected]
         assert [time_s for _, time_s, _ in found] == pytest.approx([one.time_s for one in expected])
         assert all((one == other.pixels(size)).all() for (*_, one), other in zip(found, expected, strict=True))
-    with pytest.raises(ValueError, match="no film that can be read"):
-        list(score.film(Path(__file__)))
+    with pytest.raises(ValueError, match="no video that can be read"):
+        list(score.video(Path(__file__)))
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ValueError, match="films need PyAV"):
-        list(score.film(path))
+    with pytest.raises(ValueError, match="videos need PyAV"):
+        list(score.video(path))
 
 
 def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_it_goes_on_where_it_was_broken_off(clips: PartBatches, tmp_path: Path) 
 
 def test_it_learns_from_one_clip_cut_into_pieces() -> None:
     clips = moving_frames((64, 64))
-    one = PartBatches(clips.frames, 5, ["film"] * len(clips))
+    one = PartBatches(clips.frames, 5, ["video"] * len(clips))
     method = made()
     method.fit(one, Silent())
     assert method._facts["frames_learned_from"] < len(one)

@@ -168,7 +168,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
         ("path,kind\n1.png,\n", "line 2: neither split nor kind is given"),
         ("path,kind,mask\n1.png,tear,m.png\n", r"line 2: there is no file .*m\.png"),
         ("path,kind\n1.png,good,extra,more\n", "line 2: 4 cells for 2 columns"),
-        ("path,kind\nfilm.mp4,good\n", r"line 2: .*film\.mp4 is a video"),
+        ("path,kind\nvideo.mp4,good\n", r"line 2: .*video\.mp4 is a video"),
         ("path,kind\nNG,good\n", r"line 2: .*NG is a folder"),
         ("path,kind\n1.png,good\nNG/../1.png,good\n", r"line 3: NG/\.\./1\.png was listed before"),
         ("path,split\nNG/2.png,train\n", r"line 2: NG/2\.png would be taken as good, and its name says otherwise"),
@@ -181,7 +181,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_tables_that_say_nothing_clear_are_refused(tmp_path: Path, table: str, complaint: str) -> None:
-    touch(tmp_path, "1.png", "clip.png", "film.mp4", "NG/2.png", "NG_3.png")
+    touch(tmp_path, "1.png", "clip.png", "video.mp4", "NG/2.png", "NG_3.png")
     with pytest.raises(DatasetError, match=complaint):
         opened(tmp_path, table)
 

@@ -176,7 +176,7 @@ def test_written_clips_are_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def write(path: Path, clip: ConveyorClip) -> None:
         keys.append(clip.key)
-        path.write_bytes(b"a film")
+        path.write_bytes(b"a video")
 
     monkeypatch.setattr(conveyor, "write_clip", write)
     write_conveyor(tmp_path, seed=5, train=2, good=1, each_kind=1)

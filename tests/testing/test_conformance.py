@@ -847,7 +847,7 @@ def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
 def test_frames_of_clips_out_of_order_are_caught(
     files: Path, frames: list[tuple[str, int, int | None, float]], complaint: str | None
 ) -> None:
-    class Filmed(SoundDataset):
+    class Moving(SoundDataset):
         def samples(self, split: Split) -> list[Sample]:
             if split == "test":
                 return [Sample.still("c", self.folder / "c.png", anomalous=True)]
@@ -859,10 +859,10 @@ def test_frames_of_clips_out_of_order_are_caught(
             ]
 
     if complaint is None:
-        conformance.check_dataset(Filmed(files))
+        conformance.check_dataset(Moving(files))
     else:
         with pytest.raises(AssertionError, match=complaint):
-            conformance.check_dataset(Filmed(files))
+            conformance.check_dataset(Moving(files))
 
 
 def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:

@@ -110,7 +110,7 @@ def test_every_image_is_drawn_by_some_seed(registry: Registry, pictures: list[Pa
     assert set.union(*drawn) == {sample.id for sample in dataset.samples("train")}
 
 
-def test_of_films_whole_clips_are_drawn(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+def test_of_videos_whole_clips_are_drawn(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
     dataset = Greys(pictures, [f"clip {number % 12:02d}" for number in range(120)])
     run = fit(settings(3), dataset, tmp_path, registry)
     of_clip = {sample.id: sample.clip for sample in dataset.samples("train")}

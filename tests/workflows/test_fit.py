@@ -40,7 +40,7 @@ def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Grey, "fits", 0)
 
 
-def filmed(pictures: list[Path], clips: int, frames: int) -> Greys:
+def of_clips(pictures: list[Path], clips: int, frames: int) -> Greys:
     """Clips of several frames each; neighbours in the list are of different clips."""
     return Greys(pictures[: clips * frames], [f"clip {number % clips:03d}" for number in range(clips * frames)])
 
@@ -162,7 +162,7 @@ def test_both_ways_out_that_a_refusal_names_are_open(
 def test_whole_clips_are_held_out(
     clips: int, frames: int, held_out: int, registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:
-    dataset = filmed(pictures, clips, frames)
+    dataset = of_clips(pictures, clips, frames)
     run = fit_greys(registry, dataset, tmp_path)
     predictions, threshold = run.calibration(), run.record.threshold
     of_clip = {sample.id: sample.clip for sample in dataset.samples("train")}
@@ -184,7 +184,7 @@ def test_whole_clips_are_held_out(
 def test_frames_of_one_clip_do_not_count_as_so_many_scores(
     registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:
-    dataset, rule, fits = filmed(pictures, 15, 40), ThresholdRule("expected", 0.05), Grey.fits
+    dataset, rule, fits = of_clips(pictures, 15, 40), ThresholdRule("expected", 0.05), Grey.fits
     with pytest.raises(PromiseError, match="can spare 7 of 15"):
         fit_greys(registry, dataset, tmp_path, rule=rule)
     with pytest.raises(PromiseError, match="there are 15"):

@@ -43,7 +43,7 @@ def export(
     """Take a run out: a folder that judges pictures, or clips, without adkit and torch, and decides the same.
 
     It holds an ONNX model, its threshold, some pictures to check it with, and score.py, which needs numpy, onnxruntime
-    and pillow only, and av for films. Normal pictures of the run, and spoilt ones, are judged by both; where they
+    and pillow only, and av for videos. Normal pictures of the run, and spoilt ones, are judged by both; where they
     decide differently, nothing is written. A run on clips can leave where it was fitted with --appearance-only.
 
     Example: [bold]adkit export latest bracket.adkit[/bold], then [bold]python bracket.adkit/score.py parts/*.png[/bold]

@@ -1,4 +1,4 @@
-"""Films in the containers that people have, and what happens to films: cut, joined, damaged, turned; made by code.
+"""Videos in the containers that people have, and what happens to videos: cut, joined, damaged, turned; made by code.
 
 `TABLE` says what becomes of each; tests hold it true, and docs/video.md shows it.
 """
@@ -44,7 +44,7 @@ _OPTIONS = {
 }
 
 ALL, TOLD, LEFT = "all frames", "what is left; told, exit 3", "—"
-JOINED, FIRST = "all frames, time goes on; told", "the first film; told, exit 3"
+JOINED, FIRST = "all frames, time goes on; told", "the first video; told, exit 3"
 CUT = "all frames that can be shown; told"
 REFUSED = "refused: no index; exit 3"
 SPOILT = "all frames; what is spoilt is seen, and not told"
@@ -71,7 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
 
 def table() -> Iterator[str]:
     """The lines of `TABLE` in Markdown, each outcome with the containers of which it is true."""
-    yield "| a film … | what is read, and what is said |"
+    yield "| a video … | what is read, and what is said |"
     yield "|---|---|"
     for circumstance, outcomes in TABLE.items():
         groups: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ def known_by(pixels: NDArray[np.uint8]) -> float:
     return (float(pixels[:, 4:28].mean()) - 20) / 4
 
 
-def write_film(
+def write_container(
     path: Path,
     *,
     sound: bool = False,
