@@ -25,7 +25,7 @@ class Options(BaseModel):
     with which such a run scores as it did, whatever the default is for new ones."""
 
     def sized(self, shape: tuple[int, int]) -> Self:
-        """Return the options for pictures of this (height, width) px, as a run keeps them; by default the same."""
+        """Return the options for images of this (height, width) px, as a run keeps them; by default the same."""
         return self
 
     @property

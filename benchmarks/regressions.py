@@ -48,9 +48,9 @@ REFERENCES: dict[str, tuple[str, float]] = {
     "video": ("PyAV alone / adkit, the frames of a video as RGB", 1.0),
     "coreset": ("one pass for each patch / blocks, 400 of 40,000 × 128", 2.2),
     "search": ("torch's product / adkit, 2,304 × 152 in a bank of 3,500", 0.60),
-    "score": ("the backbone alone / a decoded picture", 0.53),
+    "score": ("the backbone alone / a decoded image", 0.53),
     "files": ("the backbone alone / file to score", 0.44),
-    "fit": ("the backbone alone, each picture once / a fit", 0.068),
+    "fit": ("the backbone alone, each image once / a fit", 0.068),
 }
 """What is divided by what, and the ratio on 2026-11-28 on two idle cores of an Intel Xeon: the middle of two runs.
 

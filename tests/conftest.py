@@ -92,7 +92,7 @@ def parts_root(shared: Shared) -> Path:
 
 @pytest.fixture
 def few_demo_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`demo:` draws 23 pictures of a part instead of 135, the same ones in every test."""
+    """`demo:` draws 23 images of a part instead of 135, the same ones in every test."""
     monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 10, "good": 4, "each_grade": 1})
 
 

@@ -32,7 +32,7 @@ CODECS: dict[str, tuple[str, str | None]] = {
     "gif": ("gif", None),
 }
 RAW = ("h264", "h265", "mjpeg", "gif")
-"""They hold pictures only; all but GIF without times."""
+"""They hold frames only; all but GIF without times."""
 _GROUP = "10"  # frames from key frame to key frame
 _OPTIONS = {
     "libx264": {"preset": "veryfast", "bf": "2", "g": _GROUP, "keyint_min": _GROUP, "sc_threshold": "0"},
@@ -51,7 +51,7 @@ SPOILT = "all frames; what is spoilt is seen, and not told"
 
 TABLE: dict[str, dict[str, str]] = {
     "with sound": dict.fromkeys(CODECS, ALL) | dict.fromkeys(RAW, LEFT),
-    "only pictures": dict.fromkeys(CODECS, ALL),
+    "without sound": dict.fromkeys(CODECS, ALL),
     "variable rate": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "mpg", *RAW), LEFT) | {"gif": ALL},
     "open groups of pictures": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "webm", "mpg", "mjpeg", "gif"), LEFT),
     "begins before 0": dict.fromkeys(CODECS, LEFT) | dict.fromkeys(("mkv", "webm"), ALL),
@@ -88,7 +88,7 @@ def level(number: int) -> int:
 
 
 def known_by(pixels: NDArray[np.uint8]) -> float:
-    """The number of the frame that a picture shows."""
+    """The number of the frame that an image shows."""
     return (float(pixels[:, 4:28].mean()) - 20) / 4
 
 

@@ -66,7 +66,7 @@ class Videos(Dataset):
 
 
 class GreyMemory(GreyMaps):
-    """How far the brightness lies from the mean of all that the clip has shown so far, and a picture of that mean."""
+    """How far the brightness lies from the mean of all that the clip has shown so far, and an image of that mean."""
 
     reconstructs: ClassVar[bool] = True
 

@@ -86,7 +86,7 @@ class Contents:
 def contents_of(folder: Path) -> Contents:
     """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
 
-    What is hidden, what systems and viewers keep beside pictures, and what adkit wrote is passed over.
+    What is hidden, what systems and viewers keep beside images, and what adkit wrote is passed over.
     """
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []

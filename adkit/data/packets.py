@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from adkit.data.bitstreams import broken_picture
+from adkit.data.bitstreams import broken_frame
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
@@ -117,7 +117,7 @@ class Packets:
 
     @property
     def breaks_off(self) -> bool:
-        """Say whether a file ends within a packet, a box or a picture, or goes on behind all that was read."""
+        """Say whether a file ends within a packet, a box or a frame, or goes on behind all that was read."""
         path, name = Path(self.container.name), self.container.format.name
         if not path.is_file():  # a stream
             return False
@@ -224,7 +224,7 @@ class Packets:
         """Return when packets are broken or missing, in their order, but for what a joint breaks."""
         found = [*self.damages_s, *(at_s for _, at_s in self._broken)]
         path = Path(self.container.name)
-        if self.container.format.name == "gif" and path.is_file() and (number := broken_picture(path)) is not None:
+        if self.container.format.name == "gif" and path.is_file() and (number := broken_frame(path)) is not None:
             found.append(number * self.step * self.tick_s)
         return sorted(found)
 

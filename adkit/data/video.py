@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adkit.data.bitstreams import is_broken
 from adkit.data.packets import InOrder, Packets, lacks_index, videos_in
-from adkit.data.raw_streams import RawPictures
+from adkit.data.raw_streams import RawFrames
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
@@ -70,7 +70,7 @@ class VideoFrame:
         transparent = _is_transparent(self.decoded.format.name)
         kind, how = "rgba" if transparent else "rgb24", "AREA" if shrinks else "BILINEAR"
         pixels = self.decoded.reformat(width=width, height=height, format=kind, interpolation=how).to_ndarray()
-        if transparent:  # on white, as pictures are
+        if transparent:  # on white, as images are
             alpha = pixels[..., 3:].astype(np.uint32)
             pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
         if turns or self.mirrored:
@@ -101,7 +101,7 @@ class Video:
         self._streams = sum(not one.disposition & cover for one in self._container.streams.video)
         if not self._streams:
             self.close()
-            raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")
+            raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with a video")
         self._stream = cast("Any", self._container.streams.best("video"))  # as players choose
         self._stream.thread_type = "AUTO"
         self._codec = self._stream.codec_context.name
@@ -192,7 +192,7 @@ class Video:
         shown, time_s = 0, 0.0
         order = InOrder(_AHEAD if isinstance(self.source, Path) else 0)
         waiting: list[int] = []  # a heap of the stamps of packets whose frames were not shown yet
-        raw = RawPictures(self._codec)
+        raw = RawFrames(self._codec)
         packets = iter(self._packets)
         while True:
             try:
@@ -208,7 +208,7 @@ class Video:
                     raw.sent(packet, self._packets.count)
                 if is_broken(self._codec, bytes(packet)):
                     self._damages_s.append(self._packets.reached_s)
-                    if self._codec == "mjpeg":  # what can be seen of it is not its picture
+                    if self._codec == "mjpeg":  # what can be seen of it is not its frame
                         continue
             try:
                 frames = [] if packet is None else packet.decode()

@@ -97,11 +97,11 @@ class Evaluation:
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
-        """Return the anomaly maps (N, h, w) of what is seen of the pictures, at the method's own resolution."""
+        """Return the anomaly maps (N, h, w) of what is seen of the images, at the method's own resolution."""
         return self.results.maps
 
     def result_at(self, position: int) -> Judged:
-        """Return what the run says of a sample; its map is of the whole picture, and no reconstruction is kept."""
+        """Return what the run says of a sample; its map is of the whole image, and no reconstruction is kept."""
         p_value, whole = float(self.p_values[position]), bool(self.whole[position])
         anomaly_map = None if self.maps is None else self.run.record.view.whole(self.maps[position])
         decided = (float(self.scores[position]), p_value, bool(self.called[position]), anomaly_map)

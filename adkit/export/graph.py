@@ -1,4 +1,4 @@
-"""A run as one ONNX graph: from the pixels of pictures to their maps and scores."""
+"""A run as one ONNX graph: from the pixels of images to their maps and scores."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from adkit.workflows.score import FittedModel
 
 
 class PictureGraph(nn.Module):
-    """What a run says of pictures that lie on its canvas: their maps, if the method has any, and their scores."""
+    """What a run says of images that lie on its canvas: their maps, if the method has any, and their scores."""
 
     def __init__(self, model: FittedModel, method: nn.Module, grid: tuple[int, int] | None) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class PictureGraph(nn.Module):
     def _scored(
         self, found: Tensor, whole: list[Tensor], rows: Tensor | None, columns: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """Turn maps of canvases, and scores of the pictures as wholes, into maps of the pictures and scores."""
+        """Turn maps of canvases, and scores of the images as wholes, into maps of the images and scores."""
         if self.of_tensors is None or rows is None or columns is None:
             return (found,)
         maps = rows @ found @ columns.T
@@ -91,7 +91,7 @@ class PictureGraph(nn.Module):
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A run as an ONNX model of any number of pictures, or of the next frames of as many clips."""
+    """A run as an ONNX model of any number of images, or of the next frames of as many clips."""
 
     proto: bytes
     grid: tuple[int, int] | None  # (h, w) of its maps; None without maps
@@ -144,7 +144,7 @@ def _exported(
         dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
     )
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        told = "the method's graph takes one number of pictures only, and any number was expected"
+        told = "the method's graph takes one number of images only, and any number was expected"
         raise OptionError(told, hint="tell its author: shape[0] can be traced where len() cannot")
     for name, values in usual.items():  # an input with a value of its own may be left out
         proto.graph.initializer.append(numpy_helper.from_array(values, name))

@@ -1,8 +1,8 @@
-"""Judge pictures, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
+"""Judge images, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
 
-python score.py parts/*.png    a line of CSV for each picture: path, score, threshold, p-value, decision
-python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of pictures, or of a video (by av)
-python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
+python score.py parts/*.png    a line of CSV for each image: path, score, threshold, p-value, decision
+python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of images, or of a video (by av)
+python score.py --check        judges the images in golden/ and compares with what was found when they were exported
 """
 
 import csv
@@ -27,7 +27,7 @@ import onnxruntime
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Undecoded = tuple[tuple[int, int], Callable[[int, int], Pixels]]
-"""A picture's height and width, and what gives its pixels at another height and width."""
+"""An image's height and width, and what gives its pixels at another height and width."""
 FORMAT = 3
 
 
@@ -45,18 +45,18 @@ class Model:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(str(self.folder / "model.onnx"), settings)
         self.outputs = [one.name for one in self.session.get_outputs()]
-        self.doubts: dict[str, str] = {}  # why pictures are hardly those that the model is for, and the first of them
+        self.doubts: dict[str, str] = {}  # why images are hardly those that the model is for, and the first of them
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
-        """Return a picture's score and its map (h, w), None for a method without maps."""
+        """Return an image's score and its map (h, w), None for a method without maps."""
         if Path(path).is_dir():
-            raise ValueError("a folder; its pictures are expected: FOLDER/*.png")
+            raise ValueError("a folder; its images are expected: FOLDER/*.png")
         picture, usual = still(path, self.facts["white"]), self.facts["usual_size"]
         score, found = Clip(self).judge(picture)
         why = "most of it looks like nothing that the run learned from"
         if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(picture[0], usual, strict=True)):
             (height, width), own = usual, picture[0]
-            why = f"the run learned from pictures of {width}×{height} px, and this is {own[1]}×{own[0]} px"
+            why = f"the run learned from images of {width}×{height} px, and this is {own[1]}×{own[0]} px"
         elif found is None or self.facts["unusual"] is None or (found > self.facts["unusual"]).mean() <= 0.5:
             return score, found
         self.doubts.setdefault(why, str(path))
@@ -72,7 +72,7 @@ class Model:
                 yield number, time_s, clip.judge(picture, time_s)[0]
 
     def p_value(self, score: float) -> float:
-        """Return the share of normal pictures that score as high."""
+        """Return the share of normal images that score as high."""
         normal = np.array(self.facts["normal_scores"])
         return (1 + int((normal >= score).sum())) / (1 + len(normal))
 
@@ -82,7 +82,7 @@ class Model:
         return close and (score > self.threshold) == (expected > self.threshold)
 
     def see(self, picture: Undecoded) -> tuple[Pixels, Floats, Floats]:
-        """Lay a picture on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
+        """Lay an image on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
         own, pixels = picture
         if only and list(own) != only:
@@ -101,7 +101,7 @@ class Model:
 
 
 class Clip:
-    """What came before in a clip: what the model remembers of it, and its score; a still is a clip of one picture."""
+    """What came before in a clip: what the model remembers of it, and its score; a still is a clip of one image."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -126,14 +126,14 @@ class Clip:
 
 
 def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
-    """Walk a folder's pictures in the order of their numbers, 25 a second, or a video: number, seconds, image."""
+    """Walk a folder's images in the order of their numbers, 25 a second, or a video: number, seconds, image."""
     if not clip.is_dir():
         yield from video(clip)
         return
     known = Image.registered_extensions()
     files = [one for one in clip.iterdir() if one.suffix.lower() in known and not one.name.startswith(".")]
     if not files:
-        raise ValueError("there is no picture in this folder")
+        raise ValueError("there is no image in this folder")
     for number, file in enumerate(sorted(files, key=lambda one: by_number(one.name))):
         yield number, number / 25, still(file, white)
 
@@ -173,25 +173,25 @@ def video(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
 
 
 def still(path: str | Path, white: int) -> Undecoded:
-    """Read a picture, as `read` does."""
+    """Read an image, as `read` does."""
     return picture_of(read(path, white))
 
 
 def picture_of(pixels: Pixels) -> Undecoded:
-    """Return RGB pixels (H, W, 3) as a picture."""
+    """Return RGB pixels (H, W, 3) as an image."""
     return (pixels.shape[0], pixels.shape[1]), partial(resize, pixels)
 
 
 def read(path: str | Path, white: int = 65535) -> Pixels:
-    """Return a picture as RGB, uint8 (H, W, 3), upright and on white; of 16 bits the value `white` becomes 255.
+    """Return an image as RGB, uint8 (H, W, 3), upright and on white; of 16 bits the value `white` becomes 255.
 
     255 stands for a run that knows 8 bits only, which refuses values that could be of 10, 12 or 14.
     """
     with Image.open(path) as image:
         if image.format not in ("GIF", "MPO") and pictures_in(image) > 1:
-            raise ValueError("several pictures in one file")
+            raise ValueError("several images in one file")
         if white not in (255, 65535) and image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile):
-            raise ValueError("colours of 16 bits; a grey picture, or one of 8 bits, was expected")
+            raise ValueError("colours of 16 bits; a grey image, or one of 8 bits, was expected")
         negative = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(262) == 0  # 0 is white
         padded = image.format in ("BMP", "DIB", "TGA") and "A" in image.mode and not image.getchannel("A").getbbox()
         upright = ImageOps.exif_transpose(image)
@@ -210,7 +210,7 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
 
 
 def pictures_in(image: Image.Image) -> int:
-    """Count the pictures in a file, without a TIFF's smaller copies and masks of others."""
+    """Count the images in a file, without a TIFF's smaller copies and masks of others."""
     found = sum(not getattr(page, "tag_v2", {}).get(254, 0) & 0b101 for page in ImageSequence.Iterator(image))
     image.seek(0)
     return found
@@ -270,7 +270,7 @@ def cut(count: int, start: int, side: int, canvas: int) -> Floats:
 
 
 def check(model: Model) -> int:
-    """Judge the golden pictures again; the exit code is 1 where one is judged otherwise."""
+    """Judge the golden images again; the exit code is 1 where one is judged otherwise."""
     wrong = count = 0
     for one in model.facts["golden"]:
         clip = Clip(model)
@@ -279,7 +279,7 @@ def check(model: Model) -> int:
             same = model.same(score, expected)
             print(f"{name}: {score:.6f}, expected {expected:.6f}{'' if same else ': NOT THE SAME'}")
             wrong, count = wrong + (not same), count + 1
-    print(f"{wrong} of {count} golden pictures are judged otherwise")
+    print(f"{wrong} of {count} golden images are judged otherwise")
     return int(wrong > 0)
 
 

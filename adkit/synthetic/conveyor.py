@@ -8,7 +8,7 @@ some seconds happens, and the rest of it is normal:
 - speed_change: the belt runs at 0.55 or 1.6 times its speed
 - jerk: the belt sticks and slips, twice a second, at the same mean speed
 - foreign_object: something that is no part rides by between two parts
-- missing_part: a place is empty. Nothing in the picture is odd by itself; what is odd is a stretch of belt without a
+- missing_part: a place is empty. Nothing in a frame is odd by itself; what is odd is a stretch of belt without a
   part, about twice the longest between two parts that follow each other (71 px). Only who looks at more of the belt
   than that at once, as deep features do, or remembers when the last part came, can notice it.
 - colour_shift: the light turns warmer or colder by about an eighth, far more than it drifts
@@ -59,7 +59,7 @@ class _Thing:
 class ConveyorClip:
     """One clip: all that happens in it, and its frames when they are asked for."""
 
-    key: tuple[int, ...]  # seeds all that is random in its pictures
+    key: tuple[int, ...]  # seeds all that is random in its frames
     anomalous: NDArray[np.bool_]  # (T,)
     moved_px: NDArray[np.float64]  # (T,): how far the belt has run
     light: NDArray[np.float32]  # (T, 3): what each channel is multiplied with
@@ -77,7 +77,7 @@ class ConveyorClip:
             canvas = still.copy()
             canvas[on_belt] = _window(belt, start_px - moved_px)
             seen = np.flatnonzero(np.abs(moved_px - places - WIDTH_PX / 2) < (WIDTH_PX + _SPRITE_PX) / 2)
-            # Only what is in the picture is kept, whatever the clip's length.
+            # Only what is in view is kept, whatever the clip's length.
             sprites = {number: sprites.get(number) or self._sprite(number) for number in map(int, seen)}
             for number, sprite in sprites.items():
                 thing = self.things[number]
@@ -118,7 +118,7 @@ def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float 
 
     light = _light(rng, times_s)
     things = _things(rng, float(moved_px[-1]))
-    # Things are seen for some four seconds: this one is in the middle of the picture half-way through them.
+    # Things are seen for some four seconds: this one is in the middle of the frame half-way through them.
     middle = int(np.argmin([abs(WIDTH_PX / 2 + thing.place_px - usual * (begins_s + 2)) for thing in things]))
     if kind == "foreign_object":
         between = (things[middle - 1].place_px + things[middle].place_px) / 2
@@ -165,7 +165,7 @@ def _write_labels(path: Path, anomalous: NDArray[np.bool_]) -> None:
 
 
 def _things(rng: np.random.Generator, length_px: float) -> list[_Thing]:
-    """Parts for a belt that runs `length_px`: those that are in the picture at the start come first."""
+    """Parts for a belt that runs `length_px`: those that are in view at the start come first."""
     found = []
     place_px = -WIDTH_PX - rng.uniform(0, MOST_SPACING_PX)
     while place_px < length_px + _SPRITE_PX:
@@ -175,7 +175,7 @@ def _things(rng: np.random.Generator, length_px: float) -> list[_Thing]:
 
 
 def _longest_free_px(moved_px: NDArray[np.float64], things: list[_Thing]) -> NDArray[np.float64]:
-    """Return the longest stretch (T,) of belt between two parts, as far as it is in the picture."""
+    """Return the longest stretch (T,) of belt between two parts, as far as it is in view."""
     longest = np.zeros(len(moved_px))
     for ahead, behind in pairwise(things):
         right = np.minimum(moved_px - ahead.place_px - PART_PX[0] / 2, WIDTH_PX)

@@ -128,7 +128,7 @@ def _check_declarations(candidate: Examined) -> None:
 
 
 def _check_predictions(candidate: Examined) -> None:
-    """Check that predictions are complete and finite, of a picture of one grey too."""
+    """Check that predictions are complete and finite, of an image of one grey too."""
     _check_prediction(candidate.prediction, 3, candidate.fitted)
     constant = Batch(torch.full_like(candidate.batch.frames[:1], 0.5), ("constant",), ("constant",))
     _check_prediction(candidate.fitted.predict(constant), 1, candidate.fitted)

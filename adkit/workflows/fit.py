@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PIXEL_SHARE = 0.001
-"""Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
+"""Of a normal image's area may lie above the pixel threshold without breaking its promise."""
 PROVEN = 2
 """Before a run is written, so many frames are judged again from its file."""
 FOR_CLIPS = "patchknn"
@@ -254,7 +254,7 @@ def calibration_record(
 ) -> CalibrationRecord:
     """Return the thresholds that the rule takes from the basis; raises PromiseError for too few results.
 
-    The pixel threshold is what more than a thousandth of a picture exceeds in that share of normal *pictures*, for
+    The pixel threshold is what more than a thousandth of an image exceeds in that share of normal *images*, for
     pixels are not exchangeable; of the one highest, its noise would decide how much of every defect is outlined.
     """
     predictions, unit_s, left_out = basis.predictions, basis.unit_s, basis.left_out

@@ -71,7 +71,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
                 advance(1)
     if look.wide:
         result.notes.append(
-            f"{look.wide} pictures have more than 8 bits, with values up to {look.highest:,}: "
+            f"{look.wide} images have more than 8 bits, with values up to {look.highest:,}: "
             f"{white_above(look.highest):,} is read as white"
         )
     for same in _copies(samples, look.sizes):
@@ -109,7 +109,7 @@ class _Look:
     result: Inspection
     sheet: ContactSheet
     trouble: _Trouble = field(default_factory=lambda: defaultdict(list))
-    wide: int = 0  # pictures of more than 8 bits
+    wide: int = 0  # images of more than 8 bits
     highest: int = 0  # of their values
     glances: Glances = field(default_factory=Glances)  # of good still images
     clips: ClipLooks = field(default_factory=ClipLooks)  # of good clips
@@ -198,13 +198,13 @@ class _Look:
 
 
 def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
-    """Say whether the good pictures are of two sorts, and show those that are least like the others."""
+    """Say whether the good images are of two sorts, and show those that are least like the others."""
     look.result.findings += look.clips.findings()
     rows = {"least like the others": look.glances.oddest(COLUMNS)}
     if groups := look.glances.two_groups():
         more, fewer = map(len, groups)
         look.result.findings.append(
-            f"the good pictures fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
+            f"the good images fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
             f"({groups[0][0]}, {groups[1][0]}): one run for each finds smaller defects"
         )
         rows["of the smaller group"] = groups[1]

@@ -54,7 +54,7 @@ class Learned:
 def made_for(
     data: Sequence[TrainingData], method_class: type[Method[Any]], settings: FitSettings, device: str
 ) -> tuple[Method[Any], View]:
-    """Make the method for this data, and say how it sees pictures, and motion; raises AdkitError."""
+    """Make the method for this data, and say how it sees images, and motion; raises AdkitError."""
     shapes = [shape for one in data for shape in one.shapes]
     samples = [sample for one in data for sample in one.learned]
     white = max(one.white for one in data)
@@ -128,7 +128,7 @@ def _clip_names(data: Sequence[TrainingData]) -> list[str]:
 
 
 def _sizes(data: Sequence[TrainingData]) -> Iterator[str]:
-    """Say which clips have another size than most frames have; each picture is fitted in without distortion."""
+    """Say which clips have another size than most frames have; each image is fitted in without distortion."""
     sizes = dict(zip(_clip_names(data), [size for one in data for size in one.shapes], strict=True))
     usual = Counter(sizes.values()).most_common(1)[0][0]
     other = [f"{clip} ({px(size)})" for clip, size in sizes.items() if size != usual]
@@ -176,7 +176,7 @@ def _cameras(data: Sequence[TrainingData], moving: Sequence[str]) -> Iterator[st
     names = list(clips.values())
     if 0 < len(moving) < len(names):
         yield (
-            f"in {of_clips(moving, len(names))} the whole picture moves: {named([names[int(one)] for one in moving])}; "
+            f"in {of_clips(moving, len(names))} the whole image moves: {named([names[int(one)] for one in moving])}; "
             "is the camera fixed? What moves in some of the normal clips is normal in all"
         )
 

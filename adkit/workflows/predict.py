@@ -1,4 +1,4 @@
-"""What a method says of frames, one group after another, and what that means for their pictures."""
+"""What a method says of frames, one group after another, and what that means for their images."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def predicted(
 
 @dataclass
 class _Waiting:
-    """What a method said of frames, until all frames of their picture are judged."""
+    """What a method said of frames, until all frames of their image are judged."""
 
     parts: list[Prediction] = field(default_factory=list)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and picture
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and image
 
     def add(self, part: Prediction) -> None:
         """Take what was said of the next frames; raises ValueError where its size is another than before."""
@@ -101,10 +101,10 @@ def of_pictures(
     clips: tuple[str, ...],
     times_s: NDArray[np.float64] | None,
 ) -> Predictions:
-    """Turn what a method said of frames into what that means for their pictures, (height, width) px each.
+    """Turn what a method said of frames into what that means for their images, (height, width) px each.
 
-    Of scores of its own the highest of a picture's tiles counts; beside maps they are left out where a part of the
-    picture does not count, since they are of all of it.
+    Of scores of its own the highest of an image's tiles counts; beside maps they are left out where a part of the
+    image does not count, since they are of all of it.
     """
     of_each = [name for name in ids for _ in range(view.frames)]
     found = to_predictions(tuple(of_each), tuple(of_each), prediction)

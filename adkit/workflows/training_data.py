@@ -41,8 +41,8 @@ class TrainingData:
     dataset: Dataset
     learned: list[Sample]
     held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
-    shapes: list[Size]  # (height, width) px of each picture that is learned from
-    white: int  # what stands for white in pictures of more than 8 bits; 255: there are none
+    shapes: list[Size]  # (height, width) px of each image that is learned from
+    white: int  # what stands for white in images of more than 8 bits; 255: there are none
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # images and clips left out because others are the same

@@ -8,7 +8,7 @@ from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptio
 
 
 class Autoencoder(Reconstruction[ReconstructionOptions]):
-    """The error of an autoencoder that was trained to repair normal pictures."""
+    """The error of an autoencoder that was trained to repair normal images."""
 
     Options = ReconstructionOptions
 

@@ -82,10 +82,10 @@ class FeatureNetwork(RecurrentNetwork):
 
 
 class PixelNetwork(RecurrentNetwork):
-    """For pictures in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
+    """For images in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
 
-    Without that it would spend most of its training on the background, and its border: convolutions continue a
-    picture with zeros, which here means that there is nothing but background. Four blocks halve pictures of `size` =
+    Without that it would spend most of its training on the background, and its border: convolutions continue an
+    image with zeros, which here means that there is nothing but background. Four blocks halve images of `size` =
     (height, width) px, four mirror them, and between is memory.
     """
 

@@ -48,7 +48,7 @@ class Demo(Dataset):
         return [sample for video in sorted((self._folder() / split).glob("*/*.mp4")) for sample in _frames(video)]
 
     def notes(self) -> list[str]:
-        """Say where the pictures come from."""
+        """Say where the images come from."""
         what, kinds = {
             TRAY: ("a synthetic tray of loose parts", f"anomalies are {', '.join(TRAY_KINDS)}"),
             CONVEYOR: ("synthetic clips of a conveyor belt", f"anomalies are {', '.join(CONVEYOR_KINDS)}"),

@@ -25,7 +25,7 @@ class UNetOptions(ReconstructionOptions):
 
 
 class UNet(Reconstruction[UNetOptions]):
-    """The error of a U-Net that was trained to repair normal pictures."""
+    """The error of a U-Net that was trained to repair normal images."""
 
     Options = UNetOptions
 

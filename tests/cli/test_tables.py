@@ -133,7 +133,7 @@ def runs(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def places(
     runs: Path, parts: Path, press: Path, press_run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str | Path]:
-    """What commands are given; among the pictures are long names, wide ones, and a file that holds none."""
+    """What commands are given; among the images are long names, wide ones, and a file that holds none."""
     named = tmp_path_factory.mktemp("named")
     pictures = paint(named / "good", [*usual_levels(24, 4), USUAL + 10 * SPREAD], seed=4)
     for picture, name in zip(pictures, ("検査画像_第三ライン_" * 3, "a b" * 16, "🔥🚗 one", "x" * 120), strict=False):

@@ -26,7 +26,7 @@ VIEW = View(frame=(1, 1))
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One-pixel pictures; the value of each is its number + 1."""
+    """One-pixel images; the value of each is its number + 1."""
     folder = tmp_path_factory.mktemp("pictures")
     paths = [folder / f"{number:03d}.png" for number in range(COUNT)]
     for number, path in enumerate(paths):
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def clips_of(pictures: list[Path], lengths: list[int]) -> list[Sample]:
-    """The pictures in their order, as clips of these lengths."""
+    """The images in their order, as clips of these lengths."""
     places = [(clip, index) for clip, length in enumerate(lengths) for index in range(length)]
     return [
         Sample(f"clip{clip}/{index}", FrameRef(picture), f"clip{clip}", index)

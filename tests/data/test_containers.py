@@ -93,7 +93,7 @@ def test_the_table_is_true(circumstance: str, container: str, videos: dict[str, 
     if expected == LEFT:
         pytest.skip("there is no such video")
     video, made, every = videos[container], tmp_path / f"made.{container}", list(range(FRAMES))
-    if circumstance in ("with sound", "only pictures"):
+    if circumstance in ("with sound", "without sound"):
         found = outcome(video if circumstance == "with sound" else write_container(made), every)
     elif circumstance == "variable rate":
         found = outcome(write_container(made, times_s=UNEVEN_S), every, UNEVEN_S)
@@ -181,7 +181,7 @@ def test_frames_keep_their_numbers_behind_what_is_damaged(
     seen = []
     with pytest.raises(FrameError, match=r"damaged at 0:0|index"), Video(path) as video:
         seen.extend((one.time_s, known_by(one.pixels())) for one in video if not one.spoilt)
-    behind = [(time_s, picture) for time_s, picture in seen if time_s > 1.42]  # the pictures between are spoilt
+    behind = [(time_s, picture) for time_s, picture in seen if time_s > 1.42]  # the images between are spoilt
     assert all(picture == pytest.approx(time_s * RATE, abs=1.5) for time_s, picture in behind)
 
 

@@ -118,7 +118,7 @@ def test_what_is_not_there_is_told(
 
 
 def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:
-    """DAGM's tests, in which masks lie below the pictures."""
+    """DAGM's tests, in which masks lie below the images."""
     for name in ("1.png", "2.png", "Label/2_label.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8), 0).save(tmp_path / name)

@@ -132,7 +132,7 @@ def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:
 
 
 def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
-    """MVTec 3D-AD, whose folders hold the places of the points beside each picture."""
+    """MVTec 3D-AD, whose folders hold the places of the points beside each image."""
     touch(tmp_path, "train/good/rgb/1.png", "train/good/xyz/1.tiff", "test/hole/RGB/2.png", "test/hole/xyz/2.tiff")
     touch(tmp_path, "test/hole/gt/2.png")
     samples = learned(tmp_path)
@@ -142,7 +142,7 @@ def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
-def test_where_or_when_a_picture_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
+def test_where_or_when_an_image_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
     touch(tmp_path, f"train/{place}/1.png", f"test/bad/{place}/2.png", f"test/good/{place}/3.png")
     kinds = {sample.frame.path.name: sample.kind for sample in learned(tmp_path)}
     assert kinds == {"1.png": "good", "2.png": "bad", "3.png": "good"}

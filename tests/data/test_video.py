@@ -77,7 +77,7 @@ def test_odd_sizes_are_decoded(tmp_path: Path) -> None:
 def test_a_turned_video_is_shown_upright() -> None:
     @dataclass
     class Turned:
-        """What PyAV gives for a telephone's video: the sensor's picture, and by how much to turn it."""
+        """What PyAV gives for a telephone's video: the sensor's image, and by how much to turn it."""
 
         height: int = 2
         width: int = 3
@@ -96,7 +96,7 @@ def test_a_turned_video_is_shown_upright() -> None:
     assert frame.pixels()[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]  # clockwise
 
 
-def test_what_is_transparent_lies_on_white_as_in_pictures(tmp_path: Path) -> None:
+def test_what_is_transparent_lies_on_white_as_in_images(tmp_path: Path) -> None:
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, 4:] = 200, 100, 0, 255
     pixels[:4, :4, 3] = 51  # a fifth of black

@@ -31,7 +31,7 @@ def enlarged(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArra
     return np.asarray(weights[0] @ anomaly_map.astype(np.float64) @ weights[1].T)
 
 
-def test_a_box_and_an_area_are_in_the_pictures_pixels() -> None:
+def test_a_box_and_an_area_are_in_the_images_pixels() -> None:
     (region,) = outline_of(spot(slice(1, 3), slice(2, 6)), 1.0, SHAPE).regions
     assert box(region) == (20, 10, 40, 20)  # half-way to the next cell the value is half of 2
     assert 0.9 * 800 < region.area_px <= 800  # with its corners cut
@@ -81,7 +81,7 @@ def test_without_anything_above_the_threshold_there_are_none(threshold: float | 
         (slice(6, 7), slice(23, 24), "right"),
         (slice(0, 1), slice(23, 24), "upper right"),
         (slice(11, 12), slice(0, 1), "lower left"),
-        (slice(0, 10), slice(0, 20), "most of the picture"),
+        (slice(0, 10), slice(0, 20), "most of the image"),
     ],
 )
 def test_words(rows: slice, columns: slice, words: str) -> None:
@@ -90,7 +90,7 @@ def test_words(rows: slice, columns: slice, words: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(100, 33), (1, 1), (3, 5000), (2000, 3000)])
-def test_a_map_that_does_not_divide_the_picture_covers_it(shape: tuple[int, int]) -> None:
+def test_a_map_that_does_not_divide_the_image_covers_it(shape: tuple[int, int]) -> None:
     (region,) = outline_of(np.ones((7, 7), np.float32), 0.5, shape).regions
     assert box(region) == (0, 0, shape[1], shape[0])
     assert region.area_px == shape[0] * shape[1]
@@ -126,7 +126,7 @@ def test_regions_are_those_that_scipy_labels(seed: int, shape: tuple[int, int], 
 
 
 @given(st.integers(0, 2**32))
-def test_a_large_picture_has_the_regions_of_a_smaller_one(seed: int) -> None:
+def test_a_large_image_has_the_regions_of_a_smaller_one(seed: int) -> None:
     anomaly_map = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(16, 16)), 1.5).astype(np.float32)
     threshold = float(np.quantile(anomaly_map, 0.9))
     small, large = (outline_of(anomaly_map, threshold, (side, side)) for side in (1024, 2048))

@@ -1,4 +1,4 @@
-"""A stream is watched: events and losses become rows of the journal, with pictures."""
+"""A stream is watched: events and losses become rows of the journal, with frames."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ def test_a_table_of_marks_is_not_looked_past(tmp_path: Path, table: str) -> None
 
 
 @pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
-def test_a_table_beside_pictures_is_not_looked_past(tmp_path: Path, header: str) -> None:
-    """As a folder all pictures would be learned from; a log that says nothing of them is no table of truth."""
+def test_a_table_beside_images_is_not_looked_past(tmp_path: Path, header: str) -> None:
+    """As a folder all images would be learned from; a log that says nothing of them is no table of truth."""
     touch(tmp_path, *(f"{number}.png" for number in range(12)))
     rows = "".join(f"{number}.png,{'scratch' if number < 2 else 'good'}\n" for number in range(12))
     dataset = opened(tmp_path, f"{header}\n{rows}")

@@ -324,7 +324,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
     torch.testing.assert_close(again, normal.scores)
 
 
-def test_few_pictures_and_clips_have_no_composition(frames: Tensor, moving: FrameBatches) -> None:
+def test_few_images_and_clips_have_no_composition(frames: Tensor, moving: FrameBatches) -> None:
     assert fitted(frames).predict(batch_of(frames)).scores is None
     method = made()
     method.fit(moving, Silent())
@@ -336,14 +336,14 @@ def bank_distances(method: PatchKnn, frames: Tensor) -> Tensor:
 
 
 def updated(frames: Tensor, more: Tensor, removed: tuple[int, ...] = (), **options: object) -> PatchKnn:
-    """As a run does it: learned, stored, read, and then taught further pictures."""
+    """As a run does it: learned, stored, read, and then taught further images."""
     method = made(**options)
     method.load_state(fitted(frames, **options).state())
     method.update(FrameBatches(more), Silent(), first=len(frames), removed=removed)
     return method
 
 
-def test_an_updated_bank_differs_from_one_of_all_pictures_by_no_more_than_their_radii(frames: Tensor) -> None:
+def test_an_updated_bank_differs_from_one_of_all_images_by_no_more_than_their_radii(frames: Tensor) -> None:
     more, unseen = synthetic_frames(4, (64, 64), seed=5), synthetic_frames(3, (64, 64), seed=9)
     old, method = fitted(frames), updated(frames, more)
     bank = method.state()["bank"]
@@ -360,7 +360,7 @@ def test_an_updated_bank_differs_from_one_of_all_pictures_by_no_more_than_their_
     assert float(apart.mean()) < 0.2 * of_all
 
 
-def test_further_pictures_calibrate_as_if_they_had_not_been_learned(frames: Tensor) -> None:
+def test_further_images_calibrate_as_if_they_had_not_been_learned(frames: Tensor) -> None:
     alone = synthetic_frames(1, (64, 64), seed=5)
     before, method = fitted(frames), updated(frames, alone)
     torch.testing.assert_close(calibration_of(method), maps_of(before, alone), rtol=1e-3, atol=1e-3)
@@ -373,7 +373,7 @@ def test_further_pictures_calibrate_as_if_they_had_not_been_learned(frames: Tens
     torch.testing.assert_close(maps_of(restored, frames), maps_of(method, frames))
 
 
-def test_rows_go_with_the_picture_that_they_came_from(frames: Tensor) -> None:
+def test_rows_go_with_the_image_that_they_came_from(frames: Tensor) -> None:
     more = synthetic_frames(1, (64, 64), seed=5)
     own = frames[2:3].clone()
     own[..., 8:24, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
@@ -394,7 +394,7 @@ def test_a_full_bank_is_chosen_anew(frames: Tensor) -> None:
     assert {*range(COUNT + 6)} >= {*method.state()["sources"].tolist()}
 
 
-def test_two_scales_and_what_pictures_are_made_of_are_updated_too() -> None:
+def test_two_scales_and_what_images_are_made_of_are_updated_too() -> None:
     def trays(count: int, seed: int) -> Tensor:
         rng = np.random.default_rng(seed)
         pictures = np.stack([draw_tray(rng, counts_of("good", index)) for index in range(count)])

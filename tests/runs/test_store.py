@@ -381,7 +381,7 @@ def test_a_run_by_the_name_that_it_was_given(
         saved(three_runs, run_id, settings=settings, created=NOON + timedelta(hours=hours))
     assert find_run(three_runs, "bracket").record.id == "d-new", "the newest of them"
     monkeypatch.chdir(tmp_path_factory.mktemp("line"))
-    Path("bracket").mkdir()  # the pictures
+    Path("bracket").mkdir()  # the images
     assert find_run(three_runs, "bracket").record.id == "d-new"
     with pytest.raises(RunError, match="the run bracket is of patchknn, not of ae"):
         find_run(three_runs, "bracket", method="ae")

@@ -36,7 +36,7 @@ def test_a_key_gives_one_clip() -> None:
     assert not np.array_equal(one, other)
     assert one[0].shape == (conveyor.HEIGHT_PX, conveyor.WIDTH_PX, 3)
     assert one[0].dtype == np.uint8
-    assert one[0].std() > 20, "not a flat picture"
+    assert one[0].std() > 20, "not a flat image"
 
 
 def test_a_clip_may_be_walked_again() -> None:

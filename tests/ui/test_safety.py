@@ -252,7 +252,7 @@ def test_other_addresses_need_a_token(host: str) -> None:
     require_token(host, "long enough")
 
 
-def test_a_large_picture_is_measured_without_being_read(tmp_path: Path) -> None:
+def test_a_large_image_is_measured_without_being_read(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("L", (11_000, 10_000)).save(buffer, "PNG")
     (tmp_path / "x.png").write_bytes(buffer.getvalue())

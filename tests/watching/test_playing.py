@@ -25,4 +25,4 @@ def test_a_browser_plays_an_annotated_video(tmp_path: Path) -> None:
     assert found.drawn >= 5
     assert found.played > 0.5
     assert found.at == pytest.approx(4.0, abs=0.05)
-    assert found.spread > 100  # it shows a picture, not one colour
+    assert found.spread > 100  # it shows an image, not one colour

@@ -23,7 +23,7 @@ STOP_S = (4.0, 6.0)
 
 
 class LargeGrey(GreyMaps):
-    """Sees enough of a picture to tell how it moves."""
+    """Sees enough of an image to tell how it moves."""
 
     frame_size = (SIDE, SIDE)  # type: ignore[assignment]
 

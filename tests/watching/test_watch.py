@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_same_frames_as_samples(
     assert [result.anomalous for result in results] == [one.anomalous for one in expected]
 
 
-def test_frames_that_wait_for_their_event_keep_no_picture(model: FittedModel, wrong: Path) -> None:
+def test_frames_that_wait_for_their_event_keep_no_image(model: FittedModel, wrong: Path) -> None:
     watch, results = watched(model, wrong, min_duration_s=600)
     assert len(results) == 80
     assert all(result.map is None and result.reconstruction is None for result in results)

@@ -70,7 +70,7 @@ def test_all_is_learned_from_without_the_wish(registry: Registry, pictures: list
 def test_so_many_files_as_a_refusal_asks_for_are_enough(
     method: str, rule: ThresholdRule, registry: Registry, tmp_path: Path
 ) -> None:
-    """A fifth of a folder's good pictures is held out to test with; one less is not enough."""
+    """A fifth of a folder's good images is held out to test with; one less is not enough."""
     paint(tmp_path / "parts" / "good", usual_levels(14, 0))
     paint(tmp_path / "parts" / "bad", [200.0] * 3)
 
@@ -164,7 +164,7 @@ def test_a_promise_that_the_others_cannot_support_is_refused_before_anything_is_
 
 
 class Dark(Greys):
-    """Other pictures under the same names."""
+    """Other images under the same names."""
 
     spec = "greys:dark"
 

@@ -262,14 +262,14 @@ def test_each_scorer_gets_normal_scores_and_a_threshold_of_its_own(
     assert judge.normal_scores.tolist() == scores.tolist()
 
 
-def test_pictures_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Registry, pictures: list[Path]) -> None:
+def test_images_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Registry, pictures: list[Path]) -> None:
     model = open_model(mapped, registry, device="cpu")
     (result,) = model.score([pictures[0]])
     assert model.doubt(result) is None
     assert model.view.picture is not None
     height, width = model.view.picture
     assert model.doubt(replace(result, shape=(height, 2 * width))) == (
-        f"the run learned from pictures of {width}×{height} px, and this is {2 * width}×{height} px"
+        f"the run learned from images of {width}×{height} px, and this is {2 * width}×{height} px"
     )
     assert model.doubt(replace(result, map=np.full((8, 8), 1e9, np.float32))) == (
         "most of it looks like nothing that the run learned from"

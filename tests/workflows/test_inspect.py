@@ -71,7 +71,7 @@ def test_nothing_is_wrong_with_good_images(pile: Pile) -> None:
 @pytest.mark.parametrize(("highest", "white"), [(4095, 4095), (900, 1023), (4500, 16383), (65535, 65535)])
 def test_what_is_white_in_files_of_16_bits_is_told(pile: Pile, highest: int, white: int) -> None:
     pile.put("a.png", np.linspace(0, highest, 1600).reshape(40, 40).astype(np.uint16))
-    note = f"1 pictures have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
+    note = f"1 images have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
     assert note in inspect_dataset(pile).notes
     assert pile.findings() == []
 
@@ -132,7 +132,7 @@ def test_masks_that_cannot_be_meant_are_named(pile: Pile, rows: int, finding: st
 
 
 def test_a_bad_file_is_a_finding(pile: Pile) -> None:
-    pile.put("a.png", b"no picture")
+    pile.put("a.png", b"no image")
     pile.put("b.png", b"")
     pile.put("c.png", noise(1))
     (finding,) = pile.findings()
@@ -314,7 +314,7 @@ def test_two_sorts_of_parts_are_noticed_and_shown(pile: Pile) -> None:
         pile.put(f"{number:02d}.png", picture)
     found = inspect_dataset(pile)
     (finding,) = [one for one in found.findings if "two groups" in one]
-    assert finding.startswith("the good pictures fall into two groups of 18 and 12, as if of two sorts of parts")
+    assert finding.startswith("the good images fall into two groups of 18 and 12, as if of two sorts of parts")
     assert found.sheet is not None
     rows = 3  # the kind, the oddest, the smaller group
     assert found.sheet.height > rows * found.sheet.width / 6
@@ -330,7 +330,7 @@ def test_one_sort_of_parts_is_no_two(pile: Pile, sort: str) -> None:
     assert not any("two groups" in one for one in pile.findings())
 
 
-def test_the_oddest_picture_is_on_the_sheet(pile: Pile) -> None:
+def test_the_oddest_image_is_on_the_sheet(pile: Pile) -> None:
     glances = Glances()
     for number in range(20):
         picture = noise(number) // 8 + (100 if number != 13 else 0)

@@ -183,7 +183,7 @@ def test_copies_go_with_what_is_named(registry: Registry, good: list[Path], tmp_
 
 
 def test_an_unreadable_file_can_be_left_out(registry: Registry, good: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "bad.png").write_text("no image")
     paths = [*good, tmp_path / "bad.png"]
     assert fitted(registry, paths, tmp_path / "runs", leave_out=["train/100"]).record.train_count == 100
 

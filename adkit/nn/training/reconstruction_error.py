@@ -55,7 +55,7 @@ def _ssim_map(found: Tensor, given: Tensor) -> Tensor:
 
 
 def _gradient_map(found: Tensor, given: Tensor) -> Tensor:
-    """1 - multi-scale gradient-magnitude similarity of the grey pictures."""
+    """1 - multi-scale gradient-magnitude similarity of the grey images."""
     size = found.shape[-2:]
     one, other = found.mean(dim=1, keepdim=True), given.mean(dim=1, keepdim=True)
     total = torch.zeros(found.shape[0], 1, *size, device=found.device)  # len() would export one batch size only

@@ -69,7 +69,7 @@ def test_the_user_may_decide(bolts: list[NDArray[np.float32]]) -> None:
     assert decide_registration(drawn("connector", 3), "on", AREA)[0] is not None
 
 
-def test_auto_needs_enough_pictures(bolts: list[NDArray[np.float32]]) -> None:
+def test_auto_needs_enough_images(bolts: list[NDArray[np.float32]]) -> None:
     assert decide_registration(bolts[: LEAST_FRAMES - 1], "auto", AREA)[0] is None
 
 
@@ -108,7 +108,7 @@ def test_state_round_trip(registration: Registration, bolts: list[NDArray[np.flo
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_an_empty_picture_is_laid_somehow(registration: Registration, value: float) -> None:
+def test_an_empty_image_is_laid_somehow(registration: Registration, value: float) -> None:
     cut, matrices = registration(torch.full((1, 3, 256, 256), value))
     assert cut.shape == (1, 3, *registration.usual.shape)
     assert float((cut - value).abs().max()) < 1e-5
