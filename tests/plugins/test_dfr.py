@@ -10,7 +10,7 @@ from torch import Tensor
 from adkit.errors import BackboneError
 from adkit.interfaces import Silent
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from tests.conforming import check_method
 from tests.plugins.asking import maps_of
 
@@ -29,7 +29,7 @@ def frames() -> Tensor:
 @pytest.fixture(scope="module")
 def method(frames: Tensor) -> DeepFeatureReconstruction:
     fitted = made(epochs=30, smoothing=0)
-    fitted.fit(FrameBatches(frames), Silent())
+    fitted.fit(PartBatches(frames), Silent())
     return fitted
 
 
@@ -70,7 +70,7 @@ def test_the_code_is_as_long_as_the_variance_asks_for() -> None:
 
 def test_the_code_may_be_given(frames: Tensor) -> None:
     method = made(code=7)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     assert method._facts["code"] == 7
     assert method.state()["decode.0.weight"].shape[1] == 7
 
@@ -87,7 +87,7 @@ def test_levels_have_the_same_say(frames: Tensor, method: DeepFeatureReconstruct
 def test_equal_images_can_be_learned() -> None:
     same = torch.full((6, 1, 3, 64, 64), 0.5)
     method = made()
-    method.fit(FrameBatches(same), Silent())
+    method.fit(PartBatches(same), Silent())
     assert bool(torch.isfinite(maps_of(method, same[:1])).all())
 
 

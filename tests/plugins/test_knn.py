@@ -11,7 +11,7 @@ from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
 from adkit.nn.normal_space import RIDGE, NormalSpace, left_out_scores, pooled
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from adkit.types import Batch
 from tests.plugins.asking import in_pairs
 
@@ -26,7 +26,7 @@ def made(**options: object) -> Knn:
 
 def fitted(frames: Tensor, **options: object) -> Knn:
     method = made(**options)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     return method
 
 
@@ -113,7 +113,7 @@ def test_vectors_are_means_and_highest_values(frames: Tensor, method: Knn) -> No
     assert vectors.shape == (COUNT, 2 * (40 + 112 + 320))
     torch.testing.assert_close(vectors[:, :472], features.mean(dim=(1, 2)))
     torch.testing.assert_close(vectors[:, 472:], features.flatten(1, 2).max(dim=1).values)
-    assert made().fit(FrameBatches(frames), Silent()).facts == {"images": COUNT, "features": 944}
+    assert made().fit(PartBatches(frames), Silent()).facts == {"images": COUNT, "features": 944}
 
 
 def test_calibration_is_leave_one_image_out(frames: Tensor, method: Knn) -> None:
@@ -134,7 +134,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     """A video's neighbouring frames look alike: one must not vouch for the other."""
     twins = frames[:4].repeat_interleave(2, dim=0)
     apart, together = made(neighbours=1), made(neighbours=1)
-    apart.fit(FrameBatches(twins), Silent())
+    apart.fit(PartBatches(twins), Silent())
     together.fit(in_pairs(twins), Silent())
     assert float(calibration_of(apart).max()) < 0.1 * float(calibration_of(together).min())
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
@@ -170,7 +170,7 @@ def test_two_images_are_enough(frames: Tensor) -> None:
 
 
 def test_one_clip_leaves_nothing_to_calibrate_with(frames: Tensor) -> None:
-    class One(FrameBatches):
+    class One(PartBatches):
         def batch(self, rows: range) -> Batch:
             batch = super().batch(rows)
             return Batch(batch.frames, batch.ids, ("clip",) * len(batch))

@@ -23,7 +23,7 @@ from adkit.nn.spool import Rows
 from adkit.nn.whole import LEAST_PICTURES
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from adkit.testing.synthetic import CLIP_FRAMES, moving_frames
 from adkit.types import Batch
 from tests.conforming import check_method
@@ -40,7 +40,7 @@ def made(seed: int = 0, **options: object) -> PatchKnn:
 
 def fitted(frames: Tensor, seed: int = 0, **options: object) -> PatchKnn:
     method = made(seed, **options)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     return method
 
 
@@ -123,13 +123,13 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     """A video's neighbouring frames look alike: one must not vouch for the other."""
     twins = frames[:3].repeat_interleave(2, dim=0)
 
-    class Clips(FrameBatches):
+    class Clips(PartBatches):
         def batch(self, rows: range) -> Batch:
             batch = super().batch(rows)
             return Batch(batch.frames, batch.ids, tuple(f"clip/{row // 2}" for row in rows))
 
     apart, together = made(coreset_ratio=0.5), made(coreset_ratio=0.5)
-    apart.fit(FrameBatches(twins), Silent())
+    apart.fit(PartBatches(twins), Silent())
     together.fit(Clips(twins, batch_size=4), Silent())
     assert float(in_distances(apart, calibration_of(apart)).max()) < 0.5 * float(
         in_distances(together, calibration_of(together)).max()
@@ -140,7 +140,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
 
 def test_the_batch_size_changes_nothing(frames: Tensor, method: PatchKnn) -> None:
     other = made()
-    other.fit(FrameBatches(frames, batch_size=1), Silent())
+    other.fit(PartBatches(frames, batch_size=1), Silent())
     torch.testing.assert_close(other.state()["bank"], method.state()["bank"])
     torch.testing.assert_close(calibration_of(other), calibration_of(method))
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StorageError, match=f"cannot write {tmp_path}: the disk is full"):
-        made(patch_limit=1000).fit(FrameBatches(torch.cat([frames] * 6)), Silent(), lambda: tmp_path)
+        made(patch_limit=1000).fit(PartBatches(torch.cat([frames] * 6)), Silent(), lambda: tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,7 +279,7 @@ def test_options_have_bounds(key: str, value: str) -> None:
 def test_batches_are_walked_no_more_than_twice(frames: Tensor) -> None:
     """Every walk decodes all files again."""
 
-    class Counting(FrameBatches):
+    class Counting(PartBatches):
         walks = 0
 
         def __iter__(self) -> Iterator[Batch]:
@@ -293,12 +293,12 @@ def test_batches_are_walked_no_more_than_twice(frames: Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def moving() -> FrameBatches:
+def moving() -> PartBatches:
     """Clips of a washer that moves on, as windows of three frames."""
     clips = moving_frames((64, 64))
     frames = clips.frames[:, 0].unflatten(0, (-1, CLIP_FRAMES))
     numbers = (torch.arange(CLIP_FRAMES)[:, None] - torch.arange(2, -1, -1)).clamp_min(0)
-    return FrameBatches(frames[:, numbers].flatten(0, 1), 3, clips.clips)
+    return PartBatches(frames[:, numbers].flatten(0, 1), 3, clips.clips)
 
 
 def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
@@ -324,7 +324,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
     torch.testing.assert_close(again, normal.scores)
 
 
-def test_few_images_and_clips_have_no_composition(frames: Tensor, moving: FrameBatches) -> None:
+def test_few_images_and_clips_have_no_composition(frames: Tensor, moving: PartBatches) -> None:
     assert fitted(frames).predict(batch_of(frames)).scores is None
     method = made()
     method.fit(moving, Silent())
@@ -339,7 +339,7 @@ def updated(frames: Tensor, more: Tensor, removed: tuple[int, ...] = (), **optio
     """As a run does it: learned, stored, read, and then taught further images."""
     method = made(**options)
     method.load_state(fitted(frames, **options).state())
-    method.update(FrameBatches(more), Silent(), first=len(frames), removed=removed)
+    method.update(PartBatches(more), Silent(), first=len(frames), removed=removed)
     return method
 
 

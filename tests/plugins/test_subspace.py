@@ -13,7 +13,7 @@ from adkit.interfaces import Silent
 from adkit.nn.features.patches import level_weights
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from tests.conforming import check_method
 from tests.plugins.asking import calibration_of, in_distances, in_pairs, maps_of
 
@@ -27,7 +27,7 @@ def made(**options: object) -> Subspace:
 
 def fitted(frames: Tensor, **options: object) -> Subspace:
     method = made(**options)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     return method
 
 

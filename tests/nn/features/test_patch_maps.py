@@ -13,7 +13,7 @@ from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod, shrun
 from adkit.nn.normalisation import LEAST_MAPS, PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.nn.options import ScaledMapOptions
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches
+from adkit.testing.conformance import PartBatches
 from adkit.types import Batch
 
 
@@ -50,7 +50,7 @@ class Brightness(PatchMapMethod[ScaledMapOptions]):
         self.offset = state["offset"]
 
 
-class OneClip(FrameBatches):
+class OneClip(PartBatches):
     def batch(self, rows: range) -> Batch:
         batch = super().batch(rows)
         return Batch(batch.frames, batch.ids, ("clip",) * len(batch))
@@ -75,7 +75,7 @@ def calibration_of(method: Brightness) -> Tensor:
 
 
 def maps_of(method: Brightness, frames: Tensor) -> Tensor:
-    maps = method.predict(next(iter(FrameBatches(frames, batch_size=len(frames))))).maps
+    maps = method.predict(next(iter(PartBatches(frames, batch_size=len(frames))))).maps
     assert maps is not None
     return maps
 
@@ -84,7 +84,7 @@ def maps_of(method: Brightness, frames: Tensor) -> Tensor:
 def test_maps_and_calibration_are_smoothed_distances_in_spreads(smoothing: float) -> None:
     frames = aligned_frames(4)
     method = made(smoothing=smoothing, position_normalisation="off", context=False)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     distances = smooth(method.distances(frames), smoothing / 8)
     left_out = distances + 1
     torch.testing.assert_close(maps_of(method, frames), (distances - left_out.mean()) / left_out.std(correction=0))
@@ -97,7 +97,7 @@ def test_maps_and_calibration_are_smoothed_distances_in_spreads(smoothing: float
 def test_where_position_matters_maps_and_calibration_are_normalised() -> None:
     frames = aligned_frames(LEAST_MAPS)
     method = made(position_normalisation="on", context=False)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     assert method._facts["position_normalised"] is True
     distances = smooth(method.distances(frames), 4 / 8)
     left_out = distances + 1
@@ -112,7 +112,7 @@ def test_where_position_matters_maps_and_calibration_are_normalised() -> None:
 def test_a_frame_is_seen_as_it_is_and_at_half_its_size() -> None:
     frames = aligned_frames(4)
     method = made(position_normalisation="off")
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     fine = smooth(method.distances(frames), 4 / 8)
     half = torch.nn.functional.avg_pool2d(frames[:, 0], 2)[:, None]
     assert torch.equal(shrunk(frames, 1), half)
@@ -126,7 +126,7 @@ def test_a_frame_is_seen_as_it_is_and_at_half_its_size() -> None:
 def test_frames_too_small_to_be_halved_are_seen_once() -> None:
     method = Brightness(parse_options(ScaledMapOptions, {"size": "32x96"}, "brightness"))
     frames = torch.rand(4, 1, 3, 32, 96, generator=torch.Generator().manual_seed(0))
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     assert method._facts["context_weight"] == 0
 
 
@@ -134,15 +134,15 @@ def test_learning_again_forgets_what_was_chosen_before() -> None:
     frames = aligned_frames(LEAST_MAPS)
     method, other = made(), made()
     method.fit(OneClip(frames), Silent())
-    method.fit(FrameBatches(frames), Silent())
-    other.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
+    other.fit(PartBatches(frames), Silent())
     assert torch.equal(maps_of(method, frames), maps_of(other, frames))
 
 
 def test_a_restored_method_gives_the_same_maps() -> None:
     frames = aligned_frames(LEAST_MAPS)
     method, restored = made(), made()
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     restored.load_state(method.state())
     assert torch.equal(maps_of(restored, frames), maps_of(method, frames))
     assert restored.calibration() is None
@@ -150,7 +150,7 @@ def test_a_restored_method_gives_the_same_maps() -> None:
 
 def test_other_weights_of_the_backbone_are_refused() -> None:
     method = made()
-    method.fit(FrameBatches(aligned_frames(2)), Silent())
+    method.fit(PartBatches(aligned_frames(2)), Silent())
     state = method.state()
     state["backbone_fingerprint"] = state["backbone_fingerprint"] + 1
     with pytest.raises(BackboneError, match="changed since fitting"):

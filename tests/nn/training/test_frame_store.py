@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adkit.interfaces import Silent
 from adkit.nn.training.frame_store import FrameStore, hold_out
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from adkit.types import Batch
 
 SIZE = (32, 48)
@@ -33,7 +33,7 @@ class Clips:
 
 
 def test_frames_come_back_as_they_were() -> None:
-    batches = FrameBatches(synthetic_frames(7, SIZE))
+    batches = PartBatches(synthetic_frames(7, SIZE))
     store = FrameStore.collect(batches, Silent())
     assert len(store) == 7
     rows = torch.tensor([6, 0, 3])
@@ -42,7 +42,7 @@ def test_frames_come_back_as_they_were() -> None:
 
 
 def test_a_store_on_disk_holds_the_same() -> None:
-    batches = FrameBatches(synthetic_frames(5, SIZE))
+    batches = PartBatches(synthetic_frames(5, SIZE))
     rows = torch.arange(5)
     on_disk = FrameStore.collect(batches, Silent(), most_bytes=0)
     assert torch.equal(on_disk[rows], FrameStore.collect(batches, Silent())[rows])
@@ -53,7 +53,7 @@ def test_what_is_made_of_a_store_on_disk_lies_on_disk_too(monkeypatch: pytest.Mo
     files: list[Any] = []
     new_file = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **named: files.append(new_file(**named)) or files[-1])
-    store = FrameStore.collect(FrameBatches(synthetic_frames(5, SIZE)), Silent(), most_bytes=0)
+    store = FrameStore.collect(PartBatches(synthetic_frames(5, SIZE)), Silent(), most_bytes=0)
     rows = torch.tensor([4, 1])
     darker = store.take(rows).changed(lambda frames, _: frames[..., :16] / 2, at_once=1)
     assert len(files) == 2

@@ -13,7 +13,7 @@ from adkit.nn.normalisation import PositionNormalisation, smooth
 from adkit.nn.training.reconstruction import MARGIN, Denoising, ReconstructionOptions
 from adkit.nn.training.reconstruction_error import error_map
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from adkit.types import Batch
 
 SMALL: dict[str, Any] = {"size": 32, "epochs": 2, "width": 4, "registration": "off"}
@@ -66,7 +66,7 @@ def test_the_same_draw_spoils_alike(frames: Tensor) -> None:
 
 def test_maps_are_smoothed_errors_of_the_reconstruction(frames: Tensor) -> None:
     method = made(error="l1", smoothing=3, position_normalisation="off")
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     maps, images = predicted(method, frames[:3])
     torch.testing.assert_close(maps, smooth(error_map("l1", images, frames[:3, 0]), 3))
     assert 0 <= float(images.min()) <= float(images.max()) <= 1
@@ -76,7 +76,7 @@ def test_position_is_normalised_by_held_out_images(frames: Tensor) -> None:
     plain, normalised = made(position_normalisation="off"), made(position_normalisation="on")
     many = synthetic_frames(20, (32, 32))
     for method in (plain, normalised):
-        method.fit(FrameBatches(many), Silent())
+        method.fit(PartBatches(many), Silent())
     assert normalised._facts["position_normalised"] is True
     found = PositionNormalisation.from_state(normalised.state())
     assert found is not None
@@ -87,7 +87,7 @@ def test_position_is_normalised_by_held_out_images(frames: Tensor) -> None:
 
 def test_a_fit_says_how_it_went(frames: Tensor) -> None:
     method = made()
-    report = method.fit(FrameBatches(frames), Silent())
+    report = method.fit(PartBatches(frames), Silent())
     assert report.curves.keys() == {"loss", "held_out_loss", "separation", "learning_rate"}
     assert {len(values) for values in report.curves.values()} == {2}
     facts = report.facts
@@ -119,7 +119,7 @@ def test_parts_that_lie_any_way_are_cut_out_and_laid_back() -> None:
     method = made(size=64, registration="auto")
     assert method.frame_size == (128, 128)
     bolts = synthetic_frames(14, (128, 128), part="bolt")
-    method.fit(FrameBatches(bolts), Silent())
+    method.fit(PartBatches(bolts), Silent())
     assert method._facts["registered"] is True
     maps, images = predicted(method, bolts[:2])
     assert maps.shape == (2, 128, 128)
@@ -131,7 +131,7 @@ def test_parts_that_lie_any_way_are_cut_out_and_laid_back() -> None:
 
 def test_aligned_parts_are_seen_whole() -> None:
     method = made(registration="auto")
-    method.fit(FrameBatches(synthetic_frames(14, (64, 64), part="connector")), Silent())
+    method.fit(PartBatches(synthetic_frames(14, (64, 64), part="connector")), Silent())
     assert method._facts["registered"] is False
     assert predicted(method, synthetic_frames(1, (64, 64)))[0].shape == (1, 32, 32)
 
@@ -140,12 +140,12 @@ def test_cut_outs_too_small_for_a_similarity_over_scales_are_refused() -> None:
     method = made(loss="l1+ms_ssim", size=176, registration="auto")
     bolts = synthetic_frames(14, (352, 352), part="bolt")
     with pytest.raises(OptionError, match="parts are cut out of the images: MS-SSIM needs at least 161 px"):
-        method.fit(FrameBatches(bolts), Silent())
+        method.fit(PartBatches(bolts), Silent())
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_constant_images_can_be_learned(value: float) -> None:
     method = made()
     same = torch.full((6, 1, 3, 32, 32), value)
-    method.fit(FrameBatches(same), Silent())
+    method.fit(PartBatches(same), Silent())
     assert bool(torch.isfinite(predicted(method, same[:1])[0]).all())
