@@ -64,7 +64,7 @@ def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -
 
 
 def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: str) -> OptionsType:
-    """`values` as the owner's options; raises OptionError for an unknown key or a bad value."""
+    """Read `values` as the owner's options; raises OptionError for an unknown key or a bad value."""
     for key in values:
         if key not in model.model_fields:
             raise OptionError(f"{owner} has no option {key!r}", hint=nearest(key, model.model_fields))

@@ -67,7 +67,7 @@ def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkey
     whole = fit(settings, dataset, tmp_path / "whole", registry)
     held_out = whole.record.curves["held_out_loss"]
     assert whole.record.facts["best_epoch"] == 1 + held_out.index(min(held_out)) > 1
-    assert float(whole.state()["picture"].mean()) == pytest.approx(120 / 255, abs=0.02)
+    assert float(whole.state()["image"].mean()) == pytest.approx(120 / 255, abs=0.02)
 
     write = Checkpoints.write
 
@@ -82,6 +82,6 @@ def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkey
             fit(settings, dataset, tmp_path / "broken", registry)
     begun = find_unfinished(tmp_path / "broken", "latest")
     (again,) = fit_joint(settings, [dataset], tmp_path / "broken", registry, resume=begun)
-    assert torch.equal(again.state()["picture"], whole.state()["picture"])
+    assert torch.equal(again.state()["image"], whole.state()["image"])
     assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
     assert again.record.curves == whole.record.curves

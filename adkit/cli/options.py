@@ -78,7 +78,7 @@ def rate(default: str) -> Any:
 
 
 def print_profile(context: typer.Context, asked: bool) -> bool:
-    """Where it is asked for, look at what the command does, and print the stages' times when it ends."""
+    """Look at what the command does, where that is asked for, and print the stages' times when it ends."""
     if asked:
         context.with_resource(_printed_profile())
     return asked

@@ -148,7 +148,7 @@ class Video:
 
     @property
     def expected_frames(self) -> int | None:
-        """About how many frames there are, by what the file says of itself; None where it does not."""
+        """Say about how many frames there are, by what the file says of itself; None where it does not."""
         if self.declared_frames:
             return self.declared_frames
         duration = self._container.duration  # in millionths of a second
@@ -324,7 +324,7 @@ def video_times(path: Path) -> NDArray[np.float64]:
 
 
 def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
-    """Frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
+    """Read frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
     with Video(path) as video:
         stamps, plain = video.stamps(), not video.moved
     if not 0 <= number < len(stamps):
@@ -348,7 +348,7 @@ def video_shape(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _decoding(source: Path | str) -> Iterator[None]:
-    """Inside it, what FFmpeg says of a file or stream becomes a FrameError."""
+    """Turn what FFmpeg says of a file or stream into a FrameError."""
     import av
 
     try:
@@ -386,5 +386,5 @@ def _ended(number: int, time_s: float, of: str = "") -> str:
 
 
 def _told(error: Exception) -> str:
-    """FFmpeg's own words without number and path."""
+    """Return FFmpeg's own words without number and path."""
     return str(getattr(error, "strerror", None) or error)

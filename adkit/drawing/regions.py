@@ -80,7 +80,7 @@ def outline_of(anomaly_map: NDArray[np.float32], threshold: float | None, shape:
     return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
 
 
-def outline_mask(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> NDArray[np.bool_]:
+def region_mask(anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size) -> NDArray[np.bool_]:
     """Return which pixels (height, width) of the image are in the map's regions."""
     import cv2  # heavy: only where there is something to find
 

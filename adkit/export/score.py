@@ -65,7 +65,7 @@ class Model:
     def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
         """Walk a clip, a folder of images or a video: the number, time in seconds and score of each judged frame."""
         clip, taken_s, before_s = Clip(self), -math.inf, -math.inf
-        for number, time_s, picture in frames_of(Path(path), self.facts["white"]):
+        for number, time_s, picture in frames_in(Path(path), self.facts["white"]):
             gap_s, before_s = time_s - before_s, time_s
             if time_s - taken_s >= self.facts["step_s"] - gap_s / 2 - 1e-6:  # the nearest to a step after the last one
                 taken_s = time_s
@@ -125,7 +125,7 @@ class Clip:
         return score, found["map"][0] if "map" in found else None
 
 
-def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
+def frames_in(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
     """Walk a folder's images in the order of their numbers, 25 a second, or a video: number, seconds, image."""
     if not clip.is_dir():
         yield from video(clip)
@@ -262,7 +262,7 @@ def taps(old: int, new: int, shrinks: bool) -> tuple[NDArray[np.intp], NDArray[A
 
 @lru_cache
 def cut(count: int, start: int, side: int, canvas: int) -> Floats:
-    """Weights (count, count) by which a canvas's map becomes one of what lies on `side` px of it from `start` on."""
+    """Return weights (count, count) by which a canvas's map becomes one of its `side` px from `start` on."""
     first, end = (math.ceil(px * count / canvas - 0.5) for px in (start, start + side))
     middles = (start + side * (np.arange(count) + 0.5) / count) * count / canvas - 0.5
     middles = middles.clip(first, max(first, end - 1))

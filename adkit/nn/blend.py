@@ -38,7 +38,7 @@ class Blend:
 
     @classmethod
     def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> "Blend":
-        """From out-of-sample maps (N, h, w) of normal frames at each scale."""
+        """Learn from out-of-sample maps (N, h, w) of normal frames at each scale."""
         learn = PositionNormalisation.learn if by_position else PositionNormalisation.overall
         return cls(weights, tuple(learn(part) for part in maps))
 

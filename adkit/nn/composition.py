@@ -40,7 +40,7 @@ class Composition:
 
     @classmethod
     def learn(cls, patches: Rows, seed: int) -> tuple["Composition", Tensor]:
-        """From the patches (N, n, D) of normal images; also the distance (N,) of each from all the others."""
+        """Learn from patches (N, n, D) of normal images; return also the distance (N,) of each from all the others."""
         from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
         from sklearn.exceptions import ConvergenceWarning
 

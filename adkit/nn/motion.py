@@ -103,7 +103,7 @@ class MotionMemory:
 
     @classmethod
     def learn(cls, cells: NDArray[np.float32], clips: Tensor) -> "MotionMemory":
-        """From cells (N, h, w, 3) of normal frames, nan where they tell nothing, and the number (N,) of each's clip."""
+        """Learn from cells (N, h, w, 3) of normal frames, nan where they tell nothing, and each one's clip (N,)."""
         known = torch.from_numpy(~np.isnan(cells[:, 0, 0, 0]))
         if not known.any():
             return cls()

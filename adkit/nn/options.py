@@ -23,7 +23,7 @@ Choice = Literal["auto", "on", "off"]  # whether something is done; "auto": the 
 
 
 def _parse_size(value: Any) -> Any:
-    """ "384" -> 384; "256x512" -> (256, 512), height first."""
+    """Read "384" as 384, "256x512" as (256, 512), height first."""
     parts = str(value).lower().replace("×", "x").split("x") if isinstance(value, int | str) else list(value)
     sides = [int(part) if str(part).strip().isdigit() else 0 for part in parts]
     if len(sides) > 2 or not all(LEAST_PX <= side <= MOST_PX for side in sides):
@@ -51,7 +51,7 @@ def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, i
 
 
 def _parse_list(value: Any) -> Any:
-    """ "8,16" -> ("8", "16"); one number is a list of one."""
+    """Read "8,16" as ("8", "16"); one number is a list of one."""
     if isinstance(value, int):
         return (value,)
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -64,7 +64,7 @@ def _increasing(values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _parse_path(value: Any) -> Any:
-    """ "none" or nothing -> None; a path is made absolute, so that the run finds it from any folder."""
+    """Read "none" or nothing as None; a path is made absolute, so that the run finds it from any folder."""
     if value in (None, "", "none"):
         return None
     try:

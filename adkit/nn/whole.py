@@ -36,7 +36,7 @@ class Whole:
 
     @classmethod
     def learn(cls, vectors: Tensor, scores: Tensor, stride: int) -> tuple["Whole", Tensor]:
-        """From vectors (N, D) of normal images and their maps' scores (N,); also what each adds (N,), left out."""
+        """Learn from normal images' vectors (N, D) and maps' scores (N,); return also what each adds (N,), left out."""
         groups = [vectors.shape[1] // 2] * 2
         distances = left_out_scores(vectors, torch.arange(len(vectors)), groups, _NEIGHBOURS, _PARTS)
         usual = distances.mean()

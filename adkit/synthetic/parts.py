@@ -68,7 +68,7 @@ def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, ea
 
 
 def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:
-    """Noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
+    """Draw noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
     cells = _CANVAS // cell_px + 3
     coarse = rng.normal(0, 0.5, (cells, cells)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
@@ -250,7 +250,7 @@ def _incomplete(
 
 
 def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Another lamp each time: brightness, a slope across the image, and a tint."""
+    """Light it by another lamp each time: brightness, a slope across the image, and a tint."""
     ramp = np.linspace(-1, 1, _CANVAS, dtype=np.float32)
     slope_x, slope_y = rng.uniform(-0.10, 0.10, 2)
     lamp = rng.uniform(0.86, 1.14) + slope_x * ramp[None, :] + slope_y * ramp[:, None]

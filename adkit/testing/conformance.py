@@ -62,7 +62,7 @@ class Examined:
 
     @cached_property
     def batches(self) -> PartBatches:
-        """Normal frames: clips that move for a method that looks at several, else stills."""
+        """Draw normal frames: clips that move for a method that looks at several, else stills."""
         method = self.made()
         if sees_motion(self.method_class) or method.window > 1:
             return moving_frames(method.frame_size, window=method.window)
@@ -86,7 +86,7 @@ class Examined:
 
     @cached_property
     def batch(self) -> Batch:
-        """Three of the frames."""
+        """Return three of the frames."""
         return self.batches.batch(range(3))
 
     @cached_property

@@ -174,10 +174,10 @@ def _save(
     scorer, method, data = open_scorer(settings.scorer, registry), learned.method, learned.data
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []
-    for category, one, answers in zip(begun.categories, data, learned.predictions, strict=True):
+    for category, one, predictions in zip(begun.categories, data, learned.predictions, strict=True):
         left_out = left_out_of(one, suspects.get(one.dataset.spec, []))
         source, spec, out = one.calibration_source, one.dataset.spec, len(left_out)
-        basis = Basis(answers, source, not one.held_out, spec, one.fingerprint, one.unit_s, out)
+        basis = Basis(predictions, source, not one.held_out, spec, one.fingerprint, one.unit_s, out)
         record = RunRecord(
             id=category.id,
             created=datetime.now(UTC),
@@ -204,7 +204,7 @@ def _save(
             timings_s=learned.timings_s,
             versions=versions(),
         )
-        parts.append((record, answers, seen_by(one, data)))
+        parts.append((record, predictions, seen_by(one, data)))
     return save_runs(runs_root, proven_state(method, learned.view, data[0].learned, begun.origin), parts)
 
 

@@ -232,7 +232,7 @@ def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
 
 
 def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[str]]) -> list[list[tuple[Split, str]]]:
-    """Clips (still images are clips of one) whose files hold the same; only those that could be read."""
+    """Return clips (an image is a clip of one) whose files hold the same; only those that could be read."""
     hashes = content_hashes([sample for _, sample in samples])
     contents: dict[str, list[tuple[Split, str]]] = defaultdict(list)
     for (split, clip), members in groupby(samples, key=lambda item: (item[0], item[1].clip)):

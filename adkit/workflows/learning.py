@@ -208,8 +208,8 @@ def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData])
     for one in data:
         own = slice(first, first + len(one.learned) * view.frames)
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
-        answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(of_pictures(Prediction(*answers), view, one.shapes, ids, clips, times_of(one.learned)))
+        predictions = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
+        parts.append(of_pictures(Prediction(*predictions), view, one.shapes, ids, clips, times_of(one.learned)))
         first = own.stop
     return parts
 

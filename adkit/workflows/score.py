@@ -20,7 +20,7 @@ from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View
-from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
+from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
@@ -186,7 +186,7 @@ class FittedModel:
 
     def mask(self, result: FrameResult) -> NDArray[np.bool_] | None:
         """Return which pixels (H, W) of a result's image are in its regions; None for a method without maps."""
-        return None if result.map is None else outline_mask(result.map, self.outline, result.shape)
+        return None if result.map is None else region_mask(result.map, self.outline, result.shape)
 
     def judged(self, frames: Iterable[Frame], batch_size: int = BATCH) -> Generator[tuple[Frame, FrameResult | None]]:
         """Give back every frame with its result, None for a frame without pixels."""

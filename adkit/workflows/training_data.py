@@ -59,7 +59,7 @@ class TrainingData:
 
     @property
     def calibration_source(self) -> str:
-        """In words, how out-of-sample results are had."""
+        """Say in words how out-of-sample results are had."""
         samples = [*self.learned, *self.held_out]
         unit = "images" if self.stills else "clips" if self.segment_s is None else f"pieces of {self.segment_s:.0f} s"
         if not self.held_out:

@@ -14,7 +14,7 @@ class Autoencoder(Reconstruction[ReconstructionOptions]):
 
     @classmethod
     def network(cls, options: ReconstructionOptions) -> nn.Module:
-        """256²×3 -> 16²×256 -> 256²×3 at width 32."""
+        """Build 256²×3 -> 16²×256 -> 256²×3 at width 32."""
         widths = [options.width * 2**block for block in range(4)]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise([3, *widths]):

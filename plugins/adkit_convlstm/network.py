@@ -107,7 +107,7 @@ class PixelNetwork(RecurrentNetwork):
         self.register_buffer("spread", torch.ones(()))
 
     def learn_background(self, frames: Tensor) -> None:
-        """From frames (N, 3, H, W) in 0..1: their mean, and the spread of what differs from it."""
+        """Learn from frames (N, 3, H, W) in 0..1: their mean, and the spread of what differs from it."""
         self.background = frames.mean(dim=0)
         self.spread = (frames - self.background).square().mean().sqrt().clamp_min(1e-3)
 

@@ -192,7 +192,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return index
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Rows, Tensor]:
-        """Patches (n, N, D) of each image, and the number (n,) of its clip; of more than the limit all go to a file."""
+        """Return patches (n, N, D) of each image, and its clip's number (n,); beyond the limit all go to a file."""
 
         def room(part: Tensor, shape: tuple[int, ...]) -> Rows:
             if shape[0] * shape[1] <= self.options.patch_limit:

@@ -31,7 +31,7 @@ class UNet(Reconstruction[UNetOptions]):
 
     @classmethod
     def network(cls, options: UNetOptions) -> nn.Module:
-        """Channels 32-64-128-256 at width 32, and back."""
+        """Build channels 32-64-128-256 at width 32, and back."""
         return UNetNetwork([options.width * 2**level for level in range(LEVELS)], skips=options.skips)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
+from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 
 SHAPE = (120, 240)
 
@@ -56,7 +56,7 @@ def test_corners_that_touch_join_a_region() -> None:
 def test_what_is_smaller_than_a_cell_is_a_speck() -> None:
     faint, clear = spot(slice(5, 6), slice(5, 6), 1.2), spot(slice(5, 6), slice(5, 6), 9.0)
     assert (outline_of(faint, 1.0, SHAPE).regions, outline_of(faint, 1.0, SHAPE).specks) == ((), 1)
-    assert not outline_mask(faint, 1.0, SHAPE).any()
+    assert not region_mask(faint, 1.0, SHAPE).any()
     (region,) = outline_of(clear, 1.0, SHAPE).regions  # a single cell, if it stands out
     assert region.area_px >= 100
     both = outline_of(faint + spot(slice(0, 2), slice(0, 2)), 1.0, SHAPE)
@@ -67,7 +67,7 @@ def test_what_is_smaller_than_a_cell_is_a_speck() -> None:
 def test_without_anything_above_the_threshold_there_are_none(threshold: float | None) -> None:
     anomaly_map = spot(slice(5, 6), slice(11, 12))
     assert outline_of(anomaly_map, threshold, SHAPE).regions == ()
-    assert not outline_mask(anomaly_map, threshold, SHAPE).any()
+    assert not region_mask(anomaly_map, threshold, SHAPE).any()
     place = highest_place(anomaly_map, SHAPE)
     assert (box(place), place.area_px, place.map_peak, place.words) == ((110, 50, 10, 10), 100, 2.0, "centre")
 
@@ -94,7 +94,7 @@ def test_a_map_that_does_not_divide_the_image_covers_it(shape: tuple[int, int]) 
     (region,) = outline_of(np.ones((7, 7), np.float32), 0.5, shape).regions
     assert box(region) == (0, 0, shape[1], shape[0])
     assert region.area_px == shape[0] * shape[1]
-    assert outline_mask(np.ones((7, 7), np.float32), 0.5, shape).all()
+    assert region_mask(np.ones((7, 7), np.float32), 0.5, shape).all()
 
 
 @given(st.integers(0, 2**32), st.tuples(st.integers(40, 90), st.integers(40, 90)), st.sampled_from([0.5, 1.0, 1.6]))
@@ -109,7 +109,7 @@ def test_regions_are_those_that_scipy_labels(seed: int, shape: tuple[int, int], 
     found = outline_of(anomaly_map, threshold, shape)
     assert found.specks == count - len(expected)
     assert sorted(region.area_px for region in found.regions) == sorted(areas[label] for label in expected)
-    mask = outline_mask(anomaly_map, threshold, shape)
+    mask = region_mask(anomaly_map, threshold, shape)
     np.testing.assert_array_equal(mask, np.isin(labels, expected))
     for region in found.regions:
         part = mask[region.top : region.top + region.height, region.left : region.left + region.width]
@@ -134,7 +134,7 @@ def test_a_large_image_has_the_regions_of_a_smaller_one(seed: int) -> None:
     for one, other in zip(small.regions, large.regions, strict=True):
         assert [2 * side for side in box(one)] == list(box(other))
         assert other.area_px == 4 * one.area_px
-    mask = outline_mask(anomaly_map, threshold, (2048, 2048))
+    mask = region_mask(anomaly_map, threshold, (2048, 2048))
     assert mask.sum() == sum(region.area_px for region in large.regions)
 
 

@@ -206,9 +206,7 @@ def damaged(exported: Path, folder: Path, facts: str) -> Path:
     return folder
 
 
-def test_golden_images_tell_whether_another_machine_decides_the_same(
-    run: Run, exported: Path, tmp_path: Path
-) -> None:
+def test_golden_images_tell_whether_another_machine_decides_the_same(run: Run, exported: Path, tmp_path: Path) -> None:
     facts = json.loads((exported / "model.json").read_text())
     assert len(facts["golden"]) == 2 * GOLDEN
     assert Model(exported).facts["promise"].startswith("flags about")

@@ -121,7 +121,7 @@ def test_videos_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest
 def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("10.png", "9.png", "frame2.png", "Frame10.png", ".hidden.png", "notes.txt"):
         SORTS["RGB"].save(tmp_path / name, "PNG")
-    found = [(number, time_s) for number, time_s, _ in score.frames_of(tmp_path, 65535)]
+    found = [(number, time_s) for number, time_s, _ in score.frames_in(tmp_path, 65535)]
     assert found == [(0, 0.0), (1, 0.04), (2, 0.08), (3, 0.12)]
     names = [path.name for path in tmp_path.iterdir() if path.suffix == ".png" and path.name[0] != "."]
     in_order = sorted(names, key=score.by_number)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
+from adkit_padim.gaussians import Gaussians, PositionMoments, left_out_distances
 from adkit_padim.method import Padim, PadimOptions
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from adkit.errors import BackboneError, OptionError
 from adkit.interfaces import Silent
 from adkit.nn.normalisation import smooth
 from adkit.options import parse_options
-from adkit.testing.conformance import FrameBatches, synthetic_frames
+from adkit.testing.conformance import PartBatches, synthetic_frames
 from adkit.types import Batch
 from tests.conforming import check_method
 from tests.plugins.asking import calibration_of, in_distances, in_pairs, maps_of
@@ -28,7 +28,7 @@ def made(**options: object) -> Padim:
 
 def fitted(frames: Tensor, **options: object) -> Padim:
     method = made(**options)
-    method.fit(FrameBatches(frames), Silent())
+    method.fit(PartBatches(frames), Silent())
     return method
 
 
@@ -105,7 +105,7 @@ def test_leaving_a_clip_out_equals_learning_without_it(frames_of_clip: int) -> N
     clip, others = features[:frames_of_clip], features[frames_of_clip:]
     enlarged = (24 / (24 - frames_of_clip)) ** 0.5  # the covariance is divided by all that there are
     expected = enlarged * brute_force(others, gaussians.weights, ridge_of(24), clip)
-    found = left_out(gaussians.whitened(clip), 24).T.reshape(clip.shape[:3])
+    found = left_out_distances(gaussians.whitened(clip), 24).T.reshape(clip.shape[:3])
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -127,7 +127,7 @@ def test_left_out_distances_are_never_below_those_learned_anew() -> None:
     """With the regularisation that fewer images would have had; and above them by the number of images at most."""
     features = random_features(12)
     gaussians = gaussians_of(features)
-    found = left_out(gaussians.whitened(features[:1]), 12).T.reshape(1, *features.shape[1:3])
+    found = left_out_distances(gaussians.whitened(features[:1]), 12).T.reshape(1, *features.shape[1:3])
     anew = brute_force(features[1:], gaussians.weights, ridge_of(11), features[:1])
     ratio = found / anew
     assert 1 - 1e-3 <= float(ratio.min()) <= float(ratio.max()) <= (12 / 11) ** 0.5 + 1e-3
@@ -143,7 +143,7 @@ def test_frames_of_one_clip_are_left_out_together(frames: Tensor) -> None:
     """A video's neighbouring frames look alike: one must not vouch for the other."""
     twins = frames[:3].repeat_interleave(2, dim=0)
     apart, together = made(), made()
-    apart.fit(FrameBatches(twins), Silent())
+    apart.fit(PartBatches(twins), Silent())
     together.fit(in_pairs(twins), Silent())
     assert float(calibration_of(apart).mean()) < 0.8 * float(calibration_of(together).mean())
     torch.testing.assert_close(calibration_of(together)[0::2], calibration_of(together)[1::2])
@@ -193,7 +193,7 @@ def test_other_weights_than_those_of_the_fit_are_refused(method: Padim) -> None:
 
 def test_the_batch_size_changes_nothing(frames: Tensor, method: Padim) -> None:
     other = made()
-    other.fit(FrameBatches(frames, batch_size=1), Silent())
+    other.fit(PartBatches(frames, batch_size=1), Silent())
     torch.testing.assert_close(calibration_of(other), calibration_of(method), rtol=1e-3, atol=1e-3)
 
 
@@ -213,7 +213,7 @@ def test_two_images_are_enough(frames: Tensor) -> None:
 
 
 def test_one_clip_leaves_nothing_to_calibrate_with(frames: Tensor) -> None:
-    class One(FrameBatches):
+    class One(PartBatches):
         def batch(self, rows: range) -> Batch:
             batch = super().batch(rows)
             return Batch(batch.frames, batch.ids, ("clip",) * len(batch))

@@ -44,9 +44,7 @@ def test_defects_are_small_but_there(part: str, defect: str, grade: str) -> None
 
 @pytest.mark.parametrize("part", PART_NAMES)
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_defects_change_the_image_where_the_mask_says(
-    part: str, defect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defects_change_the_image_where_the_mask_says(part: str, defect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without lamp and noise, a part with a defect equals the same part without it except under the mask.
     monkeypatch.setattr("adkit.synthetic.parts._light", lambda canvas, rng: canvas)
     for seed in range(2):

@@ -189,7 +189,7 @@ def audit(
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
 ) -> None:
-    """Is the promise kept on fresh images of good parts? Exit code 4 says no: too many false alarms, or drift.
+    """Check the promise on fresh images of good parts. Exit code 4: it is broken, by false alarms or drift.
 
     Images that the run learned from or was calibrated with are left out. With --follow, parts need not be known to be
     good: those that pass count, one by one, as a watch judges them.

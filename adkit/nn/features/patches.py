@@ -107,7 +107,7 @@ class PatchFeatures:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that identify the network's weights."""
+        """Return 16 hex digits that identify the network's weights."""
         return weights_fingerprint(self.backbone, self.weights)
 
     @cached_property

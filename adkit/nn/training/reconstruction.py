@@ -20,7 +20,7 @@ from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, Tr
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
-from adkit.nn.training.registration import Registration, decide_registration, restored
+from adkit.nn.training.registration import Registration, decide_registration, laid_back
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit.types import Batch, Prediction
 
@@ -36,7 +36,7 @@ _TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and by
 
 
 def _parse_kinds(value: Any) -> Any:
-    """ "stain,noise,stain" -> ("stain", "noise"); "none" -> ()."""
+    """Read "stain,noise,stain" as ("stain", "noise"), "none" as ()."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip() not in ("", "none")]
     return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
@@ -170,8 +170,8 @@ class Reconstruction(TrainedMethod[OptionsType]):
         maps, images = self._errors(laid)
         maps = self.normalised(maps)
         if self._registration:
-            maps = restored(maps, matrices, self.frame_size)
-            images = restored(images.permute(0, 2, 3, 1), matrices, self.frame_size, cv2.BORDER_REPLICATE)
+            maps = laid_back(maps, matrices, self.frame_size)
+            images = laid_back(images.permute(0, 2, 3, 1), matrices, self.frame_size, cv2.BORDER_REPLICATE)
             images = images.permute(0, 3, 1, 2).contiguous()
         return Prediction(maps=maps, images=images)
 

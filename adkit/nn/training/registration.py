@@ -42,7 +42,7 @@ class Registration:
 
     @classmethod
     def learn(cls, frames: Sequence[Floats], most_px: int) -> "Registration":
-        """From normal frames (H, W, 3) in 0..1; the cut-out has about `most_px` pixels, or fewer, never enlarged."""
+        """Learn from normal frames (H, W, 3) in 0..1; the cut-out has about `most_px` px, or fewer, never enlarged."""
         poses = [_pose_of(frame) for frame in frames]
         # Now and then a shadow or dirt counts as part of the part.
         left, right, above, below = np.quantile([pose.reach for pose in poses], COMMON, axis=0) * (1 + 2 * ROOM)
@@ -163,7 +163,7 @@ def _explained(pictures: Sequence[Any]) -> float:
     return explained_by_position(torch.from_numpy(_even(np.stack([picture.mean(axis=2) for picture in pictures]))))
 
 
-def restored(
+def laid_back(
     cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
 ) -> Tensor:
     """Turn (B, h, w, ...) of cut-outs into (B, *size, ...) of images, with the least value or the border around."""
