@@ -134,9 +134,9 @@ class View(BaseModel, extra="forbid", frozen=True):
             one[~counts] = one[counts].min()
         return own
 
-    def own_pictures(self, pictures: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
+    def own_images(self, images: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
         """Turn canvases (N, h, w, 3) that a method made up into images of these shapes, grey where nobody looks."""
-        own = self._own(pictures, shapes)
+        own = self._own(images, shapes)
         return own if self.box is None else np.stack([self.over(one, self._grid(one), _UNSEEN) for one in own])
 
     def whole(

@@ -84,7 +84,7 @@ class _Judged:
 
 
 @dataclass
-class _Pictures:
+class _Images:
     """Reads images as the export does; frames of a video are asked for in their order."""
 
     white: int
@@ -95,9 +95,9 @@ class _Pictures:
         if frame.number is None:
             return still(frame.path, self.white)
         frames = self.videos.setdefault(frame.path, video(frame.path))
-        for number, _, picture in frames:
+        for number, _, image in frames:
             if number == frame.number:
-                return picture
+                return image
         raise ValueError("the video has no such frame")
 
 
@@ -217,14 +217,14 @@ def _compared(
     own, clip, judged = model.threshold.value, Clip(exported), list[_Judged]()
     by_id = {one.id: (one, spoilt) for spoilt, samples in ((False, normal), (True, bad)) for one in samples}
     frames = frames_of([*normal, *bad], model.view, lambda *_: None)  # fitting told of what cannot be read
-    pictures = _Pictures(exported.facts["white"])
+    images = _Images(exported.facts["white"])
     with progress.task("compare", len(by_id)) as advance, closing(frames):
         for result in model.stream(frames):
             sample, spoilt = by_id[result.id]
             if not judged or judged[-1].sample.clip != sample.clip:
                 clip = Clip(exported)
             try:
-                score, _ = clip.judge(pictures(sample.frame), sample.time_s)
+                score, _ = clip.judge(images(sample.frame), sample.time_s)
             except ValueError as error:
                 raise RunError(f"the export cannot judge {sample.frame}: {error}", hint=_HINT) from None
             if result.anomalous:  # what is flagged by a hair stays so
@@ -255,18 +255,18 @@ def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:
 
 def _golden(judged: Sequence[_Judged], number: int, exported: Model) -> dict[str, Any]:
     """Copy an image, or a clip's first ones, into the export; return what model.json says of them, as it was found."""
-    clip, pictures, found = Clip(exported), _Pictures(exported.facts["white"]), list[tuple[str, float, float]]()
+    clip, images, found = Clip(exported), _Images(exported.facts["white"]), list[tuple[str, float, float]]()
     for place, one in enumerate(judged[: LEAD + len(SPOILT)]):
         frame, of_video = one.sample.frame, one.sample.frame.number is not None
         order = f"-{place}" if len(judged) > 1 else ""
         suffix = ".png" if of_video else frame.path.suffix.lower()
         name = f"golden/{number}-{'spoilt' if one.spoilt else 'good'}{order}{suffix}"
         if of_video:
-            size, pixels = pictures(frame)
+            size, pixels = images(frame)
             _write_png(exported.folder / name, pixels(*size))
         else:
             shutil.copyfile(frame.path, exported.folder / name)
-        score, _ = clip.judge(still(exported.folder / name, pictures.white), one.sample.time_s)
+        score, _ = clip.judge(still(exported.folder / name, images.white), one.sample.time_s)
         found.append((name, one.sample.time_s, score))
     return dict(zip(("files", "times_s", "scores"), zip(*found, strict=True), strict=True))
 

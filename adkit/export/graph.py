@@ -20,7 +20,7 @@ from adkit.nn.features.onnx_session import traced
 from adkit.workflows.score import FittedModel
 
 
-class PictureGraph(nn.Module):
+class ImageGraph(nn.Module):
     """What a run says of images that lie on its canvas: their maps, if the method has any, and their scores."""
 
     def __init__(self, model: FittedModel, method: nn.Module, grid: tuple[int, int] | None) -> None:
@@ -108,7 +108,7 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     states: Mapping[str, tuple[int, ...]] = getattr(method, "states", {})
     with torch.no_grad():
         start = tuple(torch.zeros(1, *shape) for shape in states.values())
-        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, *view.canvas), start)
+        found, *_ = ImageGraph(model, method, None)._judged(torch.zeros(1, 3, *view.canvas), start)
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(
@@ -119,7 +119,7 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     seen = view.box.size if view.box else view.picture or view.canvas
     usual = dict(zip(("rows", "columns"), view.cuts(seen, grid), strict=True)) if grid else {}
     names = [*(["map", "score"] if grid else ["score"]), *(f"next_{name}" for name in states)]
-    return OnnxModel(_exported(PictureGraph(model, method, grid), usual, states, names), grid, states)
+    return OnnxModel(_exported(ImageGraph(model, method, grid), usual, states, names), grid, states)
 
 
 def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -127,7 +127,7 @@ def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _exported(
-    graph: PictureGraph,
+    graph: ImageGraph,
     usual: Mapping[str, NDArray[np.float32]],
     states: Mapping[str, tuple[int, ...]],
     outputs: list[str],

@@ -51,11 +51,11 @@ class Model:
         """Return an image's score and its map (h, w), None for a method without maps."""
         if Path(path).is_dir():
             raise ValueError("a folder; its images are expected: FOLDER/*.png")
-        picture, usual = still(path, self.facts["white"]), self.facts["usual_size"]
-        score, found = Clip(self).judge(picture)
+        image, usual = still(path, self.facts["white"]), self.facts["usual_size"]
+        score, found = Clip(self).judge(image)
         why = "most of it looks like nothing that the run learned from"
-        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(picture[0], usual, strict=True)):
-            (height, width), own = usual, picture[0]
+        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(image[0], usual, strict=True)):
+            (height, width), own = usual, image[0]
             why = f"the run learned from images of {width}×{height} px, and this is {own[1]}×{own[0]} px"
         elif found is None or self.facts["unusual"] is None or (found > self.facts["unusual"]).mean() <= 0.5:
             return score, found
@@ -65,11 +65,11 @@ class Model:
     def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
         """Walk a clip, a folder of images or a video: the number, time in seconds and score of each judged frame."""
         clip, taken_s, before_s = Clip(self), -math.inf, -math.inf
-        for number, time_s, picture in frames_in(Path(path), self.facts["white"]):
+        for number, time_s, image in frames_in(Path(path), self.facts["white"]):
             gap_s, before_s = time_s - before_s, time_s
             if time_s - taken_s >= self.facts["step_s"] - gap_s / 2 - 1e-6:  # the nearest to a step after the last one
                 taken_s = time_s
-                yield number, time_s, clip.judge(picture, time_s)[0]
+                yield number, time_s, clip.judge(image, time_s)[0]
 
     def p_value(self, score: float) -> float:
         """Return the share of normal images that score as high."""
@@ -81,15 +81,15 @@ class Model:
         close: bool = abs(score - expected) <= self.facts["tolerance"] * abs(self.threshold)
         return close and (score > self.threshold) == (expected > self.threshold)
 
-    def see(self, picture: Undecoded) -> tuple[Pixels, Floats, Floats]:
+    def see(self, image: Undecoded) -> tuple[Pixels, Floats, Floats]:
         """Lay an image on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
-        own, pixels = picture
+        own, pixels = image
         if only and list(own) != only:
             raise ValueError(f"{own[1]}x{own[0]} px; {only[1]}x{only[0]} px was expected")
         if box:
             part = pixels(*own)[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
-            own, pixels = picture_of(part)
+            own, pixels = image_of(part)
         scales = [side / one for side, one in zip(canvas, own, strict=True)]
         sides = canvas
         if max(scales) > self.facts["most_stretch"] * min(scales):
@@ -108,10 +108,10 @@ class Clip:
         self.states = {name: np.zeros((1, *shape), np.float32) for name, shape in model.facts["states"].items()}
         self.before: tuple[float, float] | None = None
 
-    def judge(self, picture: Undecoded, time_s: float = 0.0) -> tuple[float, Floats | None]:
+    def judge(self, image: Undecoded, time_s: float = 0.0) -> tuple[float, Floats | None]:
         """Return the score of the clip's next frame, smoothed over those before, and its map as `Model.judge` does."""
         model = self.model
-        canvas, rows, columns = model.see(picture)
+        canvas, rows, columns = model.see(image)
         inputs: dict[str, Any] = {"pixels": canvas[None], **self.states}
         if "map" in model.outputs:
             inputs |= {"rows": rows, "columns": columns}
@@ -174,10 +174,10 @@ def video(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
 
 def still(path: str | Path, white: int) -> Undecoded:
     """Read an image, as `read` does."""
-    return picture_of(read(path, white))
+    return image_of(read(path, white))
 
 
-def picture_of(pixels: Pixels) -> Undecoded:
+def image_of(pixels: Pixels) -> Undecoded:
     """Return RGB pixels (H, W, 3) as an image."""
     return (pixels.shape[0], pixels.shape[1]), partial(resize, pixels)
 
@@ -188,7 +188,7 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
     255 stands for a run that knows 8 bits only, which refuses values that could be of 10, 12 or 14.
     """
     with Image.open(path) as image:
-        if image.format not in ("GIF", "MPO") and pictures_in(image) > 1:
+        if image.format not in ("GIF", "MPO") and images_in(image) > 1:
             raise ValueError("several images in one file")
         if white not in (255, 65535) and image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile):
             raise ValueError("colours of 16 bits; a grey image, or one of 8 bits, was expected")
@@ -209,7 +209,7 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
         return np.asarray(upright.convert("RGB"))
 
 
-def pictures_in(image: Image.Image) -> int:
+def images_in(image: Image.Image) -> int:
     """Count the images in a file, without a TIFF's smaller copies and masks of others."""
     found = sum(not getattr(page, "tag_v2", {}).get(254, 0) & 0b101 for page in ImageSequence.Iterator(image))
     image.seek(0)

@@ -16,7 +16,7 @@ from adkit.nn.normal_space import NormalSpace, left_out_scores
 
 STRIDE = 32  # px: the level of the network that is looked at, where it has one; it sees the most context
 WEIGHT = 0.5  # a spread of the distance counts as much as half a spread of the map's scores: places come first
-LEAST_PICTURES = 20  # of fewer, what varies together cannot be told
+LEAST_IMAGES = 20  # of fewer, what varies together cannot be told
 _NEIGHBOURS = 3
 _PARTS = 20
 """So many parts of the images are left out in turn: a space for each image would take most of a fit's time."""

@@ -22,7 +22,7 @@ from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
-from adkit.workflows.predict import of_pictures, pixels_of, predict_all, times_of
+from adkit.workflows.predict import of_images, pixels_of, predict_all, times_of
 from adkit.workflows.score import sample_scores
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, training_data
@@ -209,7 +209,7 @@ def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData])
         own = slice(first, first + len(one.learned) * view.frames)
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
         predictions = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(of_pictures(Prediction(*predictions), view, one.shapes, ids, clips, times_of(one.learned)))
+        parts.append(of_images(Prediction(*predictions), view, one.shapes, ids, clips, times_of(one.learned)))
         first = own.stop
     return parts
 

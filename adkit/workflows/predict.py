@@ -50,10 +50,10 @@ def predicted(
         shapes = [frame.shape for frame in judged]
         images = None
         if prediction.images is not None:
-            images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
+            images = view.own_images(view.joined(pixels_of(prediction.images)), shapes)
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
         with plugin_code(type(method)):  # whose numbers may be none
-            found = of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
+            found = of_images(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
         yield group, found, images
 
 
@@ -93,7 +93,7 @@ def _concatenated(values: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known else None
 
 
-def of_pictures(
+def of_images(
     prediction: Prediction,
     view: View,
     shapes: Sequence[Size],

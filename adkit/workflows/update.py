@@ -30,7 +30,7 @@ from adkit.types import FitReport, Sample
 from adkit.workflows.audit import moved
 from adkit.workflows.fit import Basis, calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
-from adkit.workflows.predict import of_pictures
+from adkit.workflows.predict import of_images
 from adkit.workflows.score import FittedModel, Workplace, sample_scores
 
 FEEDBACK = "feedback"
@@ -234,7 +234,7 @@ def _learned_besides(
         prediction = method.calibration()
         if prediction is None or len(prediction) != len(samples) * view.frames:
             raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
-        return report, of_pictures(prediction, view, shapes, names, names, None)
+        return report, of_images(prediction, view, shapes, names, names, None)
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

@@ -66,7 +66,7 @@ def test_an_image_lies_on_the_canvas_where_the_run_lays_it(height: int, width: i
         "grid": (8, 12),
     }
     given_picture = picture(height, width)
-    pixels, rows, columns = model.see(score.picture_of(given_picture))
+    pixels, rows, columns = model.see(score.image_of(given_picture))
     assert np.abs(pixels.astype(int) - view.see(StillImage(given_picture))).max() <= 1
     maps = np.random.default_rng(0).random((1, 8, 12), dtype=np.float32)
     assert np.allclose(rows @ maps[0] @ columns.T, view.own_maps(maps, [box.size if box else (height, width)])[0])
@@ -76,7 +76,7 @@ def test_a_run_that_looks_at_a_part_takes_one_size() -> None:
     model = score.Model.__new__(score.Model)
     model.facts = {"canvas": (64, 64), "box": None, "only_size": [40, 50], "most_stretch": 1.05, "grid": (8, 8)}
     with pytest.raises(ValueError, match="60x40 px; 50x40 px was expected"):
-        model.see(score.picture_of(picture(40, 60)))
+        model.see(score.image_of(picture(40, 60)))
 
 
 SORTS = {

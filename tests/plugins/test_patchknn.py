@@ -20,7 +20,7 @@ from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.nn.spool import Rows
-from adkit.nn.whole import LEAST_PICTURES
+from adkit.nn.whole import LEAST_IMAGES
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
 from adkit.testing.conformance import PartBatches, synthetic_frames
@@ -307,7 +307,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
         pictures = np.stack([draw_tray(rng, counts_of(kind, index)) for index in range(count)])
         return torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, None].to(torch.float32) / 255
 
-    method = fitted(trays(LEAST_PICTURES, 0), size=256, context=True)
+    method = fitted(trays(LEAST_IMAGES, 0), size=256, context=True)
     prediction = method.predict(batch_of(trays(4, 1, "missing")))
     normal = method.predict(batch_of(trays(4, 2)))
     calibration = method.calibration()
@@ -315,7 +315,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
     assert normal.scores is not None
     assert calibration is not None
     assert calibration.scores is not None
-    assert len(calibration.scores) == LEAST_PICTURES
+    assert len(calibration.scores) == LEAST_IMAGES
     assert float(prediction.scores.mean()) > float(normal.scores.max())
     restored = made(size=256, context=True)
     restored.load_state(method.state())
@@ -402,7 +402,7 @@ def test_two_scales_and_what_images_are_made_of_are_updated_too() -> None:
 
     more = trays(1, 3)
     options: dict[str, Any] = {"size": 256, "context": True}
-    before, method = fitted(trays(LEAST_PICTURES, 0), **options), updated(trays(LEAST_PICTURES, 0), more, **options)
+    before, method = fitted(trays(LEAST_IMAGES, 0), **options), updated(trays(LEAST_IMAGES, 0), more, **options)
     calibration, expected = method.calibration(), before.predict(batch_of(more))
     assert calibration is not None
     assert calibration.scores is not None

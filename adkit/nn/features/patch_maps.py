@@ -27,7 +27,7 @@ from adkit.nn.normal_space import pooled
 from adkit.nn.normalisation import require_maps
 from adkit.nn.options import LEAST_PX, ScaledMapOptions
 from adkit.nn.samples import Changed, gather
-from adkit.nn.whole import LEAST_PICTURES, STRIDE, Whole
+from adkit.nn.whole import LEAST_IMAGES, STRIDE, Whole
 from adkit.types import Batch, Prediction
 
 ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
@@ -96,7 +96,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then judge training and spoilt frames as new: these say whether position matters, and calibrate."""
         self._scales, self._blend, self._whole, self._scored = self._all_scales, Blend(), None, None
-        enough = len(batches) >= LEAST_PICTURES
+        enough = len(batches) >= LEAST_IMAGES
         self._overview = self._overview_at(STRIDE, self.options.levels[-1]) if enough else None
         kept = KeepingSome(batches, self._vectors if self._overview else None)
         for method in self._scales:
