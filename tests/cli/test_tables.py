@@ -180,7 +180,7 @@ def test_every_run_is_listed_with_its_id_and_numbers(columns: int, runs: Path, i
         "calibrate {run} --runs {runs} --max-false-alarms 5%",
         "calibrate {run} --runs {runs} --normal {named}/good",
         "audit {run} --runs {runs} --normal {named}/good",
-        "watch {watched} --run {run} --runs {runs} --once",
+        "watch {watched} --run {run} --runs {runs} --once --journal {out}/journal.jsonl",
         "report {run} --runs {runs}",
         "compare {run} {other} --runs {runs} -o {out}",
         "export {run} {out}/exported --runs {runs}",
