@@ -2,7 +2,7 @@
 
 `fit`, `load`, `evaluate`, `compare` and `rows` do from Python what the commands do.
 
-A plugin imports what it needs from here, ready-made parts from `adkit.nn` (networks), `adkit.data` (reading pictures
+A plugin imports what it needs from here, ready-made parts from `adkit.nn` (networks), `adkit.data` (reading images
 and videos), `adkit.synthetic` (drawn parts) and `adkit.files` (writing to disk), and in its tests the checks of
 `adkit.testing`. The rest may change without notice. Names are loaded when they are first used.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # How often a thread of GNU OpenMP looks whether the others are done before it sleeps: a tenth of a millisecond. One
 # that looks on for 10 ms, as they usually do, keeps the very thread from running that it waits for where threads
-# outnumber cores: beside other work a picture took ten times as long, and a fit at low priority twenty times.
+# outnumber cores: beside other work an image took ten times as long, and a fit at low priority twenty times.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:

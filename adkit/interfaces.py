@@ -290,10 +290,10 @@ class Metric(ABC):
     """What it is defined for: still images, frames of clips, or both. Tables leave out what cannot be had."""
 
     @abstractmethod
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         """Return the figure, or the reason why there is none."""
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Return the metric in each of R resamples, for intervals.
 
         `weights` (R, N) says how often each sample is drawn. Clips are drawn whole: then all frames of a clip have the

@@ -25,7 +25,7 @@ class Options(BaseModel):
     with which such a run scores as it did, whatever the default is for new ones."""
 
     def sized(self, shape: tuple[int, int]) -> Self:
-        """Return the options for pictures of this (height, width) px, as a run keeps them; by default the same."""
+        """Return the options for images of this (height, width) px, as a run keeps them; by default the same."""
         return self
 
     @property
@@ -64,7 +64,7 @@ def split_assignments(assignments: Iterable[str], example: str = "ratio=0.05") -
 
 
 def parse_options(model: type[OptionsType], values: Mapping[str, Any], owner: str) -> OptionsType:
-    """`values` as the owner's options; raises OptionError for an unknown key or a bad value."""
+    """Read `values` as the owner's options; raises OptionError for an unknown key or a bad value."""
     for key in values:
         if key not in model.model_fields:
             raise OptionError(f"{owner} has no option {key!r}", hint=nearest(key, model.model_fields))

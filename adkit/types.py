@@ -24,7 +24,7 @@ class FrameRef:
 
     path: Path
     number: int | None = None
-    page: int | None = None  # None: the file holds one picture
+    page: int | None = None  # None: the file holds one image
     others: tuple[Path, ...] = ()  # the further files of a mask
 
     def __str__(self) -> str:

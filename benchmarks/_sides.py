@@ -48,7 +48,7 @@ class Adkit:
         return {"s": time.perf_counter() - started, "scores": scores}
 
     def pictures(self, paths: list[str]) -> Answer:
-        """Judge pictures that are decoded and resized already, one at a time."""
+        """Judge images that are decoded and resized already, one at a time."""
         from adkit.data.batches import FrameBatches
         from adkit.types import Sample
 
@@ -87,7 +87,7 @@ class Anomalib:
         self.transform: Any = None
 
     def fit(self) -> Answer:
-        """Learn: pictures, features, coreset; without a validation, so without a threshold."""
+        """Learn: images, features, coreset; without a validation, so without a threshold."""
         from anomalib.data import Folder
 
         own = self.setting["anomalib"]
@@ -108,7 +108,7 @@ class Anomalib:
         return {"s": time.perf_counter() - started, "scores": scores}
 
     def pictures(self, paths: list[str]) -> Answer:
-        """Judge pictures that are decoded and resized already, one at a time."""
+        """Judge images that are decoded and resized already, one at a time."""
         decoded = [self._decoded(path) for path in paths]
         started = time.perf_counter()
         for picture in decoded:

@@ -1,13 +1,13 @@
-"""adkit beside anomalib's PatchCore, alternating, on the same pictures; anomalib is installed for it.
+"""adkit beside anomalib's PatchCore, alternating, on the same images; anomalib is installed for it.
 
 python benchmarks/against_anomalib.py [--quick] [--dataset mvtec:bottle] [--ratio 0.01] [--json FILE]
 
 Twice: each as it comes (adkit's patchknn, anomalib's Patchcore with its WideResNet50), and both with the same network,
-weights, layers, picture size and bank. Each learns, then they take turns at the test pictures, sixteen at a time. The
+weights, layers, image size and bank. Each learns, then they take turns at the test images, sixteen at a time. The
 coreset is chosen of one matrix; anomalib's takes one pass after the other, all alike, so that some passes tell what
 the rest takes, unless `--passes 0` asks for all of them. AUROC is scikit-learn's, of the scores before any threshold.
 
-The pictures are those of --dataset, by default mvtec:bottle where $ADKIT_DATA holds it, synthetic washers elsewhere.
+The images are those of --dataset, by default mvtec:bottle where $ADKIT_DATA holds it, synthetic washers elsewhere.
 anomalib goes into an environment of its own, which uses this one's torch. Without it, a line says so; exit code 1.
 """
 
@@ -43,9 +43,9 @@ from adkit.types import Sample
 
 SIDES = ("adkit", "anomalib")
 TURN = 16
-"""Pictures that one of them scores before it is the other's turn."""
+"""Images that one of them scores before it is the other's turn."""
 SIZE = 256
-"""px, the side of anomalib's pictures by default, and of both with the same network."""
+"""px, the side of anomalib's images by default, and of both with the same network."""
 SAME, STRIDES = "tf_efficientnet_lite0", (8, 16)
 WIDE, WIDE_LAYERS = "wide_resnet50_2", ["layer2", "layer3"]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help=f"a file of {WIDE}'s weights; else they are drawn, untrained")
     parser.add_argument("--rows", type=int, default=250_000, help="of the coreset's matrix")
     parser.add_argument("--passes", type=int, default=400, help="of anomalib's coreset; 0: all of them")
-    parser.add_argument("--quick", action="store_true", help="some synthetic pictures, a minute or two: does it run?")
+    parser.add_argument("--quick", action="store_true", help="some synthetic images, a minute or two: does it run?")
     parser.add_argument("--environment", type=Path, default=Path(".nox/anomalib"), help="where anomalib is installed")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     asked = parser.parse_args()
@@ -179,7 +179,7 @@ def settings(dataset: Dataset, asked: argparse.Namespace, work: Path) -> dict[st
         torch.manual_seed(0)
         save_file(timm.create_model(WIDE).state_dict(), wide)
     own = {"dataset": dataset.spec, "root": str(dataset.root), "runs": str(work / "runs")}
-    # It starts eight processes that read pictures; in the quick form these would take most of the time.
+    # It starts eight processes that read images; in the quick form these would take most of the time.
     data = {"num_workers": 0} if asked.quick else {}
     other = {"root": str(good.parent), "runs": str(work / "other"), "size": [SIZE, SIZE], "ratio": asked.ratio}
     other["data"] = data
@@ -250,19 +250,19 @@ def compare(table: Table, name: str, setting: dict[str, Any], rival: str, test: 
             so_far += answer["scores"]
         seconds["files"].append([answer["s"] / len(some) for answer in answers])
         seconds["pictures"].append([side.ask("pictures", paths=some)["s"] / len(some) for side in sides])
-    for what, words in (("files", "file to score"), ("pictures", "decoded picture to score")):
+    for what, words in (("files", "file to score"), ("pictures", "decoded image to score")):
         ratio = statistics.median(other / own for own, other in seconds[what])
         medians = [1000 * statistics.median(turn[side] for turn in seconds[what]) for side in (0, 1)]
         table.add(f"{name}: {words}, an image", "ms", medians, ratio)
     truth = [bool(sample.anomalous) for sample in test]
-    note = "anomalib's network is untrained" if setting["untrained"] else f"{len(truth)} pictures"
+    note = "anomalib's network is untrained" if setting["untrained"] else f"{len(truth)} images"
     table.add(f"{name}: AUROC", "", [float(roc_auc_score(truth, found)) for found in scores], note=note)
     for side in sides:
         side.end()
 
 
 def patches_of(samples: Sequence[Sample], rows: int, work: Path) -> Path:
-    """Write a matrix (rows, D) of patch features of these pictures, and of mixtures where they have too few."""
+    """Write a matrix (rows, D) of patch features of these images, and of mixtures where they have too few."""
     features = PatchFeatures()
     parts: list[torch.Tensor] = []
     for batch in FrameBatches(samples, View(frame=(SIZE + 32, SIZE + 32))):

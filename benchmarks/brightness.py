@@ -1,10 +1,10 @@
-"""How much of a category's AUROC the picture's mean brightness alone reaches, and what is left of a method without it.
+"""How much of a category's AUROC the image's mean brightness alone reaches, and what is left of a method without it.
 
 python benchmarks/brightness.py [--methods ae,unet,patchknn] [--datasets mvtec:screw,bottle] [--set error=l2]
 
-Where the good test pictures are darker or brighter than all others, a method may seem to find defects and only see
-the light. Made equally bright means: every picture, of training and test, is multiplied so that its mean is the
-training pictures' mean, but for what is then cut off at white.
+Where the good test images are darker or brighter than all others, a method may seem to find defects and only see
+the light. Made equally bright means: every image, of training and test, is multiplied so that its mean is the
+training images' mean, but for what is then cut off at white.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from adkit.workflows.score import Workplace
 
 
 def main() -> None:
-    """Print a Markdown table: brightness alone, then each method on the pictures as they are and made equal."""
+    """Print a Markdown table: brightness alone, then each method on the images as they are and made equal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", default="patchknn,ae,unet")
     parser.add_argument("--datasets", default="mvtec:screw,bottle")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the methods")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    heading("brightness: what is caught and image AUROC, the pictures as they are and made equally bright")
+    heading("brightness: what is caught and image AUROC, the images as they are and made equally bright")
     registry = load_registry()
     options = split_assignments(arguments.set, example="--set error=l2")
     print("| category | mean brightness: training, good, defective | method | as they are | equally bright |")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _means(dataset: Dataset) -> dict[str, list[float]]:
-    """Return the mean brightness, 0..255, of each picture."""
+    """Return the mean brightness, 0..255, of each image."""
     found: dict[str, list[float]] = {"training": [], "good": [], "defective": []}
     found["training"] = [float(read_image(sample.frame).mean()) for sample in dataset.samples("train")]
     for sample in dataset.samples("test"):

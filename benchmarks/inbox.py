@@ -1,4 +1,4 @@
-"""A watched folder: from the moment in which a picture's file is complete to its row, beside scoring it alone.
+"""A watched folder: from the moment in which an image's file is complete to its row, beside scoring it alone.
 
 python benchmarks/inbox.py [--pictures 60] [--set size=384]
 

@@ -1,6 +1,6 @@
 """Memory where there is much: `python benchmarks/memory.py [--pictures 1000,10000] [--files 100000]`.
 
-Peak memory of `fit` on few and on many pictures: each fit is a process of its own, on small pictures made by code, with
+Peak memory of `fit` on few and on many images: each fit is a process of its own, on small images made by code, with
 patches beyond --patch-limit in a file. With --files, memory of `score` on so many files as it goes on: it is killed
 three times on the way, taken up with --resume each time, and at the end each file must have one row.
 """
@@ -24,7 +24,7 @@ KILLS = 3
 
 
 def draw(folder: Path, count: int, side: int) -> None:
-    """Draw so many pictures, no two alike."""
+    """Draw so many images, no two alike."""
     folder.mkdir(parents=True)
     for number in range(count):
         pixels = np.random.default_rng(number).integers(90, 160, (side // 4, side // 4, 3)).astype(np.uint8)
@@ -32,7 +32,7 @@ def draw(folder: Path, count: int, side: int) -> None:
 
 
 def fit(place: Path, count: int, side: int, method: str, options: dict[str, int]) -> float:
-    """Learn so many pictures, and return the seconds that it took."""
+    """Learn so many images, and return the seconds that it took."""
     draw(place / "data" / "train" / "good", count, side)
     words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
     command = [sys.executable, "-m", "adkit", "fit", "-m", method, "-d", f"folder:{place}/data", *words]
@@ -89,11 +89,11 @@ def lines_of(file: Path) -> int:
 
 
 def main() -> None:
-    """Print a line for each number of pictures, or a table for --files."""
+    """Print a line for each number of images, or a table for --files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", default="1000,10000", help="numbers of pictures to learn, one after another")
+    parser.add_argument("--pictures", default="1000,10000", help="numbers of images to learn, one after another")
     parser.add_argument("--files", type=int, default=0, help="score so many files instead")
-    parser.add_argument("--size", type=int, default=64, help="px, the side of a picture")
+    parser.add_argument("--size", type=int, default=64, help="px, the side of an image")
     parser.add_argument("--patch-limit", type=int, default=20_000)
     given = parser.parse_args()
     if given.files:
@@ -105,10 +105,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             options = {"size": given.size, "patch_limit": given.patch_limit, "bank_limit": 1000}
             took = fit(Path(place), count, given.size, "patchknn", options)
-        # Of all processes that ended, the highest: so the smallest number of pictures comes first.
+        # Of all processes that ended, the highest: so the smallest number of images comes first.
         peak_mb = max(before_mb, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
         least, before_mb = least or peak_mb, peak_mb
-        print(f"{count:>8,} pictures  {peak_mb:8,.0f} MB  {peak_mb / least:5.2f} x  {took:7.1f} s", flush=True)
+        print(f"{count:>8,} images  {peak_mb:8,.0f} MB  {peak_mb / least:5.2f} x  {took:7.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python benchmarks/parity.py [--methods patchknn,ae] [--datasets mvtec:bottle] [--few 24] [--set size=256]
 
-Each method learns from a few pictures, enough for what counts of the picture as a whole; test pictures go through
+Each method learns from a few images, enough for what counts of the image as a whole; test images go through
 `adkit`, and through the exported score.py as a program of its own. Then both judge the same files in turns, from file
 to score. Ends with exit code 1 where a decision differs.
 """
@@ -45,7 +45,7 @@ def main() -> None:
         "--set", action="append", default=["epochs=2", "registration=off"], help="for those that have it"
     )
     given = parser.parse_args()
-    heading(f"parity: each learned from {given.few} pictures, judged {given.pictures} test pictures")
+    heading(f"parity: each learned from {given.few} images, judged {given.pictures} test images")
     registry, root, flipped = load_registry(), data_root(), 0
     assigned = split_assignments(given.set, example="--set epochs=2")
     print("| method | dataset | other decisions | anomalous | largest difference | export's time / adkit's |")

@@ -45,16 +45,16 @@ FELL = 2 / 3
 REFERENCES: dict[str, tuple[str, float]] = {
     "start-up": ("a process that imports torch / `adkit --help`", 10),
     "decode": ("Pillow alone / adkit, a PNG", 0.92),
-    "film": ("PyAV alone / adkit, the frames of a film as RGB", 1.0),
+    "video": ("PyAV alone / adkit, the frames of a video as RGB", 1.0),
     "coreset": ("one pass for each patch / blocks, 400 of 40,000 × 128", 2.2),
     "search": ("torch's product / adkit, 2,304 × 152 in a bank of 3,500", 0.60),
-    "score": ("the backbone alone / a decoded picture", 0.53),
+    "score": ("the backbone alone / a decoded image", 0.53),
     "files": ("the backbone alone / file to score", 0.44),
-    "fit": ("the backbone alone, each picture once / a fit", 0.068),
+    "fit": ("the backbone alone, each image once / a fit", 0.068),
 }
 """What is divided by what, and the ratio on 2026-11-28 on two idle cores of an Intel Xeon: the middle of two runs.
 
-That of a film is of the least processor time, on busy ones.
+That of a video is of the least processor time, on busy ones.
 """
 
 
@@ -89,16 +89,16 @@ def apart(folder: Path) -> dict[str, float]:
     bank, queries = torch.randn(3500, 152, generator=generator), torch.randn(2304, 152, generator=generator)
     ours = NearestNeighbour(bank)
 
-    film = write(folder / "film.mp4", 8, (360, 640))
+    path = write(folder / "video.mp4", 8, (360, 640))
 
-    def bare_film() -> None:
-        with av.open(str(film)) as container:
+    def bare_video() -> None:
+        with av.open(str(path)) as container:
             container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(video=0):
                 frame.to_ndarray(format="rgb24")
 
-    def our_film() -> None:
-        with Video(film) as video:
+    def our_video() -> None:
+        with Video(path) as video:
             for frame in video:
                 frame.pixels()
 
@@ -108,7 +108,7 @@ def apart(folder: Path) -> dict[str, float]:
     return {
         "start-up": ratio(lambda: started("-c", "import torch"), lambda: started("-m", "adkit", "--help"), 3),
         "decode": ratio(lambda: Image.open(picture).convert("RGB"), lambda: read_image(FrameRef(picture)), 20),
-        "film": ratio(bare_film, our_film, 10),
+        "video": ratio(bare_video, our_video, 10),
         "coreset": ratio(lambda: plain_loop(patches, 400), lambda: greedy_coreset(patches, 400), 2),
         "search": ratio(
             lambda: (F.pad(queries, (0, 1), value=1.0) @ ours.columns).amin(dim=1), lambda: ours.distances(queries), 20

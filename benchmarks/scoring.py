@@ -1,7 +1,7 @@
 """Scoring against what it cannot do without, in the same run; the backbone alone, products at the processor's peak.
 
 The backbone alone is timed on a frame of the method's size, and on all pixels that the method shows it: both scales
-with their margins, and the picture as a whole. The floor is the latter, and all products of patches and bank as fast as
+with their margins, and the image as a whole. The floor is the latter, and all products of patches and bank as fast as
 one large matrix product is. Then from files to scores, with decoding, which goes on beside it.
 
 python benchmarks/scoring.py [--dataset mvtec:screw]

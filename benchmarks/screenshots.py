@@ -101,10 +101,10 @@ def _inspect(page: Page, parts: list[Path]) -> None:
 def _watch(page: Page) -> None:
     """Return a clip in which something foreign rides by, at that time."""
     (dataset,) = open_datasets("demo:conveyor", None, load_registry())
-    film = next(sample.frame.path for sample in dataset.samples("test") if sample.kind == "foreign_object")
+    video = next(sample.frame.path for sample in dataset.samples("test") if sample.kind == "foreign_object")
     page.get_by_role("tab", name="Inspect").click()
     _choose(page, "Run", "demo:conveyor")
-    page.set_input_files("#ak-files input[type=file]", str(film))
+    page.set_input_files("#ak-files input[type=file]", str(video))
     page.locator(".ak-watched [data-seek]").first.click()
     page.wait_for_timeout(2000)
 

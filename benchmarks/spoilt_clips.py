@@ -3,7 +3,7 @@
 python benchmarks/spoilt_clips.py [--dataset ipad:ped2] [--methods convlstm "patchknn size=256x384" …]
 
 Every fourth training clip is kept from the method, then judged as it is, and spoilt: with every third frame only
-(fast), backwards, its frames shuffled, with a part of the picture played three times too fast (part), with a patch of
+(fast), backwards, its frames shuffled, with a part of the image played three times too fast (part), with a patch of
 another clip moving across (patch), with a thing of another colour and texture moving across (thing), and with the light
 turned warmer or colder (tint). Frame AUROC of spoilt against plain, smoothed as a run does it, and its mean.
 """
@@ -121,7 +121,7 @@ def _side_lengths(clip: Tensor, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _moving(clip: Tensor, pasted: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return the clip with a picture (3, h, w) that moves across it."""
+    """Return the clip with an image (3, h, w) that moves across it."""
     height, width = clip.shape[-2] - pasted.shape[-2], clip.shape[-1] - pasted.shape[-1]
     speed, angle = clip.shape[-1] * rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
     y, x = rng.uniform(0, height), rng.uniform(0, width)
@@ -134,7 +134,7 @@ def _moving(clip: Tensor, pasted: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def part(clip: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
-    """Play a part of the picture, a third of its height and width, three times too fast, there and back."""
+    """Play a part of the image, a third of its height and width, three times too fast, there and back."""
     height, width = clip.shape[-2] // 3, clip.shape[-1] // 3
     top, left = int(rng.integers(2 * height)), int(rng.integers(2 * width))
     found = clip.clone()

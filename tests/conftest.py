@@ -92,32 +92,32 @@ def parts_root(shared: Shared) -> Path:
 
 @pytest.fixture
 def few_demo_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`demo:` draws 23 pictures of a part instead of 135, the same ones in every test."""
+    """`demo:` draws 23 images of a part instead of 135, the same ones in every test."""
     monkeypatch.setattr("adkit_demo.dataset.COUNTS", {"train": 10, "good": 4, "each_grade": 1})
 
 
 @pytest.fixture(scope="session")
-def film_methods() -> Registry:
-    """The installed plugins, methods for small films, and the dataset of them."""
-    from tests.press import film_registry
+def press_methods() -> Registry:
+    """The installed plugins, methods for small videos, and the dataset of them."""
+    from tests.press import press_registry
 
-    return film_registry()
+    return press_registry()
 
 
 @pytest.fixture(scope="session")
 def press(shared: Shared) -> Path:
-    """Films of a press: 24 to learn from, five to test with, three of which have events."""
-    from tests.press import KINDS, PRESS, write_films
+    """Videos of a press: 24 to learn from, five to test with, three of which have events."""
+    from tests.press import KINDS, PRESS, write_press
 
-    return shared("press", lambda folder: write_films(folder, PRESS, kinds=KINDS))
+    return shared("press", lambda folder: write_press(folder, PRESS, kinds=KINDS))
 
 
 @pytest.fixture(scope="session")
-def press_run(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def press_run(press: Path, press_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on the press that reconstructs and remembers what a clip showed before."""
-    from tests.press import fit_films
+    from tests.press import fit_press
 
-    return fit_films(film_methods, press, tmp_path_factory.mktemp("press_runs"), "grey_memory")
+    return fit_press(press_methods, press, tmp_path_factory.mktemp("press_runs"), "grey_memory")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A method that looks at brightness only, and small grey pictures for it: a run takes milliseconds."""
+"""A method that looks at brightness only, and small grey images for it: a run takes milliseconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USUAL, SPREAD = 120.0, 5.0
 
 
 class Grey(Method[Options]):
-    """How much brighter a picture is than the training pictures' mean; cannot calibrate itself."""
+    """How much brighter an image is than the training images' mean; cannot calibrate itself."""
 
     frame_size = (SIDE, SIDE)  # type: ignore[assignment]
     fits: ClassVar[int] = 0  # of all methods in this module
@@ -54,7 +54,7 @@ class Grey(Method[Options]):
 
 
 class GreyWithoutOne(Grey):
-    """Calibrates itself: each picture against the mean of the others."""
+    """Calibrates itself: each image against the mean of the others."""
 
     def calibration(self) -> Prediction | None:
         count = len(self.known)
@@ -71,7 +71,7 @@ class GreyMaps(Grey):
 
 
 class GreyDemanding(Grey):
-    """Needs fifty pictures to learn from."""
+    """Needs fifty images to learn from."""
 
     least_samples = 50
 
@@ -95,13 +95,13 @@ def with_methods(methods: Mapping[str, type[Method[Any]]]) -> Registry:
 
 
 def paint(folder: Path, levels: Iterable[float], *, seed: int = 0, name: str = "") -> list[Path]:
-    """A picture of each brightness, in a folder that is made: <name>000.png and so on."""
+    """An image of each brightness, in a folder that is made: <name>000.png and so on."""
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, level in enumerate(levels):
         # Between two grey levels, as many pixels have the upper one as the brightness says. Half of the pixels are
-        # brighter and half are darker by the same amount: no two pictures are alike, whatever their brightness.
+        # brighter and half are darker by the same amount: no two images are alike, whatever their brightness.
         fractions, grain = random.permutation(SIDE * SIDE) / (SIDE * SIDE), random.permutation([-4, 4] * (SIDE * 4))
         pixels = np.floor(level + fractions + grain).reshape(SIDE, SIDE)
         paths.append(folder / f"{name}{number:03d}.png")
@@ -115,7 +115,7 @@ def usual_levels(count: int, seed: int) -> list[float]:
 
 
 class Greys(Dataset):
-    """Pictures to learn from; of a clip's frames each is a file of its own."""
+    """Images to learn from; of a clip's frames each is a file of its own."""
 
     spec = "greys:all"
 

@@ -1,4 +1,4 @@
-"""Small films of a press in which a grey changes, a dataset of them, and a method that remembers."""
+"""Small videos of a press in which a grey changes, a dataset of them, and a method that remembers."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from tests.videos import write_greys
 RATE = 10
 TRUTH = "truth.json"
 
-Film = tuple[str, float]
+Frames = tuple[str, float]
 """A letter for each frame, "." for a normal one, and how many spreads brighter the others are."""
 
 
-class Films(Dataset):
-    """Videos in train/ and test/, and truth.json: the letters of each test film, and what they mean."""
+class Videos(Dataset):
+    """Videos in train/ and test/, and truth.json: the letters of each test video, and what they mean."""
 
     def __init__(self, folder: Path) -> None:
-        self.spec, self.root = f"films:{folder}", None
+        self.spec, self.root = f"videos:{folder}", None
         self._folder = folder
 
     @classmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """The films in that folder."""
+        """The videos in that folder."""
         if not (Path(selection) / TRUTH).is_file():
-            raise DatasetError(f"no films in {selection}", hint="write some")
+            raise DatasetError(f"no videos in {selection}", hint="write some")
         return [cls(Path(selection))]
 
     def samples(self, split: Split) -> list[Sample]:
@@ -49,7 +49,7 @@ class Films(Dataset):
         found = []
         for path in sorted((self._folder / split).glob("*.mp4")):
             clip, times = f"{split}/{path.stem}", video_times(path)
-            letters = truth["films"].get(path.stem, "." * len(times))
+            letters = truth["videos"].get(path.stem, "." * len(times))
             found += [
                 Sample(
                     f"{clip}#{number}",
@@ -66,7 +66,7 @@ class Films(Dataset):
 
 
 class GreyMemory(GreyMaps):
-    """How far the brightness lies from the mean of all that the clip has shown so far, and a picture of that mean."""
+    """How far the brightness lies from the mean of all that the clip has shown so far, and an image of that mean."""
 
     reconstructs: ClassVar[bool] = True
 
@@ -99,24 +99,24 @@ class GreyMemory(GreyMaps):
         return Prediction(maps=apart[:, None, None].repeat(1, 2, 2), images=images)
 
 
-def film_registry(more: Mapping[str, type[Method[Any]]] | None = None) -> Registry:
-    """The installed plugins, the grey methods, one with a memory, and the films."""
+def press_registry(more: Mapping[str, type[Method[Any]]] | None = None) -> Registry:
+    """The installed plugins, the grey methods, one with a memory, and the videos."""
     registry = with_methods({**METHODS, "grey_memory": GreyMemory, **(more or {})})
     registry.datasets.add(
-        DatasetEntry("films", "films for tests", Films, "films:PATH"), Plugin("films", "", "tests", "1")
+        DatasetEntry("videos", "videos for tests", Videos, "videos:PATH"), Plugin("videos", "", "tests", "1")
     )
     return registry
 
 
-def write_films(
+def write_press(
     folder: Path,
-    test: Mapping[str, Film],
+    test: Mapping[str, Frames],
     *,
     train: Sequence[int] = (12,) * 24,
     kinds: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Path:
-    """Training films of so many frames each, test films by name, and their truth; ten frames a second."""
+    """Training videos of so many frames each, test videos by name, and their truth; ten frames a second."""
     random = np.random.default_rng(seed)
 
     def write(path: Path, frames: str, spreads: float) -> None:
@@ -129,12 +129,12 @@ def write_films(
         write(folder / "train" / f"{number:02d}.mp4", "." * count, 0)
     for name, (frames, spreads) in test.items():
         write(folder / "test" / f"{name}.mp4", frames, spreads)
-    truth = {"films": {name: frames for name, (frames, _) in test.items()}, "kinds": dict(kinds or {})}
+    truth = {"videos": {name: frames for name, (frames, _) in test.items()}, "kinds": dict(kinds or {})}
     (folder / TRUTH).write_text(json.dumps(truth), encoding="utf-8")
     return folder
 
 
-PRESS: dict[str, Film] = {
+PRESS: dict[str, Frames] = {
     "calm": ("." * 30, 0),
     "quiet": ("." * 25, 0),
     "stopped": ("." * 10 + "s" * 15 + "." * 10, 14),
@@ -144,10 +144,10 @@ PRESS: dict[str, Film] = {
 KINDS = {"s": "stop", "j": "jerk"}
 
 
-def fit_films(registry: Registry, folder: Path, runs: Path, method: str = "grey_maps", **settings: Any) -> Run:
-    """A run on the films in that folder."""
-    (dataset,) = open_datasets(f"films:{folder}", None, registry)
+def fit_press(registry: Registry, folder: Path, runs: Path, method: str = "grey_maps", **settings: Any) -> Run:
+    """A run on the videos in that folder."""
+    (dataset,) = open_datasets(f"videos:{folder}", None, registry)
     return fit(FitSettings(method=method, device="cpu", **settings), dataset, runs, registry)
 
 
-__all__ = ["KINDS", "PRESS", "RATE", "Films", "Grey", "GreyMemory", "film_registry", "fit_films", "write_films"]
+__all__ = ["KINDS", "PRESS", "RATE", "Grey", "GreyMemory", "Videos", "fit_press", "press_registry", "write_press"]

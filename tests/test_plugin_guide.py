@@ -32,9 +32,9 @@ def blocks() -> list[str]:
 def method() -> type[Method[Any]]:
     """The method that the guide shows."""
     (block,) = [one for one in blocks() if "train(" in one]
-    names: dict[str, Any] = {"__name__": "adkit_onepicture.method"}
+    names: dict[str, Any] = {"__name__": "adkit_oneimage.method"}
     exec(block, names)
-    found: type[Method[Any]] = names["OnePictureMethod"]
+    found: type[Method[Any]] = names["OneImageMethod"]
     return found
 
 
@@ -59,15 +59,15 @@ def test_the_method_keeps_the_contract(method: type[Method[Any]]) -> None:
 
 
 def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = with_methods({"one_picture": method})
+    registry = with_methods({"one_image": method})
     dataset = Greys(paint(tmp_path / "parts", usual_levels(20, seed=1)))
     options = {"epochs": 40, "precision": "32", "learning_rate": 0.01, "batch_size": 64, "patience": 40}
 
-    settings = FitSettings(method="one_picture", options=options, device="cpu")
+    settings = FitSettings(method="one_image", options=options, device="cpu")
     whole = fit(settings, dataset, tmp_path / "whole", registry)
     held_out = whole.record.curves["held_out_loss"]
     assert whole.record.facts["best_epoch"] == 1 + held_out.index(min(held_out)) > 1
-    assert float(whole.state()["picture"].mean()) == pytest.approx(120 / 255, abs=0.02)
+    assert float(whole.state()["image"].mean()) == pytest.approx(120 / 255, abs=0.02)
 
     write = Checkpoints.write
 
@@ -82,6 +82,6 @@ def test_it_learns_and_goes_on(method: type[Method[Any]], tmp_path: Path, monkey
             fit(settings, dataset, tmp_path / "broken", registry)
     begun = find_unfinished(tmp_path / "broken", "latest")
     (again,) = fit_joint(settings, [dataset], tmp_path / "broken", registry, resume=begun)
-    assert torch.equal(again.state()["picture"], whole.state()["picture"])
+    assert torch.equal(again.state()["image"], whole.state()["image"])
     assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
     assert again.record.curves == whole.record.curves

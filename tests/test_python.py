@@ -88,8 +88,8 @@ def test_other_arrays_are_refused(names: dict[str, Any], pixels: Any, message: s
 
 
 def test_what_cannot_be_read_is_told_and_left_out(names: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes(b"no film")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     rgb, told = np.full((32, 32, 3), 128, np.uint8), list[str]()
     inputs = [tmp_path / "bad.mp4", rgb, tmp_path / "bad.png", rgb.astype(np.int64), rgb]
     found = list(names["model"].score(inputs, on_bad=lambda sample, error: told.append(sample.id)))

@@ -14,7 +14,7 @@ SIZE = (48, 64)
 
 
 def grey(value: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """A picture of one grey."""
+    """An image of one grey."""
     return np.full((*size, 3), value, np.uint8)
 
 

@@ -67,7 +67,7 @@ class GreyMemory(Grey):
         return step
 
 
-def film_registry() -> Registry:
+def watched_registry() -> Registry:
     return with_methods({**METHODS, "grey_rebuilt": GreyRebuilt, "grey_change": GreyChange, "grey_memory": GreyMemory})
 
 
@@ -79,7 +79,7 @@ def picture(bright: bool, number: int, size: tuple[int, int] = SIZE) -> NDArray[
     return pixels
 
 
-def film(
+def video_of(
     path: Path, count: int, bright: Sequence[range] = (), *, size: tuple[int, int] = SIZE, rate: int = RATE
 ) -> Path:
     """A video of so many frames, ten a second, something being wrong in some of them."""
@@ -87,6 +87,6 @@ def film(
     return write_video(path, frames, rate=rate)
 
 
-def fit_film(registry: Registry, normal: Path, runs: Path, method: str = "grey_maps", span: str = "0:00-0:20") -> Run:
+def fit_video(registry: Registry, normal: Path, runs: Path, method: str = "grey_maps", span: str = "0:00-0:20") -> Run:
     """A run that learned from a span of a video; its unit is the clip."""
     return fit(FitSettings(method=method, device="cpu"), VideoSpans(normal, parse_spans([span])), runs, registry)

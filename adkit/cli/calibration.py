@@ -31,7 +31,7 @@ def print_threshold(record: RunRecord, before: Threshold | None = None) -> None:
     usual = ThresholdRule().in_units(threshold.unit_s)
     if calibration.rule.kind == "usual" and threshold.count < usual.scores_wanted:
         more = usual.lasting(usual.scores_wanted - threshold.count)
-        missing = "" if usual.unit_s is None else f", {more} more of film"
+        missing = "" if usual.unit_s is None else f", {more} more of video"
         say(
             f"  too few for that: it is the strictest that they support. {usual.level:.0%} needs "
             f"{usual.scores_wanted} such scores{missing}: adkit calibrate RUN --normal DIR --keep adds them",

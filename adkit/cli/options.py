@@ -78,7 +78,7 @@ def rate(default: str) -> Any:
 
 
 def print_profile(context: typer.Context, asked: bool) -> bool:
-    """Where it is asked for, look at what the command does, and print the stages' times when it ends."""
+    """Look at what the command does, where that is asked for, and print the stages' times when it ends."""
     if asked:
         context.with_resource(_printed_profile())
     return asked
@@ -160,8 +160,8 @@ RoiOption = Annotated[
     Option(
         "--roi",
         metavar="X,Y,W,H|MASK|part",
-        help="Look at this box of every picture only, in px from its upper left corner; where this mask is bright; or "
-        "around the part, which the good pictures tell from its ground.",
+        help="Look at this box of every image only, in px from its upper left corner; where this mask is bright; or "
+        "around the part, which the good images tell from its ground.",
         show_default="everywhere",
     ),
 ]
@@ -169,12 +169,11 @@ IgnoreOption = Annotated[
     Path | None, Option("--ignore", metavar="MASK", help="Nothing counts where this mask is bright.")
 ]
 IgnoreBorderOption = Annotated[
-    int,
-    Option("--ignore-border", metavar="PX", min=0, max=10**6, help="Nothing counts so near to the pictures' edges."),
+    int, Option("--ignore-border", metavar="PX", min=0, max=10**6, help="Nothing counts so near to the images' edges.")
 ]
 TilesOption = Annotated[
     bool,
-    Option("--tiles", help="See each picture at its full resolution, in overlapping tiles: smaller defects, slower."),
+    Option("--tiles", help="See each image at its full resolution, in overlapping tiles: smaller defects, slower."),
 ]
 OutputOption = Annotated[
     Path | None, place("--output", "-o", help="Write the results to this file; .csv, .jsonl and .json name the format.")

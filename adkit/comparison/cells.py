@@ -262,9 +262,9 @@ def compute_cell(asked: Asked, workplace: Workplace, root: Path) -> Cell:
                 # Not to be resumed: its folder is temporary, the cell is written whole or not at all.
                 settings, registry, progress = asked.settings(workplace.device), workplace.registry, workplace.progress
                 run = fit(settings, dataset, temporary, registry, progress, resumable=False)
-            judge = workplace.model(run)
-            evaluation = evaluate(run, replace(workplace, root=dataset.root), judge=judge)
-        _write(temporary, key, cell_of(asked.candidate.name, run, evaluation, judge, memory.bytes))
+            model = workplace.model(run)
+            evaluation = evaluate(run, replace(workplace, root=dataset.root), model=model)
+        _write(temporary, key, cell_of(asked.candidate.name, run, evaluation, model, memory.bytes))
     cell = load_cell(root, folder, asked.candidate.name)
     assert cell is not None
     return cell
@@ -286,9 +286,9 @@ def _bugs_told(asked: Asked) -> Iterator[None]:
         raise PluginError(told, hint=hint) from error
 
 
-def cell_of(candidate: str, run: Run, evaluation: Evaluation, judge: FittedModel, peak_memory_bytes: int) -> Cell:
+def cell_of(candidate: str, run: Run, evaluation: Evaluation, model: FittedModel, peak_memory_bytes: int) -> Cell:
     """Return what a run reached, with the folder in which it lies now."""
-    timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(judge, evaluation.samples)
+    timings, (decode_ms, predict_ms) = run.record.timings_s, time_images(model, evaluation.samples)
     model_bytes = sum(file.bytes for name, file in run.record.files.items() if name.startswith("model"))
     found, metrics = evaluation.rates, {name: evaluation.metrics[name] for name in evaluation.apt}
     return Cell(

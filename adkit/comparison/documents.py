@@ -33,7 +33,7 @@ def interval_sources(comparison: Comparison) -> str:
     if not comparison.of_clips:
         return sources
     by_clip = f"intervals of {CERTAINTY:.0%} are by clip: whole test clips are resampled, their frames being alike"
-    return by_clip if comparison.things == "test clips" else f"{sources}; of films, {by_clip}"
+    return by_clip if comparison.things == "test clips" else f"{sources}; of videos, {by_clip}"
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -71,9 +71,9 @@ def decision_rows(comparison: Comparison) -> list[dict[str, Any]]:
             {
                 "category": category,
                 "candidate": name,
-                "caught": f"{counted(decisions.caught)}{events}",
+                "caught": f"{counts_text(decisions.caught)}{events}",
                 "caught %": _percent(share, by_sample if decisions.unit == "image" else by_clip),
-                "flagged": f"{counted(decisions.false_alarms)}{clips}",
+                "flagged": f"{counts_text(decisions.false_alarms)}{clips}",
                 "flagged %": _percent(*over_seeds(decisions.false_alarms)),
                 "promised": f"{decisions.promised:.1f}, ≤ {decisions.promised_most}",
                 **({"at": decisions.at.replace("the promised ", "")} if uneven else {}),
@@ -260,7 +260,7 @@ def across_text(test: AcrossCategories, comparison: Comparison) -> str:
     )
 
 
-def counted(rates: tuple[Rate, ...]) -> str:
+def counts_text(rates: tuple[Rate, ...]) -> str:
     """Write one count for each seed: "0, 1, 0 of 41"."""
     return f"{', '.join(str(rate.count) for rate in rates)} of {rates[0].total}"
 

@@ -60,7 +60,7 @@ class Comparison:
         """Return what is resampled, in the plural."""
         if not self.of_clips:
             return "test images"
-        return "test clips" if self.of_clips >= set(self.categories) else "test images (test clips, of films)"
+        return "test clips" if self.of_clips >= set(self.categories) else "test images (test clips, of videos)"
 
     @property
     def rows(self) -> tuple[str, ...]:

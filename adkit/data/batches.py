@@ -23,7 +23,7 @@ def batched(
 ) -> Iterator[tuple[list[Frame], Batch | None]]:
     """Group frames in their order, each group with the next batch of those that are judged; None where none is.
 
-    A picture is in the group with whose batch all that the method sees of it has come: with tiles that takes a part
+    An image is in the group with whose batch all that the method sees of it has come: with tiles that takes a part
     of a batch, or several. The frames before a clip's start are copies of its first. A FrameError comes after all that
     came before it. Frames and clips have numbers as names in a batch: a method cannot read the truth from a path.
     """

@@ -11,9 +11,9 @@ from adkit.errors import FrameError
 from adkit.types import FrameRef
 
 WHITES = (255, 1023, 4095, 16383, 65535)
-"""What may stand for white in a picture of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
+"""What may stand for white in an image of more than 8 bits: the highest values of 8, 10, 12, 14 and 16 bits."""
 
-_CONVERT = "save it with whole numbers of 8 or 16 bits, and all pictures of the parts on the same scale"
+_CONVERT = "save it with whole numbers of 8 or 16 bits, and all images of the parts on the same scale"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE, _PLANES = 258, 262, 281, 284  # tags of TIFF
 _COLOURS = ("RGB", "RGBA", "RGBX")
 
@@ -30,7 +30,7 @@ def is_deep_colour(image: Image.Image) -> bool:
 
 
 def require_interleaved(image: Image.Image, name: str) -> None:
-    """Raise FrameError for a TIFF of deep colours that lie plane by plane: what decoders make of it is no picture."""
+    """Raise FrameError for a TIFF of deep colours that lie plane by plane: what decoders make of it is no image."""
     tags = getattr(image, "tag_v2", {})
     if image.mode in _COLOURS and tags.get(_PLANES) == 2 and max(tags.get(_BITS_PER_SAMPLE, ()), default=8) > 8:
         raise FrameError(
@@ -48,7 +48,7 @@ def deep_colour(ref: FrameRef, orientation: int) -> NDArray[np.uint16]:
         raise ValueError("colours of 16 bits in a form that is not known")
     pixels = found[..., 2::-1]
     if found.shape[2] == 4:
-        for row in found:  # one at a time: all of a large picture would take gigabytes
+        for row in found:  # one at a time: all of a large image would take gigabytes
             opaque = row[:, 3:] / WHITES[-1]
             row[:, :3] = (row[:, :3] * opaque + WHITES[-1] * (1 - opaque)).round()
     if orientation in (5, 6, 7, 8):
@@ -75,10 +75,10 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
     """Return pixels (H, W) or (H, W, 3), RGB, of 8 or 16 bits as RGB uint8 (H, W, 3); raises FrameError for others.
 
     `white`, one of WHITES, stands for white where there are more than 8 bits, and what is brighter is white too. None:
-    the full range. 255: the run knows pictures of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
+    the full range. 255: the run knows images of 8 bits only; then what may be of 10, 12 or 14 bits is refused.
     """
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
-        hint = "one picture each"
+        hint = "one image each"
         raise FrameError(f"an array of shape {pixels.shape}; (H, W) or (H, W, 3) was expected: {name}", hint=hint)
     if not np.issubdtype(pixels.dtype, np.integer):
         raise FrameError(f"floating-point pixels; 8 or 16 bits were expected: {name}", hint=_CONVERT)
@@ -91,10 +91,10 @@ def as_rgb8(pixels: NDArray[Any], name: str, white: int | None = None) -> NDArra
                 raise FrameError(
                     f"values up to {highest:,} in 16 bits, and the run learned from 8 bits: which of them is white "
                     f"is not known: {name}",
-                    hint="fit again with such pictures among those of good parts, or convert it to 8 bits",
+                    hint="fit again with such images among those of good parts, or convert it to 8 bits",
                 )
             white = None
         white = white or WHITES[-1]
         levels = np.minimum((np.arange(highest + 1) * 255 + white // 2) // white, 255).astype(np.uint8)
-        pixels = levels[pixels]  # looked up: a large picture as wider numbers would take gigabytes
+        pixels = levels[pixels]  # looked up: a large image as wider numbers would take gigabytes
     return pixels if pixels.shape[2:] == (3,) else np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

@@ -1,4 +1,4 @@
-"""Signs of damage in what was coded, which decoders pass over without a word; sound films of any encoder have none."""
+"""Signs of damage in what was coded, which decoders pass over without a word; sound videos of any encoder have none."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ _NO_MARKER = re.compile(rb"\xff[\x01-\xbf]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _SCAN_ENDS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BETWEEN_SCANS = frozenset((0xC4, *range(0xD9, 0xDE), *range(0xE0, 0xF0), 0xFE, 0xFF))  # markers
-_FLAT_BYTES = 256  # of zeroes: half a block of a disk; shorter ones are flat parts of a picture, as a rule
-_LEFT_OVER_BYTES = 1024  # more than the last block of a picture takes
+_FLAT_BYTES = 256  # of zeroes: half a block of a disk; shorter ones are flat parts of an image, as a rule
+_LEFT_OVER_BYTES = 1024  # more than the last block of an image takes
 
 
 def is_broken(codec: str, coded: bytes) -> bool:
@@ -40,7 +40,7 @@ def _is_broken_jpeg(coded: bytes) -> bool:
         return False
     ends = coded.rfind(b"\xff\xd9", start)
     if _MARKER.search(coded, start, len(coded) if ends < 0 else ends):  # in most there is none
-        ends = coded.find(b"\xff\xd9", start)  # of the first of two half pictures
+        ends = coded.find(b"\xff\xd9", start)  # of the first of two half frames
         scan = coded[start:ends] if ends > 0 else coded[start:]
         restarts = enumerate(_RESTART.findall(scan))
         if _NO_MARKER.search(scan) or any(marker[0] != 0xD0 + number % 8 for number, marker in restarts):
@@ -85,8 +85,8 @@ def _is_whole(coded: bytes) -> bool:
         return False
 
 
-def broken_picture(path: Path) -> int | None:
-    """Return the number, from 0, of a GIF's first picture that is not whole; None: all are."""
+def broken_frame(path: Path) -> int | None:
+    """Return the number, from 0, of a GIF's first frame that is not whole; None: all are."""
     from PIL import Image  # only where there is a GIF
 
     with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""Rectangles in pictures, and the sizes that they have there."""
+"""Rectangles in images, and the sizes that they have there."""
 
 from typing import TypeVar
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-Kind = TypeVar("Kind", np.uint8, np.float32)  # what a picture (0..255) or a map holds
+Kind = TypeVar("Kind", np.uint8, np.float32)  # what an image (0..255) or a map holds
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 Size = tuple[int, int]  # (height, width) in px
@@ -26,7 +26,7 @@ class Box(BaseModel, extra="forbid", frozen=True):
         return self.height, self.width
 
     def of(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Cut it out of a picture or mask (H, W, ...)."""
+        """Cut it out of an image or mask (H, W, ...)."""
         return values[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def scaled(self, down: float, across: float) -> "Box":

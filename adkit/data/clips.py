@@ -1,7 +1,7 @@
 """Clips as training data: frames are taken at steps in time, and clips are cut where there are few.
 
-Frames of one clip are alike, so that a threshold counts clips, of which few long films give too few. Pieces of one film
-are more alike than films are; docs/thresholds.md says what that means for the promise.
+Frames of one clip are alike, so that a threshold counts clips, of which few long videos give too few. Pieces of one
+video are more alike than videos are; docs/thresholds.md says what that means for the promise.
 """
 
 import math

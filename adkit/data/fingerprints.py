@@ -1,4 +1,4 @@
-"""Says what samples show: checksums of pictures and of films' frames, and one of a whole split."""
+"""Says what samples show: checksums of images and of videos' frames, and one of a whole split."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ UNREADABLE = "unreadable"  # stands for the checksum of a file that cannot be re
 def content_hashes(samples: Sequence[Sample]) -> dict[str, str]:
     """Return a checksum of each sample's pixels, of a video its file's and the frame's number, by sample id."""
     keys = [sample.frame if sample.frame.number is None else FrameRef(sample.frame.path, 0) for sample in samples]
-    # Few at once: pictures may be large.
+    # Few at once: images may be large.
     with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="checksum") as pool:
         shown = list(dict.fromkeys(keys))
         hashes = dict(zip(shown, pool.map(content_hash, shown), strict=True))

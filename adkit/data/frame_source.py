@@ -21,7 +21,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import LiveFeed
 from adkit.data.prefetch import ahead
 from adkit.data.video import Video
-from adkit.data.view import Picture, StillPicture, View
+from adkit.data.view import DecodedImage, StillImage, View
 from adkit.errors import AdkitError, FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE, FrameRef, Sample
@@ -40,7 +40,7 @@ class Frame:
     clip: str  # a still image is a clip of its own
     index: int  # in its clip
     time_s: float  # since the clip's start
-    shape: Size  # of the picture as it lies in the file
+    shape: Size  # of the image as it lies in the file
     pixels: NDArray[np.uint8] | None  # RGB, as the view lays it on the canvas; None: it is not judged
     panel: NDArray[np.uint8] | None = None  # RGB, at the panel's size
 
@@ -49,39 +49,39 @@ def frames_of(
     samples: Iterable[Sample], view: View, on_bad: OnBad | None = None, lookahead: int = LOOKAHEAD
 ) -> Generator[Frame]:
     """Yield a frame for every readable sample in order, at most `lookahead` decoded ahead; `on_bad` gets the others."""
-    lookahead = max(2, lookahead // view.frames)  # with tiles, pictures are large
-    for film, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
-        if film is None:
+    lookahead = max(2, lookahead // view.frames)  # with tiles, images are large
+    for video, members in groupby(samples, key=lambda one: None if one.frame.number is None else one.frame.path):
+        if video is None:
             yield from _stills(members, view, on_bad, lookahead)
         else:
-            yield from _film(film, list(members), view, on_bad, lookahead)
+            yield from _video(video, list(members), view, on_bad, lookahead)
 
 
 def frame_of_array(pixels: NDArray[Any], name: str, view: View) -> Frame:
     """Make a frame of an array (H, W) or (H, W, 3), RGB, 8 or 16 bits; raises FrameError for any other."""
     kind = getattr(getattr(pixels, "dtype", None), "name", type(pixels).__name__)  # a list and an Image have none
     if kind not in ("uint8", "uint16"):  # 200 as a 64-bit number would be taken for 200 of 65,535
-        hint = "numpy.asarray(picture) makes an array of many other things"
+        hint = "numpy.asarray(image) makes an array of many other things"
         if "float" in kind or kind == "bool":
-            hint = "(255 * picture).astype('uint8') where 1 is white"
+            hint = "(255 * image).astype('uint8') where 1 is white"
         elif "int" in kind:
-            hint = "picture.astype('uint8') where 255 is white, astype('uint16') where 65,535 is"
+            hint = "image.astype('uint8') where 255 is white, astype('uint16') where 65,535 is"
         raise FrameError(f"pixels are {kind}; uint8 or uint16 was expected: {name}", hint=hint)
-    picture = StillPicture(as_rgb8(pixels, name, view.white))
-    view.require(picture.shape, name)
-    return Frame(name, name, 0, 0.0, picture.shape, view.see(picture))
+    image = StillImage(as_rgb8(pixels, name, view.white))
+    view.require(image.shape, name)
+    return Frame(name, name, 0, 0.0, image.shape, view.see(image))
 
 
-def _frame(sample: Sample, picture: Picture, view: View) -> Frame:
-    view.require(picture.shape, str(sample.frame))
-    return Frame(sample.id, sample.clip, sample.index, sample.time_s, picture.shape, view.see(picture))
+def _frame(sample: Sample, image: DecodedImage, view: View) -> Frame:
+    view.require(image.shape, str(sample.frame))
+    return Frame(sample.id, sample.clip, sample.index, sample.time_s, image.shape, view.see(image))
 
 
 def _stills(samples: Iterator[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
     """Yield images, each decoded by one of several threads."""
 
     def read(sample: Sample) -> Frame:
-        return _frame(sample, StillPicture(read_image(sample.frame, view.white)), view)
+        return _frame(sample, StillImage(read_image(sample.frame, view.white)), view)
 
     pool = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), thread_name_prefix="decode")
     waiting: deque[tuple[Sample, Future[Frame]]] = deque()
@@ -104,7 +104,7 @@ def _stills(samples: Iterator[Sample], view: View, on_bad: OnBad | None, lookahe
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
+def _video(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | None, lookahead: int) -> Iterator[Frame]:
     """Yield frames of one video, walked once by a thread of its own; what is not asked for is not converted."""
     numbers = [sample.frame.number or 0 for sample in samples]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -114,7 +114,7 @@ def _film(path: Path, samples: Sequence[Sample], view: View, on_bad: OnBad | Non
     def decode() -> Generator[Frame]:
         with Video(path) as video:
             for frame in video:
-                if not wanted:  # asked here, so that a film that is walked to its end may say what is wrong with it
+                if not wanted:  # asked here, so that a video that is walked to its end may say what is wrong with it
                     return
                 if not frame.spoilt and (sample := wanted.get(frame.number)) is not None:
                     yield _frame(sample, frame, view)
@@ -144,7 +144,7 @@ class ClipSource:
     seen: int = field(default=0, init=False)  # frames that were decoded
     last_s: float = field(default=0.0, init=False)
     _step_s: float = field(default=0.0, init=False)
-    notes: list[str] = field(default_factory=list, init=False)  # where the picture's size changes
+    notes: list[str] = field(default_factory=list, init=False)  # where the frame's size changes
     unreadable: list[FrameError] = field(default_factory=list, init=False)  # images of a folder
 
     def __post_init__(self) -> None:
@@ -170,15 +170,15 @@ class ClipSource:
         pace = Pace(step_s)
         panel: Size | None = None
         shape: Size | None = None
-        for number, time_s, connection, picture in self._pictures(view.white):
+        for number, time_s, connection, image in self._decoded(view.white):
             if shape is None:
-                panel = panel_of(picture.shape) if panel_of else None
-            elif shape != picture.shape:
+                panel = panel_of(image.shape) if panel_of else None
+            elif shape != image.shape:
                 self.notes.append(
-                    f"{self.clip.name} changes its size from {px(shape)} to {px(picture.shape)} px "
+                    f"{self.clip.name} changes its size from {px(shape)} to {px(image.shape)} px "
                     f"at {clock(time_s)}; each frame is fitted in as it is"
                 )
-            shape = picture.shape
+            shape = image.shape
             if self.seen:
                 self._step_s = time_s - self.last_s
             self.seen, self.last_s = self.seen + 1, time_s
@@ -186,13 +186,13 @@ class ClipSource:
             view.require(shape, self.clip.name)
             if judged or panel:
                 name, clip = f"{self.clip.name}#{number}", f"{self.clip.name} {connection}"
-                pixels, shown = view.see(picture) if judged else None, picture.pixels(panel) if panel else None
+                pixels, shown = view.see(image) if judged else None, image.pixels(panel) if panel else None
                 yield Frame(name, clip, number, time_s, shape, pixels, shown)
             if self.stop.is_set():
                 return
 
-    def _pictures(self, white: int | None) -> Iterator[tuple[int, float, int, Any]]:
-        """Yield number, time, how often a live source was opened anew before, and the decoded picture."""
+    def _decoded(self, white: int | None) -> Iterator[tuple[int, float, int, Any]]:
+        """Yield number, time, how often a live source was opened anew before, and the decoded frame."""
         if self.feed is not None:
             yield from ((frame.number, frame.time_s, frame.connection, frame) for frame in self.feed)
         elif self.clip.video is not None:
@@ -211,6 +211,6 @@ class ClipSource:
             except FrameError as error:
                 self.unreadable.append(error)
                 continue
-            yield number, number / USUAL_RATE, 0, StillPicture(image)
+            yield number, number / USUAL_RATE, 0, StillImage(image)
         if len(self.unreadable) == len(paths):
             raise FrameError(f"none of the images in {self.clip.name} can be read", hint="check the files")

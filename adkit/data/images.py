@@ -1,7 +1,7 @@
 """The only decoder of images: files on disk become arrays here; `adkit.data.video` decodes what moves.
 
 Every image becomes 8-bit RGB: grey is copied to three channels, CMYK and palettes are converted, what is transparent
-is laid on white, EXIF rotation is applied. Of more than 8 bits, one value stands for white in all pictures of a run, so
+is laid on white, EXIF rotation is applied. Of more than 8 bits, one value stands for white in all images of a run, so
 that they stay comparable: the highest of 16 bits, or of the 10, 12 or 14 that a camera has.
 """
 
@@ -60,8 +60,8 @@ _ORIENTATION = 0x0112  # a tag of EXIF
 
 _NOT_READ = {
     "a TIFF that is damaged or of a rare form (such as floating-point colours)": re.compile(rb"II[*+]\0|MM\0[*+]"),
-    "an HEIC picture, which cannot be read": re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL),
-    "a JPEG XL picture, which cannot be read": re.compile(rb"\xff\x0a|....JXL ", re.DOTALL),
+    "an HEIC image, which cannot be read": re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL),
+    "a JPEG XL image, which cannot be read": re.compile(rb"\xff\x0a|....JXL ", re.DOTALL),
 }
 
 _CONVERT = "save it as PNG, JPEG or TIFF of 8 or 16 bits; --skip-bad continues without such files"
@@ -110,7 +110,9 @@ def is_drawn_by_adkit(path: Path) -> bool:
             head = file.read(100)
             if name.endswith(".png"):
                 return b"Software\0adkit" in head
-            at = int.from_bytes(head[:4])  # the index, whose end is a film's comment, comes second in what adkit writes
+            at = int.from_bytes(
+                head[:4]
+            )  # the index, which ends in the video's comment, is second in what adkit writes
             file.seek(max(0, at + int.from_bytes(head[at : at + 4]) - _COMMENT_BYTES))
             return head[at + 4 : at + 8] == b"moov" and DRAWN_BY.encode() in file.read(_COMMENT_BYTES)
     except OSError:
@@ -144,7 +146,7 @@ def decoded_pixels(ref: FrameRef, *, deep: bool = True) -> NDArray[Any]:
         if deep and bit_depth.is_deep_colour(image):  # asked before it is decoded
             image.load()
             return bit_depth.deep_colour(ref, image.getexif().get(_ORIENTATION, 1) if image.format != "TIFF" else 1)
-        ImageOps.exif_transpose(image, in_place=True)  # else a copy of every picture is made
+        ImageOps.exif_transpose(image, in_place=True)  # else a copy of every image is made
         return _pixels(image, _GROUND)
 
 
@@ -178,12 +180,12 @@ def _pages(path: Path) -> list[int]:
 
 
 def _require_one(image: Image.Image, ref: FrameRef) -> None:
-    """Raise FrameError where a file holds several pictures, and it is not said which one is meant."""
+    """Raise FrameError where a file holds several images, and it is not said which one is meant."""
     if ref.page is not None or image.format in ("GIF", "MPO", "PSD"):  # clips; photographs with previews; layers
         return
     if getattr(image, "n_frames", 1) > 1 and (count := len(_pages(ref.path))) > 1:
         hint = "save each as a file of its own; of a TIFF named to adkit score, or in folder:, each page is an image"
-        raise FrameError(f"{ref} holds {count} pictures, and one was expected", hint=hint)
+        raise FrameError(f"{ref} holds {count} images, and one was expected", hint=hint)
 
 
 def read_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -280,7 +282,7 @@ class FrameShapes:
             width, height = image.size
             if image.mode.startswith("I") or bit_depth.is_deep_colour(image):
                 self._wide.append(ref)
-            # EXIF orientations 5 to 8 turn the picture by a quarter; Pillow gives the size of a TIFF turned already.
+            # EXIF orientations 5 to 8 turn the image by a quarter; Pillow gives the size of a TIFF turned already.
             turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return (width, height) if turned else (height, width)
 
@@ -315,7 +317,7 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     if shrinks:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     # In double precision: what OpenCV does to whole numbers nobody else can do to the bit, and with single precision
-    # the last bit decides how one pixel in 50,000 is rounded. An export sees pictures without OpenCV.
+    # the last bit decides how one pixel in 50,000 is rounded. An export sees images without OpenCV.
     exact = cv2.resize(image.astype(np.float64), (width, height), interpolation=cv2.INTER_LINEAR)
     # A half would be rounded by the last bit of how it was computed: a little more, and all round it upwards.
     return np.asarray(np.rint(exact + 0.0020123), dtype=np.uint8)
@@ -355,7 +357,7 @@ def _require_size(image: Image.Image, path: Path) -> None:
 
 
 def _form_of(path: Path) -> str | None:
-    """Say what picture a file is that Pillow does not open; None for what is none."""
+    """Say what image a file is that Pillow does not open; None for what is none."""
     with path.open("rb") as file:
         head = file.read(16)
     return next((form for form, begins in _NOT_READ.items() if begins.match(head)), None)

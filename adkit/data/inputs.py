@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adkit.data.images import by_page, is_image
-from adkit.data.layouts import contents_of, in_numeric_order, is_film, masks_in, require_good
+from adkit.data.layouts import contents_of, in_numeric_order, is_moving, masks_in, require_good
 from adkit.data.mask_files import MaskFiles
 from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, video_times
@@ -117,7 +117,7 @@ def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterat
         left_out = {*filter(is_image, contents.files)} - {file for _, file in pictures}
         if left_out:
             contents.passed["masks"] = sorted(left_out)
-        told = contents.notes(lambda file: is_image(file) or is_film(file))
+        told = contents.notes(lambda file: is_image(file) or is_moving(file))
         notes += told
         yield from _in_folder(path, [file for file in contents.files if file not in left_out], of_clips, told)
     elif path.is_file():
@@ -150,7 +150,7 @@ def _file(path: Path, of_clips: bool) -> VideoInput | Path:
 
 def _moves(path: Path, of_clips: bool) -> bool:
     """Say whether a file is a video; an animation is one to those who learned from clips."""
-    return is_film(path) if of_clips else is_video(path)
+    return is_moving(path) if of_clips else is_video(path)
 
 
 def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool, told: Sequence[str]) -> Iterator[VideoInput | Path]:

@@ -52,7 +52,7 @@ _OF_VIEWS = frozenset(["depth", "depths", "infrared", "ir", "nir", "normals", "p
 NOWHERE = "file{s} or link{s} that cannot be opened"
 
 
-def is_film(path: Path) -> bool:
+def is_moving(path: Path) -> bool:
     """Say whether the file's name says that it moves: a video, or an animated GIF."""
     return is_video(path) or (is_image(path) and path.suffix.lower() == ".gif")
 
@@ -86,7 +86,7 @@ class Contents:
 def contents_of(folder: Path) -> Contents:
     """Look through a folder with all it contains; a link to a folder is followed once, and never to where it came from.
 
-    What is hidden, what systems and viewers keep beside pictures, and what adkit wrote is passed over.
+    What is hidden, what systems and viewers keep beside images, and what adkit wrote is passed over.
     """
     passed: dict[str, list[Path]] = defaultdict(list)
     found: list[Path] = []

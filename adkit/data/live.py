@@ -34,7 +34,7 @@ class LiveFeed:
     a recording breaks off, and when the source was given up.
     """
 
-    footage: VideoInput
+    video: VideoInput
     stop: threading.Event = field(default_factory=threading.Event)
     limit_s: float | None = None
     patience_s: float = PATIENCE_S
@@ -70,7 +70,7 @@ class LiveFeed:
                             return
                     if recorded:
                         return
-                    raise FrameError(f"{self.footage.name} ended", hint="")
+                    raise FrameError(f"{self.video.name} ended", hint="")
             except FrameError as error:
                 if number == 0 or recorded:  # from its beginning again, it would be judged twice
                     raise FrameError(error.message, hint="check the source, its address and the network") from None
@@ -86,7 +86,7 @@ class LiveFeed:
             if time.monotonic() - lost_at + pause_s > self.patience_s:
                 self.gaps.append(Gap(last_s, None, lost.message))
                 raise FrameError(
-                    f"{self.footage.name} was lost after {clock(last_s)} and did not come back "
+                    f"{self.video.name} was lost after {clock(last_s)} and did not come back "
                     f"within {self.patience_s:g} s: {lost.message}",
                     hint="check the source and the network; --reconnect-timeout SECONDS waits longer",
                 )
@@ -94,6 +94,6 @@ class LiveFeed:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _opened(self) -> Video:
-        assert self.footage.address is not None
-        options = {"rtsp_transport": "tcp"} if self.footage.address.startswith("rtsp") else {}
-        return Video(self.footage.address, format=self.footage.format, options=options, timeout=self.stalled_s)
+        assert self.video.address is not None
+        options = {"rtsp_transport": "tcp"} if self.video.address.startswith("rtsp") else {}
+        return Video(self.video.address, format=self.video.format, options=options, timeout=self.stalled_s)

@@ -329,7 +329,7 @@ def _folders_of_masks(images: Iterable[tuple[Inside, Path]]) -> dict[Inside, lis
             found[place] = near[max(near)]
             if all(is_black(FrameRef(path)) for path in marks.values()):
                 dark.add(place)
-    # Black pictures alone may be those of a dark camera: masks that mark nothing lie beside some that do.
+    # Black images alone may be those of a dark camera: masks that mark nothing lie beside some that do.
     marking = {place[:-1] for place in found.keys() - dark}
     return {place: of for place, of in found.items() if place not in dark or place[:-1] in marking}
 

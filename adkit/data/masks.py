@@ -17,7 +17,7 @@ _MOST_MARKED = 0.5
 
 
 class MapsBesideMasks:
-    """Maps of whole pictures, each beside its mask and as large; masks are decoded once and kept as bits."""
+    """Maps of whole images, each beside its mask and as large; masks are decoded once and kept as bits."""
 
     def __init__(self, samples: Sequence[Sample], maps: NDArray[np.float32] | None, view: View) -> None:
         self._samples = samples
@@ -61,7 +61,7 @@ def with_sound_masks(
     """Return the samples, after every mask was read once: before anything is scored, as scoring takes long.
 
     Raises FrameError for a mask that does not fit its image; with `skip_bad` the sample goes on without it, and
-    the mask is added to `bad`. Those that look wrong are added to `odd`, by `doubt_of`. A picture that cannot be read
+    the mask is added to `bad`. Those that look wrong are added to `odd`, by `doubt_of`. An image that cannot be read
     itself is left to the scoring.
     """
     sound = []

@@ -1,7 +1,7 @@
-"""Draws what labelling tools saved of pictures: outlines of what is wrong, as JSON, XML or text.
+"""Draws what labelling tools saved of images: outlines of what is wrong, as JSON, XML or text.
 
-labelme, Pascal VOC (labelImg), Supervisely, YOLO   a file for each picture, with its name
-COCO, CVAT, VIA, Label Studio                       a file that names many pictures
+labelme, Pascal VOC (labelImg), Supervisely, YOLO   a file for each image, with its name
+COCO, CVAT, VIA, Label Studio                       a file that names many images
 
 A shape whose label says good, and those that labelme's tools leave out ("__ignore__"), mark nothing.
 """
@@ -41,13 +41,13 @@ _BEGINNING = re.compile(
 _OF_LABELME, _NOTHING = b'"shapes"', re.compile(rb'"shapes"\s*:\s*\[\s*\]')
 _UPLOADED = re.compile("^[0-9a-f]{8}-")
 _NOT_MEANT = ("__ignore__", "_background_")
-_OUTSIDE = 0.1  # of a side: so far may a share be rounded, or a box reach, beyond the picture
+_OUTSIDE = 0.1  # of a side: so far may a share be rounded, or a box reach, beyond the image
 _WORD_BITS, _SIZE_BITS = 5, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Outlined:
-    """A picture, and what is outlined in it."""
+    """An image, and what is outlined in it."""
 
     name: str  # as the file has it; "" where it is that of the file
     size: tuple[int, int] | None  # (height, width) px; None: the file does not say
@@ -55,7 +55,7 @@ class Outlined:
 
 
 def is_outlines(path: Path) -> bool:
-    """Say whether a file may hold outlines, by its beginning: the pictures that may follow are long."""
+    """Say whether a file may hold outlines, by its beginning: the images that may follow are long."""
     head = _head(path)
     if path.suffix.lower() == ".txt":
         return all(map(_is_of_yolo, head[: head.rfind(b"\n") + 1 or None].decode("ascii", "replace").splitlines()))
@@ -63,7 +63,7 @@ def is_outlines(path: Path) -> bool:
 
 
 def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
-    """Return the mask and the picture's name, as far as it is said, of each picture in which a file marks something.
+    """Return the mask and the image's name, as far as it is said, of each image in which a file marks something.
 
     A file that cannot be read is taken for one of its own name: who reads its mask is told.
     """
@@ -80,16 +80,16 @@ def outlined_in(path: Path) -> list[tuple[FrameRef, str]]:
 def outlines_of(path: Path, image: Path) -> FrameRef:
     """Return the mask of an image in a file of outlines: of several names in it, the one that ends most alike."""
     try:
-        pictures, pages = _read(path), _by_file_name(path, path.stat().st_mtime_ns).get(image.name, ())
+        images, pages = _read(path), _by_file_name(path, path.stat().st_mtime_ns).get(image.name, ())
     except FrameError:
         return FrameRef(path)
-    ends = {page: _common_end(pictures[page].name, image) for page in pages}
+    ends = {page: _common_end(images[page].name, image) for page in pages}
     best = [page for page, end in ends.items() if end == max(ends.values())]
     return FrameRef(path, page=best[0] if len(best) == 1 else None)
 
 
 def is_outlined(ref: FrameRef) -> bool | None:
-    """Say whether something is outlined in a picture; None: the file names others. Raises FrameError for a bad file."""
+    """Say whether something is outlined in an image; None: the file names others. Raises FrameError for a bad file."""
     named = [one for page, one in enumerate(_read(ref.path)) if page == ref.page or (ref.page is None and not one.name)]
     return any(one.shapes for one in named) if named else None
 
@@ -100,12 +100,12 @@ def file_name(name: str) -> str:
 
 
 def outline_mask(ref: FrameRef, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return uint8 (H, W), 1 in a shape, of a picture of this shape; raises FrameError for an unreadable file."""
-    pictures = _read(ref.path)
-    if ref.page is None and (len(pictures) != 1 or pictures[0].name):
-        hint = "name pictures in it as their files are named"
-        raise FrameError(f"{ref.path} outlines {len(pictures)} pictures, and none by the name of this one", hint=hint)
-    one = pictures[ref.page or 0]
+    """Return uint8 (H, W), 1 in a shape, of an image of this shape; raises FrameError for an unreadable file."""
+    images = _read(ref.path)
+    if ref.page is None and (len(images) != 1 or images[0].name):
+        hint = "name images in it as their files are named"
+        raise FrameError(f"{ref.path} outlines {len(images)} images, and none by the name of this one", hint=hint)
+    one = images[ref.page or 0]
     height, width = one.size or shape
     mask = Image.new("L", (width, height))
     for part in one.shapes:
@@ -132,21 +132,21 @@ def _common_end(name: str, image: Path) -> int:
 
 def _read(path: Path) -> tuple[Outlined, ...]:
     try:
-        return _pictures(path, path.stat().st_mtime_ns)
+        return _images(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise FrameError(f"cannot read the shapes of {path} ({error.strerror})", hint="check the path") from None
 
 
 @lru_cache(maxsize=8)
 def _by_file_name(path: Path, changed: int) -> Mapping[str, Sequence[int]]:
-    """Return the pages of a file by the last part of their pictures' names."""
-    pictures = _pictures(path, changed)
-    return grouped(range(len(pictures)), lambda page: file_name(pictures[page].name))
+    """Return the pages of a file by the last part of their images' names."""
+    images = _images(path, changed)
+    return grouped(range(len(images)), lambda page: file_name(images[page].name))
 
 
 @lru_cache(maxsize=8)
-def _pictures(path: Path, _: int) -> tuple[Outlined, ...]:
-    """Return the pictures of a file, which is read anew when the time of its last change is another."""
+def _images(path: Path, _: int) -> tuple[Outlined, ...]:
+    """Return the images of a file, which is read anew when the time of its last change is another."""
     try:
         if path.suffix.lower() == ".txt":
             lines = map(str.split, path.read_text(encoding="ascii").splitlines())
@@ -240,7 +240,7 @@ def _of_supervisely(one: Mapping[str, Any]) -> tuple[str | None, Shape]:
 
 
 def _is_of_yolo(line: str) -> bool:
-    """Say whether a line is a class and shares of a picture's sides."""
+    """Say whether a line is a class and shares of an image's sides."""
     try:
         return not line.strip() or (
             len(line.split()) > 4 and all(-_OUTSIDE <= float(word) <= 1 + _OUTSIDE for word in line.split()[1:])

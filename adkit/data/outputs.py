@@ -15,7 +15,7 @@ def require_picture(path: Path | None) -> None:
 
 
 def require_folder(folder: Path | None) -> None:
-    """Raise AdkitError where a folder of results cannot be written, or holds pictures that adkit did not draw."""
+    """Raise AdkitError where a folder of results cannot be written, or holds images that adkit did not draw."""
     if folder is None:
         return
     require_output(folder / "result")
@@ -23,4 +23,4 @@ def require_folder(folder: Path | None) -> None:
         own = (path for path in sorted(folder.iterdir()) if is_image(path) and not is_drawn_by_adkit(path))
         if (first := next(own, None)) is not None:
             hint = "choose a folder of its own for the results"
-            raise OptionError(f"{folder} holds pictures of yours, such as {first.name}", hint=hint)
+            raise OptionError(f"{folder} holds images of yours, such as {first.name}", hint=hint)

@@ -1,4 +1,4 @@
-"""A film's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them."""
+"""A video's packets in the order of decoding, with stamps by which time only goes on, and what is wrong with them."""
 
 import re
 from collections import deque
@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from adkit.data.bitstreams import broken_picture
+from adkit.data.bitstreams import broken_frame
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
@@ -117,12 +117,12 @@ class Packets:
 
     @property
     def breaks_off(self) -> bool:
-        """Say whether a file ends within a packet, a box or a picture, or goes on behind all that was read."""
+        """Say whether a file ends within a packet, a box or a frame, or goes on behind all that was read."""
         path, name = Path(self.container.name), self.container.format.name
         if not path.is_file():  # a stream
             return False
         if "mp4" in name:
-            return films_in(path)[1]
+            return videos_in(path)[1]
         if name == "flv":
             return bool(self._reached < (1 - _MOST_UNREAD) * self.container.size)
         if name not in ("asf", "mpegts", *_ENDS):
@@ -224,7 +224,7 @@ class Packets:
         """Return when packets are broken or missing, in their order, but for what a joint breaks."""
         found = [*self.damages_s, *(at_s for _, at_s in self._broken)]
         path = Path(self.container.name)
-        if self.container.format.name == "gif" and path.is_file() and (number := broken_picture(path)) is not None:
+        if self.container.format.name == "gif" and path.is_file() and (number := broken_frame(path)) is not None:
             found.append(number * self.step * self.tick_s)
         return sorted(found)
 
@@ -256,8 +256,8 @@ class InOrder:
             yield frame, None if frame.pts is None else heappop(self._stamps)
 
 
-def films_in(path: Path) -> tuple[int, bool]:
-    """Count the indexes of an MP4 or QuickTime file, one for each film, and say whether it ends within its pictures."""
+def videos_in(path: Path) -> tuple[int, bool]:
+    """Count the indexes of an MP4 or QuickTime file, one for each video, and say whether it ends within its frames."""
     found, size, kind = 0, 0, b""
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
@@ -275,7 +275,7 @@ def films_in(path: Path) -> tuple[int, bool]:
 def lacks_index(path: Path) -> bool:
     """Say whether a file begins as an MP4 or QuickTime one and has no index: it was cut off, or never ended."""
     with path.open("rb") as file:
-        return file.read(8)[4:] in _BOXES and films_in(path)[0] == 0
+        return file.read(8)[4:] in _BOXES and videos_in(path)[0] == 0
 
 
 def begins_as_video(path: Path) -> bool:

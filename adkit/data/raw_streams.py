@@ -1,4 +1,4 @@
-"""H.264 and HEVC as a camera writes them, without a container: only its pictures say what is missing."""
+"""H.264 and HEVC as a camera writes them, without a container: only its frames say what is missing."""
 
 import re
 from collections import Counter
@@ -8,14 +8,14 @@ from typing import Any
 
 _UNIT = re.compile(rb"\x00\x00\x01")
 _HEAD_BYTES = 96  # of a unit: all that is read here
-_MOST_GAPS = 0.1  # of all pictures; with more, the encoder counts in its own way
+_MOST_GAPS = 0.1  # of all frames; with more, the encoder counts in its own way
 _WITH_CHROMA = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles of H.264
 
 
-class RawPictures:
-    """Watches what is sent to a decoder and what comes back, and says which pictures were lost on the way.
+class RawFrames:
+    """Watches what is sent to a decoder and what comes back, and says which frames were lost on the way.
 
-    Pictures tell their place in the order in which they are shown (H.264, 7.4.3; HEVC, 7.4.7.1): where places are
+    Frames tell their place in the order in which they are shown (H.264, 7.4.3; HEVC, 7.4.7.1): where places are
     empty, some were lost in the file. A decoder drops others without a word.
     """
 
@@ -31,7 +31,7 @@ class RawPictures:
         self._places: dict[int, int] = {}  # and the numbers of the packets, since they were last counted from 0
         self._last = 0  # place
         self._count = 0
-        self._gaps: list[int] = []  # one for each picture
+        self._gaps: list[int] = []  # one for each frame
 
     def sent(self, packet: Any, number: int) -> None:
         """Note a packet that carries no time."""
@@ -52,13 +52,13 @@ class RawPictures:
                 self._begins, frame.pts = min(self._begins, frame.pts), None
 
     def lost(self) -> list[int]:
-        """Return for each picture that is missing the number of the packet about which it should be."""
+        """Return for each frame that is missing the number of the packet about which it should be."""
         self._start_anew()
         gaps = self._gaps if len(set(self._gaps)) <= max(2, _MOST_GAPS * self._count) else []
         return sorted([*gaps, *(number for number in self._waiting if number > self._begins)])
 
     def _look(self, coded: bytes, number: int) -> bool:
-        """Read the place of a picture; say whether it is shown only if what lies before its key frame was decoded."""
+        """Read the place of a frame; say whether it is shown only if what lies before its key frame was decoded."""
         for found in _UNIT.finditer(coded):
             unit = coded[found.end() : found.end() + _HEAD_BYTES].replace(b"\0\0\3", b"\0\0")
             try:
@@ -70,7 +70,7 @@ class RawPictures:
                 half = 1 << max(0, self._place_bits - 1)
                 self._last += (place - self._last + half) % (2 * half) - half
                 if self._last in self._places and self._only_frames:
-                    self._gaps.append(number)  # a picture that is counted from was lost
+                    self._gaps.append(number)  # a frame that is counted from was lost
                     self._start_anew()
                 self._places.setdefault(self._last, number)
             return self._is_hevc and unit[0] >> 1 in (8, 9)
@@ -111,7 +111,7 @@ class RawPictures:
         return bits(self._place_bits) if self._place_bits else -1
 
     def _start_anew(self) -> None:
-        """Look for empty places among those since the last picture that was counted from."""
+        """Look for empty places among those since the last frame that was counted from."""
         places = sorted(self._places.items())
         steps = Counter(later - one for (one, _), (later, _) in pairwise(places))
         step = min((step for step, count in steps.items() if 2 * count >= len(places) - 1), default=0)

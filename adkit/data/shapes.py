@@ -1,4 +1,4 @@
-"""Shapes that people draw on pictures to say what is wrong, whatever tool saved them, and how they become a mask."""
+"""Shapes that people draw on images to say what is wrong, whatever tool saved them, and how they become a mask."""
 
 import cmath
 import math

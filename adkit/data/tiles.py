@@ -1,4 +1,4 @@
-"""Overlapping tiles: where they lie on a large picture, and how their maps become one."""
+"""Overlapping tiles: where they lie on a large image, and how their maps become one."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def tiles_over(seen: Size, tile: Size) -> tuple[Box, ...]:
 
 
 def blended(values: NDArray[Kind], tiles: Sequence[Box], tile: Size) -> NDArray[Kind]:
-    """Turn maps (N * tiles, h, w) or pictures (..., h, w, 3) of tiles into those (N, ...) of all that they cover.
+    """Turn maps (N * tiles, h, w) or images (..., h, w, 3) of tiles into those (N, ...) of all that they cover.
 
     What a tile says counts the less the nearer it is to the tile's edge, beyond which the method saw nothing.
     """

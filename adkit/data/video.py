@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.bitstreams import is_broken
-from adkit.data.packets import InOrder, Packets, films_in, lacks_index
-from adkit.data.raw_streams import RawPictures
+from adkit.data.packets import InOrder, Packets, lacks_index, videos_in
+from adkit.data.raw_streams import RawFrames
 from adkit.errors import FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
@@ -70,7 +70,7 @@ class VideoFrame:
         transparent = _is_transparent(self.decoded.format.name)
         kind, how = "rgba" if transparent else "rgb24", "AREA" if shrinks else "BILINEAR"
         pixels = self.decoded.reformat(width=width, height=height, format=kind, interpolation=how).to_ndarray()
-        if transparent:  # on white, as pictures are
+        if transparent:  # on white, as images are
             alpha = pixels[..., 3:].astype(np.uint32)
             pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
         if turns or self.mirrored:
@@ -79,7 +79,7 @@ class VideoFrame:
 
     @property
     def _quarter_turns(self) -> int:
-        """Counter-clockwise, from the file's display matrix: telephones film upright and say so there."""
+        """Counter-clockwise, from the file's display matrix: telephones record upright and say so there."""
         return round(self.decoded.rotation / 90) % 4
 
 
@@ -101,7 +101,7 @@ class Video:
         self._streams = sum(not one.disposition & cover for one in self._container.streams.video)
         if not self._streams:
             self.close()
-            raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with pictures")
+            raise FrameError(f"{self.name} has no video stream, only sound or data", hint="name a file with a video")
         self._stream = cast("Any", self._container.streams.best("video"))  # as players choose
         self._stream.thread_type = "AUTO"
         self._codec = self._stream.codec_context.name
@@ -148,7 +148,7 @@ class Video:
 
     @property
     def expected_frames(self) -> int | None:
-        """About how many frames there are, by what the file says of itself; None where it does not."""
+        """Say about how many frames there are, by what the file says of itself; None where it does not."""
         if self.declared_frames:
             return self.declared_frames
         duration = self._container.duration  # in millionths of a second
@@ -169,7 +169,7 @@ class Video:
         known = np.sort(np.array([stamp for stamp in found if stamp is not None], dtype=np.int64))
         if len(known) < len(found):
             return np.arange(len(found))
-        if lead is None or known[0] < lead:  # a film cut within a group of pictures begins with what cannot be decoded
+        if lead is None or known[0] < lead:  # a video cut within a group of pictures begins with what cannot be decoded
             with Video(Path(self.name)) as video:
                 next(iter(video))
                 begins = np.searchsorted(known, video.first_stamp or 0)
@@ -192,7 +192,7 @@ class Video:
         shown, time_s = 0, 0.0
         order = InOrder(_AHEAD if isinstance(self.source, Path) else 0)
         waiting: list[int] = []  # a heap of the stamps of packets whose frames were not shown yet
-        raw = RawPictures(self._codec)
+        raw = RawFrames(self._codec)
         packets = iter(self._packets)
         while True:
             try:
@@ -208,7 +208,7 @@ class Video:
                     raw.sent(packet, self._packets.count)
                 if is_broken(self._codec, bytes(packet)):
                     self._damages_s.append(self._packets.reached_s)
-                    if self._codec == "mjpeg":  # what can be seen of it is not its picture
+                    if self._codec == "mjpeg":  # what can be seen of it is not its frame
                         continue
             try:
                 frames = [] if packet is None else packet.decode()
@@ -245,7 +245,7 @@ class Video:
             heappop(waiting)
             lost += 1
         if self.first_stamp is None:
-            self.first_stamp, self._undecodable = stamp, max(0, lost)  # the film was cut there
+            self.first_stamp, self._undecodable = stamp, max(0, lost)  # the video was cut there
         elif lost > 0:
             self._damages_s.append(self._packets.seconds(self._last_stamp))
             self.number += lost
@@ -261,9 +261,9 @@ class Video:
         if not (isinstance(self.source, Path) or self.is_recording):
             return  # of what comes live, the end tells nothing
         of_file = isinstance(self.source, Path) and "mp4" in self._container.format.name
-        if of_file and (more := films_in(Path(self.name))[0]) > 1:
+        if of_file and (more := videos_in(Path(self.name))[0]) > 1:
             raise FrameError(
-                f"{self.name} holds {more} films, one behind the other, and only the first can be read: "
+                f"{self.name} holds {more} videos, one behind the other, and only the first can be read: "
                 f"{_ended(shown, time_s)}",
                 hint="join such files by a tool for videos: ffmpeg -f concat",
             )
@@ -324,7 +324,7 @@ def video_times(path: Path) -> NDArray[np.float64]:
 
 
 def video_frame(path: Path, number: int) -> NDArray[np.uint8]:
-    """Frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
+    """Read frame `number` of a video file as RGB (H, W, 3), without decoding what comes before its key frame."""
     with Video(path) as video:
         stamps, plain = video.stamps(), not video.moved
     if not 0 <= number < len(stamps):
@@ -348,7 +348,7 @@ def video_shape(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _decoding(source: Path | str) -> Iterator[None]:
-    """Inside it, what FFmpeg says of a file or stream becomes a FrameError."""
+    """Turn what FFmpeg says of a file or stream into a FrameError."""
     import av
 
     try:
@@ -386,5 +386,5 @@ def _ended(number: int, time_s: float, of: str = "") -> str:
 
 
 def _told(error: Exception) -> str:
-    """FFmpeg's own words without number and path."""
+    """Return FFmpeg's own words without number and path."""
     return str(getattr(error, "strerror", None) or error)

@@ -1,7 +1,7 @@
-"""How a method sees pictures: how they become frames of its size, and its maps become maps of the pictures.
+"""How a method sees images: how they become frames of its size, and its maps become maps of the images.
 
-A picture, or the box of it that is looked at, is laid on a canvas: scaled to fit, without distortion. The canvas is
-what the method sees; or with tiles it is as large as the picture, and the method sees overlapping parts of it in turn.
+An image, or the box of it that is looked at, is laid on a canvas: scaled to fit, without distortion. The canvas is
+what the method sees; or with tiles it is as large as the image, and the method sees overlapping parts of it in turn.
 """
 
 import base64
@@ -21,15 +21,15 @@ from adkit.errors import FrameError
 from adkit.stats.formatting import percent_text
 
 MOST_STRETCH = 1.05
-"""A picture whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
+"""An image whose sides relate to each other almost as the frame's do fills it, by so little distortion."""
 LONGEST_MAP = 2048
-"""Positions along the longer side, at most, of a map that lies over a whole picture although only a part is seen."""
-NARROWEST, WIDEST = 255, 65535  # the white of pictures of 8 and of 16 bits
+"""Positions along the longer side, at most, of a map that lies over a whole image although only a part is seen."""
+NARROWEST, WIDEST = 255, 65535  # the white of images of 8 and of 16 bits
 _UNSEEN = 128  # the grey of a reconstruction where nobody looks
 
 
-class Picture(Protocol):
-    """A decoded picture, converted when it is known at which size it is needed."""
+class DecodedImage(Protocol):
+    """A decoded image, converted when it is known at which size it is needed."""
 
     @property
     def shape(self) -> Size:
@@ -40,8 +40,8 @@ class Picture(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StillPicture:
-    """An image, RGB (H, W, 3), as a picture."""
+class StillImage:
+    """An array, RGB (H, W, 3), as a decoded image."""
 
     image: NDArray[np.uint8]
 
@@ -58,57 +58,57 @@ class StillPicture:
 
 
 class View(BaseModel, extra="forbid", frozen=True):
-    """How a method sees pictures of any shape.
+    """How a method sees images of any shape.
 
     With a `box` it sees that part of them alone, and with a `mask` or a `border` only some places count. Masks and
-    boxes are those of pictures of one size; `require` refuses others. With `tiles` a picture is seen as several frames.
+    boxes are those of images of one size; `require` refuses others. With `tiles` an image is seen as several frames.
     """
 
     frame: Size  # what the method sees
     tiles: tuple[Box, ...] = ()  # where on the canvas each frame lies; none: the canvas is one frame
-    picture: Size | None = None  # the usual shape of the pictures; None: nobody has looked
+    picture: Size | None = None  # the usual shape of the images; None: nobody has looked
     finest_px: float | None = None  # of the frame: the smallest defect that the method can see; None: nobody knows
-    box: Box | None = None  # the part of a picture that is looked at; None: all of it
-    mask: str | None = None  # a PNG as base64, of a picture's size: bright where its places count; None: everywhere
-    border: int = 0  # px along a picture's edges that do not count
-    white: int | None = None  # the value that stands for it in pictures of more than 8 bits; None: the full range
+    box: Box | None = None  # the part of an image that is looked at; None: all of it
+    mask: str | None = None  # a PNG as base64, of an image's size: bright where its places count; None: everywhere
+    border: int = 0  # px along an image's edges that do not count
+    white: int | None = None  # the value that stands for it in images of more than 8 bits; None: the full range
 
     @property
     def canvas(self) -> Size:
-        """Return (height, width) in px of what a picture is laid on."""
+        """Return (height, width) in px of what an image is laid on."""
         if not self.tiles:
             return self.frame
         return max(tile.top + tile.height for tile in self.tiles), max(tile.left + tile.width for tile in self.tiles)
 
     @property
     def frames(self) -> int:
-        """Say how many frames a picture becomes."""
+        """Say how many frames an image becomes."""
         return max(1, len(self.tiles))
 
     @property
     def everywhere(self) -> bool:
-        """Say whether it looks at all of a picture."""
+        """Say whether it looks at all of an image."""
         return self.box is None and self.mask is None and self.border == 0
 
     def require(self, shape: Size, name: str) -> None:
-        """Raise FrameError for a picture of another size than those whose part it looks at, or that is all border."""
+        """Raise FrameError for an image of another size than those whose part it looks at, or that is all border."""
         if 2 * self.border >= min(shape):
             raise FrameError(
                 f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left",
-                hint="give larger pictures, or fit again with a smaller --ignore-border",
+                hint="give larger images, or fit again with a smaller --ignore-border",
             )
         if (self.box or self.mask) and shape != self.picture and self.picture:
             raise FrameError(
-                f"{name} is {px(shape)} px, and the run looks at a part of pictures of {px(self.picture)} px",
-                hint="give pictures of that size, or fit again for these",
+                f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px",
+                hint="give images of that size, or fit again for these",
             )
 
-    def see(self, picture: Picture) -> NDArray[np.uint8]:
-        """Return a picture as it lies on the canvas, RGB (h, w, 3); the rest of that is filled by mirroring."""
+    def see(self, picture: DecodedImage) -> NDArray[np.uint8]:
+        """Return an image as it lies on the canvas, RGB (h, w, 3); the rest of that is filled by mirroring."""
         import cv2
 
         part = self._part(picture.shape)
-        seen = StillPicture(self.box.of(picture.pixels())) if self.box else picture
+        seen = StillImage(self.box.of(picture.pixels())) if self.box else picture
         pixels = seen.pixels(part.size)
         if pixels.shape[:2] == self.canvas:
             return np.ascontiguousarray(pixels)
@@ -121,11 +121,11 @@ class View(BaseModel, extra="forbid", frozen=True):
         return [tile.of(canvas) for tile in self.tiles] if self.tiles else [canvas]
 
     def joined(self, values: NDArray[Kind]) -> NDArray[Kind]:
-        """Turn frames' maps (N * frames, h, w) or pictures (..., h, w, 3) into canvases (N, ...), tiles blended."""
+        """Turn frames' maps (N * frames, h, w) or images (..., h, w, 3) into canvases (N, ...), tiles blended."""
         return blended(values, self.tiles, self.frame) if self.tiles else values
 
     def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
-        """Cut canvases' maps (N, h, w) down to the pictures' seen parts; what does not count has the lowest value."""
+        """Cut canvases' maps (N, h, w) down to the images' seen parts; what does not count has the lowest value."""
         own = self._own(maps, shapes)
         if self.mask is None and self.border == 0:
             return own
@@ -135,17 +135,17 @@ class View(BaseModel, extra="forbid", frozen=True):
             one[~counts] = one[counts].min()
         return own
 
-    def own_pictures(self, pictures: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
-        """Turn canvases (N, h, w, 3) that a method made up into pictures of these shapes, grey where nobody looks."""
-        own = self._own(pictures, shapes)
+    def own_images(self, images: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
+        """Turn canvases (N, h, w, 3) that a method made up into images of these shapes, grey where nobody looks."""
+        own = self._own(images, shapes)
         return own if self.box is None else np.stack([self.over(one, self._grid(one), _UNSEEN) for one in own])
 
     def whole(
         self, anomaly_map: NDArray[np.float32], shape: Size | None = None, ceiling: float | None = None
     ) -> NDArray[np.float32]:
-        """Return a map (h, w) of what is seen as one of the whole picture, with its lowest value where nobody looks.
+        """Return a map (h, w) of what is seen as one of the whole image, with its lowest value where nobody looks.
 
-        With the picture's `shape` that value is at most `ceiling`, also where all that counts is higher.
+        With the image's `shape` that value is at most `ceiling`, also where all that counts is higher.
         """
         lowest = float(anomaly_map.min())
         lowest = lowest if ceiling is None else min(lowest, ceiling)
@@ -156,13 +156,13 @@ class View(BaseModel, extra="forbid", frozen=True):
         return np.where(counts, whole, np.float32(lowest))
 
     def over(self, values: NDArray[Kind], size: Size, outside: float) -> NDArray[Kind]:
-        """Enlarge a map (h, w) or picture (h, w, 3) of what is seen to a whole picture of (height, width) px."""
+        """Enlarge a map (h, w) or image (h, w, 3) of what is seen to a whole image of (height, width) px."""
         import cv2
 
         if self.box is None:
             box = Box(left=0, top=0, width=size[1], height=size[0])
         else:
-            assert self.picture is not None  # a box is one of pictures of a known size
+            assert self.picture is not None  # a box is one of images of a known size
             box = self.box.scaled(size[0] / self.picture[0], size[1] / self.picture[1])
         enlarged = cv2.resize(values, box.size[::-1], interpolation=cv2.INTER_LINEAR)
         if self.box is None:
@@ -172,7 +172,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         return whole
 
     def counting(self, shape: Size) -> NDArray[np.bool_]:
-        """Return which px of a picture (height, width) count."""
+        """Return which px of an image (height, width) count."""
         counts = np.zeros(shape, bool)
         (self.box.of(counts) if self.box else counts)[...] = True
         if self.mask is not None:
@@ -185,7 +185,7 @@ class View(BaseModel, extra="forbid", frozen=True):
 
     @property
     def smallest_px(self) -> int | None:
-        """Say how many px of a usual picture the smallest defect takes that can be seen; None where nobody knows."""
+        """Say how many px of a usual image the smallest defect takes that can be seen; None where nobody knows."""
         if self.picture is None or self.finest_px is None:
             return None
         scale = min(side / own for side, own in zip(self.canvas, self._seen(self.picture), strict=True))
@@ -193,11 +193,11 @@ class View(BaseModel, extra="forbid", frozen=True):
 
     @property
     def white_in_words(self) -> str:
-        """Say what is white in pictures of more than 8 bits, "" where that is the highest value of 16."""
+        """Say what is white in images of more than 8 bits, "" where that is the highest value of 16."""
         return "" if self.white in (None, NARROWEST, WIDEST) else f"in 16-bit files {self.white:,} is read as white"
 
     def in_words(self) -> str:
-        """Say how large pictures are seen, and what can be seen in them; "" where no picture was looked at."""
+        """Say how large images are seen, and what can be seen in them; "" where no image was looked at."""
         if self.picture is None:
             return ""
         part = f", of which {px(self.box.size)} from {self.box.left},{self.box.top}" if self.box else ""
@@ -210,13 +210,13 @@ class View(BaseModel, extra="forbid", frozen=True):
         seen += f"; {self.white_in_words}" if self.white_in_words else ""
         if (smallest := self.smallest_px) is None:
             return seen
-        return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your picture"
+        return f"{seen}; the smallest defect it can see is about {smallest}×{smallest} px of your image"
 
     def _seen(self, shape: Size) -> Size:
         return self.box.size if self.box else shape
 
     def _part(self, shape: Size) -> Box:
-        """Say where on the canvas lies what is seen of a picture of this shape."""
+        """Say where on the canvas lies what is seen of an image of this shape."""
         seen, canvas = self._seen(shape), self.canvas
         scales = [side / own for side, own in zip(canvas, seen, strict=True)]
         if max(scales) <= MOST_STRETCH * min(scales):
@@ -230,7 +230,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         return np.stack([self._cut(one, shape) for one, shape in zip(values, shapes, strict=True)])
 
     def cuts(self, shape: Size, grid: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return (h, h) and (w, w) that turn a canvas's map (h, w) into one of a picture: rows @ map @ columns.T."""
+        """Return (h, h) and (w, w) that turn a canvas's map (h, w) into one of an image: rows @ map @ columns.T."""
         part = self._part(shape)
         starts, sides = (part.top, part.left), part.size
         rows, columns = (_cut_along(*of_axis) for of_axis in zip(grid, starts, sides, self.canvas, strict=True))
@@ -242,7 +242,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         return np.asarray(cut if values.dtype == np.float32 else cut.round(), values.dtype)
 
     def _grid(self, values: NDArray[Kind]) -> Size:
-        """Say how many positions a whole picture has where the part that is seen has those of `values` (h, w, ...)."""
+        """Say how many positions a whole image has where the part that is seen has those of `values` (h, w, ...)."""
         assert self.box is not None
         assert self.picture is not None
         counts = zip(self.picture, values.shape[:2], self.box.size, strict=True)
@@ -264,7 +264,7 @@ def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.flo
 
 @lru_cache(maxsize=8)
 def counting_px(view: View, shape: Size) -> NDArray[np.bool_] | None:
-    """Return which px of a picture (height, width) count; None where all do."""
+    """Return which px of an image (height, width) count; None where all do."""
     return None if view.everywhere else view.counting(shape)
 
 
@@ -277,7 +277,7 @@ def counting_positions(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]
 
 
 def _shares(counts: NDArray[np.bool_], grid: Size) -> NDArray[np.float32]:
-    """Return which share of each position of a map (h, w) over a picture counts."""
+    """Return which share of each position of a map (h, w) over an image counts."""
     import cv2
 
     return np.asarray(cv2.resize(counts.astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA), np.float32)
@@ -302,5 +302,5 @@ def packed_mask(mask: NDArray[np.bool_]) -> str:
 
 
 def usual_shape(shapes: Sequence[Size]) -> Size:
-    """Return the shape (height, width) of the picture that lies in the middle when they are ordered by shape."""
+    """Return the shape (height, width) of the image that lies in the middle when they are ordered by shape."""
     return sorted(shapes, key=lambda shape: (shape[0] / shape[1], shape))[len(shapes) // 2]

@@ -1,4 +1,4 @@
-"""A picture with example pictures of each kind in a dataset, masks outlined."""
+"""A picture with example images of each kind in a dataset, masks outlined."""
 
 from collections.abc import Sequence
 
@@ -39,29 +39,29 @@ class ContactSheet:
             for column, sample in enumerate(members[::step][:COLUMNS]):
                 caption = f"{_shortened(sample.clip)}  {clock(sample.time_s)}" if self._of_clips else ""
                 self._places[sample.id] = row, column, caption
-        self._tiles: list[tuple[int, int, str, Image.Image]] = []  # row, column, caption, picture
+        self._tiles: list[tuple[int, int, str, Image.Image]] = []  # row, column, caption, image
 
     def wants(self, sample: Sample) -> bool:
         """Say whether the sample is one of the examples."""
         return sample.id in self._places
 
     def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
-        """Keep the picture of an example, small; one whose mask cannot be used stays away."""
+        """Keep the image of an example, small; one whose mask cannot be used stays away."""
         if (small := _small(sample, image)) is not None:
             self._tiles.append((*self._places[sample.id], small))
 
-    def add_row(self, title: str, pictures: Sequence[tuple[Sample, NDArray[np.uint8]]]) -> None:
-        """Add a row of its own below the kinds, each picture with its name."""
-        for column, (sample, image) in enumerate(pictures[:COLUMNS]):
+    def add_row(self, title: str, images: Sequence[tuple[Sample, NDArray[np.uint8]]]) -> None:
+        """Add a row of its own below the kinds, each image with its name."""
+        for column, (sample, image) in enumerate(images[:COLUMNS]):
             if (small := _small(sample, image)) is not None:
                 self._tiles.append((len(self._titles), column, _shortened(sample.id), small))
         self._titles.append(title)
 
     def draw(self) -> Image.Image | None:
-        """Draw a row for each kind; None when no picture came by."""
+        """Draw a row for each kind; None when no image came by."""
         if not self._tiles:
             return None
-        # Films are wide: rows are as high as the highest picture, and what is told below needs room.
+        # Videos are wide: rows are as high as the highest image, and what is told below needs room.
         tile_px = max(tile.height for *_, tile in self._tiles) + 16 * any(caption for _, _, caption, _ in self._tiles)
         row_px = _TITLE_PX + tile_px + _GAP_PX
         size = (COLUMNS * (_TILE_PX + _GAP_PX) + _GAP_PX, len(self._titles) * row_px + _GAP_PX)
@@ -77,7 +77,7 @@ class ContactSheet:
 
 
 def _small(sample: Sample, image: NDArray[np.uint8]) -> Image.Image | None:
-    """Return a picture as it stands on the sheet, its mask outlined; None where the mask cannot be used."""
+    """Return an image as it stands on the sheet, its mask outlined; None where the mask cannot be used."""
     factor = _TILE_PX / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))

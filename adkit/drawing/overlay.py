@@ -70,7 +70,7 @@ class Caption:
     anomalous: bool
     threshold: float
     truth: str | None = None
-    whole: bool = False  # no place makes it anomalous, but the picture as a whole
+    whole: bool = False  # no place makes it anomalous, but the image as a whole
     p_value_is_floor: bool = False  # the score is higher than all normal ones
     highest: str = ""  # where the map is highest, of what is anomalous and has no outline
 
@@ -240,7 +240,7 @@ def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8
 
 
 def faded(image: NDArray[np.uint8], view: View, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Return a picture (h, w, 3), of one that has `shape`, in which what the view leaves out is paler."""
+    """Return an image (h, w, 3), of one that has `shape`, in which what the view leaves out is paler."""
     if view.everywhere:
         return image
     counts = _counting(view, shape or (image.shape[0], image.shape[1]), (image.shape[0], image.shape[1]))

@@ -1,4 +1,4 @@
-"""Where in a picture something is: connected parts (8 neighbours) of the enlarged map above the outline threshold."""
+"""Where in an image something is: connected parts (8 neighbours) of the enlarged map above the outline threshold."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 
 from adkit.data.boxes import Size
 
-LARGE_SHARE = 0.5  # a box of more than this share of the picture's area is in no corner of it
+LARGE_SHARE = 0.5  # a box of more than this share of the image's area is in no corner of it
 GRID_PX = 1024
-"""On a picture with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
+"""On an image with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
 Counting = NDArray[np.bool_] | None
-"""Which px of a picture count; None: all."""
+"""Which px of an image count; None: all."""
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a picture: its box and area in px of the picture, and its values of the map."""
+    """A part of an image: its box and area in px of the image, and its values of the map."""
 
     left: int
     top: int
     width: int
     height: int
     area_px: int
-    area_share: float  # of the picture's area
+    area_share: float  # of the image's area
     map_peak: float  # the highest value of the map in it
     map_mean: float
     words: str  # where it is: "upper left"
@@ -34,7 +34,7 @@ class Region:
     def in_words(self) -> str:
         """Say where it is and how large its box is: "upper left, 40×20 px at 12, 30 (0.4 %)"."""
         box = f"{self.width}×{self.height} px at {self.left}, {self.top}"
-        return f"{self.words}, {box} ({100 * self.area_share:.2g}% of the picture)"
+        return f"{self.words}, {box} ({100 * self.area_share:.2g}% of the image)"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values by name, where it is first."""
@@ -44,7 +44,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a map outlines of a picture."""
+    """What a map outlines of an image."""
 
     regions: tuple[Region, ...] = ()  # the highest peak first
     specks: int = 0  # further connected parts, too small to be regions
@@ -61,7 +61,7 @@ def region_columns(region: Region | None) -> dict[str, Any]:
 def outline_of(
     anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
 ) -> Outline:
-    """Find the regions of a map (h, w) above the threshold (None: none), in a picture of shape (height, width) px.
+    """Find the regions of a map (h, w) above the threshold (None: none), in an image of shape (height, width) px.
 
     They end where nothing `counts`. What is smaller than one cell of the map is a speck, and no region: a method tells
     nothing finer.
@@ -85,10 +85,10 @@ def outline_of(
     return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
 
 
-def outline_mask(
+def region_mask(
     anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
 ) -> NDArray[np.bool_]:
-    """Return which pixels (height, width) of the picture are in the map's regions."""
+    """Return which pixels (height, width) of the image are in the map's regions."""
     import cv2  # heavy: only where there is something to find
 
     if threshold is None or anomaly_map.max() <= threshold:
@@ -99,7 +99,7 @@ def outline_mask(
 
 
 def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
-    """Return the cell of a map (h, w) with the highest value, in a picture of shape (height, width) px."""
+    """Return the cell of a map (h, w) with the highest value, in an image of shape (height, width) px."""
     row, column = (int(place) for place in np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape))
     peak = float(anomaly_map[row, column])
     return _region((column, row, 1, 1), anomaly_map.shape, shape, 1, peak, peak)
@@ -132,7 +132,7 @@ def _parts(
 def _region(
     box: tuple[int, int, int, int], grid: tuple[int, ...], shape: Size, area: int, peak: float, mean: float
 ) -> Region:
-    """Make a region of a box (left, top, width, height) and an area in places of a grid that covers the picture."""
+    """Make a region of a box (left, top, width, height) and an area in places of a grid that covers the image."""
     (left, right), (top, bottom) = (
         (first * length // places, -(-(first + extent) * length // places))
         for first, extent, places, length in zip(box[:2], box[2:], grid[::-1], shape[::-1], strict=True)
@@ -145,7 +145,7 @@ def _region(
 def _words(left: int, top: int, right: int, bottom: int, shape: Size) -> str:
     height, width = shape
     if (right - left) * (bottom - top) > LARGE_SHARE * width * height:
-        return "most of the picture"
+        return "most of the image"
     row = _ROWS[min(2, int(3 * (top + bottom) / 2 / height))]
     column = _COLUMNS[min(2, int(3 * (left + right) / 2 / width))]
     if row and column:

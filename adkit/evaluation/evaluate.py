@@ -97,11 +97,11 @@ class Evaluation:
 
     @property
     def maps(self) -> NDArray[np.float32] | None:
-        """Return the anomaly maps (N, h, w) of what is seen of the pictures, at the method's own resolution."""
+        """Return the anomaly maps (N, h, w) of what is seen of the images, at the method's own resolution."""
         return self.results.maps
 
     def result_at(self, position: int) -> Judged:
-        """Return what the run says of a sample; its map is of the whole picture, and no reconstruction is kept."""
+        """Return what the run says of a sample; its map is of the whole image, and no reconstruction is kept."""
         p_value, whole = float(self.p_values[position]), bool(self.whole[position])
         anomaly_map = None if self.maps is None else self.run.record.view.whole(self.maps[position])
         decided = (float(self.scores[position]), p_value, bool(self.called[position]), anomaly_map)
@@ -203,11 +203,11 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run, workplace: Workplace, *, scorer: str | None = None, judge: FittedModel | None = None
+    run: Run, workplace: Workplace, *, scorer: str | None = None, model: FittedModel | None = None
 ) -> Evaluation:
     """Judge the run on the test split of its dataset and store the result in the run's folder, if it can be written.
 
-    Predictions are stored before any metric sees them, and used again while the test split is the same. `judge` is the
+    Predictions are stored before any metric sees them, and used again while the test split is the same. `model` is the
     run, if it was opened before. Raises AdkitError.
     """
     origin = workplace.registry.methods.origin(run.record.method).origin  # without the method there is no judging
@@ -219,9 +219,9 @@ def evaluate(
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
     predictions, not_stored = stored_predictions(folder, key), None
     if predictions is None:
-        judge = judge or workplace.model(run)
+        model = model or workplace.model(run)
         on_bad: OnBad | None = (lambda one, _: unreadable.append(str(one.frame))) if workplace.skip_bad else None
-        predictions = predict_all(judge.method, judge.view, samples, workplace.progress, "scoring", on_bad)
+        predictions = predict_all(model.method, model.view, samples, workplace.progress, "scoring", on_bad)
         if not predictions.ids:
             of_all = counted(len(samples), "test image")
             raise FrameError(f"of {of_all} none can be read", hint="adkit inspect names them")

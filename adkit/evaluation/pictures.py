@@ -121,7 +121,7 @@ def write_pictures(
     samples = [evaluation.samples[position] for position in positions]
     writer = PictureWriter(evaluation.run, evaluation.threshold, PictureFolder(folder, clashing(samples)))
     # An evaluation stores no reconstructions: they are large, and for most samples nobody looks at them.
-    rebuilt = reconstructed(evaluation.run, workplace, samples, footage=evaluation.samples)
+    rebuilt = reconstructed(evaluation.run, workplace, samples, all_frames=evaluation.samples)
     return [
         writer.write(evaluation.samples[position], replace(evaluation.result_at(position), reconstruction=image))
         for position, image in zip(positions, rebuilt, strict=True)
@@ -152,11 +152,11 @@ def ends_of_kinds(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
 
 
 def reconstructed(
-    run: Run, workplace: Workplace, samples: Sequence[Sample], *, footage: Sequence[Sample] = ()
+    run: Run, workplace: Workplace, samples: Sequence[Sample], *, all_frames: Sequence[Sample] = ()
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Yield RGB (H, W, 3) for each sample in its turn; None for each when the run's method does not reconstruct.
 
-    `footage` has all frames of the clips, for a method that looks at more than one; what is not in it has none.
+    `all_frames` has all frames of the clips, for a method that looks at more than one; what is not in it has none.
     """
     name, methods = run.record.method, workplace.registry.methods
     may = name in methods.entries and samples and methods.get(name).load().reconstructs
@@ -165,7 +165,7 @@ def reconstructed(
         yield from repeat(None, len(samples))
         return
     remembers = sees_motion(type(model.method)) or model.method.window > 1
-    watched = _with_past(samples, footage) if remembers else list(samples)
+    watched = _with_past(samples, all_frames) if remembers else list(samples)
     wanted = {sample.id for sample in samples}
     found: dict[str, NDArray[np.uint8]] = {}
     with workplace.progress.task("reconstructing", len(watched)) as advance:
@@ -189,15 +189,15 @@ def _rebuilt(model: FittedModel, parts: Iterable[Sequence[Sample]]) -> Iterator[
 
 
 def _together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Part samples that need no past: frames of films by themselves, as they may come from anywhere, in any order."""
-    for of_film, members in groupby(samples, key=lambda sample: sample.frame.number is not None):
+    """Part samples that need no past: frames of videos by themselves, as they may come from anywhere, in any order."""
+    for of_video, members in groupby(samples, key=lambda sample: sample.frame.number is not None):
         together = list(members)
-        yield from [[sample] for sample in together] if of_film else [together]
+        yield from [[sample] for sample in together] if of_video else [together]
 
 
-def _with_past(samples: Sequence[Sample], footage: Sequence[Sample]) -> list[Sample]:
-    """Return the samples in the footage, with their clips up to them; those with the longest past are left out."""
-    clips = grouped(footage, lambda sample: sample.clip)
+def _with_past(samples: Sequence[Sample], all_frames: Sequence[Sample]) -> list[Sample]:
+    """Return the samples in `all_frames`, with their clips up to them; those with the longest past are left out."""
+    clips = grouped(all_frames, lambda sample: sample.clip)
     places = {sample.id: (clip, row) for clip, members in clips.items() for row, sample in enumerate(members)}
     needed: dict[str, int] = {}
     for clip, row in sorted((places[sample.id] for sample in samples if sample.id in places), key=lambda one: one[1]):

@@ -1,12 +1,12 @@
-"""A run as a folder that needs no adkit: the model, what it decides by, pictures to check it with, and `score.py`.
+"""A run as a folder that needs no adkit: the model, what it decides by, images to check it with, and `score.py`.
 
     bracket.adkit/
         model.onnx    from pixels to map and score
-        model.json    the threshold, what it promises, and how pictures become pixels
-        score.py      judges pictures: numpy, onnxruntime and pillow are all that it needs
-        golden/       some pictures, whose scores stand in model.json: `score.py --check` judges them again
+        model.json    the threshold, what it promises, and how images become pixels
+        score.py      judges images: numpy, onnxruntime and pillow are all that it needs
+        golden/       some images, whose scores stand in model.json: `score.py --check` judges them again
 
-Nothing is exported that decides otherwise: normal pictures of the run's own, and spoilt ones, go through both. What
+Nothing is exported that decides otherwise: normal images of the run's own, and spoilt ones, go through both. What
 judges clips does so frame by frame: the model is then one step, which takes and gives what is remembered of a clip.
 """
 
@@ -35,7 +35,7 @@ from adkit.data.images import read_image
 from adkit.data.view import MOST_STRETCH
 from adkit.errors import DatasetError, OptionError, RunError
 from adkit.export.graph import OnnxModel, to_onnx
-from adkit.export.score import FORMAT, Clip, Model, Undecoded, film, still
+from adkit.export.score import FORMAT, Clip, Model, Undecoded, still, video
 from adkit.files.atomic import storage_faults, whole_file, whole_folder
 from adkit.interfaces import Progress
 from adkit.nn.corruption import SPOILT, spoilt
@@ -47,9 +47,9 @@ from adkit.workflows.score import FittedModel, Workplace, open_model
 TOLERANCE = 1e-4
 """Scores may differ by this share of the threshold."""
 SLACK = 5e-5
-"""The threshold goes up by this share of itself: rounding shall not flag the good picture whose score it is."""
+"""The threshold goes up by this share of itself: rounding shall not flag the good image whose score it is."""
 MOST_NORMAL = 100
-"""So many normal pictures, spread over all, are judged by both."""
+"""So many normal images, spread over all, are judged by both."""
 MOST_CLIPS, MOST_FRAMES = 8, 25
 """So many normal clips are, and so many frames of each."""
 SPOILT_SOURCES = 6
@@ -59,7 +59,7 @@ LEAD = 4
 MOST_TILES = 40
 """They are judged together: with patchknn each takes some 30 MB."""
 GOLDEN = 3
-"""Pictures of either sort that go with the model; of clips the beginning of one."""
+"""Images of either sort that go with the model; of clips the beginning of one."""
 _HINT = "nothing was written; use the run with adkit, or fit again with another method"
 
 
@@ -68,7 +68,7 @@ class Export:
     """What was exported, and how it compares."""
 
     path: Path
-    normal: int  # pictures, or frames of clips, that went through both
+    normal: int  # images, or frames of clips, that went through both
     spoilt: int
     difference: float  # of the scores, at most, as a share of the threshold
     model_mb: float
@@ -84,27 +84,27 @@ class _Judged:
 
 
 @dataclass
-class _Pictures:
-    """Reads pictures as the export does; frames of a film are asked for in their order."""
+class _Images:
+    """Reads images as the export does; frames of a video are asked for in their order."""
 
     white: int
-    films: dict[Path, Iterator[tuple[int, float, Undecoded]]] = field(default_factory=dict)
+    videos: dict[Path, Iterator[tuple[int, float, Undecoded]]] = field(default_factory=dict)
 
     def __call__(self, frame: FrameRef) -> Undecoded:
-        """Return a picture; raises ValueError for what cannot be read."""
+        """Return an image; raises ValueError for what cannot be read."""
         if frame.number is None:
             return still(frame.path, self.white)
-        frames = self.films.setdefault(frame.path, film(frame.path))
-        for number, _, picture in frames:
+        frames = self.videos.setdefault(frame.path, video(frame.path))
+        for number, _, image in frames:
             if number == frame.number:
-                return picture
-        raise ValueError("the film has no such frame")
+                return image
+        raise ValueError("the video has no such frame")
 
 
 def export(run: Run, workplace: Workplace, target: Path) -> Export:
     """Write a run as a folder, or a .zip where the target ends so, and return how it compares on the CPU.
 
-    Raises OptionError for a run that cannot be exported, RunError with the picture that the two decide differently.
+    Raises OptionError for a run that cannot be exported, RunError with the image that the two decide differently.
     """
     if target.exists():
         raise OptionError(f"{target} is there already", hint="name another place, or remove it")
@@ -138,7 +138,7 @@ def _require_exportable(run: Run) -> None:
         hint = "take another method, such as patchknn" if record.settings.appearance_only else of_motion
         raise OptionError(f"{run.folder} compares frames of a clip to see what moves, which no graph can do", hint=hint)
     if len(record.view.tiles) > MOST_TILES:
-        told = f"{run.folder} sees pictures in {len(record.view.tiles)} tiles; the graph has room for {MOST_TILES}"
+        told = f"{run.folder} sees images in {len(record.view.tiles)} tiles; the graph has room for {MOST_TILES}"
         raise OptionError(told, hint="fit again without --tiles, or with larger ones: --set size=768")
 
 
@@ -158,7 +158,7 @@ def _normal_clips(run: Run, workplace: Workplace) -> list[list[Sample]]:
 
 
 def _facts(model: FittedModel, graph: OnnxModel) -> dict[str, Any]:
-    """Return what model.json says, but for the golden pictures."""
+    """Return what model.json says, but for the golden images."""
     record, view = model.run.record, model.view
     return {
         "format": FORMAT,
@@ -192,7 +192,7 @@ def _write(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _spoilt(clips: Sequence[Sequence[Sample]], folder: Path, white: int | None) -> Iterator[Sample]:
-    """Write some of the pictures, each spoilt in every way, and yield them; of clips first what came before."""
+    """Write some of the images, each spoilt in every way, and yield them; of clips first what came before."""
     count = min(SPOILT_SOURCES, len(clips))
     chosen = [clips[number * len(clips) // count][:LEAD] for number in range(count)]
     for row, clip in enumerate(chosen):
@@ -217,14 +217,14 @@ def _compared(
     own, clip, judged = model.threshold.value, Clip(exported), list[_Judged]()
     by_id = {one.id: (one, spoilt) for spoilt, samples in ((False, normal), (True, bad)) for one in samples}
     frames = frames_of([*normal, *bad], model.view, lambda *_: None)  # fitting told of what cannot be read
-    pictures = _Pictures(exported.facts["white"])
+    images = _Images(exported.facts["white"])
     with progress.task("compare", len(by_id)) as advance, closing(frames):
         for result in model.stream(frames):
             sample, spoilt = by_id[result.id]
             if not judged or judged[-1].sample.clip != sample.clip:
                 clip = Clip(exported)
             try:
-                score, _ = clip.judge(pictures(sample.frame), sample.time_s)
+                score, _ = clip.judge(images(sample.frame), sample.time_s)
             except ValueError as error:
                 raise RunError(f"the export cannot judge {sample.frame}: {error}", hint=_HINT) from None
             if result.anomalous:  # what is flagged by a hair stays so
@@ -254,19 +254,19 @@ def _some(judged: Sequence[_Judged]) -> list[list[_Judged]]:
 
 
 def _golden(judged: Sequence[_Judged], number: int, exported: Model) -> dict[str, Any]:
-    """Copy a picture, or a clip's first ones, into the export; return what model.json says of them, as it was found."""
-    clip, pictures, found = Clip(exported), _Pictures(exported.facts["white"]), list[tuple[str, float, float]]()
+    """Copy an image, or a clip's first ones, into the export; return what model.json says of them, as it was found."""
+    clip, images, found = Clip(exported), _Images(exported.facts["white"]), list[tuple[str, float, float]]()
     for place, one in enumerate(judged[: LEAD + len(SPOILT)]):
-        frame, of_film = one.sample.frame, one.sample.frame.number is not None
+        frame, of_video = one.sample.frame, one.sample.frame.number is not None
         order = f"-{place}" if len(judged) > 1 else ""
-        suffix = ".png" if of_film else frame.path.suffix.lower()
+        suffix = ".png" if of_video else frame.path.suffix.lower()
         name = f"golden/{number}-{'spoilt' if one.spoilt else 'good'}{order}{suffix}"
-        if of_film:
-            size, pixels = pictures(frame)
+        if of_video:
+            size, pixels = images(frame)
             _write_png(exported.folder / name, pixels(*size))
         else:
             shutil.copyfile(frame.path, exported.folder / name)
-        score, _ = clip.judge(still(exported.folder / name, pictures.white), one.sample.time_s)
+        score, _ = clip.judge(still(exported.folder / name, images.white), one.sample.time_s)
         found.append((name, one.sample.time_s, score))
     return dict(zip(("files", "times_s", "scores"), zip(*found, strict=True), strict=True))
 

@@ -1,4 +1,4 @@
-"""A run as one ONNX graph: from the pixels of pictures to their maps and scores."""
+"""A run as one ONNX graph: from the pixels of images to their maps and scores."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from adkit.nn.features.onnx_session import traced
 from adkit.workflows.score import FittedModel
 
 
-class PictureGraph(nn.Module):
-    """What a run says of pictures that lie on its canvas: their maps, if the method has any, and their scores."""
+class ImageGraph(nn.Module):
+    """What a run says of images that lie on its canvas: their maps, if the method has any, and their scores."""
 
     def __init__(self, model: FittedModel, method: nn.Module, grid: tuple[int, int] | None) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class PictureGraph(nn.Module):
     def _scored(
         self, found: Tensor, whole: list[Tensor], rows: Tensor | None, columns: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """Turn maps of canvases, and scores of the pictures as wholes, into maps of the pictures and scores."""
+        """Turn maps of canvases, and scores of the images as wholes, into maps of the images and scores."""
         if self.of_tensors is None or rows is None or columns is None:
             return (found,)
         maps = rows @ found @ columns.T
@@ -91,7 +91,7 @@ class PictureGraph(nn.Module):
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A run as an ONNX model of any number of pictures, or of the next frames of as many clips."""
+    """A run as an ONNX model of any number of images, or of the next frames of as many clips."""
 
     proto: bytes
     grid: tuple[int, int] | None  # (h, w) of its maps; None without maps
@@ -108,7 +108,7 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     states: Mapping[str, tuple[int, ...]] = getattr(method, "states", {})
     with torch.no_grad():
         start = tuple(torch.zeros(1, *shape) for shape in states.values())
-        found, *_ = PictureGraph(model, method, None)._judged(torch.zeros(1, 3, *view.canvas), start)
+        found, *_ = ImageGraph(model, method, None)._judged(torch.zeros(1, 3, *view.canvas), start)
     grid = (found.shape[1], found.shape[2]) if found.ndim == 3 else None
     if (grid is None) != (model.scorer is None):
         raise OptionError(
@@ -119,7 +119,7 @@ def to_onnx(model: FittedModel) -> OnnxModel:
     seen = view.box.size if view.box else view.picture or view.canvas
     usual = dict(zip(("rows", "columns"), view.cuts(seen, grid), strict=True)) if grid else {}
     names = [*(["map", "score"] if grid else ["score"]), *(f"next_{name}" for name in states)]
-    return OnnxModel(_exported(PictureGraph(model, method, grid), usual, states, names), grid, states)
+    return OnnxModel(_exported(ImageGraph(model, method, grid), usual, states, names), grid, states)
 
 
 def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -127,7 +127,7 @@ def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _exported(
-    graph: PictureGraph,
+    graph: ImageGraph,
     usual: Mapping[str, NDArray[np.float32]],
     states: Mapping[str, tuple[int, ...]],
     outputs: list[str],
@@ -144,7 +144,7 @@ def _exported(
         dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
     )
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        told = "the method's graph takes one number of pictures only, and any number was expected"
+        told = "the method's graph takes one number of images only, and any number was expected"
         raise OptionError(told, hint="tell its author: shape[0] can be traced where len() cannot")
     for name, values in usual.items():  # an input with a value of its own may be left out
         proto.graph.initializer.append(numpy_helper.from_array(values, name))

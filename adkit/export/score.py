@@ -1,8 +1,8 @@
-"""Judge pictures, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
+"""Judge images, or clips, by the model beside this file; needs numpy, onnxruntime and pillow only.
 
-python score.py parts/*.png    a line of CSV for each picture: path, score, threshold, p-value, decision
-python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of pictures, or of a film (by av)
-python score.py --check        judges the pictures in golden/ and compares with what was found when they were exported
+python score.py parts/*.png    a line of CSV for each image: path, score, threshold, p-value, decision
+python score.py clip/ a.mp4    by a model of clips: a line for each frame of a folder of images, or of a video (by av)
+python score.py --check        judges the images in golden/ and compares with what was found when they were exported
 """
 
 import csv
@@ -27,7 +27,7 @@ import onnxruntime
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Undecoded = tuple[tuple[int, int], Callable[[int, int], Pixels]]
-"""A picture's height and width, and what gives its pixels at another height and width."""
+"""An image's height and width, and what gives its pixels at another height and width."""
 FORMAT = 3
 
 
@@ -45,34 +45,34 @@ class Model:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(str(self.folder / "model.onnx"), settings)
         self.outputs = [one.name for one in self.session.get_outputs()]
-        self.doubts: dict[str, str] = {}  # why pictures are hardly those that the model is for, and the first of them
+        self.doubts: dict[str, str] = {}  # why images are hardly those that the model is for, and the first of them
 
     def judge(self, path: str | Path) -> tuple[float, Floats | None]:
-        """Return a picture's score and its map (h, w), None for a method without maps."""
+        """Return an image's score and its map (h, w), None for a method without maps."""
         if Path(path).is_dir():
-            raise ValueError("a folder; its pictures are expected: FOLDER/*.png")
-        picture, usual = still(path, self.facts["white"]), self.facts["usual_size"]
-        score, found = Clip(self).judge(picture)
+            raise ValueError("a folder; its images are expected: FOLDER/*.png")
+        image, usual = still(path, self.facts["white"]), self.facts["usual_size"]
+        score, found = Clip(self).judge(image)
         why = "most of it looks like nothing that the run learned from"
-        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(picture[0], usual, strict=True)):
-            (height, width), own = usual, picture[0]
-            why = f"the run learned from pictures of {width}×{height} px, and this is {own[1]}×{own[0]} px"
+        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(image[0], usual, strict=True)):
+            (height, width), own = usual, image[0]
+            why = f"the run learned from images of {width}×{height} px, and this is {own[1]}×{own[0]} px"
         elif found is None or self.facts["unusual"] is None or (found > self.facts["unusual"]).mean() <= 0.5:
             return score, found
         self.doubts.setdefault(why, str(path))
         return score, found
 
     def play(self, path: str | Path) -> Iterator[tuple[int, float, float]]:
-        """Walk a clip, a folder of pictures or a film: the number, time in seconds and score of each judged frame."""
+        """Walk a clip, a folder of images or a video: the number, time in seconds and score of each judged frame."""
         clip, taken_s, before_s = Clip(self), -math.inf, -math.inf
-        for number, time_s, picture in frames_of(Path(path), self.facts["white"]):
+        for number, time_s, image in frames_in(Path(path), self.facts["white"]):
             gap_s, before_s = time_s - before_s, time_s
             if time_s - taken_s >= self.facts["step_s"] - gap_s / 2 - 1e-6:  # the nearest to a step after the last one
                 taken_s = time_s
-                yield number, time_s, clip.judge(picture, time_s)[0]
+                yield number, time_s, clip.judge(image, time_s)[0]
 
     def p_value(self, score: float) -> float:
-        """Return the share of normal pictures that score as high."""
+        """Return the share of normal images that score as high."""
         normal = np.array(self.facts["normal_scores"])
         return (1 + int((normal >= score).sum())) / (1 + len(normal))
 
@@ -81,15 +81,15 @@ class Model:
         close: bool = abs(score - expected) <= self.facts["tolerance"] * abs(self.threshold)
         return close and (score > self.threshold) == (expected > self.threshold)
 
-    def see(self, picture: Undecoded) -> tuple[Pixels, Floats, Floats]:
-        """Lay a picture on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
+    def see(self, image: Undecoded) -> tuple[Pixels, Floats, Floats]:
+        """Lay an image on the canvas in its shape, the rest mirrored; and say where a map's positions then lie."""
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
-        own, pixels = picture
+        own, pixels = image
         if only and list(own) != only:
             raise ValueError(f"{own[1]}x{own[0]} px; {only[1]}x{only[0]} px was expected")
         if box:
             part = pixels(*own)[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
-            own, pixels = picture_of(part)
+            own, pixels = image_of(part)
         scales = [side / one for side, one in zip(canvas, own, strict=True)]
         sides = canvas
         if max(scales) > self.facts["most_stretch"] * min(scales):
@@ -101,17 +101,17 @@ class Model:
 
 
 class Clip:
-    """What came before in a clip: what the model remembers of it, and its score; a still is a clip of one picture."""
+    """What came before in a clip: what the model remembers of it, and its score; a still is a clip of one image."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.states = {name: np.zeros((1, *shape), np.float32) for name, shape in model.facts["states"].items()}
         self.before: tuple[float, float] | None = None
 
-    def judge(self, picture: Undecoded, time_s: float = 0.0) -> tuple[float, Floats | None]:
+    def judge(self, image: Undecoded, time_s: float = 0.0) -> tuple[float, Floats | None]:
         """Return the score of the clip's next frame, smoothed over those before, and its map as `Model.judge` does."""
         model = self.model
-        canvas, rows, columns = model.see(picture)
+        canvas, rows, columns = model.see(image)
         inputs: dict[str, Any] = {"pixels": canvas[None], **self.states}
         if "map" in model.outputs:
             inputs |= {"rows": rows, "columns": columns}
@@ -125,15 +125,15 @@ class Clip:
         return score, found["map"][0] if "map" in found else None
 
 
-def frames_of(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
-    """Walk a folder's pictures in the order of their numbers, 25 a second, or a film: number, seconds, picture."""
+def frames_in(clip: Path, white: int) -> Iterator[tuple[int, float, Undecoded]]:
+    """Walk a folder's images in the order of their numbers, 25 a second, or a video: number, seconds, image."""
     if not clip.is_dir():
-        yield from film(clip)
+        yield from video(clip)
         return
     known = Image.registered_extensions()
     files = [one for one in clip.iterdir() if one.suffix.lower() in known and not one.name.startswith(".")]
     if not files:
-        raise ValueError("there is no picture in this folder")
+        raise ValueError("there is no image in this folder")
     for number, file in enumerate(sorted(files, key=lambda one: by_number(one.name))):
         yield number, number / 25, still(file, white)
 
@@ -143,14 +143,14 @@ def by_number(name: str) -> list[str | int]:
     return [int(one) if place % 2 else one for place, one in enumerate(re.split("([0-9]+)", name.lower()))]
 
 
-def film(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
-    """Walk a film's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
+def video(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
+    """Walk a video's frames; FFmpeg resizes them as it makes them RGB, as adkit lets it do."""
     if path.suffix.lower() in Image.registered_extensions():
-        raise ValueError("a picture; a folder of frames or a film was expected")
+        raise ValueError("an image; a folder of frames or a video was expected")
     try:
         import av
     except ImportError:
-        raise ValueError("films need PyAV (pip install av), or a folder of their frames instead") from None
+        raise ValueError("videos need PyAV (pip install av), or a folder of their frames instead") from None
 
     def pixels(frame: Any, height: int, width: int) -> Pixels:
         area = height <= frame.height and width <= frame.width
@@ -164,34 +164,34 @@ def film(path: Path) -> Iterator[tuple[int, float, Undecoded]]:
             for number, frame in enumerate(container.decode(stream)):
                 if frame.is_corrupt or frame.side_data.get("DISPLAYMATRIX"):
                     why = "damaged there" if frame.is_corrupt else "stored on its side"
-                    raise ValueError(f"frame {number}: the film is {why}; adkit itself reads it")
+                    raise ValueError(f"frame {number}: the video is {why}; adkit itself reads it")
                 time_s = number / float(stream.average_rate or 25) if frame.time is None else frame.time
                 first_s = first_s if number else time_s
                 yield number, time_s - first_s, ((frame.height, frame.width), partial(pixels, frame))
     except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(f"no film that can be read: {error}") from None
+        raise ValueError(f"no video that can be read: {error}") from None
 
 
 def still(path: str | Path, white: int) -> Undecoded:
-    """Read a picture, as `read` does."""
-    return picture_of(read(path, white))
+    """Read an image, as `read` does."""
+    return image_of(read(path, white))
 
 
-def picture_of(pixels: Pixels) -> Undecoded:
-    """Return RGB pixels (H, W, 3) as a picture."""
+def image_of(pixels: Pixels) -> Undecoded:
+    """Return RGB pixels (H, W, 3) as an image."""
     return (pixels.shape[0], pixels.shape[1]), partial(resize, pixels)
 
 
 def read(path: str | Path, white: int = 65535) -> Pixels:
-    """Return a picture as RGB, uint8 (H, W, 3), upright and on white; of 16 bits the value `white` becomes 255.
+    """Return an image as RGB, uint8 (H, W, 3), upright and on white; of 16 bits the value `white` becomes 255.
 
     255 stands for a run that knows 8 bits only, which refuses values that could be of 10, 12 or 14.
     """
     with Image.open(path) as image:
-        if image.format not in ("GIF", "MPO") and pictures_in(image) > 1:
-            raise ValueError("several pictures in one file")
+        if image.format not in ("GIF", "MPO") and images_in(image) > 1:
+            raise ValueError("several images in one file")
         if white not in (255, 65535) and image.mode.startswith("RGB") and any(";16" in str(one) for one in image.tile):
-            raise ValueError("colours of 16 bits; a grey picture, or one of 8 bits, was expected")
+            raise ValueError("colours of 16 bits; a grey image, or one of 8 bits, was expected")
         negative = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(262) == 0  # 0 is white
         padded = image.format in ("BMP", "DIB", "TGA") and "A" in image.mode and not image.getchannel("A").getbbox()
         upright = ImageOps.exif_transpose(image)
@@ -209,8 +209,8 @@ def read(path: str | Path, white: int = 65535) -> Pixels:
         return np.asarray(upright.convert("RGB"))
 
 
-def pictures_in(image: Image.Image) -> int:
-    """Count the pictures in a file, without a TIFF's smaller copies and masks of others."""
+def images_in(image: Image.Image) -> int:
+    """Count the images in a file, without a TIFF's smaller copies and masks of others."""
     found = sum(not getattr(page, "tag_v2", {}).get(254, 0) & 0b101 for page in ImageSequence.Iterator(image))
     image.seek(0)
     return found
@@ -262,7 +262,7 @@ def taps(old: int, new: int, shrinks: bool) -> tuple[NDArray[np.intp], NDArray[A
 
 @lru_cache
 def cut(count: int, start: int, side: int, canvas: int) -> Floats:
-    """Weights (count, count) by which a canvas's map becomes one of what lies on `side` px of it from `start` on."""
+    """Return weights (count, count) by which a canvas's map becomes one of its `side` px from `start` on."""
     first, end = (math.ceil(px * count / canvas - 0.5) for px in (start, start + side))
     middles = (start + side * (np.arange(count) + 0.5) / count) * count / canvas - 0.5
     middles = middles.clip(first, max(first, end - 1))
@@ -270,7 +270,7 @@ def cut(count: int, start: int, side: int, canvas: int) -> Floats:
 
 
 def check(model: Model) -> int:
-    """Judge the golden pictures again; the exit code is 1 where one is judged otherwise."""
+    """Judge the golden images again; the exit code is 1 where one is judged otherwise."""
     wrong = count = 0
     for one in model.facts["golden"]:
         clip = Clip(model)
@@ -279,7 +279,7 @@ def check(model: Model) -> int:
             same = model.same(score, expected)
             print(f"{name}: {score:.6f}, expected {expected:.6f}{'' if same else ': NOT THE SAME'}")
             wrong, count = wrong + (not same), count + 1
-    print(f"{wrong} of {count} golden pictures are judged otherwise")
+    print(f"{wrong} of {count} golden images are judged otherwise")
     return int(wrong > 0)
 
 

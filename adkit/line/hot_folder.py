@@ -1,4 +1,4 @@
-"""A folder that is watched: each picture is judged once, in order, whatever happens to the process."""
+"""A folder that is watched: each image is judged once, in order, whatever happens to the process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder into which pictures come: which of them are complete, and were not judged yet."""
+"""A folder into which images come: which of them are complete, and were not judged yet."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from adkit.data.images import is_image
 from adkit.errors import DatasetError
 
 GIVE_UP_S = 10.0
-"""A picture that still cannot be read so long after its last change is unreadable."""
+"""An image that still cannot be read so long after its last change is unreadable."""
 LOOK_S = 0.25
 _PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 _JPEG = b"\xff\xd8", b"\xff\xd9"
@@ -44,7 +44,7 @@ class Arrival:
 
 
 def is_complete(path: Path) -> bool | None:
-    """Say whether a picture ends where it says that it does, and nobody on this computer is writing it.
+    """Say whether an image ends where it says that it does, and nobody on this computer is writing it.
 
     None where that cannot be known: in other formats than PNG and JPEG, on network drives, on other systems than Linux.
     """
@@ -81,7 +81,7 @@ def _is_closed(file: BinaryIO) -> bool | None:
 
 @dataclass
 class Inbox:
-    """The pictures in a folder, without those in its folders; `judged` are identities."""
+    """The images in a folder, without those in its folders; `judged` are identities."""
 
     folder: Path
     settle_s: float
@@ -95,7 +95,7 @@ class Inbox:
         if self.folder.is_file():
             raise DatasetError(f"{self.folder} is a file, and a folder is watched", hint="adkit score judges files")
         if not self.folder.is_dir():
-            raise DatasetError(f"there is no folder {self.folder}", hint="make it: pictures are expected there")
+            raise DatasetError(f"there is no folder {self.folder}", hint="make it: images are expected there")
 
     def ready(self, most: int) -> list[Arrival]:
         """Return up to `most` that are complete, as far as is known, in the order of their last change.
@@ -147,9 +147,9 @@ class Inbox:
                     yield arrival
 
     def _leave_alone(self, path: Path, entry: os.DirEntry[str]) -> None:
-        sort, why = f"*{path.suffix}" if path.suffix else "files without a suffix", "no pictures"
+        sort, why = f"*{path.suffix}" if path.suffix else "files without a suffix", "no images"
         if entry.is_dir():
-            sort, why = "folders", "pictures are watched in the folder itself"
+            sort, why = "folders", "images are watched in the folder itself"
         elif not entry.is_file():
             sort, why = "pipes and devices", "files are expected"
         if not path.name.startswith("."):

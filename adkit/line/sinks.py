@@ -82,7 +82,7 @@ def mover(template: str, inbox: Path | None = None) -> Deliver:
         raise OptionError(found, hint=f"a folder inside it can be: {inbox}/{{decision}}")
 
     def move(row: Row) -> None:
-        if row["path"] is None:  # of a stream, not each row has a picture
+        if row["path"] is None:  # of a stream, not each row has a frame
             return
         source, folder = Path(row["path"]), Path(template.format(decision=row["decision"]))
         try:

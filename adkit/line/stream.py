@@ -33,7 +33,7 @@ def watch_stream(
 ) -> None:
     """Judge the frames of a live source until `stop` is set, or `duration_s` have passed.
 
-    An event has a row when it begins, with the path of a picture, and one when it has ended; a source that is lost has
+    An event has a row when it begins, with the path of a frame, and one when it has ended; a source that is lost has
     one at once and another when it is back, however long that takes. Raises FrameError for what cannot be opened.
     """
     settings = Settings(duration_s=duration_s, reconnect_timeout_s=math.inf, pictures=True)

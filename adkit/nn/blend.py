@@ -2,7 +2,7 @@
 
 Each scale's maps are counted in spreads above what is usual, over all positions or at each one. Their mean is one of
 third powers: what one scale sees clearly counts, though the other sees nothing there. Whether positions are told apart
-is asked of some normal pictures that are spoilt: what is found of them at the thresholds that unspoilt ones set. The
+is asked of some normal images that are spoilt: what is found of them at the thresholds that unspoilt ones set. The
 scales' weights are not chosen that way: what is spoilt is small, and would always speak for the fine scale, while the
 coarse one is there for what lies in the wrong place or is missing.
 """
@@ -24,8 +24,8 @@ POWER = 3  # of the mean over scales; 1 would be the plain mean, and an endless 
 FLOOR = 2.0
 """Spreads below what is usual, where maps begin to count: powers of what is less would turn their order round."""
 RATES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.05)
-"""False alarms at which what is found is counted: a single threshold would hang on a single normal picture."""
-CLEARLY = 2.0  # so many standard errors over the spoilt pictures' sources are a proof
+"""False alarms at which what is found is counted: a single threshold would hang on a single normal image."""
+CLEARLY = 2.0  # so many standard errors over the spoilt images' sources are a proof
 TOP_SHARE = 0.01  # of a map's positions make its score here: the highest, as the scorer `top1` takes them
 
 
@@ -38,7 +38,7 @@ class Blend:
 
     @classmethod
     def learn(cls, maps: Sequence[Tensor], weights: tuple[float, ...], *, by_position: bool) -> "Blend":
-        """From out-of-sample maps (N, h, w) of normal frames at each scale."""
+        """Learn from out-of-sample maps (N, h, w) of normal frames at each scale."""
         learn = PositionNormalisation.learn if by_position else PositionNormalisation.overall
         return cls(weights, tuple(learn(part) for part in maps))
 
@@ -92,7 +92,7 @@ class Blend:
 
 
 def is_open(clips: Tensor, options: ScaledMapOptions) -> bool:
-    """Say whether spoilt pictures are to decide, by the number (N,) of each normal frame's clip and the options."""
+    """Say whether spoilt images are to decide, by the number (N,) of each normal frame's clip and the options."""
     return options.position_normalisation == "auto" and len(torch.unique(clips)) >= LEAST_MAPS
 
 
@@ -123,7 +123,7 @@ def choose_blend(
 
 
 def _found(blend: Blend, normal: Sequence[Tensor], clips: Tensor, spoilt: Sequence[Tensor]) -> Tensor:
-    """Return (sources, ways): at which share of the rates each spoilt picture is found."""
+    """Return (sources, ways): at which share of the rates each spoilt image is found."""
     scores = top_scores(blend.out_of_sample(normal, clips))
     units = torch.zeros(int(clips.max()) + 1).scatter_reduce_(0, clips, scores, "amax", include_self=False)
     ranks = sorted({min(len(units), max(1, round(rate * len(units)))) for rate in RATES})

@@ -1,8 +1,8 @@
-"""Whether a picture holds the right things: how much of it looks like each kind of patch.
+"""Whether an image holds the right things: how much of it looks like each kind of patch.
 
 A map asks of each place whether its like was ever seen. One part too few, one too many or one in another's stead may
-look normal everywhere, in a tray or a bag where things lie any way. So the patches of normal pictures are sorted into
-a few kinds, and a picture is as odd as its shares of the kinds are far from the normal pictures' shares: histograms of
+look normal everywhere, in a tray or a bag where things lie any way. So the patches of normal images are sorted into
+a few kinds, and an image is as odd as its shares of the kinds are far from the normal images' shares: histograms of
 visual words (Csurka et al., ECCV workshop on statistical learning in computer vision, 2004), with soft assignment.
 """
 
@@ -40,7 +40,7 @@ class Composition:
 
     @classmethod
     def learn(cls, patches: Rows, seed: int) -> tuple["Composition", Tensor]:
-        """From the patches (N, n, D) of normal pictures; also the distance (N,) of each from all the others."""
+        """Learn from patches (N, n, D) of normal images; return also the distance (N,) of each from all the others."""
         from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
         from sklearn.exceptions import ConvergenceWarning
 
@@ -67,18 +67,18 @@ class Composition:
         )
 
     def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple["Composition", Tensor]:
-        """Return it in the unit of other scores (N,) of the same pictures, and what the left-out distances become."""
+        """Return it in the unit of other scores (N,) of the same images, and what the left-out distances become."""
         scale = scores.std() / left_out.std().clamp_min(1e-12)
         offset = scores.mean() - scale * left_out.mean() - BEYOND * scores.std()
         return replace(self, scale=scale, offset=offset), offset + scale * left_out
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """Turn the patches (B, n, D) of pictures into scores (B,)."""
+        """Turn the patches (B, n, D) of images into scores (B,)."""
         spreads: Tensor = ((self.shares(patches) - self.mean) @ self.factor).norm(dim=1)
         return self.offset + self.scale * spreads
 
     def shares(self, patches: Tensor) -> Tensor:
-        """Turn (B, n, D) into (B, K): how much of each picture belongs to each kind; a patch may belong to several."""
+        """Turn (B, n, D) into (B, K): how much of each image belongs to each kind; a patch may belong to several."""
         lengths = self.centres.square().sum(dim=1)
         # A patch's own length says nothing of the kind: it is the same for all.
         squared = lengths - 2 * patches @ self.centres.T
@@ -110,7 +110,7 @@ def _left_out(apart: Tensor, covariance: Tensor, count: int) -> Tensor:
 
 def _factor(covariance: Tensor) -> Tensor:
     """Turn float64 (..., K, K) of shares into float32 that turns differences from their mean into spreads."""
-    # Fewer pictures than kinds, and kinds that never vary, must not make a small difference endless.
+    # Fewer images than kinds, and kinds that never vary, must not make a small difference endless.
     own = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0)
     ridge = torch.diag_embed(0.3 * own + 0.1 * own.mean(dim=-1, keepdim=True) + 1e-12)
     factor: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance + ridge)).to(torch.float32)

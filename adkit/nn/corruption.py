@@ -1,7 +1,7 @@
-"""Pictures of good parts, spoilt: what a reconstruction learns to repair, so that it cannot just copy.
+"""Images of good parts, spoilt: what a reconstruction learns to repair, so that it cannot just copy.
 
 And what tells, without any label, which of several ways to judge finds more. Stains as in Collin and De Vleeschouwer
-(arXiv 2008.12977), patches pasted from elsewhere with some opacity, and Gaussian noise over the whole picture.
+(arXiv 2008.12977), patches pasted from elsewhere with some opacity, and Gaussian noise over the whole image.
 """
 
 import math
@@ -17,15 +17,15 @@ from torch import Tensor
 Corruption = Literal["stain", "paste", "noise"]
 Floats = NDArray[np.float32]
 
-CLEAN_SHARE = 0.1  # of the pictures stay as they are: those must come out unchanged
-MOST_BLOBS = 3  # stains or patches on one picture, at most
+CLEAN_SHARE = 0.1  # of the images stay as they are: those must come out unchanged
+MOST_BLOBS = 3  # stains or patches on one image, at most
 SMALLEST, LARGEST = 0.02, 0.2
-"""Radius of a stain or patch, as a share of the picture's shorter side; drawn uniformly in its logarithm."""
+"""Radius of a stain or patch, as a share of the image's shorter side; drawn uniformly in its logarithm."""
 OPACITY = (0.1, 1)  # of a stain or patch, inside
 MOST_NOISE = 0.06  # standard deviation of the noise, at most, in a range of 0..1
 
 SMALL, MIDDLING = 0.015, 0.1
-"""Radius of the one thing that is wrong in a spoilt picture, likewise: defects are mostly small."""
+"""Radius of the one thing that is wrong in a spoilt image, likewise: defects are mostly small."""
 
 _CORNERS = 24  # of a blob's outline
 
@@ -51,9 +51,9 @@ def corrupt(
 
 
 def spoilt(frame: Tensor, donor: Tensor, seed: Sequence[int]) -> Tensor:
-    """Turn one picture, float32 (3, H, W), RGB in 0..1 into copies, each spoilt at one place in one way of `SPOILT`.
+    """Turn one image, float32 (3, H, W), RGB in 0..1 into copies, each spoilt at one place in one way of `SPOILT`.
 
-    `donor` is another picture of a normal part. Returns (ways, 3, H, W), on the same device.
+    `donor` is another image of a normal part. Returns (ways, 3, H, W), on the same device.
     """
     rng = np.random.default_rng(seed)
     clean, other = (one.permute(1, 2, 0).cpu().numpy() for one in (frame, donor))
@@ -67,13 +67,13 @@ def spoilt(frame: Tensor, donor: Tensor, seed: Sequence[int]) -> Tensor:
 
 
 def _elsewhere(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Return a picture moved by any way, around its edges."""
+    """Return an image moved by any way, around its edges."""
     steps = (int(rng.integers(picture.shape[0])), int(rng.integers(picture.shape[1])))
     return np.roll(picture, steps, axis=(0, 1))
 
 
 def _moved(picture: Floats, inside: Floats, rng: np.random.Generator) -> Floats:
-    """Return a picture moved by about the size of what is inside: what should be here lies a little beside."""
+    """Return an image moved by about the size of what is inside: what should be here lies a little beside."""
     step = math.sqrt(float(inside.sum())) / 2
     turn = rng.uniform(0, 2 * math.pi)
     return np.roll(picture, (round(step * math.sin(turn)), round(step * math.cos(turn))), axis=(0, 1))
@@ -87,13 +87,13 @@ def _around(picture: Floats, inside: Floats) -> Floats:
 
 
 def _tinted(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Return a picture in another light, and where it has colours in another colour."""
+    """Return an image in another light, and where it has colours in another colour."""
     change = rng.choice([-0.1, 0.1]) + 0.07 * rng.standard_normal(3) * bool(np.ptp(picture, axis=2).max() > 0)
     return np.asarray(picture + change, np.float32)
 
 
 def _rough(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Return a picture with a coarse grain."""
+    """Return an image with a coarse grain."""
     height, width = picture.shape[:2]
     coarse = rng.standard_normal((height // 3 + 1, width // 3 + 1), dtype=np.float32)
     grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -108,7 +108,7 @@ _WAYS: dict[str, Callable[[Floats, Floats, Floats, np.random.Generator], Floats]
     "tinted": lambda picture, _, __, rng: _tinted(picture, rng),
     "rough": lambda picture, _, __, rng: _rough(picture, rng),
 }
-SPOILT = tuple(_WAYS)  # the ways in which `spoilt` spoils a picture
+SPOILT = tuple(_WAYS)  # the ways in which `spoilt` spoils an image
 
 
 def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
@@ -120,7 +120,7 @@ def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
 
 
 def _paste(picture: Floats, donor: Floats, rng: np.random.Generator) -> None:
-    """Return a patch of a picture of the batch, turned by quarters and moved."""
+    """Return a patch of an image of the batch, turned by quarters and moved."""
     height, width = picture.shape[:2]
     turned = donor[::-1, ::-1] if rng.random() < 0.5 else donor
     if height == width and rng.random() < 0.5:

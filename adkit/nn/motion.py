@@ -1,10 +1,10 @@
 """How things move in clips, and how far that is from how they moved in normal ones.
 
-A frame and an earlier one are compared in cells of a small grey picture: where to and how fast its contents move
+A frame and an earlier one are compared in cells of a small grey frame: where to and how fast its contents move
 (OpenCV's DIS optical flow, Kroeger et al. 2016, arXiv 1603.03590) and how much its brightness changes, all per second,
-so that a film of another frame rate looks the same. How often something was seen in normal clips is remembered with its
-place, coarsely: a belt that stands still is odd, the wall beside it is not. A cell is as anomalous as the like of it
-was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
+so that a video of another frame rate looks the same. How often something was seen in normal clips is remembered with
+its place, coarsely: a belt that stands still is odd, the wall beside it is not. A cell is as anomalous as the like of
+it was rare. Velocities beside appearance are what leads on video (Reiss and Hoshen 2022, arXiv 2212.00789).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SIDE_PX = 160  # pictures are compared with as many pixels as a square of this side has
+SIDE_PX = 160  # frames are compared with as many pixels as a square of this side has
 CELL_PX = 8
 FIGURES = 3  # of each cell: pixels to the right and downwards, and grey levels, per second
 LONGEST_SPAN_S = 0.5  # two frames further apart tell nothing of motion
 MOVING_SHARE = 0.2  # the cells that move most say what counts as a large difference
 LEAST_SCALES = (4.0, 4.0, 20.0)  # of the figures: smaller differences are noise, whatever the clips show
-PLACE_WEIGHT = 12.0  # so many scales apart are the ends of the picture's longer side
+PLACE_WEIGHT = 12.0  # so many scales apart are the ends of the frame's longer side
 STEP = 1.0
 """What was seen is counted on a lattice this fine, and blurred as much; coarser where it were more than MOST_ROWS."""
 MOST_ROWS = 2000
 USUAL_SHARE, MOST_OF_FRAME = 0.05, 0.2
 """Of a frame makes its score where nothing moves; and at most: in a mean over more, a single thing would be lost."""
 WHOLE_SHARE, WHOLE_FRAMES = 0.8, 0.1
-"""Where so many cells go one way, the whole picture moves; a clip of which so many frames do so has a moving camera."""
+"""Where so many cells go one way, the whole frame moves; a clip of which so many frames do so has a moving camera."""
 _NEVER = 1e-9  # instead of a count of none
 _BLOCK = 4096
 
@@ -67,7 +67,7 @@ def share_that_moves(cells: NDArray[np.float32]) -> float:
 
 
 def clips_moving_as_a_whole(cells: NDArray[np.float32], clips: Tensor) -> list[int]:
-    """Return the numbers of clips whose whole picture moves, from cells (N, h, w, 3) and each one's clip (N,)."""
+    """Return the numbers of clips whose whole frame moves, from cells (N, h, w, 3) and each one's clip (N,)."""
     flow = cells[..., :2]
     main = np.median(flow, axis=(1, 2), keepdims=True)
     along = (flow * main).sum(axis=-1) / np.maximum(np.linalg.norm(main, axis=-1), 1e-6)
@@ -103,7 +103,7 @@ class MotionMemory:
 
     @classmethod
     def learn(cls, cells: NDArray[np.float32], clips: Tensor) -> "MotionMemory":
-        """From cells (N, h, w, 3) of normal frames, nan where they tell nothing, and the number (N,) of each's clip."""
+        """Learn from cells (N, h, w, 3) of normal frames, nan where they tell nothing, and each one's clip (N,)."""
         known = torch.from_numpy(~np.isnan(cells[:, 0, 0, 0]))
         if not known.any():
             return cls()

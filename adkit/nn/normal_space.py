@@ -27,7 +27,7 @@ class NormalSpace:
 
     @classmethod
     def learn(cls, vectors: Tensor, groups: Sequence[int]) -> "NormalSpace":
-        """From (N, D) vectors, whose features come in groups of these lengths that share a unit."""
+        """Learn from (N, D) vectors, whose features come in groups of these lengths that share a unit."""
         values = vectors.cpu().to(torch.float64)
         mean = values.mean(dim=0)
         variances = values.var(dim=0, correction=0)

@@ -63,17 +63,17 @@ class PositionNormalisation:
 
     @classmethod
     def learn(cls, maps: Tensor) -> "PositionNormalisation":
-        """From out-of-sample maps (N, h, w) of normal samples."""
+        """Learn from out-of-sample maps (N, h, w) of normal samples."""
         return cls.of_moments(maps.mean(dim=0), maps.var(dim=0, correction=0))
 
     @classmethod
     def overall(cls, maps: Tensor) -> "PositionNormalisation":
-        """From the same maps, all positions taken together: both tensors are of no dimension."""
+        """Learn from the same maps, all positions taken together: both tensors are of no dimension."""
         return cls(maps.mean(), maps.std(correction=0).clamp_min(1e-6))
 
     @classmethod
     def of_moments(cls, mean: Tensor, variance: Tensor) -> "PositionNormalisation":
-        """From the mean (h, w) and variance (h, w) of normal maps."""
+        """Make it from the mean (h, w) and variance (h, w) of normal maps."""
         # The overall spread has an equal say: a position that hardly ever varies would else turn the
         # slightest oddity of a good part into dozens of spreads, and raise the threshold for all.
         shared = (variance + variance.mean()) / 2

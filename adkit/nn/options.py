@@ -16,14 +16,14 @@ EMBEDDED = "efficientnet_lite0"  # the backbone whose weights arrive with pip
 
 LEAST_PX, MOST_PX = 32, 4096
 MOST_OVER = 1.05
-"""A frame may have so many times the pixels that were asked for, where its shape then is more like the pictures'."""
+"""A frame may have so many times the pixels that were asked for, where its shape then is more like the images'."""
 HALVED = 16  # sides of a frame are multiples of this, in px, for a network that halves it four times
 
 Choice = Literal["auto", "on", "off"]  # whether something is done; "auto": the normal data decide
 
 
 def _parse_size(value: Any) -> Any:
-    """ "384" -> 384; "256x512" -> (256, 512), height first."""
+    """Read "384" as 384, "256x512" as (256, 512), height first."""
     parts = str(value).lower().replace("×", "x").split("x") if isinstance(value, int | str) else list(value)
     sides = [int(part) if str(part).strip().isdigit() else 0 for part in parts]
     if len(sides) > 2 or not all(LEAST_PX <= side <= MOST_PX for side in sides):
@@ -32,7 +32,7 @@ def _parse_size(value: Any) -> Any:
 
 
 def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """Return about `budget` x `budget` px, hardly more, in the shape of a picture; both are multiples of `multiple`."""
+    """Return about `budget` x `budget` px, hardly more, in the shape of an image; both are multiples of `multiple`."""
     aspect, wanted = shape[0] / shape[1], budget**2
     least = math.ceil(LEAST_PX / multiple) * multiple
     sides = range(least, max(least, MOST_PX) + 1, multiple)
@@ -51,7 +51,7 @@ def laid_out(budget: int, shape: tuple[int, int], multiple: int) -> tuple[int, i
 
 
 def _parse_list(value: Any) -> Any:
-    """ "8,16" -> ("8", "16"); one number is a list of one."""
+    """Read "8,16" as ("8", "16"); one number is a list of one."""
     if isinstance(value, int):
         return (value,)
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -64,7 +64,7 @@ def _increasing(values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _parse_path(value: Any) -> Any:
-    """ "none" or nothing -> None; a path is made absolute, so that the run finds it from any folder."""
+    """Read "none" or nothing as None; a path is made absolute, so that the run finds it from any folder."""
     if value in (None, "", "none"):
         return None
     try:
@@ -109,13 +109,13 @@ class FrameOptions(Options):
 
     size: FrameSize = Field(
         default=384,
-        description="px: N for as many as a square of that side has, in the shape of the pictures; or HEIGHTxWIDTH; "
+        description="px: N for as many as a square of that side has, in the shape of the images; or HEIGHTxWIDTH; "
         "each 32 to 4096: larger sees smaller defects, slower",
     )
 
     @property
     def multiple(self) -> int:
-        """Return what the sides of a frame are multiples of, in px, where they follow the pictures' shape."""
+        """Return what the sides of a frame are multiples of, in px, where they follow the images' shape."""
         return 1
 
     @property
@@ -124,21 +124,21 @@ class FrameOptions(Options):
         return 1.0
 
     def sized(self, shape: tuple[int, int]) -> Self:
-        """Return the options with the size of a frame in the shape of these pictures, unless both sides are given."""
+        """Return the options with the size of a frame in the shape of these images, unless both sides are given."""
         if not isinstance(self.size, int):
             return self
         return self.model_copy(update={"size": laid_out(self.size, shape, self.multiple)})
 
     @property
     def frame(self) -> tuple[int, int]:
-        """Return (height, width) in px of a frame; a square one as long as the pictures' shape is not known."""
+        """Return (height, width) in px of a frame; a square one as long as the images' shape is not known."""
         size = self.sized((1, 1)).size
         assert not isinstance(size, int)
         return size
 
 
 class FeatureOptions(FrameOptions):
-    """Which network looks at the picture, and at which levels."""
+    """Which network looks at the image, and at which levels."""
 
     backbone: str = Field(
         default=EMBEDDED,
@@ -184,7 +184,7 @@ class ScaledMapOptions(PatchMapOptions):
     """How features at two scales become maps: `adkit.nn.features.patch_maps` does what these say."""
 
     context: bool = Field(
-        default=True, description="look at the picture at half size too, where misplaced and missing things show"
+        default=True, description="look at the image at half size too, where misplaced and missing things show"
     )
 
     @property

@@ -31,7 +31,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "check data": ("adkit.data.fingerprints", "adkit.data.images.FrameShapes", "adkit.data.datasets"),
     "decode": ("adkit.data.images.read_image", "adkit.data.images.decoded_pixels", "adkit.data.video"),
     "resize": ("adkit.data.view.View.see",),
-    "wait for pictures": ("adkit.data.frame_source", "adkit.data.prefetch.ahead"),
+    "wait for images": ("adkit.data.frame_source", "adkit.data.prefetch.ahead"),
     "train": ("adkit.nn.training.loop",),
     "search": ("adkit.nn.features.neighbours", "adkit.nn.features.leave_one_out"),
     "backbone": ("adkit.nn.features.patches.PatchFeatures", "adkit.nn.features.backbones"),
@@ -42,7 +42,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 """Those that name a function, a class or a module, by who comes first."""
 SHOWN = (
-    *("load libraries", "export network", "check data", "decode", "resize", "wait for pictures", "train"),
+    *("load libraries", "export network", "check data", "decode", "resize", "wait for images", "train"),
     *("backbone", "aggregate", "select", "search", "map", "write", "other"),
 )
 """All stages, in the order in which they follow each other."""

@@ -1,9 +1,9 @@
-"""How odd a picture is as a whole, beside how odd its places are.
+"""How odd an image is as a whole, beside how odd its places are.
 
-A map's score hangs on its highest places, and some place of a few good pictures is always rare: they set the threshold.
-What a network sees of the whole picture, at half size and in a single vector, is a second witness: of what is really
-anomalous it mostly says so too, of a rare place on a good picture it does not. So a picture's distance from the normal
-pictures' vectors, beyond what is usual, is added to its map's score.
+A map's score hangs on its highest places, and some place of a few good images is always rare: they set the threshold.
+What a network sees of the whole image, at half size and in a single vector, is a second witness: of what is really
+anomalous it mostly says so too, of a rare place on a good image it does not. So an image's distance from the normal
+images' vectors, beyond what is usual, is added to its map's score.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,27 @@ from adkit.nn.normal_space import NormalSpace, left_out_scores
 
 STRIDE = 32  # px: the level of the network that is looked at, where it has one; it sees the most context
 WEIGHT = 0.5  # a spread of the distance counts as much as half a spread of the map's scores: places come first
-LEAST_PICTURES = 20  # of fewer, what varies together cannot be told
+LEAST_IMAGES = 20  # of fewer, what varies together cannot be told
 _NEIGHBOURS = 3
 _PARTS = 20
-"""So many parts of the pictures are left out in turn: a space for each picture would take most of a fit's time."""
-_LEAST_SPREAD = 0.02  # of the usual distance: pictures that hardly differ must not make a small difference endless
+"""So many parts of the images are left out in turn: a space for each image would take most of a fit's time."""
+_LEAST_SPREAD = 0.02  # of the usual distance: images that hardly differ must not make a small difference endless
 _PREFIX = "whole_"
 
 
 @dataclass(frozen=True)
 class Whole:
-    """The normal pictures' vectors, and how the distance from the nearest of them becomes what is added to a score."""
+    """The normal images' vectors, and how the distance from the nearest of them becomes what is added to a score."""
 
     space: NormalSpace
-    numbers: Tensor  # (N,): which picture each row of the space's bank is, as they were learned
+    numbers: Tensor  # (N,): which image each row of the space's bank is, as they were learned
     usual: Tensor  # ()
     unit: Tensor  # ()
     stride: Tensor  # (): px, of the level that the vectors were taken from
 
     @classmethod
     def learn(cls, vectors: Tensor, scores: Tensor, stride: int) -> tuple["Whole", Tensor]:
-        """From vectors (N, D) of normal pictures and their maps' scores (N,); also what each adds (N,), left out."""
+        """Learn from normal images' vectors (N, D) and maps' scores (N,); return also what each adds (N,), left out."""
         groups = [vectors.shape[1] // 2] * 2
         distances = left_out_scores(vectors, torch.arange(len(vectors)), groups, _NEIGHBOURS, _PARTS)
         usual = distances.mean()
@@ -48,11 +48,11 @@ class Whole:
         return whole, whole._added(distances)
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """Turn the vectors (B, D) of pictures into what is added to their maps' scores (B,)."""
+        """Turn the vectors (B, D) of images into what is added to their maps' scores (B,)."""
         return self._added(self.space.scores(vectors, _NEIGHBOURS))
 
     def updated(self, vectors: Tensor, first: int, removed: Sequence[int]) -> "Whole":
-        """Return it with further normal pictures, numbered from `first`, and without those `removed`."""
+        """Return it with further normal images, numbered from `first`, and without those `removed`."""
         stays = ~torch.isin(self.numbers, torch.tensor(removed, dtype=torch.int64))
         bank = torch.cat([self.space.bank[stays], _rounded(self.space.points(vectors))])
         numbers = torch.cat([self.numbers[stays], torch.arange(first, first + len(vectors))])

@@ -140,8 +140,8 @@ def choose(run: Run, workplace: Workplace, evaluation: Evaluation | None) -> Exa
     chosen = dict.fromkeys([*worst, *(position for kind in ends.values() for position in kind.values())])
     examples = [_example(evaluation, position) for position in chosen] if evaluation else []
     examples += _oddest_normals(run, workplace.registry, calibrating)
-    footage = (evaluation.samples if evaluation else []) + calibrating
-    images = reconstructed(run, workplace, [one.sample for one in examples], footage=footage)
+    all_frames = (evaluation.samples if evaluation else []) + calibrating
+    images = reconstructed(run, workplace, [one.sample for one in examples], all_frames=all_frames)
     rebuilt = [
         replace(one, result=replace(one.result, reconstruction=image))
         for one, image in zip(examples, images, strict=True)

@@ -90,7 +90,7 @@ class ClipSection:
     low: float
     high: float
     cut: bool  # scores above the scale's end are drawn at it
-    filmed: int
+    videos: int
 
     def as_json(self) -> dict[str, Any]:
         """Return what the page's script needs to follow the slider."""

@@ -113,7 +113,7 @@ class PredictionBuffer:
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
     """Join predictions of several parts; raises ValueError when only some of them have maps, scores or times."""
-    answers = PredictionBuffer(sum(len(part.ids) for part in parts))
+    joined = PredictionBuffer(sum(len(part.ids) for part in parts))
     for part in parts:
-        answers.add(part)
-    return answers.together()
+        joined.add(part)
+    return joined.together()

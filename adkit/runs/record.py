@@ -30,8 +30,8 @@ EVALUATION = "evaluation"
 PICTURES = "pictures"
 REPORT = "report.html"
 LATEST = "latest"  # means the newest run, whatever its name
-SEEING = ("roi", "ignore", "ignore_border", "tiles")  # the settings that say what of a picture is seen, and how
-PART = "part"  # as a place to look: what stands out from its ground in the normal pictures
+SEEING = ("roi", "ignore", "ignore_border", "tiles")  # the settings that say what of an image is seen, and how
+PART = "part"  # as a place to look: what stands out from its ground in the normal images
 UNTRUSTED = "the run cannot be trusted: fit again, or restore the folder from a copy"
 RateText = Annotated[str, Field(coerce_numbers_to_str=True)]
 """A rate as people write it: "1%", "6/h" or 0.01."""
@@ -54,8 +54,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
     few: int | None = None  # learn from so many images (clips) drawn by the seed
     roi: str | None = None  # where to look: a box "x,y,w,h" in px, "part", or the path of a mask; None: everywhere
     ignore: str | None = None  # the path of a mask of what does not count
-    ignore_border: int = Field(default=0, ge=0)  # px along the pictures' edges that do not count
-    tiles: bool = False  # see pictures in overlapping tiles, at their full resolution
+    ignore_border: int = Field(default=0, ge=0)  # px along the images' edges that do not count
+    tiles: bool = False  # see images in overlapping tiles, at their full resolution
     appearance_only: bool = False  # of clips, each frame is judged by itself: not how things move
     every: int | None = Field(default=None, ge=1)  # of clips, one in so many frames; None: as many as are needed
     smoothing: float = Field(default=SMOOTHING_S, ge=0, allow_inf_nan=False)  # seconds; of the scores of clips' frames
@@ -224,7 +224,7 @@ class RunRecord(BaseModel, extra="forbid", frozen=True):
     dataset: str  # this run's own, as a spec
     root: str | None  # where it lies
     device: str  # on which it was fitted
-    view: View  # how pictures become what the method sees
+    view: View  # how images become what the method sees
     window: int
     train_count: int  # images of this dataset that were learned from
     data_hash: str  # of this dataset's training samples' ids and their files' contents, the held-out ones' too

@@ -8,7 +8,7 @@
         evaluation/               results on the test split and metrics (after `adkit eval`)
         pictures/                 the clearest and the worst of them
         report.html               after `adkit report`
-        feedback/                 pictures of good parts, after `adkit feedback`
+        feedback/                 images of good parts, after `adkit feedback`
 
 A later calibration has files of its own with a number (calibration-2.safetensors); those of earlier ones stay, so that
 it can be undone.

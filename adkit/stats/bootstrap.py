@@ -16,7 +16,7 @@ from adkit.stats.significance import Interval, bootstrap_weights, percentile_int
 
 RESAMPLES = 2000
 MOST_WEIGHTS = 2**24
-"""Of what is made at a time (128 MB): an hour of film has 90,000 frames, each drawn in 2,000 resamples."""
+"""Of what is made at a time (128 MB): an hour of video has 90,000 frames, each drawn in 2,000 resamples."""
 
 
 def resampled(

@@ -155,7 +155,7 @@ class ThresholdRule:
         return f"{count:,} normal samples" if not self.unit_s else f"{count:,} normal clips ({self.lasting(count)})"
 
     def lasting(self, count: int) -> str:
-        """Write so many clips as the film that they are: "20 min"; images as their number."""
+        """Write so many clips as the time that they last: "20 min"; images as their number."""
         return duration_text(count * self.unit_s) if self.unit_s else f"{count:,}"
 
     def rank(self, count: int) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 NOTHING = "–"  # what stands where there is no number
-AS_A_WHOLE = "as a whole"  # where a picture is anomalous though no place is: something is missing, extra or exchanged
+AS_A_WHOLE = "as a whole"  # where an image is anomalous though no place is: something is missing, extra or exchanged
 UnitName = Literal["image", "clip"]  # as runs write it down
 _SLACK = 1e-9  # keeps what is a little above a round number from being rounded up to the next
 

@@ -1,1 +1,1 @@
-"""Draws made-up pictures and films, for the demo and for tests."""
+"""Draws made-up images and videos, for the demo and for tests."""

@@ -8,7 +8,7 @@ some seconds happens, and the rest of it is normal:
 - speed_change: the belt runs at 0.55 or 1.6 times its speed
 - jerk: the belt sticks and slips, twice a second, at the same mean speed
 - foreign_object: something that is no part rides by between two parts
-- missing_part: a place is empty. Nothing in the picture is odd by itself; what is odd is a stretch of belt without a
+- missing_part: a place is empty. Nothing in a frame is odd by itself; what is odd is a stretch of belt without a
   part, about twice the longest between two parts that follow each other (71 px). Only who looks at more of the belt
   than that at once, as deep features do, or remembers when the last part came, can notice it.
 - colour_shift: the light turns warmer or colder by about an eighth, far more than it drifts
@@ -59,7 +59,7 @@ class _Thing:
 class ConveyorClip:
     """One clip: all that happens in it, and its frames when they are asked for."""
 
-    key: tuple[int, ...]  # seeds all that is random in its pictures
+    key: tuple[int, ...]  # seeds all that is random in its frames
     anomalous: NDArray[np.bool_]  # (T,)
     moved_px: NDArray[np.float64]  # (T,): how far the belt has run
     light: NDArray[np.float32]  # (T, 3): what each channel is multiplied with
@@ -77,7 +77,7 @@ class ConveyorClip:
             canvas = still.copy()
             canvas[on_belt] = _window(belt, start_px - moved_px)
             seen = np.flatnonzero(np.abs(moved_px - places - WIDTH_PX / 2) < (WIDTH_PX + _SPRITE_PX) / 2)
-            # Only what is in the picture is kept, whatever the clip's length.
+            # Only what is in view is kept, whatever the clip's length.
             sprites = {number: sprites.get(number) or self._sprite(number) for number in map(int, seen)}
             for number, sprite in sprites.items():
                 thing = self.things[number]
@@ -118,7 +118,7 @@ def conveyor_clip(key: tuple[int, ...], kind: str | None = None, seconds: float 
 
     light = _light(rng, times_s)
     things = _things(rng, float(moved_px[-1]))
-    # Things are seen for some four seconds: this one is in the middle of the picture half-way through them.
+    # Things are seen for some four seconds: this one is in the middle of the frame half-way through them.
     middle = int(np.argmin([abs(WIDTH_PX / 2 + thing.place_px - usual * (begins_s + 2)) for thing in things]))
     if kind == "foreign_object":
         between = (things[middle - 1].place_px + things[middle].place_px) / 2
@@ -165,7 +165,7 @@ def _write_labels(path: Path, anomalous: NDArray[np.bool_]) -> None:
 
 
 def _things(rng: np.random.Generator, length_px: float) -> list[_Thing]:
-    """Parts for a belt that runs `length_px`: those that are in the picture at the start come first."""
+    """Place parts on a belt that runs `length_px`: those that are in view at the start come first."""
     found = []
     place_px = -WIDTH_PX - rng.uniform(0, MOST_SPACING_PX)
     while place_px < length_px + _SPRITE_PX:
@@ -175,7 +175,7 @@ def _things(rng: np.random.Generator, length_px: float) -> list[_Thing]:
 
 
 def _longest_free_px(moved_px: NDArray[np.float64], things: list[_Thing]) -> NDArray[np.float64]:
-    """Return the longest stretch (T,) of belt between two parts, as far as it is in the picture."""
+    """Return the longest stretch (T,) of belt between two parts, as far as it is in view."""
     longest = np.zeros(len(moved_px))
     for ahead, behind in pairwise(things):
         right = np.minimum(moved_px - ahead.place_px - PART_PX[0] / 2, WIDTH_PX)
@@ -196,8 +196,8 @@ def _softened(values: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     return np.convolve(np.pad(values, frames // 2, mode="edge"), np.full(frames, 1 / frames), mode="valid")
 
 
-def _noise_picture(seed: int, shape: tuple[int, int], cell_px: int) -> NDArray[np.float32]:
-    """Noise (H, W) in about -1..1 whose structures are `cell_px` wide; its right end continues at its left one."""
+def _noise(seed: int, shape: tuple[int, int], cell_px: int) -> NDArray[np.float32]:
+    """Draw noise (H, W) in about -1..1, its structures `cell_px` wide; its right end continues at its left one."""
     coarse = np.random.default_rng(seed).normal(0, 0.5, (shape[0] // cell_px + 1, shape[1] // cell_px))
     wrapped = np.pad(coarse.astype(np.float32), ((0, 0), (4, 4)), mode="wrap")
     large = cv2.resize(wrapped, None, fx=cell_px, fy=cell_px, interpolation=cv2.INTER_CUBIC)
@@ -210,7 +210,7 @@ def _belt() -> NDArray[np.float32]:
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     chevron = (x + np.abs(y - shape[0] / 2) * 0.5) % 40
     ribs = np.exp(-(((chevron - 20) / 3.0) ** 2))
-    grey = 62 + 20 * ribs + 6 * _noise_picture(1, shape, 4) + 9 * _noise_picture(2, shape, 32)
+    grey = 62 + 20 * ribs + 6 * _noise(1, shape, 4) + 9 * _noise(2, shape, 32)
     belt = grey[:, :, None] * np.array([0.94, 1.0, 1.02], np.float32)
     return np.ascontiguousarray(np.concatenate([belt, belt[:, : WIDTH_PX + 1]], axis=1), np.float32)
 
@@ -218,7 +218,7 @@ def _belt() -> NDArray[np.float32]:
 def _surroundings() -> NDArray[np.float32]:
     """Return (192, 320, 3) in grey levels: what does not move, two rails with bolts."""
     picture = np.full((HEIGHT_PX, WIDTH_PX, 3), (148, 152, 156), np.float32)
-    picture += 5 * _noise_picture(3, (HEIGHT_PX, WIDTH_PX), 8)[:, :, None]
+    picture += 5 * _noise(3, (HEIGHT_PX, WIDTH_PX), 8)[:, :, None]
     for y in (_RAIL_PX - 3, HEIGHT_PX - _RAIL_PX):
         picture[y : y + 3] = (92, 95, 98)
     for x in range(26, WIDTH_PX, 67):
@@ -279,11 +279,11 @@ def _draw_foreign(colours: NDArray[np.float32], opacity: NDArray[np.float32], rn
     points = np.stack([middle + radii * np.cos(angles), middle + 0.75 * radii * np.sin(angles)], axis=1)
     cv2.fillPoly(opacity, [points.round().astype(np.int32)], 1)
     colours[:] = ((205, 200, 186), (38, 36, 40), (186, 96, 46))[int(rng.integers(3))]
-    colours *= 1 + 0.18 * _noise_picture(int(rng.integers(1 << 30)), opacity.shape, 6 * _FINE)[:, :, None]
+    colours *= 1 + 0.18 * _noise(int(rng.integers(1 << 30)), opacity.shape, 6 * _FINE)[:, :, None]
 
 
 def _put(canvas: NDArray[np.float32], sprite: _Sprite, x_px: float, y_px: float) -> None:
-    """Lays a sprite on the canvas, its centre at fractions of a pixel; what lies outside is cut off."""
+    """Lay a sprite on the canvas, its centre at fractions of a pixel; what lies outside is cut off."""
     left, top = x_px - _SPRITE_PX / 2, y_px - _SPRITE_PX / 2
     column, row = int(np.floor(left)), int(np.floor(top))
     first, last = max(0, -column), min(_SPRITE_PX + 1, WIDTH_PX - column)

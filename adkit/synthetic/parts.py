@@ -2,7 +2,7 @@
 
 Four sorts, each with its own difficulty: *washer* (round, turned freely), *connector* (always aligned, with fine pins),
 *fabric* (texture without an object) and *bolt* (lies any way, with small defects). Light, position and sensor noise
-vary more than most defects do, so that the mean brightness of a picture tells nothing.
+vary more than most defects do, so that the mean brightness of an image tells nothing.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _STRENGTH = {"clear": 1.0, "visible": 0.6, "faint": 0.35}
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A part before light and noise: its picture, where it is, and the features that may be missing."""
+    """A part before light and noise: its image, where it is, and the features that may be missing."""
 
     canvas: NDArray[np.float32]  # (H, W, 3)
     body: NDArray[np.uint8]  # (H, W), 1 where a scratch or a stain is on the part
@@ -38,7 +38,7 @@ class _Drawn:
 def draw_part(
     part: str, rng: np.random.Generator, defect: str | None = None, grade: str = "clear"
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return a picture, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
+    """Return an image, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
     drawn = _PARTS[part](rng)
     canvas, mask = drawn.canvas, np.zeros((_CANVAS, _CANVAS), np.uint8)
     if defect is not None:
@@ -51,7 +51,7 @@ def draw_part(
 
 
 def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, each_grade: int) -> None:
-    """Write a dataset in MVTec's layout, each picture with a generator of its own: more of one kind change no other."""
+    """Write a dataset in MVTec's layout, each image with a generator of its own: more of one kind change no other."""
     kinds: list[tuple[str, str, str | None, str, int]] = [("train", GOOD, None, GRADES[0], train)]
     kinds.append(("test", GOOD, None, GRADES[0], good))
     kinds += [("test", f"{grade}_{defect}", defect, grade, each_grade) for defect in DEFECTS for grade in GRADES]
@@ -68,7 +68,7 @@ def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, ea
 
 
 def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:
-    """Noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
+    """Draw noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
     cells = _CANVAS // cell_px + 3
     coarse = rng.normal(0, 0.5, (cells, cells)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
@@ -240,7 +240,7 @@ def _incomplete(
     drawn: _Drawn, rng: np.random.Generator, strength: float
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     feature = drawn.features[int(rng.integers(len(drawn.features)))]
-    # The grade is how much of it is missing. All of it would be another question: the picture would then show
+    # The grade is how much of it is missing. All of it would be another question: the image would then show
     # nothing odd anywhere, only one feature too few.
     ys = np.nonzero(feature.any(axis=1))[0]
     cut = ys[0] + round((ys[-1] + 1 - ys[0]) * 0.65 * strength)
@@ -250,7 +250,7 @@ def _incomplete(
 
 
 def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Another lamp each time: brightness, a slope across the picture, and a tint."""
+    """Light it by another lamp each time: brightness, a slope across the image, and a tint."""
     ramp = np.linspace(-1, 1, _CANVAS, dtype=np.float32)
     slope_x, slope_y = rng.uniform(-0.10, 0.10, 2)
     lamp = rng.uniform(0.86, 1.14) + slope_x * ramp[None, :] + slope_y * ramp[:, None]

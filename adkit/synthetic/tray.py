@@ -25,7 +25,7 @@ _RADIUS, _HOLE, _WIDTH, _JITTER = 38, 16, 20, 12  # px as drawn
 
 
 def draw_tray(rng: np.random.Generator, counts: Mapping[str, int]) -> NDArray[np.uint8]:
-    """Return a picture, uint8 RGB (256, 256, 3), of so many parts of each sort."""
+    """Return an image, uint8 RGB (256, 256, 3), of so many parts of each sort."""
     side = SIZE_PX * _SCALE
     ground = np.array(_GROUND, np.float32) * rng.uniform(0.95, 1.05)
     grain = cv2.GaussianBlur(rng.standard_normal((side, side)).astype(np.float32), (0, 0), 1)
@@ -53,7 +53,7 @@ def write_tray(folder: Path, *, seed: int, train: int, good: int, each_kind: int
 
 
 def counts_of(kind: str, index: int) -> dict[str, int]:
-    """Return how many parts of each sort the picture of that number shows."""
+    """Return how many parts of each sort the image of that number shows."""
     counts, sorts = dict(USUAL), [*USUAL]
     if kind in ("missing", "swapped"):
         counts[sorts[index % len(sorts)]] -= 1

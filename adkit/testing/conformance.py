@@ -62,7 +62,7 @@ class Examined:
 
     @cached_property
     def batches(self) -> PartBatches:
-        """Normal frames: clips that move for a method that looks at several, else stills."""
+        """Draw normal frames: clips that move for a method that looks at several, else stills."""
         method = self.made()
         if sees_motion(self.method_class) or method.window > 1:
             return moving_frames(method.frame_size, window=method.window)
@@ -86,7 +86,7 @@ class Examined:
 
     @cached_property
     def batch(self) -> Batch:
-        """Three of the frames."""
+        """Return three of the frames."""
         return self.batches.batch(range(3))
 
     @cached_property
@@ -128,7 +128,7 @@ def _check_declarations(candidate: Examined) -> None:
 
 
 def _check_predictions(candidate: Examined) -> None:
-    """Check that predictions are complete and finite, of a picture of one grey too."""
+    """Check that predictions are complete and finite, of an image of one grey too."""
     _check_prediction(candidate.prediction, 3, candidate.fitted)
     constant = Batch(torch.full_like(candidate.batch.frames[:1], 0.5), ("constant",), ("constant",))
     _check_prediction(candidate.fitted.predict(constant), 1, candidate.fitted)

@@ -64,7 +64,7 @@ class _PartDataset(Dataset):
 
 
 def _draw_parts(folder: Path, count: int, clip_frames: int) -> _PartDataset:
-    """So many to learn from, in clips of so many frames (0: stills), two good and two scratched ones to test with."""
+    """Draw so many to learn from, in clips of so many frames (0: stills), two good and two scratched to test with."""
     samples = []
     for number in range(count + 4):
         split, kind = "train" if number < count else "test", "scratch" if number >= count + 2 else None

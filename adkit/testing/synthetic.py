@@ -64,7 +64,7 @@ def windows(clip: Tensor, window: int) -> Tensor:
 
 
 def moving_frames(size: tuple[int, int], window: int = 1) -> PartBatches:
-    """Six short clips, one after the other, of a washer that moves to the right at the same speed."""
+    """Draw six short clips, one after the other, of a washer that moves to the right at the same speed."""
     frames, clips = [], []
     step = max(1, size[1] // CLIP_FRAMES)
     for number in range(CLIPS):

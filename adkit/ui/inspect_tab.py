@@ -88,9 +88,9 @@ class _Layout:
                     decision = gr.HTML(NOTHING_YET, elem_id="ak-decision")
                     picture = gr.HTML(elem_id="ak-picture")
                     self.gallery = gr.HTML(js_on_load=SENDING, elem_id="ak-gallery")
-                    films = gr.HTML(js_on_load=None, elem_id="ak-films")
+                    clips = gr.HTML(js_on_load=None, elem_id="ak-videos")
                     table = gr.DownloadButton("Download as CSV", size="sm", visible=False)
-        self.shown = [self.inspected, decision, picture, self.gallery, films, table]  # what an answer fills
+        self.shown = [self.inspected, decision, picture, self.gallery, clips, table]  # what an answer fills
 
 
 def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
@@ -171,10 +171,10 @@ def _parts(
     decision: str = "",
     picture: str = "",
     cards: str = "",
-    films: str = "",
+    moving: str = "",
     table: Path | None = None,
 ) -> tuple[Any, ...]:
-    return inspected, decision, picture, cards, films, gr.DownloadButton(visible=table is not None, value=table)
+    return inspected, decision, picture, cards, moving, gr.DownloadButton(visible=table is not None, value=table)
 
 
 def _look(
@@ -191,7 +191,7 @@ def _look(
         ready = judges.ready(run_id or "latest")
         images = [one for one in uploads if not is_video(one.path)]
         findings = judges.findings(ready, images, progress, stop)
-        films = [_film(judges, ready, one, progress, stop) for one in uploads if is_video(one.path)]
+        moving = [_video(judges, ready, one, progress, stop) for one in uploads if is_video(one.path)]
     except AdkitError as error:
         return _parts(Inspected(run_id or "", uploads), fault_on_page(error, judges.settings))
     table = None
@@ -202,10 +202,10 @@ def _look(
     first = (verdict(ready, findings[0]), viewer(ready, findings[0])) if findings else ("", "")
     if len(findings) < len(images):
         first = (piece("cancelled", len(findings), len(images)) + first[0], first[1])
-    return _parts(inspected, *first, gallery(ready, findings), "".join(films), table)
+    return _parts(inspected, *first, gallery(ready, findings), "".join(moving), table)
 
 
-def _film(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop: threading.Event) -> str:
+def _video(judges: Judges, ready: Ready, upload: Upload, progress: Progress, stop: threading.Event) -> str:
     """Return what is shown of a video, which may be what is wrong with it."""
     try:
         seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)

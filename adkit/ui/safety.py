@@ -171,11 +171,11 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path], part
     target, spans = settings.uploads / name, parse_spans(part.split(",")) if part else ()
     inside(settings.data_root, target)
     kept, left_out = _sound_files(files, settings.limits)
-    filmed = is_video(kept[0])
-    if spans and not (filmed and len(kept) == 1):
-        found = counted(len(kept), "video" if filmed else "image")
+    moving = is_video(kept[0])
+    if spans and not (moving and len(kept) == 1):
+        found = counted(len(kept), "video" if moving else "image")
         raise OptionError(f"{part} is a part of one video, and {found} came", hint="upload one video, or name no part")
-    place = "train" if filmed else "normal"
+    place = "train" if moving else "normal"
     names = [f"{name if spans else f'{number:04d}'}{path.suffix.lower()}" for number, path in enumerate(kept)]
     try:
         with whole_folder(target, replace=False) as temporary:
@@ -187,7 +187,7 @@ def keep_upload(settings: ServerSettings, name: str, files: Sequence[Path], part
     below = target.relative_to(settings.data_root).as_posix()
     if spans:
         return f"{VideoSpans.name}:{below}/{place}/{names[0]}@{','.join(map(str, spans))}", left_out
-    return f"{'clips' if filmed else 'folder'}:{below}", left_out
+    return f"{'clips' if moving else 'folder'}:{below}", left_out
 
 
 def _sound_files(files: Sequence[Path], limits: Limits) -> tuple[list[Path], list[str]]:
@@ -195,16 +195,16 @@ def _sound_files(files: Sequence[Path], limits: Limits) -> tuple[list[Path], lis
     kept: list[Path] = []
     left_out: list[str] = []
     for path in files:
-        filmed = is_video(path)
+        moving = is_video(path)
         try:
-            (require_video if filmed else require_image)(path, path.name, limits)
+            (require_video if moving else require_image)(path, path.name, limits)
         except AdkitError as error:
             if path is files[-1] and not kept:
                 raise
             left_out.append(error.message.replace(str(path), path.name))
             continue
-        if kept and filmed != is_video(kept[0]):
-            left_out.append(f"{path.name} is {'a video' if filmed else 'an image'} among others")
+        if kept and moving != is_video(kept[0]):
+            left_out.append(f"{path.name} is {'a video' if moving else 'an image'} among others")
         else:
             kept.append(path)
     return kept, left_out

@@ -64,7 +64,7 @@ class UploadResult:
 
     @property
     def decision(self) -> str:
-        """ "anomalous", "normal" or "unreadable"."""
+        """Say "anomalous", "normal" or "unreadable"."""
         if isinstance(self.found, AdkitError):
             return "unreadable"
         return "anomalous" if self.found.anomalous else "normal"

@@ -184,7 +184,7 @@ def _require_box(roi: str) -> None:
 
 def _input(row: OptionRow) -> Any:
     named: dict[str, Any] = {
-        "value": shown(row),
+        "value": value_shown(row),
         "label": row.name.replace("_", " "),
         "info": row.description + (f" ({row.bounds})" if row.bounds else ""),
         "elem_id": f"ak-option-{row.name}",
@@ -232,7 +232,7 @@ def input_of(row: OptionRow) -> str:
     return "choice" if row.choices else kinds.get(row.type, "text")
 
 
-def shown(row: OptionRow) -> bool | float | str:
+def value_shown(row: OptionRow) -> bool | float | str:
     """Return the default as the input takes it."""
     kind = input_of(row)
     if kind == "switch":

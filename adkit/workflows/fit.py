@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PIXEL_SHARE = 0.001
-"""Of a normal picture's area may lie above the pixel threshold without breaking its promise."""
+"""Of a normal image's area may lie above the pixel threshold without breaking its promise."""
 PROVEN = 2
 """Before a run is written, so many frames are judged again from its file."""
 FOR_CLIPS = "patchknn"
@@ -174,10 +174,10 @@ def _save(
     scorer, method, data = open_scorer(settings.scorer, registry), learned.method, learned.data
     shares = {one.dataset.spec: JointShare(train_count=len(one.learned), data_hash=one.fingerprint) for one in data}
     parts = []
-    for category, one, answers in zip(begun.categories, data, learned.predictions, strict=True):
+    for category, one, predictions in zip(begun.categories, data, learned.predictions, strict=True):
         left_out = left_out_of(one, suspects.get(one.dataset.spec, []))
         source, spec, out = one.calibration_source, one.dataset.spec, len(left_out)
-        basis = Basis(answers, source, not one.held_out, spec, one.fingerprint, one.unit_s, out)
+        basis = Basis(predictions, source, not one.held_out, spec, one.fingerprint, one.unit_s, out)
         record = RunRecord(
             id=category.id,
             created=datetime.now(UTC),
@@ -205,7 +205,7 @@ def _save(
             timings_s=learned.timings_s,
             versions=versions(),
         )
-        parts.append((record, answers, seen_by(one, data)))
+        parts.append((record, predictions, seen_by(one, data)))
     return save_runs(runs_root, proven_state(method, learned.view, data[0].learned, begun.origin), parts)
 
 
@@ -255,7 +255,7 @@ def calibration_record(
 ) -> CalibrationRecord:
     """Return the thresholds that the rule takes from the basis; raises PromiseError for too few results.
 
-    The pixel threshold is what more than a thousandth of a picture exceeds in that share of normal *pictures*, for
+    The pixel threshold is what more than a thousandth of an image exceeds in that share of normal *images*, for
     pixels are not exchangeable; of the one highest, its noise would decide how much of every defect is outlined.
     """
     predictions, unit_s, left_out = basis.predictions, basis.unit_s, basis.left_out

@@ -115,14 +115,14 @@ def _found(arguments: Sequence[str], named: str, record: RunRecord) -> tuple[lis
     return samples if record.segment_s is None else cut_into(samples, record.segment_s), found.notes
 
 
-def predict_normals(judge: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
+def predict_normals(model: FittedModel, fresh: FreshNormals, *, skip_bad: bool, progress: Progress) -> Predictions:
     """Return predictions for what is fresh, without the unreadable if `skip_bad`; raises FrameError, DatasetError."""
 
     def note(sample: Sample, _: AdkitError) -> None:
         if (name := str(sample.frame.path)) not in fresh.unreadable:
             fresh.unreadable.append(name)
 
-    predictions = predict_all(judge.method, judge.view, fresh.samples, progress, "scoring", note if skip_bad else None)
+    predictions = predict_all(model.method, model.view, fresh.samples, progress, "scoring", note if skip_bad else None)
     if not predictions.ids:
         raise DatasetError(f"none of the {fresh.unit}s of {fresh.named} can be read", hint="look at: adkit inspect")
     return predictions

@@ -29,7 +29,7 @@ from adkit.workflows.looks import ClipLooks, Glances
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _TINY_PX = 32
 _EXAMPLES = 3  # names of files per finding
-_GLANCE_PX = 64  # frames of films are looked at as small as this: it tells whether there is anything to see
+_GLANCE_PX = 64  # frames of videos are looked at as small as this: it tells whether there is anything to see
 _Trouble = dict[str, list[tuple[str, ...]]]  # what is wrong -> the images with which it is; copies stand together
 
 
@@ -62,16 +62,16 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
     result, trouble = look.result, look.trouble
     _count(samples, result)
     with progress.task("inspecting", len(samples)) as advance:
-        for film, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
-            if film is not None:
-                look.at_film(film, list(members), advance)
+        for video, members in groupby(every, key=lambda one: None if one.frame.number is None else one.frame.path):
+            if video is not None:
+                look.at_video(video, list(members), advance)
                 continue
             for sample in members:
                 look.at_image(sample)
                 advance(1)
     if look.wide:
         result.notes.append(
-            f"{look.wide} pictures have more than 8 bits, with values up to {look.highest:,}: "
+            f"{look.wide} images have more than 8 bits, with values up to {look.highest:,}: "
             f"{white_above(look.highest):,} is read as white"
         )
     for same in _copies(samples, look.sizes):
@@ -109,7 +109,7 @@ class _Look:
     result: Inspection
     sheet: ContactSheet
     trouble: _Trouble = field(default_factory=lambda: defaultdict(list))
-    wide: int = 0  # pictures of more than 8 bits
+    wide: int = 0  # images of more than 8 bits
     highest: int = 0  # of their values
     glances: Glances = field(default_factory=Glances)  # of good still images
     clips: ClipLooks = field(default_factory=ClipLooks)  # of good clips
@@ -137,7 +137,7 @@ class _Look:
         if self.sheet.wants(sample):
             self.sheet.add(sample, image)
 
-    def at_film(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
+    def at_video(self, path: Path, samples: Sequence[Sample], advance: Advance) -> None:
         """Walk a video once, from its first frame to its last."""
         expected = {sample.frame.number: sample for sample in samples}
         blank: list[Sample] = []
@@ -198,13 +198,13 @@ class _Look:
 
 
 def _compare_looks(look: _Look, samples: Mapping[str, Sample]) -> None:
-    """Say whether the good pictures are of two sorts, and show those that are least like the others."""
+    """Say whether the good images are of two sorts, and show those that are least like the others."""
     look.result.findings += look.clips.findings()
     rows = {"least like the others": look.glances.oddest(COLUMNS)}
     if groups := look.glances.two_groups():
         more, fewer = map(len, groups)
         look.result.findings.append(
-            f"the good pictures fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
+            f"the good images fall into two groups of {more} and {fewer}, as if of two sorts of parts or two views "
             f"({groups[0][0]}, {groups[1][0]}): one run for each finds smaller defects"
         )
         rows["of the smaller group"] = groups[1]
@@ -232,7 +232,7 @@ def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
 
 
 def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[str]]) -> list[list[tuple[Split, str]]]:
-    """Clips (still images are clips of one) whose files hold the same; only those that could be read."""
+    """Return clips (an image is a clip of one) whose files hold the same; only those that could be read."""
     hashes = content_hashes([sample for _, sample in samples])
     contents: dict[str, list[tuple[Split, str]]] = defaultdict(list)
     for (split, clip), members in groupby(samples, key=lambda item: (item[0], item[1].clip)):

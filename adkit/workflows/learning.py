@@ -22,7 +22,7 @@ from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
-from adkit.workflows.predict import of_pictures, pixels_of, predict_all, times_of
+from adkit.workflows.predict import of_images, pixels_of, predict_all, times_of
 from adkit.workflows.score import sample_scores
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, training_data
@@ -53,7 +53,7 @@ class Learned:
 def made_for(
     data: Sequence[TrainingData], method_class: type[Method[Any]], settings: FitSettings, device: str
 ) -> tuple[Method[Any], View]:
-    """Make the method for this data, and say how it sees pictures, and motion; raises AdkitError."""
+    """Make the method for this data, and say how it sees images, and motion; raises AdkitError."""
     shapes = [shape for one in data for shape in one.shapes]
     samples = [sample for one in data for sample in one.learned]
     white = max(one.white for one in data)
@@ -138,7 +138,7 @@ def _shapes(data: Sequence[TrainingData]) -> Iterator[str]:
 
 
 def _sizes(data: Sequence[TrainingData]) -> Iterator[str]:
-    """Say which clips have another size than most frames have; each picture is fitted in without distortion."""
+    """Say which clips have another size than most frames have; each image is fitted in without distortion."""
     sizes = dict(zip(_clip_names(data), [size for one in data for size in one.shapes], strict=True))
     usual = Counter(sizes.values()).most_common(1)[0][0]
     other = [f"{clip} ({px(size)})" for clip, size in sizes.items() if size != usual]
@@ -176,7 +176,7 @@ def _short(data: Sequence[TrainingData]) -> Iterator[str]:
     if short:
         yield (
             f"{of_clips(short, len(clips), 'lasts', 'last')} less than {LEAST_S:g} s, too short to show how things "
-            f"move: {named(short)}; film longer ones, or leave them out with --leave-out"
+            f"move: {named(short)}; record longer ones, or leave them out with --leave-out"
         )
 
 
@@ -186,7 +186,7 @@ def _cameras(data: Sequence[TrainingData], moving: Sequence[str]) -> Iterator[st
     names = list(clips.values())
     if 0 < len(moving) < len(names):
         yield (
-            f"in {of_clips(moving, len(names))} the whole picture moves: {named([names[int(one)] for one in moving])}; "
+            f"in {of_clips(moving, len(names))} the whole image moves: {named([names[int(one)] for one in moving])}; "
             "is the camera fixed? What moves in some of the normal clips is normal in all"
         )
 
@@ -218,8 +218,8 @@ def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData])
     for one in data:
         own = slice(first, first + len(one.learned) * view.frames)
         ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
-        answers = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(of_pictures(Prediction(*answers), view, one.shapes, ids, clips, times_of(one.learned)))
+        predictions = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
+        parts.append(of_images(Prediction(*predictions), view, one.shapes, ids, clips, times_of(one.learned)))
         first = own.stop
     return parts
 

@@ -1,4 +1,4 @@
-"""How alike the pictures of a dataset look, at a glance: which are odd, and whether they are of two sorts."""
+"""How alike the images of a dataset look, at a glance: which are odd, and whether they are of two sorts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from adkit.stats.formatting import counted, listed
 
 _SIDE_PX = 16
 _MOST = 500
-"""So many pictures are compared with each other at most, taken evenly from all."""
+"""So many images are compared with each other at most, taken evenly from all."""
 _LEAST = 8
 _NEIGHBOURS = 3
 _LEAST_OF_A_GROUP = 0.05
@@ -23,31 +23,31 @@ _SILHOUETTE = 0.4
 _DARKER = 20.0
 """Grey levels between two groups of clips, from which one of them is called darker."""
 _CLEARLY = 3.0
-"""So many times wider is the step between few dark and few bright pictures than all steps within either of them."""
+"""So many times wider is the step between few dark and few bright images than all steps within either of them."""
 _SAME = 2
-"""Grey levels of a thumbnail: a film's compression alone makes such differences."""
+"""Grey levels of a thumbnail: a video's compression alone makes such differences."""
 _NAMED = 6
 
 
 @dataclass
 class Glances:
-    """Pictures as small as a thumbnail, by name."""
+    """Images as small as a thumbnail, by name."""
 
     names: list[str] = field(default_factory=list)
     _glances: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, name: str, image: NDArray[np.uint8]) -> None:
-        """Look at a picture, RGB (H, W, 3)."""
+        """Look at an image, RGB (H, W, 3)."""
         self.names.append(name)
         self._glances.append(resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel())
 
     def differs(self, name: str, image: NDArray[np.uint8]) -> bool:
-        """Say whether a picture, RGB (H, W, 3), looks otherwise than that of this name."""
+        """Say whether an image, RGB (H, W, 3), looks otherwise than that of this name."""
         now = resize(image, (_SIDE_PX, _SIDE_PX)).astype(np.float32).ravel()
         return bool(np.abs(now - self._glances[self.names.index(name)]).max() > _SAME)
 
     def brightness(self, names: Sequence[str]) -> float:
-        """Return the mean grey level of these pictures."""
+        """Return the mean grey level of these images."""
         return float(np.mean([self._glances[self.names.index(name)].mean() for name in names]))
 
     def oddest(self, count: int) -> list[str]:
@@ -60,7 +60,7 @@ class Glances:
         return [self.names[positions[one]] for one in order]
 
     def two_groups(self) -> tuple[list[str], list[str]] | None:
-        """Name the pictures of the larger and the smaller group, where they are of two sorts; None where not."""
+        """Name the images of the larger and the smaller group, where they are of two sorts; None where not."""
         positions, distances = self._compared()
         if len(positions) < _LEAST:
             return None
@@ -75,7 +75,7 @@ class Glances:
         return groups[0], groups[1]
 
     def two_lights(self) -> tuple[list[str], list[str]] | None:
-        """Name the larger and the smaller group of few pictures, where some are much darker than the others."""
+        """Name the larger and the smaller group of few images, where some are much darker than the others."""
         levels = {name: self.brightness([name]) for name in self.names}
         order = sorted((name for name in levels if levels[name] > _SAME), key=levels.__getitem__)  # black is no night
         if len(order) < 2 or len(levels) >= _LEAST:
@@ -88,7 +88,7 @@ class Glances:
         return (brighter, darker) if len(brighter) >= len(darker) else (darker, brighter)
 
     def _compared(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return the positions (N,) of pictures taken evenly, and how far each is from each, (N, N)."""
+        """Return the positions (N,) of images taken evenly, and how far each is from each, (N, N)."""
         count = len(self.names)
         positions = np.unique(np.linspace(0, count - 1, min(count, _MOST)).astype(np.intp)) if count else np.arange(0)
         if not count:

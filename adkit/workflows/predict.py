@@ -1,4 +1,4 @@
-"""What a method says of frames, one group after another, and what that means for their pictures."""
+"""What a method says of frames, one group after another, and what that means for their images."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def predicted(
         shapes = [frame.shape for frame in judged]
         images = None
         if prediction.images is not None:
-            images = view.own_pictures(view.joined(pixels_of(prediction.images)), shapes)
+            images = view.own_images(view.joined(pixels_of(prediction.images)), shapes)
         ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
         with plugin_code(type(method)):  # whose numbers may be none
-            found = of_pictures(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
+            found = of_images(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
         yield group, found, images
 
 
 @dataclass
 class _Waiting:
-    """What a method said of frames, until all frames of their picture are judged."""
+    """What a method said of frames, until all frames of their image are judged."""
 
     parts: list[Prediction] = field(default_factory=list)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and picture
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and image
 
     def add(self, part: Prediction) -> None:
         """Take what was said of the next frames; raises ValueError where its size is another than before."""
@@ -93,7 +93,7 @@ def _concatenated(values: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known else None
 
 
-def of_pictures(
+def of_images(
     prediction: Prediction,
     view: View,
     shapes: Sequence[Size],
@@ -101,10 +101,10 @@ def of_pictures(
     clips: tuple[str, ...],
     times_s: NDArray[np.float64] | None,
 ) -> Predictions:
-    """Turn what a method said of frames into what that means for their pictures, (height, width) px each.
+    """Turn what a method said of frames into what that means for their images, (height, width) px each.
 
-    Of scores of its own the highest of a picture's tiles counts; beside maps they are left out where a part of the
-    picture does not count, since they are of all of it.
+    Of scores of its own the highest of an image's tiles counts; beside maps they are left out where a part of the
+    image does not count, since they are of all of it.
     """
     of_each = [name for name in ids for _ in range(view.frames)]
     found = to_predictions(tuple(of_each), tuple(of_each), prediction)

@@ -20,7 +20,7 @@ from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
 from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View, counting_px
-from adkit.drawing.regions import Region, highest_place, outline_mask, outline_of, region_columns
+from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
 from adkit.errors import AdkitError, FrameError, OptionError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
@@ -35,21 +35,21 @@ from adkit.workflows.predict import predicted
 
 _MAPS = 256
 _LEAST_SIDE = 0.75
-"""Sides of a picture and of those that were learned from, the shorter by the longer: less are other pictures."""
+"""Sides of an image and of those that were learned from, the shorter by the longer: less are other images."""
 _MOST_UNLIKE = 0.5
-"""Of a picture's area; defects are smaller."""
+"""Of an image's area; defects are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a run says of one picture."""
+    """What a run says of one image."""
 
     score: float  # of clips smoothed over the past, as the run's threshold wants it
     p_value: float | None  # the share of normal units that score as high; None: it is one of those
     anomalous: bool  # the score is above the threshold
-    map: NDArray[np.float32] | None  # (h, w) of the picture, at the method's own resolution
+    map: NDArray[np.float32] | None  # (h, w) of the image, at the method's own resolution
     reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), likewise
-    whole: bool = False  # no place makes it anomalous, but what the picture as a whole is made up of
+    whole: bool = False  # no place makes it anomalous, but what the image as a whole is made up of
     p_value_is_floor: bool = False  # the score is higher than all normal ones: the p-value is a bound, and no rate
 
 
@@ -66,7 +66,7 @@ class FrameResult(Judged):
     region: Region | None  # the strongest region; of what is anomalous without one, the map's highest cell
     learned: bool = False  # the run has learned from it: its score says nothing, and it is part of no event
     event: int | None = None  # the number of the event that it is part of
-    shape: tuple[int, int] = (0, 0)  # (height, width) px of the picture
+    shape: tuple[int, int] = (0, 0)  # (height, width) px of the image
     regions: tuple[Region, ...] = ()  # what the map outlines, whatever the decision; the highest peak first
     specks: int = 0  # what it outlines besides, too small to be regions
 
@@ -104,7 +104,7 @@ class FittedModel:
 
     @property
     def view(self) -> View:
-        """Say how the method sees pictures."""
+        """Say how the method sees images."""
         return self.run.record.view
 
     def score(self, inputs: Iterable[str | Path | NDArray[Any]], on_bad: OnBad | None = None) -> Iterator[FrameResult]:
@@ -150,10 +150,10 @@ class FittedModel:
         return self.run.seen().training
 
     def other_size(self, shape: Size) -> str | None:
-        """Say so where a picture of this shape is of another size than those that were learned from."""
+        """Say so where an image of this shape is of another size than those that were learned from."""
         usual = self.view.picture
         if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
-            return f"the run learned from pictures of {px(usual)} px, and this is {px(shape)} px"
+            return f"the run learned from images of {px(usual)} px, and this is {px(shape)} px"
         return None
 
     @property
@@ -185,9 +185,9 @@ class FittedModel:
         return self.run.record.pixel_threshold.value if self.run.record.pixel_threshold else None
 
     def mask(self, result: FrameResult) -> NDArray[np.bool_] | None:
-        """Return which pixels (H, W) of a result's picture are in its regions; None for a method without maps."""
+        """Return which pixels (H, W) of a result's image are in its regions; None for a method without maps."""
         counts = counting_px(self.view, result.shape)
-        return None if result.map is None else outline_mask(result.map, self.outline, result.shape, counts)
+        return None if result.map is None else region_mask(result.map, self.outline, result.shape, counts)
 
     def judged(self, frames: Iterable[Frame], batch_size: int = BATCH) -> Generator[tuple[Frame, FrameResult | None]]:
         """Give back every frame with its result, None for a frame without pixels."""
@@ -341,7 +341,7 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
 def without_place(
     predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold, outline: float | None
 ) -> NDArray[np.bool_]:
-    """Say of which pictures (N,) the map, beside a score as a whole, shows no place: none is above the `outline`."""
+    """Say of which images (N,) the map, beside a score as a whole, shows no place: none is above the `outline`."""
     if predictions.maps is None or predictions.scores is None or scorer is None or outline is None:
         return np.zeros(len(predictions.ids), bool)
     unmarked = predictions.maps.max(axis=(1, 2)) <= outline

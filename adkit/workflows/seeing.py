@@ -1,4 +1,4 @@
-"""Decides how a method sees the pictures that it learns from: what of them, and how large."""
+"""Decides how a method sees the images that it learns from: what of them, and how large."""
 
 import re
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from adkit.runs.record import PART, FitSettings
 from adkit.types import FrameRef, Sample
 
 LARGE_DEFECT_PX = 8
-"""Where a defect must be larger than this to be seen, in px of a picture, tiles are proposed."""
+"""Where a defect must be larger than this to be seen, in px of an image, tiles are proposed."""
 PART_PX, PART_SAMPLES = 256, 60
-"""The part is looked for in so many normal pictures at most, shrunk to this many px along the longer side."""
+"""The part is looked for in so many normal images at most, shrunk to this many px along the longer side."""
 PART_ROOM = 0.05
 """What is left around it, as a share of its longer side."""
 PART_MOST = 0.9
-"""A part that takes more than this share of the picture is not cut out."""
+"""A part that takes more than this share of the image is not cut out."""
 
 
 def method_and_view(
@@ -40,10 +40,10 @@ def method_and_view(
     device: str = "cpu",
     white: int | None = None,
 ) -> tuple[Method[Any], View]:
-    """Make the method for pictures of these shapes, (height, width) px each, and say how it sees them.
+    """Make the method for images of these shapes, (height, width) px each, and say how it sees them.
 
     `samples` are normal ones, among which the part is looked for where that is asked; `white` is theirs.
-    Raises AdkitError for options that it does not take, and for places to look at that these pictures do not have.
+    Raises AdkitError for options that it does not take, and for places to look at that these images do not have.
     """
     options = parse_options(options_of(method_class), settings.options, settings.method)
     looks_at = _looks_at(settings, shapes, samples, white)
@@ -56,7 +56,7 @@ def method_and_view(
     if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
         raise OptionError(
             f"{settings.method} gives one score for all that it sees: no place of it can be ignored",
-            hint="cut the picture down with --roi x,y,w,h, or take a method with maps: adkit list methods",
+            hint="cut the image down with --roi x,y,w,h, or take a method with maps: adkit list methods",
         )
     finest_px = options.finest_px if isinstance(options, Options) else None
     tiles = _tiles(settings, method, seen) if settings.tiles else ()
@@ -72,7 +72,7 @@ def _tiles(settings: FitSettings, method: Method[Any], seen: Size) -> tuple[Box,
             hint="--set size= sees smaller things; or take another method: adkit list methods",
         )
     if frame[0] >= seen[0] and frame[1] >= seen[1]:
-        told = f"tiles of {px(frame)} px are as large as what is seen of the pictures, {px(seen)} px"
+        told = f"tiles of {px(frame)} px are as large as what is seen of the images, {px(seen)} px"
         raise OptionError(told, hint=f"leave --tiles out, or take smaller ones: --set size={max(32, min(seen) // 2)}")
     return tiles_over(seen, frame)
 
@@ -80,7 +80,7 @@ def _tiles(settings: FitSettings, method: Method[Any], seen: Size) -> tuple[Box,
 def tiles_instead(
     method_class: type[Method[Any]], settings: FitSettings, shapes: Sequence[Size], view: View | None
 ) -> View | None:
-    """Return how the method would see these pictures in tiles, where else it cannot see small defects; or None."""
+    """Return how the method would see these images in tiles, where else it cannot see small defects; or None."""
     if view is None or (view.smallest_px or 0) <= LARGE_DEFECT_PX:
         return None
     with suppress(OptionError):
@@ -107,14 +107,14 @@ def _masks(settings: FitSettings) -> list[Path]:
 
 
 def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[Sample], white: int | None) -> View:
-    """Return a view, its frame unknown, of the places of pictures of these shapes that are asked for."""
+    """Return a view, its frame unknown, of the places of images of these shapes that are asked for."""
     usual = usual_shape(shapes)
     asked = "--roi" if settings.roi else "--ignore"
     if (settings.roi or settings.ignore) and len(set(shapes)) > 1:
         other = next(shape for shape in shapes if shape != usual)
         raise OptionError(
-            f"{asked} is for pictures of one size, and these are of several: {px(usual)} px, {px(other)} px",
-            hint=f"leave {asked} out, or learn from the pictures of one camera; --ignore-border fits any size",
+            f"{asked} is for images of one size, and these are of several: {px(usual)} px, {px(other)} px",
+            hint=f"leave {asked} out, or learn from the images of one camera; --ignore-border fits any size",
         )
     box, counts = None, np.ones(usual, bool)
     if settings.roi == PART:
@@ -126,7 +126,7 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
             box = _around(counts, settings.roi)
         elif box.left + box.width > usual[1] or box.top + box.height > usual[0]:
             hint = f"x + w is at most {usual[1]}, y + h at most {usual[0]}"
-            raise OptionError(f"--roi {settings.roi} reaches out of the pictures, which are {px(usual)} px", hint=hint)
+            raise OptionError(f"--roi {settings.roi} reaches out of the images, which are {px(usual)} px", hint=hint)
     if settings.ignore:
         ignored = read_mask(FrameRef(Path(settings.ignore)), usual)
         if not ignored.any():
@@ -139,7 +139,7 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
         given = [("--roi", settings.roi), ("--ignore", settings.ignore), ("--ignore-border", settings.ignore_border)]
         named = " with ".join(f"{name} {value}" for name, value in given if value)
         raise OptionError(
-            f"{named} leaves nothing to look at in pictures of {px(usual)} px",
+            f"{named} leaves nothing to look at in images of {px(usual)} px",
             hint="a mask is bright where something is ignored (--ignore) or looked at (--roi)"
             if settings.ignore or settings.roi
             else f"less than half of the shorter side: at most {(min(usual) - 1) // 2}",
@@ -162,7 +162,7 @@ def _box_of(roi: str) -> Box | None:
 
 
 def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
-    """Return the box around what stands out in normal pictures of this shape; raises OptionError where that is all."""
+    """Return the box around what stands out in normal images of this shape; raises OptionError where that is all."""
     from adkit.nn.training.registration import foreground  # loads torch
 
     shrunk = min(1.0, PART_PX / max(shape))
@@ -178,7 +178,7 @@ def _part_in(samples: Sequence[Sample], shape: Size, white: int | None) -> Box:
     right = min(shape[1], around.left + around.width + room)
     if (bottom - top) * (right - left) > PART_MOST * shape[0] * shape[1]:
         hint = "leave --roi out, or give a box: --roi x,y,w,h"
-        raise OptionError("--roi part: what stands out from its ground takes all of the pictures", hint=hint)
+        raise OptionError("--roi part: what stands out from its ground takes all of the images", hint=hint)
     return Box(left=left, top=top, width=right - left, height=bottom - top)
 
 

@@ -41,8 +41,8 @@ class TrainingData:
     dataset: Dataset
     learned: list[Sample]
     held_out: list[Sample]  # calibrates; empty where the method gives leave-one-out results on what it learned from
-    shapes: list[Size]  # (height, width) px of each picture that is learned from
-    white: int  # what stands for white in pictures of more than 8 bits; 255: there are none
+    shapes: list[Size]  # (height, width) px of each image that is learned from
+    white: int  # what stands for white in images of more than 8 bits; 255: there are none
     hashes: Mapping[str, str]  # of both parts: what each file contains, as a checksum by sample id
     skipped: list[str]  # files that cannot be read
     copies: list[str]  # images and clips left out because others are the same
@@ -59,7 +59,7 @@ class TrainingData:
 
     @property
     def calibration_source(self) -> str:
-        """In words, how out-of-sample results are had."""
+        """Say in words how out-of-sample results are had."""
         samples = [*self.learned, *self.held_out]
         unit = "images" if self.stills else "clips" if self.segment_s is None else f"pieces of {self.segment_s:.0f} s"
         if not self.held_out:

@@ -1,4 +1,4 @@
-"""Further good pictures for a model that has learned already, without those that it learned from."""
+"""Further good images for a model that has learned already, without those that it learned from."""
 
 import difflib
 import shlex
@@ -30,22 +30,22 @@ from adkit.types import FitReport, Sample
 from adkit.workflows.audit import moved
 from adkit.workflows.fit import Basis, calibration_record, proven_state, versions
 from adkit.workflows.fresh_data import FreshNormals, ScoredNormals, fresh_normals, score_normals
-from adkit.workflows.predict import of_pictures
+from adkit.workflows.predict import of_images
 from adkit.workflows.score import FittedModel, Workplace, sample_scores
 
 FEEDBACK = "feedback"
-"""Holds the confirmed pictures in a run's folder."""
+"""Holds the confirmed images in a run's folder."""
 
 
 @dataclass(frozen=True)
 class Updated:
-    """A new run that has learned further pictures."""
+    """A new run that has learned further images."""
 
     run: Run
     before: Threshold  # of the run that it was
     fresh: FreshNormals
-    flagged: dict[str, float]  # new pictures that were anomalous to the run before, the highest score first
-    drift: Drift | None  # of the new pictures' scores from the earlier ones'; None: those have no say any more
+    flagged: dict[str, float]  # new images that were anomalous to the run before, the highest score first
+    drift: Drift | None  # of the new images' scores from the earlier ones'; None: those have no say any more
 
 
 def update(
@@ -53,9 +53,9 @@ def update(
 ) -> Updated:
     """Write a new run beside this one, which has learned what `normal` names as well, with a threshold anew.
 
-    The threshold is set by the scores of the new pictures, each as if it had not been learned, and by those that set it
-    before: these can only be too high, as rows come closer. With `remove`, names of learned pictures are taken out, and
-    the new pictures alone set it. What `keep_feedback` kept (`feedback`) has no say in it: it was not taken at random.
+    The threshold is set by the scores of the new images, each as if it had not been learned, and by those that set it
+    before: these can only be too high, as rows come closer. With `remove`, names of learned images are taken out, and
+    the new images alone set it. What `keep_feedback` kept (`feedback`) has no say in it: it was not taken at random.
     Raises AdkitError; then nothing was written.
     """
     record, seen = run.record, run.seen()
@@ -133,7 +133,7 @@ def _next_record(
 
 
 def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
-    """Copy pictures that were confirmed as good into the run's folder, for its next update; raises AdkitError.
+    """Copy images that were confirmed as good into the run's folder, for its next update; raises AdkitError.
 
     Returns how many were kept, how many the run has learned or kept already, and how many wait for an update.
     """
@@ -161,7 +161,7 @@ def _feedback_of(run: Run, *, wanted: bool) -> list[str]:
     folder = run.folder / FEEDBACK
     if wanted and not folder.is_dir():
         hint = f"keep some: adkit feedback {run.argument} --good FILE"
-        raise OptionError(f"{run.record.id} has no confirmed pictures", hint=hint)
+        raise OptionError(f"{run.record.id} has no confirmed images", hint=hint)
     return [str(folder)] if wanted else []
 
 
@@ -183,37 +183,37 @@ def _require_updatable(run: Run, registry: Registry) -> None:
         why = f"{record.id} is one of several runs that share a model"
     if why:
         again = shlex.join(["adkit", "fit", *record.settings.command_line()])
-        raise OptionError(why, hint=f"fit again, from the old and the new pictures together: {again}")
+        raise OptionError(why, hint=f"fit again, from the old and the new images together: {again}")
 
 
 def _numbers_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Return at which place among the learned pictures each name is; raises OptionError for one that is not there."""
+    """Return at which place among the learned images each name is; raises OptionError for one that is not there."""
     numbers = []
     for name in names:
         if name not in known:
             close = [*difflib.get_close_matches(name, known, n=1), *known][0]
             hint = f"did you mean {close}?"
-            raise OptionError(f"--remove {name}: no picture of that name was learned from", hint=hint)
+            raise OptionError(f"--remove {name}: no image of that name was learned from", hint=hint)
         numbers.append(known.index(name))
     if len(set(numbers)) == len(known):
-        raise OptionError("--remove names all pictures that were learned from", hint="fit again instead")
+        raise OptionError("--remove names all images that were learned from", hint="fit again instead")
     return numbers
 
 
 def _still_counting(run: Run, seen: SeenData, learned_now: set[str]) -> Predictions | None:
-    """Return the scores that set the threshold so far, without those of pictures that are now learned."""
+    """Return the scores that set the threshold so far, without those of images that are now learned."""
     kept, known = run.calibration(), {**seen.training, **seen.calibration}
     rows = [row for row, name in enumerate(kept.ids) if known[name] not in learned_now]
     return kept.take(rows) if rows else None
 
 
 def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> list[Sample]:
-    """Return the pictures that can be read, under new names; raises DatasetError for other sizes."""
+    """Return the images that can be read, under new names; raises DatasetError for other sizes."""
     by_id, shape_of = {sample.id: sample for sample in fresh.samples}, FrameShapes()
     samples = []
     for sample in (by_id[name] for name in scored.predictions.ids):
         if why := scored.model.other_size(shape_of(sample.frame)):
-            raise DatasetError(f"{sample.frame}: {why}", hint="fit again for pictures of another size")
+            raise DatasetError(f"{sample.frame}: {why}", hint="fit again for images of another size")
         name = sample.id
         while name in seen.training or name in seen.calibration:
             name += " (later)"
@@ -224,7 +224,7 @@ def _named_anew(fresh: FreshNormals, scored: ScoredNormals, seen: SeenData) -> l
 def _learned_besides(
     model: FittedModel, samples: Sequence[Sample], first: int, removed: Sequence[int], progress: Progress
 ) -> tuple[FitReport, Predictions]:
-    """Let the method go on learning; return also its results on the new pictures, each as if it had not been there."""
+    """Let the method go on learning; return also its results on the new images, each as if it had not been there."""
     method, view, shape_of = model.method, model.view, FrameShapes()
     shapes: list[Size] = [shape_of(sample.frame) for sample in samples]
     names = tuple(sample.id for sample in samples)
@@ -234,7 +234,7 @@ def _learned_besides(
         prediction = method.calibration()
         if prediction is None or len(prediction) != len(samples) * view.frames:
             raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
-        return report, of_pictures(prediction, view, shapes, names, names, None)
+        return report, of_images(prediction, view, shapes, names, names, None)
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

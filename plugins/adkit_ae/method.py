@@ -8,13 +8,13 @@ from adkit.nn.training.reconstruction import Reconstruction, ReconstructionOptio
 
 
 class Autoencoder(Reconstruction[ReconstructionOptions]):
-    """The error of an autoencoder that was trained to repair normal pictures."""
+    """The error of an autoencoder that was trained to repair normal images."""
 
     Options = ReconstructionOptions
 
     @classmethod
     def network(cls, options: ReconstructionOptions) -> nn.Module:
-        """256²×3 -> 16²×256 -> 256²×3 at width 32."""
+        """Build 256²×3 -> 16²×256 -> 256²×3 at width 32."""
         widths = [options.width * 2**block for block in range(4)]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise([3, *widths]):

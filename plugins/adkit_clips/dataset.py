@@ -68,7 +68,7 @@ class Clips(OwnFolder):
         self.layout: Layout = _layout_of(self._contents)
         self._clips = _clips_of(self._contents, self.layout)
         self._samples: dict[Split, list[Sample]] = {}
-        self._film_notes: list[str] = []  # what the films say that were looked at
+        self._video_notes: list[str] = []  # what the videos say that were looked at
         if not any(clip.split == "train" for clip in self._clips):
             hint = "put normal videos into the folder itself, or into train/normal/ inside it"
             raise DatasetError(f"no normal clip was found to learn from in {folder} (read as {self.layout})", hint=hint)
@@ -77,7 +77,7 @@ class Clips(OwnFolder):
         """Return the frames of one split, clip by clip; raises DatasetError for a clip that cannot be opened."""
         if split not in self._samples:
             clips = [clip for clip in self._clips if clip.split == split]
-            self._samples[split] = [sample for clip in clips for sample in _frames(clip, self._film_notes)]
+            self._samples[split] = [sample for clip in clips for sample in _frames(clip, self._video_notes)]
         return self._samples[split]
 
     def notes(self) -> list[str]:
@@ -104,8 +104,8 @@ class Clips(OwnFolder):
         used = {clip.labels for clip in self._clips}
         if unused := [path.name for path in self._contents.files if is_labels(path) and path not in used]:
             lines.append(f"labels without a clip of their name were left out: {', '.join(unused)}")
-        lines += self._film_notes
-        return lines + self._contents.notes(lambda path: layouts.is_film(path) or is_image(path) or is_labels(path))
+        lines += self._video_notes
+        return lines + self._contents.notes(lambda path: layouts.is_moving(path) or is_image(path) or is_labels(path))
 
 
 def _layout_of(contents: Contents) -> Layout:
@@ -119,9 +119,9 @@ def _layout_of(contents: Contents) -> Layout:
 def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
     """Return the clips, those to learn from first, numbers in names as numbers: 2 before 10."""
     labels = labels_by_clip(contents.files)
-    films = dict(_films_in(contents.files))
+    found = dict(_clips_in(contents.files))
     places = []
-    for path, frames in films.items():
+    for path, frames in found.items():
         inside = contents.inside(path) or (path.resolve().name,)
         # Frames may lie in a folder of their kind, and in none of their own.
         places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
@@ -131,7 +131,7 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
     )
     layouts.require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
-    return [_clip(contents.folder, one.split, one.path, films[one.path], one.kind, labels) for one in placed]
+    return [_clip(contents.folder, one.split, one.path, found[one.path], one.kind, labels) for one in placed]
 
 
 def _clip(
@@ -147,15 +147,15 @@ def _clip(
     return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)), masks)
 
 
-def _films_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+def _clips_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
     """Return the clips among files in their order, each with its images; a folder with images beside clips is none."""
     folders: dict[Path, list[Path]] = {}
     for path in layouts.in_numeric_order(filter(_is_frame, files)):
         folders.setdefault(path.parent, []).append(path)
-    films: dict[Path, list[Path]] = {path: [] for path in files if layouts.is_film(path)}
-    above = {place for path in (*films, *folders) for place in path.parents}
+    videos: dict[Path, list[Path]] = {path: [] for path in files if layouts.is_moving(path)}
+    above = {place for path in (*videos, *folders) for place in path.parents}
     above |= {place for place in folders if Path(str(place).removesuffix(MASKS)) in folders.keys() - {place}}
-    found = films | {place: images for place, images in folders.items() if place not in above}
+    found = videos | {place: images for place, images in folders.items() if place not in above}
     return [(path, found[path]) for path in layouts.in_numeric_order(found)]
 
 
@@ -193,7 +193,7 @@ def _marked(mask: FrameRef, frame: FrameRef) -> FrameRef | None:
 
 
 def _is_frame(path: Path) -> bool:
-    return is_image(path) and not layouts.is_film(path)
+    return is_image(path) and not layouts.is_moving(path)
 
 
 def _counted(count: int) -> str:

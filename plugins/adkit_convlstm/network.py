@@ -82,10 +82,10 @@ class FeatureNetwork(RecurrentNetwork):
 
 
 class PixelNetwork(RecurrentNetwork):
-    """For pictures in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
+    """For images in 0..1: it sees and rebuilds how they differ from the scene that a fixed camera always shows.
 
-    Without that it would spend most of its training on the background, and its border: convolutions continue a
-    picture with zeros, which here means that there is nothing but background. Four blocks halve pictures of `size` =
+    Without that it would spend most of its training on the background, and its border: convolutions continue an
+    image with zeros, which here means that there is nothing but background. Four blocks halve images of `size` =
     (height, width) px, four mirror them, and between is memory.
     """
 
@@ -107,7 +107,7 @@ class PixelNetwork(RecurrentNetwork):
         self.register_buffer("spread", torch.ones(()))
 
     def learn_background(self, frames: Tensor) -> None:
-        """From frames (N, 3, H, W) in 0..1: their mean, and the spread of what differs from it."""
+        """Learn from frames (N, 3, H, W) in 0..1: their mean, and the spread of what differs from it."""
         self.background = frames.mean(dim=0)
         self.spread = (frames - self.background).square().mean().sqrt().clamp_min(1e-3)
 

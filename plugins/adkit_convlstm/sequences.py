@@ -61,13 +61,13 @@ def in_pieces(recording: Recording, length: int) -> Recording:
 
 
 def beginnings(recording: Recording, count: int) -> Recording:
-    """So many frames, or a few less: the first ones of every run, the same number of each that has them."""
+    """Return so many frames, or a few less: the first of every run, the same number of each that has them."""
     most = max(1, count // len(recording.lengths()))
     return recording.take(torch.cat([rows[:most] for rows in recording.each_run()]))
 
 
 def thinned(rows: Tensor, count: int) -> Tensor:
-    """At most so many of the rows, evenly spread."""
+    """Return at most so many of the rows, evenly spread."""
     return rows[:: -(-len(rows) // count)]
 
 

@@ -113,7 +113,7 @@ class FeatureSpace(PixelSpace):
         self._spread = (squares + FLOOR * squares.mean()).clamp_min(1e-12).sqrt()
 
     def maps(self, residual: Tensor) -> Tensor:
-        """Root of the mean squared error of all directions, in their spreads."""
+        """Return the root mean squared error of all directions, in their spreads."""
         return (residual / self._spread.to(residual.device)[:, None, None]).square().mean(dim=1).sqrt()
 
     def state(self) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ class FeatureSpace(PixelSpace):
         self._spread = state["error_spread"]
 
     def _projected(self, features: Tensor) -> Tensor:
-        """Features as they are -> along the directions, (B, D, h, w) both."""
+        """Turn features as they are into those along the directions, (B, D, h, w) both."""
         mean, projection = self._mean.to(features.device), self._projection.to(features.device)
         centred = features - mean[:, None, None]
         return torch.einsum("bdhw,dc->bchw", centred, projection)

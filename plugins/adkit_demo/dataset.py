@@ -45,10 +45,10 @@ class Demo(Dataset):
         """Return the images of one split, or the frames, clip by clip; they are drawn first if the cache lacks them."""
         if self.part != CONVEYOR:
             return SplitFolders(self._folder()).samples[split]
-        return [sample for film in sorted((self._folder() / split).glob("*/*.mp4")) for sample in _frames(film)]
+        return [sample for video in sorted((self._folder() / split).glob("*/*.mp4")) for sample in _frames(video)]
 
     def notes(self) -> list[str]:
-        """Say where the pictures come from."""
+        """Say where the images come from."""
         what, kinds = {
             TRAY: ("a synthetic tray of loose parts", f"anomalies are {', '.join(TRAY_KINDS)}"),
             CONVEYOR: ("synthetic clips of a conveyor belt", f"anomalies are {', '.join(CONVEYOR_KINDS)}"),
@@ -70,12 +70,12 @@ class Demo(Dataset):
         return folder
 
 
-def _frames(film: Path) -> list[Sample]:
-    times_s, labels = video_times(film), film.with_suffix(".csv")
-    clip, kind = "/".join(film.with_suffix("").parts[-3:]), film.parent.name
+def _frames(video: Path) -> list[Sample]:
+    times_s, labels = video_times(video), video.with_suffix(".csv")
+    clip, kind = "/".join(video.with_suffix("").parts[-3:]), video.parent.name
     kinds = read_labels(labels, times_s, kind) if labels.is_file() else [None] * len(times_s)
     samples = []
     for number, (of, time_s) in enumerate(zip(kinds, times_s, strict=True)):
-        name, ref = f"{clip}/{number:05d}", FrameRef(film, number)
+        name, ref = f"{clip}/{number:05d}", FrameRef(video, number)
         samples.append(Sample(name, ref, clip, number, of is not None, of or GOOD, timestamp_s=float(time_s)))
     return samples

@@ -1,8 +1,8 @@
 """DFR (Yang, Shi and Qi, 2020, arXiv 2012.07122) on a small frozen backbone.
 
 A frozen network describes every patch at several levels; an autoencoder of 1×1 convolutions learns to reconstruct
-these features of normal pictures through a narrow code. Where this differs from the paper: the levels are weighted
-to the same variance; the error is measured in units of what is usual for each feature in held-out normal pictures;
+these features of normal images through a narrow code. Where this differs from the paper: the levels are weighted
+to the same variance; the error is measured in units of what is usual for each feature in held-out normal images;
 where position matters, the maps are normalised per position.
 """
 
@@ -61,7 +61,7 @@ class FeatureAutoencoder(Objective):
         )
         self.register_buffer("mean", torch.zeros(length))
         self.register_buffer("weights", torch.ones(length))
-        self.register_buffer("spread", torch.ones(length))  # of each feature's error in held-out normal pictures
+        self.register_buffer("spread", torch.ones(length))  # of each feature's error in held-out normal images
 
     def residual(self, features: Tensor) -> Tensor:
         """Turn (..., D) features into (..., D) how far their reconstruction is off, in weighted features."""
@@ -77,7 +77,7 @@ class FeatureAutoencoder(Objective):
         return self.residual(batch).square().mean(dim=(1, 2))
 
     def scores(self, batch: Tensor) -> Tensor:
-        """Return the mean of each picture's highest 1 % of errors."""
+        """Return the mean of each image's highest 1 % of errors."""
         errors = self.errors(batch)
         return errors.topk(max(1, errors.shape[1] // 100), dim=1).values.mean(dim=1)
 

@@ -47,7 +47,7 @@ class Knn(LearnedMethod[KnnOptions]):
 
     def __init__(self, options: KnnOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        # No margin: a mean over the picture hides no border, and the zeros there tell where things lie.
+        # No margin: a mean over the image hides no border, and the zeros there tell where things lie.
         self._features = PatchFeatures.from_options(options, device, margin=False)
 
     def learn(self, batches: Batches, progress: Progress) -> None:

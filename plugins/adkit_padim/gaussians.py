@@ -38,7 +38,7 @@ class PositionMoments:
         self.count += batch
 
     def take(self) -> tuple[Tensor, Tensor]:
-        """Mean (P, D) and scatter (P, D, D) at each of P positions; nothing is left here, for its size."""
+        """Return mean (P, D) and scatter (P, D, D) at each of P positions; nothing is left here, for its size."""
         shift = self._sums / self.count
         scatter = self._products.baddbmm_(shift.transpose(1, 2), shift, alpha=-self.count)
         self._products = torch.empty(0)
@@ -55,7 +55,7 @@ class Gaussians:
 
     @classmethod
     def learn(cls, moments: PositionMoments, lengths: Sequence[int], shrinkage: float) -> "Gaussians":
-        """With covariance (scatter + k I) / N; k is `shrinkage` of N times the mean variance of a feature.
+        """Learn with the covariance (scatter + k I) / N; k is `shrinkage` of N times the mean variance of a feature.
 
         The levels are weighted so that their variances around the positions' means sum to one each; so the mean
         variance is a constant, and the units of the features, or variances of zero, do no harm.
@@ -73,7 +73,7 @@ class Gaussians:
         return cls(weights, mean * weights, scatter)
 
     def round(self) -> None:
-        """Round the factors, in place, as a run stores them: exact enough to score, but not for `left_out`."""
+        """Round the factors, in place, as a run stores them: enough to score, but not for `left_out_distances`."""
         for part in torch.split(self.factors, _POSITIONS):
             part.copy_(part.to(torch.float16))
 
@@ -97,8 +97,8 @@ class Gaussians:
         return cls(weights, mean, factors)
 
 
-def left_out(whitened: Tensor, count: int) -> Tensor:
-    """Distances (P, k) of one clip's k frames to the Gaussians as they would be without all of them.
+def left_out_distances(whitened: Tensor, count: int) -> Tensor:
+    """Return distances (P, k) of one clip's k frames to the Gaussians as they would be without all of them.
 
     `whitened` (P, k, D) are the frames as the Gaussians of all `count` frames whiten them, count > k. With
     S + κI the regularised scatter, d a frame's difference from the mean and G the k × k matrix of d' (S + κI)⁻¹ d, the

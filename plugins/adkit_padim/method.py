@@ -16,7 +16,7 @@ from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod
 from adkit.nn.options import ScaledMapOptions
 from adkit.nn.samples import each_clip
-from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
+from adkit_padim.gaussians import Gaussians, PositionMoments, left_out_distances
 
 
 class PadimOptions(ScaledMapOptions):
@@ -64,7 +64,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         return lengths.T.reshape(features.shape[:3])
 
     def learned(self) -> dict[str, Tensor]:
-        """Weights, means, and one triangle of each whitening matrix."""
+        """Return weights, means, and one triangle of each whitening matrix."""
         return self._gaussians.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -80,5 +80,5 @@ class Padim(PatchMapMethod[PadimOptions]):
 
         for clip, frames in each_clip(batches, whitened):
             together = torch.cat([frame.transpose(0, 1) for frame in frames], dim=1)
-            yield clip, left_out(together, count).T.reshape(-1, *grid)
+            yield clip, left_out_distances(together, count).T.reshape(-1, *grid)
         self._gaussians.round()

@@ -25,7 +25,7 @@ from adkit.nn.features.patches import level_weights
 from adkit.nn.options import PatchLimit, ScaledMapOptions
 from adkit.nn.samples import gather
 from adkit.nn.spool import Rows, Spool, in_parts, variances
-from adkit.nn.whole import LEAST_PICTURES
+from adkit.nn.whole import LEAST_IMAGES
 
 MOST_EXACT = 20_000  # rows of a bank that are searched by one product where nothing else is asked for
 BLOCK = 262_144  # patches from which the bank is selected together, where they are in a file
@@ -88,7 +88,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
             nearest = NearestNeighbour(self._bank)
             self._radius = max(float(nearest.distances(part).max()) for part in in_parts(patches, BLOCK))
             return None
-        if LEAST_PICTURES <= len(numbers) == clips and len(self._scales) == 1:  # that of the coarsest scale counts
+        if LEAST_IMAGES <= len(numbers) == clips and len(self._scales) == 1:  # that of the coarsest scale counts
             self._composition, self._composed = Composition.learn(each, self.seed)
         banks = LeaveOneOutBanks(patches, sources, chosen, progress)
         self._radius = banks.radius
@@ -193,7 +193,7 @@ class PatchKnn(PatchMapMethod[PatchKnnOptions]):
         return index
 
     def _collect(self, batches: Batches, progress: Progress) -> tuple[Rows, Tensor]:
-        """Patches (n, N, D) of each image, and the number (n,) of its clip; of more than the limit all go to a file."""
+        """Return patches (n, N, D) of each image, and its clip's number (n,); beyond the limit all go to a file."""
 
         def room(part: Tensor, shape: tuple[int, ...]) -> Rows:
             if shape[0] * shape[1] <= self.options.patch_limit:

@@ -64,7 +64,7 @@ class TopPercent(Scorer[Any]):
 
 
 class TopFivePercent(TopPercent):
-    """The mean of the highest 5 % of pixels: for what fills more of the picture, as people and vehicles do."""
+    """The mean of the highest 5 % of pixels: for what fills more of the image, as people and vehicles do."""
 
     percent = 5
 

@@ -68,7 +68,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return self._residual.lengths(features * self._weights)
 
     def learned(self) -> dict[str, Tensor]:
-        """Weights, mean, and the directions left over."""
+        """Return weights, mean, and the directions left over."""
         return {"weights": self._weights, "mean": self._residual.mean, "directions": self._residual.directions}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:

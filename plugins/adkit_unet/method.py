@@ -25,13 +25,13 @@ class UNetOptions(ReconstructionOptions):
 
 
 class UNet(Reconstruction[UNetOptions]):
-    """The error of a U-Net that was trained to repair normal pictures."""
+    """The error of a U-Net that was trained to repair normal images."""
 
     Options = UNetOptions
 
     @classmethod
     def network(cls, options: UNetOptions) -> nn.Module:
-        """Channels 32-64-128-256 at width 32, and back."""
+        """Build channels 32-64-128-256 at width 32, and back."""
         return UNetNetwork([options.width * 2**level for level in range(LEVELS)], skips=options.skips)
 
 

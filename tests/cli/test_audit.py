@@ -181,7 +181,7 @@ def test_an_audit_after_a_calibration_holds_against_the_new_promise(folder: Path
     assert document["units"] == len(paths) - 100 == 60
 
 
-# With a method that looks at pictures.
+# With a method that looks at images.
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def washers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir(parents=True)
         for number in range(count):
             picture, _ = draw_part("washer", np.random.default_rng([len(name), number]))
-            if name == "labelled":  # large, because the pictures are scored at 64 px
+            if name == "labelled":  # large, because the images are scored at 64 px
                 picture[90:150, 20:90] = (250, 120, 30)
             Image.fromarray(picture).save(root / name / f"{number:02d}.png")
     return root
@@ -278,6 +278,6 @@ def test_what_cannot_be_followed_is_refused(folder: Path, tmp_path: Path) -> Non
         assert result.exit_code == 2
         assert "scores.csv is no journal of a watch, or it is damaged" in result.stderr.splitlines()[-2]
     message, _ = refused("audit", folder, "--follow", tmp_path, "--normal", tmp_path)
-    assert message == "--normal judges pictures, and --follow those of a watch"
+    assert message == "--normal judges images, and --follow those of a watch"
     message, _ = refused("audit", folder, "--normal", tmp_path, "--drift", 0.5)
     assert message == "--drift is for --follow"

@@ -286,8 +286,8 @@ def test_score_tells_regions_and_writes_them_as_masks(runs: Path, washers: Path,
 def test_masks_are_for_stills_and_lie_apart_from_heat_maps(runs: Path, washers: Path, tmp_path: Path) -> None:
     command = ["score", washers / "test" / "good", "--runs", runs, "--masks", tmp_path, "--heatmaps", f"{tmp_path}/."]
     assert "heat maps and masks of the same names" in fault(*command)
-    film = write_greys(tmp_path / "film.mp4", [10, 20, 30])
-    assert "--masks is for still images" in fault("score", film, "--runs", runs, "--masks", tmp_path / "masks")
+    video = write_greys(tmp_path / "video.mp4", [10, 20, 30])
+    assert "--masks is for still images" in fault("score", video, "--runs", runs, "--masks", tmp_path / "masks")
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def test_one_bad_file_among_many_is_named_and_the_rest_scored(runs: Path, washer
 
 
 def test_nothing_readable_is_not_a_crash(runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     result = run("score", tmp_path / "text.png", "--runs", runs)
     assert result.exit_code == 3
     assert "not an image" in result.stderr
@@ -720,13 +720,13 @@ def test_nothing_is_written_over_inputs_or_into_runs(runs: Path, washers: Path, 
     for arguments, told in (
         (["--output", run_folder / "run.json"], "lies in the run"),
         (["--heatmaps", run_folder / "maps"], "lies in the run"),
-        (["--heatmaps", good], "holds pictures of yours"),
-        (["--masks", good], "holds pictures of yours"),
+        (["--heatmaps", good], "holds images of yours"),
+        (["--masks", good], "holds images of yours"),
         (["--format", "csv", "--output", good / "000.png"], "is an input itself"),
         (["--output", ""], "--output is empty"),
     ):
         assert told in refused("score", good, "--runs", runs, *arguments)[0]
-    assert "holds pictures of yours" in fault("compare", "-m", "knn", "-o", good)
+    assert "holds images of yours" in fault("compare", "-m", "knn", "-o", good)
     assert bytes_below(run_folder) == before
 
 

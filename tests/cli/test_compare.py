@@ -285,13 +285,13 @@ def test_when_no_candidate_has_all_its_seeds_the_reasons_are_said_and_finished_c
     @wraps(whole)
     def failing(self: Level, *arguments: Any) -> None:
         if self.seed == 1:
-            raise FrameError("a picture is broken", hint="fix it")
+            raise FrameError("an image is broken", hint="fix it")
         whole(self, *arguments)
 
     monkeypatch.setattr(Level, "fit", failing)
     result = run("-m", "level", *washers, "--seeds", "2")
     assert result.exit_code == 2
-    assert "level on mvtec:washer, seed 1: a picture is broken (fix it)" in result.stderr
+    assert "level on mvtec:washer, seed 1: an image is broken (fix it)" in result.stderr
     assert "no candidate has a category with every seed computed" in result.stderr
     assert len(list(Path("comparison/cells").iterdir())) == 1
     assert not Path("comparison/comparison.csv").exists()

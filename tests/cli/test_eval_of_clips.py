@@ -13,12 +13,12 @@ from adkit.evaluation.tables import clip_table, sample_rows
 from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.workflows.score import Workplace
-from tests.press import PRESS, fit_films, write_films
+from tests.press import PRESS, fit_press, write_press
 
 
 @pytest.fixture(scope="module")
-def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, Workplace(film_methods, device="cpu"))
+def judged(press_run: Run, press_methods: Registry) -> Evaluation:
+    return evaluate(press_run, Workplace(press_methods, device="cpu"))
 
 
 def test_metrics_have_intervals_by_clip_and_those_of_images_are_not_there(
@@ -60,12 +60,12 @@ def test_rows_for_programs_tell_clip_time_and_event(judged: Evaluation) -> None:
 
 
 def test_without_events_or_normal_clips_that_is_said(
-    film_methods: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    press_methods: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, test in {"calm": {"a": ("." * 8, 0.0)}, "odd": {"a": ("..ss....", 14.0)}}.items():
-        films = write_films(tmp_path / name, test, train=(8,) * 6)
-        run = fit_films(film_methods, films, tmp_path / "runs", "grey")
-        print_evaluation(evaluate(run, Workplace(film_methods, device="cpu")))
+        videos = write_press(tmp_path / name, test, train=(8,) * 6)
+        run = fit_press(press_methods, videos, tmp_path / "runs", "grey")
+        print_evaluation(evaluate(run, Workplace(press_methods, device="cpu")))
     text = " ".join(capsys.readouterr().out.split())
     assert "caught: none to judge" in text
     assert "the test split has no anomalous frame" in text

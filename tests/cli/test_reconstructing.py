@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, parts_root: Path) -> Path:
 
 
 def panel(path: Path, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """One of the squares of a picture."""
+    """One of the squares of an image."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(np.int64)
     left = 14 + number * (PANEL_PX + 14)

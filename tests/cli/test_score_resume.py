@@ -47,10 +47,10 @@ def names(runs: Path) -> list[str]:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
-    """Pictures, one of which is none."""
+    """Images, one of which is none."""
     folder = tmp_path / "parts"
     paint(folder, usual_levels(COUNT, 2), seed=2)
-    (folder / "007.png").write_bytes(b"no picture")
+    (folder / "007.png").write_bytes(b"no image")
     return folder
 
 

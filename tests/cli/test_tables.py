@@ -22,7 +22,7 @@ from adkit.registry import load_registry
 from adkit.runs.store import Run, open_run
 from tests.cli.invoking import ok, run
 from tests.greys import SPREAD, USUAL, paint, usual_levels
-from tests.press import film_registry
+from tests.press import press_registry
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 termios = pytest.importorskip("termios")
@@ -114,7 +114,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
-    registry = film_registry()
+    registry = press_registry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adkit.registry.load_registry", lambda: registry)
         yield
@@ -133,7 +133,7 @@ def runs(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def places(
     runs: Path, parts: Path, press: Path, press_run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str | Path]:
-    """What commands are given; among the pictures are long names, wide ones, and a file that holds none."""
+    """What commands are given; among the images are long names, wide ones, and a file that holds none."""
     named = tmp_path_factory.mktemp("named")
     pictures = paint(named / "good", [*usual_levels(24, 4), USUAL + 10 * SPREAD], seed=4)
     for picture, name in zip(pictures, ("検査画像_第三ライン_" * 3, "a b" * 16, "🔥🚗 one", "x" * 120), strict=False):
@@ -149,7 +149,7 @@ def places(
         "other": other,
         "named": named,
         "press": press,
-        "film_run": press_run.folder,
+        "video_run": press_run.folder,
     }
 
 
@@ -175,8 +175,8 @@ def test_every_run_is_listed_with_its_id_and_numbers(columns: int, runs: Path, i
         "fit -m grey -d folder:{parts} --runs {out} --name a_name_that_somebody_chose_with_great_care_and_little_hurry",
         "eval --run {run} --runs {runs}",
         "score {named} --run {run} --runs {runs}",
-        "score {press}/test --run {film_run}",
-        "eval --run {film_run}",
+        "score {press}/test --run {video_run}",
+        "eval --run {video_run}",
         "calibrate {run} --runs {runs} --max-false-alarms 5%",
         "calibrate {run} --runs {runs} --normal {named}/good",
         "audit {run} --runs {runs} --normal {named}/good",

@@ -123,7 +123,7 @@ def test_lines_tell_how_far_it_is_and_how_long_it_will_take(clock: Clock, capsys
             advance(5)
     printed = capsys.readouterr()
     assert printed.out == ""
-    # Every third step is the first after five seconds; a picture takes 0.4 s.
+    # Every third step is the first after five seconds; an image takes 0.4 s.
     assert printed.err.splitlines() == [
         "scoring · about 40 s in all · 15 of 100",
         "scoring · about 40 s in all · 30 of 100",

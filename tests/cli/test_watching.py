@@ -19,7 +19,7 @@ from adkit.data.video import video_frame, video_times
 from adkit.runs.store import open_run
 from tests.cli.invoking import ok, refused, run
 from tests.greys import bytes_below
-from tests.watched import film, picture
+from tests.watched import picture, video_of
 from tests.workflows.test_engine import through_pickle
 
 SMALL = ["--set", "size=64", "--set", "coreset_ratio=0.02"]
@@ -29,7 +29,7 @@ SMALL = ["--set", "size=64", "--set", "coreset_ratio=0.02"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that is normal for 12 s and wrong from 14 to 16 of 20, and a run that learned from its start."""
     root = tmp_path_factory.mktemp("watching")
-    film(root / "line.mp4", 200, [range(140, 160)])
+    video_of(root / "line.mp4", 200, [range(140, 160)])
     ok("score", root / "line.mp4", "-m", "patchknn", "--learn", "0:00-0:12", "--runs", root / "runs", *SMALL)
     return root
 
@@ -90,8 +90,8 @@ def test_several_clips_write_into_folders_wherever_they_are_watched(
     monkeypatch.setattr("adkit.workflows.engine.require_engine", lambda _: None)
     monkeypatch.setattr("adkit.cli.workers.each", through_pickle)
     clips = tmp_path / "clips"
-    film(clips / "a.mp4", 30)
-    film(clips / "b.mp4", 40, [range(20, 40)])
+    video_of(clips / "a.mp4", 30)
+    video_of(clips / "b.mp4", 40, [range(20, 40)])
     (tmp_path / "frames").mkdir()
     for number in range(5):  # as the camera gave them
         Image.fromarray(video_frame(clips / "a.mp4", number)).save(tmp_path / "frames" / f"{number}.png")
@@ -107,13 +107,13 @@ def test_several_clips_write_into_folders_wherever_they_are_watched(
         told.append((result.stdout, [line for line in result.stderr.splitlines() if line.startswith("unreadable")]))
     assert told[0] == told[1]
     here, there = (bytes_below(tmp_path / engine) for engine in ("local", "ray"))
-    films = [name for name in here if name.endswith(".mp4")]
-    assert len(films) == 3
-    for name in films:  # what x264's threads give depends on their turns, by some bytes and hardly visible levels
+    videos = [name for name in here if name.endswith(".mp4")]
+    assert len(videos) == 3
+    for name in videos:  # what x264's threads give depends on their turns, by some bytes and hardly visible levels
         last = 4 if "frames" in name else 29
         one, other = (video_frame(tmp_path / engine / name, last).astype(float) for engine in ("local", "ray"))
         assert np.abs(one - other).mean() < 2
-    assert {**here, **dict.fromkeys(films)} == {**there, **dict.fromkeys(films)}
+    assert {**here, **dict.fromkeys(videos)} == {**there, **dict.fromkeys(videos)}
     assert sum(path.suffix == ".png" for path in (place / "out").iterdir()) == 3
     rows = list(csv.DictReader((place / "events.csv").read_text().splitlines()))
     assert {Path(row["clip"]).name for row in rows} == {"b.mp4"}
@@ -129,7 +129,7 @@ def test_a_clip_too_short_for_any_event_is_told(folder: Path, tmp_path: Path) ->
 
 
 def test_a_damaged_video_is_scored_as_far_as_it_goes_and_the_others_too(folder: Path, tmp_path: Path) -> None:
-    content = film(tmp_path / "whole.mp4", 200, [range(100, 120)]).read_bytes()
+    content = video_of(tmp_path / "whole.mp4", 200, [range(100, 120)]).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.mp4").write_text("hello")
     arguments = [
@@ -151,7 +151,7 @@ def test_normal_needs_one_video_and_a_method(folder: Path, video: Path, tmp_path
     base = ["score", video, "--learn", "0:00-0:05", "--runs", tmp_path]
     assert "not how" in refused(*base)[0]
     assert "--run names a run" in refused(*base, "-m", "patchknn", "--run", "latest")[0]
-    assert "2 clips" in refused("score", video, film(tmp_path / "b.mp4", 5), *base[2:], "-m", "patchknn")[0]
+    assert "2 clips" in refused("score", video, video_of(tmp_path / "b.mp4", 5), *base[2:], "-m", "patchknn")[0]
     late = refused("score", video, "-m", "patchknn", "--learn", "0:00-0:30", "--runs", tmp_path)[0]
     assert late.endswith("ends at 0:19.9")
     assert not list(tmp_path.glob("*patchknn*"))
@@ -195,7 +195,7 @@ def test_a_run_of_stills_says_what_it_does_not_promise(parts_root: Path, video: 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_finishes_what_was_begun(folder: Path, tmp_path: Path) -> None:
-    long = film(tmp_path / "long.mp4", 3000, [range(20, 60)])
+    long = video_of(tmp_path / "long.mp4", 3000, [range(20, 60)])
     arguments = [sys.executable, "-m", "adkit", "score", long, "--runs", folder / "runs"]
     outputs = ["--annotate", tmp_path / "out.mp4", "--output", tmp_path / "scores.csv"]
     process = subprocess.Popen([*map(str, arguments), *map(str, outputs)], stderr=subprocess.PIPE, text=True)

@@ -213,7 +213,7 @@ def test_whatever_changes_the_result_gives_another_cell(
     "path",
     ["train/good/003.png", "test/good/000.png", "test/clear_stain/000.png", "ground_truth/clear_stain/000_mask.png"],
 )
-def test_a_changed_picture_or_mask_gives_another_cell(
+def test_a_changed_image_or_mask_gives_another_cell(
     path: str, washer: Category, fakes: Registry, odd_root: Path, tmp_path: Path
 ) -> None:
     changed_picture(odd_root / "mvtec" / "washer" / path)

@@ -18,61 +18,61 @@ from adkit.registry import Registry
 from adkit.report.comparison_page import render_comparison
 from adkit.workflows.score import Workplace
 from tests.comparison.fakes import compared, made_cell, one_of
-from tests.press import fit_films
+from tests.press import fit_press
 
 CANDIDATES = [one_of("mean", "grey_maps"), one_of("memory", "grey_memory")]
 
 
 @pytest.fixture(scope="module")
-def films(press: Path, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    datasets = open_datasets(f"films:{press}", None, film_methods)
+def comparison(press: Path, press_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    datasets = open_datasets(f"videos:{press}", None, press_methods)
     folder = tmp_path_factory.mktemp("comparison")
-    first = compare(CANDIDATES, datasets, [0], folder, Workplace(film_methods, device="cpu"))
-    again = compare(CANDIDATES, datasets, [0], folder, Workplace(film_methods, device="cpu"))
+    first = compare(CANDIDATES, datasets, [0], folder, Workplace(press_methods, device="cpu"))
+    again = compare(CANDIDATES, datasets, [0], folder, Workplace(press_methods, device="cpu"))
     assert as_json(first) == as_json(again)  # read from the cells, which hold all
     return first
 
 
-def test_metrics_are_those_of_clips_with_intervals_by_clip(films: Comparison) -> None:
-    (row,) = films.categories
-    assert headline(films) == "caught_at_promise"
-    assert "image_auroc" not in films.metrics
+def test_metrics_are_those_of_clips_with_intervals_by_clip(comparison: Comparison) -> None:
+    (row,) = comparison.categories
+    assert headline(comparison) == "caught_at_promise"
+    assert "image_auroc" not in comparison.metrics
     for name in ("mean", "memory"):
-        figure = films.figures["frame_auroc", row, name]
+        figure = comparison.figures["frame_auroc", row, name]
         assert figure.interval is not None
         # Three clips with events: wide. The frames by themselves would pretend to a twentieth.
         assert figure.interval.high - figure.interval.low > 0.1
-    differing = films.figures["frame_auroc", row, "memory"]
+    differing = comparison.figures["frame_auroc", row, "memory"]
     assert differing.difference_interval is not None
     assert differing.p_value is not None
 
 
-def test_of_false_alarms_the_fewest_are_best(films: Comparison) -> None:
-    (row,) = films.categories
-    figures = {name: films.figures["false_alarms_per_hour", row, name] for name in ("mean", "memory")}
+def test_of_false_alarms_the_fewest_are_best(comparison: Comparison) -> None:
+    (row,) = comparison.categories
+    figures = {name: comparison.figures["false_alarms_per_hour", row, name] for name in ("mean", "memory")}
     values = {name: figure.value or 0.0 for name, figure in figures.items()}
     best = next(name for name, figure in figures.items() if figure.is_best)
     assert values[best] == min(values.values())
 
 
-def test_documents_say_that_intervals_are_by_clip(films: Comparison) -> None:
-    text, page = as_markdown(films), render_comparison(films)
+def test_documents_say_that_intervals_are_by_clip(comparison: Comparison) -> None:
+    text, page = as_markdown(comparison), render_comparison(comparison)
     assert "intervals of 95% are by clip: whole test clips are resampled" in text
     assert "DeLong" not in text
     assert "events |" in text
     assert "normal clips |" in text
     assert "intervals of 95% are by clip: whole test clips are resampled" in page
     assert "test images" not in page
-    assert as_json(films)["of_clips"] == list(films.categories)
+    assert as_json(comparison)["of_clips"] == list(comparison.categories)
 
 
 def test_runs_that_judge_other_frames_of_the_same_clips_are_compared(
-    press: Path, film_methods: Registry, tmp_path: Path
+    press: Path, press_methods: Registry, tmp_path: Path
 ) -> None:
-    runs = [fit_films(film_methods, press, tmp_path, "grey_maps", every=every) for every in (1, 2)]
-    result = compare_runs(runs, Workplace(film_methods, device="cpu"))
+    runs = [fit_press(press_methods, press, tmp_path, "grey_maps", every=every) for every in (1, 2)]
+    result = compare_runs(runs, Workplace(press_methods, device="cpu"))
     assert all(figure.value is not None for (metric, _, _), figure in result.figures.items() if "frame" in metric)
-    evaluations = [evaluate(run, Workplace(film_methods, device="cpu")) for run in runs]
+    evaluations = [evaluate(run, Workplace(press_methods, device="cpu")) for run in runs]
     assert len(evaluations[0].samples) > len(evaluations[1].samples)
 
 
@@ -107,8 +107,8 @@ def test_what_is_better_lower_is_best_lowest() -> None:
     assert result.figures["alarms", "x:a", "many"].difference == 4.0
 
 
-def test_a_changed_truth_is_another_category(press: Path, film_methods: Registry) -> None:
-    (dataset,) = open_datasets(f"films:{press}", None, film_methods)
+def test_a_changed_truth_is_another_category(press: Path, press_methods: Registry) -> None:
+    (dataset,) = open_datasets(f"videos:{press}", None, press_methods)
     before = Category.of(dataset)
     samples = dataset.samples("test")
     relabelled = [replace(sample, anomalous=False, kind=None) for sample in samples]

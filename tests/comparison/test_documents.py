@@ -20,7 +20,7 @@ from adkit.comparison.documents import (
     as_latex,
     as_markdown,
     cost_rows,
-    counted,
+    counts_text,
     decision_rows,
     decisions_legend,
     figure_text,
@@ -285,8 +285,8 @@ def test_the_sentence_counts_the_categories_that_were_tested() -> None:
 
 def test_counts_in_words() -> None:
     rates = tuple(Rate(count, 20, Interval(0, 1)) for count in (3, 0, 20))
-    assert counted(rates) == "3, 0, 20 of 20"
-    assert counted((Rate(0, 0, Interval(0, 1)),)) == "0 of 0"
+    assert counts_text(rates) == "3, 0, 20 of 20"
+    assert counts_text((Rate(0, 0, Interval(0, 1)),)) == "0 of 0"
 
 
 def test_memory_that_nobody_measured_is_left_out() -> None:

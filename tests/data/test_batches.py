@@ -26,7 +26,7 @@ VIEW = View(frame=(1, 1))
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One-pixel pictures; the value of each is its number + 1."""
+    """One-pixel images; the value of each is its number + 1."""
     folder = tmp_path_factory.mktemp("pictures")
     paths = [folder / f"{number:03d}.png" for number in range(COUNT)]
     for number, path in enumerate(paths):
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def clips_of(pictures: list[Path], lengths: list[int]) -> list[Sample]:
-    """The pictures in their order, as clips of these lengths."""
+    """The images in their order, as clips of these lengths."""
     places = [(clip, index) for clip, length in enumerate(lengths) for index in range(length)]
     return [
         Sample(f"clip{clip}/{index}", FrameRef(picture), f"clip{clip}", index)
@@ -182,7 +182,7 @@ def test_reading_ahead_is_bounded(pictures: list[Path]) -> None:
     assert len(taken) <= 6
 
 
-def film_of(path: Path, values: list[int], every: int = 1) -> list[Sample]:
+def samples_of(path: Path, values: list[int], every: int = 1) -> list[Sample]:
     write_greys(path, values)
     return [
         Sample(f"{path.stem}/{number}", FrameRef(path, number), path.stem, number, timestamp_s=number / 10)
@@ -198,7 +198,7 @@ def means_of(batches: FrameBatches) -> dict[str, int]:
     }
 
 
-def test_films_are_decoded_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_are_decoded_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     init = Video.__init__
 
@@ -208,15 +208,15 @@ def test_films_are_decoded_once_and_in_order(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Video, "__init__", counted)
     values = list(range(10, 240, 10))
-    samples = [*film_of(tmp_path / "a.mp4", values), *film_of(tmp_path / "b.mp4", values[::-1], every=4)]
+    samples = [*samples_of(tmp_path / "a.mp4", values), *samples_of(tmp_path / "b.mp4", values[::-1], every=4)]
     found = means_of(FrameBatches(samples, View(frame=(24, 32)), batch_size=5))
     assert list(found) == [sample.id for sample in samples]
     assert list(found.values()) == pytest.approx([*values, *values[::-1][::4]], abs=2)
     assert opened == ["a.mp4", "b.mp4"]
 
 
-def test_a_film_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
-    samples = film_of(tmp_path / "a.mp4", [50] * 10)
+def test_a_video_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
+    samples = samples_of(tmp_path / "a.mp4", [50] * 10)
     beyond = Sample("a/10", FrameRef(tmp_path / "a.mp4", 10), "a", 10)
     with pytest.raises(FrameError, match=r"a\.mp4 lacks frame 10"):
         list(FrameBatches([*samples, beyond], VIEW))
@@ -226,17 +226,17 @@ def test_a_film_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
     assert reported == ["a/10"]
 
 
-def test_what_is_no_film_is_left_out_as_a_whole(tmp_path: Path) -> None:
+def test_what_is_no_video_is_left_out_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    path.write_bytes(b"no film" * 100)
+    path.write_bytes(b"no video" * 100)
     samples = [Sample(f"a/{number}", FrameRef(path, number), "a", number) for number in range(3)]
     reported: list[str] = []
     assert list(FrameBatches(samples, VIEW, on_bad=lambda sample, _: reported.append(sample.id))) == []
     assert reported == ["a/0", "a/1", "a/2"]
 
 
-def test_leaving_a_film_early_ends_its_thread(tmp_path: Path) -> None:
-    walk = iter(FrameBatches(film_of(tmp_path / "a.mp4", [50] * 60), VIEW, batch_size=2))
+def test_leaving_a_video_early_ends_its_thread(tmp_path: Path) -> None:
+    walk = iter(FrameBatches(samples_of(tmp_path / "a.mp4", [50] * 60), VIEW, batch_size=2))
     next(walk)
     walk.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]

@@ -53,7 +53,7 @@ def test_frames_are_taken_as_far_apart_at_any_rate(rate: float, every: int) -> N
     assert at_steps(samples, 0) == samples
 
 
-def test_one_long_film_is_cut_into_twenty_pieces() -> None:
+def test_one_long_video_is_cut_into_twenty_pieces() -> None:
     found, segment_s = cut(clip("a", 1201))  # two minutes
     assert segment_s == 6.0
     assert len(lengths(found)) == 20

@@ -39,14 +39,14 @@ NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
 
 def saved(path: Path, picture: Image.Image | NDArray[np.generic], **settings: Any) -> FrameRef:
-    """Writes the picture and names it."""
+    """Writes the image and names it."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(path, **settings)
     return FrameRef(path)
 
 
 def palette(transparency: int | bytes | None, path: Path) -> FrameRef:
-    """A 4 × 4 palette picture whose pixels are all (200, 100, 50)."""
+    """A 4 × 4 palette image whose pixels are all (200, 100, 50)."""
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 200, 100, 50])
     return saved(path, image, **({} if transparency is None else {"transparency": transparency}))
@@ -237,8 +237,8 @@ def test_a_smaller_copy_within_a_tiff_is_no_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
-def test_a_file_of_several_pictures_is_not_taken_for_its_first(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(FrameError, match=r"holds 3 pictures, and one was expected"):
+def test_a_file_of_several_images_is_not_taken_for_its_first(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(FrameError, match=r"holds 3 images, and one was expected"):
         read_image(FrameRef(stack(tmp_path / f"a.{suffix}", [10, 90, 170])))
 
 
@@ -363,18 +363,18 @@ def test_the_shape_of_a_truncated_file_is_known_or_refused(tmp_path: Path, suffi
 @pytest.mark.parametrize("reader", [read_image, frame_shape, pixel_format, pixel_count])
 def test_what_is_no_image_is_refused_by_every_reader(tmp_path: Path, reader: object) -> None:
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("this is no picture", encoding="utf-8")
+    (tmp_path / "text.png").write_text("this is no image", encoding="utf-8")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x1cftypheic" + bytes(100))
-    (tmp_path / "film.png").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
+    (tmp_path / "video.png").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
     double = saved(tmp_path / "float.tif", np.zeros((4, 4), np.float32)).path.read_bytes()
     (tmp_path / "double.tif").write_bytes(double.replace(b"\2\1\3\0\1\0\0\0\x20", b"\2\1\3\0\1\0\0\0\x40"))
     assert callable(reader)
     for name, message in (
         ("empty.png", r"the file is empty \(0 bytes\)"),
         ("text.png", "is not an image"),
-        ("photo.heic", "is an HEIC picture, which cannot be read"),
-        ("film.png", "is a video, an image was expected"),
+        ("photo.heic", "is an HEIC image, which cannot be read"),
+        ("video.png", "is a video, an image was expected"),
         ("double.tif", "is a TIFF that is damaged or of a rare form"),
         ("folder.png", "is a folder, an image was expected"),
         ("absent.png", "there is no file"),
@@ -492,7 +492,7 @@ def test_what_is_no_label_mask_is_cut_at_half_of_its_maximum(tmp_path: Path, val
 
 
 def test_a_frame_of_a_video_is_read_like_an_image(tmp_path: Path) -> None:
-    ref = FrameRef(videos.write_greys(tmp_path / "film.mp4", [40, 80, 120]), 2)
+    ref = FrameRef(videos.write_greys(tmp_path / "video.mp4", [40, 80, 120]), 2)
     assert float(read_image(ref).mean()) == pytest.approx(120, abs=2)
     assert frame_shape(ref) == videos.SIZE
     assert pixel_format(ref) == "video"

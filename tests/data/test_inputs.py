@@ -58,11 +58,11 @@ def test_videos_are_clips(tmp_path: Path) -> None:
     assert [one.time_s for one in samples] == pytest.approx([0, 0.1, 0.2])
 
 
-def test_a_film_that_is_named_is_one_whatever_it_is_called(tmp_path: Path) -> None:
-    film = write_greys(tmp_path / "film.mkv", [50, 60]).rename(tmp_path / "recording")
+def test_a_video_that_is_named_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    video = write_greys(tmp_path / "video.mkv", [50, 60]).rename(tmp_path / "recording")
     playlist = tmp_path / "line.m3u8"
     playlist.write_text("#EXTM3U\n", encoding="utf-8")
-    assert [clip.video for clip in find_inputs([str(film), str(playlist)]).clips] == [film, playlist]
+    assert [clip.video for clip in find_inputs([str(video), str(playlist)]).clips] == [video, playlist]
 
 
 def test_an_animation_is_a_clip_to_those_who_learned_from_clips(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_told(
 
 
 def test_masks_in_a_folder_are_not_scored(tmp_path: Path) -> None:
-    """DAGM's tests, in which masks lie below the pictures."""
+    """DAGM's tests, in which masks lie below the images."""
     for name in ("1.png", "2.png", "Label/2_label.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8), 0).save(tmp_path / name)

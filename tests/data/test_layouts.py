@@ -79,11 +79,11 @@ def test_exports_and_annotated_videos_are_not_read(tmp_path: Path) -> None:
     )
     assert paths_in(tmp_path) == ["a/1.png"]
     for name, says in (("one.mp4", ""), ("two.mp4", DRAWN_BY)):
-        with VideoWriter(tmp_path / "films" / name, (32, 32), 25, Encoding(says=says)) as video:
+        with VideoWriter(tmp_path / "videos" / name, (32, 32), 25, Encoding(says=says)) as video:
             for number in range(300):
                 video.add(np.full((32, 32, 3), number % 250, np.uint8), number / 25)
-    assert paths_in(tmp_path / "films") == ["one.mp4"]
-    assert len({sample.clip for sample in watched(tmp_path / "films")}) == 1
+    assert paths_in(tmp_path / "videos") == ["one.mp4"]
+    assert len({sample.clip for sample in watched(tmp_path / "videos")}) == 1
 
 
 @READERS
@@ -132,7 +132,7 @@ def test_a_link_to_the_own_parent_adds_nothing(tmp_path: Path) -> None:
 
 
 def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
-    """MVTec 3D-AD, whose folders hold the places of the points beside each picture."""
+    """MVTec 3D-AD, whose folders hold the places of the points beside each image."""
     touch(tmp_path, "train/good/rgb/1.png", "train/good/xyz/1.tiff", "test/hole/RGB/2.png", "test/hole/xyz/2.tiff")
     touch(tmp_path, "test/hole/gt/2.png")
     samples = learned(tmp_path)
@@ -142,7 +142,7 @@ def test_other_views_beside_rgb_are_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["cam1", "Kamera 2", "2026-05-01", "images", "images/Monday"])
-def test_where_or_when_a_picture_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
+def test_where_or_when_an_image_was_taken_is_no_kind(tmp_path: Path, place: str) -> None:
     touch(tmp_path, f"train/{place}/1.png", f"test/bad/{place}/2.png", f"test/good/{place}/3.png")
     kinds = {sample.frame.path.name: sample.kind for sample in learned(tmp_path)}
     assert kinds == {"1.png": "good", "2.png": "bad", "3.png": "good"}
@@ -224,7 +224,7 @@ def test_no_dataset_learns_from_what_a_name_says_is_not_good(tmp_path: Path, pla
     touch(tmp_path, place, str(Path(place).parent / "1.png"), "usual/2.png", "1.png")
     with pytest.raises(DatasetError, match=r"but none named|names say otherwise|masks lie beside|told by its mask"):
         Folder(tmp_path, "x", tmp_path)
-    for number, path in enumerate(tmp_path.rglob("*.png")):  # of films, whose folders would else be clips
+    for number, path in enumerate(tmp_path.rglob("*.png")):  # of videos, whose folders would else be clips
         write_greys(path.with_suffix(".mp4"), [number, 90])
         path.unlink()
     if "mask.png" not in place:

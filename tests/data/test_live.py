@@ -18,7 +18,7 @@ from adkit.errors import FrameError
 from adkit.types import Batch, Prediction
 from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import open_model
-from tests.watched import film, film_registry, fit_film
+from tests.watched import fit_video, video_of, watched_registry
 
 Serve = Callable[[socket.socket, int], None]
 """What is done with each connection, and its number."""
@@ -27,7 +27,7 @@ Serve = Callable[[socket.socket, int], None]
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Six seconds as MPEG-TS."""
-    return film(tmp_path_factory.mktemp("stream") / "a.ts", 60, [range(20, 30)]).read_bytes()
+    return video_of(tmp_path_factory.mktemp("stream") / "a.ts", 60, [range(20, 30)]).read_bytes()
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def test_a_source_can_be_watched_over_http(stream: bytes) -> None:
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
 def test_a_recording_on_a_server_is_walked_once(name: str, share: float, tmp_path: Path) -> None:
     """It was played again for ever. One that breaks off is told: from its beginning again, it would count twice."""
-    content = film(tmp_path / name, 60, [range(20, 30)]).read_bytes()
+    content = video_of(tmp_path / name, 60, [range(20, 30)]).read_bytes()
 
     def serve(connection: socket.socket, _: int) -> None:
         connection.recv(4096)
@@ -166,9 +166,11 @@ def _serve_once(server: socket.socket, content: bytes) -> None:
 
 
 def test_events_end_with_the_connection_and_the_video_plays(stream: bytes, tmp_path: Path) -> None:
-    registry = film_registry()
-    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
-    wrong = film(tmp_path / "b.ts", 20, [range(10, 20)]).read_bytes()  # it breaks off while something is wrong
+    registry = watched_registry()
+    model = open_model(
+        fit_video(registry, video_of(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu"
+    )
+    wrong = video_of(tmp_path / "b.ts", 20, [range(10, 20)]).read_bytes()  # it breaks off while something is wrong
     with served(lambda connection, number: connection.sendall((wrong, stream)[min(number, 1)])) as port:
         address = f"tcp://127.0.0.1:{port}"
         settings = Settings(annotate=tmp_path / "out.mp4", duration_s=5.0, every=1)
@@ -187,8 +189,10 @@ def test_events_end_with_the_connection_and_the_video_plays(stream: bytes, tmp_p
 def test_a_slow_method_loses_the_oldest_frames_and_counts_them(
     stream: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = film_registry()
-    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    registry = watched_registry()
+    model = open_model(
+        fit_video(registry, video_of(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu"
+    )
     quick = model.method.predict
 
     def slow(batch: Batch) -> Prediction:

@@ -23,16 +23,16 @@ def part(folder: Path) -> Path:
     return folder
 
 
-class Film(OwnFolder):
-    name, hint = "film", "name one"
+class Videos(OwnFolder):
+    name, hint = "video", "name one"
 
     def samples(self, split: Split) -> list[Sample]:
         return []
 
 
-def film(root: Path | None) -> tuple[Path, Path | None]:
-    (found,) = Film.select("film", root)
-    assert isinstance(found, Film)
+def video(root: Path | None) -> tuple[Path, Path | None]:
+    (found,) = Videos.select("video", root)
+    assert isinstance(found, Videos)
     return found.folder, found.root
 
 
@@ -82,13 +82,13 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_by_its_path(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DatasetError, match="there is no such folder: tried film") as caught:
-        film(None)
+    with pytest.raises(DatasetError, match="there is no such folder: tried video") as caught:
+        video(None)
     assert caught.value.hint == "name one"
-    below = tmp_path / "data" / "film"
+    below = tmp_path / "data" / "video"
     below.mkdir(parents=True)
     monkeypatch.setenv("ADKIT_DATA", str(tmp_path / "data"))
-    assert film(None) == (below, tmp_path / "data")
-    (here / "film").mkdir()
-    assert film(None) == (Path("film"), here)
-    assert film(tmp_path / "data") == (below, tmp_path / "data")
+    assert video(None) == (below, tmp_path / "data")
+    (here / "video").mkdir()
+    assert video(None) == (Path("video"), here)
+    assert video(tmp_path / "data") == (below, tmp_path / "data")

@@ -96,7 +96,7 @@ def test_better_masks_come_first(tmp_path: Path) -> None:
 
 
 def test_other_masks_of_an_image_leave_no_doubt_of_the_unmarked(tmp_path: Path) -> None:
-    """As CVAT and labelme export them: no folder says which pictures are good."""
+    """As CVAT and labelme export them: no folder says which images are good."""
     touch(tmp_path, *(f"JPEGImages/{number}.jpg" for number in range(4)), "SegmentationClass/2.png")
     touch(tmp_path, "SegmentationObject/2.png")
     for kind in ("Class", "Object"):
@@ -147,7 +147,7 @@ def test_such_folders_are_of_the_split_that_they_name(tmp_path: Path) -> None:
     assert found(tmp_path) == {"test_img/1.png": "test_lab/1.png"}
 
 
-def test_black_pictures_of_a_dark_camera_are_no_masks(tmp_path: Path) -> None:
+def test_black_images_of_a_dark_camera_are_no_masks(tmp_path: Path) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
     for place, pixels in (("train/good", photo), ("test/dark", photo & 0), ("test/tear", photo)):
         (tmp_path / place).mkdir(parents=True)
@@ -171,7 +171,7 @@ def test_many_images_of_one_name_are_quickly_told_apart(tmp_path: Path) -> None:
 def test_a_mask_of_several_pages_is_refused(tmp_path: Path) -> None:
     pages = [Image.fromarray(SQUARE), Image.fromarray(~SQUARE)]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(FrameError, match="holds 2 pictures, and one was expected"):
+    with pytest.raises(FrameError, match="holds 2 images, and one was expected"):
         read_mask(FrameRef(tmp_path / "m.tif"), (12, 12))
 
 
@@ -262,7 +262,7 @@ def test_where_good_ones_have_empty_masks_one_without_is_unknown(tmp_path: Path)
     assert "Train/20.png" not in {sample.id for sample in dataset.samples("train")}
     (unknown,) = (sample for sample in dataset.samples("test") if sample.anomalous is None)
     assert unknown.id == "Test/20.png"
-    (tmp_path / "Train" / "20_GT.png").write_bytes(b"no picture")
+    (tmp_path / "Train" / "20_GT.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"whether Train/20\.png is good is told by its mask, which cannot be read"):
         Folder(tmp_path, "x", tmp_path)
 

@@ -22,7 +22,7 @@ from adkit.types import FrameRef
 
 
 def saved(path: Path, *shapes: dict[str, Any], **changes: Any) -> FrameRef:
-    """A file of labelme's, of a picture of 80 × 60 px."""
+    """A file of labelme's, of an image of 80 × 60 px."""
     whole = {"version": "5.4.1", "flags": {}, "shapes": list(shapes), "imagePath": "a.png", "imageData": None}
     path.write_text(json.dumps({**whole, "imageHeight": 60, "imageWidth": 80, **changes}), encoding="utf-8")
     return FrameRef(path)
@@ -104,7 +104,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict[str, Any],
         read_mask(saved(tmp_path / "a.json", **change), (60, 80))
 
 
-def test_they_are_found_beside_their_pictures(tmp_path: Path) -> None:
+def test_they_are_found_beside_their_images(tmp_path: Path) -> None:
     for name in ("good/1.png", "tear/2.png", "tear/3.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"never decoded")
@@ -258,7 +258,7 @@ FILES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), FILES)
-def test_files_that_name_their_pictures(tmp_path: Path, name: str, content: Any, expected: Any) -> None:
+def test_files_that_name_their_images(tmp_path: Path, name: str, content: Any, expected: Any) -> None:
     touched(tmp_path, "good/1.png", "tear/2.png", "tear/3.png")
     if "tear/2" in str(content):  # then it is clear which one is meant
         touched(tmp_path, "dent/2.png")
@@ -321,7 +321,7 @@ def test_who_is_called_good_is_not_outlined_as_bad(tmp_path: Path) -> None:
     assert len(Folder(tmp_path, "x", tmp_path).samples("train")) == 1
 
 
-def test_of_pictures_of_one_name_the_path_decides(tmp_path: Path) -> None:
+def test_of_images_of_one_name_the_path_decides(tmp_path: Path) -> None:
     touched(tmp_path, "0.png", "tear/2.png", "dent/2.png", "bump/2.png")
     whole = coco("day1/tear/2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE)
     whole["images"] += [{"id": 4, "file_name": "dent/2.png", **SIZE}, {"id": 5, "file_name": "rust/2.png", **SIZE}]
@@ -360,7 +360,7 @@ def test_a_table_may_name_a_file_for_all(tmp_path: Path) -> None:
     (sample,) = (one for one in Manifest(table, "x", tmp_path).samples("test") if one.anomalous)
     assert sample.mask is not None
     assert np.array_equal(read_mask(sample.mask, (60, 80)), BOX)
-    with pytest.raises(FrameError, match="outlines 2 pictures, and none by the name of this one"):
+    with pytest.raises(FrameError, match="outlines 2 images, and none by the name of this one"):
         read_mask(FrameRef(tmp_path / "all.json"), (60, 80))
 
 
@@ -385,7 +385,7 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, name: str, content: Any) -
     assert len(Folder(tmp_path, "x", tmp_path).samples("test")) == 1
 
 
-def test_outlines_of_a_picture_of_another_size_are_told(tmp_path: Path) -> None:
+def test_outlines_of_an_image_of_another_size_are_told(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", coco("2.png", {"segmentation": [BOX_OUTLINE]}, **SIZE))
     with pytest.raises(FrameError, match="mask is 80×60 but the image is 160×120"):
         read_mask(FrameRef(path, page=1), (120, 160))

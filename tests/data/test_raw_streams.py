@@ -1,4 +1,4 @@
-"""What is missing in films without a container is told; a film of any encoder that is whole is not called damaged."""
+"""What is missing in videos without a container is told; a video of any encoder that is whole is not called damaged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adkit.data.bitstreams import broken_picture, is_broken
+from adkit.data.bitstreams import broken_frame, is_broken
 from adkit.data.video import Video
 from adkit.errors import FrameError
-from tests.films import FRAMES, damage, pixels_of, write_film
+from tests.containers import FRAMES, damage, pixels_of, write_container
 
 _UNITS = re.compile(rb"\x00*\x00\x00\x01")
 
 
 def raw(path: Path, codec: str, options: dict[str, str]) -> Path:
-    """Write 40 pictures by an encoder as it is, or told otherwise."""
+    """Write 40 images by an encoder as it is, or told otherwise."""
     with av.open(str(path), "w") as target:
         stream = target.add_stream(codec, rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
@@ -32,7 +32,7 @@ def raw(path: Path, codec: str, options: dict[str, str]) -> Path:
 
 
 def seen(path: Path) -> int:
-    """Walk a film, and count the frames."""
+    """Walk a video, and count the frames."""
     with Video(path) as video:
         return len(list(video))
 
@@ -59,8 +59,8 @@ def test_hevc_of_any_kind_is_whole(options: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.h264", "a.h265"])
-def test_pictures_that_were_taken_out_of_a_raw_stream_are_missed(name: str, tmp_path: Path) -> None:
-    content = write_film(tmp_path / name).read_bytes()
+def test_frames_that_were_taken_out_of_a_raw_stream_are_missed(name: str, tmp_path: Path) -> None:
+    content = write_container(tmp_path / name).read_bytes()
     starts = [found.start() for found in _UNITS.finditer(content)] + [len(content)]
     units = [content[start:end] for start, end in pairwise(starts)]
     kinds = [_UNITS.sub(b"", unit, count=1)[0] for unit in units]
@@ -72,7 +72,7 @@ def test_pictures_that_were_taken_out_of_a_raw_stream_are_missed(name: str, tmp_
 
 
 def jpeg(number: int, **options: object) -> bytes:
-    """Return a picture as a JPEG."""
+    """Return an image as a JPEG."""
     Image.fromarray(pixels_of(number)).resize((320, 240)).save(buffer := io.BytesIO(), "JPEG", **options)
     return buffer.getvalue()
 
@@ -119,7 +119,7 @@ def test_damage_in_a_jpeg_is_seen(options: dict[str, object]) -> None:
         told = is_broken("mjpeg", damaged)
         if not told:
             decoder = av.CodecContext.create("mjpeg", "r")
-            decoder.options = {"err_detect": "explode"}  # as it is opened for films
+            decoder.options = {"err_detect": "explode"}  # as it is opened for videos
             with pytest.raises(av.error.FFmpegError):
                 decoder.decode(av.Packet(damaged))
 
@@ -134,9 +134,9 @@ def test_zeroes_in_a_unit_are_damage_and_before_the_next_one_are_not() -> None:
     assert not is_broken("vp9", unit + bytes(100) + b"\5")
 
 
-def test_a_gif_says_which_picture_is_broken(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.gif")
-    assert broken_picture(path) is None
-    number = broken_picture(damage(path, tmp_path / "b.gif", lambda part: bytes(byte ^ 255 for byte in part)))
+def test_a_gif_says_which_frame_is_broken(tmp_path: Path) -> None:
+    path = write_container(tmp_path / "a.gif")
+    assert broken_frame(path) is None
+    number = broken_frame(damage(path, tmp_path / "b.gif", lambda part: bytes(byte ^ 255 for byte in part)))
     assert number is not None
     assert 15 < number < 25

@@ -13,7 +13,7 @@ from adkit.data.spans import Span, VideoSpans, parse_spans, parse_time
 from adkit.errors import DatasetError, OptionError
 from adkit.registry import load_registry
 from adkit.stats.formatting import clock
-from tests.watched import film
+from tests.watched import video_of
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_spans_are_sorted_and_apart() -> None:
 
 
 def test_frames_of_spans_are_normal_clips(tmp_path: Path) -> None:
-    video = film(tmp_path / "a.mp4", 60)
+    video = video_of(tmp_path / "a.mp4", 60)
     dataset = VideoSpans(video, parse_spans(["0:01-0:02", "0:04-0:06"]))
     samples = dataset.samples("train")
     assert [sample.frame.number for sample in samples] == [*range(10, 20), *range(40, 60)]
@@ -54,7 +54,7 @@ def test_frames_of_spans_are_normal_clips(tmp_path: Path) -> None:
 
 
 def test_a_run_finds_its_spans_again(tmp_path: Path) -> None:
-    dataset = VideoSpans(film(tmp_path / "a.mp4", 30), parse_spans(["0:00-0:02"]))
+    dataset = VideoSpans(video_of(tmp_path / "a.mp4", 30), parse_spans(["0:00-0:02"]))
     (again,) = open_datasets(dataset.spec, dataset.root, load_registry())
     assert again.samples("train") == dataset.samples("train")
     with pytest.raises(DatasetError, match="names no span"):
@@ -63,7 +63,7 @@ def test_a_run_finds_its_spans_again(tmp_path: Path) -> None:
 
 def test_samples_have_the_same_names_wherever_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fit is resumed only on data of the same names."""
-    film(tmp_path / "line" / "a.mp4", 30)
+    video_of(tmp_path / "line" / "a.mp4", 30)
     names = []
     for place, selection in ((tmp_path, "line/a.mp4@0:00-0:02"), (tmp_path / "line", "a.mp4@0:00-0:02")):
         monkeypatch.chdir(place)
@@ -73,7 +73,7 @@ def test_samples_have_the_same_names_wherever_the_user_stands(tmp_path: Path, mo
 
 
 def test_spans_beyond_the_video_are_refused(tmp_path: Path) -> None:
-    video = film(tmp_path / "a.mp4", 30)
+    video = video_of(tmp_path / "a.mp4", 30)
     with pytest.raises(DatasetError, match=r"ends at 0:02\.9"):
         VideoSpans(video, [Span(0, 5)]).samples("train")
     with pytest.raises(DatasetError, match="no frame"):

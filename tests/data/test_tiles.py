@@ -11,7 +11,7 @@ SIDES = st.tuples(st.integers(20, 700), st.integers(20, 700))
 
 
 @given(SIDES, st.tuples(st.integers(2, 10), st.integers(2, 10)))
-def test_tiles_cover_a_picture_and_overlap(seen: tuple[int, int], steps: tuple[int, int]) -> None:
+def test_tiles_cover_an_image_and_overlap(seen: tuple[int, int], steps: tuple[int, int]) -> None:
     tile = (STEP * steps[0], STEP * steps[1])
     tiles = tiles_over(seen, tile)
     assert {one.size for one in tiles} == {tile}
@@ -35,7 +35,7 @@ def test_tiles_cut_from_a_map_are_blended_to_that_map(seen: tuple[int, int], sid
     np.testing.assert_allclose(blended(cut, tiles, (side, side)), whole, atol=1e-5)
 
 
-def test_pictures_are_blended_likewise() -> None:
+def test_images_are_blended_likewise() -> None:
     tiles = tiles_over((100, 130), (64, 64))
     whole = np.random.default_rng(0).integers(0, 256, (1, 128, 160, 3)).astype(np.uint8)
     cut = np.stack([one.of(whole[0]) for one in tiles])

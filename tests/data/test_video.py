@@ -16,16 +16,16 @@ VALUES = list(range(20, 220, 10))
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_greys(tmp_path_factory.mktemp("film") / "film.mp4", VALUES)
+def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_greys(tmp_path_factory.mktemp("greys") / "greys.mp4", VALUES)
 
 
 def greys(video: Video, size: tuple[int, int] | None = None) -> list[int]:
     return [round(float(frame.pixels(size).mean())) for frame in video]
 
 
-def test_every_frame_comes_once_in_order_with_its_time(film: Path) -> None:
-    with Video(film) as video:
+def test_every_frame_comes_once_in_order_with_its_time(video_path: Path) -> None:
+    with Video(video_path) as video:
         frames = [(frame.number, frame.time_s, frame.shape, round(float(frame.pixels().mean()))) for frame in video]
     assert [number for number, *_ in frames] == list(range(len(VALUES)))
     assert [time for _, time, *_ in frames] == pytest.approx([number / 10 for number in range(len(VALUES))])
@@ -33,16 +33,16 @@ def test_every_frame_comes_once_in_order_with_its_time(film: Path) -> None:
     assert [value for *_, value in frames] == pytest.approx(VALUES, abs=2)
 
 
-def test_pixels_are_resized_as_they_are_decoded(film: Path) -> None:
-    with Video(film) as video:
+def test_pixels_are_resized_as_they_are_decoded(video_path: Path) -> None:
+    with Video(video_path) as video:
         frame = next(iter(video))
         assert frame.pixels((10, 31)).shape == (10, 31, 3)
         assert frame.pixels((100, 131)).shape == (100, 131, 3)
         assert frame.pixels().dtype == np.uint8
 
 
-def test_times_are_read_without_decoding(film: Path) -> None:
-    assert video_times(film).tolist() == pytest.approx([number / 10 for number in range(len(VALUES))])
+def test_times_are_read_without_decoding(video_path: Path) -> None:
+    assert video_times(video_path).tolist() == pytest.approx([number / 10 for number in range(len(VALUES))])
 
 
 def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
@@ -55,17 +55,17 @@ def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 7, 19])
-def test_one_frame_is_found_by_its_number(film: Path, number: int) -> None:
-    assert float(video_frame(film, number).mean()) == pytest.approx(VALUES[number], abs=2)
+def test_one_frame_is_found_by_its_number(video_path: Path, number: int) -> None:
+    assert float(video_frame(video_path, number).mean()) == pytest.approx(VALUES[number], abs=2)
 
 
-def test_a_frame_that_is_not_there_is_an_error(film: Path) -> None:
+def test_a_frame_that_is_not_there_is_an_error(video_path: Path) -> None:
     with pytest.raises(FrameError, match=r"has 20 frames; number 20 \(from 0\)"):
-        video_frame(film, 20)
+        video_frame(video_path, 20)
 
 
-def test_the_shape_is_read_from_the_first_frame(film: Path) -> None:
-    assert video_shape(film) == SIZE
+def test_the_shape_is_read_from_the_first_frame(video_path: Path) -> None:
+    assert video_shape(video_path) == SIZE
 
 
 def test_odd_sizes_are_decoded(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_odd_sizes_are_decoded(tmp_path: Path) -> None:
         assert [frame.pixels().shape for frame in video] == [(47, 63, 3)] * 3
 
 
-def test_a_turned_film_is_shown_upright() -> None:
+def test_a_turned_video_is_shown_upright() -> None:
     @dataclass
     class Turned:
-        """What PyAV gives for a telephone's film: the sensor's picture, and by how much to turn it."""
+        """What PyAV gives for a telephone's video: the sensor's image, and by how much to turn it."""
 
         height: int = 2
         width: int = 3
@@ -96,7 +96,7 @@ def test_a_turned_film_is_shown_upright() -> None:
     assert frame.pixels()[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]  # clockwise
 
 
-def test_what_is_transparent_lies_on_white_as_in_pictures(tmp_path: Path) -> None:
+def test_what_is_transparent_lies_on_white_as_in_images(tmp_path: Path) -> None:
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, 4:] = 200, 100, 0, 255
     pixels[:4, :4, 3] = 51  # a fifth of black
@@ -111,7 +111,7 @@ def test_what_is_transparent_lies_on_white_as_in_pictures(tmp_path: Path) -> Non
     assert shown[0, 7].tolist() == [200, 100, 0]
 
 
-def test_a_film_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_path: Path) -> None:
+def test_a_video_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (60, *SIZE, 3), dtype=np.uint8)
     whole = write_video(tmp_path / "whole.mp4", list(noise), options={"movflags": "faststart"})
     cut = tmp_path / "cut.mp4"
@@ -127,7 +127,7 @@ def test_a_film_that_was_cut_off_gives_what_there_is_and_says_where_it_ends(tmp_
     assert str(cut) in caught.value.message
 
 
-def test_a_film_that_was_cut_without_coding_it_again_is_whole(tmp_path: Path) -> None:
+def test_a_video_that_was_cut_without_coding_it_again_is_whole(tmp_path: Path) -> None:
     """Frames between a key frame and where an edit list begins are in the file, and never shown."""
     whole, cut = write_greys(tmp_path / "whole.mp4", range(20, 220)), tmp_path / "cut.mp4"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
@@ -156,9 +156,9 @@ def test_cameras_have_other_suffixes_too(tmp_path: Path, name: str) -> None:
     assert float(video_frame(path, 7).mean()) == pytest.approx(VALUES[7], abs=4)
 
 
-def test_a_half_written_film_is_no_video(tmp_path: Path, film: Path) -> None:
+def test_a_half_written_video_is_none(tmp_path: Path, video_path: Path) -> None:
     path = tmp_path / "half.mp4"
-    path.write_bytes(film.read_bytes()[:300])
+    path.write_bytes(video_path.read_bytes()[:300])
     with pytest.raises(FrameError, match=r"half\.mp4 cannot be read as a video: \w+"):
         Video(path)
 

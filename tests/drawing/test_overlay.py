@@ -62,7 +62,7 @@ def test_one_panel_more_with_the_truth(masked: bool, count: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1000, 1000), (20, 30), (300, 7), (5, 900), (1, 1)])
-def test_pictures_of_any_shape(height: int, width: int) -> None:
+def test_images_of_any_shape(height: int, width: int) -> None:
     sheet = draw(grey(height, width), spot(), SCALE, CAPTION, np.zeros((height, width), bool))
     factor = PANEL_PX / max(height, width)
     expected = max(1, round(height * factor)), max(1, round(width * factor))
@@ -84,7 +84,7 @@ def test_heat_is_where_the_map_is_high() -> None:
     np.testing.assert_allclose(cold, 128, atol=2)  # what is usual is not covered
     assert hot[0] > cold[0] + 60, "inferno's high end is bright and yellow"
     assert hot[0] > hot[2] + 30
-    assert cold.std() < 20, "the picture shows through where nothing is found"
+    assert cold.std() < 20, "the image shows through where nothing is found"
 
 
 def test_the_threshold_is_outlined() -> None:
@@ -180,7 +180,7 @@ def test_any_name_is_written(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "truth"), [("W" * 78, None), ("a", "missing part and wrong colour " * 3)])
 def test_no_caption_is_cut_off(name: str, truth: str | None) -> None:
-    """A tall picture is narrow, and what is written above it is not."""
+    """A tall image is narrow, and what is written above it is not."""
     sheet = np.asarray(draw(grey(400, 40), spot(), SCALE, Caption(name, 2.5, 0.0123, True, 1.5, truth)))
     head = (sheet[:50] < 200).any(axis=(0, 2))
     assert head[600:].any()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from adkit.drawing.regions import Outline, Region, highest_place, outline_mask, outline_of, region_columns
+from adkit.drawing.regions import Outline, Region, highest_place, outline_of, region_columns, region_mask
 
 SHAPE = (120, 240)
 
@@ -31,7 +31,7 @@ def enlarged(anomaly_map: NDArray[np.float32], shape: tuple[int, int]) -> NDArra
     return np.asarray(weights[0] @ anomaly_map.astype(np.float64) @ weights[1].T)
 
 
-def test_a_box_and_an_area_are_in_the_pictures_pixels() -> None:
+def test_a_box_and_an_area_are_in_the_images_pixels() -> None:
     (region,) = outline_of(spot(slice(1, 3), slice(2, 6)), 1.0, SHAPE).regions
     assert box(region) == (20, 10, 40, 20)  # half-way to the next cell the value is half of 2
     assert 0.9 * 800 < region.area_px <= 800  # with its corners cut
@@ -58,7 +58,7 @@ def test_regions_end_where_nothing_counts() -> None:
     counts[:, 43:] = True
     (region,) = outline_of(anomaly_map, 1.0, SHAPE, counts).regions
     assert box(region) == (43, 10, 17, 20)
-    mask = outline_mask(anomaly_map, 1.0, SHAPE, counts)
+    mask = region_mask(anomaly_map, 1.0, SHAPE, counts)
     assert mask.sum() == region.area_px
     assert not mask[:, :43].any()
     assert outline_of(anomaly_map, 1.0, SHAPE, np.zeros(SHAPE, np.bool_)) == Outline()
@@ -67,7 +67,7 @@ def test_regions_end_where_nothing_counts() -> None:
 def test_what_is_smaller_than_a_cell_is_a_speck() -> None:
     faint, clear = spot(slice(5, 6), slice(5, 6), 1.2), spot(slice(5, 6), slice(5, 6), 9.0)
     assert (outline_of(faint, 1.0, SHAPE).regions, outline_of(faint, 1.0, SHAPE).specks) == ((), 1)
-    assert not outline_mask(faint, 1.0, SHAPE).any()
+    assert not region_mask(faint, 1.0, SHAPE).any()
     (region,) = outline_of(clear, 1.0, SHAPE).regions  # a single cell, if it stands out
     assert region.area_px >= 100
     both = outline_of(faint + spot(slice(0, 2), slice(0, 2)), 1.0, SHAPE)
@@ -78,7 +78,7 @@ def test_what_is_smaller_than_a_cell_is_a_speck() -> None:
 def test_without_anything_above_the_threshold_there_are_none(threshold: float | None) -> None:
     anomaly_map = spot(slice(5, 6), slice(11, 12))
     assert outline_of(anomaly_map, threshold, SHAPE).regions == ()
-    assert not outline_mask(anomaly_map, threshold, SHAPE).any()
+    assert not region_mask(anomaly_map, threshold, SHAPE).any()
     place = highest_place(anomaly_map, SHAPE)
     assert (box(place), place.area_px, place.map_peak, place.words) == ((110, 50, 10, 10), 100, 2.0, "centre")
 
@@ -92,7 +92,7 @@ def test_without_anything_above_the_threshold_there_are_none(threshold: float | 
         (slice(6, 7), slice(23, 24), "right"),
         (slice(0, 1), slice(23, 24), "upper right"),
         (slice(11, 12), slice(0, 1), "lower left"),
-        (slice(0, 10), slice(0, 20), "most of the picture"),
+        (slice(0, 10), slice(0, 20), "most of the image"),
     ],
 )
 def test_words(rows: slice, columns: slice, words: str) -> None:
@@ -101,11 +101,11 @@ def test_words(rows: slice, columns: slice, words: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(100, 33), (1, 1), (3, 5000), (2000, 3000)])
-def test_a_map_that_does_not_divide_the_picture_covers_it(shape: tuple[int, int]) -> None:
+def test_a_map_that_does_not_divide_the_image_covers_it(shape: tuple[int, int]) -> None:
     (region,) = outline_of(np.ones((7, 7), np.float32), 0.5, shape).regions
     assert box(region) == (0, 0, shape[1], shape[0])
     assert region.area_px == shape[0] * shape[1]
-    assert outline_mask(np.ones((7, 7), np.float32), 0.5, shape).all()
+    assert region_mask(np.ones((7, 7), np.float32), 0.5, shape).all()
 
 
 @given(st.integers(0, 2**32), st.tuples(st.integers(40, 90), st.integers(40, 90)), st.sampled_from([0.5, 1.0, 1.6]))
@@ -120,7 +120,7 @@ def test_regions_are_those_that_scipy_labels(seed: int, shape: tuple[int, int], 
     found = outline_of(anomaly_map, threshold, shape)
     assert found.specks == count - len(expected)
     assert sorted(region.area_px for region in found.regions) == sorted(areas[label] for label in expected)
-    mask = outline_mask(anomaly_map, threshold, shape)
+    mask = region_mask(anomaly_map, threshold, shape)
     np.testing.assert_array_equal(mask, np.isin(labels, expected))
     for region in found.regions:
         part = mask[region.top : region.top + region.height, region.left : region.left + region.width]
@@ -137,7 +137,7 @@ def test_regions_are_those_that_scipy_labels(seed: int, shape: tuple[int, int], 
 
 
 @given(st.integers(0, 2**32))
-def test_a_large_picture_has_the_regions_of_a_smaller_one(seed: int) -> None:
+def test_a_large_image_has_the_regions_of_a_smaller_one(seed: int) -> None:
     anomaly_map = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(16, 16)), 1.5).astype(np.float32)
     threshold = float(np.quantile(anomaly_map, 0.9))
     small, large = (outline_of(anomaly_map, threshold, (side, side)) for side in (1024, 2048))
@@ -145,7 +145,7 @@ def test_a_large_picture_has_the_regions_of_a_smaller_one(seed: int) -> None:
     for one, other in zip(small.regions, large.regions, strict=True):
         assert [2 * side for side in box(one)] == list(box(other))
         assert other.area_px == 4 * one.area_px
-    mask = outline_mask(anomaly_map, threshold, (2048, 2048))
+    mask = region_mask(anomaly_map, threshold, (2048, 2048))
     assert mask.sum() == sum(region.area_px for region in large.regions)
 
 

@@ -18,14 +18,14 @@ from adkit.registry import Registry
 from adkit.runs.store import Run
 from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import Workplace, open_model
-from tests.press import PRESS, fit_films, write_films
+from tests.press import PRESS, fit_press, write_press
 
 FRAMES = sum(len(frames) for frames, _ in PRESS.values())
 
 
 @pytest.fixture(scope="module")
-def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, Workplace(film_methods, device="cpu"))
+def judged(press_run: Run, press_methods: Registry) -> Evaluation:
+    return evaluate(press_run, Workplace(press_methods, device="cpu"))
 
 
 def test_frames_are_pooled_as_they_are(judged: Evaluation) -> None:
@@ -79,29 +79,31 @@ def test_a_frame_stands_for_each_mistake_and_for_each_end_of_a_kind(judged: Eval
     assert len(seen) <= 6 + len(judged.mistakes())
 
 
-def test_answers_are_used_again(judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_used_again(judged: Evaluation, press_methods: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr("adkit.workflows.score.open_model", refuse)
-    again = evaluate(judged.run, Workplace(film_methods, device="cpu"))
+    again = evaluate(judged.run, Workplace(press_methods, device="cpu"))
     assert again.as_json() == judged.as_json()
 
 
 def test_where_every_clip_has_an_event_a_normal_frame_is_shown_all_the_same(
-    tmp_path: Path, film_methods: Registry
+    tmp_path: Path, press_methods: Registry
 ) -> None:
-    films = write_films(tmp_path / "films", {"a": ("....ss..", 14), "b": ("..ss....", 14)}, train=(8,) * 6)
-    found = evaluate(fit_films(film_methods, films, tmp_path / "runs", "grey"), Workplace(film_methods, device="cpu"))
+    videos = write_press(tmp_path / "videos", {"a": ("....ss..", 14), "b": ("..ss....", 14)}, train=(8,) * 6)
+    found = evaluate(
+        fit_press(press_methods, videos, tmp_path / "runs", "grey"), Workplace(press_methods, device="cpu")
+    )
     assert found.rates.false_alarms.total == 0
     assert "good" in {found.results.kinds[position] for position in found.telling()}
 
 
-def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Path, film_methods: Registry) -> None:
-    films = write_films(tmp_path / "films", {"long": ("." * 60 + "s" * 10 + "." * 30, 14)}, train=(300,))
-    run = fit_films(film_methods, films, tmp_path / "runs", "grey_maps")
+def test_where_one_long_video_was_cut_its_normal_pieces_are_counted(tmp_path: Path, press_methods: Registry) -> None:
+    videos = write_press(tmp_path / "videos", {"long": ("." * 60 + "s" * 10 + "." * 30, 14)}, train=(300,))
+    run = fit_press(press_methods, videos, tmp_path / "runs", "grey_maps")
     assert run.record.segment_s is not None
-    found = evaluate(run, Workplace(film_methods, device="cpu"))
+    found = evaluate(run, Workplace(press_methods, device="cpu"))
     assert found.clips is not None
     assert found.clips.unit.endswith("s piece")
     assert 3 <= found.rates.false_alarms.total <= 6
@@ -111,39 +113,41 @@ def test_where_one_long_film_was_cut_its_normal_pieces_are_counted(tmp_path: Pat
 
 def seen_means(run: Run, registry: Registry, judged: Evaluation, positions: list[int]) -> Iterator[float]:
     samples = [judged.samples[position] for position in positions]
-    for image in reconstructed(run, Workplace(registry, device="cpu"), samples, footage=judged.samples):
+    for image in reconstructed(run, Workplace(registry, device="cpu"), samples, all_frames=judged.samples):
         assert image is not None
         yield float(image.mean())
 
 
 def test_reconstructions_know_what_the_clip_showed_before(
-    judged: Evaluation, press_run: Run, film_methods: Registry
+    judged: Evaluation, press_run: Run, press_methods: Registry
 ) -> None:
     # In any order, from two clips: each is the mean brightness of its clip so far.
     calm, jerking = (judged.results.clips.index(f"test/{name}") for name in ("calm", "jerking"))
     positions = [jerking + 20, calm + 3, jerking + 2]
     for position, first, mean in zip(
-        positions, [jerking, calm, jerking], seen_means(press_run, film_methods, judged, positions), strict=True
+        positions, [jerking, calm, jerking], seen_means(press_run, press_methods, judged, positions), strict=True
     ):
         shown = [read_image(sample.frame).mean() for sample in judged.samples[first : position + 1]]
         assert mean == pytest.approx(np.mean(shown), abs=3)
 
 
 def test_reconstructions_that_take_too_long_or_whose_past_is_not_there_are_left_out(
-    judged: Evaluation, press_run: Run, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
+    judged: Evaluation, press_run: Run, press_methods: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, far = judged.samples[2], judged.samples[25]
-    assert [*reconstructed(press_run, Workplace(film_methods, device="cpu"), [near])] == [None]
+    assert [*reconstructed(press_run, Workplace(press_methods, device="cpu"), [near])] == [None]
     monkeypatch.setattr("adkit.evaluation.pictures.MOST_FRAMES", 10)
-    first, second = reconstructed(press_run, Workplace(film_methods, device="cpu"), [far, near], footage=judged.samples)
+    first, second = reconstructed(
+        press_run, Workplace(press_methods, device="cpu"), [far, near], all_frames=judged.samples
+    )
     assert first is None
     assert second is not None
 
 
 def test_events_found_are_those_that_watching_the_clip_reports(
-    judged: Evaluation, press_run: Run, film_methods: Registry
+    judged: Evaluation, press_run: Run, press_methods: Registry
 ) -> None:
-    judge = open_model(press_run, film_methods, device="cpu")
+    judge = open_model(press_run, press_methods, device="cpu")
     for first in [judged.results.clips.index(f"test/{name}") for name in ("jerking", "hardly", "calm")]:
         path = judged.samples[first].frame.path
         watch = Watch(judge, VideoInput(str(path), video=path), Settings())

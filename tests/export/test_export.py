@@ -32,7 +32,7 @@ from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace, open_model
 from tests.cli.invoking import refused
 from tests.greys import Grey, GreyMaps, paint, usual_levels, with_methods
-from tests.press import PRESS, GreyMemory, film_registry, fit_films, write_films
+from tests.press import PRESS, GreyMemory, fit_press, press_registry, write_press
 
 
 class Exportable(GreyMaps):
@@ -72,7 +72,7 @@ class WideScores(ExportableScores):
 
 
 class Fixed(Exportable):
-    """Its graph is for as many pictures as it was traced with."""
+    """Its graph is for as many images as it was traced with."""
 
     def of_frames(self, frames: Tensor) -> Tensor:
         return super().of_frames(frames) + torch.zeros(len(frames), 1, 1)
@@ -172,7 +172,7 @@ def test_the_script_needs_neither_adkit_nor_torch(exported: Path, tmp_path: Path
 
     done = run_script(str(tmp_path))
     assert done.returncode == 3
-    assert "a folder; its pictures are expected: FOLDER/*.png" in done.stderr
+    assert "a folder; its images are expected: FOLDER/*.png" in done.stderr
     done = run_script("--help")
     assert (done.returncode, "python score.py --check" in done.stdout) == (0, True)
     done = run_script()
@@ -206,19 +206,17 @@ def damaged(exported: Path, folder: Path, facts: str) -> Path:
     return folder
 
 
-def test_golden_pictures_tell_whether_another_machine_decides_the_same(
-    run: Run, exported: Path, tmp_path: Path
-) -> None:
+def test_golden_images_tell_whether_another_machine_decides_the_same(run: Run, exported: Path, tmp_path: Path) -> None:
     facts = json.loads((exported / "model.json").read_text())
     assert len(facts["golden"]) == 2 * GOLDEN
     assert Model(exported).facts["promise"].startswith("flags about")
-    assert [len(one["files"]) for one in facts["golden"]] == [1] * 6  # a still is a clip of one picture
-    highest = run.record.threshold.value  # the score of a good picture, which rounding shall not flag
+    assert [len(one["files"]) for one in facts["golden"]] == [1] * 6  # a still is a clip of one image
+    highest = run.record.threshold.value  # the score of a good image, which rounding shall not flag
     assert highest < Model(exported).threshold < highest + 1e-4 * abs(highest)
     command = [sys.executable, str(exported / "score.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "0 of 6 golden pictures are judged otherwise"
+    assert done.stdout.splitlines()[-1] == "0 of 6 golden images are judged otherwise"
     facts["golden"][2]["scores"] = [1.01 * facts["golden"][2]["scores"][0]]
     message, _ = refused("score", run.folder, "--run", damaged(exported, tmp_path / "damaged", "{}"))
     assert "is no export that can be read: format None" in message
@@ -229,7 +227,7 @@ def test_golden_pictures_tell_whether_another_machine_decides_the_same(
     assert "NOT THE SAME" in done.stdout.splitlines()[2]
 
 
-def test_the_graph_alone_judges_pictures_of_the_usual_shape(run: Run, registry: Registry, exported: Path) -> None:
+def test_the_graph_alone_judges_images_of_the_usual_shape(run: Run, registry: Registry, exported: Path) -> None:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -289,7 +287,7 @@ def test_scores_without_maps_and_places_that_do_not_count(registry: Registry, go
 
 
 @pytest.mark.parametrize("method", ["maps", "scores"])
-def test_large_pictures_are_seen_in_tiles(registry: Registry, tmp_path: Path, method: str) -> None:
+def test_large_images_are_seen_in_tiles(registry: Registry, tmp_path: Path, method: str) -> None:
     large, random = tmp_path / "large", np.random.default_rng(7)
     large.mkdir()
     for number in range(30):
@@ -316,9 +314,9 @@ class Remembering(GreyMemory):
 
 
 def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) -> None:
-    registry = film_registry({"remembering": Remembering})
-    folder = write_films(tmp_path / "films", PRESS)
-    run = fit_films(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
+    registry = press_registry({"remembering": Remembering})
+    folder = write_press(tmp_path / "videos", PRESS)
+    run = fit_press(registry, folder, tmp_path / "runs", "remembering", appearance_only=True, max_false_alarms="10%")
     done = export(run, Workplace(registry), tmp_path / "press.adkit")
     assert (done.normal, done.spoilt) == (8 * 12, SPOILT_SOURCES * (LEAD - 1 + len(SPOILT)))
     model, own = Model(tmp_path / "press.adkit"), open_model(run, registry, device="cpu")
@@ -341,7 +339,7 @@ def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) 
     assert [score for *_, score in model.play(frames)] == pytest.approx([one.score for one in expected], abs=1e-3)
     command = [sys.executable, str(tmp_path / "press.adkit" / "score.py")]
     done_check = subprocess.run([*command, "--check"], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert done_check[-1] == f"0 of {LEAD + len(SPOILT) + LEAD - 1 + len(SPOILT)} golden pictures are judged otherwise"
+    assert done_check[-1] == f"0 of {LEAD + len(SPOILT) + LEAD - 1 + len(SPOILT)} golden images are judged otherwise"
     still, empty = frames / "0.png", tmp_path / "empty"
     empty.mkdir()
     printed = subprocess.run([*command, frames, still, empty], capture_output=True, text=True, check=False)
@@ -349,7 +347,7 @@ def test_an_export_remembers_a_clip_and_smooths_as_the_run_does(tmp_path: Path) 
     assert printed.returncode == 3
     assert [row["frame"] for row in rows] == [*(str(one.index) for one in expected), "", ""]
     assert [row["decision"] for row in rows[-2:]] == ["unreadable"] * 2
-    assert "a folder of frames or a film was expected" in printed.stderr
+    assert "a folder of frames or a video was expected" in printed.stderr
     message, hint = refused("score", frames, "--run", tmp_path / "press.adkit")
     assert "judges clips" in message
     assert "score.py" in hint
@@ -379,7 +377,7 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
         export(closed, Workplace(registry), tmp_path / "closed")
     assert "graph()" in refused.value.hint
     fixed = fitted(registry, good, tmp_path / "runs", "fixed")
-    with pytest.raises(OptionError, match="takes one number of pictures only"):
+    with pytest.raises(OptionError, match="takes one number of images only"):
         export(fixed, Workplace(registry), tmp_path / "fixed")
     with pytest.raises(OptionError, match="is there already"):
         export(run, Workplace(registry), tmp_path)

@@ -1,4 +1,4 @@
-"""What goes with an exported model sees pictures as adkit does, to the bit where that is possible."""
+"""What goes with an exported model sees images as adkit does, to the bit where that is possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from adkit.data import images
 from adkit.data.boxes import Box
 from adkit.data.layouts import in_numeric_order
 from adkit.data.video import Video
-from adkit.data.view import MOST_STRETCH, StillPicture, View
+from adkit.data.view import MOST_STRETCH, StillImage, View
 from adkit.errors import FrameError
 from adkit.export import score
 from adkit.nn.normalisation import smooth
@@ -35,7 +35,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(SIDES, SIDES, st.integers(24, 80), st.integers(24, 80))
-def test_pictures_are_resized_as_opencv_does(height: int, width: int, new_height: int, new_width: int) -> None:
+def test_images_are_resized_as_opencv_does(height: int, width: int, new_height: int, new_width: int) -> None:
     given_picture = picture(height, width)
     expected = images.resize(given_picture, (new_height, new_width)).astype(int)
     difference = np.abs(score.resize(given_picture, new_height, new_width) - expected)
@@ -54,7 +54,7 @@ def test_a_whole_number_of_pixels_makes_one(factor: int) -> None:
 
 @settings(max_examples=40)
 @given(SIDES, SIDES, st.booleans())
-def test_a_picture_lies_on_the_canvas_where_the_run_lays_it(height: int, width: int, boxed: bool) -> None:
+def test_an_image_lies_on_the_canvas_where_the_run_lays_it(height: int, width: int, boxed: bool) -> None:
     box = Box(left=3, top=5, width=width - 8, height=height - 6) if boxed else None
     view = View(frame=(64, 96), picture=(height, width), box=box)
     model = score.Model.__new__(score.Model)
@@ -66,8 +66,8 @@ def test_a_picture_lies_on_the_canvas_where_the_run_lays_it(height: int, width: 
         "grid": (8, 12),
     }
     given_picture = picture(height, width)
-    pixels, rows, columns = model.see(score.picture_of(given_picture))
-    assert np.abs(pixels.astype(int) - view.see(StillPicture(given_picture))).max() <= 1
+    pixels, rows, columns = model.see(score.image_of(given_picture))
+    assert np.abs(pixels.astype(int) - view.see(StillImage(given_picture))).max() <= 1
     maps = np.random.default_rng(0).random((1, 8, 12), dtype=np.float32)
     assert np.allclose(rows @ maps[0] @ columns.T, view.own_maps(maps, [box.size if box else (height, width)])[0])
 
@@ -76,7 +76,7 @@ def test_a_run_that_looks_at_a_part_takes_one_size() -> None:
     model = score.Model.__new__(score.Model)
     model.facts = {"canvas": (64, 64), "box": None, "only_size": [40, 50], "most_stretch": 1.05, "grid": (8, 8)}
     with pytest.raises(ValueError, match="60x40 px; 50x40 px was expected"):
-        model.see(score.picture_of(picture(40, 60)))
+        model.see(score.image_of(picture(40, 60)))
 
 
 SORTS = {
@@ -96,39 +96,39 @@ SORTS = {
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("suffix", ["tif", "tga"])
 def test_files_are_read_as_adkit_reads_them(sort: str, suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"picture.{suffix}"
+    path = tmp_path / f"image.{suffix}"
     if suffix == "tga" and sort in ("CMYK", "16 bit", "32 bit"):
-        pytest.skip("TGA has no such pictures")
+        pytest.skip("TGA has no such images")
     SORTS[sort].save(path)
     assert (score.read(path) == images.read_image(FrameRef(path))).all()
 
 
-def test_films_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_video(tmp_path / "film.mp4", [picture(48, 64, seed) for seed in range(5)], stamps=[7, 12, 30, 31, 50])
+def test_videos_are_read_as_adkit_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "video.mp4", [picture(48, 64, seed) for seed in range(5)], stamps=[7, 12, 30, 31, 50])
     for size in ((24, 32), (48, 64), (60, 100)):
-        found = [(number, time_s, pixels(*size)) for number, time_s, (_, pixels) in score.film(path)]
+        found = [(number, time_s, pixels(*size)) for number, time_s, (_, pixels) in score.video(path)]
         expected = list(Video(path))
         assert [number for number, *_ in found] == [one.number for one in expected]
         assert [time_s for _, time_s, _ in found] == pytest.approx([one.time_s for one in expected])
         assert all((one == other.pixels(size)).all() for (*_, one), other in zip(found, expected, strict=True))
-    with pytest.raises(ValueError, match="no film that can be read"):
-        list(score.film(Path(__file__)))
+    with pytest.raises(ValueError, match="no video that can be read"):
+        list(score.video(Path(__file__)))
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ValueError, match="films need PyAV"):
-        list(score.film(path))
+    with pytest.raises(ValueError, match="videos need PyAV"):
+        list(score.video(path))
 
 
 def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("10.png", "9.png", "frame2.png", "Frame10.png", ".hidden.png", "notes.txt"):
         SORTS["RGB"].save(tmp_path / name, "PNG")
-    found = [(number, time_s) for number, time_s, _ in score.frames_of(tmp_path, 65535)]
+    found = [(number, time_s) for number, time_s, _ in score.frames_in(tmp_path, 65535)]
     assert found == [(0, 0.0), (1, 0.04), (2, 0.08), (3, 0.12)]
     names = [path.name for path in tmp_path.iterdir() if path.suffix == ".png" and path.name[0] != "."]
     in_order = sorted(names, key=score.by_number)
     assert in_order == [path.name for path in in_numeric_order(Path(name) for name in names)]
 
 
-def test_a_turned_picture_is_set_upright(tmp_path: Path) -> None:
+def test_a_turned_image_is_set_upright(tmp_path: Path) -> None:
     path, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6
     SORTS["RGB"].save(path, exif=exif)
@@ -168,5 +168,5 @@ def test_what_cannot_be_read_alike_is_refused(tmp_path: Path) -> None:
         score.read(wide, 255)
     pages = [Image.new("L", (4, 4), value) for value in (1, 2)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(ValueError, match="several pictures"):
+    with pytest.raises(ValueError, match="several images"):
         score.read(tmp_path / "a.tif")

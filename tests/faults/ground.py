@@ -1,4 +1,4 @@
-"""The ground that faults are tried on: pictures, a run of them, commands here and in forked processes, a tally."""
+"""The ground that faults are tried on: images, a run of them, commands here and in forked processes, a tally."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Ground:
 
     @classmethod
     def made(cls, folder: Path) -> Ground:
-        """Paint the pictures, and fit."""
+        """Paint the images, and fit."""
         for name, levels in (
             ("train/good", usual_levels(30, 1)),
             ("test/good", usual_levels(6, 2)),

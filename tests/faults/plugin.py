@@ -82,7 +82,7 @@ EVIL = {f"{deed}_{place.strip('_')}": _evil(deed, place) for deed in DEEDS for p
 class Deeds(Metric):
     """A metric that does what $DEED says."""
 
-    def __call__(self, evidence: Any) -> MetricValue:
+    def __call__(self, results: Any) -> MetricValue:
         DEEDS.get(os.environ.get("DEED", ""), lambda: None)()
         return MetricValue(1.0)
 

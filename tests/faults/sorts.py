@@ -117,7 +117,7 @@ def corruptions(ground: Ground, tally: Tally, count: int, seed: int = 0) -> None
 
 
 def _whole(ground: Ground, known: dict[str, Any], results: Path) -> str:
-    """Whether all that is there is whole after a kill: runs open, tables and pictures can be read."""
+    """Whether all that is there is whole after a kill: runs open, tables and images can be read."""
     for folder, record in list_runs(ground.runs):
         if not isinstance(record, RunRecord):
             return f"{folder.name} is half a run: {record}"

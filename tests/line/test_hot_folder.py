@@ -1,4 +1,4 @@
-"""A folder is watched: each picture is judged once, in order, whatever happens."""
+"""A folder is watched: each image is judged once, in order, whatever happens."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_each_file_is_judged_once_in_the_order_of_its_arrival(model: FittedModel
     files = paint(folder, [118, 180, 120, 121], seed=2)
     for place, file in enumerate(reversed(files)):
         os.utime(file, ns=(place, place))
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     (folder / "deeper").mkdir()
     rows = rows_of(model, folder, journal)
     assert [Path(str(row["path"])).name for row in rows] == ["003.png", "002.png", "001.png", "000.png"]
@@ -84,7 +84,7 @@ def test_a_file_that_grows_is_judged_when_it_is_complete(
             for start in range(0, len(content) - 30, 40):
                 file.write(content[start : min(start + 40, len(content) - 30)])
                 time.sleep(0.1)
-            file.write(content[-30:])  # at once: with a part of these the picture can be read already
+            file.write(content[-30:])  # at once: with a part of these the image can be read already
         (folder / "broken.png").write_bytes(b"nothing")
         end = time.monotonic() + 20
         while len(journal.path.read_text().splitlines()) < 2:
@@ -99,7 +99,7 @@ def test_a_file_that_grows_is_judged_when_it_is_complete(
     ]
 
 
-def test_a_picture_is_complete_when_it_says_so_and_nobody_writes_it(tmp_path: Path) -> None:
+def test_an_image_is_complete_when_it_says_so_and_nobody_writes_it(tmp_path: Path) -> None:
     (source,) = paint(tmp_path / "source", [180], seed=3)
     content = source.read_bytes()
     photo = tmp_path / "photo.jpg"
@@ -153,7 +153,7 @@ def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
     said: list[str] = []
     box = Inbox(tmp_path, 0, said.append)
     for name in ("a.txt", "b.txt", ".hidden", "README"):
-        (tmp_path / name).write_text("no picture")
+        (tmp_path / name).write_text("no image")
     (tmp_path / "deeper").mkdir()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "loop.png").symlink_to("loop.png")
@@ -164,21 +164,21 @@ def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
     assert len(said) == 5
     assert "pipe.png is left alone, and so are other pipes and devices: files are expected" in said
     assert any(one.startswith("loop.png is a link that leads nowhere: Too many levels") for one in said)
-    assert "README is left alone, and so are other files without a suffix: no pictures" in said
+    assert "README is left alone, and so are other files without a suffix: no images" in said
     assert any(
-        "is left alone, and so are other folders: pictures are watched in the folder itself" in one for one in said
+        "is left alone, and so are other folders: images are watched in the folder itself" in one for one in said
     )
-    assert any(one.endswith(".txt is left alone, and so are other *.txt: no pictures") for one in said)
+    assert any(one.endswith(".txt is left alone, and so are other *.txt: no images") for one in said)
 
 
-def test_pictures_that_are_not_of_the_run_are_doubted_once(model: FittedModel, tmp_path: Path) -> None:
+def test_images_that_are_not_of_the_run_are_doubted_once(model: FittedModel, tmp_path: Path) -> None:
     said: list[str] = []
     for number in range(3):
         Image.new("L", (80, 8), 120 + number).save(tmp_path / f"{number}.png")
     with Journal(tmp_path / ".adkit" / "journal.jsonl") as kept:
         watch_folder(model, Inbox(tmp_path, 0, said.append), kept, Event(), print, once=True)
     (doubt,) = said
-    assert doubt.startswith("0.png: the run learned from pictures of 8×8 px, and this is 80×8 px; is ")
+    assert doubt.startswith("0.png: the run learned from images of 8×8 px, and this is 80×8 px; is ")
     assert doubt.endswith("the run for it?")
 
 

@@ -1,4 +1,4 @@
-"""A stream is watched: events and losses become rows of the journal, with pictures."""
+"""A stream is watched: events and losses become rows of the journal, with frames."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from adkit.line.journal import Journal, Row
 from adkit.line.stream import watch_stream
 from adkit.workflows.score import open_model
 from tests.data.test_live import served
-from tests.watched import film, film_registry, fit_film
+from tests.watched import fit_video, video_of, watched_registry
 
 
 def test_events_and_losses_of_a_stream_are_rows(tmp_path: Path) -> None:
-    stream = film(tmp_path / "a.ts", 60, [range(20, 30)]).read_bytes()
-    registry = film_registry()
-    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    stream = video_of(tmp_path / "a.ts", 60, [range(20, 30)]).read_bytes()
+    registry = watched_registry()
+    model = open_model(
+        fit_video(registry, video_of(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu"
+    )
     stop, told = Event(), list[Row]()
 
     def serve(connection: socket.socket, number: int) -> None:
@@ -57,8 +59,10 @@ def test_events_and_losses_of_a_stream_are_rows(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    registry = film_registry()
-    model = open_model(fit_film(registry, film(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu")
+    registry = watched_registry()
+    model = open_model(
+        fit_video(registry, video_of(tmp_path / "n.mp4", 220), tmp_path / "runs"), registry, device="cpu"
+    )
     with Journal(tmp_path / "journal.jsonl") as journal, pytest.raises(FrameError):
         watch_stream(model, VideoInput("gone", address="tcp://127.0.0.1:9"), journal, Event(), print)
     assert journal.path.read_text() == ""

@@ -70,7 +70,7 @@ def test_a_state_says_the_same_and_a_seed_decides() -> None:
     assert Composition.from_state({}, "cpu") is None
 
 
-def test_pictures_that_are_all_alike_stay_finite() -> None:
+def test_images_that_are_all_alike_stay_finite() -> None:
     composition, left_out = Composition.learn(torch.zeros(20, 100, 4), seed=0)
     assert bool(torch.isfinite(left_out).all())
     assert bool(torch.isfinite(composition(torch.ones(2, 100, 4))).all())

@@ -23,7 +23,7 @@ def spoilt(frames: Tensor, *kinds: Corruption, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("kinds", [*[(kind,) for kind in KINDS], KINDS])
-def test_most_pictures_are_changed_and_stay_pictures(frames: Tensor, kinds: tuple[Corruption, ...]) -> None:
+def test_most_images_are_changed_and_stay_images(frames: Tensor, kinds: tuple[Corruption, ...]) -> None:
     before = frames.clone()
     found = spoilt(frames, *kinds)
     assert torch.equal(frames, before)
@@ -50,19 +50,19 @@ def test_noise_is_everywhere_and_small(frames: Tensor) -> None:
     assert float(noisy.std(dim=1).max()) < 0.07
 
 
-def test_a_pasted_patch_is_made_of_other_pictures() -> None:
+def test_a_pasted_patch_is_made_of_other_images() -> None:
     levels = torch.arange(16.0).reshape(-1, 1, 1, 1).expand(16, 3, 32, 32) / 15
     found = spoilt(levels.contiguous(), "paste")
     foreign = (found - levels).abs().flatten(1).amax(dim=1)
     assert int((foreign > 0.2).sum()) > 4
 
 
-def test_the_same_generator_gives_the_same_pictures(frames: Tensor) -> None:
+def test_the_same_generator_gives_the_same_images(frames: Tensor) -> None:
     assert torch.equal(spoilt(frames, *KINDS, seed=3), spoilt(frames, *KINDS, seed=3))
     assert not torch.equal(spoilt(frames, *KINDS, seed=3), spoilt(frames, *KINDS, seed=4))
 
 
-def test_a_spoilt_picture_differs_at_one_place_in_each_way() -> None:
+def test_a_spoilt_image_differs_at_one_place_in_each_way() -> None:
     frame = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
     donor = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(1))
     for seed in range(10):
@@ -79,7 +79,7 @@ def test_a_spoilt_picture_differs_at_one_place_in_each_way() -> None:
     assert bool((many.sum(dim=0) >= 5).all())  # now and then a place lies beyond the edge
 
 
-def test_grey_pictures_stay_grey_when_they_are_tinted() -> None:
+def test_grey_images_stay_grey_when_they_are_tinted() -> None:
     grey = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1)
     copies = spoilt_in_every_way(grey, grey, [0])
     assert torch.equal(copies[:, 0], copies[:, 1])

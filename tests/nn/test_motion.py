@@ -76,7 +76,7 @@ def test_a_clip_left_out_does_not_vouch_for_itself() -> None:
     torch.testing.assert_close(found[10:], others.maps(learned[10:]))
 
 
-def test_it_is_told_in_which_clips_the_whole_picture_moves() -> None:
+def test_it_is_told_in_which_clips_the_whole_image_moves() -> None:
     panned = torch.stack([belt(25.0)[number].roll(3 * number, dims=-1) for number in range(8)])
     panned[:, :, : SIDE // 2] = panned[:, :, SIDE // 2 :]
     moved = cells_of(pairs(panned, 3)[3:], [3 / RATE] * 5)

@@ -43,7 +43,7 @@ def test_size_is_height_by_width_or_as_many_pixels_as_a_square_has(written: obje
         (33, (100, 100), 64, (64, 64)),
     ],
 )
-def test_a_budget_is_laid_out_in_the_shape_of_the_pictures(
+def test_a_budget_is_laid_out_in_the_shape_of_the_images(
     budget: int, shape: tuple[int, int], multiple: int, frame: tuple[int, int]
 ) -> None:
     assert laid_out(budget, shape, multiple) == frame
@@ -58,7 +58,7 @@ def test_a_frame_keeps_number_of_pixels_and_shape(budget: int, aspect: float, mu
     assert abs(math.log(height / width / aspect)) <= 1.2 * multiple / min(height, width) + 0.01
 
 
-def test_only_a_budget_follows_the_pictures() -> None:
+def test_only_a_budget_follows_the_images() -> None:
     exact = parsed(size="256x512")
     assert exact.sized((100, 900)) is exact
     assert exact.frame == (256, 512)

@@ -49,9 +49,9 @@ def test_time_is_that_of_the_clock_and_of_who_spends_it() -> None:
 
 
 def test_work_beside_the_main_thread_is_told_apart() -> None:
-    from adkit.data.view import StillPicture, View
+    from adkit.data.view import StillImage, View
 
-    picture, view = StillPicture(torch.zeros(900, 900, 3, dtype=torch.uint8).numpy()), View(frame=(384, 384))
+    picture, view = StillImage(torch.zeros(900, 900, 3, dtype=torch.uint8).numpy()), View(frame=(384, 384))
 
     def see() -> None:
         until = time.perf_counter() + 0.3

@@ -1,4 +1,4 @@
-"""How odd a picture is as a whole: against plain computations, and through a run's state."""
+"""How odd an image is as a whole: against plain computations, and through a run's state."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def learned() -> tuple[Whole, Tensor]:
     return Whole.learn(NORMAL, SCORES, 32)
 
 
-def test_what_normal_pictures_add_is_half_a_spread_of_their_scores_for_each_spread_beyond_the_usual(
+def test_what_normal_images_add_is_half_a_spread_of_their_scores_for_each_spread_beyond_the_usual(
     learned: tuple[Whole, Tensor],
 ) -> None:
     distances = left_out_scores(NORMAL, torch.arange(40) % 20, [6, 6], 3)
@@ -31,7 +31,7 @@ def test_what_normal_pictures_add_is_half_a_spread_of_their_scores_for_each_spre
     torch.testing.assert_close(learned[1], WEIGHT * SCORES.std() * spreads.clamp_min(0))
 
 
-def test_an_odd_picture_adds_more_the_odder_it_is_and_a_learned_one_nothing(learned: tuple[Whole, Tensor]) -> None:
+def test_an_odd_image_adds_more_the_odder_it_is_and_a_learned_one_nothing(learned: tuple[Whole, Tensor]) -> None:
     whole, direction = learned[0], torch.from_numpy(np.random.default_rng(2).normal(size=12)).float()
     added = whole(NORMAL[:1] + torch.tensor([[0.0], [5.0], [10.0], [20.0]]) * direction)
     assert added[0] == 0
@@ -47,7 +47,7 @@ def test_a_run_keeps_it_to_the_last_bit(learned: tuple[Whole, Tensor]) -> None:
     assert Whole.from_state({}) is None
 
 
-def test_further_pictures_are_normal_from_then_on_and_removed_ones_no_longer(learned: tuple[Whole, Tensor]) -> None:
+def test_further_images_are_normal_from_then_on_and_removed_ones_no_longer(learned: tuple[Whole, Tensor]) -> None:
     odd = vectors_of(3, 7) * 5
     more = learned[0].updated(odd, first=40, removed=())
     assert (learned[0](odd) > 0).all()
@@ -58,7 +58,7 @@ def test_further_pictures_are_normal_from_then_on_and_removed_ones_no_longer(lea
     assert torch.equal(back.numbers, torch.arange(40))
 
 
-def test_pictures_that_hardly_differ_make_no_small_difference_endless() -> None:
+def test_images_that_hardly_differ_make_no_small_difference_endless() -> None:
     alike = torch.ones(30, 12) + 1e-6 * vectors_of(30, 3)
     whole, added = Whole.learn(alike, SCORES[:30], 32)
     assert float(added.max()) < 10 * float(SCORES.std())

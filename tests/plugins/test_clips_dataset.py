@@ -15,10 +15,10 @@ from adkit.types import Sample
 from tests.videos import grey, write_greys, write_video
 
 FRAMES = 10
-"""Of each film here: a tenth of a second each."""
+"""Of each video here: a tenth of a second each."""
 
 
-def film(path: Path, frames: int = FRAMES) -> Path:
+def write(path: Path, frames: int = FRAMES) -> Path:
     return write_greys(path, range(50, 50 + 8 * frames, 8))
 
 
@@ -45,9 +45,9 @@ def kinds(samples: list[Sample]) -> dict[str, Counter[str | None]]:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Path:
-    """A normal film to learn from, a normal one and one with a stop to test with."""
+    """A normal video to learn from, a normal one and one with a stop to test with."""
     for name in ("train/normal/a.mp4", "test/normal/b.mp4", "test/stop/c.mp4"):
-        film(tmp_path / "line" / name)
+        write(tmp_path / "line" / name)
     return tmp_path / "line"
 
 
@@ -76,7 +76,7 @@ def test_times_of_a_variable_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mov", "a.MKV", "a.webm"])
-def test_films_of_any_type(tmp_path: Path, name: str) -> None:
+def test_videos_of_any_type(tmp_path: Path, name: str) -> None:
     codec = {"a.avi": "mpeg4", "a.webm": "libvpx"}.get(name, "libx264")
     write_video(tmp_path / name.lower(), [grey(value) for value in range(50, 130, 8)], codec=codec)
     (tmp_path / name.lower()).rename(tmp_path / name)
@@ -106,8 +106,8 @@ def test_folders_of_frames_are_clips(tmp_path: Path) -> None:
 
 
 def test_plain_clips_at_any_depth_are_normal(tmp_path: Path) -> None:
-    film(tmp_path / "monday" / "clip10.mp4")
-    film(tmp_path / "monday" / "clip9.mp4")
+    write(tmp_path / "monday" / "clip10.mp4")
+    write(tmp_path / "monday" / "clip9.mp4")
     pictures(tmp_path / "tuesday", "1.jpg", "2.jpg")
     dataset = opened(tmp_path)
     assert dataset.layout == "plain clips"
@@ -142,7 +142,7 @@ def test_names_of_normal(line: Path, normal: str) -> None:
 
 
 def test_anomalous_training_clips_are_reported_as_such(line: Path) -> None:
-    film(line / "train/stop/d.mp4")
+    write(line / "train/stop/d.mp4")
     pictures(line / "train/bad", "1.jpg")
     found = kinds(opened(line).samples("train"))
     assert found["train/stop/d.mp4"] == {"stop": FRAMES}
@@ -150,7 +150,7 @@ def test_anomalous_training_clips_are_reported_as_such(line: Path) -> None:
 
 
 def test_clips_in_test_itself_are_unknown(line: Path) -> None:
-    film(line / "test/d.mp4")
+    write(line / "test/d.mp4")
     pictures(line / "test/e", "1.jpg")
     found = kinds(opened(line).samples("test"))
     assert found["test/d.mp4"] == {None: FRAMES}
@@ -187,7 +187,7 @@ def test_labels(line: Path, name: str, content: str) -> None:
 def test_labels_may_name_kinds_and_say_that_nothing_happens(line: Path) -> None:
     (line / "test/stop/c.csv").write_text("start_s,end_s,kind\n0.0,0.2,jerk\n0.5,0.7,\n", encoding="utf-8")
     (line / "test/normal/b.csv").write_text("start_s,end_s\n0.0,0.1\n", encoding="utf-8")
-    film(line / "test/d.mp4")
+    write(line / "test/d.mp4")
     (line / "test/d.json").write_text("[]", encoding="utf-8")
     pictures(line / "test/e", "1.jpg", "2.jpg", "3.jpg")
     (line / "test/e.csv").write_text("first_frame,last_frame\n1,2\n", encoding="utf-8")
@@ -200,7 +200,7 @@ def test_labels_may_name_kinds_and_say_that_nothing_happens(line: Path) -> None:
 
 
 def test_labels_of_training_clips_count_too(tmp_path: Path) -> None:
-    film(tmp_path / "a.mp4")
+    write(tmp_path / "a.mp4")
     (tmp_path / "a.csv").write_text("first_frame,last_frame\n9,9\n", encoding="utf-8")
     assert kinds(opened(tmp_path).samples("train")) == {"a.mp4": {"good": FRAMES - 1, "anomaly": 1}}
 
@@ -278,7 +278,7 @@ def test_a_clip_that_cannot_be_opened_is_named(line: Path, content: bytes) -> No
 )
 def test_anomalous_clips_are_not_taken_for_normal_ones(tmp_path: Path, names: list[str], found: str) -> None:
     for name in names:
-        film(tmp_path / name)
+        write(tmp_path / name)
     with pytest.raises(DatasetError, match=f"has the folder '{found}' but none named train") as caught:
         opened(tmp_path)
     assert "train/normal/" in caught.value.hint

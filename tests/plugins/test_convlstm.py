@@ -105,7 +105,7 @@ def test_it_goes_on_where_it_was_broken_off(clips: PartBatches, tmp_path: Path) 
 
 def test_it_learns_from_one_clip_cut_into_pieces() -> None:
     clips = moving_frames((64, 64))
-    one = PartBatches(clips.frames, 5, ["film"] * len(clips))
+    one = PartBatches(clips.frames, 5, ["video"] * len(clips))
     method = made()
     method.fit(one, Silent())
     assert method._facts["frames_learned_from"] < len(one)
@@ -346,7 +346,7 @@ def test_more_directions_than_channels_are_refused(clips: PartBatches) -> None:
         method.fit(clips, Silent())
 
 
-def test_bytes_become_pictures_again() -> None:
+def test_bytes_become_images_again() -> None:
     kept = PixelSpace().look(torch.tensor([0.0, 0.2, 1.0]).reshape(1, 3, 1, 1))
     found = Recording(kept, torch.tensor([0]), torch.tensor([0]))[torch.tensor([0])]
     torch.testing.assert_close(found.flatten(), torch.tensor([0.0, 0.2, 1.0]))

@@ -37,7 +37,7 @@ def test_it_conforms_with_a_part_of_the_patches() -> None:
     check_method(DeepFeatureReconstruction, SMALL | {"patch_limit": 1000, "code": 3})
 
 
-def test_maps_are_errors_in_spreads_of_held_out_pictures(frames: Tensor, method: DeepFeatureReconstruction) -> None:
+def test_maps_are_errors_in_spreads_of_held_out_images(frames: Tensor, method: DeepFeatureReconstruction) -> None:
     assert method._facts["position_normalised"] is False
     features = method._features(frames[:2, 0])
     state = method.state()
@@ -84,7 +84,7 @@ def test_levels_have_the_same_say(frames: Tensor, method: DeepFeatureReconstruct
     assert sums[0] == pytest.approx(sums[1], rel=0.1)
 
 
-def test_equal_pictures_can_be_learned() -> None:
+def test_equal_images_can_be_learned() -> None:
     same = torch.full((6, 1, 3, 64, 64), 0.5)
     method = made()
     method.fit(PartBatches(same), Silent())

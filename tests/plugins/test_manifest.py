@@ -136,8 +136,8 @@ def test_a_table_of_marks_is_not_looked_past(tmp_path: Path, table: str) -> None
 
 
 @pytest.mark.parametrize("header", ["filename,label", "image,class", "Image_Path,Defect"])
-def test_a_table_beside_pictures_is_not_looked_past(tmp_path: Path, header: str) -> None:
-    """As a folder all pictures would be learned from; a log that says nothing of them is no table of truth."""
+def test_a_table_beside_images_is_not_looked_past(tmp_path: Path, header: str) -> None:
+    """As a folder all images would be learned from; a log that says nothing of them is no table of truth."""
     touch(tmp_path, *(f"{number}.png" for number in range(12)))
     rows = "".join(f"{number}.png,{'scratch' if number < 2 else 'good'}\n" for number in range(12))
     dataset = opened(tmp_path, f"{header}\n{rows}")
@@ -168,7 +168,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
         ("path,kind\n1.png,\n", "line 2: neither split nor kind is given"),
         ("path,kind,mask\n1.png,tear,m.png\n", r"line 2: there is no file .*m\.png"),
         ("path,kind\n1.png,good,extra,more\n", "line 2: 4 cells for 2 columns"),
-        ("path,kind\nfilm.mp4,good\n", r"line 2: .*film\.mp4 is a video"),
+        ("path,kind\nvideo.mp4,good\n", r"line 2: .*video\.mp4 is a video"),
         ("path,kind\nNG,good\n", r"line 2: .*NG is a folder"),
         ("path,kind\n1.png,good\nNG/../1.png,good\n", r"line 3: NG/\.\./1\.png was listed before"),
         ("path,split\nNG/2.png,train\n", r"line 2: NG/2\.png would be taken as good, and its name says otherwise"),
@@ -181,7 +181,7 @@ def test_what_is_doubtful_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_tables_that_say_nothing_clear_are_refused(tmp_path: Path, table: str, complaint: str) -> None:
-    touch(tmp_path, "1.png", "clip.png", "film.mp4", "NG/2.png", "NG_3.png")
+    touch(tmp_path, "1.png", "clip.png", "video.mp4", "NG/2.png", "NG_3.png")
     with pytest.raises(DatasetError, match=complaint):
         opened(tmp_path, table)
 

@@ -29,7 +29,7 @@ PIXEL_METRICS = [PixelAuroc(), Aupro(), PixelIoU()]
 
 
 def enlarge(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A map as it lies over a picture of this shape."""
+    """A map as it lies over an image of this shape."""
     return EVERYWHERE.over(values, shape, 0)
 
 

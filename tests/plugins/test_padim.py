@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from adkit_padim.gaussians import Gaussians, PositionMoments, left_out
+from adkit_padim.gaussians import Gaussians, PositionMoments, left_out_distances
 from adkit_padim.method import Padim, PadimOptions
 from torch import Tensor
 
@@ -105,7 +105,7 @@ def test_leaving_a_clip_out_equals_learning_without_it(frames_of_clip: int) -> N
     clip, others = features[:frames_of_clip], features[frames_of_clip:]
     enlarged = (24 / (24 - frames_of_clip)) ** 0.5  # the covariance is divided by all that there are
     expected = enlarged * brute_force(others, gaussians.weights, ridge_of(24), clip)
-    found = left_out(gaussians.whitened(clip), 24).T.reshape(clip.shape[:3])
+    found = left_out_distances(gaussians.whitened(clip), 24).T.reshape(clip.shape[:3])
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -127,7 +127,7 @@ def test_left_out_distances_are_never_below_those_learned_anew() -> None:
     """With the regularisation that fewer images would have had; and above them by the number of images at most."""
     features = random_features(12)
     gaussians = gaussians_of(features)
-    found = left_out(gaussians.whitened(features[:1]), 12).T.reshape(1, *features.shape[1:3])
+    found = left_out_distances(gaussians.whitened(features[:1]), 12).T.reshape(1, *features.shape[1:3])
     anew = brute_force(features[1:], gaussians.weights, ridge_of(11), features[:1])
     ratio = found / anew
     assert 1 - 1e-3 <= float(ratio.min()) <= float(ratio.max()) <= (12 / 11) ** 0.5 + 1e-3

@@ -20,7 +20,7 @@ from adkit.nn.features.coreset import greedy_coreset, merged_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 from adkit.nn.normalisation import PositionNormalisation, normalised_out_of_sample, smooth
 from adkit.nn.spool import Rows
-from adkit.nn.whole import LEAST_PICTURES
+from adkit.nn.whole import LEAST_IMAGES
 from adkit.options import parse_options
 from adkit.synthetic.tray import counts_of, draw_tray
 from adkit.testing.conformance import PartBatches, synthetic_frames
@@ -307,7 +307,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
         pictures = np.stack([draw_tray(rng, counts_of(kind, index)) for index in range(count)])
         return torch.from_numpy(pictures).permute(0, 3, 1, 2)[:, None].to(torch.float32) / 255
 
-    method = fitted(trays(LEAST_PICTURES, 0), size=256, context=True)
+    method = fitted(trays(LEAST_IMAGES, 0), size=256, context=True)
     prediction = method.predict(batch_of(trays(4, 1, "missing")))
     normal = method.predict(batch_of(trays(4, 2)))
     calibration = method.calibration()
@@ -315,7 +315,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
     assert normal.scores is not None
     assert calibration is not None
     assert calibration.scores is not None
-    assert len(calibration.scores) == LEAST_PICTURES
+    assert len(calibration.scores) == LEAST_IMAGES
     assert float(prediction.scores.mean()) > float(normal.scores.max())
     restored = made(size=256, context=True)
     restored.load_state(method.state())
@@ -324,10 +324,10 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
     torch.testing.assert_close(again, normal.scores)
 
 
-def test_few_pictures_and_clips_have_no_composition(frames: Tensor, moving: PartBatches) -> None:
+def test_few_images_and_clips_have_no_composition(frames: Tensor, moving: PartBatches) -> None:
     few = made()
     (note,) = few.fit(PartBatches(frames), Silent()).notes
-    assert note.startswith(f"{len(frames)} normal images are fewer than {LEAST_PICTURES}: only places are judged")
+    assert note.startswith(f"{len(frames)} normal images are fewer than {LEAST_IMAGES}: only places are judged")
     assert few.predict(batch_of(frames)).scores is None
     method = made()
     method.fit(moving, Silent())
@@ -339,14 +339,14 @@ def bank_distances(method: PatchKnn, frames: Tensor) -> Tensor:
 
 
 def updated(frames: Tensor, more: Tensor, removed: tuple[int, ...] = (), **options: object) -> PatchKnn:
-    """As a run does it: learned, stored, read, and then taught further pictures."""
+    """As a run does it: learned, stored, read, and then taught further images."""
     method = made(**options)
     method.load_state(fitted(frames, **options).state())
     method.update(PartBatches(more), Silent(), first=len(frames), removed=removed)
     return method
 
 
-def test_an_updated_bank_differs_from_one_of_all_pictures_by_no_more_than_their_radii(frames: Tensor) -> None:
+def test_an_updated_bank_differs_from_one_of_all_images_by_no_more_than_their_radii(frames: Tensor) -> None:
     more, unseen = synthetic_frames(4, (64, 64), seed=5), synthetic_frames(3, (64, 64), seed=9)
     old, method = fitted(frames), updated(frames, more)
     bank = method.state()["bank"]
@@ -363,7 +363,7 @@ def test_an_updated_bank_differs_from_one_of_all_pictures_by_no_more_than_their_
     assert float(apart.mean()) < 0.2 * of_all
 
 
-def test_further_pictures_calibrate_as_if_they_had_not_been_learned(frames: Tensor) -> None:
+def test_further_images_calibrate_as_if_they_had_not_been_learned(frames: Tensor) -> None:
     alone = synthetic_frames(1, (64, 64), seed=5)
     before, method = fitted(frames), updated(frames, alone)
     torch.testing.assert_close(calibration_of(method), maps_of(before, alone), rtol=1e-3, atol=1e-3)
@@ -376,7 +376,7 @@ def test_further_pictures_calibrate_as_if_they_had_not_been_learned(frames: Tens
     torch.testing.assert_close(maps_of(restored, frames), maps_of(method, frames))
 
 
-def test_rows_go_with_the_picture_that_they_came_from(frames: Tensor) -> None:
+def test_rows_go_with_the_image_that_they_came_from(frames: Tensor) -> None:
     more = synthetic_frames(1, (64, 64), seed=5)
     own = frames[2:3].clone()
     own[..., 8:24, 8:24] = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
@@ -397,7 +397,7 @@ def test_a_full_bank_is_chosen_anew(frames: Tensor) -> None:
     assert {*range(COUNT + 6)} >= {*method.state()["sources"].tolist()}
 
 
-def test_two_scales_and_what_pictures_are_made_of_are_updated_too() -> None:
+def test_two_scales_and_what_images_are_made_of_are_updated_too() -> None:
     def trays(count: int, seed: int) -> Tensor:
         rng = np.random.default_rng(seed)
         pictures = np.stack([draw_tray(rng, counts_of("good", index)) for index in range(count)])
@@ -405,7 +405,7 @@ def test_two_scales_and_what_pictures_are_made_of_are_updated_too() -> None:
 
     more = trays(1, 3)
     options: dict[str, Any] = {"size": 256, "context": True}
-    before, method = fitted(trays(LEAST_PICTURES, 0), **options), updated(trays(LEAST_PICTURES, 0), more, **options)
+    before, method = fitted(trays(LEAST_IMAGES, 0), **options), updated(trays(LEAST_IMAGES, 0), more, **options)
     calibration, expected = method.calibration(), before.predict(batch_of(more))
     assert calibration is not None
     assert calibration.scores is not None

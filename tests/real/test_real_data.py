@@ -109,7 +109,7 @@ def test_ped2_is_read_in_ipads_layout(real_data: Path, tmp_path: Path) -> None:
     assert found["sizes"] == {"360×240": 3930}
 
 
-def test_a_folder_of_films_is_read(real_data: Path, tmp_path: Path) -> None:
+def test_a_folder_of_videos_is_read(real_data: Path, tmp_path: Path) -> None:
     found = json.loads(
         run("inspect", "-d", f"clips:{real_data / 'videos'}", "--sheet", tmp_path / "sheet.png", "--format", "json")
     )

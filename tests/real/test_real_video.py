@@ -19,7 +19,7 @@ def test_the_rest_of_a_real_video_is_watched_and_plays(real_data: Path, tmp_path
     if not video.is_file():
         pytest.skip("no videos/bottle-detection.mp4")
     out = tmp_path / "annotated.mp4"
-    # A small picture and every twelfth frame: the test is about the way from end to end.
+    # A small image and every twelfth frame: the test is about the way from end to end.
     result = ok(
         *("score", video, "--method", "patchknn", "--learn", "0:00-0:10", "--every", 12, "--set", "size=128"),
         *("--runs", tmp_path / "runs", "--annotate", out, "--events", tmp_path / "events.vtt"),

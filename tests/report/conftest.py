@@ -1,4 +1,4 @@
-"""Runs to make pages of: one of patchknn on synthetic washers, and quick ones on small grey pictures."""
+"""Runs to make pages of: one of patchknn on synthetic washers, and quick ones on small grey images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VOID = {"br", "img", "input", "link", "meta"}
 
 
 class GreyRebuilt(GreyMaps):
-    """Gives a reconstruction: a picture of the mean brightness."""
+    """Gives a reconstruction: an image of the mean brightness."""
 
     reconstructs: ClassVar[bool] = True
 
@@ -92,7 +92,7 @@ Fitted = Callable[..., Run]
 
 @pytest.fixture
 def fit_grey(greys: Registry, tmp_path: Path) -> Fitted:
-    """Fits a grey method on pictures of a brightness by kind: `fit_grey({"good": [120.0], "bright": [200.0]})`."""
+    """Fits a grey method on images of a brightness by kind: `fit_grey({"good": [120.0], "bright": [200.0]})`."""
 
     def fitted(kinds: Mapping[str, Sequence[float]], method: str = "grey_maps", training: int = TRAINING) -> Run:
         part = tmp_path / "mvtec" / "part"

@@ -24,7 +24,7 @@ SCALE = Scale(0.0, 2.0, 1.0)
 
 
 def pixels_of(source: str) -> NDArray[np.uint8]:
-    """The picture in a data URI."""
+    """The image in a data URI."""
     kind, _, content = source.partition(",")
     assert kind == "data:image/jpeg;base64"
     with Image.open(io.BytesIO(base64.b64decode(content, validate=True))) as picture:

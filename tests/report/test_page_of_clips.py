@@ -35,14 +35,14 @@ from tests.videos import write_greys
 
 
 @pytest.fixture(scope="module")
-def judged(press_run: Run, film_methods: Registry) -> Evaluation:
-    return evaluate(press_run, Workplace(film_methods, device="cpu"))
+def judged(press_run: Run, press_methods: Registry) -> Evaluation:
+    return evaluate(press_run, Workplace(press_methods, device="cpu"))
 
 
 @pytest.fixture(scope="module")
-def written(press_run: Run, film_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(press_run: Run, press_methods: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(
-        press_run, Workplace(film_methods, device="cpu"), tmp_path_factory.mktemp("page") / "page.html"
+        press_run, Workplace(press_methods, device="cpu"), tmp_path_factory.mktemp("page") / "page.html"
     ).path
 
 
@@ -59,8 +59,8 @@ def section(evaluation: Evaluation, registry: Registry) -> timelines.ClipSection
 
 
 @pytest.fixture(scope="module")
-def clips(judged: Evaluation, film_methods: Registry) -> timelines.ClipSection:
-    return section(judged, film_methods)
+def clips(judged: Evaluation, press_methods: Registry) -> timelines.ClipSection:
+    return section(judged, press_methods)
 
 
 def test_every_clip_has_a_timeline_with_its_truth_and_what_was_found(
@@ -106,9 +106,9 @@ def test_more_is_found_where_the_threshold_is_lower(judged: Evaluation, clips: t
 
 
 def test_false_alarms_are_counted_in_all_clips_and_no_single_frame_is_one(
-    judged: Evaluation, film_methods: Registry
+    judged: Evaluation, press_methods: Registry
 ) -> None:
-    names, scores = calibrating_scores(judged.run, film_methods)
+    names, scores = calibrating_scores(judged.run, press_methods)
     assert judged.clips is not None
     for step in threshold_steps(names, scores, judged.threshold, judged):
         spans = judged.results.spans(np.array(step.alarms))
@@ -125,9 +125,9 @@ def test_false_alarms_are_counted_in_all_clips_and_no_single_frame_is_one(
 
 
 def test_events_are_sought_once_for_a_step_however_many_clips_there_are(
-    judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
+    judged: Evaluation, press_methods: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names, scores = calibrating_scores(judged.run, film_methods)
+    names, scores = calibrating_scores(judged.run, press_methods)
     steps = threshold_steps(names, scores, judged.threshold, judged)
     calls: list[int] = []
     spans = LabelledResults.spans
@@ -145,10 +145,10 @@ def test_events_are_sought_once_for_a_step_however_many_clips_there_are(
         assert len(calls) <= len(steps) + 2, f"{most} clips"
 
 
-def test_long_clips_keep_their_peaks(judged: Evaluation, film_methods: Registry, monkeypatch: Any) -> None:
+def test_long_clips_keep_their_peaks(judged: Evaluation, press_methods: Registry, monkeypatch: Any) -> None:
     monkeypatch.setattr(timelines, "MOST_POINTS", 10)
     monkeypatch.setattr(timelines, "MOST_VIDEOS", 0)
-    clips = section(judged, film_methods)
+    clips = section(judged, press_methods)
     for one in clips.timelines:
         heights = [float(y) for y in re.findall(r"[ML]\S+ (\S+?)(?=L|$)", one.curve)]
         assert len(heights) <= 10
@@ -156,17 +156,17 @@ def test_long_clips_keep_their_peaks(judged: Evaluation, film_methods: Registry,
         assert min(heights) == pytest.approx(peak, abs=0.01)
 
 
-def test_of_many_clips_those_that_tell_most_are_drawn_and_filmed(
-    judged: Evaluation, film_methods: Registry, monkeypatch: pytest.MonkeyPatch
+def test_of_many_clips_those_that_tell_most_are_drawn_and_have_videos(
+    judged: Evaluation, press_methods: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timelines, "MOST_TIMELINES", 3)
     monkeypatch.setattr(timelines, "MOST_VIDEOS", 1)
-    clips = section(judged, film_methods)
+    clips = section(judged, press_methods)
     assert clips.left_out == 2
     assert {"test/jerking", "test/stopped"} <= {one.row.clip for one in clips.timelines}
     assert [one.row.clip for one in clips.timelines if one.video] == ["test/stopped"]  # the clearest event
     monkeypatch.setattr(timelines, "MOST_VIDEO_BYTES", 100)
-    assert section(judged, film_methods).filmed == 0
+    assert section(judged, press_methods).videos == 0
 
 
 def frames_of(path: Path, count: int, rate: int) -> list[Sample]:
@@ -186,7 +186,7 @@ def shown(source: str) -> list[tuple[float, int]]:
         ]
 
 
-def test_a_film_shows_the_clip_at_its_times(tmp_path: Path) -> None:
+def test_a_video_shows_the_clip_at_its_times(tmp_path: Path) -> None:
     path = write_greys(tmp_path / "x.mp4", [40 + 5 * number for number in range(30)], rate=10)
     made = clip_video(frames_of(path, 30, 10), 1.0)
     assert made is not None
@@ -200,7 +200,9 @@ def test_a_film_shows_the_clip_at_its_times(tmp_path: Path) -> None:
     assert [grey for _, grey in shown(again.source)] == pytest.approx([grey for _, grey in frames], abs=2)
 
 
-def test_a_film_of_a_long_clip_shows_what_surrounds_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_of_a_long_clip_shows_what_surrounds_the_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(timelines, "LONGEST_S", 2.0)
     path = write_greys(tmp_path / "x.mp4", [40] * 60 + [200] * 10 + [40] * 80, rate=25)
     made = clip_video(frames_of(path, 150, 25), 2.6)
@@ -214,7 +216,7 @@ def test_a_film_of_a_long_clip_shows_what_surrounds_the_moment(tmp_path: Path, m
     assert late.end_s == pytest.approx(149 / 25)
 
 
-def test_a_film_that_is_gone_is_left_out(tmp_path: Path) -> None:
+def test_a_video_that_is_gone_is_left_out(tmp_path: Path) -> None:
     assert clip_video(frames_of(tmp_path / "gone.mp4", 30, 10), 1.0) is None
 
 
@@ -250,13 +252,13 @@ def test_the_page_is_sound_and_small_and_says_what_it_loads(written: Path, page:
 
 
 def test_the_same_run_gives_the_same_page(
-    written: Path, press_run: Run, film_methods: Registry, tmp_path: Path
+    written: Path, press_run: Run, press_methods: Registry, tmp_path: Path
 ) -> None:
-    again = write_report(press_run, Workplace(film_methods, device="cpu"), tmp_path / "again.html").path
+    again = write_report(press_run, Workplace(press_methods, device="cpu"), tmp_path / "again.html").path
     # The videos' bytes are the encoder's affair: now and then they differ by a few.
-    films = re.compile(rb"data:video/mp4;base64,[A-Za-z0-9+/=]+")
-    assert films.search(again.read_bytes())
-    assert films.sub(b"", again.read_bytes()) == films.sub(b"", written.read_bytes())
+    videos = re.compile(rb"data:video/mp4;base64,[A-Za-z0-9+/=]+")
+    assert videos.search(again.read_bytes())
+    assert videos.sub(b"", again.read_bytes()) == videos.sub(b"", written.read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -166,7 +166,7 @@ def test_predictions_without_ids_are_refused(tmp_path: Path) -> None:
 
 
 def test_clips_come_back_beside_the_ids(tmp_path: Path) -> None:
-    predictions = Predictions(("film#0", "film#1", "still\udcfc"), ("film", "film", "still\udcfc"), None, SCORES)
+    predictions = Predictions(("video#0", "video#1", "still\udcfc"), ("video", "video", "still\udcfc"), None, SCORES)
     (tmp_path / "p.safetensors").write_bytes(predictions.to_bytes())
     found = Predictions.from_file(tmp_path / "p.safetensors")
     assert (found.ids, found.clips) == (predictions.ids, predictions.clips)
@@ -381,7 +381,7 @@ def test_a_run_by_the_name_that_it_was_given(
         saved(three_runs, run_id, settings=settings, created=NOON + timedelta(hours=hours))
     assert find_run(three_runs, "bracket").record.id == "d-new", "the newest of them"
     monkeypatch.chdir(tmp_path_factory.mktemp("line"))
-    Path("bracket").mkdir()  # the pictures
+    Path("bracket").mkdir()  # the images
     assert find_run(three_runs, "bracket").record.id == "d-new"
     with pytest.raises(RunError, match="the run bracket is of patchknn, not of ae"):
         find_run(three_runs, "bracket", method="ae")

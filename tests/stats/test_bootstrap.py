@@ -89,7 +89,7 @@ def test_still_images_get_the_weights_of_the_bootstrap() -> None:
     assert (weights[1:] == bootstrap_weights(results.anomalous, 50, 3)).all()
 
 
-def test_a_long_film_is_weighed_part_by_part_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_video_is_weighed_part_by_part_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     results = results_of([[False] * 9, [True] * 3, [False, True], [False]])
     mean = {"mean": (Mean(), float(results.scores.mean())), "shy": (Shy(), 1.0)}
     Mean.calls = 0

@@ -450,7 +450,7 @@ def test_a_refusal_names_what_is_needed_and_what_there_is() -> None:
     assert why.value.hint == "add 240 more, or ask for 5%"
 
 
-def test_a_refusal_says_how_much_film_is_missing() -> None:
+def test_a_refusal_says_how_much_video_is_missing() -> None:
     with pytest.raises(PromiseError, match=r"needs at least 49 normal clips \(9.8 min\); there are 24") as caught:
         parse_rule("6/h").in_units(12.0).rank(24)
     assert caught.value.hint == "add 5 min more, or ask for 4%, one in 5 min"

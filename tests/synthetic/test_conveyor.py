@@ -36,7 +36,7 @@ def test_a_key_gives_one_clip() -> None:
     assert not np.array_equal(one, other)
     assert one[0].shape == (conveyor.HEIGHT_PX, conveyor.WIDTH_PX, 3)
     assert one[0].dtype == np.uint8
-    assert one[0].std() > 20, "not a flat picture"
+    assert one[0].std() > 20, "not a flat image"
 
 
 def test_a_clip_may_be_walked_again() -> None:
@@ -176,7 +176,7 @@ def test_written_clips_are_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def write(path: Path, clip: ConveyorClip) -> None:
         keys.append(clip.key)
-        path.write_bytes(b"a film")
+        path.write_bytes(b"a video")
 
     monkeypatch.setattr(conveyor, "write_clip", write)
     write_conveyor(tmp_path, seed=5, train=2, good=1, each_kind=1)

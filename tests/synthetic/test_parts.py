@@ -22,11 +22,11 @@ def test_good_parts_have_an_empty_mask(part: str) -> None:
     assert mask.shape == (SIZE_PX, SIZE_PX)
     assert mask.dtype == np.bool_
     assert not mask.any()
-    assert picture.std() > 5, "not a flat picture"
+    assert picture.std() > 5, "not a flat image"
 
 
 @pytest.mark.parametrize("part", PART_NAMES)
-def test_a_seed_gives_one_picture(part: str) -> None:
+def test_a_seed_gives_one_image(part: str) -> None:
     one, again, other = draw(part, 1)[0], draw(part, 1)[0], draw(part, 2)[0]
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
@@ -44,9 +44,7 @@ def test_defects_are_small_but_there(part: str, defect: str, grade: str) -> None
 
 @pytest.mark.parametrize("part", PART_NAMES)
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_defects_change_the_picture_where_the_mask_says(
-    part: str, defect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defects_change_the_image_where_the_mask_says(part: str, defect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without lamp and noise, a part with a defect equals the same part without it except under the mask.
     monkeypatch.setattr("adkit.synthetic.parts._light", lambda canvas, rng: canvas)
     for seed in range(2):
@@ -102,7 +100,7 @@ def test_more_of_one_kind_leaves_the_others_as_they_are(tmp_path: Path) -> None:
         assert np.array_equal(read_image(FrameRef(path)), read_image(FrameRef(other)))
 
 
-def test_train_and_test_share_no_picture(tmp_path: Path) -> None:
+def test_train_and_test_share_no_image(tmp_path: Path) -> None:
     write_parts(tmp_path, "washer", seed=5, train=2, good=2, each_grade=0)
     pictures = {read_image(FrameRef(path)).tobytes() for path in tmp_path.rglob("*.png")}
     assert len(pictures) == 4

@@ -621,46 +621,46 @@ def test_broken_scorers_are_caught(broken: Any) -> None:
 class SoundMetric(Metric):
     """The share of anomalous samples above the threshold."""
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        if not evidence.anomalous.any():
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        if not results.anomalous.any():
             return MetricValue(None, "nothing is anomalous")
-        return MetricValue(float((evidence.scores > evidence.threshold)[evidence.anomalous].mean()))
+        return MetricValue(float((results.scores > results.threshold)[results.anomalous].mean()))
 
 
 class UpsideDownMetric(SoundMetric):
     complaint = "a perfect result gives -1.0, a wrong one -0.0"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        value = super().__call__(evidence)
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        value = super().__call__(results)
         return MetricValue(None if value.value is None else -value.value, value.why_undefined)
 
 
 class Blind(SoundMetric):
     complaint = "a perfect result gives 0.5, a wrong one 0.5"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         return MetricValue(0.5)
 
 
 class NeverSays(SoundMetric):
     complaint = "a plain case is undefined"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
+    def __call__(self, results: LabelledResults) -> MetricValue:
         return MetricValue(None, "I do not know")
 
 
 class Wordless(SoundMetric):
     complaint = "an undefined value must say why"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        return MetricValue(super().__call__(evidence).value)
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        return MetricValue(super().__call__(results).value)
 
 
 class DividesByZero(SoundMetric):
     complaint = "without anomalies: nan"
 
-    def __call__(self, evidence: LabelledResults) -> MetricValue:
-        return super().__call__(evidence) if evidence.anomalous.any() else MetricValue(float("nan"))
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        return super().__call__(results) if results.anomalous.any() else MetricValue(float("nan"))
 
 
 def test_a_sound_metric_passes() -> None:
@@ -676,9 +676,9 @@ def test_broken_metrics_are_caught(broken: Any) -> None:
 class Resampling(SoundMetric):
     """Gives resamples as well."""
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        found = evidence.anomalous & (evidence.scores > evidence.threshold)
-        drawn = weights @ evidence.anomalous
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        found = results.anomalous & (results.scores > results.threshold)
+        drawn = weights @ results.anomalous
         values = np.full(len(weights), np.nan)
         return np.divide(weights @ found, drawn, out=values, where=drawn > 0)  # type: ignore[no-any-return]
 
@@ -686,8 +686,8 @@ class Resampling(SoundMetric):
 class IgnoresWeights(Resampling):
     complaint = r"samples drawn \[.*\] times give 0.66\d* resampled, but"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        return super().resampled(evidence, np.ones_like(weights))
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(results, np.ones_like(weights))
 
 
 class DrawsOnce(Resampling):
@@ -695,38 +695,38 @@ class DrawsOnce(Resampling):
 
     complaint = "as results of their own"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        return super().resampled(evidence, np.minimum(weights, 1))
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(results, np.minimum(weights, 1))
 
 
 class Shifted(Resampling):
     complaint = r"drawn \[1, 1, 1, 1, 1, 1\] times give 0.69\d* resampled, but 0.66\d* as results"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        values = super().resampled(evidence, weights)
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(results, weights)
         return None if values is None else values + 0.03
 
 
 class NeverUndefined(Resampling):
     complaint = r"give 0\.0 resampled, but nan"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        values = super().resampled(evidence, weights)
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(results, weights)
         return None if values is None else np.nan_to_num(values)
 
 
 class SingleResample(Resampling):
     complaint = r"28 resamples gave values of shape \(1,\)"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        return super().resampled(evidence, weights[:1])
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        return super().resampled(results, weights[:1])
 
 
 class SinglePrecision(Resampling):
     complaint = "resampled values are float32, expected float64"
 
-    def resampled(self, evidence: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        values = super().resampled(evidence, weights)
+    def resampled(self, results: LabelledResults, weights: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        values = super().resampled(results, weights)
         return None if values is None else values.astype(np.float32)  # type: ignore[return-value]
 
 
@@ -746,10 +746,10 @@ def test_a_metric_of_pixels_is_told_upside_down() -> None:
     class Pixels(Metric):
         sign: ClassVar[float] = 1.0
 
-        def __call__(self, evidence: LabelledResults) -> MetricValue:
-            if not evidence.has_masks:
+        def __call__(self, results: LabelledResults) -> MetricValue:
+            if not results.has_masks:
                 return MetricValue(None, "no masks")
-            inside = [float(values[mask].mean()) for _, values, mask in evidence.pixels() if mask.any()]
+            inside = [float(values[mask].mean()) for _, values, mask in results.pixels() if mask.any()]
             return MetricValue(self.sign * float(np.mean(inside)))
 
     class Wrong(Pixels):
@@ -847,7 +847,7 @@ def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:
 def test_frames_of_clips_out_of_order_are_caught(
     files: Path, frames: list[tuple[str, int, int | None, float]], complaint: str | None
 ) -> None:
-    class Filmed(SoundDataset):
+    class Moving(SoundDataset):
         def samples(self, split: Split) -> list[Sample]:
             if split == "test":
                 return [Sample.still("c", self.folder / "c.png", anomalous=True)]
@@ -859,10 +859,10 @@ def test_frames_of_clips_out_of_order_are_caught(
             ]
 
     if complaint is None:
-        conformance.check_dataset(Filmed(files))
+        conformance.check_dataset(Moving(files))
     else:
         with pytest.raises(AssertionError, match=complaint):
-            conformance.check_dataset(Filmed(files))
+            conformance.check_dataset(Moving(files))
 
 
 def test_a_dataset_that_selects_anything_is_caught(files: Path) -> None:

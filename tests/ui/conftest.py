@@ -33,7 +33,7 @@ def greys() -> Registry:
 
 @pytest.fixture
 def run(settings: ServerSettings, greys: Registry, tmp_path: Path) -> Run:
-    """A run that gives maps, calibrated on 40 grey pictures."""
+    """A run that gives maps, calibrated on 40 grey images."""
     dataset = Greys(paint(tmp_path / "normal", usual_levels(40, 1)))
     return fit_greys(greys, dataset, settings.runs_root, method="grey_maps")
 

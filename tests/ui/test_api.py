@@ -52,7 +52,7 @@ def guarded(settings: ServerSettings, judges: Judges) -> Iterator[Any]:
 
 
 def picture(tmp_path: Path, level: float) -> bytes:
-    """A grey picture as a file."""
+    """A grey image as a file."""
     return paint(tmp_path / f"grey{level:.0f}", [level])[0].read_bytes()
 
 
@@ -121,13 +121,13 @@ def test_an_image_is_decided(client: Any, run: Run, tmp_path: Path, level: float
     assert (answer["score"] > answer["threshold"]) == (decision == "anomalous")
     assert 0 < answer["p_value"] <= 1
     assert answer["p_value_is_floor"] == (decision == "anomalous")
-    assert answer["where"] == ("most of the picture" if decision == "anomalous" else None)
+    assert answer["where"] == ("most of the image" if decision == "anomalous" else None)
     assert answer["doubt"] == ("most of it looks like nothing that the run learned from" if answer["where"] else None)
     assert answer["map_png"] is None
     assert bool(answer["regions"]) == (decision == "anomalous")
     if decision == "anomalous":
         (region,) = answer["regions"]
-        assert region["where"] == "most of the picture"
+        assert region["where"] == "most of the image"
         assert (region["left"], region["top"], region["width"], region["height"]) == (0, 0, 8, 8)
         assert region["map_peak"] == pytest.approx(answer["score"], abs=0.01)
 

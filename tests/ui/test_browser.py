@@ -245,8 +245,8 @@ def test_a_bad_upload_is_told_in_two_lines(
 
 
 def test_a_video_is_watched(page: Any, trained: str, tmp_path: Path) -> None:
-    film = write_video(tmp_path / "line.mp4", [grey(value, (64, 64)) for value in [120] * 10 + [250] * 10])
-    drop(page, film)
+    video = write_video(tmp_path / "line.mp4", [grey(value, (64, 64)) for value in [120] * 10 + [250] * 10])
+    drop(page, video)
     page.locator(".ak-watched video").wait_for()
     page.wait_for_function("document.querySelector('.ak-watched video').readyState >= 1")
     page.wait_for_function("document.querySelector('.ak-watched video').duration > 1")

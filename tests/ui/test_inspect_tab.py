@@ -25,15 +25,17 @@ def look(judges: Judges, run: str, paths: list[Path], stop: threading.Event | No
 
 
 def test_images_and_videos_that_are_dropped_together_are_all_shown(judges: Judges, run: Run, tmp_path: Path) -> None:
-    film = write_greys(tmp_path / "line.mp4", [120] * 9)
+    video = write_greys(tmp_path / "line.mp4", [120] * 9)
     (tmp_path / "torn.avi").write_text("no video")
     images = paint(tmp_path / "sent", [120.0, 220.0])
-    inspected, decision, picture, cards, films, _ = look(judges, run.record.id, [film, *images, tmp_path / "torn.avi"])
+    inspected, decision, picture, cards, moving, _ = look(
+        judges, run.record.id, [video, *images, tmp_path / "torn.avi"]
+    )
     assert "✓ Normal" in decision
     assert "adkit-viewer" in picture
     assert "1 of 2 images" in cards
-    assert "line.mp4" in films
-    assert "torn.avi" in films
+    assert "line.mp4" in moving
+    assert "torn.avi" in moving
     assert len(inspected.uploads) == 4
 
 

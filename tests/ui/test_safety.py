@@ -192,21 +192,21 @@ def test_an_upload_has_a_name_of_its_own(settings: ServerSettings, tmp_path: Pat
 
 def test_a_bad_file_does_not_refuse_an_upload(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
     files = paint(tmp_path / "sent", [100.0] * 12)
-    bad, film = tmp_path / "sent" / "bad.png", write_greys(tmp_path / "line.mp4", [120] * 9)
+    bad, video = tmp_path / "sent" / "bad.png", write_greys(tmp_path / "line.mp4", [120] * 9)
     bad.write_text("no image")
-    spec, left_out = keep_upload(settings, "washers", [bad, *files[:5], film, *files[5:]])
+    spec, left_out = keep_upload(settings, "washers", [bad, *files[:5], video, *files[5:]])
     assert left_out == ["bad.png is not an image", "line.mp4 is a video among others"]
     (dataset,) = named_datasets(settings, spec, registry)
     assert len(dataset.samples("train")) + len(dataset.samples("test")) == 12
 
 
 def test_of_one_video_a_part_is_learned_from(settings: ServerSettings, registry: Registry, tmp_path: Path) -> None:
-    films = [write_greys(tmp_path / name, [120] * 40) for name in ("a.MP4", "b.mp4")]
+    videos = [write_greys(tmp_path / name, [120] * 40) for name in ("a.MP4", "b.mp4")]
     with pytest.raises(OptionError, match="2 videos came"):
-        keep_upload(settings, "line", films, "0:00-0:02")
+        keep_upload(settings, "line", videos, "0:00-0:02")
     with pytest.raises(OptionError, match="not a span"):
-        keep_upload(settings, "line", films[:1], "2")
-    spec, _ = keep_upload(settings, "line", films[:1], "0:00-0:01, 0:02-0:03")
+        keep_upload(settings, "line", videos[:1], "2")
+    spec, _ = keep_upload(settings, "line", videos[:1], "0:00-0:01, 0:02-0:03")
     assert spec == "span:uploads/line/train/line.mp4@0:00.0-0:01.0,0:02.0-0:03.0"
     (dataset,) = named_datasets(settings, spec, registry)
     assert [sample.frame.number for sample in dataset.samples("train")] == [*range(10), *range(20, 30)]
@@ -252,7 +252,7 @@ def test_other_addresses_need_a_token(host: str) -> None:
     require_token(host, "long enough")
 
 
-def test_a_large_picture_is_measured_without_being_read(tmp_path: Path) -> None:
+def test_a_large_image_is_measured_without_being_read(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("L", (11_000, 10_000)).save(buffer, "PNG")
     (tmp_path / "x.png").write_bytes(buffer.getvalue())

@@ -53,7 +53,7 @@ def test_findings_are_shown_and_names_are_only_text(judges: Judges, run: Run, tm
     assert "1 of 2 images" in gallery(ready, findings)
     assert "1 unreadable" in gallery(ready, findings)
     assert gallery(ready, findings[:1]) == ""
-    assert "1 region outlined: most of the picture, 8×8 px at 0, 0" in verdict(ready, findings[1])
+    assert "1 region outlined: most of the image, 8×8 px at 0, 0" in verdict(ready, findings[1])
     count = run.record.threshold.count
     assert f"higher than all {count} good parts (p ≤ {1 / (count + 1):.4f})" in verdict(ready, findings[1])
     assert "of good parts score as high (p 0." in verdict(ready, findings[0])

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from adkit.options import Options, option_rows, parse_options
 from adkit.registry import Registry
-from adkit.ui.train_tab import changed, input_of, shown
+from adkit.ui.train_tab import changed, input_of, value_shown
 
 
 class Chosen(Options):
@@ -41,7 +41,7 @@ def test_a_form_follows_from_the_options() -> None:
 
 def test_only_what_was_changed_is_asked_for() -> None:
     rows = option_rows(Chosen)
-    assert changed(rows, [shown(row) for row in rows]) == {}
+    assert changed(rows, [value_shown(row) for row in rows]) == {}
     assert changed(rows, [None, None, True, None, "", ""]) == {}
     values = changed(rows, [5.0, 0.001, False, "32", "large", "net.pth"])
     assert values == {
@@ -58,4 +58,4 @@ def test_only_what_was_changed_is_asked_for() -> None:
 def test_every_installed_method_has_a_form(registry: Registry) -> None:
     for name in registry.methods.names():
         rows = option_rows(registry.methods.get(name).load().Options or Options)
-        assert changed(rows, [shown(row) for row in rows]) == {}, name
+        assert changed(rows, [value_shown(row) for row in rows]) == {}, name

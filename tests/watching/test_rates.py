@@ -1,4 +1,4 @@
-"""The same belt, filmed at several rates: what is found depends on times, not on frames."""
+"""The same belt, recorded at several rates: what is found depends on times, not on frames."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STOP_S = (4.0, 6.0)
 
 
 class LargeGrey(GreyMaps):
-    """Sees enough of a picture to tell how it moves."""
+    """Sees enough of an image to tell how it moves."""
 
     frame_size = (SIDE, SIDE)  # type: ignore[assignment]
 
 
 def belt(path: Path, rate: int, seconds: float, *, stops: bool = False, seed: int = 0) -> Path:
-    """A film of a belt that runs to the right, and may halt for two seconds."""
+    """A video of a belt that runs to the right, and may halt for two seconds."""
     rng = np.random.default_rng(seed)
     texture = cv2.GaussianBlur(rng.random((SIDE, 4 * SIDE)).astype(np.float32), (0, 0), 2)
     texture = (texture - texture.min()) / (texture.max() - texture.min()) * 255
@@ -46,14 +46,14 @@ def belt(path: Path, rate: int, seconds: float, *, stops: bool = False, seed: in
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
     folder, registry = tmp_path_factory.mktemp("belt"), with_methods({"grey": LargeGrey})
-    film = VideoSpans(belt(folder / "normal.mp4", 25, 16.0), parse_spans(["0:00-0:16"]))
-    return open_model(fit(FitSettings(method="grey", device="cpu"), film, folder / "runs", registry), registry)
+    video = VideoSpans(belt(folder / "normal.mp4", 25, 16.0), parse_spans(["0:00-0:16"]))
+    return open_model(fit(FitSettings(method="grey", device="cpu"), video, folder / "runs", registry), registry)
 
 
 @pytest.mark.parametrize("rate", [10, 25, 50])
 def test_a_stop_is_found_at_any_rate_at_the_same_time(model: FittedModel, rate: int, tmp_path: Path) -> None:
-    film = VideoInput("belt", video=belt(tmp_path / "belt.mp4", rate, 9.0, stops=True, seed=1))
-    watch = Watch(model, film, Settings())
+    video = VideoInput("belt", video=belt(tmp_path / "belt.mp4", rate, 9.0, stops=True, seed=1))
+    watch = Watch(model, video, Settings())
     results = list(watch)
     assert np.diff([one.time_s for one in results]).mean() == pytest.approx(0.12, abs=0.021)  # 0.1 s at ten a second
     (event,) = watch.events

@@ -29,24 +29,24 @@ from adkit.types import FrameRef
 from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import FittedModel, FrameResult, open_model
 from tests.videos import write_video
-from tests.watched import RATE, film, film_registry, fit_film, picture
+from tests.watched import RATE, fit_video, picture, video_of, watched_registry
 
 WRONG = range(30, 50)
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return film_registry()
+    return watched_registry()
 
 
 @pytest.fixture(scope="module")
 def normal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return film(tmp_path_factory.mktemp("films") / "normal.mp4", 220)
+    return video_of(tmp_path_factory.mktemp("videos") / "normal.mp4", 220)
 
 
 @pytest.fixture(scope="module")
 def run(registry: Registry, normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return fit_film(registry, normal, tmp_path_factory.mktemp("runs"))
+    return fit_video(registry, normal, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def model(run: Run, registry: Registry) -> FittedModel:
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Something is wrong from 3 to 5 s of 8."""
-    return film(tmp_path_factory.mktemp("films") / "wrong.mp4", 80, [WRONG])
+    return video_of(tmp_path_factory.mktemp("videos") / "wrong.mp4", 80, [WRONG])
 
 
 def watched(model: FittedModel, path: Path, **settings: object) -> tuple[Watch, list[FrameResult]]:
@@ -91,7 +91,7 @@ def test_it_says_when_and_where(model: FittedModel, wrong: Path) -> None:
 def test_scores_are_those_of_the_same_frames_as_samples(
     method: str, every: int, registry: Registry, normal: Path, wrong: Path, tmp_path: Path
 ) -> None:
-    model = open_model(fit_film(registry, normal, tmp_path, method), registry, device="cpu")
+    model = open_model(fit_video(registry, normal, tmp_path, method), registry, device="cpu")
     _, results = watched(model, wrong, every=every)
     samples = VideoInput("x", video=wrong).samples()[::every]
     expected = list(model.stream(frames_of(samples, model.view)))
@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_same_frames_as_samples(
     assert [result.anomalous for result in results] == [one.anomalous for one in expected]
 
 
-def test_frames_that_wait_for_their_event_keep_no_picture(model: FittedModel, wrong: Path) -> None:
+def test_frames_that_wait_for_their_event_keep_no_image(model: FittedModel, wrong: Path) -> None:
     watch, results = watched(model, wrong, min_duration_s=600)
     assert len(results) == 80
     assert all(result.map is None and result.reconstruction is None for result in results)
@@ -123,8 +123,8 @@ def test_a_run_judges_one_in_so_many_frames_as_it_learned(
 def test_what_was_learned_from_is_scored_but_part_of_no_event(
     registry: Registry, model: FittedModel, tmp_path: Path
 ) -> None:
-    path = film(tmp_path / "line.mp4", 220, [range(190, 210)])
-    learns = open_model(fit_film(registry, path, tmp_path), registry, device="cpu")
+    path = video_of(tmp_path / "line.mp4", 220, [range(190, 210)])
+    learns = open_model(fit_video(registry, path, tmp_path), registry, device="cpu")
     assert Watch(model, VideoInput("x", video=path), Settings()).learned == ()
     watch, results = watched(learns, path.rename(tmp_path / "renamed.mp4"))
     assert [result.index for result in results if result.learned] == list(range(200))
@@ -148,10 +148,10 @@ def test_a_folder_of_frames_is_judged_as_often_as_was_learned(model: FittedModel
 
 def test_the_annotated_video_has_the_inputs_times(model: FittedModel, tmp_path: Path) -> None:
     stamps = list(np.cumsum([1, *[7, 13, 30, 5] * 10]))  # a variable frame rate
-    film_ = write_video(tmp_path / "in.mp4", [picture(False, n) for n in range(41)], stamps=[int(s) for s in stamps])
-    watch, _ = watched(model, film_, annotate=tmp_path / "out.mp4", every=3)
+    made = write_video(tmp_path / "in.mp4", [picture(False, n) for n in range(41)], stamps=[int(s) for s in stamps])
+    watch, _ = watched(model, made, annotate=tmp_path / "out.mp4", every=3)
     assert not watch.faults
-    assert video_times(tmp_path / "out.mp4") == pytest.approx(video_times(film_), abs=1e-4)
+    assert video_times(tmp_path / "out.mp4") == pytest.approx(video_times(made), abs=1e-4)
     with Video(tmp_path / "out.mp4") as video:
         assert video._stream.codec_context.name == "h264"
         assert video._stream.codec_context.pix_fmt == "yuv420p"
@@ -167,7 +167,7 @@ def test_the_annotated_video_has_the_inputs_times(model: FittedModel, tmp_path: 
 def test_an_annotated_frame_shows_alarms(
     method: str, overlay: bool, registry: Registry, normal: Path, wrong: Path, tmp_path: Path
 ) -> None:
-    model = open_model(fit_film(registry, normal, tmp_path / "runs", method), registry, device="cpu")
+    model = open_model(fit_video(registry, normal, tmp_path / "runs", method), registry, device="cpu")
     watched(model, wrong, annotate=tmp_path / "out.mp4", overlay=overlay)
     with Video(tmp_path / "out.mp4") as video:
         shown = {frame.number: frame.pixels().astype(int) for frame in video}
@@ -229,8 +229,8 @@ def test_a_file_that_must_not_be_read_is_told(model: FittedModel, wrong: Path, t
 
 
 def test_a_clip_shorter_than_the_window_is_scored(registry: Registry, normal: Path, tmp_path: Path) -> None:
-    model = open_model(fit_film(registry, normal, tmp_path / "runs", "grey_change"), registry, device="cpu")
-    _, results = watched(model, film(tmp_path / "short.mp4", 2))
+    model = open_model(fit_video(registry, normal, tmp_path / "runs", "grey_change"), registry, device="cpu")
+    _, results = watched(model, video_of(tmp_path / "short.mp4", 2))
     assert len(results) == 2
 
 

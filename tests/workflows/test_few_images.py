@@ -70,7 +70,7 @@ def test_all_is_learned_from_without_the_wish(registry: Registry, pictures: list
 def test_so_many_files_as_a_refusal_asks_for_are_enough(
     method: str, rule: ThresholdRule, registry: Registry, tmp_path: Path
 ) -> None:
-    """A fifth of a folder's good pictures is held out to test with; one less is not enough."""
+    """A fifth of a folder's good images is held out to test with; one less is not enough."""
     paint(tmp_path / "parts" / "good", usual_levels(14, 0))
     paint(tmp_path / "parts" / "bad", [200.0] * 3)
 
@@ -110,7 +110,7 @@ def test_every_image_is_drawn_by_some_seed(registry: Registry, pictures: list[Pa
     assert set.union(*drawn) == {sample.id for sample in dataset.samples("train")}
 
 
-def test_of_films_whole_clips_are_drawn(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
+def test_of_videos_whole_clips_are_drawn(registry: Registry, pictures: list[Path], tmp_path: Path) -> None:
     dataset = Greys(pictures, [f"clip {number % 12:02d}" for number in range(120)])
     run = fit(settings(3), dataset, tmp_path, registry)
     of_clip = {sample.id: sample.clip for sample in dataset.samples("train")}
@@ -164,7 +164,7 @@ def test_a_promise_that_the_others_cannot_support_is_refused_before_anything_is_
 
 
 class Dark(Greys):
-    """Other pictures under the same names."""
+    """Other images under the same names."""
 
     spec = "greys:dark"
 

@@ -40,7 +40,7 @@ def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Grey, "fits", 0)
 
 
-def filmed(pictures: list[Path], clips: int, frames: int) -> Greys:
+def of_clips(pictures: list[Path], clips: int, frames: int) -> Greys:
     """Clips of several frames each; neighbours in the list are of different clips."""
     return Greys(pictures[: clips * frames], [f"clip {number % clips:03d}" for number in range(clips * frames)])
 
@@ -162,7 +162,7 @@ def test_both_ways_out_that_a_refusal_names_are_open(
 def test_whole_clips_are_held_out(
     clips: int, frames: int, held_out: int, registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:
-    dataset = filmed(pictures, clips, frames)
+    dataset = of_clips(pictures, clips, frames)
     run = fit_greys(registry, dataset, tmp_path)
     predictions, threshold = run.calibration(), run.record.threshold
     of_clip = {sample.id: sample.clip for sample in dataset.samples("train")}
@@ -184,7 +184,7 @@ def test_whole_clips_are_held_out(
 def test_frames_of_one_clip_do_not_count_as_so_many_scores(
     registry: Registry, pictures: list[Path], tmp_path: Path
 ) -> None:
-    dataset, rule, fits = filmed(pictures, 15, 40), ThresholdRule("expected", 0.05), Grey.fits
+    dataset, rule, fits = of_clips(pictures, 15, 40), ThresholdRule("expected", 0.05), Grey.fits
     with pytest.raises(PromiseError, match="can spare 7 of 15"):
         fit_greys(registry, dataset, tmp_path, rule=rule)
     with pytest.raises(PromiseError, match="there are 15"):
@@ -262,14 +262,14 @@ def test_each_scorer_gets_normal_scores_and_a_threshold_of_its_own(
     assert judge.normal_scores.tolist() == scores.tolist()
 
 
-def test_pictures_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Registry, pictures: list[Path]) -> None:
+def test_images_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Registry, pictures: list[Path]) -> None:
     model = open_model(mapped, registry, device="cpu")
     (result,) = model.score([pictures[0]])
     assert model.doubt(result) is None
     assert model.view.picture is not None
     height, width = model.view.picture
     assert model.doubt(replace(result, shape=(height, 2 * width))) == (
-        f"the run learned from pictures of {width}×{height} px, and this is {2 * width}×{height} px"
+        f"the run learned from images of {width}×{height} px, and this is {2 * width}×{height} px"
     )
     assert model.doubt(replace(result, map=np.full((8, 8), 1e9, np.float32))) == (
         "most of it looks like nothing that the run learned from"

@@ -20,22 +20,22 @@ from adkit.workflows.fit import fit
 from adkit.workflows.fresh_data import fresh_normals
 from adkit.workflows.score import Workplace
 from tests.greys import paint
-from tests.watched import film, film_registry, fit_film
+from tests.watched import fit_video, video_of, watched_registry
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return film_registry()
+    return watched_registry()
 
 
 @pytest.fixture(scope="module")
 def normal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return film(tmp_path_factory.mktemp("films") / "normal.mp4", 300)
+    return video_of(tmp_path_factory.mktemp("videos") / "normal.mp4", 300)
 
 
 @pytest.fixture
 def run(registry: Registry, normal: Path, tmp_path: Path) -> Run:
-    run = fit_film(registry, normal, tmp_path / "runs")
+    run = fit_video(registry, normal, tmp_path / "runs")
     assert run.record.segment_s == pytest.approx(1.0, abs=0.01)
     return run
 
@@ -45,14 +45,14 @@ def test_clips_are_counted_however_few_of_their_frames_are_taken(
     registry: Registry, tmp_path: Path, every: int
 ) -> None:
     for number in range(12):
-        film(tmp_path / "line" / f"{number}.mp4", 8 + number)
+        video_of(tmp_path / "line" / f"{number}.mp4", 8 + number)
     settings = FitSettings(method="grey", device="cpu", every=every)
     run = fit(settings, Clips(tmp_path / "line", "clips:line", tmp_path), tmp_path / "runs", registry)
     assert run.record.threshold.unit == "clip"
 
 
 def test_a_video_is_cut_into_pieces_like_the_runs(run: Run, tmp_path: Path) -> None:
-    fresh = fresh_normals([str(film(tmp_path / "later.mp4", 51))], set(), run.record)
+    fresh = fresh_normals([str(video_of(tmp_path / "later.mp4", 51))], set(), run.record)
     assert (fresh.unit, fresh.count, len(fresh.samples)) == ("clip", 5, 51)
 
 
@@ -65,7 +65,7 @@ def test_what_was_learned_from_is_left_out_piece_by_piece(run: Run, normal: Path
 
 
 def test_a_copied_video_counts_once(run: Run, tmp_path: Path) -> None:
-    later = film(tmp_path / "later.mp4", 51)
+    later = video_of(tmp_path / "later.mp4", 51)
     shutil.copy(later, tmp_path / "later too.mp4")
     fresh = fresh_normals([str(tmp_path / "*.mp4")], set(), run.record)
     assert (fresh.count, len(fresh.copies)) == (5, 5)
@@ -79,7 +79,7 @@ def test_folders_of_frames_are_clips(run: Run, tmp_path: Path) -> None:
 
 
 def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path: Path) -> None:
-    later = film(tmp_path / "later.mp4", 201)
+    later = video_of(tmp_path / "later.mp4", 201)
     result = audit(run, Workplace(registry, device="cpu"), [str(later)])
     assert len(result.scores) == 20
     assert "normal clips were flagged" in " ".join(result.sentences())
@@ -90,7 +90,7 @@ def test_audit_and_calibrate_count_pieces(run: Run, registry: Registry, tmp_path
 
 def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry: Registry, tmp_path: Path) -> None:
     assert run.record.threshold.unit_s == pytest.approx(0.86, abs=0.02)  # a second less the gap before the next
-    later = str(film(tmp_path / "later.mp4", 104))
+    later = str(video_of(tmp_path / "later.mp4", 104))
     with pytest.raises(PromiseError, match=r"at most 1\.\d+% false alarms on average needs at least \d+ normal clips"):
         recalibrate(run, Workplace(registry), [later], rule=parse_rule("60/h"))
     found = recalibrate(run, Workplace(registry), [later], rule=parse_rule("600/h"))
@@ -100,7 +100,7 @@ def test_a_rate_by_the_hour_counts_pieces_of_the_runs_length(run: Run, registry:
     assert record.threshold.unit_s is not None
     assert ", one in 11 s, with" in record.threshold.promise()
     # A single clip of half a second beside the ten of one.
-    again = recalibrate(found.run, Workplace(registry), [str(film(tmp_path / "short.mp4", 5))], keep=True)
+    again = recalibrate(found.run, Workplace(registry), [str(video_of(tmp_path / "short.mp4", 5))], keep=True)
     assert again.run.record.calibration.rule.hourly
     assert again.run.record.threshold.unit_s == pytest.approx((10 * record.threshold.unit_s + 0.5) / 11, abs=0.01)
 

@@ -71,7 +71,7 @@ def test_nothing_is_wrong_with_good_images(pile: Pile) -> None:
 @pytest.mark.parametrize(("highest", "white"), [(4095, 4095), (900, 1023), (4500, 16383), (65535, 65535)])
 def test_what_is_white_in_files_of_16_bits_is_told(pile: Pile, highest: int, white: int) -> None:
     pile.put("a.png", np.linspace(0, highest, 1600).reshape(40, 40).astype(np.uint16))
-    note = f"1 pictures have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
+    note = f"1 images have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
     assert note in inspect_dataset(pile).notes
     assert pile.findings() == []
 
@@ -132,7 +132,7 @@ def test_masks_that_cannot_be_meant_are_named(pile: Pile, rows: int, finding: st
 
 
 def test_a_bad_file_is_a_finding(pile: Pile) -> None:
-    pile.put("a.png", b"no picture")
+    pile.put("a.png", b"no image")
     pile.put("b.png", b"")
     pile.put("c.png", noise(1))
     (finding,) = pile.findings()
@@ -141,10 +141,10 @@ def test_a_bad_file_is_a_finding(pile: Pile) -> None:
     assert "b.png" in finding
 
 
-class Films(Pile):
-    """Films, each a clip; frames of one colour are what a test asks for."""
+class Videos(Pile):
+    """Videos, each a clip; frames of one colour are what a test asks for."""
 
-    def film(self, name: str, frames: list[NDArray[np.uint8]], split: Split = "train", kind: str = "good") -> Path:
+    def video(self, name: str, frames: list[NDArray[np.uint8]], split: Split = "train", kind: str = "good") -> Path:
         path = write_video(self.folder / name, frames)
         self.found[split] += [
             Sample(
@@ -162,25 +162,25 @@ class Films(Pile):
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Films:
-    return Films(tmp_path)
+def videos(tmp_path: Path) -> Videos:
+    return Videos(tmp_path)
 
 
 def moving(seed: int, count: int = 10, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
     return [noise(seed * 100 + number, *size) for number in range(count)]
 
 
-def test_clips_and_their_lengths_are_counted(films: Films) -> None:
-    films.film("a.mp4", moving(1))
-    films.film("b.mp4", moving(2, 20))
-    films.film("c.mp4", moving(3), "test", "stop")
-    found = inspect_dataset(films)
+def test_clips_and_their_lengths_are_counted(videos: Videos) -> None:
+    videos.video("a.mp4", moving(1))
+    videos.video("b.mp4", moving(2, 20))
+    videos.video("c.mp4", moving(3), "test", "stop")
+    found = inspect_dataset(videos)
     assert found.counts == {("train", "good"): 30, ("test", "stop"): 10}
     assert found.clips == {("train", "good"): 2, ("test", "stop"): 1}
     assert found.lengths_s == pytest.approx({"a.mp4": 1.0, "b.mp4": 2.0, "c.mp4": 1.0})
     assert found.sizes == {"64×48": 40}
     assert found.formats == {"video": 40}
-    assert found.findings == [], "nobody expects masks of films"
+    assert found.findings == [], "nobody expects masks of videos"
 
 
 def test_still_images_have_no_length(pile: Pile) -> None:
@@ -188,8 +188,8 @@ def test_still_images_have_no_length(pile: Pile) -> None:
     assert inspect_dataset(pile).lengths_s == {}
 
 
-def test_each_film_is_walked_once_and_never_searched(films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [films.film("a.mp4", moving(1)), films.film("b.mp4", moving(2), "test", "stop")]
+def test_each_video_is_walked_once_and_never_searched(videos: Videos, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [videos.video("a.mp4", moving(1)), videos.video("b.mp4", moving(2), "test", "stop")]
     opened: list[Path] = []
 
     class Counted(Video):
@@ -199,15 +199,15 @@ def test_each_film_is_walked_once_and_never_searched(films: Films, monkeypatch: 
 
     monkeypatch.setattr(inspection, "Video", Counted)
     monkeypatch.setattr(Video, "at", lambda *_: pytest.fail("searched"))
-    found = inspect_dataset(films)
+    found = inspect_dataset(videos)
     assert opened == paths
     assert found.sheet is not None
 
 
-def test_the_sheet_shows_frames_of_each_kind(films: Films) -> None:
-    films.film("a.mp4", [grey(40)] * 10)
-    films.film("b.mp4", [grey(200)] * 10, "test", "stop")
-    sheet = inspect_dataset(films).sheet
+def test_the_sheet_shows_frames_of_each_kind(videos: Videos) -> None:
+    videos.video("a.mp4", [grey(40)] * 10)
+    videos.video("b.mp4", [grey(200)] * 10, "test", "stop")
+    sheet = inspect_dataset(videos).sheet
     assert sheet is not None
     rows = np.asarray(sheet)
     middle = rows[:, 60].astype(int).mean(axis=1)
@@ -216,21 +216,21 @@ def test_the_sheet_shows_frames_of_each_kind(films: Films) -> None:
     assert np.argmax(np.abs(middle - 40) < 4) < np.argmax(np.abs(middle - 200) < 4), "good ones first"
 
 
-def test_masks_of_films_are_looked_at_where_the_sheet_has_no_room(films: Films) -> None:
-    films.film("a.mp4", moving(1, 20), "test", "stop")
-    mask = films.folder / "mask.png"
+def test_masks_of_videos_are_looked_at_where_the_sheet_has_no_room(videos: Videos) -> None:
+    videos.video("a.mp4", moving(1, 20), "test", "stop")
+    mask = videos.folder / "mask.png"
     Image.fromarray(np.full(SIZE, 255, np.uint8)).save(mask)
-    films.found["test"] = [replace(sample, mask=FrameRef(mask)) for sample in films.found["test"]]
-    found = inspect_dataset(films)
+    videos.found["test"] = [replace(sample, mask=FrameRef(mask)) for sample in videos.found["test"]]
+    found = inspect_dataset(videos)
     assert found.masks == {"stop": 20}
     assert found.sheet is not None
 
 
-def test_copies_of_films_are_found_by_file(films: Films) -> None:
-    films.film("a.mp4", [noise(1, *SIZE)] * 10)  # frames that do not move are no copies
-    original = films.film("b.mp4", moving(2))
-    films.film("c.mp4", moving(2), "test", "stop").write_bytes(original.read_bytes())
-    copies, still = films.findings()
+def test_copies_of_videos_are_found_by_file(videos: Videos) -> None:
+    videos.video("a.mp4", [noise(1, *SIZE)] * 10)  # frames that do not move are no copies
+    original = videos.video("b.mp4", moving(2))
+    videos.video("c.mp4", moving(2), "test", "stop").write_bytes(original.read_bytes())
+    copies, still = videos.findings()
     assert copies == "2 are in both training and test: results would look too good: b.mp4 = c.mp4"
     assert still.endswith(": a.mp4")
 
@@ -244,14 +244,14 @@ def test_copies_of_folders_of_frames_are_found_by_all_their_frames(pile: Pile) -
     assert pile.findings() == ["2 have identical copies: a = b"]
 
 
-def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None:
+def test_what_looks_wrong_with_videos_is_told_once_for_each(videos: Videos) -> None:
     for number in range(3):
-        films.film(f"{number}.mp4", moving(number))
-    films.film("large.mp4", moving(4, size=(96, 128)))
-    films.film("tiny.mp4", moving(5, size=(24, 24)))
-    films.film("dark.mp4", [*moving(6, 4), *[grey(0)] * 3, *moving(7, 4)])
-    films.film("black.mp4", [grey(0)])
-    assert sorted(films.findings()) == [
+        videos.video(f"{number}.mp4", moving(number))
+    videos.video("large.mp4", moving(4, size=(96, 128)))
+    videos.video("tiny.mp4", moving(5, size=(24, 24)))
+    videos.video("dark.mp4", [*moving(6, 4), *[grey(0)] * 3, *moving(7, 4)])
+    videos.video("black.mp4", [grey(0)])
+    assert sorted(videos.findings()) == [
         "1 is smaller than 32 px: tiny.mp4",
         "2 have another size than the most common one: large.mp4 (128×96), tiny.mp4 (24×24)",
         "2 have frames of one colour only: dark.mp4 (3 frames, the first at 0:00.4), "
@@ -259,27 +259,27 @@ def test_what_looks_wrong_with_films_is_told_once_for_each(films: Films) -> None
     ]
 
 
-def test_clips_of_the_night_and_those_that_stand_still_are_named(films: Films) -> None:
+def test_clips_of_the_night_and_those_that_stand_still_are_named(videos: Videos) -> None:
     for number in range(12):
         night = number in (2, 5, 8, 9)
         frames = moving(number, 4)
-        films.film(f"{number}.mp4", [frame // 6 if night else frame for frame in frames])
-    films.film("frozen.mp4", [noise(1, *SIZE)] * 4)
-    still, dark = films.findings()
+        videos.video(f"{number}.mp4", [frame // 6 if night else frame for frame in frames])
+    videos.video("frozen.mp4", [noise(1, *SIZE)] * 4)
+    still, dark = videos.findings()
     assert still == (
         "in 1 of 13 clips nothing changes from the first frame to the last, as if the camera had stopped: frozen.mp4"
     )
     assert dark.startswith("4 of 13 clips are much darker: 2.mp4, 5.mp4, 8.mp4, 9.mp4; ")
 
 
-def test_a_damaged_film_is_a_finding(films: Films) -> None:
-    films.film("a.mp4", moving(1))
-    broken = films.film("b.mkv", moving(2, 30))
-    gone = films.film("c.mp4", moving(3))
+def test_a_damaged_video_is_a_finding(videos: Videos) -> None:
+    videos.video("a.mp4", moving(1))
+    broken = videos.video("b.mkv", moving(2, 30))
+    gone = videos.video("c.mp4", moving(3))
     content = broken.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     gone.unlink()
-    found = inspect_dataset(films)
+    found = inspect_dataset(videos)
     findings = " | ".join(found.findings)
     assert "b.mkv" in findings
     assert "there is no file" in findings
@@ -287,7 +287,7 @@ def test_a_damaged_film_is_a_finding(films: Films) -> None:
     assert 10 < found.sizes["64×48"] < 40, "what can be read is counted"
 
 
-def test_progress_reaches_its_end(films: Films) -> None:
+def test_progress_reaches_its_end(videos: Videos) -> None:
     steps: list[int] = []
 
     class Counting(Progress):
@@ -296,11 +296,11 @@ def test_progress_reaches_its_end(films: Films) -> None:
             yield steps.append
             assert sum(steps) == total == 41
 
-    films.film("a.mp4", moving(1))
-    broken = films.film("b.mkv", moving(2, 30))
-    films.put("c.png", noise(1))
+    videos.video("a.mp4", moving(1))
+    broken = videos.video("b.mkv", moving(2, 30))
+    videos.put("c.png", noise(1))
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
-    inspect_dataset(films, Counting())
+    inspect_dataset(videos, Counting())
     assert steps
 
 
@@ -314,7 +314,7 @@ def test_two_sorts_of_parts_are_noticed_and_shown(pile: Pile) -> None:
         pile.put(f"{number:02d}.png", picture)
     found = inspect_dataset(pile)
     (finding,) = [one for one in found.findings if "two groups" in one]
-    assert finding.startswith("the good pictures fall into two groups of 18 and 12, as if of two sorts of parts")
+    assert finding.startswith("the good images fall into two groups of 18 and 12, as if of two sorts of parts")
     assert found.sheet is not None
     rows = 3  # the kind, the oddest, the smaller group
     assert found.sheet.height > rows * found.sheet.width / 6
@@ -330,7 +330,7 @@ def test_one_sort_of_parts_is_no_two(pile: Pile, sort: str) -> None:
     assert not any("two groups" in one for one in pile.findings())
 
 
-def test_the_oddest_picture_is_on_the_sheet(pile: Pile) -> None:
+def test_the_oddest_image_is_on_the_sheet(pile: Pile) -> None:
     glances = Glances()
     for number in range(20):
         picture = noise(number) // 8 + (100 if number != 13 else 0)

@@ -50,7 +50,7 @@ class Attentive(GreyWithoutOne):
 
 
 class OneShort(GreyWithoutOne):
-    """Forgets the last picture when it calibrates itself."""
+    """Forgets the last image when it calibrates itself."""
 
     def calibration(self) -> Prediction | None:
         return Prediction(scores=self.known[:-1])
@@ -283,7 +283,7 @@ def too_few(folder: Path) -> str:
 
 def unreadable(folder: Path) -> str:
     path = training_files(folder, "mvtec:light")[7]
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     return path.name
 
 

@@ -85,7 +85,7 @@ def test_a_camera_that_moves_in_some_clips_is_told_with_their_names(tmp_path: Pa
             pixels[40:60, 5 * frame : 5 * frame + 20] = 20 * number  # something moves in all of them
         write_video(tmp_path / f"{number}.mp4", frames)
     (told,) = told_of(tmp_path, "large_maps")
-    assert told.startswith("in 2 of 4 clips the whole picture moves: 1.mp4, 3.mp4;")
+    assert told.startswith("in 2 of 4 clips the whole image moves: 1.mp4, 3.mp4;")
 
 
 def test_frames_too_far_apart_for_motion_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a method sees of pictures, and what becomes of its maps, from the fit to the score."""
+"""What a method sees of images, and what becomes of its maps, from the fit to the score."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Bright(Method[FrameOptions]):
 
 
 class BrightHeldOut(Bright):
-    """The same; the core holds pictures out to calibrate it."""
+    """The same; the core holds images out to calibrate it."""
 
     calibration = Method.calibration
 
@@ -67,7 +67,7 @@ def registry() -> Registry:
 
 
 def paint(path: Path, shape: tuple[int, int], spot: tuple[int, int, int, int] | None = None, level: int = 200) -> Path:
-    """A dark picture with some grain; `spot` is top, left, height and width of what is bright in it."""
+    """A dark image with some grain; `spot` is top, left, height and width of what is bright in it."""
     pixels = np.random.default_rng(crc32(path.name.encode())).integers(0, 20, shape).astype(np.uint8)
     if spot:
         pixels[spot[0] : spot[0] + spot[2], spot[1] : spot[1] + spot[3]] = level
@@ -77,7 +77,7 @@ def paint(path: Path, shape: tuple[int, int], spot: tuple[int, int, int, int] | 
 
 
 def fitted(folder: Path, registry: Registry, shapes: list[tuple[int, int]], **settings: Any) -> FittedModel:
-    """A run that learned from dark pictures of these shapes."""
+    """A run that learned from dark images of these shapes."""
     paths = [paint(folder / "train" / f"{number:03d}.png", shape) for number, shape in enumerate(shapes)]
     asked = {"method": "bright", "options": {"size": 64}, "device": "cpu", **settings}
     run: Run = fit(FitSettings(**asked), Greys(paths), folder / "runs", registry)
@@ -85,7 +85,7 @@ def fitted(folder: Path, registry: Registry, shapes: list[tuple[int, int]], **se
 
 
 @pytest.mark.parametrize("method", ["bright", "bright_held_out"])
-def test_frames_have_the_shape_of_the_training_pictures(tmp_path: Path, registry: Registry, method: str) -> None:
+def test_frames_have_the_shape_of_the_training_images(tmp_path: Path, registry: Registry, method: str) -> None:
     model = fitted(tmp_path, registry, [(40, 160)] * 30, method=method)
     record = model.run.record
     assert record.view.frame == model.method.frame_size == (32, 128)
@@ -95,7 +95,7 @@ def test_frames_have_the_shape_of_the_training_pictures(tmp_path: Path, registry
     assert Bright.seen.shape[-2:] == (32, 128)
 
 
-def test_one_picture_of_another_shape_changes_nothing_for_the_others(tmp_path: Path, registry: Registry) -> None:
+def test_one_image_of_another_shape_changes_nothing_for_the_others(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [(40, 160)] * 29 + [(160, 40)])
     (note,) = model.run.record.notes
     assert note.startswith("1 of 30 images have another shape than 160×40, such as 40×160")
@@ -120,12 +120,12 @@ def test_a_spot_is_found_where_it_is_whatever_the_shape(tmp_path: Path, registry
         assert result.region is not None
         assert result.map is not None
         found = (result.region.top, result.region.left, result.region.height, result.region.width)
-        # Two px of the frame, of which a narrow picture takes few.
+        # Two px of the frame, of which a narrow image takes few.
         slack = 2 + 2 * max(height / 32, width / 32)
         assert np.abs(np.subtract(found, spot)).max() <= slack
 
 
-def test_what_is_mirrored_around_a_picture_sets_no_threshold(tmp_path: Path, registry: Registry) -> None:
+def test_what_is_mirrored_around_an_image_sets_no_threshold(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [(64, 128)] * 30)
     # Bright along one edge of a square: mirrored around it, it would be bright twice.
     (result,) = model.score([paint(tmp_path / "edge.png", (64, 64), (0, 0, 64, 4))])
@@ -221,20 +221,20 @@ def test_arrays_are_looked_at_likewise(tmp_path: Path, registry: Registry) -> No
     still = np.asarray(Image.open(paint(tmp_path / "x.png", SHAPE, OUTSIDE)))
     (result,) = model.score([still])
     assert not result.anomalous
-    with pytest.raises(FrameError, match="array 0 is 60×60 px, and the run looks at a part of pictures of 100×60 px"):
+    with pytest.raises(FrameError, match="array 0 is 60×60 px, and the run looks at a part of images of 100×60 px"):
         list(model.score([still[:, :60]]))
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"roi": "0,0,200,20"}, r"--roi 0,0,200,20 reaches out of the pictures, which are 100×60 px"),
-        ({"roi": "90,50,20,5"}, r"reaches out of the pictures"),
+        ({"roi": "0,0,200,20"}, r"--roi 0,0,200,20 reaches out of the images, which are 100×60 px"),
+        ({"roi": "90,50,20,5"}, r"reaches out of the images"),
         ({"roi": "10,10,0,5"}, r"--roi 10,10,0,5 is empty"),
         ({"roi": "10,10,5"}, r"--roi 10,10,5 is no box"),
         ({"roi": "10,-1,5,5"}, r"--roi 10,-1,5,5 is no box"),
         ({"roi": "1.5,1,5,5"}, r"is no box"),
-        ({"ignore_border": 30}, r"--ignore-border 30 leaves nothing to look at in pictures of 100×60 px"),
+        ({"ignore_border": 30}, r"--ignore-border 30 leaves nothing to look at in images of 100×60 px"),
         ({"roi": "0,0,10,10", "ignore_border": 10}, r"--roi 0,0,10,10 with --ignore-border 10 leaves nothing"),
         ({"roi": "nowhere.png"}, r"there is no file .*nowhere\.png"),
         ({"ignore": "nowhere.png"}, r"there is no file .*nowhere\.png"),
@@ -262,14 +262,14 @@ def test_masks_that_do_not_fit_are_refused(tmp_path: Path, registry: Registry) -
             fitted(tmp_path, registry, [SHAPE] * 30, **asked)
 
 
-def test_places_are_of_pictures_of_one_size(tmp_path: Path, registry: Registry) -> None:
-    with pytest.raises(OptionError, match=r"--roi is for pictures of one size, and these are of several") as caught:
+def test_places_are_of_images_of_one_size(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(OptionError, match=r"--roi is for images of one size, and these are of several") as caught:
         fitted(tmp_path, registry, [SHAPE] * 29 + [(64, 100)], roi="0,0,10,10")
     assert "--ignore-border fits any size" in caught.value.hint
     assert fitted(tmp_path, registry, [SHAPE] * 29 + [(64, 100)], ignore_border=3).view.border == 3
 
 
-def test_the_normal_pictures_find_the_part(tmp_path: Path, registry: Registry) -> None:
+def test_the_normal_images_find_the_part(tmp_path: Path, registry: Registry) -> None:
     spots = [(20 + number % 5, 40 + number % 3, 20, 30) for number in range(40)]
     paths = [paint(tmp_path / f"{number:03d}.png", (120, 200), spot) for number, spot in enumerate(spots)]
     asked = FitSettings(method="bright", options={"size": 64}, device="cpu", roi="part")
@@ -279,7 +279,7 @@ def test_the_normal_pictures_find_the_part(tmp_path: Path, registry: Registry) -
     assert (box.top, box.left) == pytest.approx((18, 38), abs=3)
     assert (box.top + box.height, box.left + box.width) == pytest.approx((46, 74), abs=3)
     assert run.record.settings.roi == "part"
-    with pytest.raises(OptionError, match="takes all of the pictures"):
+    with pytest.raises(OptionError, match="takes all of the images"):
         fitted(tmp_path / "textures", registry, [SHAPE] * 30, roi="part")
 
 
@@ -296,7 +296,7 @@ LARGE = (200, 300)
 
 
 @pytest.mark.parametrize("method", ["bright", "bright_held_out"])
-def test_tiles_see_what_is_lost_when_a_picture_is_shrunk(tmp_path: Path, registry: Registry, method: str) -> None:
+def test_tiles_see_what_is_lost_when_an_image_is_shrunk(tmp_path: Path, registry: Registry, method: str) -> None:
     spot = (150, 220, 2, 2)
     shrunk, tiled = (
         fitted(tmp_path / str(tiles), registry, [LARGE] * 40, method=method, tiles=tiles) for tiles in (False, True)
@@ -314,7 +314,7 @@ def test_tiles_see_what_is_lost_when_a_picture_is_shrunk(tmp_path: Path, registr
     assert maps.shape[1:] == (224, 320)
 
 
-def test_the_map_of_tiles_is_the_map_of_the_picture(tmp_path: Path, registry: Registry) -> None:
+def test_the_map_of_tiles_is_the_map_of_the_image(tmp_path: Path, registry: Registry) -> None:
     shape = (224, 320)  # of the canvas too: nothing is scaled
     model = fitted(tmp_path, registry, [shape] * 40, tiles=True)
     assert model.view.canvas == shape
@@ -324,12 +324,12 @@ def test_the_map_of_tiles_is_the_map_of_the_picture(tmp_path: Path, registry: Re
     np.testing.assert_allclose(result.map, np.asarray(Image.open(path)), atol=0.01)
 
 
-def test_tiles_of_a_picture_are_one_unit_to_the_method(tmp_path: Path, registry: Registry) -> None:
+def test_tiles_of_an_image_are_one_unit_to_the_method(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [LARGE] * 40, tiles=True)
     assert model.run.record.train_count == 40
     assert len(Bright.seen) == 40 * model.view.frames
     assert len(set(Bright.clips)) == 40
-    assert Bright.clips == sorted(Bright.clips, key=int), "those of one picture stand side by side"
+    assert Bright.clips == sorted(Bright.clips, key=int), "those of one image stand side by side"
     assert model.threshold.count == 40
 
 
@@ -344,15 +344,15 @@ def test_tiles_of_a_box(tmp_path: Path, registry: Registry) -> None:
     assert (inside.region.left, inside.region.top) == pytest.approx((220, 150), abs=3)
 
 
-def test_pictures_of_other_sizes_are_tiled_too(tmp_path: Path, registry: Registry) -> None:
+def test_images_of_other_sizes_are_tiled_too(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [LARGE] * 39 + [(150, 150)], tiles=True)
     (result,) = model.score([paint(tmp_path / "x.png", (400, 200), (300, 100, 8, 8))])
     assert result.region is not None
     assert (result.region.left, result.region.top) == pytest.approx((100, 300), abs=6)
 
 
-def test_tiles_as_large_as_the_pictures_are_refused(tmp_path: Path, registry: Registry) -> None:
-    with pytest.raises(OptionError, match="tiles of 64×64 px are as large as what is seen of the pictures") as caught:
+def test_tiles_as_large_as_the_images_are_refused(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(OptionError, match="tiles of 64×64 px are as large as what is seen of the images") as caught:
         fitted(tmp_path, registry, [(60, 60)] * 30, tiles=True)
     assert "leave --tiles out" in caught.value.hint
     low = fitted(tmp_path, registry, [(40, 300)] * 30, tiles=True)

@@ -183,7 +183,7 @@ def test_copies_go_with_what_is_named(registry: Registry, good: list[Path], tmp_
 
 
 def test_an_unreadable_file_can_be_left_out(registry: Registry, good: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "bad.png").write_text("no image")
     paths = [*good, tmp_path / "bad.png"]
     assert fitted(registry, paths, tmp_path / "runs", leave_out=["train/100"]).record.train_count == 100
 
@@ -207,17 +207,17 @@ def test_unknown_names_are_refused(
 
 def test_a_piece_of_a_long_clip_is_left_out_by_its_name(registry: Registry, tmp_path: Path) -> None:
     paths = paint(tmp_path / "pictures", usual_levels(300, 2))
-    films = Greys(paths, [f"film {number // 100}" for number in range(300)])
-    films.train = [replace(sample, index=number % 100) for number, sample in enumerate(films.train)]
+    videos = Greys(paths, [f"video {number // 100}" for number in range(300)])
+    videos.train = [replace(sample, index=number % 100) for number, sample in enumerate(videos.train)]
     settings = FitSettings(method="grey_without_one", device="cpu", smoothing=0)
-    pieces = list(dict.fromkeys(fit(settings, films, tmp_path / "runs", registry).calibration().clips))
+    pieces = list(dict.fromkeys(fit(settings, videos, tmp_path / "runs", registry).calibration().clips))
     assert len(pieces) > 3
     without = settings.model_copy(update={"leave_out": (pieces[2],)})
-    run = fit(without, films, tmp_path / "runs", registry)
+    run = fit(without, videos, tmp_path / "runs", registry)
     assert list(dict.fromkeys(run.calibration().clips)) == [piece for piece in pieces if piece != pieces[2]]
     assert [one.name for one in run.record.left_out] == [pieces[2]]
-    whole = fit(settings.model_copy(update={"leave_out": ("film 1",)}), films, tmp_path / "runs", registry)
-    assert not any(clip.startswith("film 1") for clip in whole.calibration().clips)
+    whole = fit(settings.model_copy(update={"leave_out": ("video 1",)}), videos, tmp_path / "runs", registry)
+    assert not any(clip.startswith("video 1") for clip in whole.calibration().clips)
 
 
 def test_new_scores_forget_what_was_left_out(registry: Registry, spoilt: list[Path], tmp_path: Path) -> None:

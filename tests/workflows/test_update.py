@@ -1,4 +1,4 @@
-"""A run learns further pictures: a new run comes of it, the one before stays, and the way back is open."""
+"""A run learns further images: a new run comes of it, the one before stays, and the way back is open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.greys import METHODS, SPREAD, USUAL, GreyWithoutOne, bytes_below, pai
 
 
 class GreyUpdated(GreyWithoutOne):
-    """Goes on learning: its mean is of all pictures but those that were taken out."""
+    """Goes on learning: its mean is of all images but those that were taken out."""
 
     def fit(self, batches: Batches, progress: Progress, workspace: Workspace | None = None) -> None:
         super().fit(batches, progress)
@@ -58,7 +58,7 @@ def _with_greys() -> Iterator[None]:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A folder with a run on brightness, of 60 pictures."""
+    """A folder with a run on brightness, of 60 images."""
     paint(tmp_path / "train" / "good", usual_levels(60, 1))
     ok("fit", "-m", "grey_updated", "-d", f"folder:{tmp_path}", "--runs", tmp_path / "runs", "--name", "bracket")
     return tmp_path / "runs"
@@ -113,14 +113,14 @@ def test_what_was_updated_and_calibrated_is_undone_step_by_step(runs: Path, tmp_
     assert refused("restore", "bracket", "--runs", runs)[1] == "there is nothing to undo"
 
 
-def test_pictures_that_the_run_before_flags_are_named(runs: Path, tmp_path: Path) -> None:
+def test_images_that_the_run_before_flags_are_named(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "more", [*[USUAL] * 30, USUAL + 12 * SPREAD], seed=2)
     output = update(runs, tmp_path / "more")
     assert "1 of 31 were anomalous to the run before" in output
     assert "030.png" in output
 
 
-def test_pictures_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path) -> None:
+def test_images_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "alike", usual_levels(50, 2), seed=2)
     assert "score higher" not in update(runs, tmp_path / "alike")
     assert find_run(runs, "bracket").record.updates[-1].drift is None
@@ -141,7 +141,7 @@ def test_pictures_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path
     assert doubt not in ok(*watch).output
 
 
-def test_a_picture_is_taken_out_and_the_new_ones_alone_set_the_threshold(runs: Path, tmp_path: Path) -> None:
+def test_an_image_is_taken_out_and_the_new_ones_alone_set_the_threshold(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "more", usual_levels(50, 2), seed=2)
     name = next(iter(find_run(runs, "bracket").seen().training))
     update(runs, tmp_path / "more", "--remove", name)
@@ -155,7 +155,7 @@ def test_a_picture_is_taken_out_and_the_new_ones_alone_set_the_threshold(runs: P
     update(runs, tmp_path / "later", "--remove", later)
     assert 67 not in find_run(runs, "bracket").state()["sources"].tolist()
     message, hint = refused("update", "bracket", "-n", tmp_path / "more", "--runs", runs, "--remove", "004.png")
-    assert message == "--remove 004.png: no picture of that name was learned from"
+    assert message == "--remove 004.png: no image of that name was learned from"
     assert "did you mean" in hint
 
 
@@ -171,35 +171,35 @@ def test_what_cannot_go_on_learning_is_refused_in_two_lines(runs: Path, tmp_path
     ok("fit", "-m", "grey", "-d", f"folder:{tmp_path}", "--runs", runs)
     message, hint = refused("update", "latest", "--normal", tmp_path / "more", "--runs", runs)
     assert message == "grey cannot go on learning (grey_updated, patchknn can)"
-    assert hint.startswith("fit again, from the old and the new pictures together: adkit fit --method grey --dataset")
+    assert hint.startswith("fit again, from the old and the new images together: adkit fit --method grey --dataset")
     message, _ = refused("update", "bracket", "--normal", tmp_path / "train", "--runs", runs)
     assert message.startswith("the run has seen all 60 images of")
     (tmp_path / "wide").mkdir()
     Image.new("L", (64, 8), 120).save(tmp_path / "wide" / "one.png")
     message, hint = refused("update", "bracket", "--normal", tmp_path / "wide", "--runs", runs)
-    assert message.endswith("the run learned from pictures of 8×8 px, and this is 64×8 px")
-    assert hint == "fit again for pictures of another size"
+    assert message.endswith("the run learned from images of 8×8 px, and this is 64×8 px")
+    assert hint == "fit again for images of another size"
     assert len(list_runs(runs)) == 2
 
 
-def test_confirmed_pictures_are_learned_and_have_no_say_in_the_threshold(runs: Path, tmp_path: Path) -> None:
+def test_confirmed_images_are_learned_and_have_no_say_in_the_threshold(runs: Path, tmp_path: Path) -> None:
     old = find_run(runs, "bracket")
     flagged = paint(tmp_path / "flagged", [USUAL + 4 * SPREAD, USUAL + 5 * SPREAD], seed=7)
     assert "adkit feedback" in refused("update", "bracket", "--runs", runs, "--feedback")[1]
     output = ok("feedback", "bracket", "--good", flagged[0], "--good", flagged[1], "--runs", runs).output
-    assert "kept 2 of 2 pictures\n" in output
+    assert "kept 2 of 2 images\n" in output
     output = ok("feedback", "bracket", "--good", flagged[0], "--runs", runs).output
-    assert f"kept 0 of 1 picture; {old.record.id} has learned or kept them already" in output
-    assert "next, with 2 pictures: adkit update " in output
+    assert f"kept 0 of 1 image; {old.record.id} has learned or kept them already" in output
+    assert "next, with 2 images: adkit update " in output
     for path in flagged:
         path.unlink()
     ok("update", "bracket", "--feedback", "--runs", runs)
     new = find_run(runs, "bracket")
     assert len(new.state()["known"]) == 62
     assert new.record.threshold == old.record.threshold
-    assert refused("update", "bracket", "--runs", runs)[0] == "update was given no pictures to learn"
+    assert refused("update", "bracket", "--runs", runs)[0] == "update was given no images to learn"
     learned = ok("feedback", "bracket", "--good", old.folder / "feedback", "--runs", runs).output
-    assert learned == f"kept 0 of 2 pictures; {new.record.id} has learned or kept them already\n"
+    assert learned == f"kept 0 of 2 images; {new.record.id} has learned or kept them already\n"
     fresh, empty = paint(tmp_path / "fresh", [USUAL], seed=77)[0], tmp_path / "fresh" / "empty.jpg"
     empty.touch()
     assert str(empty) in refused("feedback", "bracket", "--good", fresh, "--good", empty, "--runs", runs)[0]

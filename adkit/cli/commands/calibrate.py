@@ -98,7 +98,7 @@ def update(
         list[str] | None,
         Option(
             metavar="NAME",
-            help="Take out what came from a picture that was learned, by its name: train/good/000.png. May be given "
+            help="Take out what came from an image that was learned, by its name: train/good/000.png. May be given "
             "several times.",
         ),
     ] = None,
@@ -120,7 +120,7 @@ def update(
         hint = "add --normal DIR, --feedback, or both"
         if remove:
             hint += "; to learn anew without some: adkit fit … --leave-out NAMES"
-        raise OptionError("update was given no pictures to learn", hint=hint)
+        raise OptionError("update was given no images to learn", hint=hint)
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     done = go_on(o.opened_run(run, runs), workplace, normal or (), remove=remove or (), feedback=feedback)
     for note in done.fresh.notes():
@@ -146,17 +146,17 @@ def update(
         say(f"run {record.id}: {last.of}, and {counted(last.images, 'further normal image')}", bold=True)
         print_threshold(record, done.before)
         if last.removed:
-            what = f"{counted(len(last.removed), 'picture')} taken out"
+            what = f"{counted(len(last.removed), 'image')} taken out"
             say(f"  {what}: scores from before could be too low now, so the new images alone set the threshold")
         say(f"  rows in the bank: {record.facts.get('bank')}, of which {record.facts.get('rows_added')} are new")
 
 
 def feedback(
     run: o.RunArgument,
-    good: Annotated[list[str], Option(metavar="FILE", help="A picture that a person found to be of a good part.")],
+    good: Annotated[list[str], Option(metavar="FILE", help="An image that a person found to be of a good part.")],
     runs: o.RunsOption = None,
 ) -> None:
-    """Keep pictures of parts that were flagged and are good, for the run's next update.
+    """Keep images of parts that were flagged and are good, for the run's next update.
 
     They have no say in a threshold: who is looked at because of a high score is no random part.
 
@@ -169,9 +169,9 @@ def feedback(
     opened = o.opened_run(run, runs)
     kept, known, waiting = keep_feedback(opened, good)
     rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
-    say(f"kept {kept} of {counted(kept + known, 'picture')}{rest}")
+    say(f"kept {kept} of {counted(kept + known, 'image')}{rest}")
     if waiting:
-        say(f"next, with {counted(waiting, 'picture')}: adkit update {opened.argument} --feedback")
+        say(f"next, with {counted(waiting, 'image')}: adkit update {opened.argument} --feedback")
 
 
 def audit(
@@ -189,7 +189,7 @@ def audit(
     format_: o.FormatOption = o.Format.table,
     output: o.OutputOption = None,
 ) -> None:
-    """Is the promise kept on fresh images of good parts? Exit code 4 says no: too many false alarms, or drift.
+    """Check the promise on fresh images of good parts. Exit code 4: it is broken, by false alarms or drift.
 
     Images that the run learned from or was calibrated with are left out. With --follow, parts need not be known to be
     good: those that pass count, one by one, as a watch judges them.
@@ -202,7 +202,7 @@ def audit(
     from adkit.workflows.audit import audit as hold_against
 
     if follow:
-        o.refuse_given(context, ["normal", "device", "skip_bad"], "judges pictures, and --follow those of a watch")
+        o.refuse_given(context, ["normal", "device", "skip_bad"], "judges images, and --follow those of a watch")
         _followed(o.opened_run(run, runs), follow, drift, destination(format_, output))
         return
     o.refuse_given(context, ["drift"], "is for --follow")

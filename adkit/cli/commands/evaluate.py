@@ -67,7 +67,7 @@ def print_evaluation(result: Evaluation) -> None:
     record = result.run.record
     say(f"{record.method} on {record.dataset} · run {record.id}", bold=True)
     say(result.verdict)
-    _print_outcomes(result)
+    _print_rates(result)
     metrics = []
     for name in result.apt:
         metric, interval = result.metrics[name], result.intervals.get(name)
@@ -87,7 +87,7 @@ def print_evaluation(result: Evaluation) -> None:
         warn(note)
 
 
-def _print_outcomes(result: Evaluation) -> None:
+def _print_rates(result: Evaluation) -> None:
     """Print how certain that is, what is promised, and what thresholds would do that know the labels."""
     found = result.rates
     for title, rate in (("caught", found.caught), ("flagged", found.false_alarms)):

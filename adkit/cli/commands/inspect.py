@@ -29,7 +29,7 @@ def inspect(
 ) -> None:
     """Look at a dataset: counts, sizes, kinds, lengths of clips, a contact sheet, and what looks wrong.
 
-    It also says how large the method would see the pictures, and what it can see in them.
+    It also says how large the method would see the images, and what it can see in them.
 
     Example: [bold]adkit inspect --dataset folder:./parts[/bold]
     """

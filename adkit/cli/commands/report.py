@@ -40,10 +40,10 @@ def export(
     root: o.RootOption = None,
     runs: o.RunsOption = None,
 ) -> None:
-    """Take a run out: a folder that judges pictures, or clips, without adkit and torch, and decides the same.
+    """Take a run out: a folder that judges images, or clips, without adkit and torch, and decides the same.
 
-    It holds an ONNX model, its threshold, some pictures to check it with, and score.py, which needs numpy, onnxruntime
-    and pillow only, and av for films. Normal pictures of the run, and spoilt ones, are judged by both; where they
+    It holds an ONNX model, its threshold, some images to check it with, and score.py, which needs numpy, onnxruntime
+    and pillow only, and av for videos. Normal images of the run, and spoilt ones, are judged by both; where they
     decide differently, nothing is written. A run on clips can leave where it was fitted with --appearance-only.
 
     Example: [bold]adkit export latest bracket.adkit[/bold], then [bold]python bracket.adkit/score.py parts/*.png[/bold]
@@ -53,7 +53,7 @@ def export(
     opened = o.opened_run(run, runs)
     done = export_run(opened, o.workplace(root), out)
     of_clips = opened.record.threshold.unit == "clip"
-    what = "frames of clips" if of_clips else "pictures"
+    what = "frames of clips" if of_clips else "images"
     say(
         f"{out} decides as the run does: no other decision on {done.normal} normal and {done.spoilt} spoilt {what}",
         bold=True,
@@ -62,5 +62,5 @@ def export(
     size = f"the model has {done.model_mb:.0f} MB"
     say(f"  scores differ by at most {done.difference:.1g} of the threshold; {size}")
     packed = out.suffix.lower() == ".zip"
-    script, named = "score.py" if packed else out / "score.py", "CLIPS" if of_clips else "PICTURES"
+    script, named = "score.py" if packed else out / "score.py", "CLIPS" if of_clips else "IMAGES"
     say(f"  {'unpack it; then' if packed else 'next'}: python {script} {named}   or   python {script} --check")

@@ -38,13 +38,13 @@ def watch(
     source: Annotated[
         str,
         Argument(
-            metavar="SOURCE", help="A folder into which pictures come, a stream (rtsp://…), or a camera's number (0)."
+            metavar="SOURCE", help="A folder into which images come, a stream (rtsp://…), or a camera's number (0)."
         ),
     ],
     run: o.RunOption = "latest",
     to: Annotated[
         str | None,
-        Option(help="Move judged files, or a stream's pictures, to: moved/{decision}.", show_default="they stay"),
+        Option(help="Move judged files, or a stream's frames, to: moved/{decision}.", show_default="they stay"),
     ] = None,
     webhook: Annotated[
         str | None, Option(metavar="URL", help=f"Post each decision as JSON, signed with ${SECRET}.")
@@ -63,7 +63,7 @@ def watch(
         Path | None, o.place("--metrics", help="Keep counts for Prometheus in this file: metrics.prom.")
     ] = None,
     on_anomaly: Annotated[
-        str | None, Option(metavar="CMD", help="Run this for each anomalous part, its picture as the last word.")
+        str | None, Option(metavar="CMD", help="Run this for each anomalous part, its image as the last word.")
     ] = None,
     journal: Annotated[
         Path | None, Option(help="The decisions, a line of JSON each.", show_default=".adkit/journal.jsonl in SOURCE")
@@ -83,7 +83,7 @@ def watch(
     device: o.DeviceOption = "auto",
     runs: o.RunsOption = None,
 ) -> None:
-    """Judge pictures as they come into a folder, each once and in order, or what a camera or stream shows.
+    """Judge images as they come into a folder, each once and in order, or what a camera or stream shows.
 
     What was decided is in the journal before anything else is done with it: a watch that was stopped in any way goes on
     where it was. Files are judged when they are complete. Of a stream each event is told, and when it is lost. Ctrl-C
@@ -127,7 +127,7 @@ def watch(
     if stream:
         warn_of_frames(model)
     elif model.threshold.unit == "clip":
-        raise OptionError("the run judges clips, and pictures come into a folder", hint="adkit score judges clips")
+        raise OptionError("the run judges clips, and images come into a folder", hint="adkit score judges clips")
     beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
     alarm = DriftAlarm(model.run.record, model.normal_scores, drift) if drift is not None else None
     _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics, health_s)

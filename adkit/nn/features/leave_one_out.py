@@ -49,7 +49,7 @@ class LeaveOneOutBanks:
         return distances
 
     def _cover(self, patches: Rows, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared distances (N,) of every patch to its nearest row and to the nearest of another clip than that row's.
+        """Return squared distances (N,) of every patch to its nearest row and to that of another clip.
 
         Also the clip (N,) of the nearest row; infinity where all rows are of one clip. All on the CPU.
         """

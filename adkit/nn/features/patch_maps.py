@@ -27,7 +27,7 @@ from adkit.nn.normal_space import pooled
 from adkit.nn.normalisation import require_maps
 from adkit.nn.options import LEAST_PX, ScaledMapOptions
 from adkit.nn.samples import Changed, gather
-from adkit.nn.whole import LEAST_PICTURES, STRIDE, Whole
+from adkit.nn.whole import LEAST_IMAGES, STRIDE, Whole
 from adkit.types import Batch, Prediction
 
 ScaledMapOptionsType = TypeVar("ScaledMapOptionsType", bound=ScaledMapOptions)
@@ -48,14 +48,14 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     """
 
     apart: ClassVar[bool] = False
-    """Positions are told apart unless spoilt pictures speak against it; False: only where they speak for it."""
+    """Positions are told apart unless spoilt images speak against it; False: only where they speak for it."""
 
     _features: PatchFeatures
     _composition: Composition | None = None
     """Of the patches at this scale, where `learn_patches` of still images learns one; the coarsest scale's counts."""
     _composed: Tensor | None = None  # what it says (N,) of each training frame left out
-    _overview: PatchFeatures | None = None  # what sees a picture as a whole, without a margin
-    _whole: Whole | None = None  # how odd a picture is as a whole, where stills were learned
+    _overview: PatchFeatures | None = None  # what sees an image as a whole, without a margin
+    _whole: Whole | None = None  # how odd an image is as a whole, where stills were learned
     _scored: Tensor | None = None  # scores (N,) of the training frames left out, where what is odd as a whole counts
 
     def __init__(self, options: ScaledMapOptionsType, *, seed: int = 0, device: str = "cpu") -> None:
@@ -74,7 +74,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         """Return the steps at each scale, a quarter of the patches at each coarser one; then what is spoilt."""
         scales = range(len(self._all_scales))
         steps = [(label, weight / 8**scale) for scale in scales for label, weight in self.steps]
-        return [*steps, ("spoilt pictures", 0.1 * sum(weight for _, weight in self.steps))]
+        return [*steps, ("spoilt images", 0.1 * sum(weight for _, weight in self.steps))]
 
     @abstractmethod
     def learn_patches(self, batches: Batches, progress: Progress) -> LeftOutDistances | None:
@@ -96,7 +96,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def learn(self, batches: Batches, progress: Progress) -> None:
         """Learn, then judge training and spoilt frames as new: these say whether position matters, and calibrate."""
         self._scales, self._blend, self._whole, self._scored = self._all_scales, Blend(), None, None
-        enough = len(batches) >= LEAST_PICTURES
+        enough = len(batches) >= LEAST_IMAGES
         self._overview = self._overview_at(STRIDE, self.options.levels[-1]) if enough else None
         kept = KeepingSome(batches, self._vectors if self._overview else None)
         for method in self._scales:
@@ -119,7 +119,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         self._calibration = self._blend.out_of_sample(normal, clips)
         coarse, scores = self._scales[-1], top_scores(self._calibration)
         if not enough and len(torch.unique(clips)) == len(clips):
-            few = f"{len(clips)} normal images are fewer than {LEAST_PICTURES}"
+            few = f"{len(clips)} normal images are fewer than {LEAST_IMAGES}"
             self._notes.append(f"{few}: only places are judged, not images as a whole, and no position for itself")
         if self._overview and kept.vectors:
             self._whole, added = Whole.learn(torch.cat(kept.vectors), scores, *self._overview.strides)
@@ -202,7 +202,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         return seen[-1][0], maps
 
     def _overview_at(self, *strides: int) -> PatchFeatures:
-        """Return the network that sees a picture as a whole, at the first of the strides that it has."""
+        """Return the network that sees an image as a whole, at the first of the strides that it has."""
         options, size = self.options, self._scales[-1].frame_size
         for stride in strides[:-1]:
             overview = PatchFeatures(options.backbone, (stride,), options.weights, 1, self.device, margin=False)
@@ -219,7 +219,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
     def _spoilt(self, kept: "KeepingSome", progress: Progress) -> list[Tensor]:
         """Return the maps of each scale of some training frames, each spoilt in every way: (sources x ways, h, w)."""
         parts = []
-        with progress.task("spoilt pictures", len(kept.frames)) as advance:
+        with progress.task("spoilt images", len(kept.frames)) as advance:
             for row, frames in enumerate(kept.frames):
                 copies = frames.repeat(len(SPOILT), 1, 1, 1, 1)
                 copies[:, -1] = spoilt(frames[0, -1], kept.frames[row - 1][0, -1], [0, row])

@@ -1,4 +1,4 @@
-"""Patch features: what a frozen network sees around each position of the picture, and how far that is from a bank.
+"""Patch features: what a frozen network sees around each position of the image, and how far that is from a bank.
 
 On the CPU all of it runs in onnxruntime, up to the distances in one graph, so that no second library's threads
 compete for the cores; elsewhere it runs in torch.
@@ -27,8 +27,8 @@ FORMAT = 5  # goes up when the features change: networks exported by an older ad
 LEAST_MARGIN = 16
 """px, at least, that are mirrored around a frame before the network sees it; their positions are cut off afterwards.
 
-Convolutions continue a picture with zeros, which looks like nothing that was learned: without the margin, the border
-of normal pictures has their highest distances, and sets the threshold.
+Convolutions continue an image with zeros, which looks like nothing that was learned: without the margin, the border
+of normal images has their highest distances, and sets the threshold.
 """
 
 
@@ -107,7 +107,7 @@ class PatchFeatures:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that identify the network's weights."""
+        """Return 16 hex digits that identify the network's weights."""
         return weights_fingerprint(self.backbone, self.weights)
 
     @cached_property
@@ -175,7 +175,7 @@ def patch_features(levels: Sequence[Tensor], neighbourhood: int = 3) -> Tensor:
     """Turn (B, C_i, h_i, w_i) per level into (B, h, w, D), D = sum of C_i, on the first level's grid."""
     joined = torch.cat([levels[0], *(_enlarged(level, levels[0]) for level in levels[1:])], dim=1)
     if neighbourhood > 1:
-        # Zeros outside the picture do not count, or the border would look anomalous. As a convolution, a mean takes
+        # Zeros outside the image do not count, or the border would look anomalous. As a convolution, a mean takes
         # a fifth of the time that onnxruntime's pooling does.
         # Ones that are computed, not stored: an exported network then holds nothing of its input's size.
         everywhere = joined[:, :1].clamp(1, 1)

@@ -29,7 +29,7 @@ class RowSource(Protocol):
         """Return N."""
 
     def __getitem__(self, indices: Tensor, /) -> Tensor:
-        """int64 (B,) -> (B, ...)."""
+        """Return the rows (B, ...) at int64 (B,)."""
 
 
 class Objective(nn.Module, ABC):

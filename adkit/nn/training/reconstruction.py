@@ -20,15 +20,15 @@ from adkit.nn.options import HALVED, BatchSize, Choice, FrameSize, Smoothing, Tr
 from adkit.nn.training.frame_store import FrameStore
 from adkit.nn.training.loop import Objective, TrainingRows
 from adkit.nn.training.reconstruction_error import MS_SSIM_LEAST_PX, ErrorMap, Loss, error_map, loss_of
-from adkit.nn.training.registration import Registration, decide_registration, restored
+from adkit.nn.training.registration import Registration, decide_registration, laid_back
 from adkit.nn.training.trained_method import TrainedMethod, seeded
 from adkit.types import Batch, Prediction
 
 MARGIN = 16
 """px that are mirrored around a frame before the network sees it, and cut off what it gives.
 
-Convolutions continue a picture with zeros. What they make of that at the border can never be reconstructed: without
-the margin its error hides everything else, grows with the picture's brightness, and makes position seem to matter.
+Convolutions continue an image with zeros. What they make of that at the border can never be reconstructed: without
+the margin its error hides everything else, grows with the image's brightness, and makes position seem to matter.
 """
 
 _AT_ONCE = 32  # frames per forward pass outside the training
@@ -36,7 +36,7 @@ _TO_REGISTER_BY = (20, 200, 500_000_000)  # frames, at least and at most, and by
 
 
 def _parse_kinds(value: Any) -> Any:
-    """ "stain,noise,stain" -> ("stain", "noise"); "none" -> ()."""
+    """Read "stain,noise,stain" as ("stain", "noise"), "none" as ()."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip() not in ("", "none")]
     return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
@@ -53,11 +53,11 @@ Corruptions = Annotated[
 class ReconstructionOptions(TrainedMapOptions):
     """What is reconstructed, from what, and how its error is measured."""
 
-    # Few pictures in small steps teach much more than in large ones, as the synthetic bolt shows.
+    # Few images in small steps teach much more than in large ones, as the synthetic bolt shows.
     batch_size: BatchSize = Field(default=4, description="frames per step: small ones take more steps, a little longer")
     size: FrameSize = Field(
         default=128,
-        description="px: N for as many as a square of that side has, in the shape of the pictures; or HEIGHTxWIDTH, "
+        description="px: N for as many as a square of that side has, in the shape of the images; or HEIGHTxWIDTH, "
         "multiples of 16; each 32 to 4096: larger sees smaller defects, and learns slower",
     )
     width: int = Field(default=32, ge=4, le=256, description="channels of the first block; each block doubles them")
@@ -66,7 +66,7 @@ class ReconstructionOptions(TrainedMapOptions):
     error: ErrorMap = Field(default="msgms", description="what the map shows of the difference to the input")
     corruption: Corruptions = Field(
         default=("stain", "paste", "noise"),
-        description="what is done to the pictures that it learns to repair: stain, paste and noise, or none",
+        description="what is done to the images that it learns to repair: stain, paste and noise, or none",
     )
     smoothing: Smoothing = 2.0
     registration: Choice = Field(
@@ -81,12 +81,12 @@ class ReconstructionOptions(TrainedMapOptions):
 
     @property
     def enlarged(self) -> int:
-        """Say how many times as large the pictures are looked at: a part may be cut out, and gets all the pixels."""
+        """Say how many times as large the images are looked at: a part may be cut out, and gets all the pixels."""
         return 1 if self.registration == "off" else 2
 
     @property
     def finest_px(self) -> float:
-        """Return how wide a spot becomes by smoothing, in px of the picture that is looked at."""
+        """Return how wide a spot becomes by smoothing, in px of the image that is looked at."""
         return self.enlarged * super().finest_px
 
 
@@ -94,7 +94,7 @@ OptionsType = TypeVar("OptionsType", bound=ReconstructionOptions)
 
 
 class Denoising(Objective):
-    """Spoils pictures and learns to give back the clean ones."""
+    """Spoils images and learns to give back the clean ones."""
 
     def __init__(self, network: nn.Module, loss: Loss, error: ErrorMap, corruption: Sequence[Corruption]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Denoising(Objective):
 
 
 class Reconstruction(TrainedMethod[OptionsType]):
-    """Learns to reconstruct normal pictures; the map is the error of the reconstruction."""
+    """Learns to reconstruct normal images; the map is the error of the reconstruction."""
 
     reconstructs = True
 
@@ -152,7 +152,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
         return (self.options.enlarged * height, self.options.enlarged * width)
 
     def learn(self, batches: Batches, progress: Progress) -> None:
-        """Decide how parts lie, train, then see in the held-out pictures whether and how to normalise each position."""
+        """Decide how parts lie, train, then see in the held-out images whether and how to normalise each position."""
         store = FrameStore.collect(batches, progress)
         places = self.split(store.clips)
         self._learn_to_lay(store.take(places[0]))
@@ -170,8 +170,8 @@ class Reconstruction(TrainedMethod[OptionsType]):
         maps, images = self._errors(laid)
         maps = self.normalised(maps)
         if self._registration:
-            maps = restored(maps, matrices, self.frame_size)
-            images = restored(images.permute(0, 2, 3, 1), matrices, self.frame_size, cv2.BORDER_REPLICATE)
+            maps = laid_back(maps, matrices, self.frame_size)
+            images = laid_back(images.permute(0, 2, 3, 1), matrices, self.frame_size, cv2.BORDER_REPLICATE)
             images = images.permute(0, 3, 1, 2).contiguous()
         return Prediction(maps=maps, images=images)
 
@@ -179,7 +179,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
         """Return the maps of `predict` as a module; raises OptionError where parts are aligned first."""
         if self._registration:
             raise OptionError(
-                "this run aligns the part in each picture before it looks at it, which no graph can do",
+                "this run aligns the part in each image before it looks at it, which no graph can do",
                 hint="fit again with --set registration=off, or with patchknn",
             )
 
@@ -210,7 +210,7 @@ class Reconstruction(TrainedMethod[OptionsType]):
         self._facts |= facts
         if self._registration:
             height, width = self._registration.usual.shape
-            cut_out = ", where parts are cut out of the pictures"
+            cut_out = ", where parts are cut out of the images"
             self._require_scales((height, width), cut_out, "a larger size, or registration=off")
 
     def _require_scales(self, size: tuple[int, int], where: str, instead: str) -> None:

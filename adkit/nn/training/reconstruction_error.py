@@ -36,7 +36,7 @@ def error_map(name: ErrorMap, found: Tensor, given: Tensor) -> Tensor:
 
 
 def _ssim_map(found: Tensor, given: Tensor) -> Tensor:
-    """1 - SSIM at each position, mean over the colours; what lies beyond the border is as at the border."""
+    """Return 1 - SSIM at each position, mean over the colours; what lies beyond the border is as at the border."""
     line = torch.exp(-(torch.arange(_WINDOW, device=found.device) - _WINDOW // 2).float().square() / (2 * _SIGMA**2))
     line = line / line.sum()
 
@@ -55,7 +55,7 @@ def _ssim_map(found: Tensor, given: Tensor) -> Tensor:
 
 
 def _gradient_map(found: Tensor, given: Tensor) -> Tensor:
-    """1 - multi-scale gradient-magnitude similarity of the grey pictures."""
+    """Return 1 - multi-scale gradient-magnitude similarity of the grey images."""
     size = found.shape[-2:]
     one, other = found.mean(dim=1, keepdim=True), given.mean(dim=1, keepdim=True)
     total = torch.zeros(found.shape[0], 1, *size, device=found.device)  # len() would export one batch size only

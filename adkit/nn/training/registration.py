@@ -1,9 +1,9 @@
 """Parts that lie any way, turned and moved so that all lie alike: what position means is then the part's, not the
-picture's.
+image's.
 
 A part on a plain ground is found by its difference to the ground, and its pose by its moments (Hu 1962): the centroid,
-the long axis, and which end is heavier; the mean of the normal pictures has the last word on the two ends. Whether that
-helps is for the normal pictures to say: of aligned ones, position explains most as they are; of textures, in no pose.
+the long axis, and which end is heavier; the mean of the normal images has the last word on the two ends. Whether that
+helps is for the normal images to say: of aligned ones, position explains most as they are; of textures, in no pose.
 """
 
 import math
@@ -22,11 +22,11 @@ from adkit.nn.normalisation import EXPLAINED_SHARE, explained_by_position
 from adkit.nn.options import Choice
 
 MULTIPLE = 16  # a cut-out's sides are multiples of this, in px
-LEAST_FRAMES = 10  # with "auto", fewer pictures than this say too little about how parts lie
+LEAST_FRAMES = 10  # with "auto", fewer images than this say too little about how parts lie
 ROOM = 0.08  # what is cut out around a large part, as a share of its extent, on each side
 COMMON = 0.95  # this share of the parts reaches no farther than what counts as large
 
-_GROUND = 2  # px along the border of a halved picture that show the ground
+_GROUND = 2  # px along the border of a halved image that show the ground
 _ROUNDS = 2  # in which the mean of all decides which end is which
 
 Floats = NDArray[np.float32]
@@ -38,11 +38,11 @@ class Registration:
 
     scale: float
     anchor: tuple[float, float]  # x, y in the cut-out of the part's centroid
-    usual: Tensor  # float32 (h, w), grey, each picture of mean 0 and spread 1
+    usual: Tensor  # float32 (h, w), grey, each image of mean 0 and spread 1
 
     @classmethod
     def learn(cls, frames: Sequence[Floats], most_px: int) -> "Registration":
-        """From normal frames (H, W, 3) in 0..1; the cut-out has about `most_px` pixels, or fewer, never enlarged."""
+        """Learn from normal frames (H, W, 3) in 0..1; the cut-out has about `most_px` px, or fewer, never enlarged."""
         poses = [_pose_of(frame) for frame in frames]
         # Now and then a shadow or dirt counts as part of the part.
         left, right, above, below = np.quantile([pose.reach for pose in poses], COMMON, axis=0) * (1 + 2 * ROOM)
@@ -163,10 +163,10 @@ def _explained(pictures: Sequence[Any]) -> float:
     return explained_by_position(torch.from_numpy(_even(np.stack([picture.mean(axis=2) for picture in pictures]))))
 
 
-def restored(
+def laid_back(
     cut: Tensor, matrices: Sequence[Floats], size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
 ) -> Tensor:
-    """Turn (B, h, w, ...) of cut-outs into (B, *size, ...) of pictures, with the least value or the border around."""
+    """Turn (B, h, w, ...) of cut-outs into (B, *size, ...) of images, with the least value or the border around."""
     back, flags = [], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for one, matrix in zip(cut.contiguous().numpy(), matrices, strict=True):
         lowest = float(one.min())

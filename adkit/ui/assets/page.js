@@ -9,7 +9,7 @@
     new Promise((resolve, reject) => {
       const picture = new Image();
       picture.onload = () => resolve(picture);
-      picture.onerror = () => reject(new Error("the picture cannot be shown"));
+      picture.onerror = () => reject(new Error("the image cannot be shown"));
       picture.src = source;
     });
 
@@ -345,13 +345,13 @@
     if (line) line.querySelector("i").style.left = `${(100 * event.target.currentTime) / Number(line.dataset.seconds)}%`;
   }, true);
 
-  // The camera's picture goes the way of every other file: into the box for images.
+  // The camera's image goes the way of every other file: into the box for images.
   class Camera extends HTMLElement {
     connectedCallback() {
       if (this.built) return;
       this.built = true;
       this.innerHTML = `<button type="button" class="ak-button">Use the camera</button><div class="ak-camera" hidden>
-        <video playsinline muted></video><div class="ak-views"><button type="button">Take the picture</button>
+        <video playsinline muted></video><div class="ak-views"><button type="button">Capture the image</button>
         <button type="button">Close</button></div></div><p class="ak-faint" role="status"></p>`;
       const [open, take, close] = this.querySelectorAll("button");
       this.video = this.querySelector("video");

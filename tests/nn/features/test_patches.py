@@ -85,7 +85,7 @@ def test_a_frame_is_seen_with_a_mirrored_margin(frames: Tensor, in_torch: None) 
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_border_of_a_picture_looks_more_like_its_middle_with_a_margin() -> None:
+def test_the_border_of_an_image_looks_more_like_its_middle_with_a_margin() -> None:
     # Vertical lines look alike in every row; without a margin, the rows at the edge see zeros beyond it.
     lines = torch.rand(1, 3, 1, 64, generator=torch.Generator().manual_seed(0)).expand(1, 3, 64, 64).contiguous()
     bare = patch_features(Backbone("efficientnet_lite0", (8, 16))(lines), 3)

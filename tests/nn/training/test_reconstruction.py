@@ -51,10 +51,10 @@ def test_the_network_sees_a_margin_that_is_cut_off_again(frames: Tensor) -> None
     assert network.size == (32 + 2 * MARGIN, 32 + 2 * MARGIN)
 
 
-def test_what_is_learned_is_the_clean_picture(frames: Tensor) -> None:
+def test_what_is_learned_is_the_clean_image(frames: Tensor) -> None:
     clean = frames[:8, 0]
     copying = Denoising(Mirror(), "l1", "l1", ("stain",))
-    assert float(copying(clean, 0).mean()) > 1e-3  # a copy of the spoilt picture is not the clean one
+    assert float(copying(clean, 0).mean()) > 1e-3  # a copy of the spoilt image is not the clean one
     assert float(Denoising(Mirror(), "l1", "l1", ())(clean, 0).mean()) < 1e-4
 
 
@@ -72,7 +72,7 @@ def test_maps_are_smoothed_errors_of_the_reconstruction(frames: Tensor) -> None:
     assert 0 <= float(images.min()) <= float(images.max()) <= 1
 
 
-def test_position_is_normalised_by_held_out_pictures(frames: Tensor) -> None:
+def test_position_is_normalised_by_held_out_images(frames: Tensor) -> None:
     plain, normalised = made(position_normalisation="off"), made(position_normalisation="on")
     many = synthetic_frames(20, (32, 32))
     for method in (plain, normalised):
@@ -139,12 +139,12 @@ def test_aligned_parts_are_seen_whole() -> None:
 def test_cut_outs_too_small_for_a_similarity_over_scales_are_refused() -> None:
     method = made(loss="l1+ms_ssim", size=176, registration="auto")
     bolts = synthetic_frames(14, (352, 352), part="bolt")
-    with pytest.raises(OptionError, match="parts are cut out of the pictures: MS-SSIM needs at least 161 px"):
+    with pytest.raises(OptionError, match="parts are cut out of the images: MS-SSIM needs at least 161 px"):
         method.fit(PartBatches(bolts), Silent())
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_constant_pictures_can_be_learned(value: float) -> None:
+def test_constant_images_can_be_learned(value: float) -> None:
     method = made()
     same = torch.full((6, 1, 3, 32, 32), value)
     method.fit(PartBatches(same), Silent())

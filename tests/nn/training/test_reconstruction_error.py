@@ -19,13 +19,13 @@ def pictures(count: int = 2, side: int = 176) -> Tensor:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_zero_for_the_same_picture_only(name: Loss) -> None:
+def test_a_loss_is_zero_for_the_same_image_only(name: Loss) -> None:
     given = pictures()
     assert loss_of(name, given, given) == pytest.approx(torch.zeros(2), abs=1e-5)
     assert bool((loss_of(name, given.flip(3), given) > 1e-3).all())
 
 
-def test_the_loss_of_a_picture_does_not_depend_on_the_others() -> None:
+def test_the_loss_of_an_image_does_not_depend_on_the_others() -> None:
     given, wanted = pictures(3), pictures(3).flip(2)
     for name in LOSSES:
         alone = torch.cat([loss_of(name, given[row : row + 1], wanted[row : row + 1]) for row in range(3)])
@@ -39,7 +39,7 @@ def test_a_sum_is_the_sum_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_a_map_shows_where_pictures_differ(name: ErrorMap) -> None:
+def test_a_map_shows_where_images_differ(name: ErrorMap) -> None:
     given = pictures()
     found = given.clone()
     found[0, :, 100:110, 40:60] = 1 - found[0, :, 100:110, 40:60]
@@ -54,7 +54,7 @@ def test_a_map_shows_where_pictures_differ(name: ErrorMap) -> None:
 
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47)])
-def test_a_map_has_the_size_of_the_picture(name: ErrorMap, shape: tuple[int, int]) -> None:
+def test_a_map_has_the_size_of_the_image(name: ErrorMap, shape: tuple[int, int]) -> None:
     one, other = torch.rand(2, 1, 3, *shape).unbind()
     maps = error_map(name, one, other)
     assert maps.shape == (1, *shape)
@@ -62,7 +62,7 @@ def test_a_map_has_the_size_of_the_picture(name: ErrorMap, shape: tuple[int, int
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_constant_pictures_have_no_error(name: ErrorMap) -> None:
+def test_constant_images_have_no_error(name: ErrorMap) -> None:
     black = torch.zeros(1, 3, 32, 32)
     assert float(error_map(name, black, black).abs().max()) < 1e-5
     assert bool(torch.isfinite(error_map(name, black, black + 1)).all())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adkit.nn.normalisation import EXPLAINED_SHARE
-from adkit.nn.training.registration import LEAST_FRAMES, MULTIPLE, Registration, decide_registration, restored
+from adkit.nn.training.registration import LEAST_FRAMES, MULTIPLE, Registration, decide_registration, laid_back
 from adkit.synthetic.parts import draw_part
 
 AREA = 128 * 128
@@ -69,7 +69,7 @@ def test_the_user_may_decide(bolts: list[NDArray[np.float32]]) -> None:
     assert decide_registration(drawn("connector", 3), "on", AREA)[0] is not None
 
 
-def test_auto_needs_enough_pictures(bolts: list[NDArray[np.float32]]) -> None:
+def test_auto_needs_enough_images(bolts: list[NDArray[np.float32]]) -> None:
     assert decide_registration(bolts[: LEAST_FRAMES - 1], "auto", AREA)[0] is None
 
 
@@ -90,12 +90,12 @@ def test_maps_go_back_to_where_they_came_from() -> None:
     frames = batch([club(2.0, 47, 50)])
     cut, matrices = found(frames)
     dark = 1 - cut.mean(dim=1)
-    back = restored(dark, matrices, (96, 96))
+    back = laid_back(dark, matrices, (96, 96))
     assert back.shape == (1, 96, 96)
     part = frames.mean(dim=1) < 0.5
     assert float(back[part].mean()) > 0.7
     assert float(back.min()) == pytest.approx(float(dark.min()), abs=1e-6)
-    pictures = restored(cut.permute(0, 2, 3, 1), matrices, (96, 96), cv2.BORDER_REPLICATE).permute(0, 3, 1, 2)
+    pictures = laid_back(cut.permute(0, 2, 3, 1), matrices, (96, 96), cv2.BORDER_REPLICATE).permute(0, 3, 1, 2)
     assert float((pictures - frames).abs().mean()) < 0.02
 
 
@@ -108,7 +108,7 @@ def test_state_round_trip(registration: Registration, bolts: list[NDArray[np.flo
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_an_empty_picture_is_laid_somehow(registration: Registration, value: float) -> None:
+def test_an_empty_image_is_laid_somehow(registration: Registration, value: float) -> None:
     cut, matrices = registration(torch.full((1, 3, 256, 256), value))
     assert cut.shape == (1, 3, *registration.usual.shape)
     assert float((cut - value).abs().max()) < 1e-5

@@ -1,4 +1,4 @@
-"""Films in the containers that people have, and what happens to films: cut, joined, damaged, turned; made by code.
+"""Videos in the containers that people have, and what happens to videos: cut, joined, damaged, turned; made by code.
 
 `TABLE` says what becomes of each; tests hold it true, and docs/video.md shows it.
 """
@@ -32,7 +32,7 @@ CODECS: dict[str, tuple[str, str | None]] = {
     "gif": ("gif", None),
 }
 RAW = ("h264", "h265", "mjpeg", "gif")
-"""They hold pictures only; all but GIF without times."""
+"""They hold frames only; all but GIF without times."""
 _GROUP = "10"  # frames from key frame to key frame
 _OPTIONS = {
     "libx264": {"preset": "veryfast", "bf": "2", "g": _GROUP, "keyint_min": _GROUP, "sc_threshold": "0"},
@@ -44,14 +44,14 @@ _OPTIONS = {
 }
 
 ALL, TOLD, LEFT = "all frames", "what is left; told, exit 3", "—"
-JOINED, FIRST = "all frames, time goes on; told", "the first film; told, exit 3"
+JOINED, FIRST = "all frames, time goes on; told", "the first video; told, exit 3"
 CUT = "all frames that can be shown; told"
 REFUSED = "refused: no index; exit 3"
 SPOILT = "all frames; what is spoilt is seen, and not told"
 
 TABLE: dict[str, dict[str, str]] = {
     "with sound": dict.fromkeys(CODECS, ALL) | dict.fromkeys(RAW, LEFT),
-    "only pictures": dict.fromkeys(CODECS, ALL),
+    "without sound": dict.fromkeys(CODECS, ALL),
     "variable rate": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "mpg", *RAW), LEFT) | {"gif": ALL},
     "open groups of pictures": dict.fromkeys(CODECS, ALL) | dict.fromkeys(("avi", "webm", "mpg", "mjpeg", "gif"), LEFT),
     "begins before 0": dict.fromkeys(CODECS, LEFT) | dict.fromkeys(("mkv", "webm"), ALL),
@@ -71,7 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
 
 def table() -> Iterator[str]:
     """The lines of `TABLE` in Markdown, each outcome with the containers of which it is true."""
-    yield "| a film … | what is read, and what is said |"
+    yield "| a video … | what is read, and what is said |"
     yield "|---|---|"
     for circumstance, outcomes in TABLE.items():
         groups: dict[str, list[str]] = {}
@@ -88,11 +88,11 @@ def level(number: int) -> int:
 
 
 def known_by(pixels: NDArray[np.uint8]) -> float:
-    """The number of the frame that a picture shows."""
+    """The number of the frame that an image shows."""
     return (float(pixels[:, 4:28].mean()) - 20) / 4
 
 
-def write_film(
+def write_container(
     path: Path,
     *,
     sound: bool = False,

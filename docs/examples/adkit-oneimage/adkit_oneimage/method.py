@@ -1,4 +1,4 @@
-"""The one picture that differs least from all normal ones: the smallest method that trains a network."""
+"""The one image that differs least from all normal ones: the smallest method that trains a network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from adkit.nn.training.frame_store import STOPPING_SHARE, FrameStore, hold_out
 from adkit.nn.training.loop import Objective, TrainingRows, train
 
 
-class OnePicture(Objective):
+class OneImage(Objective):
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        self.picture = nn.Parameter(torch.full((3, *size), 0.5))
+        self.image = nn.Parameter(torch.full((3, *size), 0.5))
 
     def forward(self, batch: Tensor, draw: int) -> Tensor:
         """Return the losses (B,) of frames (B, 3, H, W); `draw` seeds whatever is random in them."""
@@ -27,16 +27,16 @@ class OnePicture(Objective):
         return self.difference(batch).amax(dim=(1, 2))
 
     def difference(self, batch: Tensor) -> Tensor:
-        return (batch - self.picture).abs().mean(dim=1)
+        return (batch - self.image).abs().mean(dim=1)
 
 
-class OnePictureMethod(Method[TrainingOptions]):
+class OneImageMethod(Method[TrainingOptions]):
     Options = TrainingOptions
     default_scorer = "top1"
 
     def __init__(self, options: TrainingOptions, *, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(options, seed=seed, device=device)
-        self.objective = OnePicture(self.frame_size)
+        self.objective = OneImage(self.frame_size)
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What becomes of films: every circumstance in every container, as the table in docs/video.md says."""
+"""What becomes of videos: every circumstance in every container, as the table in docs/video.md says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.video import Video, video_frame, video_times
 from adkit.data.view import View
 from adkit.errors import AdkitError, FrameError
-from tests.films import (
+from tests.containers import (
     ALL,
     CODECS,
     CUT,
@@ -39,7 +39,7 @@ from tests.films import (
     known_by,
     pixels_of,
     trim,
-    write_film,
+    write_container,
 )
 
 TRIMMED_S, TRIMMED = 0.64, 16
@@ -47,13 +47,13 @@ UNEVEN_S = [number / RATE + (0.2 if number > 12 else 0) + (2.0 if number > 21 el
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("films")
-    return {container: write_film(folder / f"film.{container}", sound=True) for container in CODECS}
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("videos")
+    return {container: write_container(folder / f"video.{container}", sound=True) for container in CODECS}
 
 
 def outcome(path: Path, shown: list[int], times_s: list[float] | None = None) -> str:
-    """What the table says of a film of which these frames are to be shown, after a look at all that is said of it."""
+    """What the table says of a video of which these frames are to be shown, after a look at all that is said of it."""
     frames, error, notes = [], None, []
     try:
         with Video(path) as video:
@@ -88,44 +88,44 @@ def outcome(path: Path, shown: list[int], times_s: list[float] | None = None) ->
 
 @pytest.mark.parametrize("container", CODECS)
 @pytest.mark.parametrize("circumstance", TABLE)
-def test_the_table_is_true(circumstance: str, container: str, films: dict[str, Path], tmp_path: Path) -> None:
+def test_the_table_is_true(circumstance: str, container: str, videos: dict[str, Path], tmp_path: Path) -> None:
     expected = TABLE[circumstance][container]
     if expected == LEFT:
-        pytest.skip("there is no such film")
-    film, made, every = films[container], tmp_path / f"made.{container}", list(range(FRAMES))
-    if circumstance in ("with sound", "only pictures"):
-        found = outcome(film if circumstance == "with sound" else write_film(made), every)
+        pytest.skip("there is no such video")
+    video, made, every = videos[container], tmp_path / f"made.{container}", list(range(FRAMES))
+    if circumstance in ("with sound", "without sound"):
+        found = outcome(video if circumstance == "with sound" else write_container(made), every)
     elif circumstance == "variable rate":
-        found = outcome(write_film(made, times_s=UNEVEN_S), every, UNEVEN_S)
+        found = outcome(write_container(made, times_s=UNEVEN_S), every, UNEVEN_S)
     elif circumstance == "open groups of pictures":
-        found = outcome(write_film(made, open_groups=True), every)
+        found = outcome(write_container(made, open_groups=True), every)
     elif circumstance == "begins before 0":
-        found = outcome(trim(film, made, TRIMMED_S, keep_negative=True), every[10:])
+        found = outcome(trim(video, made, TRIMMED_S, keep_negative=True), every[10:])
     elif circumstance == "trimmed at a key frame":
         # An edit list says that what lies before is not to be shown; two frames need the group before, which is gone.
         begins = {"mp4": TRIMMED, "mov": TRIMMED, "avi": 12}.get(container, 10)
-        found = outcome(trim(film, made, TRIMMED_S), every[begins:])
+        found = outcome(trim(video, made, TRIMMED_S), every[begins:])
     elif circumstance == "trimmed elsewhere":
         if container == "mpg":
-            content = film.read_bytes()
+            content = video.read_bytes()
             made.write_bytes(content[len(content) // 3 // 2048 * 2048 :])
         else:
-            trim(film, made, TRIMMED_S, anywhere=True)
+            trim(video, made, TRIMMED_S, anywhere=True)
         found = outcome(made, every[30 if container == "mpg" else 20 :])
     elif circumstance == "joined end to end":
-        found = outcome(join(film, film, made), every + every)
+        found = outcome(join(video, video, made), every + every)
     elif circumstance == "turned, mirrored":
         found = turned(made)
     else:
-        damaged = damage(film, made, DAMAGES[circumstance]) if circumstance in DAMAGES else cut_off(film, made)
+        damaged = damage(video, made, DAMAGES[circumstance]) if circumstance in DAMAGES else cut_off(video, made)
         found = outcome(damaged, every)
         if found == ALL:
             found = SPOILT
     assert found == expected
 
 
-def _flv(film: Path, path: Path) -> None:
-    with av.open(str(film)) as source, av.open(str(path), "w") as target:
+def _flv(video: Path, path: Path) -> None:
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.dts is not None:
@@ -133,8 +133,8 @@ def _flv(film: Path, path: Path) -> None:
                 target.mux(packet)
 
 
-def _wmv(film: Path, path: Path) -> None:
-    with Video(film) as video, av.open(str(path), "w", format="asf") as target:
+def _wmv(source: Path, path: Path) -> None:
+    with Video(source) as video, av.open(str(path), "w", format="asf") as target:
         stream = target.add_stream("wmv2", rate=RATE)
         stream.height, stream.width = SIZE
         for frame in video:
@@ -144,10 +144,10 @@ def _wmv(film: Path, path: Path) -> None:
 
 @pytest.mark.parametrize(("write", "name"), [(_flv, "a.flv"), (_wmv, "a.wmv")])
 def test_other_containers_tell_that_they_are_cut_off_or_joined(
-    write: Callable[[Path, Path], None], name: str, films: dict[str, Path], tmp_path: Path
+    write: Callable[[Path, Path], None], name: str, videos: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    write(films["mp4"], path)
+    write(videos["mp4"], path)
     content = path.read_bytes()
     with Video(path) as video:
         assert len(list(video)) == FRAMES
@@ -160,9 +160,9 @@ def test_other_containers_tell_that_they_are_cut_off_or_joined(
 
 
 def turned(path: Path) -> str:
-    """Look at a film that is to be turned by a quarter and mirrored: its left, a dark grey, is above, or below."""
+    """Look at a video that is to be turned by a quarter and mirrored: its left, a dark grey, is above, or below."""
     for rotation, mirrored, above in ((90, False, False), (270, False, True), (90, True, False), (0, True, None)):
-        with Video(write_film(path, turned=(rotation, mirrored))) as video:
+        with Video(write_container(path, turned=(rotation, mirrored))) as video:
             frame = next(iter(video))
         pixels = frame.pixels().astype(int)
         assert frame.shape == pixels.shape[:2] == (SIZE if rotation == 0 else SIZE[::-1])
@@ -175,30 +175,30 @@ def turned(path: Path) -> str:
 @pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts", "mpg"])
 @pytest.mark.parametrize("how", [DAMAGES["a part cut out"], DAMAGES["noise within"]])
 def test_frames_keep_their_numbers_behind_what_is_damaged(
-    how: object, container: str, films: dict[str, Path], tmp_path: Path
+    how: object, container: str, videos: dict[str, Path], tmp_path: Path
 ) -> None:
-    path = damage(films[container], tmp_path / f"a.{container}", how)  # type: ignore[arg-type]
+    path = damage(videos[container], tmp_path / f"a.{container}", how)  # type: ignore[arg-type]
     seen = []
     with pytest.raises(FrameError, match=r"damaged at 0:0|index"), Video(path) as video:
         seen.extend((one.time_s, known_by(one.pixels())) for one in video if not one.spoilt)
-    behind = [(time_s, picture) for time_s, picture in seen if time_s > 1.42]  # the pictures between are spoilt
+    behind = [(time_s, picture) for time_s, picture in seen if time_s > 1.42]  # the images between are spoilt
     assert all(picture == pytest.approx(time_s * RATE, abs=1.5) for time_s, picture in behind)
 
 
-def test_a_clock_that_leaps_ahead_is_one_that_was_set(films: dict[str, Path], tmp_path: Path) -> None:
-    later = write_film(tmp_path / "later.ts", starts_s=50_000)
-    assert outcome(join(films["ts"], later, tmp_path / "a.ts"), 2 * list(range(FRAMES))) == JOINED
-    assert outcome(join(later, films["ts"], tmp_path / "b.ts"), 2 * list(range(FRAMES))) == JOINED
+def test_a_clock_that_leaps_ahead_is_one_that_was_set(videos: dict[str, Path], tmp_path: Path) -> None:
+    later = write_container(tmp_path / "later.ts", starts_s=50_000)
+    assert outcome(join(videos["ts"], later, tmp_path / "a.ts"), 2 * list(range(FRAMES))) == JOINED
+    assert outcome(join(later, videos["ts"], tmp_path / "b.ts"), 2 * list(range(FRAMES))) == JOINED
 
 
 def test_a_recording_that_paused_has_a_clock_that_goes_on(tmp_path: Path) -> None:
     times_s = [number / RATE + (300 if number > 20 else 0) for number in range(FRAMES)]
-    assert outcome(write_film(tmp_path / "a.ts", times_s=times_s), list(range(FRAMES)), times_s) == ALL
+    assert outcome(write_container(tmp_path / "a.ts", times_s=times_s), list(range(FRAMES)), times_s) == ALL
 
 
-def _edited(film: Path, path: Path, *parts: tuple[int, int]) -> Path:
+def _edited(video: Path, path: Path, *parts: tuple[int, int]) -> Path:
     """Have an edit list show these parts, each `count` frames from one on; its index is at its end, and grows."""
-    content = bytearray(film.read_bytes())
+    content = bytearray(video.read_bytes())
     at = content.index(b"elst")
     size = int.from_bytes(content[at - 4 : at])
     ticks = int.from_bytes(content[at + 16 : at + 20])  # of the first frame: others are decoded before it
@@ -213,9 +213,9 @@ def _edited(film: Path, path: Path, *parts: tuple[int, int]) -> Path:
 
 
 @pytest.mark.parametrize("parts", [[(0, 10), (20, 10)], [(20, 10), (0, 10)], [(0, 9), (0, 9)]])
-def test_an_edit_list_shows_parts_of_a_film_one_after_the_other(parts: list[tuple[int, int]], tmp_path: Path) -> None:
+def test_an_edit_list_shows_parts_of_a_video_one_after_the_other(parts: list[tuple[int, int]], tmp_path: Path) -> None:
     shown = [first + number for first, count in parts for number in range(count)]
-    assert outcome(_edited(write_film(tmp_path / "film.mp4"), tmp_path / "a.mp4", *parts), shown) == ALL
+    assert outcome(_edited(write_container(tmp_path / "video.mp4"), tmp_path / "a.mp4", *parts), shown) == ALL
 
 
 def test_of_several_streams_one_is_read_and_told_and_a_cover_is_none(tmp_path: Path) -> None:
@@ -235,17 +235,17 @@ def test_of_several_streams_one_is_read_and_told_and_a_cover_is_none(tmp_path: P
     assert float(video_frame(path, 1).mean()) == pytest.approx(200, abs=2)
 
 
-def test_a_film_in_fragments_tells_that_it_is_cut_off(films: dict[str, Path], tmp_path: Path) -> None:
-    whole = trim(films["mp4"], tmp_path / "whole.mp4", 0.0, movflags="frag_keyframe+empty_moov")
+def test_a_video_in_fragments_tells_that_it_is_cut_off(videos: dict[str, Path], tmp_path: Path) -> None:
+    whole = trim(videos["mp4"], tmp_path / "whole.mp4", 0.0, movflags="frag_keyframe+empty_moov")
     assert outcome(whole, list(range(FRAMES))) == ALL
     assert outcome(cut_off(whole, tmp_path / "cut.mp4"), list(range(FRAMES))) == TOLD
 
 
-def test_who_watches_is_told_of_the_clock(films: dict[str, Path], tmp_path: Path) -> None:
+def test_who_watches_is_told_of_the_clock(videos: dict[str, Path], tmp_path: Path) -> None:
     def no_panel(_: Size) -> Size:
         return SIZE
 
-    path = join(films["mkv"], films["mkv"], tmp_path / "a.mkv")
+    path = join(videos["mkv"], videos["mkv"], tmp_path / "a.mkv")
     source = ClipSource(VideoInput(str(path), video=path), threading.Event())
     found = [frame.time_s for frame in source.frames(View(frame=SIZE), 1, 0.0, no_panel)]
     assert found == pytest.approx([number / RATE for number in range(2 * FRAMES)], abs=0.002)
@@ -254,8 +254,8 @@ def test_who_watches_is_told_of_the_clock(films: dict[str, Path], tmp_path: Path
     ]
 
 
-def test_nobody_learns_from_frames_that_are_lost(films: dict[str, Path], tmp_path: Path) -> None:
-    path = damage(films["avi"], tmp_path / "a.avi")
+def test_nobody_learns_from_frames_that_are_lost(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = damage(videos["avi"], tmp_path / "a.avi")
     samples = VideoInput(str(path), video=path).samples()
     with pytest.raises(FrameError, match="is damaged at"):
         list(frames_of(samples, View(frame=SIZE)))
@@ -264,17 +264,17 @@ def test_nobody_learns_from_frames_that_are_lost(films: dict[str, Path], tmp_pat
     assert 0 < len(bad) == len(samples) - len(read) < 6
 
 
-def test_a_film_that_was_cut_off_is_told_also_where_all_its_frames_are_there(
-    films: dict[str, Path], tmp_path: Path
+def test_a_video_that_was_cut_off_is_told_also_where_all_its_frames_are_there(
+    videos: dict[str, Path], tmp_path: Path
 ) -> None:
-    path = cut_off(films["webm"], tmp_path / "a.webm")
+    path = cut_off(videos["webm"], tmp_path / "a.webm")
     samples = VideoInput(str(path), video=path).samples()
     with pytest.raises(FrameError, match=r"is cut off at its end, 0\.\d s before it should end"):
         list(frames_of(samples, View(frame=SIZE)))
 
 
 def test_a_packet_without_content_shows_what_was_shown_and_is_no_damage(tmp_path: Path) -> None:
-    path = tmp_path / "film.nut"  # Theora has them too
+    path = tmp_path / "video.nut"  # Theora has them too
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE)
         stream.height, stream.width = SIZE
