@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from adkit import __version__
-from adkit.cli.calibration import warn_of_suspects
+from adkit.cli.calibration import name_suspects
 from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, say, warn
@@ -54,7 +54,9 @@ def fit_spans(
     check_settings(settings, registry)
     dataset = VideoSpans(clips[0].video, spans)
     run = fit(settings, dataset, runs_root, registry, terminal_progress())
-    warn_of_suspects(run)
+    if suspects := run.record.calibration.suspects:
+        name_suspects(suspects)
+        warn("if that is anomalous, learn from another part of the video: --learn START-END")
     say(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
     return run
 

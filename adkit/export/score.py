@@ -86,7 +86,7 @@ class Model:
         only, box, canvas = self.facts["only_size"], self.facts["box"], self.facts["canvas"]
         own, pixels = image
         if only and list(own) != only:
-            raise ValueError(f"{own[1]}x{own[0]} px; {only[1]}x{only[0]} px was expected")
+            raise ValueError(f"{own[1]}×{own[0]} px; {only[1]}×{only[0]} px was expected")
         if box:
             part = pixels(*own)[box["top"] : box["top"] + box["height"], box["left"] : box["left"] + box["width"]]
             own, pixels = image_of(part)

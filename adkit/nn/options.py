@@ -142,7 +142,7 @@ class FeatureOptions(FrameOptions):
 
     backbone: str = Field(
         default=EMBEDDED,
-        description="the feature network: the embedded one, or any convolutional one of timm (wide_resnet50_2.tv_in1k)",
+        description="the feature network: the embedded one, or one of timm with feature maps (wide_resnet50_2.tv_in1k)",
     )
     weights: Annotated[Path | None, BeforeValidator(_parse_path)] = Field(
         default=None, description="a local .pth or .safetensors file with the backbone's weights"

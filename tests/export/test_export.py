@@ -282,7 +282,7 @@ def test_scores_without_maps_and_places_that_do_not_count(registry: Registry, go
     model, own = Model(tmp_path / "part"), open_model(part, registry, device="cpu")
     (expected,) = own.score([narrow / "003.png"])
     assert model.judge(narrow / "003.png")[0] == pytest.approx(expected.score, rel=1e-5)
-    with pytest.raises(ValueError, match="8x8 px was expected"):
+    with pytest.raises(ValueError, match="8×8 px was expected"):
         model.judge(good / "000.png")
 
 

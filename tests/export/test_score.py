@@ -75,7 +75,7 @@ def test_an_image_lies_on_the_canvas_where_the_run_lays_it(height: int, width: i
 def test_a_run_that_looks_at_a_part_takes_one_size() -> None:
     model = score.Model.__new__(score.Model)
     model.facts = {"canvas": (64, 64), "box": None, "only_size": [40, 50], "most_stretch": 1.05, "grid": (8, 8)}
-    with pytest.raises(ValueError, match="60x40 px; 50x40 px was expected"):
+    with pytest.raises(ValueError, match="60×40 px; 50×40 px was expected"):
         model.see(score.image_of(picture(40, 60)))
 
 

@@ -55,7 +55,8 @@ class Backbone(nn.Module):
         except Exception as error:
             raise BackboneError(
                 f"{self.name} cannot take frames of {size[0]}×{size[1]} px: {str(error).splitlines()[0][:120]}",
-                hint="set the size it was trained with (--set size=224), or choose a convolutional network",
+                hint="set the size it was trained with (--set size=224), seen once (--set context=false), or choose a "
+                "convolutional network",
             ) from None
         for level, channels, stride in zip(levels, self.channels, self.strides, strict=True):
             expected = (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
@@ -143,7 +144,8 @@ def _levels(timm: Any, name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
     reductions = list(timm.create_model(name, features_only=True).feature_info.reduction())
     missing = [stride for stride in strides if stride not in reductions]
     if missing:
-        hint = f"it has the strides {reductions}"
+        known = list(dict.fromkeys(reductions))
+        hint = f"it has the strides {', '.join(map(str, known))}: --set levels={known[-1]}"
         raise BackboneError(f"{name} has no feature level of stride {missing[0]}", hint=hint)
     # Networks may repeat a stride: the deepest level of it sees most.
     return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)

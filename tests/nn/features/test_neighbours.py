@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
 import pytest
 import torch
@@ -9,6 +11,8 @@ from torch import Tensor
 from adkit.nn.features import neighbours
 from adkit.nn.features.neighbours import NearestNeighbour, append_distances
 from adkit.nn.features.onnx_session import OnnxSession
+from adkit.nn.features.patches import PatchFeatures
+from adkit.testing.synthetic import synthetic_frames
 
 
 def random_rows(count: int, length: int, seed: int) -> Tensor:
@@ -26,6 +30,27 @@ def test_equals_brute_force(rows: int, length: int, queries: int) -> None:
     expected, squared = brute_force(asked, bank), NearestNeighbour(bank).squared(asked)
     torch.testing.assert_close(NearestNeighbour(bank).distances(asked).double(), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(squared.double(), expected.square(), rtol=1e-4, atol=1e-4)
+
+
+def clustered(count: int, length: int, seed: int) -> Tensor:
+    """Rows in eight tight heaps far from the origin: where |q|² + |b|² - 2qb cancels most."""
+    heaps = 5 + 5 * random_rows(8, length, 9)
+    return heaps[torch.arange(count) % 8] + 0.01 * random_rows(count, length, seed)
+
+
+def of_parts(count: int, length: int, seed: int) -> Tensor:
+    """Features of drawn parts, as methods search them."""
+    features = PatchFeatures(strides=(8, 16))
+    return features(synthetic_frames(4, (96, 96), seed=seed)[:, -1]).flatten(0, 2)[:count, :length]
+
+
+@pytest.mark.parametrize("rows", [clustered, of_parts])
+def test_the_nearest_row_is_found_among_heaps_and_among_features(rows: Callable[[int, int, int], Tensor]) -> None:
+    bank, asked = rows(200, 64, 0), rows(300, 64, 1)
+    found, expected = NearestNeighbour(bank).distances(asked).double(), brute_force(asked, bank)
+    # Of |q|² float32 keeps 2^-23; what is lost of it is what a squared distance may be off by.
+    lost = 8 * 2**-23 * float(asked.double().square().sum(dim=1).max() + bank.double().square().sum(dim=1).max())
+    assert float((found.square() - expected.square()).abs().max()) <= lost
 
 
 def test_queries_of_several_blocks() -> None:
