@@ -203,13 +203,13 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
     def _overview_at(self, *strides: int) -> PatchFeatures:
         """Return the network that sees an image as a whole, at the first of the strides that it has."""
-        options, size = self.options, self._scales[-1].frame_size
+        size = self._scales[-1].frame_size
         for stride in strides[:-1]:
-            overview = PatchFeatures(options.backbone, (stride,), options.weights, 1, self.device, margin=False)
+            overview = self._features.at(stride)
             with suppress(BackboneError):
                 overview.prepare(size)
                 return overview
-        return PatchFeatures(options.backbone, strides[-1:], options.weights, 1, self.device, margin=False)
+        return self._features.at(strides[-1])
 
     def _vectors(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, T, 3, H, W) into what is seen of the last frames as a whole: (B, 2 D), on the CPU."""

@@ -6,7 +6,7 @@ compete for the cores; elsewhere it runs in torch.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -59,6 +59,10 @@ class PatchFeatures:
     ) -> "PatchFeatures":
         """Make those that the options of a method ask for."""
         return cls(options.backbone, options.levels, options.weights, neighbourhood, device, margin)
+
+    def at(self, *strides: int) -> "PatchFeatures":
+        """Return what sees frames as wholes: the same network's features at other strides, without a margin."""
+        return replace(self, strides=strides, neighbourhood=1, margin=False)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Turn float32 (B, 3, H, W), RGB in 0..1 into float32 (B, h, w, D) on the features' device."""
