@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -146,6 +147,7 @@ def forked(
     child = os.fork()
     if child == 0:
         code = 70
+        gc.freeze()  # what lies here is the parent's: to collect it would wait for threads that no fork has
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is deaf to it
         with suppress(BaseException):
             target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
