@@ -327,7 +327,7 @@ def test_what_is_missing_is_found_where_no_place_is_odd() -> None:
 def test_few_images_and_clips_have_no_composition(frames: Tensor, moving: PartBatches) -> None:
     few = made()
     (note,) = few.fit(PartBatches(frames), Silent()).notes
-    assert note.startswith(f"{len(frames)} normal images are fewer than {LEAST_IMAGES}: only single places are judged")
+    assert note.startswith(f"{len(frames)} normal images are fewer than {LEAST_IMAGES}: single places are judged")
     assert few.predict(batch_of(frames)).scores is None
     method = made()
     method.fit(moving, Silent())

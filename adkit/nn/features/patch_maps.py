@@ -120,7 +120,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
         coarse, scores = self._scales[-1], top_scores(self._calibration)
         if not enough and len(torch.unique(clips)) == len(clips):
             few = f"{len(clips)} normal images are fewer than {LEAST_IMAGES}"
-            self._notes.append(f"{few}: only single places are judged, not the image as a whole, and all positions alike")
+            self._notes.append(f"{few}: single places are judged, all positions alike, but no image as a whole")
         if self._overview and kept.vectors:
             self._whole, added = Whole.learn(torch.cat(kept.vectors), scores, *self._overview.strides)
             self._scored = scores = scores + added
