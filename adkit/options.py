@@ -24,6 +24,13 @@ class Options(BaseModel):
     """What options that were added after a release mean for runs that were fitted before, by their names: the value
     with which such a run scores as it did, whatever the default is for new ones."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise TypeError for an option without a default: it would end each command with a traceback."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if lacking := next((name for name, field in cls.model_fields.items() if field.is_required()), None):
+            raise TypeError(f"every option needs a default, and {cls.__name__}.{lacking} has none")
+
     def sized(self, shape: tuple[int, int]) -> Self:
         """Return the options for images of this (height, width) px, as a run keeps them; by default the same."""
         return self

@@ -121,6 +121,13 @@ def test_the_table_explains_every_option() -> None:
     assert rows["count"].description == "how many neighbours"
 
 
+def test_an_option_without_a_default_is_a_fault_of_the_plugin() -> None:
+    with pytest.raises(TypeError, match=r"every option needs a default, and Lacking\.depth has none"):
+
+        class Lacking(Options):
+            depth: int
+
+
 def test_options_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Knobs().count = 3  # type: ignore[misc]
