@@ -36,7 +36,6 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
-from adkit.runs.record import FitSettings
 from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
 from adkit.stats.formatting import duration_text, often_text
 from adkit.ui.markup import render
@@ -303,14 +302,9 @@ def _json_in(path: Path) -> Any:
         return text
 
 
-def fit_arguments(settings: ServerSettings, wanted: FitSettings) -> list[str]:
-    """Return the command line of a training."""
-    return ["fit", *wanted.command_line(), f"--runs={settings.runs_root.resolve()}", "--format=json"]
-
-
-def resume_arguments(settings: ServerSettings, unfinished_id: str) -> list[str]:
-    """Return the command line that goes on with a training."""
-    return ["fit", f"--resume={unfinished_id}", f"--runs={settings.runs_root.resolve()}", "--format=json"]
+def fit_arguments(settings: ServerSettings, wanted: Sequence[str]) -> list[str]:
+    """Return the command line of a training, by the options that it is `wanted` with, or resumed."""
+    return ["fit", *wanted, f"--runs={settings.runs_root.resolve()}", "--format=json"]
 
 
 def report_arguments(settings: ServerSettings, run_folder: Path) -> list[str]:
@@ -349,6 +343,6 @@ def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:
         begun = find_unfinished(settings.runs_root, name)
         specs = ", ".join(category.dataset for category in begun.categories)
         title = f"{begun.settings.method} on {specs}, continued"
-        jobs.submit("fit", title, resume_arguments(settings, name), result=name)
+        jobs.submit("fit", title, fit_arguments(settings, [f"--resume={name}"]), result=name)
     elif isinstance(name := what.get("discard"), str):
         discard_unfinished(settings.runs_root, name)

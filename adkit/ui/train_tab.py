@@ -164,7 +164,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
         wanted = FitSettings(method=method, dataset=(spec,), options=options, root=root, device=device, **asked)
         check_settings(wanted, registry)
         named_datasets(settings, spec, registry)
-        jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
+        jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted.command_line()))
         return panel(jobs, trainings=True)
 
     # The first look at data may take half a minute: it is drawn, or has many files.
