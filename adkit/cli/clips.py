@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import typer
 
-from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
+from adkit.cli.faults import report_fault
 from adkit.cli.output import Destination, print_table, say, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
@@ -20,7 +20,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import Gap
 from adkit.data.spans import Span
 from adkit.data.video_writer import require_video_file
-from adkit.errors import AdkitError, FrameError, OptionError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
 from adkit.files.table import Rows
 from adkit.stats.formatting import clock, counted, p_value_text

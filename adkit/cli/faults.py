@@ -15,14 +15,8 @@ from typer.core import TyperGroup
 
 from adkit.cli.deferred import ShortHelp
 from adkit.cli.output import say, warn
-from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system, said
+from adkit.errors import BUG, INTERRUPTED, USER_FAULT, AdkitError, OptionError, PluginError, fault_of_system, said
 
-BUG = 1
-USER_FAULT = 2
-SOME_UNREADABLE = 3
-PROMISE_BROKEN = 4
-ANOMALY_FOUND = 5
-INTERRUPTED = 130
 READER_LEFT = 141  # as a shell says of programs that end so
 
 

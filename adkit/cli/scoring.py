@@ -14,7 +14,6 @@ import typer
 
 from adkit import __version__
 from adkit.cli.calibration import name_suspects
-from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.kept_rows import KeptRows, kept_rows
 from adkit.cli.output import MOST_ROWS, Destination, print_table, say, warn
 from adkit.cli.stopping import stopping
@@ -24,7 +23,7 @@ from adkit.data.inputs import VideoInput, find_inputs
 from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
 from adkit.drawing.regions import region_columns
-from adkit.errors import OptionError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, OptionError
 from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, require_maps, write_mask
 from adkit.export.score import Model
 from adkit.files.atomic import checksum

@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adkit.errors import OptionError, RunError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, OptionError, RunError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
@@ -53,8 +53,6 @@ PATIENCE_S = 20.0
 """A job that was asked to stop is ended by force when it takes longer."""
 Kind = Literal["fit", "report", "compare"]
 State = Literal["waiting", "running", "stopping", "done", "failed", "cancelled"]
-_DONE = (0, 3)  # exit codes; 3: but some files could not be read
-_INTERRUPTED = 130
 
 
 class ProgressLine(BaseModel, frozen=True):
@@ -239,13 +237,13 @@ class Jobs:
         status = Status(job, "cancelled", read_steps(folder / "stderr"))  # if nothing below says otherwise
         if runs:
             return replace(status, state="stopping" if cancelled else "running")
-        if outcome is not None and outcome.exit_code in _DONE:
+        if outcome is not None and outcome.exit_code in (0, SOME_UNREADABLE):
             status = replace(status, state="done", result=_json_in(folder / "stdout"))
         elif not cancelled:
             if outcome is None and not (folder / PROCESS).exists():
                 return replace(status, state="waiting", ahead=ahead)
             told = ("something failed inside adkit", f"its log says where: {job.id}/stderr")
-            if outcome is None or outcome.exit_code == _INTERRUPTED:
+            if outcome is None or outcome.exit_code == INTERRUPTED:
                 told = ("it was ended before it was done", "start it again, or resume it")
             elif outcome.message:
                 told = (outcome.message, outcome.hint)

@@ -10,9 +10,8 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
-from adkit.cli.faults import PROMISE_BROKEN
 from adkit.cli.output import Destination, destination, print_table, say, warn
-from adkit.errors import OptionError
+from adkit.errors import PROMISE_BROKEN, OptionError
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:

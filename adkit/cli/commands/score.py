@@ -10,9 +10,8 @@ from typer import Argument, Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
-from adkit.cli.faults import ANOMALY_FOUND
 from adkit.cli.output import Destination, destination, say
-from adkit.errors import OptionError
+from adkit.errors import ANOMALY_FOUND, OptionError
 
 if TYPE_CHECKING:
     from adkit.cli.workers import Elsewhere
