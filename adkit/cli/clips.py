@@ -11,7 +11,7 @@ from typing import Any, Self
 import typer
 
 from adkit.cli.faults import report_fault
-from adkit.cli.output import Destination, print_table, say, warn
+from adkit.cli.output import Destination, print_table, say, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -123,8 +123,7 @@ class ClipScorer:
                 self.watch(clips, stop, add, warn)
         if to.for_people:
             print_clips(self.model, found.summaries, found.events)
-        for message in found.unreadable:
-            warn(message)
+        warn(*found.unreadable)
         for error in found.unwritten:
             report_fault(error)
         if found.unwritten:
@@ -149,8 +148,7 @@ class ClipScorer:
         for found, rows, notes in elsewhere.each(work, clips, 1, stop):
             for row in rows:
                 add(row)
-            for text in notes:
-                warn(text)
+            warn(*notes)
             self.found.add(found)
             self._write_events()
 
@@ -250,7 +248,7 @@ def tell_news(watch: Watch, before: str) -> None:
             text, colour = f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red"
         else:
             text, colour = f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green"
-        say(before + text, err=True, fg=colour)
+        tell(before + text, fg=colour)
 
 
 def clip_summary(watch: Watch) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class FaultReportingGroup(ShortHelp, TyperGroup):
             raise typer.Exit(USER_FAULT) from None
         except KeyboardInterrupt as interruption:
             warn("interrupted: nothing was left half-written")
-            _print_notes(interruption)
+            warn(*getattr(interruption, "__notes__", ()))
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -129,9 +129,4 @@ def report_fault(error: AdkitError) -> None:
     say(f" {error.message}", err=True, used=6)
     say("hint:", nl=False, err=True, fg="cyan")
     say(f"  {error.hint}", err=True, used=5)
-    _print_notes(error)
-
-
-def _print_notes(error: BaseException) -> None:
-    for note in getattr(error, "__notes__", ()):
-        warn(note)
+    warn(*getattr(error, "__notes__", ()))

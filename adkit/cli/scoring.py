@@ -15,7 +15,7 @@ import typer
 from adkit import __version__
 from adkit.cli.calibration import name_suspects
 from adkit.cli.kept_rows import KeptRows, kept_rows
-from adkit.cli.output import MOST_ROWS, Destination, print_table, say, warn
+from adkit.cli.output import MOST_ROWS, Destination, print_table, say, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -56,7 +56,7 @@ def fit_spans(
     if suspects := run.record.calibration.suspects:
         name_suspects(suspects)
         warn("if that is anomalous, learn from another part of the video: --learn START-END")
-    say(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
+    tell(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}")
     return run
 
 
@@ -199,8 +199,7 @@ class StillScorer:
         self.decisions.require(model.p_value(model.threshold), count)
         if found.clips:
             raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
-        for note in found.notes:
-            say(note, err=True)
+        tell(*found.notes)
         head = {"run": model.facts["run"]}
         asked = {**head, "export": checksum(json.dumps(model.facts).encode())}
         with kept_rows(self.to.file, asked, resume=self.resume) as kept:
@@ -242,16 +241,14 @@ class StillScorer:
             named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
             if written := [f"{what}: {place}" for what, place in named.items() if place]:
                 say("; ".join(written))
-        for error in tally.unreadable:
-            warn(f"unreadable: {error}")
+        warn(*(f"unreadable: {error}" for error in tally.unreadable))
         if tally.count < tally.expected:
             more = "; the same command with --resume scores the others" if self.to.file else ""
             warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
             raise typer.Exit(INTERRUPTED)
         if tally.unreadable:
-            say(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read", err=True)
-            for hint in islice(hints, MOST_HINTS):
-                say(f"hint:  {hint}", err=True)
+            tell(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read")
+            tell(*(f"hint:  {hint}" for hint in islice(hints, MOST_HINTS)))
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0
