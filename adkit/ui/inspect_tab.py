@@ -211,7 +211,7 @@ def _video(judges: Judges, ready: Ready, upload: Upload, progress: Progress, sto
         seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)
     except AdkitError as error:
         return fault_on_page(error, judges.settings)
-    return videos.verdict(seen) + videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")
+    return videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:

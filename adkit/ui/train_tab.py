@@ -242,18 +242,12 @@ def value_shown(row: OptionRow) -> bool | float | str:
 
 def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
     """Return what was filled in and is not the default, as texts by name; an empty field means the default."""
-    texts = [(row, _text(row, value)) for row, value in zip(rows, values, strict=True)]
-    return {row.name: text for row, text in texts if text not in ("", row.default)}
-
-
-def _text(row: OptionRow, value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        if value == float(row.default or "nan"):
-            return row.default  # 1e-05 is 0.00001
-        value = int(value) if input_of(row) == "whole" and float(value).is_integer() else value
-    return "" if value is None else str(value).strip()
+    given = {}
+    for row, value in zip(rows, values, strict=True):
+        filled = value.strip() if isinstance(value, str) else value
+        if filled not in (None, "", value_shown(row)):
+            given[row.name] = str(filled).lower() if isinstance(filled, bool) else str(filled)
+    return given
 
 
 def listed(settings: ServerSettings, registry: Registry) -> list[str]:

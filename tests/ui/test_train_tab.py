@@ -43,7 +43,7 @@ def test_only_what_was_changed_is_asked_for() -> None:
     rows = option_rows(Chosen)
     assert changed(rows, [value_shown(row) for row in rows]) == {}
     assert changed(rows, [None, None, True, None, "", ""]) == {}
-    values = changed(rows, [5.0, 0.001, False, "32", "large", "net.pth"])
+    values = changed(rows, [5, 0.001, False, "32", "large", "net.pth"])
     assert values == {
         "epochs": "5",
         "rate": "0.001",
