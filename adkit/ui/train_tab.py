@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from adkit.registry import Registry
 from adkit.runs.record import PART, FitSettings
 from adkit.stats.formatting import counted
 from adkit.types import Sample
-from adkit.ui.faults import PRIVATE, told
+from adkit.ui.faults import listen
 from adkit.ui.jobs import Jobs, fit_arguments, panel
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
@@ -87,7 +88,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
             running = gr.HTML(panel(jobs, trainings=True), js_on_load=SENDING, elem_id="ak-jobs")
-    method.change(lambda chosen: _cost(judges, chosen), method, cost, queue=False, **PRIVATE)
+    listen(judges.settings, method.change, lambda chosen: _cost(judges, chosen), method, cost, queue=False)
     return running
 
 
@@ -99,14 +100,14 @@ def data_choice(judges: Judges, tab: gr.Tab, label: str, info: str | None = None
         specs = listed(judges.settings, judges.registry)
         return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
 
-    tab.select(look_up, choice, choice, **PRIVATE)
+    listen(judges.settings, tab.select, look_up, choice, choice)
     return choice
 
 
 def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     """Build what the data is chosen, uploaded and looked at with; returns the choice."""
     settings = judges.settings
-    guarded = told(settings)
+    on = partial(listen, settings)
     dataset = data_choice(judges, tab, "Data on the server", "folder:NAME is a folder below the server's data folder")
     with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
         name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
@@ -121,7 +122,6 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     look = gr.Button("Look at the data", size="sm")
     shown = gr.HTML(js_on_load=None)
 
-    @guarded
     def keep_files(wanted: str, paths: list[str] | None, part: str) -> tuple[Any, ...]:
         files = [Path(path) for path in paths or []]
         spec, left_out = keep_upload(settings, (wanted or "").strip(), files, (part or "").strip())
@@ -130,12 +130,12 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
             gr.Warning(piece("lines", lines), title=f"Left out: {counted(len(left_out), 'file')}", duration=None)
         return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, "", ""
 
-    keep.click(keep_files, [name, files, part], [dataset, files, name, part], **PRIVATE)
+    on(keep.click, keep_files, [name, files, part], [dataset, files, name, part])
     looked = gr.State("")
-    looking = look.click(guarded(lambda spec: (preview(judges, spec), spec)), dataset, [shown, looked], **PRIVATE)
+    looking = on(look.click, lambda spec: (preview(judges, spec), spec), dataset, [shown, looked])
     # What was looked at is shown as long as it is chosen, and not when another was chosen meanwhile.
     for change in (dataset.change, looking.then):
-        change(lambda spec, of: gr.skip() if spec == of else "", [dataset, looked], shown, queue=False, **PRIVATE)
+        on(change, lambda spec, of: gr.skip() if spec == of else "", [dataset, looked], shown, queue=False)
     return dataset
 
 
@@ -147,7 +147,6 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
         inputs = [_input(row) for row in rows]
     start = gr.Button(START, variant="primary", elem_id="ak-start")
 
-    @told(judges.settings)
     def begin(filled: dict[Any, Any]) -> str:
         """Queue a training, after all that can be refused before it begins."""
         settings, registry = judges.settings, judges.registry
@@ -168,12 +167,11 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
         return panel(jobs, trainings=True)
 
     # The first look at data may take half a minute: it is drawn, or has many files.
-    signed = start.click(
-        lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False, **PRIVATE
-    )
-    begun = signed.then(begin, {*given.values(), *inputs}, running, **PRIVATE)
+    on = partial(listen, judges.settings)
+    looking = on(start.click, lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False)
+    begun = on(looking.then, begin, {*given.values(), *inputs}, running)
     show = "() => window.adkit.show('ak-jobs')"
-    begun.then(lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show, **PRIVATE)
+    on(begun.then, lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show)
 
 
 def _require_box(roi: str) -> None:
