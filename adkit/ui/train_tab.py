@@ -35,6 +35,7 @@ from adkit.workflows.fit import check_settings
 PREFERRED = "patchknn"
 """The method that a form begins with, where it is installed."""
 START = "Start the training"
+_NUMBERS = {"whole number": 0, "number": None}  # options' types, and the decimals that an input rounds to
 _FIRST_FRAMES = 200
 MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
@@ -144,7 +145,7 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
     options = options_of(judges.registry.methods.get(method).load()) if method else Options
     rows, schema = option_rows(options), options.model_json_schema()
     with gr.Accordion(f"Options of {method}", open=False):
-        inputs = [_input(row) for row in rows]
+        inputs = [input_of(row) for row in rows]
     start = gr.Button(START, variant="primary", elem_id="ak-start")
 
     def begin(filled: dict[Any, Any]) -> str:
@@ -180,7 +181,8 @@ def _require_box(roi: str) -> None:
         raise OptionError(f"{roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480")
 
 
-def _input(row: OptionRow) -> Any:
+def input_of(row: OptionRow) -> Any:
+    """Return the part of the form that takes the option."""
     named: dict[str, Any] = {
         "value": value_shown(row),
         "label": row.name.replace("_", " "),
@@ -190,9 +192,9 @@ def _input(row: OptionRow) -> Any:
     }
     if row.choices:
         return gr.Dropdown(list(row.choices), **named)
-    if (sort := input_of(row)) in ("whole", "number"):
-        return gr.Number(precision=0 if sort == "whole" else None, **named)
-    return gr.Checkbox(**named) if sort == "switch" else gr.Textbox(**named)
+    if row.type in _NUMBERS:
+        return gr.Number(precision=_NUMBERS[row.type], **named)
+    return gr.Checkbox(**named) if row.type == "true/false" else gr.Textbox(**named)
 
 
 def _cost(judges: Judges, method: str | None) -> str:
@@ -224,18 +226,11 @@ def _examples(samples: Sequence[Sample]) -> str | None:
     return None if picture is None else image_uri(np.asarray(picture))
 
 
-def input_of(row: OptionRow) -> str:
-    """Return which input takes the option: "switch", "choice", "whole", "number" or "text"."""
-    kinds = {"true/false": "switch", "whole number": "whole", "number": "number"}
-    return "choice" if row.choices else kinds.get(row.type, "text")
-
-
 def value_shown(row: OptionRow) -> bool | float | str:
     """Return the default as the input takes it."""
-    kind = input_of(row)
-    if kind == "switch":
+    if row.type == "true/false":
         return row.default == "true"
-    return float(row.default) if kind in ("whole", "number") else row.default
+    return float(row.default) if row.type in _NUMBERS else row.default
 
 
 def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
