@@ -19,7 +19,7 @@ from adkit.data.video import is_video
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.drawing.overlay import image_uri
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError
-from adkit.options import OptionRow, Options, option_rows, options_of
+from adkit.options import OptionRow, Options, option_rows, option_text, options_of
 from adkit.registry import Registry
 from adkit.runs.record import PART, FitSettings
 from adkit.stats.formatting import counted
@@ -239,7 +239,7 @@ def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, st
     for row, value in zip(rows, values, strict=True):
         filled = value.strip() if isinstance(value, str) else value
         if filled not in (None, "", value_shown(row)):
-            given[row.name] = str(filled).lower() if isinstance(filled, bool) else str(filled)
+            given[row.name] = option_text(filled)
     return given
 
 

@@ -1,7 +1,4 @@
-"""Where a video that is dropped into Inspect goes: the annotated video, a timeline to click, a table of events.
-
-Everything that the page knows of videos is here: `watch` looks at one, and `panel` shows what was found.
-"""
+"""Videos on the page: `watch` looks at one; `panel` shows it annotated, a timeline to click and a table of events."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
