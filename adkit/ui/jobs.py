@@ -56,7 +56,7 @@ State = Literal["waiting", "running", "stopping", "done", "failed", "cancelled"]
 
 
 class ProgressLine(BaseModel, frozen=True):
-    """A line of progress; see `adkit.cli.terminal.Stream`."""
+    """A line of progress; see `adkit.cli.terminal.JsonLines`."""
 
     share: float = 0.0  # of all, 0..1
     text: str = ""  # how far it is; "" before the first step
