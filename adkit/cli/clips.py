@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from adkit.data.video_writer import require_video_file
 from adkit.errors import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
 from adkit.files.table import Rows
+from adkit.interfaces import SILENT
 from adkit.stats.formatting import clock, counted, p_value_text
 from adkit.watching.event_files import event_row, require_event_file, write_events
 from adkit.watching.events import Event
@@ -226,11 +227,8 @@ def warn_of_frames(model: FittedModel) -> None:
 
 def _told(watch: Watch) -> Generator[FrameResult]:
     """Give the results of a watch, whose progress is told where its end is known."""
-    step: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
-    if watch.source.expected:
-        step = terminal_progress().task("watching", watch.source.expected)
-    told = 0
-    with step as advance:
+    progress, told = terminal_progress() if watch.source.expected else SILENT, 0
+    with progress.task("watching", watch.source.expected or 1) as advance:
         for result in watch:
             yield result
             advance(result.index + 1 - told)

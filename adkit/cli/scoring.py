@@ -304,10 +304,9 @@ def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tup
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally, file: Path | None) -> None:
     are = "image is" if tally.scored == 1 else "images are"
-    told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
-        f", {tally.to_look_at} to look at" if tally.to_look_at else ""
-    )
-    say(told, bold=True, fg="red" if tally.anomalous else "green")
+    look = f", {tally.to_look_at} to look at" if tally.to_look_at else ""
+    colour = "red" if tally.anomalous else "green"
+    say(f"{tally.anomalous} of {tally.scored} {are} anomalous{look}", bold=True, fg=colour)
     rows = [
         {
             "path": row["path"],
