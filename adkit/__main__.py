@@ -3,8 +3,7 @@
 import os
 import sys
 
-INTERRUPTED = 130
-USER_FAULT = 2
+from adkit.errors import INTERRUPTED, USER_FAULT
 
 
 def main() -> None:

@@ -6,6 +6,14 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+# How commands exit; what `adkit --help` says of it is in `adkit.cli`.
+BUG = 1
+USER_FAULT = 2
+SOME_UNREADABLE = 3
+PROMISE_BROKEN = 4
+ANOMALY_FOUND = 5
+INTERRUPTED = 130
+
 
 class AdkitError(Exception):
     """A fault that the user can fix: `message` says what was found, expected and where; `hint` says the next step."""

@@ -9,7 +9,6 @@ from typer import Option
 
 from adkit.cli.deferred import DeferredCommand
 from adkit.cli.faults import FaultReportingGroup
-from adkit.cli.threads import limit_threads
 from adkit.errors import OptionError
 
 COMMANDS = {
@@ -40,6 +39,10 @@ EPILOG = (
     "$ADKIT_DATA, $ADKIT_RUNS and $ADKIT_CACHE name the folders of data, runs and cache, "
     "$ADKIT_PLUGINS plugins of one file."
 )
+
+
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""What torch, onnxruntime (by `adkit.nn.features.onnx_session`), numpy and OpenCV ask before they are loaded."""
 
 
 class _Commands(FaultReportingGroup):
@@ -88,6 +91,15 @@ def _root(
             )
         # In the environment, because jobs and workers are processes of their own.
         os.environ["ADKIT_PLUGINS"] = os.pathsep.join([str(file.resolve()), os.environ.get("ADKIT_PLUGINS", "")])
+
+
+def limit_threads(count: int | None) -> None:
+    """Let every library take so many threads; None: as many as the environment says, else as there are cores."""
+    if count is not None:
+        os.environ.update(dict.fromkeys(THREAD_LIMITS, str(count)))
+    elif (given := os.environ.get(THREAD_LIMITS[0], "")).isdigit():
+        for name in THREAD_LIMITS[1:]:
+            os.environ.setdefault(name, given)
 
 
 def main() -> None:

@@ -97,9 +97,7 @@ def name_suspects(suspects: Suspects | None) -> None:
 
 def warn_of_scores(told: str, scores: Mapping[str, float]) -> None:
     """Say something on stderr of what has these scores, and name the first of them."""
-    warn(told)
-    for name, score in list(scores.items())[:MOST_NAMED]:
-        warn(f"  {score:.4f}  {name}")
+    warn(told, *(f"  {score:.4f}  {name}" for name, score in list(scores.items())[:MOST_NAMED]))
     if (more := len(scores) - MOST_NAMED) > 0:
         warn(f"  and {more} more")
 

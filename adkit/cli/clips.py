@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import typer
 
-from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, report_fault
-from adkit.cli.output import Destination, print_table, say, warn
+from adkit.cli.faults import report_fault
+from adkit.cli.output import Destination, print_table, say, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -20,9 +20,10 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import Gap
 from adkit.data.spans import Span
 from adkit.data.video_writer import require_video_file
-from adkit.errors import AdkitError, FrameError, OptionError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, USER_FAULT, AdkitError, FrameError, OptionError
 from adkit.files.atomic import is_folder, plain_name
 from adkit.files.table import Rows
+from adkit.interfaces import SILENT
 from adkit.stats.formatting import clock, counted, p_value_text
 from adkit.watching.event_files import event_row, require_event_file, write_events
 from adkit.watching.events import Event
@@ -123,8 +124,7 @@ class ClipScorer:
                 self.watch(clips, stop, add, warn)
         if to.for_people:
             print_clips(self.model, found.summaries, found.events)
-        for message in found.unreadable:
-            warn(message)
+        warn(*found.unreadable)
         for error in found.unwritten:
             report_fault(error)
         if found.unwritten:
@@ -149,8 +149,7 @@ class ClipScorer:
         for found, rows, notes in elsewhere.each(work, clips, 1, stop):
             for row in rows:
                 add(row)
-            for text in notes:
-                warn(text)
+            warn(*notes)
             self.found.add(found)
             self._write_events()
 
@@ -228,11 +227,8 @@ def warn_of_frames(model: FittedModel) -> None:
 
 def _told(watch: Watch) -> Generator[FrameResult]:
     """Give the results of a watch, whose progress is told where its end is known."""
-    step: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
-    if watch.source.expected:
-        step = terminal_progress().task("watching", watch.source.expected)
-    told = 0
-    with step as advance:
+    progress, told = terminal_progress() if watch.source.expected else SILENT, 0
+    with progress.task("watching", watch.source.expected or 1) as advance:
         for result in watch:
             yield result
             advance(result.index + 1 - told)
@@ -250,7 +246,7 @@ def tell_news(watch: Watch, before: str) -> None:
             text, colour = f"{clock(one.start_s)} event {one.number}: score {one.peak:.3g}{where}", "red"
         else:
             text, colour = f"{clock(one.end_s)} event {one.number} ended, {one.duration_s:.1f} s", "green"
-        say(before + text, err=True, fg=colour)
+        tell(before + text, fg=colour)
 
 
 def clip_summary(watch: Watch) -> dict[str, Any]:

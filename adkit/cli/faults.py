@@ -15,14 +15,8 @@ from typer.core import TyperGroup
 
 from adkit.cli.deferred import ShortHelp
 from adkit.cli.output import say, warn
-from adkit.errors import AdkitError, OptionError, PluginError, fault_of_system, said
+from adkit.errors import BUG, INTERRUPTED, USER_FAULT, AdkitError, OptionError, PluginError, fault_of_system, said
 
-BUG = 1
-USER_FAULT = 2
-SOME_UNREADABLE = 3
-PROMISE_BROKEN = 4
-ANOMALY_FOUND = 5
-INTERRUPTED = 130
 READER_LEFT = 141  # as a shell says of programs that end so
 
 
@@ -57,7 +51,7 @@ class FaultReportingGroup(ShortHelp, TyperGroup):
             raise typer.Exit(USER_FAULT) from None
         except KeyboardInterrupt as interruption:
             warn("interrupted: nothing was left half-written")
-            _print_notes(interruption)
+            warn(*getattr(interruption, "__notes__", ()))
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -135,9 +129,4 @@ def report_fault(error: AdkitError) -> None:
     say(f" {error.message}", err=True, used=6)
     say("hint:", nl=False, err=True, fg="cyan")
     say(f"  {error.hint}", err=True, used=5)
-    _print_notes(error)
-
-
-def _print_notes(error: BaseException) -> None:
-    for note in getattr(error, "__notes__", ()):
-        warn(note)
+    warn(*getattr(error, "__notes__", ()))

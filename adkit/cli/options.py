@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli.output import Format as Format
-from adkit.cli.output import say
+from adkit.cli.output import tell, warn
 from adkit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def _printed_profile() -> Iterator[None]:
             yield
     finally:
         if profile:
-            say(f"{profile.total_s:.1f} s, by what the command waited for; and what ran beside it", err=True)
+            tell(f"{profile.total_s:.1f} s, by what the command waited for; and what ran beside it")
             for stage in SHOWN:
                 waited, beside = profile.waited_s[stage], profile.beside_s[stage]
                 share = f"{waited:8.2f} s {waited / profile.total_s:5.0%}" if waited else " " * 16
                 if waited or beside:
-                    say(f"  {stage:<18}{share}{f'{beside:10.2f} s' if beside else ''}".rstrip(), err=True)
+                    tell(f"  {stage:<18}{share}{f'{beside:10.2f} s' if beside else ''}".rstrip())
 
 
 _DATASET = "What to take, as NAME:SELECTION: mvtec:bottle, folder:./parts, demo:washer."
@@ -188,8 +188,7 @@ def loaded_registry() -> Registry:
     from adkit.registry import load_registry
 
     registry = load_registry()
-    for plugin in registry.broken:
-        say(f"plugin set aside: {plugin.origin}: {plugin.problem}", err=True, fg="yellow")
+    warn(*(f"plugin set aside: {plugin.origin}: {plugin.problem}" for plugin in registry.broken))
     return registry
 
 

@@ -61,9 +61,15 @@ def say(text: str = "", *, err: bool = False, used: int = 0, **style: Any) -> No
     typer.secho(text, file=stream, err=err, color=colour, **style)  # for a stream that is named, a bar makes room
 
 
-def warn(text: str) -> None:
-    """Say something on stderr that is not a result."""
-    say(text, err=True, fg="yellow")
+def tell(*texts: str, **style: Any) -> None:
+    """Say on stderr what is not a result, each text on a line of its own."""
+    for text in texts:
+        say(text, err=True, **style)
+
+
+def warn(*texts: str) -> None:
+    """Say the same in yellow, where something may be wrong."""
+    tell(*texts, fg="yellow")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ import typer
 
 from adkit import __version__
 from adkit.cli.calibration import name_suspects
-from adkit.cli.faults import INTERRUPTED, SOME_UNREADABLE
 from adkit.cli.kept_rows import KeptRows, kept_rows
-from adkit.cli.output import MOST_ROWS, Destination, print_table, say, warn
+from adkit.cli.output import MOST_ROWS, Destination, print_table, say, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -24,7 +23,7 @@ from adkit.data.inputs import VideoInput, find_inputs
 from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
 from adkit.drawing.regions import region_columns
-from adkit.errors import OptionError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, OptionError
 from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, require_maps, write_mask
 from adkit.export.score import Model
 from adkit.files.atomic import checksum
@@ -57,7 +56,7 @@ def fit_spans(
     if suspects := run.record.calibration.suspects:
         name_suspects(suspects)
         warn("if that is anomalous, learn from another part of the video: --learn START-END")
-    say(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}", err=True)
+    tell(f"run {run.record.id}: learned from {run.record.train_count:,} frames of {dataset.spec}")
     return run
 
 
@@ -200,8 +199,7 @@ class StillScorer:
         self.decisions.require(model.p_value(model.threshold), count)
         if found.clips:
             raise OptionError(f"{folder} judges still images, and {found.clips[0].name} is none", hint="name images")
-        for note in found.notes:
-            say(note, err=True)
+        tell(*found.notes)
         head = {"run": model.facts["run"]}
         asked = {**head, "export": checksum(json.dumps(model.facts).encode())}
         with kept_rows(self.to.file, asked, resume=self.resume) as kept:
@@ -243,16 +241,14 @@ class StillScorer:
             named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
             if written := [f"{what}: {place}" for what, place in named.items() if place]:
                 say("; ".join(written))
-        for error in tally.unreadable:
-            warn(f"unreadable: {error}")
+        warn(*(f"unreadable: {error}" for error in tally.unreadable))
         if tally.count < tally.expected:
             more = "; the same command with --resume scores the others" if self.to.file else ""
             warn(f"interrupted: {tally.count} of {tally.expected} were scored, and are written{more}")
             raise typer.Exit(INTERRUPTED)
         if tally.unreadable:
-            say(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read", err=True)
-            for hint in islice(hints, MOST_HINTS):
-                say(f"hint:  {hint}", err=True)
+            tell(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read")
+            tell(*(f"hint:  {hint}" for hint in islice(hints, MOST_HINTS)))
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0
@@ -308,10 +304,9 @@ def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tup
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally, file: Path | None) -> None:
     are = "image is" if tally.scored == 1 else "images are"
-    told = f"{tally.anomalous} of {tally.scored} {are} anomalous" + (
-        f", {tally.to_look_at} to look at" if tally.to_look_at else ""
-    )
-    say(told, bold=True, fg="red" if tally.anomalous else "green")
+    look = f", {tally.to_look_at} to look at" if tally.to_look_at else ""
+    colour = "red" if tally.anomalous else "green"
+    say(f"{tally.anomalous} of {tally.scored} {are} anomalous{look}", bold=True, fg=colour)
     rows = [
         {
             "path": row["path"],

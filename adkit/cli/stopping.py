@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from adkit.cli.output import warn
@@ -13,24 +13,14 @@ from adkit.cli.output import warn
 def stopping() -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C (or SIGTERM) sets, while the block runs."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may listen to signals
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
+    with ExitStack() as before:
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def wish(_: int, __: FrameType | None) -> None:
+            stop.set()
+            before.close()
+            warn("stopping: what was begun is finished (Ctrl-C again: at once)")
 
-    def wish(_: int, __: FrameType | None) -> None:
-        stop.set()
-        restore()
-        warn("stopping: what was begun is finished (Ctrl-C again: at once)")
-
-    for number in signals:
-        signal.signal(number, wish)
-    try:
+        if threading.current_thread() is threading.main_thread():  # only it may listen to signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before.callback(signal.signal, number, signal.signal(number, wish))
         yield stop
-    finally:
-        restore()

@@ -26,11 +26,7 @@ def render_comparison(comparison: Comparison) -> str:
             "metrics": [chief, *(metric for metric in comparison.metrics if metric != chief)],
             "across": {name: documents.across_text(test, comparison) for name, test in comparison.across.items()},
             "diagrams": {name: _diagram(comparison, name) for name in comparison.across},
-            "sources": documents.interval_sources(comparison),
-            "interval_text": documents.interval_text,
-            "decisions": documents.decision_rows(comparison),
-            "decided": documents.decisions_legend(comparison),
-            "costs": documents.cost_rows(comparison),
+            "documents": documents,
             "level": LEVEL,
         },
     )

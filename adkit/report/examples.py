@@ -83,7 +83,7 @@ class Gallery:
     def draw(self, examples: Sequence[Example], abouts: Sequence[str] = ()) -> list[ExamplePicture]:
         """Return a picture of each, with what it is shown for, without those that no longer fit; raises FrameError."""
         pictures = []
-        for number, example in enumerate(examples):
+        for example, about in zip(examples, abouts or [""] * len(examples), strict=True):
             if self.bytes >= MOST_BYTES:
                 self.left_out += 1
                 continue
@@ -98,9 +98,7 @@ class Gallery:
             outline = Outline()
             if result.map is not None and self.scale is not None:
                 outline = outline_of(result.map, self.scale.threshold, shape, counting_px(self.view, shape))
-            pictures.append(
-                ExamplePicture(example, addresses, width, height, outline, abouts[number] if abouts else "")
-            )
+            pictures.append(ExamplePicture(example, addresses, width, height, outline, about))
         return pictures
 
 

@@ -94,7 +94,6 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
     }
     if evaluation is not None:
         context |= {
-            "rates": evaluation.rates,
             "tiles": contents.tiles(evaluation, unit),
             "promise_kept": contents.promise_kept(evaluation, unit),
             "rate_chart": plots.rates(threshold, evaluation, unit),
@@ -104,7 +103,6 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
             "undefined": {
                 name: why for name in evaluation.apt if (why := evaluation.metrics[name].why_undefined) is not None
             },
-            "intervals": evaluation.intervals,
         }
     return render("run.html.jinja", context)
 

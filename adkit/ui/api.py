@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import math
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from adkit import __version__
-from adkit.data.images import resize
+from adkit.data.images import png_of, resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError, FrameError, RunError, said
 from adkit.files.documents import read_file
@@ -277,6 +276,4 @@ def _map_of(ready: Ready, upload: Upload, result: FrameResult, kind: str) -> dic
     else:
         large = cv2.resize(values, (width, height))
         picture = np.round((large - low) / max(high - low, 1e-12) * 65535).clip(0, 65535).astype(np.uint16)
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
-    return {"map_png": base64.b64encode(buffer.getvalue()).decode(), "map_low": low, "map_high": high}
+    return {"map_png": base64.b64encode(png_of(Image.fromarray(picture))).decode(), "map_low": low, "map_high": high}

@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -14,31 +14,28 @@ from adkit.ui.settings import ServerSettings
 from adkit.workflows.progress import OneBar, Standing
 
 log = logging.getLogger("adkit.ui")
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-"""For every event: what the page asks of its server is no interface for programs."""
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-def told(settings: ServerSettings) -> Callable[[Handler], Handler]:
-    """Decorate what the page calls: a fault becomes a notice that stays until it is closed, and nothing changes."""
+def listen(settings: ServerSettings, event: Callable[..., Any], handler: Any, *places: Any, **more: Any) -> Any:
+    """Let a handler answer an event of the page, or None the browser alone; programs cannot call it.
 
-    def decorate(handler: Handler) -> Handler:
-        @functools.wraps(handler)
-        def called(*arguments: Any, **named: Any) -> Any:
-            try:
-                return handler(*arguments, **named)
-            except AdkitError as error:
-                message, hint = two_lines(error, settings)
-            except Exception:
-                log.exception("the page's %s failed", handler.__name__)
-                message, hint = "something failed inside adkit", "the server's log says where"
-            # Not as the library's error, which covers everything that the handler would have changed.
-            gr.Warning(piece("notice", message, hint), title="That did not work", duration=None)
-            return gr.skip()
+    A fault becomes a notice that stays until it is closed, and nothing changes.
+    """
 
-        return called  # type: ignore[return-value]
+    def guarded(*arguments: Any, **named: Any) -> Any:
+        try:
+            return handler(*arguments, **named)
+        except AdkitError as error:
+            message, hint = two_lines(error, settings)
+        except Exception:
+            log.exception("the page's %s failed", handler.__name__)
+            message, hint = "something failed inside adkit", "the server's log says where"
+        # Not as the library's error, which covers everything that the handler would have changed.
+        gr.Warning(piece("notice", message, hint), title="That did not work", duration=None)
+        return gr.skip()
 
-    return decorate
+    answer = functools.wraps(handler)(guarded) if handler else None
+    return event(answer, *places, api_visibility="private", **more)
 
 
 def fault_on_page(error: AdkitError, settings: ServerSettings) -> str:

@@ -5,6 +5,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from adkit.runs.record import RunRecord
 from adkit.runs.store import list_runs, open_run
 from adkit.stats.formatting import moment_text
 from adkit.ui import videos
-from adkit.ui.faults import PRIVATE, PageProgress, fault_on_page, told
+from adkit.ui.faults import PageProgress, fault_on_page, listen
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import named_folder
 from adkit.ui.scoring import Judges, Ready, Upload, UploadResult
@@ -95,32 +96,28 @@ class _Layout:
 
 def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
     """Build the tab; returns the choice of a run, and what is said of it."""
-    guarded, at = told(judges.settings), _Layout()
+    on, at = partial(listen, judges.settings), _Layout()
 
     def answer(run_id: str | None, uploads: Sequence[Upload], progress: gr.Progress, request: gr.Request) -> Any:
         stop = turns.begin(request)
         parts = _look(judges, run_id, uploads, progress, stop)
         return gr.skip() if turns.is_old(request, stop) else parts
 
-    @guarded
     def drop(run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
         parts = answer(run_id, _uploads(paths or []), progress, request)
         return (*parts, None) if isinstance(parts, tuple) else parts  # the box is empty again
 
-    @guarded
     def drop_folder(
         run_id: str | None, paths: list[str] | None, request: gr.Request, progress: gr.Progress = PROGRESS
     ) -> Any:
         return answer(run_id, _in_folder(paths or []), progress, request)
 
-    @guarded
     def change_run(run_id: str, before: Inspected | None, request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
         """Judge what is there with the run that is chosen now, if it was not."""
         if before is None or before.run == run_id or not run_id:
             return gr.skip()
         return answer(run_id, [one for one in before.uploads if one.path.exists()], progress, request)
 
-    @guarded
     def open_card(before: Inspected | None, event: gr.EventData) -> tuple[str, str]:
         number = event._data.get("open") if isinstance(event._data, dict) else None
         if before is None or not isinstance(number, int) or not 0 <= number < len(before.findings):
@@ -130,28 +127,22 @@ def inspect_tab(judges: Judges, turns: Turns) -> tuple[gr.Dropdown, gr.HTML]:
 
     def judging(trigger: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], *more: Any) -> None:
         """Judge when it is asked for, with a button to stop; with another run, where that was chosen meanwhile."""
-        began = trigger(
-            lambda *given: gr.Button(visible=None not in given),
-            inputs[1:],
-            at.cancel,
-            queue=False,
-            show_progress="hidden",
-            **PRIVATE,
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        began = on(
+            trigger, lambda *given: gr.Button(visible=None not in given), inputs[1:], at.cancel, queue=False, **quiet
         )
-        judged = began.then(handler, inputs, [*at.shown, *more], concurrency_id="score", **PRIVATE)
-        again = judged.then(
-            change_run, [at.run, at.inspected], at.shown, concurrency_id="score", show_progress="hidden", **PRIVATE
-        )
-        again.then(lambda: gr.Button(visible=False), None, at.cancel, queue=False, js=SHOW, **PRIVATE)
+        judged = on(began.then, handler, inputs, [*at.shown, *more], concurrency_id="score")
+        again = on(judged.then, change_run, [at.run, at.inspected], at.shown, concurrency_id="score", **quiet)
+        on(again.then, lambda: gr.Button(visible=False), None, at.cancel, queue=False, js=SHOW)
 
     judging(at.files.upload, drop, [at.run, at.files], at.files)
     judging(at.folder.upload, drop_folder, [at.run, at.folder])
     judging(at.run.change, change_run, [at.run, at.inspected])
-    at.run.change(lambda run_id: about_run(judges.settings, run_id), at.run, at.about, queue=False, **PRIVATE)
-    at.run.input(None, at.run, None, js="(run) => window.adkit.address(`?run=${run}`)", **PRIVATE)
-    at.cancel.click(turns.stop, None, None, queue=False, **PRIVATE)
-    at.gallery.click(open_card, at.inspected, at.shown[1:3], **PRIVATE)
-    at.tab.select(lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run, **PRIVATE)
+    on(at.run.change, lambda run_id: about_run(judges.settings, run_id), at.run, at.about, queue=False)
+    on(at.run.input, None, at.run, None, js="(run) => window.adkit.address(`?run=${run}`)")
+    on(at.cancel.click, turns.stop, None, None, queue=False)
+    on(at.gallery.click, open_card, at.inspected, at.shown[1:3])
+    on(at.tab.select, lambda chosen: choice_of_runs(judges.settings, chosen)[0], at.run, at.run)
     return at.run, at.about
 
 
@@ -211,7 +202,7 @@ def _video(judges: Judges, ready: Ready, upload: Upload, progress: Progress, sto
         seen = videos.watch(judges, ready, upload, _own_folder(), progress, stop)
     except AdkitError as error:
         return fault_on_page(error, judges.settings)
-    return videos.verdict(seen) + videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")
+    return videos.panel(seen, lambda path: f"gradio_api/file={quote(str(path))}")
 
 
 def choice_of_runs(settings: ServerSettings, chosen: str | None) -> tuple[gr.Dropdown, str | None]:

@@ -31,12 +31,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adkit.errors import OptionError, RunError
+from adkit.errors import INTERRUPTED, SOME_UNREADABLE, OptionError, RunError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import MOST_BYTES, read_file
 from adkit.files.lock import LockHeld, lock
 from adkit.files.outcome import PROCESS, VARIABLE, Outcome, read_outcome, running_process, write_outcome
-from adkit.runs.record import FitSettings
 from adkit.runs.unfinished import discard_unfinished, find_unfinished, list_unfinished
 from adkit.stats.formatting import duration_text, often_text
 from adkit.ui.markup import render
@@ -54,12 +53,10 @@ PATIENCE_S = 20.0
 """A job that was asked to stop is ended by force when it takes longer."""
 Kind = Literal["fit", "report", "compare"]
 State = Literal["waiting", "running", "stopping", "done", "failed", "cancelled"]
-_DONE = (0, 3)  # exit codes; 3: but some files could not be read
-_INTERRUPTED = 130
 
 
 class ProgressLine(BaseModel, frozen=True):
-    """A line of progress; see `adkit.cli.terminal.Stream`."""
+    """A line of progress; see `adkit.cli.terminal.JsonLines`."""
 
     share: float = 0.0  # of all, 0..1
     text: str = ""  # how far it is; "" before the first step
@@ -240,13 +237,13 @@ class Jobs:
         status = Status(job, "cancelled", read_steps(folder / "stderr"))  # if nothing below says otherwise
         if runs:
             return replace(status, state="stopping" if cancelled else "running")
-        if outcome is not None and outcome.exit_code in _DONE:
+        if outcome is not None and outcome.exit_code in (0, SOME_UNREADABLE):
             status = replace(status, state="done", result=_json_in(folder / "stdout"))
         elif not cancelled:
             if outcome is None and not (folder / PROCESS).exists():
                 return replace(status, state="waiting", ahead=ahead)
             told = ("something failed inside adkit", f"its log says where: {job.id}/stderr")
-            if outcome is None or outcome.exit_code == _INTERRUPTED:
+            if outcome is None or outcome.exit_code == INTERRUPTED:
                 told = ("it was ended before it was done", "start it again, or resume it")
             elif outcome.message:
                 told = (outcome.message, outcome.hint)
@@ -303,14 +300,9 @@ def _json_in(path: Path) -> Any:
         return text
 
 
-def fit_arguments(settings: ServerSettings, wanted: FitSettings) -> list[str]:
-    """Return the command line of a training."""
-    return ["fit", *wanted.command_line(), f"--runs={settings.runs_root.resolve()}", "--format=json"]
-
-
-def resume_arguments(settings: ServerSettings, unfinished_id: str) -> list[str]:
-    """Return the command line that goes on with a training."""
-    return ["fit", f"--resume={unfinished_id}", f"--runs={settings.runs_root.resolve()}", "--format=json"]
+def fit_arguments(settings: ServerSettings, wanted: Sequence[str]) -> list[str]:
+    """Return the command line of a training, by the options that it is `wanted` with, or resumed."""
+    return ["fit", *wanted, f"--runs={settings.runs_root.resolve()}", "--format=json"]
 
 
 def report_arguments(settings: ServerSettings, run_folder: Path) -> list[str]:
@@ -349,6 +341,6 @@ def act(settings: ServerSettings, jobs: Jobs, what: Mapping[str, Any]) -> None:
         begun = find_unfinished(settings.runs_root, name)
         specs = ", ".join(category.dataset for category in begun.categories)
         title = f"{begun.settings.method} on {specs}, continued"
-        jobs.submit("fit", title, resume_arguments(settings, name), result=name)
+        jobs.submit("fit", title, fit_arguments(settings, [f"--resume={name}"]), result=name)
     elif isinstance(name := what.get("discard"), str):
         discard_unfinished(settings.runs_root, name)

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,7 @@ import numpy as np
 from gradio.blocks import Block
 
 from adkit.drawing.overlay import colours
-from adkit.ui.faults import PRIVATE, told
+from adkit.ui.faults import listen
 from adkit.ui.inspect_tab import Turns, about_run, choice_of_runs, inspect_tab
 from adkit.ui.jobs import Jobs, act, panel
 from adkit.ui.markup import text_of
@@ -27,7 +28,7 @@ _SHOWN = {"report": "run", "results": "run", "comparison": "comparison"}
 
 def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blocks:
     """Build the page; `opened` is called when a browser shows it, and what it has to show at first is there."""
-    settings, guarded, turns = judges.settings, told(judges.settings), Turns()
+    settings, on, turns = judges.settings, partial(listen, judges.settings), Turns()
     with gr.Blocks(analytics_enabled=False, title="adkit", delete_cache=(600, 6 * 3600), fill_width=True) as page:
         gr.HTML(TOP, js_on_load=None)
         with gr.Tabs(selected="inspect") as tabs:
@@ -42,7 +43,6 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         choice, value = choice_of_runs(settings, request.query_params.get("run") or chosen)
         return choice, about_run(settings, value)
 
-    @guarded
     def show_linked(request: gr.Request) -> Any:
         named = ((kind, request.query_params.get(kind)) for kind in ("run", "comparison"))  # ?run=ID, ?comparison=NAME
         return next((results.show((kind, name)) for kind, name in named if name), gr.skip())
@@ -55,13 +55,11 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
         shown = "".join(now.values())
         return gr.skip() if shown == before else {seen: shown, **now}  # nothing is drawn anew that stays as it is
 
-    @guarded
     def inspect_with(run_id: str | None) -> dict[Any, Any]:
         if run_id:
             named_folder(settings, run_id)  # else another one would be chosen
         return {tabs: gr.Tabs(selected="inspect"), run: choice_of_runs(settings, run_id)[0]}
 
-    @guarded
     def press(event: gr.EventData) -> dict[Any, Any]:
         what = event._data if isinstance(event._data, dict) else {}
         act(settings, jobs, what)
@@ -74,15 +72,15 @@ def build_page(judges: Judges, jobs: Jobs, opened: Callable[[], None]) -> gr.Blo
 
     with page:
         page.unload(turns.stop)
-        loaded = page.load(load, run, [run, about], queue=False, **PRIVATE)
-        loaded.then(lambda: opened(), None, None, queue=False, **PRIVATE)
+        loaded = on(page.load, load, run, [run, about], queue=False)
+        on(loaded.then, lambda: opened(), None, None, queue=False)
         # By the queue, as all that may have something to tell: a notice does not arrive otherwise.
-        page.load(show_linked, None, results.shown, show_progress="hidden", **PRIVATE)
-        clock.tick(tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden", **PRIVATE)
+        on(page.load, show_linked, None, results.shown, show_progress="hidden")
+        on(clock.tick, tick, seen, [seen, trainings, results.jobs], queue=False, show_progress="hidden")
         pressed = [trainings, results.jobs, tabs, run, *results.shown]
         for listed in (trainings, results.jobs):
-            listed.click(press, None, pressed, show_progress="hidden", **PRIVATE)
-        results.inspect.click(lambda what: inspect_with(what and what[1]), results.chosen, [tabs, run], **PRIVATE)
+            on(listed.click, press, None, pressed, show_progress="hidden")
+        on(results.inspect.click, lambda what: inspect_with(what and what[1]), results.chosen, [tabs, run])
     built: gr.Blocks = page
     return built
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from adkit.evaluation.stored import stored_figures
 from adkit.files.documents import read_json
 from adkit.runs.record import RECORD, REPORT, RunRecord
 from adkit.runs.store import Run, list_runs, open_run
-from adkit.ui.faults import PRIVATE, told
+from adkit.ui.faults import listen
 from adkit.ui.jobs import Jobs, compare_arguments, panel, report_arguments
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import comparisons_root, delete_folder, folder_of, is_name, named_datasets
@@ -43,7 +44,7 @@ class ResultsTab:
 
 def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
     """Build the tab."""
-    settings, guarded = judges.settings, told(judges.settings)
+    settings, on = judges.settings, partial(listen, judges.settings)
     with gr.Tab("Results", id="results") as tab:
         chosen = gr.State(None)
         runs = gr.HTML(js_on_load=SENDING, elem_id="ak-runs")
@@ -52,7 +53,7 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             inspect = gr.Button("Inspect with it", size="sm")
             report = gr.Button("Report", size="sm", elem_id="ak-report")
             delete = gr.Button("Delete …", size="sm", elem_id="ak-delete")
-        confirmation, yes = _confirmation(chosen, delete)
+        confirmation, yes = _confirmation(on, chosen, delete)
         working = gr.HTML(js_on_load=SENDING)
         page = gr.HTML(js_on_load=None, elem_id="ak-page")
         _comparing(judges, jobs, tab, working)
@@ -75,12 +76,10 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
             page: _frame(what) if with_report and reported else "",
         }
 
-    @guarded
     def choose(event: gr.EventData) -> Updates:
         what = _chosen(event)
         return show(what, with_report=not what or what[0] != "run")
 
-    @guarded
     def open_report(what: Chosen) -> Updates:
         if not what:
             raise OptionError("no run is chosen", hint="choose one in the table")
@@ -90,16 +89,15 @@ def results_tab(judges: Judges, jobs: Jobs) -> ResultsTab:
         jobs.submit("report", f"report of {what[1]}", report_arguments(settings, folder), result=what[1])
         return {page: "", working: panel(jobs, trainings=False)}
 
-    @guarded
     def really_delete(what: Chosen) -> Updates:
         if what:
             delete_folder(folder_of(settings, *what))
         return show(None)
 
-    tab.select(lambda what: _tables(settings, what), chosen, runs, **PRIVATE)
-    runs.click(choose, None, shown, **PRIVATE)
-    report.click(open_report, chosen, [page, working], **PRIVATE)
-    yes.click(really_delete, chosen, shown, **PRIVATE)
+    on(tab.select, lambda what: _tables(settings, what), chosen, runs)
+    on(runs.click, choose, None, shown)
+    on(report.click, open_report, chosen, [page, working])
+    on(yes.click, really_delete, chosen, shown)
     return ResultsTab(working, inspect, chosen, show, shown)
 
 
@@ -115,7 +113,7 @@ def _chosen(event: gr.EventData) -> Chosen:
     return next(((kind, str(sent[kind])) for kind in ("run", "comparison") if kind in sent), None)
 
 
-def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Button]:
+def _confirmation(on: Callable[..., Any], chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Button]:
     """Build what asks once more after `delete`; returns it, and the button that says yes."""
     with gr.Row(visible=False) as row:
         question = gr.HTML(js_on_load=None)
@@ -125,8 +123,8 @@ def _confirmation(chosen: gr.State, delete: gr.Button) -> tuple[gr.Row, gr.Butto
     def ask(what: Chosen) -> tuple[gr.Row, str]:
         return gr.Row(visible=True), piece("question", what[1] if what else "")
 
-    delete.click(ask, chosen, [row, question], queue=False, **PRIVATE)
-    no.click(lambda: gr.Row(visible=False), None, row, queue=False, **PRIVATE)
+    on(delete.click, ask, chosen, [row, question], queue=False)
+    on(no.click, lambda: gr.Row(visible=False), None, row, queue=False)
     return row, yes
 
 
@@ -143,7 +141,6 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
             name = gr.Textbox(label="Name", placeholder="washers-november")
         compare = gr.Button("Start the comparison", variant="primary")
 
-    @told(settings)
     def start(wanted: list[str], spec: str | None, count: float | None, called: str) -> str:
         called = (called or "").strip() or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
         count = int(count or 0)
@@ -162,7 +159,7 @@ def _comparing(judges: Judges, jobs: Jobs, tab: gr.Tab, working: gr.HTML) -> Non
         jobs.submit("compare", f"comparison {called}", arguments, result=called)
         return panel(jobs, trainings=False)
 
-    compare.click(start, [methods, dataset, seeds, name], working, **PRIVATE)
+    listen(settings, compare.click, start, [methods, dataset, seeds, name], working)
 
 
 def _tables(settings: ServerSettings, chosen: Chosen) -> str:

@@ -14,7 +14,7 @@ from adkit.data.images import read_image
 from adkit.drawing.overlay import Scale
 from adkit.errors import AdkitError
 from adkit.evaluation.pictures import colour_scale
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import RECORD
 from adkit.runs.store import open_run
@@ -105,11 +105,7 @@ class Judges:
         return Ready(open_model(run, self.registry, device=self.settings.device), colour_scale(run))
 
     def findings(
-        self,
-        ready: Ready,
-        uploads: Sequence[Upload],
-        progress: Progress | None = None,
-        stop: threading.Event | None = None,
+        self, ready: Ready, uploads: Sequence[Upload], progress: Progress = SILENT, stop: threading.Event | None = None
     ) -> list[UploadResult]:
         """Return a finding for each upload in their order, also for what cannot be read, until `stop` is set."""
         found: dict[int, UploadResult] = {}
@@ -120,7 +116,7 @@ class Judges:
                 sound.append(Sample.still(str(number), upload.path))
             except AdkitError as error:
                 found[number] = UploadResult(upload, error)
-        with self._scoring, (progress or Silent()).task("scoring", len(sound)) as advance:
+        with self._scoring, progress.task("scoring", len(sound)) as advance:
             for sample, one in ready.model.stills(sound):
                 upload = uploads[int(sample.id)]
                 told = upload.named_in(one) if isinstance(one, AdkitError) else one

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import webbrowser
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -211,19 +211,13 @@ def run_server(settings: ServerSettings, *, browser: bool, told: Any) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens there; raises OptionError where that is not possible."""
-    with ExitStack() as held:
-        try:
-            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listening = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            if os.name != "nt":
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(place)
-            listening.listen(256)
-        except (OSError, UnicodeError) as error:
-            found = getattr(error, "strerror", None) or str(error)
-            hint = "name an address of this machine: --host 127.0.0.1, or 0.0.0.0 for all that it has"
-            if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
-                hint = f"choose another: --port {7860 if port < 1024 else min(port + 1, 65535)}"
-            raise OptionError(f"cannot listen on {host} port {port}: {found}", hint=hint) from None
-        held.pop_all()
-        return listening
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        both = family is socket.AF_INET6  # "::" answers to IPv4 too
+        return socket.create_server(place, family=family, backlog=256, dualstack_ipv6=both)
+    except (OSError, ValueError) as error:
+        found = (getattr(error, "strerror", None) or str(error)).partition(" (while ")[0]
+        hint = "name an address of this machine: --host 127.0.0.1, or 0.0.0.0 for all that it has"
+        if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+            hint = f"choose another: --port {7860 if port < 1024 else min(port + 1, 65535)}"
+        raise OptionError(f"cannot listen on {host} port {port}: {found}", hint=hint) from None

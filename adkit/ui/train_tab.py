@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from adkit.data.video import is_video
 from adkit.drawing.contact_sheet import ContactSheet
 from adkit.drawing.overlay import image_uri
 from adkit.errors import AdkitError, DatasetError, FrameError, OptionError
-from adkit.options import OptionRow, Options, option_rows, options_of
+from adkit.options import OptionRow, Options, option_rows, option_text, options_of
 from adkit.registry import Registry
 from adkit.runs.record import PART, FitSettings
 from adkit.stats.formatting import counted
 from adkit.types import Sample
-from adkit.ui.faults import PRIVATE, told
+from adkit.ui.faults import listen
 from adkit.ui.jobs import Jobs, fit_arguments, panel
 from adkit.ui.markup import SENDING, piece, render
 from adkit.ui.safety import confined_options, keep_upload, named_datasets
@@ -34,6 +35,7 @@ from adkit.workflows.fit import check_settings
 PREFERRED = "patchknn"
 """The method that a form begins with, where it is installed."""
 START = "Start the training"
+_NUMBERS = {"whole number": 0, "number": None}  # options' types, and the decimals that an input rounds to
 _FIRST_FRAMES = 200
 MOST_LISTED = 200
 _MOST_LOOKED_AT = 4000  # files and folders; a data root may be large
@@ -87,7 +89,7 @@ def train_tab(judges: Judges, jobs: Jobs) -> gr.HTML:
         with gr.Column(scale=2, min_width=320):
             gr.HTML("<h3>Trainings</h3>", js_on_load=None)
             running = gr.HTML(panel(jobs, trainings=True), js_on_load=SENDING, elem_id="ak-jobs")
-    method.change(lambda chosen: _cost(judges, chosen), method, cost, queue=False, **PRIVATE)
+    listen(judges.settings, method.change, lambda chosen: _cost(judges, chosen), method, cost, queue=False)
     return running
 
 
@@ -99,14 +101,14 @@ def data_choice(judges: Judges, tab: gr.Tab, label: str, info: str | None = None
         specs = listed(judges.settings, judges.registry)
         return gr.Dropdown(choices=specs, value=chosen or next(iter(specs), None))
 
-    tab.select(look_up, choice, choice, **PRIVATE)
+    listen(judges.settings, tab.select, look_up, choice, choice)
     return choice
 
 
 def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     """Build what the data is chosen, uploaded and looked at with; returns the choice."""
     settings = judges.settings
-    guarded = told(settings)
+    on = partial(listen, settings)
     dataset = data_choice(judges, tab, "Data on the server", "folder:NAME is a folder below the server's data folder")
     with gr.Accordion("Upload images of good parts, or videos of normal operation", open=False):
         name = gr.Textbox(label="Name", placeholder="washers", info="what these parts are called from now on")
@@ -121,7 +123,6 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
     look = gr.Button("Look at the data", size="sm")
     shown = gr.HTML(js_on_load=None)
 
-    @guarded
     def keep_files(wanted: str, paths: list[str] | None, part: str) -> tuple[Any, ...]:
         files = [Path(path) for path in paths or []]
         spec, left_out = keep_upload(settings, (wanted or "").strip(), files, (part or "").strip())
@@ -130,12 +131,12 @@ def _data(judges: Judges, tab: gr.Tab) -> gr.Dropdown:
             gr.Warning(piece("lines", lines), title=f"Left out: {counted(len(left_out), 'file')}", duration=None)
         return gr.Dropdown(choices=listed(settings, judges.registry), value=spec), None, "", ""
 
-    keep.click(keep_files, [name, files, part], [dataset, files, name, part], **PRIVATE)
+    on(keep.click, keep_files, [name, files, part], [dataset, files, name, part])
     looked = gr.State("")
-    looking = look.click(guarded(lambda spec: (preview(judges, spec), spec)), dataset, [shown, looked], **PRIVATE)
+    looking = on(look.click, lambda spec: (preview(judges, spec), spec), dataset, [shown, looked])
     # What was looked at is shown as long as it is chosen, and not when another was chosen meanwhile.
     for change in (dataset.change, looking.then):
-        change(lambda spec, of: gr.skip() if spec == of else "", [dataset, looked], shown, queue=False, **PRIVATE)
+        on(change, lambda spec, of: gr.skip() if spec == of else "", [dataset, looked], shown, queue=False)
     return dataset
 
 
@@ -144,10 +145,9 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
     options = options_of(judges.registry.methods.get(method).load()) if method else Options
     rows, schema = option_rows(options), options.model_json_schema()
     with gr.Accordion(f"Options of {method}", open=False):
-        inputs = [_input(row) for row in rows]
+        inputs = [input_of(row) for row in rows]
     start = gr.Button(START, variant="primary", elem_id="ak-start")
 
-    @told(judges.settings)
     def begin(filled: dict[Any, Any]) -> str:
         """Queue a training, after all that can be refused before it begins."""
         settings, registry = judges.settings, judges.registry
@@ -164,16 +164,15 @@ def _options(judges: Judges, jobs: Jobs, method: str | None, given: dict[str, An
         wanted = FitSettings(method=method, dataset=(spec,), options=options, root=root, device=device, **asked)
         check_settings(wanted, registry)
         named_datasets(settings, spec, registry)
-        jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted))
+        jobs.submit("fit", f"{method} on {spec}", fit_arguments(settings, wanted.command_line()))
         return panel(jobs, trainings=True)
 
     # The first look at data may take half a minute: it is drawn, or has many files.
-    signed = start.click(
-        lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False, **PRIVATE
-    )
-    begun = signed.then(begin, {*given.values(), *inputs}, running, **PRIVATE)
+    on = partial(listen, judges.settings)
+    looking = on(start.click, lambda: gr.Button("Looking at the data …", interactive=False), None, start, queue=False)
+    begun = on(looking.then, begin, {*given.values(), *inputs}, running)
     show = "() => window.adkit.show('ak-jobs')"
-    begun.then(lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show, **PRIVATE)
+    on(begun.then, lambda: gr.Button(START, interactive=True), None, start, queue=False, js=show)
 
 
 def _require_box(roi: str) -> None:
@@ -182,7 +181,8 @@ def _require_box(roi: str) -> None:
         raise OptionError(f"{roi} is no box", hint="four whole numbers of px: x,y,w,h, as in 100,40,640,480")
 
 
-def _input(row: OptionRow) -> Any:
+def input_of(row: OptionRow) -> Any:
+    """Return the part of the form that takes the option."""
     named: dict[str, Any] = {
         "value": value_shown(row),
         "label": row.name.replace("_", " "),
@@ -192,9 +192,9 @@ def _input(row: OptionRow) -> Any:
     }
     if row.choices:
         return gr.Dropdown(list(row.choices), **named)
-    if (sort := input_of(row)) in ("whole", "number"):
-        return gr.Number(precision=0 if sort == "whole" else None, **named)
-    return gr.Checkbox(**named) if sort == "switch" else gr.Textbox(**named)
+    if row.type in _NUMBERS:
+        return gr.Number(precision=_NUMBERS[row.type], **named)
+    return gr.Checkbox(**named) if row.type == "true/false" else gr.Textbox(**named)
 
 
 def _cost(judges: Judges, method: str | None) -> str:
@@ -226,34 +226,21 @@ def _examples(samples: Sequence[Sample]) -> str | None:
     return None if picture is None else image_uri(np.asarray(picture))
 
 
-def input_of(row: OptionRow) -> str:
-    """Return which input takes the option: "switch", "choice", "whole", "number" or "text"."""
-    kinds = {"true/false": "switch", "whole number": "whole", "number": "number"}
-    return "choice" if row.choices else kinds.get(row.type, "text")
-
-
 def value_shown(row: OptionRow) -> bool | float | str:
     """Return the default as the input takes it."""
-    kind = input_of(row)
-    if kind == "switch":
+    if row.type == "true/false":
         return row.default == "true"
-    return float(row.default) if kind in ("whole", "number") else row.default
+    return float(row.default) if row.type in _NUMBERS else row.default
 
 
 def changed(rows: Sequence[OptionRow], values: Sequence[object]) -> dict[str, str]:
     """Return what was filled in and is not the default, as texts by name; an empty field means the default."""
-    texts = [(row, _text(row, value)) for row, value in zip(rows, values, strict=True)]
-    return {row.name: text for row, text in texts if text not in ("", row.default)}
-
-
-def _text(row: OptionRow, value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        if value == float(row.default or "nan"):
-            return row.default  # 1e-05 is 0.00001
-        value = int(value) if input_of(row) == "whole" and float(value).is_integer() else value
-    return "" if value is None else str(value).strip()
+    given = {}
+    for row, value in zip(rows, values, strict=True):
+        filled = value.strip() if isinstance(value, str) else value
+        if filled not in (None, "", value_shown(row)):
+            given[row.name] = option_text(filled)
+    return given
 
 
 def listed(settings: ServerSettings, registry: Registry) -> list[str]:

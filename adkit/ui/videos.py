@@ -1,7 +1,4 @@
-"""Where a video that is dropped into Inspect goes: the annotated video, a timeline to click, a table of events.
-
-Everything that the page knows of videos is here: `watch` looks at one, and `panel` shows what was found.
-"""
+"""Videos on the page: `watch` looks at one; `panel` shows it annotated, a timeline to click and a table of events."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +9,7 @@ from adkit.data.inputs import VideoInput
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.files.atomic import write_text
 from adkit.files.table import csv_text
-from adkit.interfaces import Progress, Silent
+from adkit.interfaces import SILENT, Progress
 from adkit.stats.formatting import clock
 from adkit.ui.markup import render
 from adkit.ui.safety import require_video, too_long
@@ -52,7 +49,7 @@ def watch(
     ready: Ready,
     upload: Upload,
     folder: Path,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     stop: threading.Event | None = None,
 ) -> Seen:
     """Watch a video to its end or until `stop` is set; what can be downloaded goes into `folder`. Raises AdkitError."""
@@ -61,7 +58,7 @@ def watch(
     annotated, scores, rows = files["annotated.mp4"], [], []
     try:
         expected = require_video(upload.path, upload.name, limits)
-        with judges.watching, (progress or Silent()).task(f"watching {upload.name}", max(1, expected)) as advance:
+        with judges.watching, progress.task(f"watching {upload.name}", max(1, expected)) as advance:
             # A model of its own: a video takes minutes, and others would else wait for it.
             run = judges.ready(ready.model.run.record.id).model.run  # as it is now: it may have been calibrated anew
             model = open_model(run, judges.registry, device=judges.settings.device)
@@ -100,13 +97,8 @@ def watch(
 
 
 def panel(seen: Seen, address_of: Callable[[Path], str]) -> str:
-    """Return player, timeline, events and downloads; `address_of` is where the browser finds a file."""
+    """Return verdict, player, timeline, events and downloads; `address_of` is where the browser finds a file."""
     step = max(1, -(-len(seen.scores) // MOST_POINTS))
     groups = (seen.scores[first : first + step] for first in range(0, len(seen.scores), step))
     points = [max(group, key=lambda pair: pair[1]) for group in groups]
     return render("video.html", seen=seen, points=points, address_of=address_of)
-
-
-def verdict(seen: Seen) -> str:
-    """Return how many events there are, and when the worst is."""
-    return render("video_verdict.html", seen=seen)

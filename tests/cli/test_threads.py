@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from adkit.cli.threads import LIMITS, limit_threads
+from adkit.cli import THREAD_LIMITS, limit_threads
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable is set, and what is set is unset again."""
-    for name in ("GOMP_SPINCOUNT", *LIMITS):
+    for name in ("GOMP_SPINCOUNT", *THREAD_LIMITS):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
@@ -29,14 +29,14 @@ def test_threads_do_not_look_on_for_long_unless_the_user_says_so(given: str | No
 def test_a_number_holds_for_every_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     limit_threads(3)
-    assert {os.environ[name] for name in LIMITS} == {"3"}
+    assert {os.environ[name] for name in THREAD_LIMITS} == {"3"}
 
 
 def test_the_usual_variable_holds_for_all_that_have_none_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("OPENCV_FOR_THREADS_NUM", "5")
     limit_threads(None)
-    assert [os.environ[name] for name in LIMITS] == ["2", "2", "2", "5"]
+    assert [os.environ[name] for name in THREAD_LIMITS] == ["2", "2", "2", "5"]
 
 
 def test_threads_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ from adkit.errors import AdkitError, OptionError, RunError, StorageError
 from adkit.files.outcome import PROCESS, running_process
 from adkit.runs.record import FitSettings
 from adkit.ui import jobs as jobs_module
-from adkit.ui.jobs import FOLDER, Jobs, Status, fit_arguments, panel, report_arguments, resume_arguments
+from adkit.ui.jobs import FOLDER, Jobs, Status, act, fit_arguments, panel, report_arguments
 from adkit.ui.settings import ServerSettings
 
 PROGRAM = """
@@ -327,15 +328,20 @@ def test_unreadable_files_are_no_jobs(jobs: Jobs) -> None:
     assert jobs.list() == []
 
 
-def test_command_lines_cannot_be_mistaken(settings: ServerSettings) -> None:
+def test_command_lines_cannot_be_mistaken(
+    settings: ServerSettings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"size": "--runs=/"}
     asked = FitSettings(method="--help", dataset=("-x:y",), options=options, max_false_alarms="1%", certain=True)
-    made = fit_arguments(settings, asked)
+    made = fit_arguments(settings, asked.command_line())
     assert made[:1] == ["fit"]
     assert {"--method=--help", "--dataset=-x:y", "size=--runs=/", "--certain"} <= set(made)
     assert made[made.index("size=--runs=/") - 1] == "--set"
-    assert resume_arguments(settings, "--help")[1] == "--resume=--help"
     assert report_arguments(settings, Path("/-x"))[-2:] == ["--", "/-x"]
+    begun = SimpleNamespace(settings=asked, categories=[])
+    monkeypatch.setattr(jobs_module, "find_unfinished", lambda *_: begun)
+    act(settings, jobs, {"resume": "--help"})
+    assert jobs.list()[0].job.arguments[1] == "--resume=--help"
 
 
 def test_a_fault_of_the_jobs_is_a_users(jobs: Jobs) -> None:

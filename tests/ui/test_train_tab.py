@@ -25,14 +25,16 @@ class Chosen(Options):
 
 def test_a_form_follows_from_the_options() -> None:
     rows = {row.name: row for row in option_rows(Chosen)}
-    assert {name: input_of(row) for name, row in rows.items()} == {
-        "epochs": "whole",
-        "rate": "number",
-        "fast": "switch",
-        "precision": "choice",
-        "backbone": "text",
-        "weights": "text",
+    inputs = {name: input_of(row) for name, row in rows.items()}
+    assert {name: type(one).__name__ for name, one in inputs.items()} == {
+        "epochs": "Number",
+        "rate": "Number",
+        "fast": "Checkbox",
+        "precision": "Dropdown",
+        "backbone": "Textbox",
+        "weights": "Textbox",
     }
+    assert (inputs["epochs"].precision, inputs["rate"].precision) == (0, None)
     assert rows["precision"].choices == ("auto", "32")
     assert rows["weights"].choices == ()
     assert rows["epochs"].description == "how long"
@@ -43,7 +45,7 @@ def test_only_what_was_changed_is_asked_for() -> None:
     rows = option_rows(Chosen)
     assert changed(rows, [value_shown(row) for row in rows]) == {}
     assert changed(rows, [None, None, True, None, "", ""]) == {}
-    values = changed(rows, [5.0, 0.001, False, "32", "large", "net.pth"])
+    values = changed(rows, [5, 0.001, False, "32", "large", "net.pth"])
     assert values == {
         "epochs": "5",
         "rate": "0.001",

@@ -16,7 +16,7 @@ from adkit.interfaces import Advance, Progress
 from adkit.runs.store import Run
 from adkit.ui.scoring import Judges, Upload
 from adkit.ui.settings import Limits
-from adkit.ui.videos import panel, verdict, watch
+from adkit.ui.videos import panel, watch
 from tests.videos import write_greys
 
 
@@ -45,7 +45,7 @@ def test_a_video_has_a_player_a_timeline_and_events(judges: Judges, run: Run, tm
     assert seen.annotated is not None
     assert is_video(seen.annotated)
     assert seen.annotated.stat().st_size > 0
-    text = panel(seen, lambda path: f"/at/{path.name}") + verdict(seen)
+    text = panel(seen, lambda path: f"/at/{path.name}")
     assert f"by run {run.record.id}" in text
     assert 'href="/at/line-scores.csv"' in text
     assert seen.files["scores.csv"].read_text().count("\n") == 51
@@ -56,7 +56,7 @@ def test_a_video_has_a_player_a_timeline_and_events(judges: Judges, run: Run, tm
     assert "<b>line" not in text
     still = write_greys(tmp_path / "b.mp4", [120] * 9)
     calm = watch(judges, judges.ready("latest"), Upload("calm.mp4", still), tmp_path)
-    assert "Nothing anomalous" in verdict(calm)
+    assert "Nothing anomalous" in panel(calm, str)
     assert "data-seek" not in panel(calm, str)
 
 

@@ -10,9 +10,8 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
-from adkit.cli.faults import PROMISE_BROKEN
-from adkit.cli.output import Destination, destination, print_table, say, warn
-from adkit.errors import OptionError
+from adkit.cli.output import Destination, destination, print_table, say, tell, warn
+from adkit.errors import PROMISE_BROKEN, OptionError
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def calibrate(
         raise OptionError("calibrate was given neither images nor a rate, so nothing would change", hint=hint)
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     result = recalibrate(o.opened_run(run, runs), workplace, normal or (), rule=rule, keep=keep)
-    for note in result.fresh.notes() if result.fresh else ():
-        say(note, err=True)
+    tell(*(result.fresh.notes() if result.fresh else ()))
     if result.warning:
         warn(result.warning)
     record = result.run.record
@@ -123,8 +121,7 @@ def update(
         raise OptionError("update was given no images to learn", hint=hint)
     to, workplace = destination(format_), o.workplace(device=device, skip_bad=skip_bad)
     done = go_on(o.opened_run(run, runs), workplace, normal or (), remove=remove or (), feedback=feedback)
-    for note in done.fresh.notes():
-        say(note, err=True)
+    tell(*done.fresh.notes())
     record, last = done.run.record, done.run.record.updates[-1]
     if done.flagged:
         told = f"{len(done.flagged)} of {last.images} were anomalous to the run before"
@@ -210,8 +207,7 @@ def audit(
         raise OptionError("audit was given no images of good parts", hint="add --normal DIR, or --follow FOLDER")
     to = destination(format_, output)
     result = hold_against(o.opened_run(run, runs), o.workplace(device=device, skip_bad=skip_bad), normal)
-    for note in result.fresh.notes():
-        say(note, err=True)
+    tell(*result.fresh.notes())
     name_suspects(Suspects.among_scores(result.names, result.scores))
     rows = [
         {"path": name, "score": float(score), "flagged": bool(score > result.threshold.value)}
@@ -245,7 +241,7 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
     alarm = DriftAlarm(run.record, calibrating_scores(run, o.loaded_registry())[1], level)
     if alarm.doubt:
         warn(alarm.doubt)
-    say(f"following {path}, by {run.record.id}; Ctrl-C ends it", err=True)
+    tell(f"following {path}, by {run.record.id}; Ctrl-C ends it")
     try:
         with stopping() as stop:
             for row, _ in following(path, stop):

@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli import options as o
-from adkit.cli.output import destination, print_table, say
+from adkit.cli.output import destination, print_table, say, tell
 from adkit.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def compare(
                 workplace,
                 max_false_alarms=max_false_alarms or plan.max_false_alarms,
                 engine=engine,
-                note=lambda sentence: say(sentence, err=True),
+                note=tell,
             )
         except KeyboardInterrupt:
-            say(f"finished cells stay in {output}: the same command resumes from there", err=True)
+            tell(f"finished cells stay in {output}: the same command resumes from there")
             raise
     write_comparison(result, output)
     to = destination(format_)
@@ -134,9 +134,9 @@ def _datasets(specs: list[str] | tuple[str, ...] | None, root: Path | None, regi
     first, last = DEFAULT_DATASETS
     try:
         found = open_datasets(first, root, registry)
-        say(f"no --dataset is named: comparing on {first}", err=True)
+        tell(f"no --dataset is named: comparing on {first}")
     except DatasetError:
-        say(f"no --dataset is named and no {first} found: comparing on {last}", err=True)
+        tell(f"no --dataset is named and no {first} found: comparing on {last}")
         found = open_datasets(last, root, registry)
     return found
 

@@ -8,8 +8,8 @@ from typer import Option
 from adkit.cli import options as o
 from adkit.cli.commands.evaluate import print_evaluation
 from adkit.cli.commands.fit import print_fitted
-from adkit.cli.faults import USER_FAULT
 from adkit.cli.output import destination, print_table, say
+from adkit.errors import USER_FAULT
 
 
 def demo(

@@ -83,8 +83,7 @@ def print_evaluation(result: Evaluation) -> None:
         print_table("by clip", clip_table(result))
     if result.flattery:
         warn(result.flattery)
-    for note in result.notes:
-        warn(note)
+    warn(*result.notes)
 
 
 def _print_rates(result: Evaluation) -> None:

@@ -11,7 +11,7 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import print_left_out, print_threshold, promise_row, warn_of_suspects
-from adkit.cli.output import destination, say, warn
+from adkit.cli.output import destination, say, tell, warn
 from adkit.errors import OptionError
 from adkit.stats.formatting import counted, duration_text
 
@@ -131,21 +131,19 @@ def fit(
         check_settings(wanted, registry)
         datasets = [one for spec in wanted.dataset for one in open_datasets(spec, root, registry)]
         if not method:
-            say(usual_method(datasets), err=True)
+            tell(usual_method(datasets))
         groups = _grouped(datasets, wanted)
     progress = terminal_progress()
     rows = list[dict[str, object]]()
     try:
         with progress.task("category", len(groups)) as advance:
             for group in groups:
-                for note in (note for one in group for note in one.notes()):
-                    say(note, err=True)
+                tell(*(note for one in group for note in one.notes()))
                 for run in fit_joint(wanted, group, runs_root, registry, progress, resume=begun):
                     progress.hide()
                     rows.append(_row(run))
                     warn_of_suspects(run)
-                    for told in run.record.notes:
-                        warn(told)
+                    warn(*run.record.notes)
                     if to.for_people:
                         print_fitted(run, verbose=verbose)
                     elif to.format is not o.Format.json:

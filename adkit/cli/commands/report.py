@@ -29,8 +29,7 @@ def report(
     from adkit.report.page import write_report
 
     page = write_report(o.opened_run(run, runs), o.workplace(root, device, skip_bad=skip_bad), output)
-    for note in page.notes:
-        warn(note)
+    warn(*page.notes)
     say(f"report: {page.path}")
 
 

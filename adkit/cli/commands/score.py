@@ -10,9 +10,8 @@ from typer import Argument, Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
-from adkit.cli.faults import ANOMALY_FOUND
-from adkit.cli.output import Destination, destination, say
-from adkit.errors import OptionError
+from adkit.cli.output import Destination, destination, tell
+from adkit.errors import ANOMALY_FOUND, OptionError
 
 if TYPE_CHECKING:
     from adkit.cli.workers import Elsewhere
@@ -131,8 +130,7 @@ def score(
     opened = _opened(context, registry, learns=bool(spans))
     found = find_inputs(files, of_clips=opened is None or opened.record.threshold.unit == "clip")
     clips, stills = found.clips, found.stills
-    for note in found.notes:
-        say(note, err=True)
+    tell(*found.notes)
     _refuse_misplaced(context, found)
     if output and output.resolve() in {sample.frame.path.resolve() for sample in stills}:
         raise OptionError(f"{output} (--output) is an input itself", hint="choose another name")

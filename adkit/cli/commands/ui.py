@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from adkit.cli import options as o
-from adkit.cli.output import say
+from adkit.cli.output import tell
 from adkit.errors import OptionError
 
 _NEEDED = ("fastapi", "uvicorn", "multipart", "gradio")
@@ -65,9 +65,9 @@ def ui(
 
     def started(address: str) -> None:
         what = f"{address}/api/openapi.json" if api_only else address
-        say(f"adkit ui: {what}   (runs: {settings.runs_root}, data: {settings.data_root}; Ctrl-C ends it)", err=True)
+        tell(f"adkit ui: {what}   (runs: {settings.runs_root}, data: {settings.data_root}; Ctrl-C ends it)")
 
     try:
         run_server(settings, browser=browser, told=started)
     except KeyboardInterrupt:
-        say("stopped; trainings that were started continue", err=True)
+        tell("stopped; trainings that were started continue")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ import typer
 from typer import Argument, Option
 
 from adkit.cli import options as o
-from adkit.cli.output import say, warn
+from adkit.cli.output import say, tell, warn
 from adkit.errors import OptionError, StorageError
 from adkit.files.atomic import plain_name, storage_faults
 from adkit.stats.formatting import counted
@@ -209,11 +208,9 @@ def _watched(
                 warn(said)
 
         held.enter_context(_delivering(journal, sinks, health_s))
-        say(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it", err=True)
+        tell(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it")
         if journal.parts:
-            say(
-                f"decided before: {counted(journal.parts, 'part')} there; what was judged is not judged again", err=True
-            )
+            tell(f"decided before: {counted(journal.parts, 'part')} there; what was judged is not judged again")
         work(journal, stop, note)
 
 
@@ -229,8 +226,7 @@ def _delivering(journal: Journal, sinks: Mapping[str, Deliver], health_s: float 
         work_of = (name, journal, deliver, done, warn, threads.get("command") if name == "files" else None)
         threads[name] = Thread(target=deliver_all, name=name, args=work_of, daemon=True)
     if health_s:
-        told = partial(say, err=True)
-        threads["health"] = Thread(target=tell_health, args=(health_s, journal, list(sinks), done, told), daemon=True)
+        threads["health"] = Thread(target=tell_health, args=(health_s, journal, list(sinks), done, tell), daemon=True)
     for thread in threads.values():
         thread.start()
     try:
