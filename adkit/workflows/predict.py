@@ -16,8 +16,8 @@ from adkit.data.clips import are_stills
 from adkit.data.frame_source import Frame, frames_of
 from adkit.data.view import View
 from adkit.errors import AdkitError
-from adkit.interfaces import Method, Progress
-from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
+from adkit.interfaces import Advance, Method, Progress
+from adkit.runs.predictions import Predictions, join_predictions, to_predictions
 from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -123,13 +123,16 @@ def predict_all(
     on_bad: Callable[[Sample, AdkitError], None] | None = None,
 ) -> Predictions:
     """Return the method's predictions for all samples that can be read, in their order."""
-    buffer, stills = PredictionBuffer(len(samples)), are_stills(samples)
-    with progress.task(label, len(samples)) as advance:
+    stills = are_stills(samples)
+
+    def parts(advance: Advance) -> Iterator[Predictions]:
         for group, predictions, _ in predicted(method, view, frames_of(samples, view, on_bad)):
             assert predictions is not None  # every frame has pixels
-            buffer.add(replace(predictions, times_s=None) if stills else predictions)
+            yield replace(predictions, times_s=None) if stills else predictions
             advance(len(group))
-    return buffer.together()
+
+    with progress.task(label, len(samples)) as advance:
+        return join_predictions(parts(advance), len(samples))
 
 
 def times_of(samples: Sequence[Sample]) -> NDArray[np.float64] | None:

@@ -88,7 +88,8 @@ def update(
         {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
         {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
     )
-    predictions = join_predictions([part for part in (voting, kept) if part])
+    parts = [part for part in (voting, kept) if part]
+    predictions = join_predictions(parts, sum(len(part.ids) for part in parts))
     changed = _next_record(before.model, fresh, taught, learned, predictions, kept, report)
     changed = changed.model_copy(update={"timings_s": {"update": round(time.perf_counter() - started, 3)}})
     written = save_run(run.folder.resolve().parent, changed, state, predictions, learned)
