@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.runs.store import Run
-from adkit.stats.calibration import Threshold
+from adkit.stats.calibration import Threshold, alarms_p_value, noticeable_rate
 from adkit.stats.formatting import bound_text, rate_text
-from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
