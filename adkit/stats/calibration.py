@@ -19,14 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
-from adkit.stats.formatting import UnitName, bound_text, counted, duration_text, often_text, rate_text
+from adkit.stats.formatting import SLACK, UnitName, bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import clip_numbers, grouped
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01  # the false-alarm rate that is aimed at when the user asks for none
-
-# The slack keeps 0.05 * 20 from falling below 1 by rounding.
-_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class ThresholdRule:
             if not (math.isfinite(self.level) and self.level > 0):
                 told = f"{self.level:g} false alarms an hour were asked for; a promise needs more than none"
                 raise PromiseError(told, hint="for example 6/h, one in ten minutes")
-        elif not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
+        elif not (SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
             told = f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either"
             raise PromiseError(told, hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%")
 
@@ -105,7 +102,7 @@ class ThresholdRule:
             return str(self)
         if self.hourly:
             rate = f"{self.level:g} false alarms an hour"
-        elif self.kind == "usual" and threshold.expected_rate > self.level + _SLACK:
+        elif self.kind == "usual" and threshold.expected_rate > self.level + SLACK:
             rate = rate_text(threshold.expected_rate)  # as few as the scores support
         else:
             rate = f"{100 * self.level:.3g}%"
@@ -133,9 +130,9 @@ class ThresholdRule:
         if self.hourly:
             raise ValueError("how many scores an hourly rate needs depends on how long clips last")
         if self.kind == "expected":
-            return math.ceil(1 / self.level - 1 - _SLACK)
+            return math.ceil(1 / self.level - 1 - SLACK)
         if self.kind == "certain":
-            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - _SLACK)
+            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - SLACK)
         return 1
 
     @property
@@ -167,13 +164,13 @@ class ThresholdRule:
                 needs=self.scores_needed,
             )
         if self.kind == "percentile":
-            return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
+            return count - math.ceil((1 - self.level) * (count - 1) - SLACK)
         if self.kind == "certain":
             # The promise grows with the rank: a few quantiles find the last that keeps it, among millions too.
             return bisect_right(
-                range(1, count + 1), self.level + _SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
+                range(1, count + 1), self.level + SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
             )
-        return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
+        return max(1, min(count, int(self.level * (count + 1) + SLACK)))
 
 
 def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
@@ -215,7 +212,7 @@ def parse_rate(text: str) -> float:
     except ValueError:
         raise PromiseError(f"{text!r} is not a rate", hint="write it as 1% or 0.01") from None
     rate = value / 100 if percent else value
-    if not _SLACK <= rate < 1:
+    if not SLACK <= rate < 1:
         hint = "no finite number of images supports 0%, and 100% needs no threshold; try 1%"
         if rate >= 1 and not percent and value < 100:
             hint = f"write {value:g}% if you mean percent"
