@@ -128,7 +128,7 @@ def fit_joint(
         suspects: dict[str, list[LeftOut]] = {}
         if settings.robust:
             scorer = open_scorer(_scorer_of(settings, learned), registry)
-            learned, suspects = without_suspects(learned, settings, datasets, scorer, begun.origin, progress)
+            learned, suspects = without_suspects(learned, settings, datasets, scorer, progress)
         return _save(learned, suspects, begun, registry, runs_root)
 
 

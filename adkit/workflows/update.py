@@ -228,14 +228,13 @@ def _learned_besides(
     """Let the method go on learning; return also its results on the new images, each as if it had not been there."""
     method, view, shape_of = model.method, model.view, FrameShapes()
     shapes: list[Size] = [shape_of(sample.frame) for sample in samples]
-    names = tuple(sample.id for sample in samples)
     with plugin_code(model.run.record.origin):
         assert isinstance(method, Updatable)
         report = method.update(FrameBatches(samples, view), progress, first=first, removed=removed)
         prediction = method.calibration()
         if prediction is None or len(prediction) != len(samples) * view.frames:
             raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
-        return report, of_images(prediction, view, shapes, names, names, None)
+        return report, of_images(prediction, view, shapes, samples, stills=True)
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:
