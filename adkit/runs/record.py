@@ -117,9 +117,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             elif value is True:
                 words.append(flag)
             else:
-                words += [
-                    word for one in (value if isinstance(value, tuple) else [value]) for word in _pair(flag, str(one))
-                ]
+                values = value if isinstance(value, tuple) else [value]
+                words += [word for one in values for word in _pair(flag, str(one))]
         return words
 
 

@@ -221,18 +221,14 @@ def parse_rate(text: str) -> float:
 
 
 def threshold_from(
-    normal_scores: ArrayLike,
-    rule: ThresholdRule,
-    unit: UnitName = "image",
-    unit_s: float | None = None,
-    left_out: int = 0,
+    normals: ArrayLike, rule: ThresholdRule, unit: UnitName = "image", unit_s: float | None = None, left_out: int = 0
 ) -> Threshold:
     """Return the rule's threshold from out-of-sample scores of normal units; clips last `unit_s` on average.
 
     `left_out` units are held for anomalous, and have no score among them. Of clips a false alarm is a flagged one.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
-    scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
+    scores = np.sort(np.asarray(normals, dtype=np.float64))[::-1]
     count = len(scores)
     if count == 0:
         raise ValueError("a threshold needs at least one normal score")

@@ -193,13 +193,12 @@ class FittedModel:
         """Give back every frame with its result, None for a frame without pixels."""
         smoother = Smoother(self.run.record.smoothing_s)
         for group, predictions, images in predicted(self.method, self.view, frames, batch_size):
-            raw = iter(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
-            row = -1
+            raw = enumerate(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
             for frame in group:
                 if frame.pixels is None or predictions is None:
                     yield frame, None
                     continue
-                row, alone = row + 1, next(raw)
+                row, alone = next(raw)
                 score = smoother(frame.clip, frame.time_s, alone)
                 anomalous = score > self.threshold.value
                 anomaly_map = None

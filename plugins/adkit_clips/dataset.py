@@ -131,12 +131,11 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
     )
     layouts.require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
-    return [_clip(contents.folder, one.split, one.path, found[one.path], one.kind, labels) for one in placed]
+    return [_clip(contents.folder, one, found[one.path], labels) for one in placed]
 
 
-def _clip(
-    folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
-) -> _Clip:
+def _clip(folder: Path, one: Placed, frames: list[Path], labels: Mapping[Path, list[Path]]) -> _Clip:
+    path = one.path
     name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
     masks = layouts.in_numeric_order(filter(is_image, Path(f"{path}{MASKS}").glob("*"))) if frames else []
     if masks and len(masks) != len(frames):
@@ -144,7 +143,7 @@ def _clip(
             f"{path} has {len(frames)} frames and {path.name + MASKS} {len(masks)} masks: which is whose is not known",
             hint="put the missing ones back, or move the folder of masks away",
         )
-    return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)), masks)
+    return _Clip(one.split, path, frames, name, one.kind, labels_of(path, labels, folder=bool(frames)), masks)
 
 
 def _clips_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
