@@ -15,6 +15,7 @@ from adkit.stats.segments import grouped
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,7 @@ class ClipResults:
         }
 
 
-def alarms_at(
-    threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values
-) -> NDArray[np.bool_]:
+def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values) -> Flags:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
@@ -147,5 +146,5 @@ def _peak(results: LabelledResults, frames: range) -> int:
     return frames.start + int(results.scores[frames.start : frames.stop].argmax())
 
 
-def _any(flags: NDArray[np.bool_], part: ClipPart) -> bool:
+def _any(flags: Flags, part: ClipPart) -> bool:
     return bool(flags[part.frames.start : part.frames.stop].any())

@@ -14,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from adkit.data.boxes import Marks, Pixels
+
+Floats = NDArray[np.float32]
+
 PARTS_VERSION = 1  # goes up when the drawing changes: cached parts of an older version are then drawn anew
 GOOD = "good"
 GRADES = ("clear", "visible", "faint")
@@ -28,16 +32,16 @@ _STRENGTH = {"clear": 1.0, "visible": 0.6, "faint": 0.35}
 class _Drawn:
     """A part before light and noise: its image, where it is, and the features that may be missing."""
 
-    canvas: NDArray[np.float32]  # (H, W, 3)
+    canvas: Floats  # (H, W, 3)
     body: NDArray[np.uint8]  # (H, W), 1 where a scratch or a stain is on the part
     features: list[NDArray[np.uint8]]  # each (H, W), 1 where one hole or pin is
-    fill: NDArray[np.float32]  # (H, W, 3): what shows where a feature is missing
+    fill: Floats  # (H, W, 3): what shows where a feature is missing
     fineness: float = 1.0  # how large scratches and stains are: 0.5 is half as long and wide
 
 
 def draw_part(
     part: str, rng: np.random.Generator, defect: str | None = None, grade: str = "clear"
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+) -> tuple[Pixels, Marks]:
     """Return an image, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
     drawn = _PARTS[part](rng)
     canvas, mask = drawn.canvas, np.zeros((_CANVAS, _CANVAS), np.uint8)
@@ -67,16 +71,14 @@ def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, ea
                 Image.fromarray((mask * 255).astype(np.uint8)).save(truth / f"{index:03d}_mask.png")
 
 
-def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:
+def _smooth_noise(rng: np.random.Generator, cell_px: int) -> Floats:
     """Draw noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
     cells = _CANVAS // cell_px + 3
     coarse = rng.normal(0, 0.5, (cells, cells)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _grained(
-    colour: tuple[float, float, float], rng: np.random.Generator, strength: float, cell_px: int
-) -> NDArray[np.float32]:
+def _grained(colour: tuple[float, float, float], rng: np.random.Generator, strength: float, cell_px: int) -> Floats:
     """Return a canvas (H, W, 3) of one colour with such noise."""
     canvas = np.full((_CANVAS, _CANVAS, 3), colour, np.float32)
     canvas += strength * _smooth_noise(rng, cell_px)[:, :, None]
@@ -204,11 +206,11 @@ def _place_on(body: NDArray[np.uint8], rng: np.random.Generator, margin_px: int)
     return int(xs[chosen]), int(ys[chosen])
 
 
-def _blend(canvas: NDArray[np.float32], where: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blend(canvas: Floats, where: Floats, colour: Floats) -> Floats:
     return canvas * (1 - where[:, :, None]) + colour * where[:, :, None]
 
 
-def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     x, y = _place_on(drawn.body, rng, round(31 * drawn.fineness))
     direction = rng.uniform(0, 2 * np.pi)
     points = [(float(x), float(y))]
@@ -225,7 +227,7 @@ def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[
     return _blend(drawn.canvas, line.astype(np.float32) * strength, colour), line
 
 
-def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     x, y = _place_on(drawn.body, rng, round(41 * drawn.fineness))
     radius = float(rng.uniform(20, 34)) * drawn.fineness
     ys, xs = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
@@ -236,9 +238,7 @@ def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[ND
     return stained, (soft > 0.5).astype(np.uint8)
 
 
-def _incomplete(
-    drawn: _Drawn, rng: np.random.Generator, strength: float
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _incomplete(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     feature = drawn.features[int(rng.integers(len(drawn.features)))]
     # The grade is how much of it is missing. All of it would be another question: the image would then show
     # nothing odd anywhere, only one feature too few.
@@ -249,7 +249,7 @@ def _incomplete(
     return _blend(drawn.canvas, gone.astype(np.float32), drawn.fill), gone
 
 
-def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _light(canvas: Floats, rng: np.random.Generator) -> Floats:
     """Light it by another lamp each time: brightness, a slope across the image, and a tint."""
     ramp = np.linspace(-1, 1, _CANVAS, dtype=np.float32)
     slope_x, slope_y = rng.uniform(-0.10, 0.10, 2)
