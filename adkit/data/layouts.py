@@ -187,10 +187,8 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
             if doubtful or verdict == "bad" or (mixed and verdict is None)
         ]
     if bad:
-        raise DatasetError(
-            f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}",
-            hint=hint,
-        )
+        told = f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}"
+        raise DatasetError(told, hint=hint)
 
 
 def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: str = TO_TELL_APART) -> None:

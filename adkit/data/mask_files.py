@@ -172,9 +172,8 @@ class MaskFiles:
                     self._unreadable.append(error.message)
                     continue
                 name = "/".join(inside)
-                raise DatasetError(
-                    f"whether {name} is good is told by its mask, which cannot be read: {error}", hint=error.hint
-                ) from None
+                told = f"whether {name} is good is told by its mask, which cannot be read: {error}"
+                raise DatasetError(told, hint=error.hint) from None
             if anomalous is False and marks:
                 marked.append(("/".join(inside), mask))
             elif anomalous is None and marks:

@@ -93,15 +93,11 @@ class View(BaseModel, extra="forbid", frozen=True):
     def require(self, shape: Size, name: str) -> None:
         """Raise FrameError for an image of another size than those whose part it looks at, or that is all border."""
         if 2 * self.border >= min(shape):
-            raise FrameError(
-                f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left",
-                hint="give larger images, or fit again with a smaller --ignore-border",
-            )
+            told = f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left"
+            raise FrameError(told, hint="give larger images, or fit again with a smaller --ignore-border")
         if (self.box or self.mask) and shape != self.picture and self.picture:
-            raise FrameError(
-                f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px",
-                hint="give images of that size, or fit again for these",
-            )
+            told = f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px"
+            raise FrameError(told, hint="give images of that size, or fit again for these")
 
     def see(self, picture: DecodedImage) -> Pixels:
         """Return an image as it lies on the canvas, RGB (h, w, 3); the rest of that is filled by mirroring."""

@@ -87,9 +87,8 @@ def training_data(
         stills, temporal = are_stills(samples), sees_motion(method_class)
         of_clips = {"--every": settings.every, "--appearance-only": settings.appearance_only}
         if stills and (given := next((flag for flag, value in of_clips.items() if value), None)):
-            raise OptionError(
-                f"{given} is for videos, and {dataset.spec} holds still images", hint=f"leave {given} out"
-            )
+            told = f"{given} is for videos, and {dataset.spec} holds still images"
+            raise OptionError(told, hint=f"leave {given} out")
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
         samples = at_steps(samples, step_s)
         hashes = content_hashes(samples)
