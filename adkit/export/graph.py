@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from adkit.data.boxes import Map
 from adkit.data.tiles import placed, weights
 from adkit.data.view import counting_positions
 from adkit.errors import OptionError
@@ -127,10 +126,7 @@ def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _exported(
-    graph: ImageGraph,
-    usual: Mapping[str, NDArray[np.float32]],
-    states: Mapping[str, tuple[int, ...]],
-    outputs: list[str],
+    graph: ImageGraph, usual: Mapping[str, Map], states: Mapping[str, tuple[int, ...]], outputs: list[str]
 ) -> bytes:
     cuts = [None if usual.get(name) is None else torch.from_numpy(usual[name]) for name in ("rows", "columns")]
     any_number = {0: torch.export.Dim("pictures")}

@@ -108,12 +108,10 @@ class Curve:
 def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> DecisionRates:
     """Return what calling scores above the threshold anomalous does to N samples of known truth."""
     normals, defects = scores[~anomalous], scores[anomalous]
-    mean_normal, mean_anomalous = (float(some.mean()) if len(some) else None for some in (normals, defects))
+    mean_good, mean_defect = (float(some.mean()) if len(some) else None for some in (normals, defects))
     recalls = ORACLE_RECALLS if len(normals) and len(defects) else ()
     passing = tuple(_passing(normals, defects, recall) for recall in recalls)
-    return DecisionRates(
-        Rate.of(defects > threshold), Rate.of(normals > threshold), mean_normal, mean_anomalous, passing
-    )
+    return DecisionRates(Rate.of(defects > threshold), Rate.of(normals > threshold), mean_good, mean_defect, passing)
 
 
 def roc_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Curve | None:

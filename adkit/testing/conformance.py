@@ -261,9 +261,7 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     names = ["first clip"] * len(clips[0]) + ["second clip"] * len(clips[1])
     one_by_one = _streamed(method, torch.cat(seen), names, 1)
     check_same(one_by_one, _streamed(method, torch.cat(seen), names, 4), "streamed in fours", "streamed one by one")
-    alone = [
-        _streamed(method, part, [name] * len(part), 1) for part, name in zip(seen, sorted(set(names)), strict=True)
-    ]
+    alone = [_streamed(method, one, [name] * len(one), 1) for one, name in zip(seen, sorted(set(names)), strict=True)]
     check_same(joined(alone), one_by_one, "streamed clip after clip", "streamed alone")
     count = min(map(len, seen))
     streams, beside = (method.stream(), method.stream()), []

@@ -4,11 +4,11 @@ Memory does not depend on the clip's length. Of a file no frame is lost; of a li
 when the method cannot follow, and counted.
 """
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, Literal
 
 import numpy as np
@@ -61,12 +61,10 @@ class Watch:
     what is known now. When `stop` is set, the walk ends soon, and all is whole: so is a video whose walk is broken off.
     """
 
-    def __init__(
-        self, model: FittedModel, clip: VideoInput, settings: Settings, stop: threading.Event | None = None
-    ) -> None:
+    def __init__(self, model: FittedModel, clip: VideoInput, settings: Settings, stop: Flag | None = None) -> None:
         """Look at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
         self.model, self.clip, self.settings = model, clip, settings
-        stop = stop or threading.Event()
+        stop = stop or Flag()
         feed = LiveFeed(clip, stop, settings.duration_s, settings.reconnect_timeout_s) if clip.live else None
         self.source = ClipSource(clip, stop, feed)
         self.every = settings.every or one_in(model.run.record.step_s, 1 / self.source.rate)
@@ -75,9 +73,8 @@ class Watch:
         normal = model.run.calibration()
         normal_scores = sample_scores(normal, model.scorer, model.run.record.smoothing_s)
         threshold = model.threshold.value
-        self.rules = EventRules(
-            threshold, release_level(threshold, normal_scores), settings.min_duration_s, settings.merge_gap_s
-        )
+        levels = threshold, release_level(threshold, normal_scores)
+        self.rules = EventRules(*levels, settings.min_duration_s, settings.merge_gap_s)
         self.events: list[Event] = []  # that have ended
         self.faults: list[AdkitError] = []  # where the clip is damaged, why no video could be written
         self.dropped = 0  # frames of a live source

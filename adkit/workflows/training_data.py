@@ -104,7 +104,7 @@ def training_data(
         _require_enough(samples, missing, dataset, settings, method_class)
         try:
             own = settings.rule.in_units(unit_s)
-            learned, held_out = _split(samples, settings, method_class, own)
+            learned, held_out = _part(samples, settings, method_class, own)
         except PromiseError as error:
             hint = _hint_in_files(error, dataset, len(samples))
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
@@ -257,9 +257,7 @@ def _require_enough(
         raise DatasetError(f"{dataset.spec} has {count}{besides}; {needs}", hint=hint)
 
 
-def _split(
-    samples: list[Sample], settings: FitSettings, method_class: type[Method[Any]], rule: ThresholdRule
-) -> _Parts:
+def _part(samples: list[Sample], settings: FitSettings, method_class: type[Method[Any]], rule: ThresholdRule) -> _Parts:
     """Part the samples into what to learn from, and what to hold out because the method cannot calibrate itself.
 
     Whole clips are held out, as their frames are alike: a fifth, or as many more as the rule needs; of `few` all
@@ -275,9 +273,8 @@ def _split(
     share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
     most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
     if rule.scores_needed > most:
-        total = rule.scores_needed + max(
-            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
-        )
+        learned = math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
+        total = rule.scores_needed + max(method_class.least_samples, learned)
         raise PromiseError(
             f"a promise of {rule} needs {rule.counted(rule.scores_needed)} held out from learning; "
             f"{settings.method} can spare {most} of {len(clips)}",

@@ -66,9 +66,8 @@ class Training:
         self.data, self.options, self.seed = data, options, seed
         self.device = torch.device(device)
         self.precision = pick_precision(device, options.precision)
-        self.optimizer = torch.optim.Adam(
-            objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-        )
+        rate, decay = options.learning_rate, options.weight_decay
+        self.optimizer = torch.optim.Adam(objective.parameters(), lr=rate, weight_decay=decay)
         self.schedule = ReduceLROnPlateau(self.optimizer, factor=0.5, patience=max(1, options.patience // 3))
         # Small gradients would become zero in float16; with other precisions it does nothing.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
