@@ -285,10 +285,7 @@ def _fault_of(mask: FrameRef) -> str | None:
 
 
 def marks_any(mask: FrameRef, image: Path) -> bool | None:
-    """Say whether anything is marked in an image, None where a file of outlines does not name it.
-
-    Raises FrameError for a mask that cannot be read or does not fit.
-    """
+    """Say whether a mask marks anything in an image, None: its file outlines others; FrameError for a bad one."""
     if not is_image(mask.path):
         return is_outlined(mask)
     if not mask.others and is_black(mask):

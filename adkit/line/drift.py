@@ -23,10 +23,7 @@ JUMPS = 0.01  # so large a share of the wealth is spread over the bets anew for 
 
 
 class DriftMartingale:
-    """Wealth of who bets that scores do not go on as they began; `upwards` bets on higher scores only.
-
-    That is for reference scores that err on the high side, as those of leave-one-out do.
-    """
+    """Wealth of who bets that scores do not go on as they began; `upwards`: on higher only, as references err high."""
 
     def __init__(self, reference: Iterable[float], *, upwards: bool, seed: int = 0) -> None:
         self._scores = sorted(reference)

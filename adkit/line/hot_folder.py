@@ -29,10 +29,7 @@ def watch_folder(
     decisions: Decisions = _BY_THRESHOLD,
     draw: Draw | None = None,
 ) -> None:
-    """Judge what comes until `stop` is set, noting each row once it is kept; with `once`, only what is there now.
-
-    What is anomalous is drawn, and its row names the picture.
-    """
+    """Judge what comes until `stop` is set (`once`: what is there), draw what is anomalous, note rows once kept."""
     inbox.judged |= {row.get("identity", "") for row in journal.rows()}
     while not stop.is_set():
         judged = False

@@ -83,10 +83,7 @@ def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Pre
 
 
 def join_predictions(parts: Iterable[Predictions], most: int) -> Predictions:
-    """Gather up to `most` samples' predictions in one piece of memory, for small ones keep large batches' apart.
-
-    Raises ValueError when only some of the parts have maps, scores or times.
-    """
+    """Gather up to `most` samples' parts in one piece of memory; raises ValueError where some lack what others have."""
     ids: list[str] = []
     clips: list[str] = []
     kinds: dict[str, NDArray[Any]] | None = None
