@@ -21,8 +21,7 @@ from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_row
 from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import EVALUATION
-from adkit.runs.store import Run
+from adkit.runs.store import EVALUATION, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import Unit, counted, is_floor, listed

@@ -33,26 +33,19 @@ from adkit.errors import OptionError, RunError, said
 from adkit.files.atomic import checksum, is_folder, plain_name, storage_faults, whole_folder, write_whole
 from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import (
-    CALIBRATION,
-    DATA,
-    EXPORTED,
-    FORMAT,
-    LATEST,
-    MODEL,
-    PICTURES,
-    RECORD,
-    REPORT,
-    UNTRUSTED,
-    CalibrationRecord,
-    FileRecord,
-    RunRecord,
-    SeenData,
-)
+from adkit.runs.record import FORMAT, LATEST, UNTRUSTED, CalibrationRecord, FileRecord, RunRecord, SeenData
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+RECORD = "run.json"
+EXPORTED = "model.json"  # in the place of a run's record, in what `adkit export` wrote
+MODEL = "model.safetensors"
+CALIBRATION = "calibration.safetensors"
+DATA = "data.json"
+EVALUATION = "evaluation"
+PICTURES = "pictures"
+REPORT = "report.html"
 HIDDEN = ".undone"  # holds the runs that were put away, beside the others
 LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
