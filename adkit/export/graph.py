@@ -132,13 +132,9 @@ def _exported(
     any_number = {0: torch.export.Dim("pictures")}
     pixels = torch.zeros(2, *graph.view.canvas, 3, dtype=torch.uint8)
     example: tuple[Any, ...] = (pixels, *cuts, [torch.zeros(2, *shape) for shape in states.values()])
-    proto = traced(
-        graph,
-        example,
-        input_names=["pixels", *usual, *states],
-        output_names=outputs,
-        dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
-    )
+    shapes = (any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states))
+    inputs = ["pixels", *usual, *states]
+    proto = traced(graph, example, input_names=inputs, output_names=outputs, dynamic_shapes=shapes)
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         told = "the method's graph takes one number of images only, and any number was expected"
         raise OptionError(told, hint="tell its author: shape[0] can be traced where len() cannot")

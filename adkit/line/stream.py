@@ -65,12 +65,8 @@ def watch_stream(
 
 
 def _event(event: Event) -> dict[str, object]:
-    return {
-        "event": event.number,
-        "start_s": round(event.start_s, 3),
-        "score": event.peak,
-        **region_columns(event.region),
-    }
+    found = {"event": event.number, "start_s": round(event.start_s, 3), "score": event.peak}
+    return {**found, **region_columns(event.region)}
 
 
 def _picture(watch: Watch, journal: Journal) -> str | None:

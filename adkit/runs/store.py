@@ -135,13 +135,8 @@ def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predicti
     record = run.record
     number = len(record.earlier_calibrations) + 2
     contents = {_numbered(CALIBRATION, number): predictions.to_bytes(), _numbered(DATA, number): seen.to_bytes()}
-    changed = record.model_copy(
-        update={
-            "calibration": calibration,
-            "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
-            "files": {**record.files, **_described(contents)},
-        }
-    )
+    earlier, files = [*record.earlier_calibrations, record.calibration], {**record.files, **_described(contents)}
+    changed = record.model_copy(update={"calibration": calibration, "earlier_calibrations": earlier, "files": files})
     return _rewritten(run, changed, contents)
 
 

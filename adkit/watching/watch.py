@@ -5,7 +5,7 @@ when the method cannot follow, and counted.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -24,16 +24,7 @@ from adkit.data.spans import learned_spans
 from adkit.drawing.overlay import Scale, faded
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.watching.annotation import Annotator, ScoreScale
-from adkit.watching.events import (
-    MERGE_GAP_S,
-    MIN_DURATION_S,
-    Event,
-    EventFinder,
-    EventRules,
-    Moment,
-    Settled,
-    release_level,
-)
+from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S, Event, EventFinder, EventRules, Moment, release_level
 from adkit.workflows.score import FittedModel, FrameResult, sample_scores
 
 _AHEAD = 8
@@ -88,13 +79,10 @@ class Watch:
         self._told = 0, 0, 0  # the last event that began, and how many ended and how often the source was away
         self._annotator = None
         if settings.annotate is not None:
-            self._annotator = Annotator(
-                settings.annotate,
-                self.source.rate,
-                None if normal.maps is None else Scale.of_run(normal.maps, model.outline),
-                ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release),
-                overlay=settings.overlay,
-            )
+            colours = None if normal.maps is None else Scale.of_run(normal.maps, model.outline)
+            scale = ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release)
+            rate, overlay = self.source.rate, settings.overlay
+            self._annotator = Annotator(settings.annotate, rate, colours, scale, overlay=overlay)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -150,12 +138,10 @@ class Watch:
 
     def _take(self, frame: Frame, result: FrameResult | None) -> Iterator[FrameResult]:
         """Take one frame in its turn: told to the events, drawn."""
-        settled: list[Settled] = []
         if self.settings.pictures:
             self.picture = frame.panel
-        if frame.clip != self._connection:  # nothing is known of the time between
-            self._connection = frame.clip
-            settled += self._finder.finish()
+        settled = self._finder.finish() if frame.clip != self._connection else []  # what was between is not known
+        self._connection = frame.clip
         if result is not None:
             result = replace(result, learned=any(frame.time_s in span for span in self.learned))
             self.judged += 1
@@ -174,7 +160,7 @@ class Watch:
             self._draw(frame.time_s, faded(frame.panel, self.model.view, frame.shape))
         yield from self._settled(settled)
 
-    def _settled(self, settled: list[Settled]) -> Iterator[FrameResult]:
+    def _settled(self, settled: Iterable[tuple[Moment, int | None]]) -> Iterator[FrameResult]:
         self.events += self._finder.take_finished()
         for _, number in settled:
             yield replace(self._unsettled.popleft(), event=number)

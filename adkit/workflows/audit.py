@@ -113,14 +113,9 @@ def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
-    return Audit(
-        run,
-        threshold,
-        fresh,
+    names, chance = (
         tuple(dict.fromkeys(found.predictions.clips)),
-        found.scores,
-        flagged,
         alarms_p_value(flagged.count, flagged.total, *promised),
-        noticeable_rate(flagged.total, *promised, LEVEL),
-        found.drift,
     )
+    least = noticeable_rate(flagged.total, *promised, LEVEL)
+    return Audit(run, threshold, fresh, names, found.scores, flagged, chance, least, found.drift)

@@ -101,13 +101,9 @@ def fit_joint(
     require_writable(runs_root)
     method_class = registry.methods.get(settings.method).load()
     roots = {dataset.root for dataset in datasets if dataset.root}
-    settings = settings.model_copy(
-        update={
-            "dataset": tuple(dataset.spec for dataset in datasets),
-            "joint": len(datasets) > 1,
-            "root": str(roots.pop()) if len(roots) == 1 else settings.root,
-        }
-    )
+    specs = tuple(dataset.spec for dataset in datasets)
+    root = str(roots.pop()) if len(roots) == 1 else settings.root
+    settings = settings.model_copy(update={"dataset": specs, "joint": len(datasets) > 1, "root": root})
     with ExitStack() as held:
         held.enter_context(progress.plan(_steps(settings, method_class)))
         data = training_data(datasets, settings, method_class, progress)
@@ -157,13 +153,9 @@ def _begun(
         )
         for one in data
     ]
-    return Unfinished(
-        created=datetime.now(UTC),
-        settings=settings,
-        options=method.options.model_dump(mode="json"),
-        origin=registry.methods.origin(settings.method).origin,
-        categories=categories,
-    )
+    now, origin = datetime.now(UTC), registry.methods.origin(settings.method).origin
+    options = method.options.model_dump(mode="json")
+    return Unfinished(created=now, settings=settings, options=options, origin=origin, categories=categories)
 
 
 def _save(

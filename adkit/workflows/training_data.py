@@ -110,23 +110,9 @@ def training_data(
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
         shape_of = FrameShapes()
         shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
-        found.append(
-            TrainingData(
-                dataset,
-                learned,
-                held_out,
-                shapes,
-                shape_of.white,
-                {sample.id: hashes[sample.id] for sample in samples},
-                skipped,
-                copies,
-                left_out,
-                stills,
-                round(step_s, 4),
-                segment_s,
-                unit_s,
-            )
-        )
+        seen = (shapes, shape_of.white, {sample.id: hashes[sample.id] for sample in samples})
+        lacking, times = (skipped, copies, left_out), (round(step_s, 4), segment_s, unit_s)
+        found.append(TrainingData(dataset, learned, held_out, *seen, *lacking, stills, *times))
     leaving_out.require_all_found()
     return found
 

@@ -103,11 +103,8 @@ class Training:
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """Return what the run keeps of it."""
-        facts: dict[str, str | int | float | bool] = {
-            "epochs": len(self.curves["loss"]),
-            "best_epoch": self.best_epoch,
-            "training_ended": self.ended,
-        }
+        facts: dict[str, str | int | float | bool] = {"epochs": self.epochs, "best_epoch": self.best_epoch}
+        facts["training_ended"] = self.ended
         if "separation" in self.curves:
             facts["separation_of_corrupted"] = round(self.curves["separation"][self.best_epoch - 1], 4)
         return facts
