@@ -113,9 +113,6 @@ def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
-    names, chance = (
-        tuple(dict.fromkeys(found.predictions.clips)),
-        alarms_p_value(flagged.count, flagged.total, *promised),
-    )
-    least = noticeable_rate(flagged.total, *promised, LEVEL)
+    names, least = tuple(dict.fromkeys(found.predictions.clips)), noticeable_rate(flagged.total, *promised, LEVEL)
+    chance = alarms_p_value(flagged.count, flagged.total, *promised)
     return Audit(run, threshold, fresh, names, found.scores, flagged, chance, least, found.drift)
