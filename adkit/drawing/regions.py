@@ -117,11 +117,8 @@ def _parts(
     if counts is not None:
         above &= cv2.resize(counts.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
-    kept = {
-        label: boxes[label].tolist()
-        for label in range(1, count)
-        if boxes[label, cv2.CC_STAT_AREA] * anomaly_map.size >= labels.size
-    }
+    large = boxes[:, cv2.CC_STAT_AREA] >= labels.size / anomaly_map.size
+    kept = {label: boxes[label].tolist() for label in range(1, count) if large[label]}
     return values, np.asarray(labels, np.int32), kept, count - 1 - len(kept)
 
 
