@@ -181,11 +181,8 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
         of_name = judges if any(says(one) == GOOD for one in above) else file_says
         verdicts = {name: of_name(Path(name).stem) for name in names}
         mixed = of_name is file_says and GOOD in verdicts.values()
-        bad += [
-            "/".join((*place, name))
-            for name, verdict in verdicts.items()
-            if doubtful or verdict == "bad" or (mixed and verdict is None)
-        ]
+        wrong = ("bad", None) if mixed else ("bad",)
+        bad += ["/".join((*place, name)) for name, verdict in verdicts.items() if doubtful or verdict in wrong]
     if bad:
         told = f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}"
         raise DatasetError(told, hint=hint)

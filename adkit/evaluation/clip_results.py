@@ -128,11 +128,8 @@ def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None
         numbers = piece_numbers(results.times_s[clip.start : clip.stop].tolist(), segment_s)
     bounds = [clip.start + row for row in range(1, len(clip)) if numbers[row] != numbers[row - 1]]
     parts = [range(first, last) for first, last in zip([clip.start, *bounds], [*bounds, clip.stop], strict=True)]
-    return [
-        _part(results, part, whole=len(parts) == 1)
-        for part in parts
-        if not results.anomalous[part.start : part.stop].any()
-    ]
+    normal = (part for part in parts if not results.anomalous[part.start : part.stop].any())
+    return [_part(results, part, whole=len(parts) == 1) for part in normal]
 
 
 def _part(results: LabelledResults, frames: range, *, whole: bool = False) -> ClipPart:

@@ -93,11 +93,8 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], results
     """Write a new run below `root`, with a number where its id is taken; nothing remains where that fails."""
     from safetensors.torch import save
 
-    contents = {
-        MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
-        CALIBRATION: results.to_bytes(),
-        DATA: seen.to_bytes(),
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    contents = {MODEL: save(tensors), CALIBRATION: results.to_bytes(), DATA: seen.to_bytes()}
     while True:
         named = record.model_copy(update={"files": _described(contents), "id": free_name(root, record.id)})
         folder = root / named.id

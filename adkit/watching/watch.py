@@ -110,11 +110,9 @@ class Watch:
         live = self.clip.live
         of_video = self._annotator.panel_of if self._annotator else None
         panel_of = (lambda shape: shape) if self.settings.pictures else of_video
-        frames = ahead(
-            self.source.frames(self.model.view, self.settings.every, self.model.run.record.step_s, panel_of),
-            _LIVE_AHEAD if live else _AHEAD,
-            self._drop if live else None,
-        )
+        step_s = self.model.run.record.step_s
+        decoded = self.source.frames(self.model.view, self.settings.every, step_s, panel_of)
+        frames = ahead(decoded, _LIVE_AHEAD if live else _AHEAD, self._drop if live else None)
         judged = ahead(self.model.judged(frames, 1 if live else BATCH), 1 if live else _AHEAD)
         try:
             try:
