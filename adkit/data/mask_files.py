@@ -182,10 +182,9 @@ class MaskFiles:
                 empty.add(inside)
         if marked:
             name, mask = marked[0]
-            raise DatasetError(
-                f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}",
-                hint=_unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not"),
-            )
+            told = f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}"
+            hint = _unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not")
+            raise DatasetError(told, hint=hint)
         return found, empty
 
     def _find(self, inside: Inside, names: Mapping[str, Sequence[Inside]]) -> FrameRef | None:

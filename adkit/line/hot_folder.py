@@ -6,7 +6,7 @@ from threading import Event
 
 from adkit.errors import AdkitError
 from adkit.line.inbox import Arrival, Inbox
-from adkit.line.journal import Journal, Row
+from adkit.line.journal import Journal, Note, Row
 from adkit.stats.batch import Decisions
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, FrameResult, still_row
@@ -23,7 +23,7 @@ def watch_folder(
     inbox: Inbox,
     journal: Journal,
     stop: Event,
-    note: Callable[[Row], None],
+    note: Note,
     *,
     once: bool = False,
     decisions: Decisions = _BY_THRESHOLD,

@@ -19,6 +19,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.stats.formatting import counted
 
 Row = Mapping[str, Any]
+Note = Callable[[Row], None]  # gets a row once it is kept
 _WAIT_S = 0.2
 
 

@@ -221,11 +221,10 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     except (AdkitError, MemoryError):
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise PluginError(
-            f"what {class_of(method).__name__} learned cannot be used again ({origin}): {told}",
-            hint="nothing was written; tell its author: state() must give all that load_state() needs",
-        ) from error
+        fault = f"{type(error).__name__}: {error}"
+        told = f"what {class_of(method).__name__} learned cannot be used again ({origin}): {fault}"
+        hint = "nothing was written; tell its author: state() must give all that load_state() needs"
+        raise PluginError(told, hint=hint) from error
     return state
 
 

@@ -90,20 +90,16 @@ def update(
     )
     parts = [part for part in (voting, kept) if part]
     predictions = join_predictions(parts, sum(len(part.ids) for part in parts))
-    changed = _next_record(before.model, fresh, taught, learned, predictions, kept, report)
-    changed = changed.model_copy(update={"timings_s": {"update": round(time.perf_counter() - started, 3)}})
+    changed = _next_record(before.model, taught, learned, predictions, kept)
+    skipped, facts = [*record.skipped, *fresh.unreadable], {**record.facts, **report.facts}
+    timings_s = {"update": round(time.perf_counter() - started, 3)}
+    changed = changed.model_copy(update={"skipped": skipped, "facts": facts, "timings_s": timings_s})
     written = save_run(run.folder.resolve().parent, changed, state, predictions, learned)
     return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 
 def _next_record(
-    model: FittedModel,
-    fresh: FreshNormals,
-    taught: UpdateRecord,
-    learned: SeenData,
-    predictions: Predictions,
-    kept: Predictions | None,
-    report: FitReport,
+    model: FittedModel, taught: UpdateRecord, learned: SeenData, predictions: Predictions, kept: Predictions | None
 ) -> RunRecord:
     """Return what the new run says of itself; `predictions` set its threshold, those that are `kept` among them."""
     record, root = model.run.record, model.run.folder.resolve().parent
@@ -122,12 +118,10 @@ def _next_record(
             "device": model.method.device,
             "train_count": record.train_count + taught.images - len(taught.removed),
             "data_hash": data_hash(learned.training),
-            "skipped": [*record.skipped, *fresh.unreadable],
             "left_out": record.left_out + removed,
             "calibration": calibration_record(basis, model.scorer, record.calibration.rule, record.smoothing_s),
             "earlier_calibrations": [],
             "updates": [*record.updates, taught],
-            "facts": {**record.facts, **report.facts},
             "versions": versions(),
         }
     )

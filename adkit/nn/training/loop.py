@@ -225,10 +225,9 @@ def train(
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise TrainingError(
-                f"out of memory while training on {device} with batch_size={options.batch_size}",
-                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
-            ) from None
+            told = f"out of memory while training on {device} with batch_size={options.batch_size}"
+            hint = "lower it with --set batch_size=…, then the frame size with --set size=…"
+            raise TrainingError(told, hint=hint) from None
     objective.load_state_dict(dict(training.best))
     objective.eval()
     return training
