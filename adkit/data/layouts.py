@@ -342,9 +342,8 @@ def told_kinds(test: Iterable[Placed] | Iterable[Sample] | Counter[str]) -> str:
 def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
     """Say which images are in no split or kind, and what is to be said of masks."""
     taken = {one.inside for one in placed} | {*masks.left_out}
-    places = Counter(
-        f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside, _ in masks.images if inside not in taken
-    )
+    left = (inside for inside, _ in masks.images if inside not in taken)
+    places = Counter(f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside in left)
     told = ", ".join(f"{count} images {place}" for place, count in places.most_common())
     return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
 

@@ -75,9 +75,7 @@ class MaskFiles:
         self.told: list[str] = []  # by those who judged images by the masks
         self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
         self._anomalous = 0
-        others: dict[Inside, list[Path]] = defaultdict(list)
-        for inside, path in files:
-            others[inside[:-1]].append(path)
+        others = {above: [path for _, path in of] for above, of in grouped(files, lambda one: one[0][:-1]).items()}
         masks, unread = list[tuple[Inside, Path]](), list[tuple[Inside, Path]]()
         for above, paths in others.items():
             of_masks = any(map(is_mask_folder, above))

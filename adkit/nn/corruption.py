@@ -156,6 +156,4 @@ def _outline(
 
 def _soft(inside: Floats, rng: np.random.Generator) -> Floats:
     """Return a blob whose edge is soft half of the time."""
-    if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), dtype=np.float32)
-    return inside
+    return np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), np.float32) if rng.random() < 0.5 else inside

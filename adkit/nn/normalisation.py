@@ -90,9 +90,7 @@ class PositionNormalisation:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "PositionNormalisation | None":
         """Return what `state` gave; None where there is none."""
-        if "position_mean" not in state:
-            return None
-        return cls(state["position_mean"], state["position_spread"])
+        return cls(state["position_mean"], state["position_spread"]) if "position_mean" in state else None
 
 
 def require_maps(count: int, choice: Choice) -> None:

@@ -74,9 +74,7 @@ def restore(run: Run) -> Run:
     _require_unchanged(run)
     with _only_one(run):
         _require_unchanged(run)
-        if run.record.earlier_calibrations or not run.record.updates:
-            return uncalibrated(run)
-        return put_away(run)
+        return uncalibrated(run) if run.record.earlier_calibrations or not run.record.updates else put_away(run)
 
 
 def _fresh_basis(

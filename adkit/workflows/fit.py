@@ -20,7 +20,7 @@ from adkit.data.clips import are_stills
 from adkit.data.view import View
 from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, Silent, calibrates_itself
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, calibrates_itself
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -208,12 +208,12 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     from adkit.nn.moving import class_of, restored  # loads torch
 
     samples = [sample for sample in learned if sample.clip == learned[0].clip][:PROVEN]
-    was = predict_all(method, view, samples, Silent(), "proving")
+    was = predict_all(method, view, samples, SILENT, "proving")
     try:
         with plugin_code(origin):
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
             again = restored(class_of(method), method.options, method.seed, method.device, load(save(state)))
-        now = predict_all(again, view, samples, Silent(), "proving")
+        now = predict_all(again, view, samples, SILENT, "proving")
         for name in ("maps", "scores"):
             before, after = getattr(was, name), getattr(now, name)
             if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):

@@ -259,14 +259,10 @@ def without_suspects(
 
 
 def _sure_suspects(
-    learned: Learned,
-    found: dict[str, list[LeftOut]],
-    scorer: Scorer[Any] | None,
-    smoothing_s: float,
-    progress: Progress,
+    learned: Learned, out: dict[str, list[LeftOut]], scorer: Scorer[Any] | None, smoothing_s: float, progress: Progress
 ) -> dict[str, list[LeftOut]]:
-    """Return those to leave out besides what is `found`, by the spec of their dataset."""
-    new: dict[str, list[LeftOut]] = {spec: [] for spec in found}
+    """Return those to leave out besides what is `out` already, by the spec of their dataset."""
+    new: dict[str, list[LeftOut]] = {spec: [] for spec in out}
     with plugin_code(learned.origin):
         looks = [learned.predictions, *second_look(learned, progress)]
     for look in looks:
@@ -274,7 +270,7 @@ def _sure_suspects(
             spec = one.dataset.spec
             scores, _ = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
             suspects = Suspects.among_scores(list(dict.fromkeys(predictions.clips)), scores)
-            if suspects is None or why_kept(suspects, len(found[spec])):
+            if suspects is None or why_kept(suspects, len(out[spec])):
                 continue
             why = f"{suspects}, a gap of {suspects.spreads:.0f} spreads"
             new[spec] += [LeftOut(name=name, score=score, why=why) for name, score in suspects.scores.items()]

@@ -84,8 +84,7 @@ class Clips(OwnFolder):
         """Say how the folder was read, how many clips of each kind it holds, and what is not known or left out."""
         self.samples("train")
         test = [clip for clip in self._clips if clip.split == "test"]
-        kinds = Counter(clip.kind or "unknown" for clip in test)
-        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+        parts = layouts.told_kinds(Counter(clip.kind or "unknown" for clip in test))
         train = _counted(len(self._clips) - len(test))
         lines = [f"read {self.folder} as {self.layout}: {train} to learn from; to test with: {parts}"]
         if whole := sum(not clip.labelled and clip.truth is True for clip in test):
@@ -126,9 +125,8 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
         # Frames may lie in a folder of their kind, and in none of their own.
         places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
     split = layout == "split folders"
-    placed = (
-        list(layouts.in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
-    )
+    normal = [Placed("train", inside, path, GOOD) for inside, path in places]
+    placed = list(layouts.in_splits(places)) if split else normal
     layouts.require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
     return [_clip(contents.folder, one, found[one.path], labels) for one in placed]
