@@ -36,10 +36,9 @@ def plugin_code(origin: str | type[object]) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     except SystemExit as error:
-        raise PluginError(
-            f"{origin} ended the program (exit code {error.code}) instead of raising an error",
-            hint="tell its author, or uninstall that plugin; every other name still works",
-        ) from error
+        told = f"{origin} ended the program (exit code {error.code}) instead of raising an error"
+        hint = "tell its author, or uninstall that plugin; every other name still works"
+        raise PluginError(told, hint=hint) from error
     except Exception as error:
         if not isinstance(error, AdkitError) and not hasattr(error, "__notes__"):
             error.add_note(f"{_NOTE}{origin}")

@@ -200,10 +200,7 @@ class Dataset(ABC):
     @classmethod
     @abstractmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
-        """Find the categories that a spec's second half names; raise DatasetError when one is not there.
-
-        `root` is the folder that the user gave, or None.
-        """
+        """Find the categories that a spec's second half names, in the user's `root`, if any; DatasetError for none."""
 
     @abstractmethod
     def samples(self, split: Split) -> list[Sample]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adkit.errors import OptionError, nearest, said
-from adkit.interfaces import Method, Scorer
+from adkit.interfaces import Method, OptionsType, Scorer
 
 
 class Options(BaseModel):
@@ -39,9 +39,6 @@ class Options(BaseModel):
     def finest_px(self) -> float | None:
         """Say how many px of a frame the smallest defect takes that is seen in it; None where nobody knows."""
         return None
-
-
-OptionsType = TypeVar("OptionsType", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)

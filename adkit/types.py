@@ -17,15 +17,12 @@ USUAL_RATE = 25.0
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """Where one frame lies: an image file, `page` (from 0) of one, or frame `number` (from 0) of a video file.
-
-    A mask may lie in several files, whose union it is.
-    """
+    """Where one frame lies: an image file, `page` (from 0) of one, or frame `number` (from 0) of a video file."""
 
     path: Path
     number: int | None = None
     page: int | None = None  # None: the file holds one image
-    others: tuple[Path, ...] = ()  # the further files of a mask
+    others: tuple[Path, ...] = ()  # the further files of a mask, which is the union of all
 
     def __str__(self) -> str:
         if self.page is not None:

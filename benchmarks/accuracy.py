@@ -24,8 +24,7 @@ from adkit.evaluation.evaluate import Evaluation, evaluate
 from adkit.interfaces import Dataset
 from adkit.registry import Registry, load_registry
 from adkit.runs.record import FitSettings
-from adkit.stats.calibration import CERTAINTY
-from adkit.stats.promises import most_alarms
+from adkit.stats.calibration import CERTAINTY, most_alarms
 from adkit.stats.rates import Rate
 from adkit.workflows.fit import fit
 from adkit.workflows.score import Workplace

@@ -13,7 +13,8 @@ import torch
 from adkit.interfaces import Method
 from adkit.nn.training.checkpoints import Checkpoint, Checkpoints
 from adkit.registry import Plugin, Registry
-from adkit.runs.record import MODEL, FitSettings
+from adkit.runs.record import FitSettings
+from adkit.runs.store import MODEL
 from adkit.runs.unfinished import find_unfinished
 from adkit.workflows.fit import fit, fit_joint
 from tests.conforming import check_method

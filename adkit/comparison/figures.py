@@ -18,7 +18,7 @@ from adkit.comparison.grid import Candidate
 from adkit.errors import RunError
 from adkit.evaluation.tables import AUROCS, CAUGHT
 from adkit.stats.bootstrap import interval_of
-from adkit.stats.promises import most_alarms
+from adkit.stats.calibration import most_alarms
 from adkit.stats.rates import Rate, over_seeds
 from adkit.stats.significance import auroc_interval, delong, delong_p_value, mcnemar
 

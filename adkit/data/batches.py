@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from adkit.data.boxes import Pixels
 from adkit.data.frame_source import Frame, OnBad, frames_of
 from adkit.data.view import View
 from adkit.errors import FrameError
@@ -30,7 +30,7 @@ def batched(
     numbers: dict[str, int] = {}  # of the clips
     judged = itertools.count()
     group: list[Frame] = []
-    windows: list[NDArray[np.uint8]] = []
+    windows: list[Pixels] = []
     names: list[tuple[str, str, float]] = []  # of the frames and their clips, and the time that each window spans
     fault: FrameError | None = None
     try:
@@ -51,11 +51,9 @@ def batched(
         raise fault
 
 
-def _windows(
-    frames: Iterable[Frame], view: View, window: int
-) -> Iterator[tuple[Frame, NDArray[np.uint8] | None, float, bool]]:
+def _windows(frames: Iterable[Frame], view: View, window: int) -> Iterator[tuple[Frame, Pixels | None, float, bool]]:
     """Yield each frame, what the method sees, (T, H, W, 3) or None, how many seconds that spans, and if it is all."""
-    pasts: list[deque[NDArray[np.uint8]]] = [deque(maxlen=window) for _ in range(view.frames)]
+    pasts: list[deque[Pixels]] = [deque(maxlen=window) for _ in range(view.frames)]
     times_s: deque[float] = deque(maxlen=window)
     clip: str | None = None
     for frame in frames:
@@ -92,7 +90,7 @@ class FrameBatches:
                     yield batch
 
 
-def _batch(windows: Sequence[NDArray[np.uint8]], names: Sequence[tuple[str, str, float]]) -> Batch | None:
+def _batch(windows: Sequence[Pixels], names: Sequence[tuple[str, str, float]]) -> Batch | None:
     """Make a batch of windows (T, H, W, 3), RGB in 0..255; `names` are those of their frames and clips, and spans."""
     if not windows:
         return None

@@ -1,4 +1,4 @@
-"""Rectangles in images, and the sizes that they have there."""
+"""Rectangles in images, the sizes that they have there, and the arrays that images and maps are."""
 
 from typing import TypeVar
 
@@ -10,6 +10,9 @@ Kind = TypeVar("Kind", np.uint8, np.float32)  # what an image (0..255) or a map 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 Size = tuple[int, int]  # (height, width) in px
+Pixels = NDArray[np.uint8]  # of images, RGB (..., H, W, 3)
+Map = NDArray[np.float32]  # values by place, (h, w)
+Marks = NDArray[np.bool_]  # which px of an image, (H, W)
 
 
 class Box(BaseModel, extra="forbid", frozen=True):

@@ -110,9 +110,8 @@ def is_drawn_by_adkit(path: Path) -> bool:
             head = file.read(100)
             if name.endswith(".png"):
                 return b"Software\0adkit" in head
-            at = int.from_bytes(
-                head[:4]
-            )  # the index, which ends in the video's comment, is second in what adkit writes
+            # The index, which ends in the video's comment, is second in what adkit writes.
+            at = int.from_bytes(head[:4])
             file.seek(max(0, at + int.from_bytes(head[at : at + 4]) - _COMMENT_BYTES))
             return head[at + 4 : at + 8] == b"moov" and DRAWN_BY.encode() in file.read(_COMMENT_BYTES)
     except OSError:

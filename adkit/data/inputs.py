@@ -157,14 +157,11 @@ def _in_folder(folder: Path, files: Sequence[Path], of_clips: bool, told: Sequen
     videos = [path for path in files if _moves(path, of_clips)]
     images = [path for path in files if is_image(path) and not _moves(path, of_clips)]
     if videos and images:
-        raise OptionError(
-            f"the folder {folder} holds videos ({videos[0].name}) and images ({images[0].name})",
-            hint=f"name one sort: '{folder}/*{videos[0].suffix}' or '{folder}/*{images[0].suffix}'",
-        )
+        both = f"the folder {folder} holds videos ({videos[0].name}) and images ({images[0].name})"
+        raise OptionError(both, hint=f"name one sort: '{folder}/*{videos[0].suffix}' or '{folder}/*{images[0].suffix}'")
     if not videos and not images:
-        raise DatasetError(
-            "; ".join([f"there is no image in the folder {folder}", *told]), hint="name a folder of images"
-        )
+        none = "; ".join([f"there is no image in the folder {folder}", *told])
+        raise DatasetError(none, hint="name a folder of images")
     if videos:
         yield from (VideoInput(str(path), video=path) for path in in_numeric_order(videos))
     elif of_clips:

@@ -181,16 +181,11 @@ def require_good(folder: Path, good: Iterable[Inside], hint: str = TO_TELL_APART
         of_name = judges if any(says(one) == GOOD for one in above) else file_says
         verdicts = {name: of_name(Path(name).stem) for name in names}
         mixed = of_name is file_says and GOOD in verdicts.values()
-        bad += [
-            "/".join((*place, name))
-            for name, verdict in verdicts.items()
-            if doubtful or verdict == "bad" or (mixed and verdict is None)
-        ]
+        wrong = ("bad", None) if mixed else ("bad",)
+        bad += ["/".join((*place, name)) for name, verdict in verdicts.items() if doubtful or verdict in wrong]
     if bad:
-        raise DatasetError(
-            f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}",
-            hint=hint,
-        )
+        told = f"{counted(len(bad), 'file')} in {folder} would be taken as good, and the names say otherwise: {bad[0]}"
+        raise DatasetError(told, hint=hint)
 
 
 def require_no_doubt(folder: Path, places: Iterable[Inside], wanted: str, hint: str = TO_TELL_APART) -> None:
@@ -347,9 +342,8 @@ def told_kinds(test: Iterable[Placed] | Iterable[Sample] | Counter[str]) -> str:
 def left_out(placed: Iterable[Placed], masks: MaskFiles) -> list[str]:
     """Say which images are in no split or kind, and what is to be said of masks."""
     taken = {one.inside for one in placed} | {*masks.left_out}
-    places = Counter(
-        f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside, _ in masks.images if inside not in taken
-    )
+    left = (inside for inside, _ in masks.images if inside not in taken)
+    places = Counter(f"in {inside[0]}/" if len(inside) > 1 else "in no folder" for inside in left)
     told = ", ".join(f"{count} images {place}" for place, count in places.most_common())
     return [*([f"left out, as no name says whether they are good: {told}"] if told else []), *masks.notes()]
 

@@ -69,10 +69,8 @@ class Benchmark(Dataset):
         folders = [folder for place in reversed(places) if place.is_dir() for folder in sorted(place.iterdir())]
         known = {folder.name: folder for folder in folders if (folder / cls.mark).is_dir()}
         if not known:
-            raise DatasetError(
-                f"no {cls.thing} of {cls.owner} was found in any of: {', '.join(map(str, places))}",
-                hint=f"expected {cls.expected}; set --root or $ADKIT_DATA",
-            )
+            told = f"no {cls.thing} of {cls.owner} was found in any of: {', '.join(map(str, places))}"
+            raise DatasetError(told, hint=f"expected {cls.expected}; set --root or $ADKIT_DATA")
         names = sorted(known) if selection == "all" else [name.strip() for name in selection.split(",")]
         for name in names:
             if name not in known:

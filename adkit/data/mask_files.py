@@ -75,9 +75,7 @@ class MaskFiles:
         self.told: list[str] = []  # by those who judged images by the masks
         self.left_out: list[Inside] = []  # images that are not learned from for what their masks say
         self._anomalous = 0
-        others: dict[Inside, list[Path]] = defaultdict(list)
-        for inside, path in files:
-            others[inside[:-1]].append(path)
+        others = {above: [path for _, path in of] for above, of in grouped(files, lambda one: one[0][:-1]).items()}
         masks, unread = list[tuple[Inside, Path]](), list[tuple[Inside, Path]]()
         for above, paths in others.items():
             of_masks = any(map(is_mask_folder, above))
@@ -172,9 +170,8 @@ class MaskFiles:
                     self._unreadable.append(error.message)
                     continue
                 name = "/".join(inside)
-                raise DatasetError(
-                    f"whether {name} is good is told by its mask, which cannot be read: {error}", hint=error.hint
-                ) from None
+                told = f"whether {name} is good is told by its mask, which cannot be read: {error}"
+                raise DatasetError(told, hint=error.hint) from None
             if anomalous is False and marks:
                 marked.append(("/".join(inside), mask))
             elif anomalous is None and marks:
@@ -183,10 +180,9 @@ class MaskFiles:
                 empty.add(inside)
         if marked:
             name, mask = marked[0]
-            raise DatasetError(
-                f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}",
-                hint=_unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not"),
-            )
+            told = f"{len(marked)} images that would be taken as good have something marked in them: {name}, by {mask}"
+            hint = _unless_photo(mask, "move them to those with something wrong, or delete the marks of what is not")
+            raise DatasetError(told, hint=hint)
         return found, empty
 
     def _find(self, inside: Inside, names: Mapping[str, Sequence[Inside]]) -> FrameRef | None:
@@ -286,10 +282,7 @@ def _fault_of(mask: FrameRef) -> str | None:
 
 
 def marks_any(mask: FrameRef, image: Path) -> bool | None:
-    """Say whether anything is marked in an image, None where a file of outlines does not name it.
-
-    Raises FrameError for a mask that cannot be read or does not fit.
-    """
+    """Say whether a mask marks anything in an image, None: its file outlines others; FrameError for a bad one."""
     if not is_image(mask.path):
         return is_outlined(mask)
     if not mask.others and is_black(mask):

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Points = list[tuple[float, float]]
+Point = tuple[float, float]
+Points = list[Point]
 
 _LINE_PX, _POINT_PX = 10, 5  # as wide as labelme itself draws them
 _CORNERS = 120  # of the polygon that an ellipse becomes when it is turned
@@ -36,9 +37,7 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Shape:
     return Shape("rectangle", [(left, top), (right - 1, bottom - 1)])
 
 
-def turned_box(
-    left: float, top: float, right: float, bottom: float, degrees: float, about: tuple[float, float]
-) -> Shape:
+def turned_box(left: float, top: float, right: float, bottom: float, degrees: float, about: Point) -> Shape:
     """Return a box as a tool has it that may be turned, clockwise, about a point."""
     if not degrees:
         return rectangle(left, top, right, bottom)
@@ -54,7 +53,7 @@ def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0) 
     return Shape("polygon", _turned(outline, degrees, (x, y)))
 
 
-def _turned(points: Points, degrees: float, about: tuple[float, float]) -> Points:
+def _turned(points: Points, degrees: float, about: Point) -> Points:
     turn, middle = cmath.rect(1, math.radians(degrees)), complex(*about)
     turned = [middle + turn * (complex(*point) - middle) for point in points]
     return [(round(one.real, 2), round(one.imag, 2)) for one in turned]

@@ -89,10 +89,8 @@ class VideoSpans(Dataset):
         found = []
         for span in self.spans:
             if span.end_s > times[-1] + _SLACK_S:
-                raise DatasetError(
-                    f"the span {span} was to be learned from, and {self.path} ends at {clock(float(times[-1]))}",
-                    hint="name an earlier part",
-                )
+                told = f"the span {span} was to be learned from, and {self.path} ends at {clock(float(times[-1]))}"
+                raise DatasetError(told, hint="name an earlier part")
             clip = f"{name} {span}"  # the same wherever the user stands
             inside = [(number, float(time)) for number, time in enumerate(times) if time in span]
             if not inside:

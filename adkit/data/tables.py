@@ -141,19 +141,15 @@ def placed_rows(table: Path, rows: Sequence[Row], base: Path) -> tuple[list[Plac
         learned = split == "train" or (split == "validation" and kind == GOOD)
         if learned and kind is None:
             if any(says(name) == "bad" for name in Path(row["path"]).parts[:-1]) or file_says(path.stem) == "bad":
-                raise DatasetError(
-                    f"{where}: {row['path']} would be taken as good, and its name says otherwise",
-                    hint="say what it is in a column kind (good, or what is wrong)",
-                )
+                told = f"{where}: {row['path']} would be taken as good, and its name says otherwise"
+                raise DatasetError(told, hint="say what it is in a column kind (good, or what is wrong)")
             kind = GOOD
         mask = mask_at(_existing(base, row["mask"], where), path) if row.get("mask") else None
         inside = path.relative_to(base).parts if path.is_relative_to(base) else path.parts[1:]
         marked = marks_any(mask, path) if mask and kind in (None, GOOD) else None
         if kind == GOOD and marked:
-            raise DatasetError(
-                f"{where}: {row['path']} is said to be good, and {mask} marks something in it",
-                hint="say what is wrong in the column kind, or leave out the mask",
-            )
+            told = f"{where}: {row['path']} is said to be good, and {mask} marks something in it"
+            raise DatasetError(told, hint="say what is wrong in the column kind, or leave out the mask")
         if kind is None and marked is not None:
             kind = ANOMALY if marked else GOOD
         marks = mask if kind not in (None, GOOD) else None

@@ -198,9 +198,8 @@ class Video:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                raise FrameError(
-                    f"{self.name} breaks off after {_ended(shown, time_s)}: {_told(error)}", hint=_HINT
-                ) from None
+                told = f"{self.name} breaks off after {_ended(shown, time_s)}: {_told(error)}"
+                raise FrameError(told, hint=_HINT) from None
             if packet is not None and packet.size and not packet.is_discard:
                 if packet.pts is not None and packet.pts > self._last_stamp:
                     heappush(waiting, packet.pts)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from adkit.data.boxes import Box, Kind, Size, px
+from adkit.data.boxes import Box, Kind, Map, Marks, Pixels, Size, px
 from adkit.data.tiles import blended
 from adkit.errors import FrameError
 from adkit.stats.formatting import percent_text
@@ -35,7 +35,7 @@ class DecodedImage(Protocol):
     def shape(self) -> Size:
         """Return its (height, width) in px."""
 
-    def pixels(self, size: Size | None = None) -> NDArray[np.uint8]:
+    def pixels(self, size: Size | None = None) -> Pixels:
         """Return it as RGB (H, W, 3), at this size or at its own."""
 
 
@@ -43,14 +43,14 @@ class DecodedImage(Protocol):
 class StillImage:
     """An array, RGB (H, W, 3), as a decoded image."""
 
-    image: NDArray[np.uint8]
+    image: Pixels
 
     @property
     def shape(self) -> Size:
         """Return its (height, width) in px."""
         return self.image.shape[0], self.image.shape[1]
 
-    def pixels(self, size: Size | None = None) -> NDArray[np.uint8]:
+    def pixels(self, size: Size | None = None) -> Pixels:
         """Return it at this size or at its own."""
         from adkit.data.images import resize  # loads OpenCV
 
@@ -93,17 +93,13 @@ class View(BaseModel, extra="forbid", frozen=True):
     def require(self, shape: Size, name: str) -> None:
         """Raise FrameError for an image of another size than those whose part it looks at, or that is all border."""
         if 2 * self.border >= min(shape):
-            raise FrameError(
-                f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left",
-                hint="give larger images, or fit again with a smaller --ignore-border",
-            )
+            told = f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left"
+            raise FrameError(told, hint="give larger images, or fit again with a smaller --ignore-border")
         if (self.box or self.mask) and shape != self.picture and self.picture:
-            raise FrameError(
-                f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px",
-                hint="give images of that size, or fit again for these",
-            )
+            told = f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px"
+            raise FrameError(told, hint="give images of that size, or fit again for these")
 
-    def see(self, picture: DecodedImage) -> NDArray[np.uint8]:
+    def see(self, picture: DecodedImage) -> Pixels:
         """Return an image as it lies on the canvas, RGB (h, w, 3); the rest of that is filled by mirroring."""
         import cv2
 
@@ -116,7 +112,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         border = cv2.BORDER_REFLECT_101
         return np.asarray(cv2.copyMakeBorder(pixels, part.top, below, part.left, right, border), np.uint8)
 
-    def frames_of(self, canvas: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    def frames_of(self, canvas: Pixels) -> list[Pixels]:
         """Return the frames, each (h, w, 3), that the method sees of a canvas."""
         return [tile.of(canvas) for tile in self.tiles] if self.tiles else [canvas]
 
@@ -124,7 +120,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         """Turn frames' maps (N * frames, h, w) or images (..., h, w, 3) into canvases (N, ...), tiles blended."""
         return blended(values, self.tiles, self.frame) if self.tiles else values
 
-    def own_maps(self, maps: NDArray[np.float32], shapes: Sequence[Size]) -> NDArray[np.float32]:
+    def own_maps(self, maps: Map, shapes: Sequence[Size]) -> Map:
         """Cut canvases' maps (N, h, w) down to the images' seen parts; what does not count has the lowest value."""
         own = self._own(maps, shapes)
         if self.mask is None and self.border == 0:
@@ -135,14 +131,12 @@ class View(BaseModel, extra="forbid", frozen=True):
             one[~counts] = one[counts].min()
         return own
 
-    def own_images(self, images: NDArray[np.uint8], shapes: Sequence[Size]) -> NDArray[np.uint8]:
+    def own_images(self, images: Pixels, shapes: Sequence[Size]) -> Pixels:
         """Turn canvases (N, h, w, 3) that a method made up into images of these shapes, grey where nobody looks."""
         own = self._own(images, shapes)
         return own if self.box is None else np.stack([self.over(one, self._grid(one), _UNSEEN) for one in own])
 
-    def whole(
-        self, anomaly_map: NDArray[np.float32], shape: Size | None = None, ceiling: float | None = None
-    ) -> NDArray[np.float32]:
+    def whole(self, anomaly_map: Map, shape: Size | None = None, ceiling: float | None = None) -> Map:
         """Return a map (h, w) of what is seen as one of the whole image, with its lowest value where nobody looks.
 
         With the image's `shape` that value is at most `ceiling`, also where all that counts is higher.
@@ -171,7 +165,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         box.of(whole)[...] = enlarged
         return whole
 
-    def counting(self, shape: Size) -> NDArray[np.bool_]:
+    def counting(self, shape: Size) -> Marks:
         """Return which px of an image (height, width) count."""
         counts = np.zeros(shape, bool)
         (self.box.of(counts) if self.box else counts)[...] = True
@@ -229,7 +223,7 @@ class View(BaseModel, extra="forbid", frozen=True):
             return values
         return np.stack([self._cut(one, shape) for one, shape in zip(values, shapes, strict=True)])
 
-    def cuts(self, shape: Size, grid: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def cuts(self, shape: Size, grid: Size) -> tuple[Map, Map]:
         """Return (h, h) and (w, w) that turn a canvas's map (h, w) into one of an image: rows @ map @ columns.T."""
         part = self._part(shape)
         starts, sides = (part.top, part.left), part.size
@@ -251,7 +245,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         return max(1, round(sides[0] * shrunk)), max(1, round(sides[1] * shrunk))
 
 
-def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.float32]:
+def _cut_along(count: int, start: int, side: int, canvas: int) -> Map:
     """Return (count, count): as many positions over `side` px from `start` on, from those over all px of a canvas.
 
     Each comes of the two nearest ones; positions whose middle is filled are never looked at.
@@ -263,20 +257,20 @@ def _cut_along(count: int, start: int, side: int, canvas: int) -> NDArray[np.flo
 
 
 @lru_cache(maxsize=8)
-def counting_px(view: View, shape: Size) -> NDArray[np.bool_] | None:
+def counting_px(view: View, shape: Size) -> Marks | None:
     """Return which px of an image (height, width) count; None where all do."""
     return None if view.everywhere else view.counting(shape)
 
 
 @lru_cache(maxsize=32)
-def counting_positions(view: View, shape: Size, grid: Size) -> NDArray[np.bool_]:
+def counting_positions(view: View, shape: Size, grid: Size) -> Marks:
     """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
     counts = view.counting(shape)
     shares = _shares(view.box.of(counts) if view.box else counts, grid)
     return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()
 
 
-def _shares(counts: NDArray[np.bool_], grid: Size) -> NDArray[np.float32]:
+def _shares(counts: Marks, grid: Size) -> Map:
     """Return which share of each position of a map (h, w) over an image counts."""
     import cv2
 
@@ -284,7 +278,7 @@ def _shares(counts: NDArray[np.bool_], grid: Size) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=8)
-def _decoded(mask: str) -> NDArray[np.bool_]:
+def _decoded(mask: str) -> Marks:
     import cv2
 
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(mask), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -294,7 +288,7 @@ def _decoded(mask: str) -> NDArray[np.bool_]:
 EVERYWHERE = View(frame=(1, 1))  # a view that leaves nothing out
 
 
-def packed_mask(mask: NDArray[np.bool_]) -> str:
+def packed_mask(mask: Marks) -> str:
     """Return a mask (H, W) as a View keeps it."""
     import cv2
 

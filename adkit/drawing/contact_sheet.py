@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from adkit.data.boxes import Pixels
 from adkit.data.clips import are_stills
 from adkit.data.images import read_mask
 from adkit.drawing.overlay import letters
@@ -45,12 +45,12 @@ class ContactSheet:
         """Say whether the sample is one of the examples."""
         return sample.id in self._places
 
-    def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
+    def add(self, sample: Sample, image: Pixels) -> None:
         """Keep the image of an example, small; one whose mask cannot be used stays away."""
         if (small := _small(sample, image)) is not None:
             self._tiles.append((*self._places[sample.id], small))
 
-    def add_row(self, title: str, images: Sequence[tuple[Sample, NDArray[np.uint8]]]) -> None:
+    def add_row(self, title: str, images: Sequence[tuple[Sample, Pixels]]) -> None:
         """Add a row of its own below the kinds, each image with its name."""
         for column, (sample, image) in enumerate(images[:COLUMNS]):
             if (small := _small(sample, image)) is not None:
@@ -76,7 +76,7 @@ class ContactSheet:
         return sheet
 
 
-def _small(sample: Sample, image: NDArray[np.uint8]) -> Image.Image | None:
+def _small(sample: Sample, image: Pixels) -> Image.Image | None:
     """Return an image as it stands on the sheet, its mask outlined; None where the mask cannot be used."""
     factor = _TILE_PX / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))

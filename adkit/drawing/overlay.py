@@ -11,9 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from adkit.data.boxes import Map, Marks, Pixels
 from adkit.data.images import resize
 from adkit.data.view import View
 from adkit.drawing.regions import highest_place
@@ -45,13 +45,13 @@ class Scale:
     threshold: float | None
 
     @classmethod
-    def of_run(cls, normal_maps: NDArray[np.float32], threshold: float | None) -> "Scale":
+    def of_run(cls, normal_maps: Map, threshold: float | None) -> "Scale":
         """Reach from usual normal values to twice as far above them as the threshold: the same for all pictures."""
         low = float(np.median(normal_maps))
         top = threshold if threshold is not None else float(normal_maps.max())
         return cls(low, low + 2 * max(top - low, 1e-6), threshold)
 
-    def unit(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def unit(self, values: Map) -> Map:
         """Map values to 0..1."""
         return np.asarray(np.clip((values - self.low) / (self.high - self.low), 0, 1), np.float32)
 
@@ -91,19 +91,14 @@ class Caption:
 
 
 def draw(
-    image: NDArray[np.uint8],
-    anomaly_map: NDArray[np.float32],
-    scale: Scale,
-    caption: Caption,
-    mask: NDArray[np.bool_] | None = None,
-    reconstruction: NDArray[np.uint8] | None = None,
+    image: Pixels, values: Map, scale: Scale, caption: Caption, mask: Marks | None = None, rebuilt: Pixels | None = None
 ) -> Image.Image:
     """Return the picture for one sample: a caption, its panels side by side, and the heat map's legend."""
-    found = panels(image, PANEL_PX, anomaly_map, scale, mask, reconstruction)
+    found = panels(image, PANEL_PX, values, scale, mask, rebuilt)
     height, width = found["input"].shape[:2]
-    outlined = scale.threshold is not None and (_resized(anomaly_map, (height, width)) > scale.threshold).any()
+    outlined = scale.threshold is not None and (_resized(values, (height, width)) > scale.threshold).any()
     if caption.anomalous and not outlined:
-        caption = replace(caption, highest=highest_place(anomaly_map, (image.shape[0], image.shape[1])).words)
+        caption = replace(caption, highest=highest_place(values, (image.shape[0], image.shape[1])).words)
     top = _MARGIN + 2 * (_TEXT + 6) + 4
     legend = _BAR + 110
     total_width = _MARGIN + len(found) * (width + _MARGIN) + legend
@@ -124,13 +119,13 @@ def draw(
 
 
 def panels(
-    image: NDArray[np.uint8],
+    image: Pixels,
     longer_px: int,
-    anomaly_map: NDArray[np.float32] | None,
+    anomaly_map: Map | None,
     scale: Scale | None,
-    mask: NDArray[np.bool_] | None = None,
-    reconstruction: NDArray[np.uint8] | None = None,
-) -> dict[str, NDArray[np.uint8]]:
+    mask: Marks | None = None,
+    reconstruction: Pixels | None = None,
+) -> dict[str, Pixels]:
     """Return the pictures of one sample by title, all of one size: what is not known has none.
 
     image, reconstruction: RGB uint8 (H, W, 3); anomaly_map: float32 (h, w), any resolution; mask: bool (H, W).
@@ -172,9 +167,7 @@ def _font(size: int, *, plain: bool, asian: bool) -> Font:
     return ImageFont.truetype(Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def write(
-    picture: NDArray[np.uint8], left: float, top: int, text: str, size: int, colour: tuple[int, int, int]
-) -> None:
+def write(picture: Pixels, left: float, top: int, text: str, size: int, colour: tuple[int, int, int]) -> None:
     """Write text, `size` px high, into a picture (H, W, 3), moved so that it lies between its left and right border."""
     opacity = _written(text, size)
     height, width = opacity.shape[:2]
@@ -185,7 +178,7 @@ def write(
 
 
 @lru_cache(maxsize=256)
-def _written(text: str, size: int) -> NDArray[np.float32]:
+def _written(text: str, size: int) -> Map:
     """Return how much the letters cover, (h, w, 1) in 0..1; kept, for in a video most is written on every frame."""
     _, _, right, bottom = letters(size).getbbox(text)
     image = Image.new("L", (math.ceil(right), math.ceil(bottom)))
@@ -199,20 +192,20 @@ def fitted(shape: tuple[int, ...], longer_px: int) -> tuple[int, int]:
     return max(_LEAST_PANEL_PX, round(shape[0] * factor)), max(_LEAST_PANEL_PX, round(shape[1] * factor))
 
 
-def image_uri(image: NDArray[np.uint8], kind: str = "JPEG", quality: int = 88, *, optimize: bool = False) -> str:
+def image_uri(image: Pixels, kind: str = "JPEG", quality: int = 88, *, optimize: bool = False) -> str:
     """Return an image, RGB (H, W, 3), as an address that holds it: a JPEG of this quality (1 to 95), or a whole PNG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, quality=quality, optimize=optimize)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def colours(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
+def colours(unit: Map) -> Pixels:
     """Turn values in 0..1 into the heat map's colours: (H, W) -> RGB (H, W, 3)."""
     mapped = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(mapped, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scale) -> NDArray[np.uint8]:
+def heat(image: Pixels, anomaly_map: Map, scale: Scale) -> Pixels:
     """Lay a map's colours (h, w) over an image (H, W, 3), the more the higher, and outline the scale's threshold."""
     values = _resized(anomaly_map, (image.shape[0], image.shape[1]))
     unit = scale.unit(values)
@@ -225,11 +218,11 @@ def heat(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], scale: Scal
     return result
 
 
-def _resized(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _resized(anomaly_map: Map, size: tuple[int, int]) -> Map:
     return np.asarray(cv2.resize(anomaly_map, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def truth(image: Pixels, mask: Marks) -> Pixels:
     """Mark the mask's anomalous pixels in the image (h, w, 3); the mask has any resolution."""
     height, width = image.shape[:2]
     small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -239,7 +232,7 @@ def truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8
     return result
 
 
-def faded(image: NDArray[np.uint8], view: View, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def faded(image: Pixels, view: View, shape: tuple[int, int] | None = None) -> Pixels:
     """Return an image (h, w, 3), of one that has `shape`, in which what the view leaves out is paler."""
     if view.everywhere:
         return image
@@ -252,12 +245,12 @@ def faded(image: NDArray[np.uint8], view: View, shape: tuple[int, int] | None = 
 
 
 @lru_cache(maxsize=8)
-def _counting(view: View, shape: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _counting(view: View, shape: tuple[int, int], size: tuple[int, int]) -> Marks:
     counts = view.counting(shape).astype(np.uint8)
     return np.asarray(cv2.resize(counts, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def _outline(image: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int], px: int = 2) -> None:
+def _outline(image: Pixels, region: Marks, colour: tuple[int, int, int], px: int = 2) -> None:
     contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(image, contours, -1, colour, px, cv2.LINE_AA)
 

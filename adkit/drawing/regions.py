@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.data.boxes import Size
+from adkit.data.boxes import Map, Marks, Size
 
 LARGE_SHARE = 0.5  # a box of more than this share of the image's area is in no corner of it
 GRID_PX = 1024
 """On an image with a longer side, regions are found on a coarser grid: maps tell nothing finer, and time is short."""
-Counting = NDArray[np.bool_] | None
+Counting = Marks | None
 """Which px of an image count; None: all."""
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 
@@ -58,9 +58,7 @@ def region_columns(region: Region | None) -> dict[str, Any]:
     return region.as_dict() if region else dict(_NO_REGION)
 
 
-def outline_of(
-    anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
-) -> Outline:
+def outline_of(anomaly_map: Map, threshold: float | None, shape: Size, counts: Counting = None) -> Outline:
     """Find the regions of a map (h, w) above the threshold (None: none), in an image of shape (height, width) px.
 
     They end where nothing `counts`. What is smaller than one cell of the map is a speck, and no region: a method tells
@@ -85,9 +83,7 @@ def outline_of(
     return Outline(tuple(sorted(regions, key=lambda region: (-region.map_peak, -region.area_px))), specks)
 
 
-def region_mask(
-    anomaly_map: NDArray[np.float32], threshold: float | None, shape: Size, counts: Counting = None
-) -> NDArray[np.bool_]:
+def region_mask(anomaly_map: Map, threshold: float | None, shape: Size, counts: Counting = None) -> Marks:
     """Return which pixels (height, width) of the image are in the map's regions."""
     import cv2  # heavy: only where there is something to find
 
@@ -98,7 +94,7 @@ def region_mask(
     return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.bool_)
 
 
-def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
+def highest_place(anomaly_map: Map, shape: Size) -> Region:
     """Return the cell of a map (h, w) with the highest value, in an image of shape (height, width) px."""
     row, column = (int(place) for place in np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape))
     peak = float(anomaly_map[row, column])
@@ -106,8 +102,8 @@ def highest_place(anomaly_map: NDArray[np.float32], shape: Size) -> Region:
 
 
 def _parts(
-    anomaly_map: NDArray[np.float32], threshold: float, shape: Size, counts: Counting
-) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[int, list[int]], int]:
+    anomaly_map: Map, threshold: float, shape: Size, counts: Counting
+) -> tuple[Map, NDArray[np.int32], dict[int, list[int]], int]:
     """Return the map on a grid, each place's part, the regions' boxes and the number of specks.
 
     A box is left, top, width, height and area in places of the grid, by the part's number.
@@ -121,11 +117,8 @@ def _parts(
     if counts is not None:
         above &= cv2.resize(counts.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
-    kept = {
-        label: boxes[label].tolist()
-        for label in range(1, count)
-        if boxes[label, cv2.CC_STAT_AREA] * anomaly_map.size >= labels.size
-    }
+    large = boxes[:, cv2.CC_STAT_AREA] >= labels.size / anomaly_map.size
+    kept = {label: boxes[label].tolist() for label in range(1, count) if large[label]}
     return values, np.asarray(labels, np.int32), kept, count - 1 - len(kept)
 
 

@@ -15,6 +15,7 @@ from adkit.stats.segments import grouped
 from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,7 @@ class ClipResults:
         }
 
 
-def alarms_at(
-    threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values
-) -> NDArray[np.bool_]:
+def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values) -> Flags:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
@@ -129,11 +128,8 @@ def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None
         numbers = piece_numbers(results.times_s[clip.start : clip.stop].tolist(), segment_s)
     bounds = [clip.start + row for row in range(1, len(clip)) if numbers[row] != numbers[row - 1]]
     parts = [range(first, last) for first, last in zip([clip.start, *bounds], [*bounds, clip.stop], strict=True)]
-    return [
-        _part(results, part, whole=len(parts) == 1)
-        for part in parts
-        if not results.anomalous[part.start : part.stop].any()
-    ]
+    normal = (part for part in parts if not results.anomalous[part.start : part.stop].any())
+    return [_part(results, part, whole=len(parts) == 1) for part in normal]
 
 
 def _part(results: LabelledResults, frames: range, *, whole: bool = False) -> ClipPart:
@@ -147,5 +143,5 @@ def _peak(results: LabelledResults, frames: range) -> int:
     return frames.start + int(results.scores[frames.start : frames.stop].argmax())
 
 
-def _any(flags: NDArray[np.bool_], part: ClipPart) -> bool:
+def _any(flags: Flags, part: ClipPart) -> bool:
     return bool(flags[part.frames.start : part.frames.stop].any())

@@ -6,23 +6,22 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
+from adkit.data.boxes import Map
 from adkit.data.clips import are_stills, at_steps
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.frame_source import OnBad
 from adkit.data.images import told_by_compression
 from adkit.data.masks import MapsBesideMasks, with_sound_masks
 from adkit.errors import DatasetError, FrameError, PluginError, StorageError
-from adkit.evaluation.clip_results import ClipResults, Values, alarms_at, clip_results
+from adkit.evaluation.clip_results import ClipResults, Flags, Values, alarms_at, clip_results
 from adkit.evaluation.stored import store_document, store_predictions, stored_predictions
 from adkit.evaluation.tables import CAUGHT, FIRST, KindRow, details_of, kind_rows
 from adkit.interfaces import LabelledResults, Metric, MetricValue
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import EVALUATION
-from adkit.runs.store import Run
+from adkit.runs.store import EVALUATION, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
 from adkit.stats.formatting import Unit, counted, is_floor, listed
@@ -61,7 +60,7 @@ class Evaluation:
     apt: tuple[str, ...]  # the metrics for images where there are images, for clips where there are clips
     kinds: list[KindRow]
     test_hash: str  # of the test split's ids and their files' contents
-    whole: NDArray[np.bool_]  # which are anomalous as a whole: no place of theirs is
+    whole: Flags  # which are anomalous as a whole: no place of theirs is
     clips: ClipResults | None = None  # None: the test split has still images
     seen: list[str] = field(default_factory=list)  # test images that the run learned from or was calibrated with
     unreadable: list[str] = field(default_factory=list)
@@ -96,7 +95,7 @@ class Evaluation:
         return self.results.scores
 
     @property
-    def maps(self) -> NDArray[np.float32] | None:
+    def maps(self) -> Map | None:
         """Return the anomaly maps (N, h, w) of what is seen of the images, at the method's own resolution."""
         return self.results.maps
 
@@ -108,12 +107,12 @@ class Evaluation:
         return Judged(*decided, whole=whole, p_value_is_floor=is_floor(p_value, self.threshold.count))
 
     @property
-    def called(self) -> NDArray[np.bool_]:
+    def called(self) -> Flags:
         """Return which samples are called anomalous at the run's threshold."""
         return self.scores > self.threshold.value
 
     @property
-    def anomalous(self) -> NDArray[np.bool_]:
+    def anomalous(self) -> Flags:
         """Return which samples are anomalous in truth."""
         return self.results.anomalous
 
@@ -292,18 +291,13 @@ def _test_samples(run: Run, workplace: Workplace) -> list[Sample]:
 
 
 def _labelled(
-    samples: Sequence[Sample],
-    scores: Values,
-    threshold: Threshold,
-    maps: NDArray[np.float32] | None,
-    run: Run,
-    normal_frame_scores: Values,
+    samples: Sequence[Sample], scores: Values, threshold: Threshold, maps: Map | None, run: Run, normal: Values
 ) -> LabelledResults:
     pixel_threshold = run.record.pixel_threshold
     clips, times_s = tuple(sample.clip for sample in samples), np.array([sample.time_s for sample in samples])
     alarms, stills = scores > threshold.value, are_stills(samples)
     if not stills:
-        alarms = alarms_at(threshold.value, normal_frame_scores, clips, times_s, scores)
+        alarms = alarms_at(threshold.value, normal, clips, times_s, scores)
     return LabelledResults(
         scores,
         np.array([bool(sample.anomalous) for sample in samples]),

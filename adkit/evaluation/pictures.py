@@ -17,8 +17,7 @@ from adkit.errors import OptionError
 from adkit.evaluation.evaluate import MOST_MISTAKES, Evaluation, kind_of
 from adkit.files.atomic import whole_folder, write_whole
 from adkit.interfaces import sees_motion
-from adkit.runs.record import PICTURES
-from adkit.runs.store import Run
+from adkit.runs.store import PICTURES, Run
 from adkit.stats.calibration import Threshold
 from adkit.stats.segments import grouped
 from adkit.types import Sample

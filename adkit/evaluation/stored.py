@@ -10,8 +10,7 @@ from adkit.evaluation.tables import AUPRO, AUROCS
 from adkit.files.atomic import checksum, write_whole
 from adkit.files.documents import read_file, read_signed, signed
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import EVALUATION
-from adkit.runs.store import Run
+from adkit.runs.store import EVALUATION, Run
 from adkit.stats.rates import Rate
 
 PREDICTIONS = "predictions.safetensors"

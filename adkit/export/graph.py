@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from adkit.data.boxes import Map
 from adkit.data.tiles import placed, weights
 from adkit.data.view import counting_positions
 from adkit.errors import OptionError
@@ -127,22 +126,15 @@ def _parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _exported(
-    graph: ImageGraph,
-    usual: Mapping[str, NDArray[np.float32]],
-    states: Mapping[str, tuple[int, ...]],
-    outputs: list[str],
+    graph: ImageGraph, usual: Mapping[str, Map], states: Mapping[str, tuple[int, ...]], outputs: list[str]
 ) -> bytes:
     cuts = [None if usual.get(name) is None else torch.from_numpy(usual[name]) for name in ("rows", "columns")]
     any_number = {0: torch.export.Dim("pictures")}
     pixels = torch.zeros(2, *graph.view.canvas, 3, dtype=torch.uint8)
     example: tuple[Any, ...] = (pixels, *cuts, [torch.zeros(2, *shape) for shape in states.values()])
-    proto = traced(
-        graph,
-        example,
-        input_names=["pixels", *usual, *states],
-        output_names=outputs,
-        dynamic_shapes=(any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states)),
-    )
+    shapes = (any_number, *(None if one is None else {} for one in cuts), [any_number] * len(states))
+    inputs = ["pixels", *usual, *states]
+    proto = traced(graph, example, input_names=inputs, output_names=outputs, dynamic_shapes=shapes)
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         told = "the method's graph takes one number of images only, and any number was expected"
         raise OptionError(told, hint="tell its author: shape[0] can be traced where len() cannot")

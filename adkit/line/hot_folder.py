@@ -6,7 +6,7 @@ from threading import Event
 
 from adkit.errors import AdkitError
 from adkit.line.inbox import Arrival, Inbox
-from adkit.line.journal import Journal, Row
+from adkit.line.journal import Journal, Note, Row
 from adkit.stats.batch import Decisions
 from adkit.types import Sample
 from adkit.workflows.score import FittedModel, FrameResult, still_row
@@ -23,16 +23,13 @@ def watch_folder(
     inbox: Inbox,
     journal: Journal,
     stop: Event,
-    note: Callable[[Row], None],
+    note: Note,
     *,
     once: bool = False,
     decisions: Decisions = _BY_THRESHOLD,
     draw: Draw | None = None,
 ) -> None:
-    """Judge what comes until `stop` is set, noting each row once it is kept; with `once`, only what is there now.
-
-    What is anomalous is drawn, and its row names the picture.
-    """
+    """Judge what comes until `stop` is set (`once`: what is there), draw what is anomalous, note rows once kept."""
     inbox.judged |= {row.get("identity", "") for row in journal.rows()}
     while not stop.is_set():
         judged = False

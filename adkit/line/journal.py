@@ -1,12 +1,13 @@
 """What was decided, one line of JSON for each part: whoever is stopped at any moment goes on without losing any.
 
 A line is on the disk before anything else is done with it. How far each follower of the journal has come stands in a
-file beside it.
+file beside it. A line now and then says that a watch lives, and how far it is.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 
 from adkit.errors import StorageError
 from adkit.files.atomic import storage_faults, write_whole
+from adkit.stats.formatting import counted
 
 Row = Mapping[str, Any]
+Note = Callable[[Row], None]  # gets a row once it is kept
 _WAIT_S = 0.2
 
 
@@ -114,6 +117,25 @@ def following(
             if stop.is_set():
                 return
             wait() if wait else stop.wait(_WAIT_S)
+
+
+def tell_health(
+    every_s: float, journal: Journal, receivers: Collection[str], stop: Event, tell: Callable[[str], None]
+) -> None:
+    """Say every so often how parts were decided since the start, when last, and who waits; until `stop` is set."""
+    counts, read, last, at_once = Counter[str](), journal.path.stat().st_size, "", Event()
+    at_once.set()
+    while not stop.wait(every_s):
+        for row, end in following(journal.path, at_once, read):
+            counts[row["decision"]] += 1
+            last, read = f", the last at {row['time'][11:19]}", end
+        decided = ", ".join(f"{count:,} {decision}" for decision, count in sorted(counts.items()))
+        waiting = ", ".join(name for name in receivers if journal.noted(name) < read)
+        tell(
+            f"{datetime.now(UTC):%H:%M:%S} UTC: {counted(counts.total(), 'decision')} since the start"
+            + (f" ({decided}){last}" if decided else "")
+            + (f"; some wait for: {waiting}" if waiting else "")
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,6 @@
 """A camera or stream that is watched until somebody stops it: a row for each event, and for each loss of the source."""
 
 import math
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from adkit.data.inputs import VideoInput
 from adkit.data.live import Gap
 from adkit.drawing.regions import region_columns
 from adkit.files.atomic import whole_file
-from adkit.line.journal import Journal, Row
+from adkit.line.journal import Journal, Note, Row
 from adkit.watching.events import Event
 from adkit.watching.watch import Settings, Watch
 from adkit.workflows.score import FittedModel
@@ -23,13 +22,7 @@ PICTURES = "pictures"
 
 
 def watch_stream(
-    model: FittedModel,
-    source: VideoInput,
-    journal: Journal,
-    stop: Flag,
-    note: Callable[[Row], None],
-    *,
-    duration_s: float | None = None,
+    model: FittedModel, source: VideoInput, journal: Journal, stop: Flag, note: Note, *, duration_s: float | None = None
 ) -> None:
     """Judge the frames of a live source until `stop` is set, or `duration_s` have passed.
 
@@ -65,12 +58,8 @@ def watch_stream(
 
 
 def _event(event: Event) -> dict[str, object]:
-    return {
-        "event": event.number,
-        "start_s": round(event.start_s, 3),
-        "score": event.peak,
-        **region_columns(event.region),
-    }
+    found = {"event": event.number, "start_s": round(event.start_s, 3), "score": event.peak}
+    return {**found, **region_columns(event.region)}
 
 
 def _picture(watch: Watch, journal: Journal) -> str | None:

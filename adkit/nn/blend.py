@@ -75,10 +75,8 @@ class Blend:
         """Return what `state` gave."""
         weights = tuple(state["blend_weights"].tolist())
         scales = [scale for scale in range(len(weights)) if f"blend_mean_{scale}" in state]
-        return cls(
-            weights,
-            tuple(PositionNormalisation(state[f"blend_mean_{one}"], state[f"blend_spread_{one}"]) for one in scales),
-        )
+        usual = [PositionNormalisation(state[f"blend_mean_{one}"], state[f"blend_spread_{one}"]) for one in scales]
+        return cls(weights, tuple(usual))
 
     def _mean(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the weighted power mean of maps in spreads, enlarged to the finest grid; one alone stays as it is."""
@@ -115,10 +113,8 @@ def choose_blend(
         more = (found[1] - found[0]).mean(dim=1)  # of each source
         error = CLEARLY * float(more.std()) / math.sqrt(len(more))
         chosen = blends[float(more.mean()) >= -error if apart else float(more.mean()) > error]
-        facts = {
-            "spoilt_found": round(float(found[0].mean()), 4),
-            "spoilt_found_by_position": round(float(found[1].mean()), 4),
-        }
+        overall, by_position = (round(float(one.mean()), 4) for one in found)
+        facts = {"spoilt_found": overall, "spoilt_found_by_position": by_position}
     return chosen, {"context_weight": round(1 - weights[0], 4), "position_normalised": chosen.by_position, **facts}
 
 

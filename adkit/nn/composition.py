@@ -62,9 +62,8 @@ class Composition:
         values = shares.to(torch.float64)
         mean, covariance = values.mean(dim=0), torch.cov(values.T).reshape(kinds, kinds)
         usual = cls(centres, softness, mean.to(shares.dtype), _factor(covariance), unit, none)
-        return usual, torch.cat(
-            [_left_out(part - mean, covariance, len(values)) for part in torch.split(values, _MATRICES)]
-        )
+        left_out = [_left_out(part - mean, covariance, len(values)) for part in torch.split(values, _MATRICES)]
+        return usual, torch.cat(left_out)
 
     def on_the_scale_of(self, scores: Tensor, left_out: Tensor) -> tuple["Composition", Tensor]:
         """Return it in the unit of other scores (N,) of the same images, and what the left-out distances become."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 Corruption = Literal["stain", "paste", "noise"]
 Floats = NDArray[np.float32]
+Random = np.random.Generator
 
 CLEAN_SHARE = 0.1  # of the images stay as they are: those must come out unchanged
 MOST_BLOBS = 3  # stains or patches on one image, at most
@@ -30,9 +31,7 @@ SMALL, MIDDLING = 0.015, 0.1
 _CORNERS = 24  # of a blob's outline
 
 
-def corrupt(
-    frames: Tensor, kinds: Sequence[Corruption], rng: np.random.Generator, clean_share: float = CLEAN_SHARE
-) -> Tensor:
+def corrupt(frames: Tensor, kinds: Sequence[Corruption], rng: Random, clean_share: float = CLEAN_SHARE) -> Tensor:
     """Turn float32 (B, 3, H, W), RGB in 0..1 into the same spoilt by blobs and noise; that share of them is clean."""
     if not kinds:
         return frames
@@ -66,13 +65,13 @@ def spoilt(frame: Tensor, donor: Tensor, seed: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.clip(copies, 0, 1)).permute(0, 3, 1, 2).contiguous().to(frame.device)
 
 
-def _elsewhere(picture: Floats, rng: np.random.Generator) -> Floats:
+def _elsewhere(picture: Floats, rng: Random) -> Floats:
     """Return an image moved by any way, around its edges."""
     steps = (int(rng.integers(picture.shape[0])), int(rng.integers(picture.shape[1])))
     return np.roll(picture, steps, axis=(0, 1))
 
 
-def _moved(picture: Floats, inside: Floats, rng: np.random.Generator) -> Floats:
+def _moved(picture: Floats, inside: Floats, rng: Random) -> Floats:
     """Return an image moved by about the size of what is inside: what should be here lies a little beside."""
     step = math.sqrt(float(inside.sum())) / 2
     turn = rng.uniform(0, 2 * math.pi)
@@ -86,13 +85,13 @@ def _around(picture: Floats, inside: Floats) -> Floats:
     return np.broadcast_to(np.asarray(middle, np.float32), picture.shape)
 
 
-def _tinted(picture: Floats, rng: np.random.Generator) -> Floats:
+def _tinted(picture: Floats, rng: Random) -> Floats:
     """Return an image in another light, and where it has colours in another colour."""
     change = rng.choice([-0.1, 0.1]) + 0.07 * rng.standard_normal(3) * bool(np.ptp(picture, axis=2).max() > 0)
     return np.asarray(picture + change, np.float32)
 
 
-def _rough(picture: Floats, rng: np.random.Generator) -> Floats:
+def _rough(picture: Floats, rng: Random) -> Floats:
     """Return an image with a coarse grain."""
     height, width = picture.shape[:2]
     coarse = rng.standard_normal((height // 3 + 1, width // 3 + 1), dtype=np.float32)
@@ -100,7 +99,7 @@ def _rough(picture: Floats, rng: np.random.Generator) -> Floats:
     return picture + np.float32(rng.uniform(0.06, 0.18)) * grain[:, :, None]
 
 
-_WAYS: dict[str, Callable[[Floats, Floats, Floats, np.random.Generator], Floats]] = {
+_WAYS: dict[str, Callable[[Floats, Floats, Floats, Random], Floats]] = {
     "pasted": lambda _, other, __, rng: _elsewhere(other, rng),
     "missing": lambda picture, _, inside, __: _around(picture, inside),
     "shifted": lambda picture, _, inside, rng: _moved(picture, inside, rng),
@@ -111,7 +110,7 @@ _WAYS: dict[str, Callable[[Floats, Floats, Floats, np.random.Generator], Floats]
 SPOILT = tuple(_WAYS)  # the ways in which `spoilt` spoils an image
 
 
-def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
+def _stain(picture: Floats, _: Floats, rng: Random) -> None:
     opacity = _soft(_outline(picture.shape[:2], rng), rng) * np.float32(rng.uniform(*OPACITY))
     colour = rng.random(3, dtype=np.float32)
     if rng.random() < 0.5:
@@ -119,7 +118,7 @@ def _stain(picture: Floats, _: Floats, rng: np.random.Generator) -> None:
     picture += opacity[:, :, None] * (colour - picture)
 
 
-def _paste(picture: Floats, donor: Floats, rng: np.random.Generator) -> None:
+def _paste(picture: Floats, donor: Floats, rng: Random) -> None:
     """Return a patch of an image of the batch, turned by quarters and moved."""
     height, width = picture.shape[:2]
     turned = donor[::-1, ::-1] if rng.random() < 0.5 else donor
@@ -130,14 +129,11 @@ def _paste(picture: Floats, donor: Floats, rng: np.random.Generator) -> None:
     picture += opacity[:, :, None] * (moved - picture)
 
 
-_BLOBS: dict[str, Callable[[Floats, Floats, np.random.Generator], None]] = {"stain": _stain, "paste": _paste}
+_BLOBS: dict[str, Callable[[Floats, Floats, Random], None]] = {"stain": _stain, "paste": _paste}
 
 
 def _outline(
-    shape: tuple[int, int],
-    rng: np.random.Generator,
-    radii: tuple[float, float] = (SMALLEST, LARGEST),
-    most_stretch: float = 4,
+    shape: tuple[int, int], rng: Random, radii: tuple[float, float] = (SMALLEST, LARGEST), most_stretch: float = 4
 ) -> Floats:
     """Return float32 (H, W), 1 inside a blob with an irregular edge: now roundish, now long like a scratch."""
     height, width = shape
@@ -154,8 +150,6 @@ def _outline(
     return mask.astype(np.float32)
 
 
-def _soft(inside: Floats, rng: np.random.Generator) -> Floats:
+def _soft(inside: Floats, rng: Random) -> Floats:
     """Return a blob whose edge is soft half of the time."""
-    if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), dtype=np.float32)
-    return inside
+    return np.asarray(cv2.GaussianBlur(inside, (0, 0), 1.5), np.float32) if rng.random() < 0.5 else inside

@@ -29,10 +29,8 @@ def pick_device(name: str = "auto") -> str:
         raise OptionError(f"{name!r} is not a device", hint=f"use {kind}, or a number as in cuda:0") from None
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if device.index is not None and device.index >= count:
-        raise OptionError(
-            f"there is no device {name!r}: this machine offers torch {count} of {kind}, counted from 0",
-            hint=f"use --device {kind}",
-        )
+        told = f"there is no device {name!r}: this machine offers torch {count} of {kind}, counted from 0"
+        raise OptionError(told, hint=f"use --device {kind}")
     if kind != "cuda":
         return kind
     torch.backends.cudnn.allow_tf32 = False  # with its 10 bits, scores could differ in the third digit

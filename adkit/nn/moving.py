@@ -63,11 +63,8 @@ class WithMotion(Method[Any]):
         maps = self._some_maps(batches) if appearance is None else _maps_of(appearance)
         share = float(f"{share_that_moves(cells.numpy()):.2g}")
         self._usual = [_usual(maps, share, 1e-6), _usual(self._enlarged(self._left_out, maps), share, LEAST_SPREAD)]
-        facts: dict[str, str | float] = {
-            "motions": len(self._memory.rows),
-            "share_of_frame_that_moves": share,
-            MOVING_CLIPS: " ".join(map(str, clips_moving_as_a_whole(cells.numpy(), clips))),
-        }
+        motions, whole = len(self._memory.rows), " ".join(map(str, clips_moving_as_a_whole(cells.numpy(), clips)))
+        facts: dict[str, str | float] = {"motions": motions, "share_of_frame_that_moves": share, MOVING_CLIPS: whole}
         return replace(report, facts={**report.facts, **facts}, scorer=f"top:percent={100 * share:g}")
 
     def predict(self, batch: Batch) -> Prediction:

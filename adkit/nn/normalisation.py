@@ -90,18 +90,14 @@ class PositionNormalisation:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "PositionNormalisation | None":
         """Return what `state` gave; None where there is none."""
-        if "position_mean" not in state:
-            return None
-        return cls(state["position_mean"], state["position_spread"])
+        return cls(state["position_mean"], state["position_spread"]) if "position_mean" in state else None
 
 
 def require_maps(count: int, choice: Choice) -> None:
     """Raise OptionError for "on" with too few out-of-sample maps to come; for asking before the work is done."""
     if choice == "on" and count < LEAST_MAPS_ON:
-        raise OptionError(
-            f"position_normalisation=on needs {LEAST_MAPS_ON} normal images it did not learn from, and has {count}",
-            hint="leave it at auto, or add more images of good parts",
-        )
+        told = f"position_normalisation=on needs {LEAST_MAPS_ON} normal images it did not learn from, and has {count}"
+        raise OptionError(told, hint="leave it at auto, or add more images of good parts")
 
 
 def decide(maps: Tensor, clips: Tensor, choice: Choice) -> tuple[PositionNormalisation | None, dict[str, float | bool]]:

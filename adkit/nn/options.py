@@ -216,7 +216,5 @@ def require_halved(size: tuple[int, int]) -> None:
     height, width = size
     if height % HALVED or width % HALVED:
         fitting = (max(LEAST_PX, round(side / HALVED) * HALVED) for side in size)
-        raise OptionError(
-            f"size={height}x{width}: the network halves the frame four times, and needs multiples of {HALVED} px",
-            hint=f"for example --set size={'x'.join(map(str, fitting))}",
-        )
+        told = f"size={height}x{width}: the network halves the frame four times, and needs multiples of {HALVED} px"
+        raise OptionError(told, hint=f"for example --set size={'x'.join(map(str, fitting))}")

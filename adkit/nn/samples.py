@@ -63,16 +63,10 @@ class Changed:
         return len(self.batches)
 
 
-def last_frames(frames: Tensor) -> Tensor:
-    """Turn float32 (B, T, 3, H, W) into (B, 3, H, W): those that are scored."""
-    return frames[:, -1]
-
-
-def each_clip(batches: Batches, look: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, Iterator[Tensor]]]:
-    """Walk the clips in their order, each with what `look` (B, T, 3, H, W) -> (B, ...) makes of its frames, one by one.
-
-    A clip's frames are walked before the next clip is asked for.
-    """
-    parts = (zip(batch.clips, torch.split(look(batch.frames), 1), strict=True) for batch in batches)
+def each_clip(
+    batches: Batches, look: Callable[[Tensor], Tensor] = lambda frames: frames
+) -> Iterator[tuple[str, Iterator[Tensor]]]:
+    """Walk clips, each with what `look` makes of its frames (B, 3, H, W), one by one; all before the next clip."""
+    parts = (zip(batch.clips, torch.split(look(batch.frames[:, -1]), 1), strict=True) for batch in batches)
     for clip, group in groupby(chain.from_iterable(parts), key=itemgetter(0)):
         yield clip, (part for _, part in group)

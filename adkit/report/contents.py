@@ -11,8 +11,8 @@ from adkit.report import plots
 from adkit.report.charts import Chart
 from adkit.report.thresholds import Step
 from adkit.runs.record import RunRecord
+from adkit.stats.calibration import alarms_p_value, noticeable_rate
 from adkit.stats.formatting import NOTHING, Unit, bound_text, counted, metric_text, rate_text, score_text
-from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.workflows.audit import LEVEL
 

@@ -20,8 +20,7 @@ from adkit.report.contents import plain, training_of
 from adkit.report.examples import choose, colour_ramp
 from adkit.report.thresholds import threshold_steps
 from adkit.report.timelines import clips_of
-from adkit.runs.record import MODEL, REPORT
-from adkit.runs.store import Run
+from adkit.runs.store import MODEL, REPORT, Run
 from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
 from adkit.stats.formatting import Unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,38 +82,20 @@ def to_predictions(ids: tuple[str, ...], clips: tuple[str, ...], prediction: Pre
     return Predictions(ids, clips, checked("maps", prediction.maps), checked("scores", prediction.scores))
 
 
-class PredictionBuffer:
-    """Gathers predictions of up to `most` samples in one piece of memory, for small ones keep large batches' apart."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._ids: list[str] = []
-        self._clips: list[str] = []
-        self._kinds: dict[str, NDArray[Any]] | None = None
-
-    def add(self, part: Predictions) -> None:
-        """Copy the next ones; raises ValueError when only some of the parts have maps, scores or times."""
-        given = part._given()
-        if self._kinds is None:
-            self._kinds = {name: np.empty((self._most, *one.shape[1:]), one.dtype) for name, one in given.items()}
-        if given.keys() != self._kinds.keys():
-            name = min(given.keys() ^ self._kinds.keys())
-            raise ValueError(f"the method gave {name} for some batches only")
-        first, last = len(self._ids), len(self._ids) + len(part.ids)
-        for name, values in given.items():
-            self._kinds[name][first:last] = values
-        self._ids += part.ids
-        self._clips += part.clips
-
-    def together(self) -> Predictions:
-        """Return all of them, in their order."""
-        kinds = {name: values[: len(self._ids)] for name, values in (self._kinds or {}).items()}
-        return Predictions(tuple(self._ids), tuple(self._clips), **{"maps": None, "scores": None, **kinds})
-
-
-def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Join predictions of several parts; raises ValueError when only some of them have maps, scores or times."""
-    joined = PredictionBuffer(sum(len(part.ids) for part in parts))
+def join_predictions(parts: Iterable[Predictions], most: int) -> Predictions:
+    """Gather up to `most` samples' parts in one piece of memory; raises ValueError where some lack what others have."""
+    ids: list[str] = []
+    clips: list[str] = []
+    kinds: dict[str, NDArray[Any]] | None = None
     for part in parts:
-        joined.add(part)
-    return joined.together()
+        given = part._given()
+        if kinds is None:
+            kinds = {name: np.empty((most, *one.shape[1:]), one.dtype) for name, one in given.items()}
+        if given.keys() != kinds.keys():
+            raise ValueError(f"the method gave {min(given.keys() ^ kinds.keys())} for some batches only")
+        for name, values in given.items():
+            kinds[name][len(ids) : len(ids) + len(values)] = values
+        ids += part.ids
+        clips += part.clips
+    joined = {name: values[: len(ids)] for name, values in (kinds or {}).items()}
+    return Predictions(tuple(ids), tuple(clips), **{"maps": None, "scores": None, **joined})

@@ -21,14 +21,6 @@ from adkit.stats.significance import looks_mixed
 from adkit.stats.smoothing import SMOOTHING_S
 
 FORMAT = 10
-RECORD = "run.json"
-EXPORTED = "model.json"  # in the place of a run's record, in what `adkit export` wrote
-MODEL = "model.safetensors"
-CALIBRATION = "calibration.safetensors"
-DATA = "data.json"
-EVALUATION = "evaluation"
-PICTURES = "pictures"
-REPORT = "report.html"
 LATEST = "latest"  # means the newest run, whatever its name
 SEEING = ("roi", "ignore", "ignore_border", "tiles")  # the settings that say what of an image is seen, and how
 PART = "part"  # as a place to look: what stands out from its ground in the normal images
@@ -117,9 +109,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             elif value is True:
                 words.append(flag)
             else:
-                words += [
-                    word for one in (value if isinstance(value, tuple) else [value]) for word in _pair(flag, str(one))
-                ]
+                values = value if isinstance(value, tuple) else [value]
+                words += [word for one in values for word in _pair(flag, str(one))]
         return words
 
 

@@ -33,26 +33,19 @@ from adkit.errors import OptionError, RunError, said
 from adkit.files.atomic import checksum, is_folder, plain_name, storage_faults, whole_folder, write_whole
 from adkit.files.documents import read_json, signed, take_signature
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import (
-    CALIBRATION,
-    DATA,
-    EXPORTED,
-    FORMAT,
-    LATEST,
-    MODEL,
-    PICTURES,
-    RECORD,
-    REPORT,
-    UNTRUSTED,
-    CalibrationRecord,
-    FileRecord,
-    RunRecord,
-    SeenData,
-)
+from adkit.runs.record import FORMAT, LATEST, UNTRUSTED, CalibrationRecord, FileRecord, RunRecord, SeenData
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+RECORD = "run.json"
+EXPORTED = "model.json"  # in the place of a run's record, in what `adkit export` wrote
+MODEL = "model.safetensors"
+CALIBRATION = "calibration.safetensors"
+DATA = "data.json"
+EVALUATION = "evaluation"
+PICTURES = "pictures"
+REPORT = "report.html"
 HIDDEN = ".undone"  # holds the runs that were put away, beside the others
 LONGEST_CATEGORY = 60  # letters of it in a run's name; file systems take 255 bytes
 
@@ -100,11 +93,8 @@ def save_run(root: Path, record: RunRecord, state: Mapping[str, Tensor], results
     """Write a new run below `root`, with a number where its id is taken; nothing remains where that fails."""
     from safetensors.torch import save
 
-    contents = {
-        MODEL: save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}),
-        CALIBRATION: results.to_bytes(),
-        DATA: seen.to_bytes(),
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    contents = {MODEL: save(tensors), CALIBRATION: results.to_bytes(), DATA: seen.to_bytes()}
     while True:
         named = record.model_copy(update={"files": _described(contents), "id": free_name(root, record.id)})
         folder = root / named.id
@@ -142,13 +132,8 @@ def recalibrated(run: Run, calibration: CalibrationRecord, predictions: Predicti
     record = run.record
     number = len(record.earlier_calibrations) + 2
     contents = {_numbered(CALIBRATION, number): predictions.to_bytes(), _numbered(DATA, number): seen.to_bytes()}
-    changed = record.model_copy(
-        update={
-            "calibration": calibration,
-            "earlier_calibrations": [*record.earlier_calibrations, record.calibration],
-            "files": {**record.files, **_described(contents)},
-        }
-    )
+    earlier, files = [*record.earlier_calibrations, record.calibration], {**record.files, **_described(contents)}
+    changed = record.model_copy(update={"calibration": calibration, "earlier_calibrations": earlier, "files": files})
     return _rewritten(run, changed, contents)
 
 

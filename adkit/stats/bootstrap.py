@@ -59,8 +59,7 @@ def clip_weights(results: LabelledResults, resamples: int, seed: int) -> Iterato
     count = int(clip_of.max(initial=-1)) + 1
     with_anomaly = np.zeros(count, bool)
     with_anomaly[clip_of[results.anomalous]] = True
-    drawn = bootstrap_weights(with_anomaly, resamples, seed)
-    drawn = np.concatenate([np.ones((1, count), np.int64), drawn])
+    drawn = np.concatenate([np.ones((1, count), np.int64), bootstrap_weights(with_anomaly, resamples, seed)])
     rows = max(1, MOST_WEIGHTS // max(1, len(clip_of)))
     for first in range(0, len(drawn), rows):
         yield drawn[first : first + rows][:, clip_of]

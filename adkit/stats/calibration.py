@@ -1,4 +1,4 @@
-"""Thresholds and p-values from the scores of normal data only, with what they promise.
+"""Thresholds and p-values from the scores of normal data only, what they promise, and whether that is kept.
 
 The threshold is the k-th largest of n out-of-sample normal scores, and a sample is called anomalous when its
 score lies above it. For exchangeable continuous scores, the false-alarm rate of that rule on new normal data
@@ -9,7 +9,7 @@ The unit is the image, or for video the clip: frames of one clip are alike, and 
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -19,14 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adkit.errors import OptionError, PromiseError
-from adkit.stats.formatting import UnitName, bound_text, counted, duration_text, often_text, rate_text
+from adkit.stats.formatting import SLACK, UnitName, bound_text, counted, duration_text, often_text, rate_text
 from adkit.stats.segments import clip_numbers, grouped
 
 CERTAINTY = 0.95
 USUAL_RATE = 0.01  # the false-alarm rate that is aimed at when the user asks for none
-
-# The slack keeps 0.05 * 20 from falling below 1 by rounding.
-_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class ThresholdRule:
             if not (math.isfinite(self.level) and self.level > 0):
                 told = f"{self.level:g} false alarms an hour were asked for; a promise needs more than none"
                 raise PromiseError(told, hint="for example 6/h, one in ten minutes")
-        elif not (_SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
+        elif not (SLACK <= self.level < 1 or (self.kind == "percentile" and self.level == 0)):
             told = f"a false-alarm rate of {self.level:.6g} was asked for; it lies between 0% and 100%, without either"
             raise PromiseError(told, hint="no finite number of images supports 0%, and 100% needs no threshold; try 1%")
 
@@ -105,7 +102,7 @@ class ThresholdRule:
             return str(self)
         if self.hourly:
             rate = f"{self.level:g} false alarms an hour"
-        elif self.kind == "usual" and threshold.expected_rate > self.level + _SLACK:
+        elif self.kind == "usual" and threshold.expected_rate > self.level + SLACK:
             rate = rate_text(threshold.expected_rate)  # as few as the scores support
         else:
             rate = f"{100 * self.level:.3g}%"
@@ -133,9 +130,9 @@ class ThresholdRule:
         if self.hourly:
             raise ValueError("how many scores an hourly rate needs depends on how long clips last")
         if self.kind == "expected":
-            return math.ceil(1 / self.level - 1 - _SLACK)
+            return math.ceil(1 / self.level - 1 - SLACK)
         if self.kind == "certain":
-            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - _SLACK)
+            return math.ceil(math.log(1 - CERTAINTY) / math.log1p(-self.level) - SLACK)
         return 1
 
     @property
@@ -167,13 +164,13 @@ class ThresholdRule:
                 needs=self.scores_needed,
             )
         if self.kind == "percentile":
-            return count - math.ceil((1 - self.level) * (count - 1) - _SLACK)
+            return count - math.ceil((1 - self.level) * (count - 1) - SLACK)
         if self.kind == "certain":
             # The promise grows with the rank: a few quantiles find the last that keeps it, among millions too.
             return bisect_right(
-                range(1, count + 1), self.level + _SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
+                range(1, count + 1), self.level + SLACK, key=lambda rank: float(_beta_quantile(rank, count + 1 - rank))
             )
-        return max(1, min(count, int(self.level * (count + 1) + _SLACK)))
+        return max(1, min(count, int(self.level * (count + 1) + SLACK)))
 
 
 def parse_rule(text: str, *, certain: bool = False) -> ThresholdRule:
@@ -215,7 +212,7 @@ def parse_rate(text: str) -> float:
     except ValueError:
         raise PromiseError(f"{text!r} is not a rate", hint="write it as 1% or 0.01") from None
     rate = value / 100 if percent else value
-    if not _SLACK <= rate < 1:
+    if not SLACK <= rate < 1:
         hint = "no finite number of images supports 0%, and 100% needs no threshold; try 1%"
         if rate >= 1 and not percent and value < 100:
             hint = f"write {value:g}% if you mean percent"
@@ -224,18 +221,14 @@ def parse_rate(text: str) -> float:
 
 
 def threshold_from(
-    normal_scores: ArrayLike,
-    rule: ThresholdRule,
-    unit: UnitName = "image",
-    unit_s: float | None = None,
-    left_out: int = 0,
+    normals: ArrayLike, rule: ThresholdRule, unit: UnitName = "image", unit_s: float | None = None, left_out: int = 0
 ) -> Threshold:
     """Return the rule's threshold from out-of-sample scores of normal units; clips last `unit_s` on average.
 
     `left_out` units are held for anomalous, and have no score among them. Of clips a false alarm is a flagged one.
     Raises PromiseError where there are too few for the rule, ValueError without scores.
     """
-    scores = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
+    scores = np.sort(np.asarray(normals, dtype=np.float64))[::-1]
     count = len(scores)
     if count == 0:
         raise ValueError("a threshold needs at least one normal score")
@@ -272,6 +265,44 @@ def p_values(scores: ArrayLike, normal_scores: ArrayLike) -> NDArray[np.float64]
     normals = np.sort(np.asarray(normal_scores, dtype=np.float64))
     below = np.searchsorted(normals, np.asarray(scores, dtype=np.float64), side="left")
     return np.asarray((1 + len(normals) - below) / (len(normals) + 1), dtype=np.float64)
+
+
+def alarms_p_value(alarms: int, total: int, rank: int, count: int) -> float:
+    """Return P(at least `alarms` of `total` new normal samples score above the `rank`-th largest of `count` others).
+
+    One-sided: small when there are more false alarms than the threshold promised. For exchangeable continuous scores
+    the false-alarm rate is Beta(rank, count + 1 - rank), so that their number is Beta-binomial.
+    """
+    from scipy.stats import betabinom  # takes half a second to import
+
+    # A sum of the tail's own terms: one minus the rest would lose all digits of a small p-value.
+    tail = betabinom.pmf(np.arange(alarms, total + 1), total, rank, count + 1 - rank)
+    return min(1.0, float(tail.sum()))
+
+
+def most_alarms(promises: Sequence[tuple[int, int, int]]) -> int:
+    """Return how many false alarms independent promises (total, rank, count) give, with 95 % certainty at most."""
+    from scipy.stats import betabinom
+
+    chances = np.ones(1)  # of 0, 1, 2 … alarms so far
+    for total, rank, count in promises:
+        chances = np.convolve(chances, betabinom.pmf(np.arange(total + 1), total, rank, count + 1 - rank))
+    at_least = np.cumsum(chances[::-1])[::-1]
+    return int(np.flatnonzero(at_least > 1 - CERTAINTY)[-1])
+
+
+def noticeable_rate(total: int, rank: int, count: int, level: float, power: float = 0.8) -> float | None:
+    """Return the lowest true rate at which `alarms_p_value` falls below `level` with this `power`; None: no rate."""
+    from scipy.optimize import brentq
+    from scipy.stats import binom
+
+    def tells(alarms: int) -> bool:
+        return alarms_p_value(alarms, total, rank, count) < level
+
+    telling = bisect_left(range(total + 1), True, key=tells)
+    if telling > total:
+        return None
+    return float(brentq(lambda rate: binom.sf(telling - 1, total, rate) - power, 0, 1))
 
 
 def _beta_quantile(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Literal
 NOTHING = "–"  # what stands where there is no number
 AS_A_WHOLE = "as a whole"  # where an image is anomalous though no place is: something is missing, extra or exchanged
 UnitName = Literal["image", "clip"]  # as runs write it down
-_SLACK = 1e-9  # keeps what is a little above a round number from being rounded up to the next
+SLACK = 1e-9  # keeps 0.05 * 20 from falling below 1, and what is a little above a round number from going up
 
 
 def counted(number: int, thing: str) -> str:
@@ -71,7 +71,7 @@ def bound_text(rate: float) -> str:
     """Write a bound in percent with two digits, rounded up: 0.0235 -> "2.4%", 0.000123 -> "0.013%"."""
     percent = 100 * rate
     decimals = _two_digits(percent)
-    return f"{math.ceil(percent * 10**decimals - _SLACK) / 10**decimals:.{decimals}f}%"
+    return f"{math.ceil(percent * 10**decimals - SLACK) / 10**decimals:.{decimals}f}%"
 
 
 def often_text(rate: float) -> str:

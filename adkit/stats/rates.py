@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.stats.calibration import CERTAINTY
-from adkit.stats.formatting import Unit, counted, percent_text
+from adkit.stats.formatting import SLACK, Unit, counted, percent_text
 from adkit.stats.significance import Interval, proportion_interval
 
 ORACLE_RECALLS = (1.0, 0.99)
@@ -108,12 +108,10 @@ class Curve:
 def decision_rates(scores: NDArray[np.float64], anomalous: NDArray[np.bool_], threshold: float) -> DecisionRates:
     """Return what calling scores above the threshold anomalous does to N samples of known truth."""
     normals, defects = scores[~anomalous], scores[anomalous]
-    mean_normal, mean_anomalous = (float(some.mean()) if len(some) else None for some in (normals, defects))
+    mean_good, mean_defect = (float(some.mean()) if len(some) else None for some in (normals, defects))
     recalls = ORACLE_RECALLS if len(normals) and len(defects) else ()
     passing = tuple(_passing(normals, defects, recall) for recall in recalls)
-    return DecisionRates(
-        Rate.of(defects > threshold), Rate.of(normals > threshold), mean_normal, mean_anomalous, passing
-    )
+    return DecisionRates(Rate.of(defects > threshold), Rate.of(normals > threshold), mean_good, mean_defect, passing)
 
 
 def roc_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Curve | None:
@@ -138,7 +136,7 @@ def precision_recall_curve(scores: NDArray[np.float64], anomalous: NDArray[np.bo
 
 def _passing(normals: NDArray[np.float64], defects: NDArray[np.float64], recall: float) -> OraclePassing:
     """Return the highest threshold at which `recall` of the defects are flagged: just below the least of them."""
-    needed = int(np.ceil(recall * len(defects) - 1e-9))
+    needed = int(np.ceil(recall * len(defects) - SLACK))
     lowest_caught = np.sort(defects)[::-1][needed - 1]
     threshold = float(np.nextafter(lowest_caught, -np.inf))
     return OraclePassing(recall, threshold, Rate.of(normals <= threshold))

@@ -28,7 +28,6 @@ from adkit.data.video_writer import Encoding, VideoWriter
 
 CONVEYOR_VERSION = 1  # goes up when the drawing changes: cached clips of an older version are then made anew
 KINDS = ("stop", "speed_change", "jerk", "foreign_object", "missing_part", "colour_shift")
-GOOD = "good"
 HEIGHT_PX, WIDTH_PX = 192, 320
 RATE = 20  # frames a second
 SECONDS = 12.0

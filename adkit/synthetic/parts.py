@@ -14,6 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from adkit.data.boxes import Marks, Pixels
+
+Floats = NDArray[np.float32]
+Random = np.random.Generator
+
 PARTS_VERSION = 1  # goes up when the drawing changes: cached parts of an older version are then drawn anew
 GOOD = "good"
 GRADES = ("clear", "visible", "faint")
@@ -28,16 +33,14 @@ _STRENGTH = {"clear": 1.0, "visible": 0.6, "faint": 0.35}
 class _Drawn:
     """A part before light and noise: its image, where it is, and the features that may be missing."""
 
-    canvas: NDArray[np.float32]  # (H, W, 3)
+    canvas: Floats  # (H, W, 3)
     body: NDArray[np.uint8]  # (H, W), 1 where a scratch or a stain is on the part
     features: list[NDArray[np.uint8]]  # each (H, W), 1 where one hole or pin is
-    fill: NDArray[np.float32]  # (H, W, 3): what shows where a feature is missing
+    fill: Floats  # (H, W, 3): what shows where a feature is missing
     fineness: float = 1.0  # how large scratches and stains are: 0.5 is half as long and wide
 
 
-def draw_part(
-    part: str, rng: np.random.Generator, defect: str | None = None, grade: str = "clear"
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def draw_part(part: str, rng: Random, defect: str | None = None, grade: str = "clear") -> tuple[Pixels, Marks]:
     """Return an image, uint8 RGB (256, 256, 3), and its mask, bool (256, 256): True where it is anomalous."""
     drawn = _PARTS[part](rng)
     canvas, mask = drawn.canvas, np.zeros((_CANVAS, _CANVAS), np.uint8)
@@ -67,16 +70,14 @@ def write_parts(folder: Path, part: str, *, seed: int, train: int, good: int, ea
                 Image.fromarray((mask * 255).astype(np.uint8)).save(truth / f"{index:03d}_mask.png")
 
 
-def _smooth_noise(rng: np.random.Generator, cell_px: int) -> NDArray[np.float32]:
+def _smooth_noise(rng: Random, cell_px: int) -> Floats:
     """Draw noise (H, W) in about -1..1 whose structures are `cell_px` wide."""
     cells = _CANVAS // cell_px + 3
     coarse = rng.normal(0, 0.5, (cells, cells)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _grained(
-    colour: tuple[float, float, float], rng: np.random.Generator, strength: float, cell_px: int
-) -> NDArray[np.float32]:
+def _grained(colour: tuple[float, float, float], rng: Random, strength: float, cell_px: int) -> Floats:
     """Return a canvas (H, W, 3) of one colour with such noise."""
     canvas = np.full((_CANVAS, _CANVAS, 3), colour, np.float32)
     canvas += strength * _smooth_noise(rng, cell_px)[:, :, None]
@@ -87,7 +88,7 @@ def _blank() -> NDArray[np.uint8]:
     return np.zeros((_CANVAS, _CANVAS), np.uint8)
 
 
-def _washer(rng: np.random.Generator) -> _Drawn:
+def _washer(rng: Random) -> _Drawn:
     centre = np.array([_CANVAS / 2, _CANVAS / 2]) + rng.uniform(-14, 14, 2)
     turn = rng.uniform(0, 2 * np.pi)
     outer, inner = 200, 84
@@ -119,7 +120,7 @@ def _washer(rng: np.random.Generator) -> _Drawn:
     return _Drawn(canvas, body, features, metal_colour)
 
 
-def _connector(rng: np.random.Generator) -> _Drawn:
+def _connector(rng: Random) -> _Drawn:
     shift = rng.uniform(-6, 6, 2)
     canvas = _grained((0.62, 0.64, 0.60), rng, 0.02, 5)
     left, top = (np.array([66, 120]) + shift).astype(int).tolist()
@@ -142,7 +143,7 @@ def _connector(rng: np.random.Generator) -> _Drawn:
     return _Drawn(canvas, body, features, plastic)
 
 
-def _fabric(rng: np.random.Generator) -> _Drawn:
+def _fabric(rng: Random) -> _Drawn:
     y, x = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
     sway = 5 * _smooth_noise(rng, 120)
     pitch = 15.0
@@ -164,7 +165,7 @@ def _fabric(rng: np.random.Generator) -> _Drawn:
     return _Drawn(canvas, body, [gap], ground)
 
 
-def _bolt(rng: np.random.Generator) -> _Drawn:
+def _bolt(rng: Random) -> _Drawn:
     background = _grained((0.72, 0.72, 0.71), rng, 0.015, 5)
     for _ in range(int(rng.integers(5))):  # dust, which is no defect
         speck = (int(rng.integers(_CANVAS)), int(rng.integers(_CANVAS)))
@@ -197,18 +198,18 @@ def _bolt(rng: np.random.Generator) -> _Drawn:
     return _Drawn(canvas, body, [feature.astype(np.uint8) for feature in features], background, fineness=0.5)
 
 
-def _place_on(body: NDArray[np.uint8], rng: np.random.Generator, margin_px: int) -> tuple[int, int]:
+def _place_on(body: NDArray[np.uint8], rng: Random, margin_px: int) -> tuple[int, int]:
     inside = cv2.erode(body, np.ones((margin_px, margin_px), np.uint8), borderValue=0)
     ys, xs = np.nonzero(inside if inside.any() else body)
     chosen = int(rng.integers(len(xs)))
     return int(xs[chosen]), int(ys[chosen])
 
 
-def _blend(canvas: NDArray[np.float32], where: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blend(canvas: Floats, where: Floats, colour: Floats) -> Floats:
     return canvas * (1 - where[:, :, None]) + colour * where[:, :, None]
 
 
-def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _scratch(drawn: _Drawn, rng: Random, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     x, y = _place_on(drawn.body, rng, round(31 * drawn.fineness))
     direction = rng.uniform(0, 2 * np.pi)
     points = [(float(x), float(y))]
@@ -225,7 +226,7 @@ def _scratch(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[
     return _blend(drawn.canvas, line.astype(np.float32) * strength, colour), line
 
 
-def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _stain(drawn: _Drawn, rng: Random, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     x, y = _place_on(drawn.body, rng, round(41 * drawn.fineness))
     radius = float(rng.uniform(20, 34)) * drawn.fineness
     ys, xs = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
@@ -236,9 +237,7 @@ def _stain(drawn: _Drawn, rng: np.random.Generator, strength: float) -> tuple[ND
     return stained, (soft > 0.5).astype(np.uint8)
 
 
-def _incomplete(
-    drawn: _Drawn, rng: np.random.Generator, strength: float
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _incomplete(drawn: _Drawn, rng: Random, strength: float) -> tuple[Floats, NDArray[np.uint8]]:
     feature = drawn.features[int(rng.integers(len(drawn.features)))]
     # The grade is how much of it is missing. All of it would be another question: the image would then show
     # nothing odd anywhere, only one feature too few.
@@ -249,7 +248,7 @@ def _incomplete(
     return _blend(drawn.canvas, gone.astype(np.float32), drawn.fill), gone
 
 
-def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _light(canvas: Floats, rng: Random) -> Floats:
     """Light it by another lamp each time: brightness, a slope across the image, and a tint."""
     ramp = np.linspace(-1, 1, _CANVAS, dtype=np.float32)
     slope_x, slope_y = rng.uniform(-0.10, 0.10, 2)
@@ -258,7 +257,7 @@ def _light(canvas: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     return np.asarray(canvas * lamp[:, :, None] * tint, np.float32)
 
 
-_PARTS: dict[str, Callable[[np.random.Generator], _Drawn]] = {
+_PARTS: dict[str, Callable[[Random], _Drawn]] = {
     "washer": _washer,
     "connector": _connector,
     "fabric": _fabric,

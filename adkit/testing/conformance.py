@@ -24,7 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from adkit.errors import DatasetError, nearest
-from adkit.interfaces import Dataset, Exportable, Method, MethodEntry, Scorer, Silent, calibrates_itself, sees_motion
+from adkit.interfaces import SILENT, Dataset, Exportable, Method, MethodEntry, Scorer, calibrates_itself, sees_motion
 from adkit.options import options_of, parse_options, stored_options
 from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
@@ -79,7 +79,7 @@ class Examined:
     def fitted(self) -> Method[Any]:
         """Return the method, fitted on the batches; they must come back as they were, and so must what is predicted."""
         method, given = self.made(), self.batches.frames.clone()
-        report = method.fit(self.batches, Silent())
+        report = method.fit(self.batches, SILENT)
         assert report is None or isinstance(report, FitReport), f"fit() gave a {type(report).__name__}, not a FitReport"
         assert torch.equal(given, self.batches.frames), "fit() changed the frames it was given: work on a copy"
         return method
@@ -146,12 +146,12 @@ def _check_independence(candidate: Examined) -> None:
 def _check_determinism(candidate: Examined) -> None:
     """Check that the method predicts the same when it is fitted again with the same seed, under other names."""
     again = candidate.made()
-    again.fit(candidate.renamed, Silent())
+    again.fit(candidate.renamed, SILENT)
     found = again.predict(candidate.batch)
     check_same(candidate.prediction, found, "fitted again with the same seed, under other names,", "fitted once")
     if not candidate.entry.draws:
         other = candidate.made(seed=4)
-        other.fit(candidate.batches, Silent())
+        other.fit(candidate.batches, SILENT)
         found = other.predict(candidate.batch)
         check_same(candidate.prediction, found, "with another seed, though it is announced with draws=False,", "before")
 
@@ -261,9 +261,7 @@ def check_stream(method: Method[Any], clips: tuple[Tensor, Tensor]) -> None:
     names = ["first clip"] * len(clips[0]) + ["second clip"] * len(clips[1])
     one_by_one = _streamed(method, torch.cat(seen), names, 1)
     check_same(one_by_one, _streamed(method, torch.cat(seen), names, 4), "streamed in fours", "streamed one by one")
-    alone = [
-        _streamed(method, part, [name] * len(part), 1) for part, name in zip(seen, sorted(set(names)), strict=True)
-    ]
+    alone = [_streamed(method, one, [name] * len(one), 1) for one, name in zip(seen, sorted(set(names)), strict=True)]
     check_same(joined(alone), one_by_one, "streamed clip after clip", "streamed alone")
     count = min(map(len, seen))
     streams, beside = (method.stream(), method.stream()), []

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from adkit.data.boxes import Marks, Pixels
 from adkit.data.images import resize
 from adkit.synthetic.parts import draw_part
 from adkit.types import Batch
@@ -41,9 +41,7 @@ class PartBatches:
 
 
 @lru_cache(maxsize=200)
-def drawn_part(
-    part: str, seed: int, number: int, defect: str | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def drawn_part(part: str, seed: int, number: int, defect: str | None = None) -> tuple[Pixels, Marks]:
     """Return one synthetic part and its mask, not to be written to: they are drawn once for all checks."""
     return draw_part(part, np.random.default_rng([seed, number]), defect)
 

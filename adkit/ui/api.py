@@ -24,8 +24,8 @@ from adkit.data.images import png_of, resize
 from adkit.drawing.overlay import faded, heat
 from adkit.errors import AdkitError, FrameError, RunError, said
 from adkit.files.documents import read_file
-from adkit.runs.record import REPORT, RunRecord
-from adkit.runs.store import list_runs
+from adkit.runs.record import RunRecord
+from adkit.runs.store import REPORT, list_runs
 from adkit.stats.formatting import UnitName
 from adkit.ui.access import fault_response
 from adkit.ui.markup import render

@@ -14,8 +14,8 @@ import gradio as gr
 from adkit.errors import OptionError
 from adkit.evaluation.stored import stored_figures
 from adkit.files.documents import read_json
-from adkit.runs.record import RECORD, REPORT, RunRecord
-from adkit.runs.store import Run, list_runs, open_run
+from adkit.runs.record import RunRecord
+from adkit.runs.store import RECORD, REPORT, Run, list_runs, open_run
 from adkit.ui.faults import listen
 from adkit.ui.jobs import Jobs, compare_arguments, panel, report_arguments
 from adkit.ui.markup import SENDING, piece, render

@@ -17,8 +17,8 @@ from adkit.files.atomic import is_folder, storage_faults, whole_folder
 from adkit.files.cache import cache_root
 from adkit.interfaces import Dataset
 from adkit.registry import Registry
-from adkit.runs.record import LATEST, RECORD
-from adkit.runs.store import folders_called, newest_folder
+from adkit.runs.record import LATEST
+from adkit.runs.store import RECORD, folders_called, newest_folder
 from adkit.stats.formatting import counted
 from adkit.types import FrameRef
 from adkit.ui.settings import Limits, ServerSettings

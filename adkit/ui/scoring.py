@@ -16,8 +16,7 @@ from adkit.errors import AdkitError
 from adkit.evaluation.pictures import colour_scale
 from adkit.interfaces import SILENT, Progress
 from adkit.registry import Registry, load_registry
-from adkit.runs.record import RECORD
-from adkit.runs.store import open_run
+from adkit.runs.store import RECORD, open_run
 from adkit.types import FrameRef, Sample
 from adkit.ui.safety import named_folder, require_image
 from adkit.ui.settings import ServerSettings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from adkit.data.boxes import Pixels
 from adkit.data.images import DRAWN_BY, resize
 from adkit.data.video_writer import Encoding, VideoWriter, require_video_file
 from adkit.drawing.overlay import FAINT, GREEN, INK, RED, Scale, heat, letters, write
@@ -88,7 +88,7 @@ class ScoreStrip:
         """Take an event as far as it is known by now."""
         self._events[event.number] = (event.start_s, event.end_s)
 
-    def draw(self, now_s: float) -> NDArray[np.uint8]:
+    def draw(self, now_s: float) -> Pixels:
         """Return RGB (height, width, 3) at that time: the line grows to the right, then it moves to the left."""
         start_s = max(0.0, now_s - SHOWN_S)
         strip = np.full((self.height, self.width, 3), 255, np.uint8)
@@ -162,7 +162,7 @@ class Sheet:
             write(self._empty, left, 3, title, 14, FAINT)
         self.strip = ScoreStrip(_STRIP, self.width - _SIGN - 2 * _MARGIN, scores)
 
-    def draw(self, pixels: NDArray[np.uint8], now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+    def draw(self, pixels: Pixels, now_s: float, result: FrameResult | None) -> Pixels:
         """Return RGB (height, width, 3) of a frame, with the last `result`; None: nothing was scored yet."""
         sheet = self._empty.copy()
         height, width = self.panel
@@ -177,7 +177,7 @@ class Sheet:
         sheet[top : top + _STRIP, left : left + self.strip.width] = self.strip.draw(now_s)
         return sheet
 
-    def _pictures(self, pixels: NDArray[np.uint8], result: FrameResult | None) -> list[NDArray[np.uint8]]:
+    def _pictures(self, pixels: Pixels, result: FrameResult | None) -> list[Pixels]:
         if self._scale is None:
             return [pixels]
         if result is None or result.map is None:
@@ -190,7 +190,7 @@ class Sheet:
         expected = pixels if result.reconstruction is None else resize(result.reconstruction, self.panel)
         return [pixels, expected, hot]
 
-    def _sign(self, now_s: float, result: FrameResult | None) -> NDArray[np.uint8]:
+    def _sign(self, now_s: float, result: FrameResult | None) -> Pixels:
         sign = np.full((_STRIP, _SIGN, 3), 255, np.uint8)
         write(sign, 2, 4, clock(now_s), 26, INK)
         if result is not None:
@@ -231,7 +231,7 @@ class Annotator:
         if self._sheet:
             self._sheet.strip.add(result.time_s, result.score, learned=result.learned)
 
-    def draw(self, pixels: NDArray[np.uint8], time_s: float, event: Event | None) -> None:
+    def draw(self, pixels: Pixels, time_s: float, event: Event | None) -> None:
         """Draw the clip's next frame, RGB at a panel's size, with the event that is under way in the strip."""
         last = self._last
         if self._sheet is None or self._video is None:

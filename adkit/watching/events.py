@@ -105,18 +105,9 @@ class _Open:
         self.end_s, self.gap = None, []
 
     def event(self, number: int, end_s: float) -> Event:
-        return Event(
-            number,
-            self.start.time_s,
-            end_s,
-            self.start.frame,
-            self.last.frame,
-            self.peak.score,
-            self.peak.time_s,
-            self.peak.frame,
-            self.total / self.frames,
-            self.peak.region,
-        )
+        start, peak = self.start, self.peak
+        span, at_peak = (start.time_s, end_s, start.frame, self.last.frame), (peak.score, peak.time_s, peak.frame)
+        return Event(number, *span, *at_peak, self.total / self.frames, peak.region)
 
 
 @dataclass

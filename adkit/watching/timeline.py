@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from adkit.data.spans import Span
 from adkit.drawing.overlay import letters
-from adkit.files.atomic import write_whole
+from adkit.files.atomic import whole_file
 from adkit.stats.formatting import clock
 from adkit.watching.events import Event, EventRules
 
@@ -89,9 +88,8 @@ def write_timeline(
     _number(axes, events)
     _finish(axes, title, trace, len(events))
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name; where no font has it, a box is drawn
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": "adkit"})
-    write_whole(path, buffer.getvalue())
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=110, metadata={"Software": "adkit"})
 
 
 def _number(axes: Axes, events: Sequence[Event]) -> None:

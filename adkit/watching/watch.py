@@ -4,11 +4,11 @@ Memory does not depend on the clip's length. Of a file no frame is lost; of a li
 when the method cannot follow, and counted.
 """
 
-import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, Literal
 
 import numpy as np
@@ -24,16 +24,7 @@ from adkit.data.spans import learned_spans
 from adkit.drawing.overlay import Scale, faded
 from adkit.errors import AdkitError, FrameError, StorageError
 from adkit.watching.annotation import Annotator, ScoreScale
-from adkit.watching.events import (
-    MERGE_GAP_S,
-    MIN_DURATION_S,
-    Event,
-    EventFinder,
-    EventRules,
-    Moment,
-    Settled,
-    release_level,
-)
+from adkit.watching.events import MERGE_GAP_S, MIN_DURATION_S, Event, EventFinder, EventRules, Moment, release_level
 from adkit.workflows.score import FittedModel, FrameResult, sample_scores
 
 _AHEAD = 8
@@ -61,12 +52,10 @@ class Watch:
     what is known now. When `stop` is set, the walk ends soon, and all is whole: so is a video whose walk is broken off.
     """
 
-    def __init__(
-        self, model: FittedModel, clip: VideoInput, settings: Settings, stop: threading.Event | None = None
-    ) -> None:
+    def __init__(self, model: FittedModel, clip: VideoInput, settings: Settings, stop: Flag | None = None) -> None:
         """Look at the clip; raises AdkitError where there is none, or where no annotated video can be written."""
         self.model, self.clip, self.settings = model, clip, settings
-        stop = stop or threading.Event()
+        stop = stop or Flag()
         feed = LiveFeed(clip, stop, settings.duration_s, settings.reconnect_timeout_s) if clip.live else None
         self.source = ClipSource(clip, stop, feed)
         self.every = settings.every or one_in(model.run.record.step_s, 1 / self.source.rate)
@@ -75,9 +64,8 @@ class Watch:
         normal = model.run.calibration()
         normal_scores = sample_scores(normal, model.scorer, model.run.record.smoothing_s)
         threshold = model.threshold.value
-        self.rules = EventRules(
-            threshold, release_level(threshold, normal_scores), settings.min_duration_s, settings.merge_gap_s
-        )
+        levels = threshold, release_level(threshold, normal_scores)
+        self.rules = EventRules(*levels, settings.min_duration_s, settings.merge_gap_s)
         self.events: list[Event] = []  # that have ended
         self.faults: list[AdkitError] = []  # where the clip is damaged, why no video could be written
         self.dropped = 0  # frames of a live source
@@ -91,13 +79,10 @@ class Watch:
         self._told = 0, 0, 0  # the last event that began, and how many ended and how often the source was away
         self._annotator = None
         if settings.annotate is not None:
-            self._annotator = Annotator(
-                settings.annotate,
-                self.source.rate,
-                None if normal.maps is None else Scale.of_run(normal.maps, model.outline),
-                ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release),
-                overlay=settings.overlay,
-            )
+            colours = None if normal.maps is None else Scale.of_run(normal.maps, model.outline)
+            scale = ScoreScale(threshold, float(np.median(normal_scores)), self.rules.release)
+            rate, overlay = self.source.rate, settings.overlay
+            self._annotator = Annotator(settings.annotate, rate, colours, scale, overlay=overlay)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -125,11 +110,9 @@ class Watch:
         live = self.clip.live
         of_video = self._annotator.panel_of if self._annotator else None
         panel_of = (lambda shape: shape) if self.settings.pictures else of_video
-        frames = ahead(
-            self.source.frames(self.model.view, self.settings.every, self.model.run.record.step_s, panel_of),
-            _LIVE_AHEAD if live else _AHEAD,
-            self._drop if live else None,
-        )
+        step_s = self.model.run.record.step_s
+        decoded = self.source.frames(self.model.view, self.settings.every, step_s, panel_of)
+        frames = ahead(decoded, _LIVE_AHEAD if live else _AHEAD, self._drop if live else None)
         judged = ahead(self.model.judged(frames, 1 if live else BATCH), 1 if live else _AHEAD)
         try:
             try:
@@ -153,12 +136,10 @@ class Watch:
 
     def _take(self, frame: Frame, result: FrameResult | None) -> Iterator[FrameResult]:
         """Take one frame in its turn: told to the events, drawn."""
-        settled: list[Settled] = []
         if self.settings.pictures:
             self.picture = frame.panel
-        if frame.clip != self._connection:  # nothing is known of the time between
-            self._connection = frame.clip
-            settled += self._finder.finish()
+        settled = self._finder.finish() if frame.clip != self._connection else []  # what was between is not known
+        self._connection = frame.clip
         if result is not None:
             result = replace(result, learned=any(frame.time_s in span for span in self.learned))
             self.judged += 1
@@ -177,7 +158,7 @@ class Watch:
             self._draw(frame.time_s, faded(frame.panel, self.model.view, frame.shape))
         yield from self._settled(settled)
 
-    def _settled(self, settled: list[Settled]) -> Iterator[FrameResult]:
+    def _settled(self, settled: Iterable[tuple[Moment, int | None]]) -> Iterator[FrameResult]:
         self.events += self._finder.take_finished()
         for _, number in settled:
             yield replace(self._unsettled.popleft(), event=number)

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.runs.store import Run
-from adkit.stats.calibration import Threshold
+from adkit.stats.calibration import Threshold, alarms_p_value, noticeable_rate
 from adkit.stats.formatting import bound_text, rate_text
-from adkit.stats.promises import alarms_p_value, noticeable_rate
 from adkit.stats.rates import Rate
 from adkit.stats.significance import Drift
 from adkit.workflows.fresh_data import FreshNormals, fresh_normals, score_normals
@@ -114,14 +113,6 @@ def audit(run: Run, workplace: Workplace, normal: Sequence[str]) -> Audit:
     found = score_normals(run, workplace, fresh)
     threshold = found.model.threshold
     flagged, promised = Rate.of(found.scores > threshold.value), (threshold.rank, threshold.count)
-    return Audit(
-        run,
-        threshold,
-        fresh,
-        tuple(dict.fromkeys(found.predictions.clips)),
-        found.scores,
-        flagged,
-        alarms_p_value(flagged.count, flagged.total, *promised),
-        noticeable_rate(flagged.total, *promised, LEVEL),
-        found.drift,
-    )
+    names, least = tuple(dict.fromkeys(found.predictions.clips)), noticeable_rate(flagged.total, *promised, LEVEL)
+    chance = alarms_p_value(flagged.count, flagged.total, *promised)
+    return Audit(run, threshold, fresh, names, found.scores, flagged, chance, least, found.drift)

@@ -74,9 +74,7 @@ def restore(run: Run) -> Run:
     _require_unchanged(run)
     with _only_one(run):
         _require_unchanged(run)
-        if run.record.earlier_calibrations or not run.record.updates:
-            return uncalibrated(run)
-        return put_away(run)
+        return uncalibrated(run) if run.record.earlier_calibrations or not run.record.updates else put_away(run)
 
 
 def _fresh_basis(
@@ -102,7 +100,7 @@ def _fresh_basis(
         known = {**seen.training, **seen.calibration}
         hashes |= {names[sample_id]: known[sample_id] for sample_id in kept.ids}
         kept = replace(kept, ids=tuple(names[i] for i in kept.ids), clips=tuple(names[c] for c in kept.clips))
-        predictions = join_predictions([predictions, kept])
+        predictions = join_predictions([predictions, kept], len(predictions.ids) + len(kept.ids))
     leave_one_out, left_out = keep and record.calibration.leave_one_out, record.threshold.left_out if keep else 0
     basis = Basis(predictions, source, leave_one_out, data, data_hash(hashes), unit_s, left_out)
     return basis, SeenData(seen.training, hashes), fresh, found.drift

@@ -90,9 +90,7 @@ def _data() -> Finding:
 
 
 def _disk(name: str, folder: Path) -> Finding:
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     free_gb = shutil.disk_usage(place).free / 1e9
     problem = "" if free_gb >= LEAST_FREE_GB else f"less than {LEAST_FREE_GB:g} GB: free some space"
     try:

@@ -20,7 +20,7 @@ from adkit.data.clips import are_stills
 from adkit.data.view import View
 from adkit.errors import AdkitError, OptionError, PluginError
 from adkit.files.atomic import require_writable
-from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, Silent, calibrates_itself
+from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer, calibrates_itself
 from adkit.options import options_of, parse_options
 from adkit.registry import Registry
 from adkit.runs.predictions import Predictions
@@ -101,13 +101,9 @@ def fit_joint(
     require_writable(runs_root)
     method_class = registry.methods.get(settings.method).load()
     roots = {dataset.root for dataset in datasets if dataset.root}
-    settings = settings.model_copy(
-        update={
-            "dataset": tuple(dataset.spec for dataset in datasets),
-            "joint": len(datasets) > 1,
-            "root": str(roots.pop()) if len(roots) == 1 else settings.root,
-        }
-    )
+    specs = tuple(dataset.spec for dataset in datasets)
+    root = str(roots.pop()) if len(roots) == 1 else settings.root
+    settings = settings.model_copy(update={"dataset": specs, "joint": len(datasets) > 1, "root": root})
     with ExitStack() as held:
         held.enter_context(progress.plan(_steps(settings, method_class)))
         data = training_data(datasets, settings, method_class, progress)
@@ -128,7 +124,7 @@ def fit_joint(
         suspects: dict[str, list[LeftOut]] = {}
         if settings.robust:
             scorer = open_scorer(_scorer_of(settings, learned), registry)
-            learned, suspects = without_suspects(learned, settings, datasets, scorer, begun.origin, progress)
+            learned, suspects = without_suspects(learned, settings, datasets, scorer, progress)
         return _save(learned, suspects, begun, registry, runs_root)
 
 
@@ -157,13 +153,9 @@ def _begun(
         )
         for one in data
     ]
-    return Unfinished(
-        created=datetime.now(UTC),
-        settings=settings,
-        options=method.options.model_dump(mode="json"),
-        origin=registry.methods.origin(settings.method).origin,
-        categories=categories,
-    )
+    now, origin = datetime.now(UTC), registry.methods.origin(settings.method).origin
+    options = method.options.model_dump(mode="json")
+    return Unfinished(created=now, settings=settings, options=options, origin=origin, categories=categories)
 
 
 def _save(
@@ -216,12 +208,12 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     from adkit.nn.moving import class_of, restored  # loads torch
 
     samples = [sample for sample in learned if sample.clip == learned[0].clip][:PROVEN]
-    was = predict_all(method, view, samples, Silent(), "proving")
+    was = predict_all(method, view, samples, SILENT, "proving")
     try:
         with plugin_code(origin):
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state().items()}
             again = restored(class_of(method), method.options, method.seed, method.device, load(save(state)))
-        now = predict_all(again, view, samples, Silent(), "proving")
+        now = predict_all(again, view, samples, SILENT, "proving")
         for name in ("maps", "scores"):
             before, after = getattr(was, name), getattr(now, name)
             if before is not None and not np.allclose(before, after, rtol=1e-3, atol=1e-3 * np.abs(before).max()):
@@ -229,11 +221,10 @@ def proven_state(method: Method[Any], view: View, learned: Sequence[Sample], ori
     except (AdkitError, MemoryError):
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise PluginError(
-            f"what {class_of(method).__name__} learned cannot be used again ({origin}): {told}",
-            hint="nothing was written; tell its author: state() must give all that load_state() needs",
-        ) from error
+        fault = f"{type(error).__name__}: {error}"
+        told = f"what {class_of(method).__name__} learned cannot be used again ({origin}): {fault}"
+        hint = "nothing was written; tell its author: state() must give all that load_state() needs"
+        raise PluginError(told, hint=hint) from error
     return state
 
 

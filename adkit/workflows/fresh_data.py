@@ -54,11 +54,8 @@ class FreshNormals:
             (self.copies, "of which there are copies: each counts once"),
             (self.unreadable, "that cannot be read"),
         )
-        return [
-            f"left out {counted(len(names), self.unit)} {why} (the first: {names[0]})"
-            for names, why in reasons
-            if names
-        ] + self.left_out
+        told = [f"left out {counted(len(of), self.unit)} {why} (the first: {of[0]})" for of, why in reasons if of]
+        return told + self.left_out
 
 
 def fresh_normals(arguments: Sequence[str], seen: Collection[str], record: RunRecord) -> FreshNormals:

@@ -1,6 +1,5 @@
 """A look at a dataset before anything is learned from it: counts, sizes, a contact sheet, what looks wrong."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -234,11 +233,11 @@ def _count(samples: Sequence[tuple[Split, Sample]], result: Inspection) -> None:
 def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[str]]) -> list[list[tuple[Split, str]]]:
     """Return clips (an image is a clip of one) whose files hold the same; only those that could be read."""
     hashes = content_hashes([sample for _, sample in samples])
-    contents: dict[str, list[tuple[Split, str]]] = defaultdict(list)
+    contents: dict[tuple[str, ...], list[tuple[Split, str]]] = defaultdict(list)
     for (split, clip), members in groupby(samples, key=lambda item: (item[0], item[1].clip)):
-        found = [hashes[sample.id] for _, sample in members]
+        found = tuple(hashes[sample.id] for _, sample in members)
         if clip in readable and UNREADABLE not in found:
-            contents[hashlib.sha256("\n".join(found).encode()).hexdigest()].append((split, clip))
+            contents[found].append((split, clip))
     return [same for same in contents.values() if len(same) > 1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from adkit.containment import plugin_code, returned
 from adkit.data.batches import FrameBatches
 from adkit.data.boxes import px
-from adkit.data.clips import differ, frame_gap_s
+from adkit.data.clips import are_stills, differ, frame_gap_s
 from adkit.data.view import MOST_STRETCH, View, usual_shape
 from adkit.errors import DatasetError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, Scorer, Workspace, calibrates_itself
@@ -22,7 +22,7 @@ from adkit.stats.formatting import counted
 from adkit.stats.segments import grouped
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
-from adkit.workflows.predict import of_images, pixels_of, predict_all, times_of
+from adkit.workflows.predict import of_images, pixels_of, predict_all
 from adkit.workflows.score import sample_scores
 from adkit.workflows.seeing import method_and_view
 from adkit.workflows.training_data import TrainingData, learned_together, training_data
@@ -33,7 +33,6 @@ MOST_LEFT_OUT = 0.1
 """Of the images or clips. More that lie apart are a second sort of parts rather than hidden defects."""
 MOST_ROUNDS = 5
 """As often it is learned anew: defects that are alike hide each other until the first of them are out."""
-"""Names, with a number, what a fit tells of clips that look otherwise than they should."""
 LEAST_S = 0.5
 """Shorter clips are told: it is as long as motion is looked at between two frames, and smoothing wants a moment."""
 
@@ -43,6 +42,7 @@ class Learned:
     """A method that has learned, and what it says of normal data of each category."""
 
     method: Method[Any]
+    origin: str  # the plugin and distribution that brought it
     view: View
     data: Sequence[TrainingData]
     report: FitReport
@@ -99,7 +99,7 @@ def learn(
     else:
         report = replace(report, notes=[*_shapes(data), *report.notes])
     timings_s = {"fit": round(fitted - started, 3), "calibrate": round(time.perf_counter() - fitted, 3)}
-    return Learned(method, view, data, report, predictions, timings_s)
+    return Learned(method, origin, view, data, report, predictions, timings_s)
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,8 @@ def _left_one_out(method: Method[Any], view: View, data: Sequence[TrainingData])
     parts, first = [], 0
     for one in data:
         own = slice(first, first + len(one.learned) * view.frames)
-        ids, clips = tuple(sample.id for sample in one.learned), tuple(sample.clip for sample in one.learned)
-        predictions = (None if tensor is None else tensor[own] for tensor in (prediction.maps, prediction.scores))
-        parts.append(of_images(Prediction(*predictions), view, one.shapes, ids, clips, times_of(one.learned)))
+        given = Prediction(*(None if part is None else part[own] for part in (prediction.maps, prediction.scores)))
+        parts.append(of_images(given, view, one.shapes, one.learned, stills=are_stills(one.learned)))
         first = own.stop
     return parts
 
@@ -234,12 +233,7 @@ def why_kept(suspects: Suspects, out: int) -> str | None:
 
 
 def without_suspects(
-    learned: Learned,
-    settings: FitSettings,
-    datasets: Sequence[Dataset],
-    scorer: Scorer[Any] | None,
-    origin: str,
-    progress: Progress,
+    learned: Learned, settings: FitSettings, datasets: Sequence[Dataset], scorer: Scorer[Any] | None, progress: Progress
 ) -> tuple[Learned, dict[str, list[LeftOut]]]:
     """Learn anew without suspects until there are none; return them, by spec. Raises AdkitError for too few others."""
     from adkit.nn.moving import class_of  # loads torch
@@ -247,7 +241,7 @@ def without_suspects(
     found: dict[str, list[LeftOut]] = {one.dataset.spec: [] for one in learned.data}
     timings_s = learned.timings_s
     for _ in range(MOST_ROUNDS):
-        new = _sure_suspects(learned, found, scorer, settings.smoothing, origin, progress)
+        new = _sure_suspects(learned, found, scorer, settings.smoothing, progress)
         if not any(new.values()):
             break
         found = {spec: [*before, *new[spec]] for spec, before in found.items()}
@@ -259,29 +253,24 @@ def without_suspects(
             message = f"without {counted(len(names), 'suspect')} (the first: {names[0]}), {error.message}"
             raise type(error)(message, hint=f"{error.hint}, or leave --robust out") from None
         method, view = made_for(data, kind, settings, learned.method.device)
-        learned = learn(method, view, data, origin, progress, None)
+        learned = learn(method, view, data, learned.origin, progress, None)
         timings_s = {name: round(took + learned.timings_s[name], 3) for name, took in timings_s.items()}
     return replace(learned, timings_s=timings_s), found
 
 
 def _sure_suspects(
-    learned: Learned,
-    found: dict[str, list[LeftOut]],
-    scorer: Scorer[Any] | None,
-    smoothing_s: float,
-    origin: str,
-    progress: Progress,
+    learned: Learned, out: dict[str, list[LeftOut]], scorer: Scorer[Any] | None, smoothing_s: float, progress: Progress
 ) -> dict[str, list[LeftOut]]:
-    """Return those to leave out besides what is `found`, by the spec of their dataset."""
-    new: dict[str, list[LeftOut]] = {spec: [] for spec in found}
-    with plugin_code(origin):
+    """Return those to leave out besides what is `out` already, by the spec of their dataset."""
+    new: dict[str, list[LeftOut]] = {spec: [] for spec in out}
+    with plugin_code(learned.origin):
         looks = [learned.predictions, *second_look(learned, progress)]
     for look in looks:
         for one, predictions in zip(learned.data, look, strict=True):
             spec = one.dataset.spec
             scores, _ = unit_scores(sample_scores(predictions, scorer, smoothing_s), predictions.clips)
             suspects = Suspects.among_scores(list(dict.fromkeys(predictions.clips)), scores)
-            if suspects is None or why_kept(suspects, len(found[spec])):
+            if suspects is None or why_kept(suspects, len(out[spec])):
                 continue
             why = f"{suspects}, a gap of {suspects.spreads:.0f} spreads"
             new[spec] += [LeftOut(name=name, score=score, why=why) for name, score in suspects.scores.items()]

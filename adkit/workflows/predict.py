@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,16 @@ from adkit.containment import plugin_code
 from adkit.data.batches import BATCH, batched
 from adkit.data.boxes import Size
 from adkit.data.clips import are_stills
-from adkit.data.frame_source import Frame, frames_of
+from adkit.data.frame_source import Frame, OnBad, frames_of
 from adkit.data.view import View
-from adkit.errors import AdkitError
-from adkit.interfaces import Method, Progress
-from adkit.runs.predictions import PredictionBuffer, Predictions, to_predictions
+from adkit.interfaces import Advance, Method, Progress
+from adkit.runs.predictions import Predictions, join_predictions, to_predictions
 from adkit.types import Prediction, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_PARTS = ("maps", "scores", "images")  # of a Prediction
 
 
 def pixels_of(images: Tensor) -> NDArray[np.uint8]:
@@ -47,13 +48,11 @@ def predicted(
                 yield group, None, None
             continue
         prediction = waiting.take(len(judged) * view.frames)
-        shapes = [frame.shape for frame in judged]
-        images = None
+        shapes, images = [frame.shape for frame in judged], None
         if prediction.images is not None:
             images = view.own_images(view.joined(pixels_of(prediction.images)), shapes)
-        ids, clips = tuple(frame.id for frame in judged), tuple(frame.clip for frame in judged)
         with plugin_code(type(method)):  # whose numbers may be none
-            found = of_images(prediction, view, shapes, ids, clips, np.array([one.time_s for one in judged]))
+            found = of_images(prediction, view, shapes, judged, stills=False)
         yield group, found, images
 
 
@@ -62,55 +61,46 @@ class _Waiting:
     """What a method said of frames, until all frames of their image are judged."""
 
     parts: list[Prediction] = field(default_factory=list)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a frame's map and image
+    sizes: dict[str, tuple[int, ...] | None] = field(default_factory=dict)  # of what it says of a frame
 
     def add(self, part: Prediction) -> None:
-        """Take what was said of the next frames; raises ValueError where its size is another than before."""
-        for name in ("maps", "images"):
-            tensor = getattr(part, name)
-            size = () if tensor is None else tuple(tensor.shape[1:])
-            if self.sizes.setdefault(name, size) != size:
-                raise ValueError(f"the method gave {name} of {size}, and of {self.sizes[name]} before")
+        """Take what was said of the next frames; raises ValueError where that is of another size than before."""
+        for name in _PARTS:
+            size = None if (tensor := getattr(part, name)) is None else tuple(tensor.shape[1:])
+            if size != (before := self.sizes.setdefault(name, size)):
+                told = "for some batches only" if None in (size, before) else f"of {size}, and of {before} before"
+                raise ValueError(f"the method gave {name} {told}")
         self.parts.append(part)
 
     def take(self, count: int) -> Prediction:
         """Return what was said of the first frames; what is left goes on waiting."""
-        names = ("maps", "scores", "images")
-        given = {name: [getattr(part, name) for part in self.parts] for name in names}
-        for name, values in given.items():
-            if len({value is None for value in values}) > 1:
-                raise ValueError(f"the method gave {name} for some batches only")
-        joined = {name: values[0] if len(values) == 1 else _concatenated(values) for name, values in given.items()}
+        joined = {name: _joined([getattr(part, name) for part in self.parts]) for name in _PARTS}
         rest = {name: None if value is None else value[count:] for name, value in joined.items()}
         self.parts = [Prediction(**rest)] if any(value is not None and len(value) for value in rest.values()) else []
         return Prediction(**{name: None if value is None else value[:count] for name, value in joined.items()})
 
 
-def _concatenated(values: Sequence[Tensor | None]) -> Tensor | None:
-    import torch  # heavy: only where there is more than one part
+def _joined(values: list[Any]) -> Tensor | None:
+    import torch  # heavy: only where there is something to join
 
-    known = [value for value in values if value is not None]
-    return torch.cat(known) if known else None
+    return values[0] if len(values) == 1 or values[0] is None else torch.cat(values)
 
 
 def of_images(
-    prediction: Prediction,
-    view: View,
-    shapes: Sequence[Size],
-    ids: tuple[str, ...],
-    clips: tuple[str, ...],
-    times_s: NDArray[np.float64] | None,
+    prediction: Prediction, view: View, shapes: Sequence[Size], images: Sequence[Frame | Sample], *, stills: bool
 ) -> Predictions:
     """Turn what a method said of frames into what that means for their images, (height, width) px each.
 
     Of scores of its own the highest of an image's tiles counts; beside maps they are left out where a part of the
     image does not count, since they are of all of it.
     """
-    of_each = [name for name in ids for _ in range(view.frames)]
-    found = to_predictions(tuple(of_each), tuple(of_each), prediction)
+    ids, clips = tuple(one.id for one in images), tuple(one.clip for one in images)
+    of_each = tuple(name for name in ids for _ in range(view.frames))
+    found = to_predictions(of_each, of_each, prediction)
     maps = None if found.maps is None else view.own_maps(view.joined(found.maps), shapes)
     scores = None if found.scores is None else found.scores.reshape(len(ids), view.frames).max(axis=1)
     of_a_part = maps is not None and not view.everywhere
+    times_s = None if stills else np.array([one.time_s for one in images])
     return Predictions(ids, clips, maps, None if of_a_part else scores, times_s)
 
 
@@ -120,18 +110,16 @@ def predict_all(
     samples: Sequence[Sample],
     progress: Progress,
     label: str,
-    on_bad: Callable[[Sample, AdkitError], None] | None = None,
+    on_bad: OnBad | None = None,
 ) -> Predictions:
     """Return the method's predictions for all samples that can be read, in their order."""
-    buffer, stills = PredictionBuffer(len(samples)), are_stills(samples)
-    with progress.task(label, len(samples)) as advance:
+    stills = are_stills(samples)
+
+    def parts(advance: Advance) -> Iterator[Predictions]:
         for group, predictions, _ in predicted(method, view, frames_of(samples, view, on_bad)):
             assert predictions is not None  # every frame has pixels
-            buffer.add(replace(predictions, times_s=None) if stills else predictions)
+            yield replace(predictions, times_s=None) if stills else predictions
             advance(len(group))
-    return buffer.together()
 
-
-def times_of(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
-    """Return (N,) seconds since the start of each sample's clip; None for stills."""
-    return None if are_stills(samples) else np.array([sample.time_s for sample in samples])
+    with progress.task(label, len(samples)) as advance:
+        return join_predictions(parts(advance), len(samples))

@@ -129,15 +129,8 @@ class OneBar(Progress):
         elapsed_s = time.monotonic() - self._began_s
         steps = [part for part in self._open if isinstance(part, _Step)]
         now = steps[-1]
-        return Standing(
-            tuple(step.label for step in steps),
-            now.done,
-            now.total,
-            self._share,
-            elapsed_s,
-            " · ".join(self._words(elapsed_s)),
-            now.status,
-        )
+        labels, text = tuple(step.label for step in steps), " · ".join(self._words(elapsed_s))
+        return Standing(labels, now.done, now.total, self._share, elapsed_s, text, now.status)
 
     def _words(self, elapsed_s: float) -> Iterator[str]:
         """Say where it is: what several are done of, the number of the step, its name, and how long all takes."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adkit.containment import plugin_code
 from adkit.data.batches import BATCH
-from adkit.data.boxes import Size, px
+from adkit.data.boxes import Map, Marks, Pixels, Size, px
 from adkit.data.clips import at_steps
 from adkit.data.datasets import open_datasets
 from adkit.data.frame_source import Frame, OnBad, frame_of_array, frames_of
@@ -47,8 +47,8 @@ class Judged:
     score: float  # of clips smoothed over the past, as the run's threshold wants it
     p_value: float | None  # the share of normal units that score as high; None: it is one of those
     anomalous: bool  # the score is above the threshold
-    map: NDArray[np.float32] | None  # (h, w) of the image, at the method's own resolution
-    reconstruction: NDArray[np.uint8] | None = None  # RGB (H, W, 3), likewise
+    map: Map | None  # (h, w) of the image, at the method's own resolution
+    reconstruction: Pixels | None = None  # RGB (H, W, 3), likewise
     whole: bool = False  # no place makes it anomalous, but what the image as a whole is made up of
     p_value_is_floor: bool = False  # the score is higher than all normal ones: the p-value is a bound, and no rate
 
@@ -184,7 +184,7 @@ class FittedModel:
         """Return the map value above which a place is outlined; None without maps."""
         return self.run.record.pixel_threshold.value if self.run.record.pixel_threshold else None
 
-    def mask(self, result: FrameResult) -> NDArray[np.bool_] | None:
+    def mask(self, result: FrameResult) -> Marks | None:
         """Return which pixels (H, W) of a result's image are in its regions; None for a method without maps."""
         counts = counting_px(self.view, result.shape)
         return None if result.map is None else region_mask(result.map, self.outline, result.shape, counts)
@@ -193,13 +193,12 @@ class FittedModel:
         """Give back every frame with its result, None for a frame without pixels."""
         smoother = Smoother(self.run.record.smoothing_s)
         for group, predictions, images in predicted(self.method, self.view, frames, batch_size):
-            raw = iter(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
-            row = -1
+            raw = enumerate(() if predictions is None else raw_scores(predictions, self.scorer).tolist())
             for frame in group:
                 if frame.pixels is None or predictions is None:
                     yield frame, None
                     continue
-                row, alone = row + 1, next(raw)
+                row, alone = next(raw)
                 score = smoother(frame.clip, frame.time_s, alone)
                 anomalous = score > self.threshold.value
                 anomaly_map = None
@@ -229,15 +228,13 @@ class FittedModel:
                 )
                 yield frame, result
 
-    def _places(
-        self, anomaly_map: NDArray[np.float32] | None, shape: tuple[int, int], anomalous: bool
-    ) -> tuple[tuple[Region, ...], int, Region | None]:
+    def _places(self, found: Map | None, shape: Size, anomalous: bool) -> tuple[tuple[Region, ...], int, Region | None]:
         """Return a map's regions, how many specks there are, and the one place to look at first."""
-        if anomaly_map is None:
+        if found is None:
             return (), 0, None
-        found = outline_of(anomaly_map, self.outline, shape, counting_px(self.view, shape))
-        stand_in = highest_place(anomaly_map, shape) if anomalous and not found.regions else None
-        return found.regions, found.specks, next(iter(found.regions), stand_in)
+        outline = outline_of(found, self.outline, shape, counting_px(self.view, shape))
+        stand_in = highest_place(found, shape) if anomalous and not outline.regions else None
+        return outline.regions, outline.specks, next(iter(outline.regions), stand_in)
 
 
 @dataclass(frozen=True)
@@ -340,7 +337,7 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
 
 def without_place(
     predictions: Predictions, scorer: Scorer[Any] | None, threshold: Threshold, outline: float | None
-) -> NDArray[np.bool_]:
+) -> Marks:
     """Say of which images (N,) the map, beside a score as a whole, shows no place: none is above the `outline`."""
     if predictions.maps is None or predictions.scores is None or scorer is None or outline is None:
         return np.zeros(len(predictions.ids), bool)

@@ -54,10 +54,9 @@ def method_and_view(
         method = method_class(options, seed=settings.seed, device=device)
         frame_size = method.frame_size
     if not (settings.scorer or method.default_scorer or (looks_at.mask is None and looks_at.border == 0)):
-        raise OptionError(
-            f"{settings.method} gives one score for all that it sees: no place of it can be ignored",
-            hint="cut the image down with --roi x,y,w,h, or take a method with maps: adkit list methods",
-        )
+        told = f"{settings.method} gives one score for all that it sees: no place of it can be ignored"
+        hint = "cut the image down with --roi x,y,w,h, or take a method with maps: adkit list methods"
+        raise OptionError(told, hint=hint)
     finest_px = options.finest_px if isinstance(options, Options) else None
     tiles = _tiles(settings, method, seen) if settings.tiles else ()
     return method, looks_at.model_copy(update={"frame": frame_size, "tiles": tiles, "finest_px": finest_px})
@@ -112,10 +111,9 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
     asked = "--roi" if settings.roi else "--ignore"
     if (settings.roi or settings.ignore) and len(set(shapes)) > 1:
         other = next(shape for shape in shapes if shape != usual)
-        raise OptionError(
-            f"{asked} is for images of one size, and these are of several: {px(usual)} px, {px(other)} px",
-            hint=f"leave {asked} out, or learn from the images of one camera; --ignore-border fits any size",
-        )
+        told = f"{asked} is for images of one size, and these are of several: {px(usual)} px, {px(other)} px"
+        hint = f"leave {asked} out, or learn from the images of one camera; --ignore-border fits any size"
+        raise OptionError(told, hint=hint)
     box, counts = None, np.ones(usual, bool)
     if settings.roi == PART:
         box = _part_in(samples, usual, white)

@@ -87,9 +87,8 @@ def training_data(
         stills, temporal = are_stills(samples), sees_motion(method_class)
         of_clips = {"--every": settings.every, "--appearance-only": settings.appearance_only}
         if stills and (given := next((flag for flag, value in of_clips.items() if value), None)):
-            raise OptionError(
-                f"{given} is for videos, and {dataset.spec} holds still images", hint=f"leave {given} out"
-            )
+            told = f"{given} is for videos, and {dataset.spec} holds still images"
+            raise OptionError(told, hint=f"leave {given} out")
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
         samples = at_steps(samples, step_s)
         hashes = content_hashes(samples)
@@ -105,29 +104,15 @@ def training_data(
         _require_enough(samples, missing, dataset, settings, method_class)
         try:
             own = settings.rule.in_units(unit_s)
-            learned, held_out = _split(samples, settings, method_class, own)
+            learned, held_out = _part(samples, settings, method_class, own)
         except PromiseError as error:
             hint = _hint_in_files(error, dataset, len(samples))
             raise PromiseError(f"{dataset.spec}: {error.message}", hint=hint) from None
         shape_of = FrameShapes()
         shapes = [shape_of(sample.frame) for sample in [*learned, *held_out]][: len(learned)]
-        found.append(
-            TrainingData(
-                dataset,
-                learned,
-                held_out,
-                shapes,
-                shape_of.white,
-                {sample.id: hashes[sample.id] for sample in samples},
-                skipped,
-                copies,
-                left_out,
-                stills,
-                round(step_s, 4),
-                segment_s,
-                unit_s,
-            )
-        )
+        seen = (shapes, shape_of.white, {sample.id: hashes[sample.id] for sample in samples})
+        lacking, times = (skipped, copies, left_out), (round(step_s, 4), segment_s, unit_s)
+        found.append(TrainingData(dataset, learned, held_out, *seen, *lacking, stills, *times))
     leaving_out.require_all_found()
     return found
 
@@ -258,9 +243,7 @@ def _require_enough(
         raise DatasetError(f"{dataset.spec} has {count}{besides}; {needs}", hint=hint)
 
 
-def _split(
-    samples: list[Sample], settings: FitSettings, method_class: type[Method[Any]], rule: ThresholdRule
-) -> _Parts:
+def _part(samples: list[Sample], settings: FitSettings, method_class: type[Method[Any]], rule: ThresholdRule) -> _Parts:
     """Part the samples into what to learn from, and what to hold out because the method cannot calibrate itself.
 
     Whole clips are held out, as their frames are alike: a fifth, or as many more as the rule needs; of `few` all
@@ -276,9 +259,8 @@ def _split(
     share = HELD_OUT_MOST if rule.kind == "usual" else HELD_OUT_MOST_ON_DEMAND
     most = max(1, min(int(share * len(clips)), len(clips) - method_class.least_samples))
     if rule.scores_needed > most:
-        total = rule.scores_needed + max(
-            method_class.least_samples, math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
-        )
+        learned = math.ceil(rule.scores_needed * (1 / HELD_OUT_MOST_ON_DEMAND - 1))
+        total = rule.scores_needed + max(method_class.least_samples, learned)
         raise PromiseError(
             f"a promise of {rule} needs {rule.counted(rule.scores_needed)} held out from learning; "
             f"{settings.method} can spare {most} of {len(clips)}",

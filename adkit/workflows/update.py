@@ -88,21 +88,18 @@ def update(
         {**seen.training, **{sample.id: fresh.hashes[name] for name, sample in names}},
         {name: seen.calibration[name] for name in (kept.ids if kept else ()) if name in seen.calibration},
     )
-    predictions = join_predictions([part for part in (voting, kept) if part])
-    changed = _next_record(before.model, fresh, taught, learned, predictions, kept, report)
-    changed = changed.model_copy(update={"timings_s": {"update": round(time.perf_counter() - started, 3)}})
+    parts = [part for part in (voting, kept) if part]
+    predictions = join_predictions(parts, sum(len(part.ids) for part in parts))
+    changed = _next_record(before.model, taught, learned, predictions, kept)
+    skipped, facts = [*record.skipped, *fresh.unreadable], {**record.facts, **report.facts}
+    timings_s = {"update": round(time.perf_counter() - started, 3)}
+    changed = changed.model_copy(update={"skipped": skipped, "facts": facts, "timings_s": timings_s})
     written = save_run(run.folder.resolve().parent, changed, state, predictions, learned)
     return Updated(written, record.threshold, fresh, _flagged(before), drift)
 
 
 def _next_record(
-    model: FittedModel,
-    fresh: FreshNormals,
-    taught: UpdateRecord,
-    learned: SeenData,
-    predictions: Predictions,
-    kept: Predictions | None,
-    report: FitReport,
+    model: FittedModel, taught: UpdateRecord, learned: SeenData, predictions: Predictions, kept: Predictions | None
 ) -> RunRecord:
     """Return what the new run says of itself; `predictions` set its threshold, those that are `kept` among them."""
     record, root = model.run.record, model.run.folder.resolve().parent
@@ -121,12 +118,10 @@ def _next_record(
             "device": model.method.device,
             "train_count": record.train_count + taught.images - len(taught.removed),
             "data_hash": data_hash(learned.training),
-            "skipped": [*record.skipped, *fresh.unreadable],
             "left_out": record.left_out + removed,
             "calibration": calibration_record(basis, model.scorer, record.calibration.rule, record.smoothing_s),
             "earlier_calibrations": [],
             "updates": [*record.updates, taught],
-            "facts": {**record.facts, **report.facts},
             "versions": versions(),
         }
     )
@@ -227,14 +222,13 @@ def _learned_besides(
     """Let the method go on learning; return also its results on the new images, each as if it had not been there."""
     method, view, shape_of = model.method, model.view, FrameShapes()
     shapes: list[Size] = [shape_of(sample.frame) for sample in samples]
-    names = tuple(sample.id for sample in samples)
     with plugin_code(model.run.record.origin):
         assert isinstance(method, Updatable)
         report = method.update(FrameBatches(samples, view), progress, first=first, removed=removed)
         prediction = method.calibration()
         if prediction is None or len(prediction) != len(samples) * view.frames:
             raise ValueError(f"{type(method).__name__}.calibration gave no results for what it learned besides")
-        return report, of_images(prediction, view, shapes, names, names, None)
+        return report, of_images(prediction, view, shapes, samples, stills=True)
 
 
 def _flagged(before: ScoredNormals) -> dict[str, float]:

@@ -84,8 +84,7 @@ class Clips(OwnFolder):
         """Say how the folder was read, how many clips of each kind it holds, and what is not known or left out."""
         self.samples("train")
         test = [clip for clip in self._clips if clip.split == "test"]
-        kinds = Counter(clip.kind or "unknown" for clip in test)
-        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+        parts = layouts.told_kinds(Counter(clip.kind or "unknown" for clip in test))
         train = _counted(len(self._clips) - len(test))
         lines = [f"read {self.folder} as {self.layout}: {train} to learn from; to test with: {parts}"]
         if whole := sum(not clip.labelled and clip.truth is True for clip in test):
@@ -126,17 +125,15 @@ def _clips_of(contents: Contents, layout: Layout) -> list[_Clip]:
         # Frames may lie in a folder of their kind, and in none of their own.
         places.append(((*inside, "frames") if frames and says(inside[-1]) else inside, path))
     split = layout == "split folders"
-    placed = (
-        list(layouts.in_splits(places)) if split else [Placed("train", inside, path, GOOD) for inside, path in places]
-    )
+    normal = [Placed("train", inside, path, GOOD) for inside, path in places]
+    placed = list(layouts.in_splits(places)) if split else normal
     layouts.require_good(contents.folder, [one.inside for one in placed if one.kind == GOOD], _HINT, depth=int(split))
     placed.sort(key=lambda one: one.split == "test")
-    return [_clip(contents.folder, one.split, one.path, found[one.path], one.kind, labels) for one in placed]
+    return [_clip(contents.folder, one, found[one.path], labels) for one in placed]
 
 
-def _clip(
-    folder: Path, split: Split, path: Path, frames: list[Path], kind: str | None, labels: Mapping[Path, list[Path]]
-) -> _Clip:
+def _clip(folder: Path, one: Placed, frames: list[Path], labels: Mapping[Path, list[Path]]) -> _Clip:
+    path = one.path
     name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
     masks = layouts.in_numeric_order(filter(is_image, Path(f"{path}{MASKS}").glob("*"))) if frames else []
     if masks and len(masks) != len(frames):
@@ -144,7 +141,7 @@ def _clip(
             f"{path} has {len(frames)} frames and {path.name + MASKS} {len(masks)} masks: which is whose is not known",
             hint="put the missing ones back, or move the folder of masks away",
         )
-    return _Clip(split, path, frames, name, kind, labels_of(path, labels, folder=bool(frames)), masks)
+    return _Clip(one.split, path, frames, name, one.kind, labels_of(path, labels, folder=bool(frames)), masks)
 
 
 def _clips_in(files: Sequence[Path]) -> list[tuple[Path, list[Path]]]:

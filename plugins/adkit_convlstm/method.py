@@ -225,10 +225,8 @@ class ConvLstmMethod(TrainedMethod[ConvLstmOptions]):
         return self._warm_up(self.smoothed(self._space.maps(residual), self._space.stride), ages)
 
     def _judged(self, seen: Tensor, rebuilt: Tensor, ages: Tensor) -> Prediction:
-        return Prediction(
-            maps=self.normalised(self._maps(rebuilt - seen, ages)),
-            images=rebuilt.clamp(0, 1).cpu().contiguous() if self.reconstructs else None,
-        )
+        images = rebuilt.clamp(0, 1).cpu().contiguous() if self.reconstructs else None
+        return Prediction(maps=self.normalised(self._maps(rebuilt - seen, ages)), images=images)
 
 
 def _network_of(options: ConvLstmOptions) -> RecurrentNetwork:

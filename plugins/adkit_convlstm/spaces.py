@@ -77,10 +77,8 @@ class FeatureSpace(PixelSpace):
     def learn(self, kept: Tensor, training: Tensor, seed: int) -> Tensor:
         """Learn the directions, and turn what was kept into them; raises OptionError for more than there are."""
         if self._rebuilt > kept.shape[1]:
-            raise OptionError(
-                f"directions={self._rebuilt}, but the features have only {kept.shape[1]} channels",
-                hint=f"at most --set directions={kept.shape[1]}, or more levels",
-            )
+            told = f"directions={self._rebuilt}, but the features have only {kept.shape[1]} channels"
+            raise OptionError(told, hint=f"at most --set directions={kept.shape[1]}, or more levels")
         generator = torch.Generator().manual_seed(seed)
         positions = kept.shape[2] * kept.shape[3]
         rows = training[torch.randperm(len(training), generator=generator)[: max(1, LEARNED_FROM // positions)]]

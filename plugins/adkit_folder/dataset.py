@@ -69,10 +69,8 @@ class Folder(OwnFolder):
         suffixes = (".csv",) if self._masks.told else (".csv", ".tsv", ".txt")  # beside masks a list is mostly theirs
         for path in self._contents.files:
             if images and path.suffix.lower() in suffixes and judges_any(path, images):
-                raise DatasetError(
-                    f"{path} tells what images are that would be taken as good in {self.folder}",
-                    hint=f"manifest:{path} reads it if it has the {TABLE_HINT}; or move it away",
-                )
+                told = f"{path} tells what images are that would be taken as good in {self.folder}"
+                raise DatasetError(told, hint=f"manifest:{path} reads it if it has the {TABLE_HINT}; or move it away")
 
     def samples(self, split: Split) -> list[Sample]:
         """Return the images of one split."""

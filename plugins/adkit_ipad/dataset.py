@@ -84,9 +84,8 @@ def _numbered(images: list[Path]) -> list[tuple[int, Path]]:
     found = sorted((int(path.stem), path) for path in images if _is_number(path.stem))
     for (number, path), (following, other) in pairwise(found):
         if number == following:
-            raise DatasetError(
-                f"{path} and {other.name} have the same number, so that their order is unknown", hint="remove one"
-            )
+            told = f"{path} and {other.name} have the same number, so that their order is unknown"
+            raise DatasetError(told, hint="remove one")
     return found
 
 

@@ -129,6 +129,4 @@ def _auroc(results: LabelledResults, chosen: NDArray[np.bool_] | slice = slice(N
 def _by_kind(results: LabelledResults) -> dict[str, float]:
     """Return the AUROC of each kind's anomalous samples against all good ones."""
     kinds, anomalous = np.array(results.kinds), results.anomalous
-    return {
-        str(kind): _auroc(results, ~anomalous | (anomalous & (kinds == kind))) for kind in sorted(set(kinds[anomalous]))
-    }
+    return {str(kind): _auroc(results, ~anomalous | (kinds == kind)) for kind in sorted(set(kinds[anomalous]))}

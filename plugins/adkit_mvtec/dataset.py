@@ -19,9 +19,7 @@ class MVTec(Benchmark):
 
     name, owner, thing = "mvtec", "MVTec", "category"
     places = (
-        "mvtec",
-        "",
-        *("mvtec_anomaly_detection", "mvtec_loco_anomaly_detection"),
+        *("mvtec", "", "mvtec_anomaly_detection", "mvtec_loco_anomaly_detection"),
         *("mvtec_ad", "mvtec_loco", "mvtec_loco_ad", "mvtec_ad_2"),
     )
     mark = "train"

@@ -76,7 +76,7 @@ class Padim(PatchMapMethod[PadimOptions]):
         """Walk whole clips, whose whitened features are held: at the default size 1.4 MB for each frame."""
 
         def whitened(frames: Tensor) -> Tensor:
-            return self._gaussians.whitened(self._features(frames[:, -1])).transpose(0, 1)
+            return self._gaussians.whitened(self._features(frames)).transpose(0, 1)
 
         for clip, frames in each_clip(batches, whitened):
             together = torch.cat([frame.transpose(0, 1) for frame in frames], dim=1)

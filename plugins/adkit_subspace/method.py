@@ -19,7 +19,7 @@ from adkit import Batches, Progress
 from adkit.nn.features.patch_maps import LeftOutDistances, PatchMapMethod
 from adkit.nn.features.patches import level_weights
 from adkit.nn.options import Neighbourhood, ScaledMapOptions
-from adkit.nn.samples import each_clip, last_frames
+from adkit.nn.samples import each_clip
 from adkit_subspace.moments import Moments, Residual
 
 
@@ -90,7 +90,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         clips = 0
         of_clips: dict[str, Moments] = {}
         with progress.task("features", len(batches)) as advance:
-            for clip, frames in each_clip(batches, last_frames):
+            for clip, frames in each_clip(batches):
                 of_clip: Moments | None = None
                 for frame in frames:
                     own = self._moments(frame)
@@ -104,7 +104,7 @@ class Subspace(PatchMapMethod[SubspaceOptions]):
         return total, clips, of_clips
 
     def _left_out(self, batches: Batches, total: Moments, of_clips: Mapping[str, Moments]) -> LeftOutDistances:
-        for clip, frames in each_clip(batches, last_frames):
+        for clip, frames in each_clip(batches):
             first = next(frames)
             own = of_clips[clip] if clip in of_clips else self._moments(first)
             residual = self._learned_from(total - own)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adkit.runs.record import MODEL
-from adkit.runs.store import open_run
+from adkit.runs.store import MODEL, open_run
 from adkit.stats.calibration import ThresholdRule
 from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.greys import METHODS, SPREAD, USUAL, Grey, bytes_below, paint, usual_levels, with_methods

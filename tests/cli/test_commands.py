@@ -23,8 +23,7 @@ from adkit.cli.commands.fit import print_fitted
 from adkit.cli.output import print_table
 from adkit.interfaces import Method, MethodEntry
 from adkit.registry import Plugin, load_registry
-from adkit.runs.record import RECORD
-from adkit.runs.store import open_run
+from adkit.runs.store import RECORD, open_run
 from adkit.synthetic.parts import write_parts
 from tests.cli.invoking import fault, ok, refused, run
 from tests.greys import Grey, bytes_below

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from adkit.nn.training.checkpoints import FILE
-from adkit.runs.record import CALIBRATION, MODEL
-from adkit.runs.store import open_run
+from adkit.runs.store import CALIBRATION, MODEL, open_run
 from adkit.runs.unfinished import FOLDER
 from adkit.synthetic.parts import write_parts
 from tests.cli.invoking import ok, refused, run

@@ -14,7 +14,7 @@ from adkit.comparison.cells import Cell, Cost
 from adkit.comparison.differences import Figure
 from adkit.comparison.figures import ALL
 from adkit.errors import RunError
-from adkit.stats.promises import most_alarms
+from adkit.stats.calibration import most_alarms
 from adkit.stats.rates import Rate
 from adkit.stats.significance import (
     Interval,

@@ -74,6 +74,12 @@ def test_what_is_smaller_than_a_cell_is_a_speck() -> None:
     assert (len(both.regions), both.specks) == (1, 1)
 
 
+def test_a_region_that_fills_a_large_image_is_one() -> None:
+    found = outline_of(np.ones((48, 48), np.float32), 0.5, (1024, 1024))
+    assert [region.area_px for region in found.regions] == [1024 * 1024]
+    assert found.specks == 0
+
+
 @pytest.mark.parametrize("threshold", [None, 2.0, 5.0])
 def test_without_anything_above_the_threshold_there_are_none(threshold: float | None) -> None:
     anomaly_map = spot(slice(5, 6), slice(11, 12))

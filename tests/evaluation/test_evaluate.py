@@ -22,8 +22,7 @@ from adkit.evaluation.stored import INDEX, PREDICTIONS, StoredFigures, stored_fi
 from adkit.files.atomic import write_whole
 from adkit.interfaces import LabelledResults, Metric, MetricEntry, MetricValue
 from adkit.registry import Plugin, Registry, load_registry
-from adkit.runs.record import EVALUATION
-from adkit.runs.store import Run, open_run
+from adkit.runs.store import EVALUATION, Run, open_run
 from adkit.stats.calibration import ThresholdRule
 from adkit.stats.rates import decision_rates, precision_recall_curve, roc_curve
 from adkit.workflows.calibrate import recalibrate

@@ -26,9 +26,8 @@ import pytest
 from adkit.errors import OptionError, StorageError
 from adkit.line import journal as journal_module
 from adkit.line import sinks
-from adkit.line.health import tell_health
 from adkit.line.inbox import Arrival
-from adkit.line.journal import Journal, Row
+from adkit.line.journal import Journal, Row, tell_health
 
 
 class Receiver(BaseHTTPRequestHandler):

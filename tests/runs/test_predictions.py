@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adkit.runs.predictions import PredictionBuffer, Predictions, join_predictions, to_predictions
+from adkit.runs.predictions import Predictions, join_predictions, to_predictions
 from adkit.types import Prediction
 
 ALL = Predictions(
@@ -31,20 +31,13 @@ def part(first: int, last: int) -> Predictions:
 @given(st.sets(st.integers(1, 8)), st.integers(0, 5))
 def test_parts_give_what_they_are_parts_of(cuts: set[int], room: int) -> None:
     bounds = [0, *sorted(cuts), 9]
-    answers = PredictionBuffer(9 + room)
-    for first, last in pairwise(bounds):
-        answers.add(part(first, last))
-    assert answers.together().to_bytes() == ALL.to_bytes()
-    joined = join_predictions([part(first, last) for first, last in pairwise(bounds)])
+    joined = join_predictions((part(first, last) for first, last in pairwise(bounds)), 9 + room)
     assert joined.to_bytes() == ALL.to_bytes()
 
 
 def test_results_lie_in_one_piece_of_memory_and_hold_no_batch() -> None:
-    answers = PredictionBuffer(9)
     batches = [part(0, 4), part(4, 9)]
-    for batch in batches:
-        answers.add(batch)
-    found = answers.together().maps
+    found = join_predictions(batches, 9).maps
     assert found is not None
     assert found.base is not None
     assert found.base.shape == (9, 2, 3)
@@ -54,13 +47,13 @@ def test_results_lie_in_one_piece_of_memory_and_hold_no_batch() -> None:
 def test_some_parts_may_not_lack_what_others_have() -> None:
     lacking = Predictions(("x",), ("x",), None, np.zeros(1, np.float32), np.zeros(1))
     with pytest.raises(ValueError, match="the method gave maps for some batches only"):
-        join_predictions([part(0, 4), lacking])
+        join_predictions([part(0, 4), lacking], 5)
     with pytest.raises(ValueError, match="the method gave maps for some batches only"):
-        join_predictions([lacking, part(0, 4)])
+        join_predictions([lacking, part(0, 4)], 5)
 
 
 def test_no_answers_are_no_predictions() -> None:
-    assert PredictionBuffer(4).together() == Predictions((), (), None, None, None)
+    assert join_predictions([], 4) == Predictions((), (), None, None, None)
 
 
 def test_answers_that_are_not_finite_are_a_plugins_fault() -> None:

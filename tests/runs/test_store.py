@@ -17,18 +17,12 @@ from adkit.data.view import View
 from adkit.errors import OptionError, RunError, StorageError
 from adkit.files.atomic import prefix_of
 from adkit.runs.predictions import Predictions
-from adkit.runs.record import (
+from adkit.runs.record import FORMAT, CalibrationRecord, FitSettings, RunRecord, SeenData
+from adkit.runs.store import (
     CALIBRATION,
     DATA,
-    FORMAT,
     MODEL,
     RECORD,
-    CalibrationRecord,
-    FitSettings,
-    RunRecord,
-    SeenData,
-)
-from adkit.runs.store import (
     Run,
     default_runs_root,
     find_run,

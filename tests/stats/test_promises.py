@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from adkit.stats.calibration import CERTAINTY
-from adkit.stats.promises import alarms_p_value, most_alarms, noticeable_rate
+from adkit.stats.calibration import CERTAINTY, alarms_p_value, most_alarms, noticeable_rate
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no fault
 

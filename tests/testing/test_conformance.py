@@ -523,13 +523,13 @@ def test_a_leak_in_the_core_is_caught(what: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(fit, "calibration_record", record)
         complaint = "calibration of the run is"
     else:
-        split = training_data._split
+        split = training_data._part
 
         def chosen_split(samples: list[Sample], *arguments: Any) -> tuple[list[Sample], list[Sample]]:
             training, held_out = split(samples, *arguments)
             return (training, held_out) if labels()[0] else (training[::-1], held_out[::-1])
 
-        monkeypatch.setattr(training_data, "_split", chosen_split)
+        monkeypatch.setattr(training_data, "_part", chosen_split)
         complaint = "other normal data calibrate"
     with pytest.raises(AssertionError, match=complaint):
         conformance.check_no_leak("candidate", with_method(AddsNothingOfOrder))

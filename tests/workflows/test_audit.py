@@ -14,9 +14,8 @@ from scipy import stats
 from adkit.errors import DatasetError, FrameError
 from adkit.registry import Registry
 from adkit.runs.store import Run
-from adkit.stats.calibration import ThresholdRule
+from adkit.stats.calibration import ThresholdRule, noticeable_rate
 from adkit.stats.formatting import bound_text
-from adkit.stats.promises import noticeable_rate
 from adkit.stats.significance import drift_test, proportion_interval
 from adkit.workflows.audit import LEVEL, Audit, audit
 from adkit.workflows.score import Workplace, open_model

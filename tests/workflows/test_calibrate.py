@@ -18,8 +18,7 @@ from adkit.errors import AdkitError, DatasetError, FrameError, OptionError, Prom
 from adkit.files.atomic import prefix_of
 from adkit.files.lock import lock
 from adkit.registry import Registry
-from adkit.runs.record import CALIBRATION, DATA, MODEL, RECORD
-from adkit.runs.store import Run, find_run, open_run
+from adkit.runs.store import CALIBRATION, DATA, MODEL, RECORD, Run, find_run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.stats.significance import drift_test
 from adkit.workflows.audit import LEVEL, audit

@@ -20,8 +20,8 @@ from adkit.interfaces import Batches, Dataset, Progress, Workspace
 from adkit.registry import Registry
 from adkit.report.page import write_report
 from adkit.runs import store as runs_module
-from adkit.runs.record import MODEL, FitSettings
-from adkit.runs.store import Run, open_run
+from adkit.runs.record import FitSettings
+from adkit.runs.store import MODEL, Run, open_run
 from adkit.stats.calibration import ThresholdRule, threshold_from
 from adkit.types import Prediction
 from adkit.workflows.audit import audit

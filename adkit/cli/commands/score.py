@@ -118,7 +118,7 @@ def score(
     from adkit.cli.scoring import StillScorer, fit_spans
     from adkit.data.inputs import find_inputs
     from adkit.data.spans import parse_spans
-    from adkit.runs.record import EXPORTED
+    from adkit.runs.store import EXPORTED
     from adkit.watching.watch import Settings
     from adkit.workflows.score import open_model
 

@@ -217,7 +217,7 @@ def _watched(
 @contextmanager
 def _delivering(journal: Journal, sinks: Mapping[str, Deliver], health_s: float | None) -> Iterator[None]:
     """Deliver what comes into the journal while the block runs, and say now and then how it is."""
-    from adkit.line.health import tell_health
+    from adkit.line.journal import tell_health
     from adkit.line.sinks import deliver_all
 
     done, threads = Event(), dict[str, Thread]()

@@ -62,10 +62,8 @@ class Backbone(nn.Module):
             expected = (1, channels, math.ceil(size[0] / stride), math.ceil(size[1] / stride))
             # Some networks round down at odd sizes.
             if level.ndim != 4 or max(abs(a - b) for a, b in zip(level.shape, expected, strict=True)) > 1:
-                raise BackboneError(
-                    f"{self.name} gives maps of shape {tuple(level.shape)} at stride {stride}, expected {expected}",
-                    hint="choose a convolutional network, such as resnet18",
-                )
+                told = f"{self.name} gives maps of shape {tuple(level.shape)} at stride {stride}, expected {expected}"
+                raise BackboneError(told, hint="choose a convolutional network, such as resnet18")
 
 
 def weights_fingerprint(name: str, weights: Path | None) -> str:

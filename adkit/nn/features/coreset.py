@@ -182,10 +182,7 @@ class _Selection:
         return chosen
 
     def _in_float64(self, patches: Tensor, chosen: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return a block's squared distances (L, L), and (L,) to the selection and those chosen since.
-
-        None where too many rows of the selection may be the nearest: all would have to be computed.
-        """
+        """Return a block's squared distances (L, L), and (L,) to all chosen; None where too many may be nearest."""
         bank = torch.cat([self.centres, self.patches[torch.tensor(chosen, device=patches.device)].to(self.dtype)])
         lengths, wide, parts = bank.square().sum(dim=1), patches.to(torch.float64), []
         for part in torch.split(patches.to(self.dtype), _MANY):

@@ -154,9 +154,7 @@ class PatchMapMethod(MapMethod[ScaledMapOptionsType]):
 
     def calibration(self) -> Prediction | None:
         """Leave-one-image-out maps and scores (for frames of a video: leave-one-clip-out); None with one clip only."""
-        if self._calibration is None:
-            return None
-        return Prediction(maps=self._calibration, scores=self._scored)
+        return None if self._calibration is None else Prediction(maps=self._calibration, scores=self._scored)
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned at each scale, and how they are blended."""

@@ -66,9 +66,8 @@ class Training:
         self.data, self.options, self.seed = data, options, seed
         self.device = torch.device(device)
         self.precision = pick_precision(device, options.precision)
-        self.optimizer = torch.optim.Adam(
-            objective.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-        )
+        rate, decay = options.learning_rate, options.weight_decay
+        self.optimizer = torch.optim.Adam(objective.parameters(), lr=rate, weight_decay=decay)
         self.schedule = ReduceLROnPlateau(self.optimizer, factor=0.5, patience=max(1, options.patience // 3))
         # Small gradients would become zero in float16; with other precisions it does nothing.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
@@ -104,11 +103,8 @@ class Training:
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """Return what the run keeps of it."""
-        facts: dict[str, str | int | float | bool] = {
-            "epochs": len(self.curves["loss"]),
-            "best_epoch": self.best_epoch,
-            "training_ended": self.ended,
-        }
+        facts: dict[str, str | int | float | bool] = {"epochs": self.epochs, "best_epoch": self.best_epoch}
+        facts["training_ended"] = self.ended
         if "separation" in self.curves:
             facts["separation_of_corrupted"] = round(self.curves["separation"][self.best_epoch - 1], 4)
         return facts
@@ -229,10 +225,9 @@ def train(
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise TrainingError(
-                f"out of memory while training on {device} with batch_size={options.batch_size}",
-                hint="lower it with --set batch_size=…, then the frame size with --set size=…",
-            ) from None
+            told = f"out of memory while training on {device} with batch_size={options.batch_size}"
+            hint = "lower it with --set batch_size=…, then the frame size with --set size=…"
+            raise TrainingError(told, hint=hint) from None
     objective.load_state_dict(dict(training.best))
     objective.eval()
     return training

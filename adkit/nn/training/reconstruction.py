@@ -178,10 +178,8 @@ class Reconstruction(TrainedMethod[OptionsType]):
     def graph(self) -> nn.Module:
         """Return the maps of `predict` as a module; raises OptionError where parts are aligned first."""
         if self._registration:
-            raise OptionError(
-                "this run aligns the part in each image before it looks at it, which no graph can do",
-                hint="fit again with --set registration=off, or with patchknn",
-            )
+            told = "this run aligns the part in each image before it looks at it, which no graph can do"
+            raise OptionError(told, hint="fit again with --set registration=off, or with patchknn")
 
         def of_frames(frames: Tensor) -> Tensor:
             given = self._laid(frames)[0]

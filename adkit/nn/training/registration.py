@@ -46,11 +46,10 @@ class Registration:
         poses = [_pose_of(frame) for frame in frames]
         # Now and then a shadow or dirt counts as part of the part.
         left, right, above, below = np.quantile([pose.reach for pose in poses], COMMON, axis=0) * (1 + 2 * ROOM)
-        scale = min(1.0, math.sqrt(most_px / float((left + right) * (above + below))))
-        width, height = (
-            max(2 * MULTIPLE, math.ceil(side * scale / MULTIPLE) * MULTIPLE) for side in (left + right, above + below)
-        )
-        anchor = (float(width * left / (left + right)), float(height * above / (above + below)))
+        sides = across, down = left + right, above + below
+        scale = min(1.0, math.sqrt(most_px / float(across * down)))
+        width, height = (max(2 * MULTIPLE, math.ceil(side * scale / MULTIPLE) * MULTIPLE) for side in sides)
+        anchor = (float(width * left / across), float(height * above / down))
         registration = cls(scale, anchor, torch.zeros(height, width))
         for _ in range(_ROUNDS):
             cut = np.stack([registration._lay(frame, pose)[0] for frame, pose in zip(frames, poses, strict=True)])
@@ -82,9 +81,8 @@ class Registration:
         laid: list[tuple[float, Floats, Floats]] = []
         for turn in (pose.turn, pose.turn + math.pi):
             matrix = self._matrix(pose, turn)
-            cut = cv2.warpAffine(
-                frame, matrix, self.usual.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
+            size = self.usual.shape[::-1]
+            cut = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             likeness = float((_even(cut.mean(axis=2)[None])[0] * self.usual.numpy()).mean())
             laid.append((likeness, np.asarray(cut, np.float32), matrix))
         # Of equals the first: the heavier end is where it should be.

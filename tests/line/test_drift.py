@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adkit.stats.martingale import DriftMartingale
+from adkit.line.drift import DriftMartingale
 
 
 def highest(martingale: DriftMartingale, scores: np.ndarray) -> float:
