@@ -111,7 +111,6 @@ def _check_options(candidate: Examined) -> None:
     stored_options(model, {}, candidate.entry.name)  # raises where `since` gives an option what it may not be
     assert set(getattr(model, "since", {})) <= set(model.model_fields), "since names an option that is not there"
     for name, field in model.model_fields.items():
-        assert not field.is_required(), f"option {name} has no default"
         assert field.description, f"option {name} has no description: adkit show needs one"
 
 

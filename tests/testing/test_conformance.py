@@ -335,14 +335,6 @@ class NamesNoScorer(Sound):
     default_scorer = "maxx"
 
 
-class NeedsOption(Sound):
-    class Needing(SoundOptions):
-        folder: str = Field(description="where")
-
-    complaint = "option folder has no default"
-    Options = Needing
-
-
 class HidesOption(Sound):
     class Hiding(SoundOptions):
         depth: int = 3
@@ -379,7 +371,6 @@ BROKEN_METHODS = [
     LearnsFromNames,
     NamesATensorTwice,
     NamesNoScorer,
-    NeedsOption,
     HidesOption,
 ]
 
