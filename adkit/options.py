@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adkit.errors import OptionError, nearest, said
+from adkit.errors import OptionError, PluginError, nearest, said
 from adkit.interfaces import Method, OptionsType, Scorer
 
 
@@ -23,13 +23,6 @@ class Options(BaseModel):
     since: ClassVar[Mapping[str, Any]] = {}
     """What options that were added after a release mean for runs that were fitted before, by their names: the value
     with which such a run scores as it did, whatever the default is for new ones."""
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Raise TypeError for an option without a default: it would end each command with a traceback."""
-        super().__pydantic_init_subclass__(**kwargs)
-        if lacking := next((name for name, field in cls.model_fields.items() if field.is_required()), None):
-            raise TypeError(f"every option needs a default, and {cls.__name__}.{lacking} has none")
 
     def sized(self, shape: tuple[int, int]) -> Self:
         """Return the options for images of this (height, width) px, as a run keeps them; by default the same."""
@@ -101,8 +94,13 @@ def stored_options(model: type[OptionsType], stored: Mapping[str, Any], owner: s
 
 
 def options_of(plugin: type[Method[Any]] | type[Scorer[Any]]) -> type[BaseModel]:
-    """Return the options model of a method or scorer; an empty one when it has no options."""
-    return plugin.Options or Options
+    """Return the options model of a method or scorer, an empty one for none; PluginError where one has no default."""
+    model = plugin.Options or Options
+    if lacking := next((name for name, field in model.model_fields.items() if field.is_required()), None):
+        owner = f"{plugin.__module__}.{plugin.__qualname__}"
+        told = f"the option {lacking} of {owner} has no default, and every one needs one"
+        raise PluginError(told, hint="tell its author, or uninstall that plugin")
+    return model
 
 
 def option_rows(model: type[BaseModel]) -> list[OptionRow]:

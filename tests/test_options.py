@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from adkit.errors import OptionError
+from adkit.errors import OptionError, PluginError
 from adkit.interfaces import Scorer
 from adkit.options import Options, option_rows, options_of, parse_options, split_assignments, stored_options
 
@@ -122,10 +122,11 @@ def test_the_table_explains_every_option() -> None:
 
 
 def test_an_option_without_a_default_is_a_fault_of_the_plugin() -> None:
-    with pytest.raises(TypeError, match=r"every option needs a default, and Lacking\.depth has none"):
+    class Lacking(Options):
+        depth: int
 
-        class Lacking(Options):
-            depth: int
+    with pytest.raises(PluginError, match=r"the option depth of .*\.Deep has no default, and every one needs one"):
+        options_of(type("Deep", (), {"Options": Lacking, "__module__": "deep"}))
 
 
 def test_options_do_not_change() -> None:

@@ -239,7 +239,7 @@ class StillScorer:
             if tally.scored:
                 _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally, self.to.file)
             named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
-            if written := [f"{what}: {place}" for what, place in named.items() if place]:
+            if written := [f"{what}: {place}" for what, place in named.items() if place and place.exists()]:
                 say("; ".join(written))
         warn(*(f"unreadable: {error}" for error in tally.unreadable))
         if tally.count < tally.expected:
@@ -248,7 +248,9 @@ class StillScorer:
             raise typer.Exit(INTERRUPTED)
         if tally.unreadable:
             tell(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read")
-            tell(*(f"hint:  {hint}" for hint in islice(hints, MOST_HINTS)))
+            # Who skips them already need not be told how.
+            told = (hint.partition("; --skip-bad")[0] if self.skip_bad else hint for hint in hints)
+            tell(*(f"hint:  {hint}" for hint in islice(told, MOST_HINTS)))
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0

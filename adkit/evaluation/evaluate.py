@@ -81,7 +81,7 @@ class Evaluation:
         are, flatter = ("is", "flatters") if len(self.seen) == 1 else ("are", "flatter")
         images = counted(len(self.seen), f"test {self.unit.sample}")
         seen = f"{images} {are} among those that the run learned from or was calibrated with, and {flatter} it"
-        return "; ".join(filter(None, (told, f"{seen}: {', '.join(self.seen[:3])}")))
+        return "; ".join(filter(None, (told, f"{seen}: {listed(self.seen)}")))
 
     @property
     def notes(self) -> list[str]:

@@ -17,6 +17,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def seconds_text(seconds: float) -> str:
+    """Write seconds with two digits that count: "1.5 s", "30 s", "120 s"."""
+    return f"{float(f'{seconds:.2g}'):g} s"
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Write the first names, and how many more there are: "a, b, c and 2 more"; what is no letter is spelt out."""
     left, first = len(names) - most, ", ".join(names[:most])
@@ -135,5 +140,5 @@ class Unit:
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
             return cls("image", "image", "good part", "defect")
-        piece = "clip" if segment_s is None else f"{segment_s:.0f} s piece"
+        piece = "clip" if segment_s is None else f"{seconds_text(segment_s)} piece"
         return cls(piece, "frame", f"normal {piece}", "event")

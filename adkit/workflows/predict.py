@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adkit.containment import plugin_code
+from adkit.containment import plugin_code, returned
 from adkit.data.batches import BATCH, batched
 from adkit.data.boxes import Size
 from adkit.data.clips import are_stills
@@ -41,7 +41,7 @@ def predicted(
     for group, batch in batched(frames, view, method.window, batch_size):
         if batch is not None:
             with plugin_code(type(method)):
-                waiting.add(stream(batch))
+                waiting.add(returned(stream(batch), Prediction, "predict"))
         judged = [frame for frame in group if frame.pixels is not None]
         if not judged:
             if group:

@@ -21,7 +21,7 @@ from adkit.data.images import other_compression
 from adkit.data.inputs import find_inputs
 from adkit.data.view import View, counting_px
 from adkit.drawing.regions import Region, highest_place, outline_of, region_columns, region_mask
-from adkit.errors import AdkitError, FrameError, OptionError, RunError
+from adkit.errors import AdkitError, FrameError, OptionError, PluginError, RunError
 from adkit.interfaces import SILENT, Dataset, Method, Progress, Scorer
 from adkit.options import options_of, parse_options, split_assignments, stored_options
 from adkit.registry import Registry
@@ -263,6 +263,9 @@ def open_model(run: Run, registry: Registry, *, scorer: str | None = None, devic
     from adkit.nn.moving import restored  # loads torch
 
     record = run.record
+    if record.method not in registry.methods.entries:
+        told = f"{run.record.id} was made by {record.method} of {record.origin}, which is not there"
+        raise PluginError(told, hint="install it, or name its file: adkit --plugin FILE.py score …")
     method_class = registry.methods.get(record.method).load()
     model = options_of(method_class)
     options = stored_options(model, record.options, record.method)

@@ -21,7 +21,7 @@ from adkit.errors import DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, seconds_text
 from adkit.stats.segments import grouped
 from adkit.types import Sample
 
@@ -61,7 +61,9 @@ class TrainingData:
     def calibration_source(self) -> str:
         """Say in words how out-of-sample results are had."""
         samples = [*self.learned, *self.held_out]
-        unit = "images" if self.stills else "clips" if self.segment_s is None else f"pieces of {self.segment_s:.0f} s"
+        unit = "images" if self.stills else "clips"
+        if self.segment_s is not None:
+            unit = f"pieces of {seconds_text(self.segment_s)}"
         if not self.held_out:
             return f"leave-one-out on the training {unit}"
         return f"{_clips(self.held_out)} of {_clips(samples)} training {unit}, held out from fitting"
@@ -325,9 +327,10 @@ class LeavingOut:
             for name in [word] if word in self._specs else word.split(","):
                 specs = sorted(self._specs.get(name, ()))
                 if not specs:
-                    same = [known for known in self._known if name in (Path(known).name, Path(known).stem)]
-                    close = [*same, *difflib.get_close_matches(name, self._known, n=1), *self._known][:1]
-                    hint = f"did you mean {close[0]}?" if close else "there is nothing to leave out"
+                    same = [known for known in self._known if Path(known).stem == Path(name).stem]
+                    close = [*same, *difflib.get_close_matches(name, self._known, n=1)][:1]
+                    hint = "it is not learned from: adkit inspect shows how the folder was read"
+                    hint = f"did you mean {close[0]}?" if close else hint
                     raise OptionError(f"--leave-out {name!r} names no training image or clip", hint=hint)
                 if len(specs) > 1:
                     told = f"--leave-out {name!r} is in several datasets: {', '.join(specs)}"

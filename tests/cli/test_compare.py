@@ -85,7 +85,7 @@ def test_methods_are_compared_and_files_are_written(washers: list[str | Path]) -
         assert title in result.stdout
     assert "the method gives no maps" in " ".join(result.stdout.split())
     assert "No test across categories" in result.stdout
-    assert "results: comparison/comparison.html, .md, .csv, .json; decisions.csv, cost.csv" in result.stdout
+    assert "results: comparison/comparison.html, .md, .tex, .csv, .json; decisions.csv, cost.csv" in result.stdout
     assert all(Path("comparison", name).is_file() for name in FILES)
     rows = list(csv.DictReader(Path("comparison/comparison.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["metric"] for row in rows} == METRICS

@@ -68,7 +68,7 @@ def test_outcomes_are_of_normal_clips_and_of_events() -> None:
 def test_where_the_promise_counts_pieces_normal_pieces_of_all_clips_are_counted() -> None:
     # Three pieces of two frames in each clip; every piece of "both" has an event in it.
     clips = outcomes_of({**CLIPS, "end": ([0.1] * 6, "....ss")}, segment_s=1.6)
-    assert clips.unit == "2 s piece"
+    assert clips.unit == "1.6 s piece"
     assert [part.name for part in clips.normal] == [
         "calm 0:00.0",
         "calm 0:02.0",

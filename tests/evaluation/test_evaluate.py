@@ -347,7 +347,7 @@ def test_test_images_that_the_run_has_seen_are_named(tmp_path: Path, registry: R
     assert sorted(found.seen) == sorted(str(path) for path in good.iterdir())
     assert found.as_json()["seen"] == found.seen
     told = "among those that the run learned from or was calibrated with, and"
-    assert found.flattery == f"6 test images are {told} flatter it: {', '.join(found.seen[:3])}"
+    assert found.flattery == f"6 test images are {told} flatter it: {', '.join(found.seen[:3])} and 3 more"
     assert replace(found, seen=found.seen[:1]).flattery == f"1 test image is {told} flatters it: {found.seen[0]}"
 
 

@@ -62,8 +62,8 @@ def compare(
     """Compare methods on categories with several seeds, and say which differences are noise.
 
     Finished cells in the output folder are used again: after Ctrl-C the same command resumes. Writes
-    comparison.csv, .json, .md and .html, decisions.csv (caught and flagged, by seed) and cost.csv. --set is for all
-    candidates that do not set the option themselves.
+    comparison.csv, .json, .md, .tex and .html, decisions.csv (caught and flagged, by seed) and cost.csv. --set is
+    for all candidates that do not set the option themselves.
 
     Example: [bold]adkit compare --grid ablation.toml --dataset mvtec:bottle,screw --root DATA --output compare/[/bold]
     """
@@ -101,7 +101,7 @@ def compare(
     to.emit(metric_rows(result), as_json(result))
     if to.for_people:
         _print(result)
-        say(f"results: {output}/comparison.html, .md, .csv, .json; decisions.csv, cost.csv")
+        say(f"results: {output}/comparison.html, .md, .tex, .csv, .json; decisions.csv, cost.csv")
 
 
 def _plan(methods: str | None, grid: Path | None, settings: list[str], seeing: Mapping[str, Any]) -> Plan:
