@@ -27,7 +27,7 @@ ALL = "all categories"
 
 
 @dataclass(frozen=True, slots=True)
-class OfThresholds:
+class DecisionsBySeed:
     """What the runs' own thresholds do to the test split, all seeds together; the interval is of one seed's count."""
 
     caught: tuple[Rate, ...]  # one for each seed; of anomalous images, or of events
@@ -48,7 +48,7 @@ class Comparison:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     figures: Mapping[tuple[str, str, str], Figure]  # (metric, category or ALL, candidate)
-    decisions: Mapping[tuple[str, str], OfThresholds]  # (category or ALL, candidate)
+    decisions: Mapping[tuple[str, str], DecisionsBySeed]  # (category or ALL, candidate)
     expenses: Mapping[tuple[str, str], Cost]
     across: Mapping[str, AcrossCategories]  # metric
     runs: Mapping[tuple[str, str], tuple[str, ...]]  # (category, candidate) -> folders, one for each seed
@@ -208,7 +208,9 @@ def _tests(metric: str, category: str, complete: Group) -> dict[frozenset[str], 
     return {}
 
 
-def _decided(categories: Sequence[str], names: Sequence[str], complete: Group) -> dict[tuple[str, str], OfThresholds]:
+def _decided(
+    categories: Sequence[str], names: Sequence[str], complete: Group
+) -> dict[tuple[str, str], DecisionsBySeed]:
     """Return the decisions on each category, and together on all of them where a candidate has several."""
     found = {place: _decisions([cells]) for place, cells in complete.items()}
     for name in names:
@@ -218,12 +220,12 @@ def _decided(categories: Sequence[str], names: Sequence[str], complete: Group) -
     return found
 
 
-def _decisions(parts: Sequence[Sequence[Cell]]) -> OfThresholds:
+def _decisions(parts: Sequence[Sequence[Cell]]) -> DecisionsBySeed:
     """Return what the cells of one candidate decide together: of each category one cell for each seed."""
     first = [cells[0] for cells in parts]
     promises = [(cell.false_alarms.total, cell.threshold) for cell in first]
     units = {cell.unit for cell in first}
-    return OfThresholds(
+    return DecisionsBySeed(
         tuple(Rate.sum_of([cell.caught for cell in of_seed]) for of_seed in zip(*parts, strict=True)),
         tuple(Rate.sum_of([cell.false_alarms for cell in of_seed]) for of_seed in zip(*parts, strict=True)),
         sum(total * threshold.expected_rate for total, threshold in promises),
