@@ -10,7 +10,7 @@ from adkit.cli.output import say, warn
 
 
 def report(
-    run: o.RunArgument,
+    run: o.RunArgument = "latest",
     output: Annotated[
         Path | None,
         o.place("--output", "-o", help="Write the page to this file.", show_default="report.html in the run"),
