@@ -10,9 +10,9 @@ pass over all N patches per chosen one. This makes one per block of many:
   3. Bring all distances up to date with one matrix product; start again.
 
 Fast products round, and rounding may swap two patches that are nearly equally far. Whenever the farthest is not clear
-by more than the rounding, the candidates' distances are computed anew, directly and in float64; where float32 cannot
-tell many apart (tight clusters, flat backgrounds), the block goes on in float64, or all does. Equal distances go to the
-lowest index.
+by more than the rounding, the distances of the farthest are computed anew, as differences and in float64, and stay
+exact until a patch nearer to them is chosen; where float32 cannot tell many patches from those outside the block (tight
+clusters, flat backgrounds), all is computed in float64. Equal distances go to the lowest index.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,9 @@ from adkit.nn.spool import Rows
 
 BLOCK = 4096
 _ROWS = 32_768  # patches per matrix product: bounds the memory that a pass takes beside the patches
-_MANY = 64  # candidates that are worth looking at one by one
-_PATIENCE = 256  # choices of a block between such candidates, after which all of the block goes on in float64
+_MANY = 64  # that are about as far are looked at in float64; more, and all is computed in it
+_AT_ONCE = 128  # patches whose distances are computed anew together
+_PAIRS = 32_768  # of patches, whose differences are taken together
 
 
 def greedy_coreset(
@@ -117,14 +118,17 @@ class _Selection:
         self.rounding = 32 * torch.finfo(dtype).eps * longest
         self.distances = torch.full((len(self.patches),), torch.inf, dtype=dtype, device=self.patches.device)
         chosen, self.indices = self.indices, []
-        self.centres, self.lengths = self.patches[:0].to(dtype), self.distances[:0]
+        self.centres = self.patches[:0].to(dtype)
         if chosen:
             self.add(chosen)
 
     def _squared(self, rows: Tensor, centres: Tensor) -> Tensor:
         """Turn (R, D) and (C, D) into (R, C) squared distances."""
         left, right = rows.to(self.dtype), centres.to(self.dtype)
-        products = torch.addmm(right.square().sum(dim=1)[None], left, right.T, alpha=-2)
+        if self.dtype == torch.float32:
+            products = NearestNeighbour(right).products(left)
+        else:
+            products = torch.addmm(right.square().sum(dim=1)[None], left, right.T, alpha=-2)
         return products.add_(left.square().sum(dim=1)[:, None]).clamp_min_(0)
 
     def _nearest_to(self, centres: Tensor) -> Callable[[Tensor], Tensor]:
@@ -137,9 +141,7 @@ class _Selection:
         """Add patches and brings all distances up to date in one pass."""
         self.indices += chosen
         numbers = torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)
-        latest = self.patches[numbers].to(self.dtype)
-        self.centres = torch.cat([self.centres, latest])
-        self.lengths = torch.cat([self.lengths, latest.square().sum(dim=1)])
+        self.centres = torch.cat([self.centres, self.patches[numbers].to(self.dtype)])
         for centres in torch.split(numbers, BLOCK):
             nearest_to = self._nearest_to(centres)
             step = _ROWS if self.dtype == torch.float32 else _ROWS // 8
@@ -152,51 +154,51 @@ class _Selection:
     def choose(self, block: int, count: int) -> list[int]:
         """Return the next patches that the plain loop would choose: at least one, unless only copies are left."""
         farthest = torch.topk(self.distances, block)
-        floor = float(farthest.values[-1]) if block < len(self.patches) else -np.inf
+        outside = float(farthest.values[-1]) + self.rounding if block < len(self.patches) else -np.inf
         members = farthest.indices.sort().values
-        patches = self.patches[members]
+        patches, index_of = self.patches[members], members.tolist()
         among = self._squared(patches, patches).cpu().numpy()
-        distances = self.distances[members].cpu().numpy()
-        index_of = members.cpu().numpy()
+        distances = self.distances[members].cpu().numpy().astype(np.float64)
+        doubt = np.full(block, self.rounding)  # no distance is off by more
         chosen: list[int] = []
-        rounding, doubtful = self.rounding, 0
         while len(chosen) < count:
-            top = float(distances.max())
+            top, least = float(distances.max()), float((distances - doubt).max())
             if top <= self.enough > 0:
                 break
-            close = np.flatnonzero(distances >= top - 2 * rounding)
-            if top - floor <= 2 * self.rounding or len(close) > _MANY or top <= 2 * self.rounding:
-                # A patch outside may be as far, or too many inside are: look again at all of them.
+            if least <= outside or top <= 2 * self.rounding:  # a patch outside may be as far: look again at all of them
                 return chosen or self._choose_among_equals(top)
-            pick = int(close[0])
-            if len(close) > 1:
-                doubtful += 1
-                if doubtful == _PATIENCE and (found := self._in_float64(patches, chosen)) is not None:
-                    among, distances = found
-                    rounding *= torch.finfo(torch.float64).eps / torch.finfo(self.dtype).eps
-                    continue
-                pick = self._exact_farthest(close, index_of, chosen)
-            chosen.append(int(index_of[pick]))
+            close = np.flatnonzero(distances + doubt >= least)
+            if len(close) > 1 and doubt[close].any():
+                # The farthest will be in doubt one after the other: many at once take hardly longer than one.
+                unsure = np.flatnonzero(doubt)
+                asked = unsure[np.argsort(distances[unsure])[-_AT_ONCE:]]
+                distances[asked], doubt[asked] = self._exact(patches[torch.from_numpy(asked)], chosen), 0
+                continue
+            pick = int(close[distances[close].argmax()])
+            chosen.append(index_of[pick])
+            doubt[among[pick] - self.rounding < distances] = self.rounding
             np.minimum(distances, among[pick], out=distances)
-            distances[pick] = 0
+            distances[pick] = doubt[pick] = 0
         return chosen
 
-    def _in_float64(self, patches: Tensor, chosen: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return a block's squared distances (L, L), and (L,) to all chosen; None where too many may be nearest."""
-        bank = torch.cat([self.centres, self.patches[torch.tensor(chosen, device=patches.device)].to(self.dtype)])
-        lengths, wide, parts = bank.square().sum(dim=1), patches.to(torch.float64), []
-        for part in torch.split(patches.to(self.dtype), _MANY):
+    def _exact(self, asked: Tensor, chosen: list[int]) -> NDArray[np.float64]:
+        """Turn patches (K, D) into their squared distances (K,) to all chosen ones and these, in float64."""
+        latest = torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)
+        bank = torch.cat([self.centres, self.patches[latest].to(self.dtype)])
+        lengths, found = bank.square().sum(dim=1), []
+        for part in torch.split(asked.to(self.dtype), _AT_ONCE):
             squared = torch.addmm(lengths[None], part, bank.T, alpha=-2)
             # What is nearest in float64 is hardly farther than what is nearest by products: the rest need no look.
-            rows, columns = (squared <= squared.amin(dim=1, keepdim=True) + 2 * self.rounding).nonzero(as_tuple=True)
-            if len(rows) > _MANY * len(part):
-                return None
-            exact = (part[rows].to(torch.float64) - bank[columns].to(torch.float64)).square_().sum(dim=1)
-            nearest = exact.new_full((len(part),), torch.inf)
-            parts.append(nearest.scatter_reduce_(0, rows, exact, "amin"))
-        norms = wide.square().sum(dim=1)
-        among = torch.addmm(norms[None], wide, wide.T, alpha=-2).add_(norms[:, None]).clamp_min_(0)
-        return among.cpu().numpy(), torch.cat(parts).cpu().numpy()
+            near = (squared <= squared.amin(dim=1, keepdim=True) + 2 * self.rounding).nonzero()
+            nearest = torch.full((len(part),), torch.inf, dtype=torch.float64)
+            for pairs in torch.split(near, _PAIRS):
+                rows, columns = pairs.T
+                exact = (
+                    (part[rows].cpu().to(torch.float64) - bank[columns].cpu().to(torch.float64)).square_().sum(dim=1)
+                )
+                nearest.scatter_reduce_(0, rows.cpu(), exact, "amin")
+            found.append(nearest)
+        return torch.cat(found).numpy()
 
     def _choose_among_equals(self, top: float) -> list[int]:
         """Return one patch, when many are the farthest up to the rounding; none, when only copies are left."""
@@ -211,22 +213,5 @@ class _Selection:
         # Copies, as of a flat background, need one look; np.unique gives the first index of each.
         rows = self.patches[torch.from_numpy(close).to(self.patches.device)].cpu().numpy()
         first = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-        return [int(close[first][self._exact_farthest(np.arange(len(first)), close[first], [])])]
-
-    def _exact_farthest(self, positions: NDArray[np.int64], index_of: NDArray[np.int64], chosen: list[int]) -> int:
-        """Return the position whose patch is farthest from the selection in float64; the first among equals."""
-        latest = self.patches[torch.tensor(chosen, dtype=torch.int64, device=self.patches.device)].to(self.dtype)
-        parts = [(self.centres, self.lengths), (latest, latest.square().sum(dim=1))]
-        best, best_distance = int(positions[0]), -1.0
-        for some in np.array_split(positions, -(-len(positions) // _MANY)):
-            asked = self.patches[torch.from_numpy(index_of[some]).to(self.patches.device)].to(self.dtype)
-            squared = torch.cat([torch.addmm(own[None], asked, part.T, alpha=-2) for part, own in parts], dim=1)
-            # What is nearest in float64 is hardly farther than what is nearest by products: the rest need no look.
-            near = squared <= squared.amin(dim=1, keepdim=True) + 2 * self.rounding
-            for position, patch, rows in zip(some, asked, near, strict=True):
-                of_each = zip(parts, rows.split([len(own) for _, own in parts]), strict=True)
-                bank = torch.cat([part[one] for (part, _), one in of_each]).cpu().to(torch.float64)
-                distance = float((bank - patch.cpu().to(torch.float64)).square_().sum(dim=1).min())
-                if distance > best_distance:
-                    best, best_distance = int(position), distance
-        return best
+        unequal = torch.from_numpy(close[first]).to(self.patches.device)
+        return [int(unequal[int(self._exact(self.patches[unequal], []).argmax())])]

@@ -7,8 +7,9 @@ than the whole bank covers all, the farthest is taken, until none is left. It is
 of the other rows were chosen was decided while the clip was there.
 """
 
+from itertools import pairwise
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from adkit.interfaces import Progress
@@ -18,6 +19,7 @@ from adkit.nn.spool import Rows, in_parts
 
 _PATCHES = 16_384  # per step of progress
 _AT_ONCE = 2**22  # distances: more do not stay in the caches
+_GROUPS = 16  # of rows, at most
 
 
 class LeaveOneOutBanks:
@@ -51,9 +53,13 @@ class LeaveOneOutBanks:
     def _cover(self, patches: Rows, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
         """Return squared distances (N,) of every patch to its nearest row and to that of another clip.
 
-        Also the clip (N,) of the nearest row; infinity where all rows are of one clip. All on the CPU.
+        Also the clip (N,) of the nearest row; infinity where all rows are of one clip. All on the CPU. Rows are in
+        groups of whole clips: what is nearest of another group is of another clip, so that clips need to be told apart
+        only in the group of the nearest row.
         """
-        columns, owners = NearestNeighbour(self._bank).columns, self._owners.to(self._bank.device)
+        order = self._owners.argsort(stable=True)
+        bank, owners = NearestNeighbour(self._bank[order]), self._owners[order].to(self._bank.device)
+        groups = _groups(self._owners)
         # Made before the walk: small results kept between large matrices would tear holes into the memory, and it grew
         # by a matrix with each block.
         found, nearest_owners = torch.empty(2, len(patches)), torch.empty(len(patches), dtype=torch.int32)
@@ -61,13 +67,20 @@ class LeaveOneOutBanks:
         with progress.task("covering", len(patches)) as advance:
             for part in in_parts(patches, _PATCHES):
                 for block in torch.split(part, max(1, _AT_ONCE // len(owners))):
-                    product = F.pad(block, (0, 1), value=1.0) @ columns
-                    lowest, row = product.min(dim=1)
-                    owner = owners[row]
-                    beside = product.masked_fill_(owners == owner[:, None], torch.inf).amin(dim=1)
-                    squared = torch.stack([lowest, beside]).add_(block.square().sum(dim=1)).clamp_min_(0)
-                    rows = slice(first, first + len(block))
-                    found[:, rows], nearest_owners[rows], first = squared.cpu(), owner.cpu(), rows.stop
+                    product = bank.products(block)
+                    lowest = torch.stack([product[:, columns].amin(dim=1) for columns in groups], dim=1)
+                    nearest, group = lowest.min(dim=1)
+                    beside = lowest.scatter(1, group[:, None], torch.inf).amin(dim=1)
+                    owner = torch.empty_like(group, dtype=torch.int32)
+                    for number, columns in enumerate(groups):
+                        rows = (group == number).nonzero()[:, 0]
+                        inside, own = product[rows, columns], owners[columns]
+                        owner[rows] = own[inside.argmin(dim=1)]
+                        inside.masked_fill_(own == owner[rows, None], torch.inf)
+                        beside[rows] = torch.minimum(beside[rows], inside.amin(dim=1))
+                    squared = torch.stack([nearest, beside]).add_(block.square().sum(dim=1)).clamp_min_(0)
+                    last = first + len(block)
+                    found[:, first:last], nearest_owners[first:last], first = squared.cpu(), owner.cpu(), last
                 advance(len(part))
         return found[0], found[1], nearest_owners
 
@@ -84,3 +97,11 @@ class LeaveOneOutBanks:
             taken.append(orphans[int(distances.argmax())])
             distances = torch.minimum(distances, (orphans - taken[-1]).square().sum(dim=1))
         return torch.stack(taken) if taken else self._bank[:0]
+
+
+def _groups(owners: Tensor) -> list[slice]:
+    """Cut rows that are sorted by their owners, given (M,) in any order, into groups of about the same size."""
+    ends = owners.bincount().cumsum(dim=0)
+    wanted = torch.arange(1, _GROUPS + 1) * len(owners) / _GROUPS
+    stops = sorted(set(ends[torch.searchsorted(ends.to(wanted.dtype), wanted)].tolist()))
+    return [slice(start, stop) for start, stop in pairwise([0, *stops])]

@@ -39,6 +39,10 @@ nearest (float[q, d] queries, float[d_plus_1, n] columns, float[d] weights) => (
   squared = Max(nn_sum, nn_zero)
 }"""
 """From queries (..., D), `columns` and `weights` to squared distances (Q,)."""
+_PRODUCT = """
+<ir_version: 8, opset_import: ["" : 18]>
+product (float[q, d] queries, float[d, n] columns) => (float[q, n] product) { product = MatMul(queries, columns) }"""
+"""Half the time of torch's product, on processors of AMD."""
 
 
 class NearestNeighbour:
@@ -64,6 +68,13 @@ class NearestNeighbour:
         parts, bank = torch.split(queries, _ROWS), {"columns": self.columns, "weights": self.weights}
         on_cpu = queries.device.type == "cpu"
         return torch.cat([_session()(queries=part, **bank)[0] if on_cpu else self.in_torch(part) for part in parts])
+
+    def products(self, queries: Tensor) -> Tensor:
+        """Turn float32 (Q, D) into (Q, N) squared distances to all rows, less each query's own squared length."""
+        extended = F.pad(queries * self.weights, (0, 1), value=1.0)
+        if queries.device.type != "cpu":
+            return extended @ self.columns
+        return _product()(queries=extended, columns=self.columns)[0]
 
     def in_torch(self, queries: Tensor) -> Tensor:
         """Turn (..., D) into (...) squared distances to the nearest row, all in one product, as an export needs it."""
@@ -97,3 +108,8 @@ def append_distances(model: bytes, positions: Tensor) -> bytes:
 @cache
 def _session() -> OnnxSession:
     return OnnxSession(parser.parse_model(_NEAREST).SerializeToString())
+
+
+@cache
+def _product() -> OnnxSession:
+    return OnnxSession(parser.parse_model(_PRODUCT).SerializeToString())

@@ -119,18 +119,19 @@ def test_more_chosen_than_a_pass_takes_centres(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0])
-def test_a_block_that_goes_on_in_float64_equals_the_plain_loop(offset: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    went_on, in_float64 = [], coreset._Selection._in_float64
+def test_many_that_are_about_as_far_are_told_apart_together(offset: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, exact = [], coreset._Selection._exact
 
-    def noted(*given: Any) -> Any:
-        went_on.append(in_float64(*given))
-        return went_on[-1]
+    def noted(self: coreset._Selection, patches: Tensor, chosen: list[int]) -> Any:
+        asked.append(len(patches))
+        return exact(self, patches, chosen)
 
-    monkeypatch.setattr(coreset._Selection, "_in_float64", noted)
-    monkeypatch.setattr(coreset, "_PATIENCE", 3)
+    monkeypatch.setattr(coreset._Selection, "_exact", noted)
+    monkeypatch.setattr(coreset, "_PAIRS", 100)  # less than there are
     patches = clustered_patches(3000, offset=offset, spread=0.1)
     assert greedy_coreset(patches, 600).tolist() == plain_loop(patches, 600)
-    assert any(found is not None for found in went_on)
+    assert 0 < len(asked) < 200, "one by one it would be thousands"
+    assert max(asked) > 100
 
 
 def test_the_choice_does_not_depend_on_the_count() -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from adkit.interfaces import Silent
+from adkit.nn.features import leave_one_out
 from adkit.nn.features.coreset import greedy_coreset
 from adkit.nn.features.leave_one_out import LeaveOneOutBanks
 
@@ -117,12 +122,28 @@ def test_only_one_clip_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", [2, 8, 40])
-def test_distances_without_a_clip_are_those_to_its_bank(seed: int, count: int) -> None:
+@pytest.mark.parametrize("groups", [1, 2, 16])
+def test_distances_without_a_clip_are_those_to_its_bank(
+    seed: int, count: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leave_one_out, "_GROUPS", groups)
     patches, sources = patches_of_clips(seed)
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))
+    patches, sources = patches[order], sources[order]
     banks = LeaveOneOutBanks(patches, sources, greedy_coreset(patches, count), Silent())
     for clip in range(CLIPS):
         expected = squared_to_nearest(patches[sources == clip], without(banks, clip))
         torch.testing.assert_close(banks.squared(clip).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@given(owners=st.lists(st.integers(0, 40), min_size=1, max_size=90))
+def test_groups_are_of_whole_clips(owners: list[int]) -> None:
+    groups = leave_one_out._groups(torch.tensor(owners))
+    rows = sorted(owners)
+    assert [row for group in groups for row in rows[group]] == rows
+    assert all(rows[one.stop - 1] != rows[other.start] for one, other in pairwise(groups))
+    assert all(rows[group] for group in groups)
+    assert len(groups) <= leave_one_out._GROUPS
 
 
 def test_little_is_kept_of_a_patch() -> None:

@@ -69,6 +69,14 @@ def test_queries_are_weighted_and_the_bank_is_not() -> None:
     torch.testing.assert_close(distances.double(), brute_force(asked * weights, bank), rtol=1e-4, atol=1e-4)
 
 
+def test_products_are_distances_without_the_query_s_own_length() -> None:
+    bank, asked, weights = random_rows(70, 6, 0), random_rows(9, 6, 1), torch.rand(6) + 0.5
+    weighted = (asked * weights).double()
+    every = torch.cdist(weighted, bank.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+    found = NearestNeighbour(bank, weights).products(asked).double() + weighted.square().sum(dim=1, keepdim=True)
+    torch.testing.assert_close(found, every, rtol=1e-4, atol=1e-4)
+
+
 def test_equal_rows_change_nothing() -> None:
     bank = torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]])
     squared = NearestNeighbour(bank).squared(torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
