@@ -57,6 +57,7 @@ _FORMATS = {"1": "black and white", "F": "floating point", "I;16": "grey of 16 b
 _GROUND = "white"  # below what is transparent
 _SUBFILE_TYPE, _COPY_OR_MASK = 254, 0b101  # of a TIFF's page: a smaller copy of another, or a mask
 _ORIENTATION = 0x0112  # a tag of EXIF
+_EXIF_OF_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # where a PNG says how it is turned
 
 _NOT_READ = {
     "a TIFF that is damaged or of a rare form (such as floating-point colours)": re.compile(rb"II[*+]\0|MM\0[*+]"),
@@ -282,8 +283,15 @@ class FrameShapes:
             if image.mode.startswith("I") or bit_depth.is_deep_colour(image):
                 self._wide.append(ref)
             # EXIF orientations 5 to 8 turn the image by a quarter; Pillow gives the size of a TIFF turned already.
-            turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            turned = image.format != "TIFF" and _exif(image, ref.path).get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return (width, height) if turned else (height, width)
+
+
+def _exif(image: Image.Image, path: Path) -> Image.Exif:
+    """Return what stands in an image's header, and behind its pixels; these are decoded only where something does."""
+    if image.format == "PNG" and not any(name in path.read_bytes() for name in _EXIF_OF_PNG):
+        return Image.Exif()
+    return image.getexif()
 
 
 def frame_shape(ref: FrameRef) -> tuple[int, int]:

@@ -6,7 +6,6 @@ a few kinds, and an image is as odd as its shares of the kinds are far from the 
 visual words (Csurka et al., ECCV workshop on statistical learning in computer vision, 2004), with soft assignment.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -41,19 +40,17 @@ class Composition:
     @classmethod
     def learn(cls, patches: Rows, seed: int) -> tuple["Composition", Tensor]:
         """Learn from patches (N, n, D) of normal images; return also the distance (N,) of each from all the others."""
-        from sklearn.cluster import KMeans  # takes a second to import, which scoring need not wait for
-        from sklearn.exceptions import ConvergenceWarning
+        import faiss  # which scoring need not wait for
 
         rng = np.random.default_rng(seed)
         flat = patches.flatten(0, 1)
         some = flat[torch.from_numpy(rng.permutation(len(flat))[:_PATCHES]).to(flat.device)].cpu()
         device = flat.device
         kinds = max(1, min(KINDS, len(some) // 16))
-        with warnings.catch_warnings():
-            # Of fewer different patches than kinds some kinds are alike.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            found = KMeans(kinds, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(some.numpy())
-        centres = torch.from_numpy(found.cluster_centers_).to(device, torch.float32)
+        limits = {"min_points_per_centroid": 1, "max_points_per_centroid": len(some)}  # none is left out, nor told
+        found = faiss.Kmeans(some.shape[1], kinds, niter=_ROUNDS, seed=seed, **limits)
+        found.train(some.numpy())
+        centres = torch.from_numpy(found.centroids).to(device)
         nearest = torch.cdist(some.to(device), centres).amin(dim=1).square().mean()
         unit, none = torch.ones((), device=device), torch.zeros((), device=device)
         softness = (nearest / 2).clamp_min(1e-12)
