@@ -146,7 +146,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         whole = anomaly_map if self.box is None else self.over(anomaly_map, self._grid(anomaly_map), lowest)
         if shape is None or (self.mask is None and self.border == 0):
             return whole
-        counts = _shares(self.counting(shape), (whole.shape[0], whole.shape[1])) > 0
+        counts = shares_of(self.counting(shape), (whole.shape[0], whole.shape[1])) > 0
         return np.where(counts, whole, np.float32(lowest))
 
     def over(self, values: NDArray[Kind], size: Size, outside: float) -> NDArray[Kind]:
@@ -266,11 +266,11 @@ def counting_px(view: View, shape: Size) -> Marks | None:
 def counting_positions(view: View, shape: Size, grid: Size) -> Marks:
     """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
     counts = view.counting(shape)
-    shares = _shares(view.box.of(counts) if view.box else counts, grid)
+    shares = shares_of(view.box.of(counts) if view.box else counts, grid)
     return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()
 
 
-def _shares(counts: Marks, grid: Size) -> Map:
+def shares_of(counts: Marks, grid: Size) -> Map:
     """Return which share of each position of a map (h, w) over an image counts."""
     import cv2
 

@@ -232,8 +232,9 @@ class FittedModel:
         """Return a map's regions, how many specks there are, and the one place to look at first."""
         if found is None:
             return (), 0, None
-        outline = outline_of(found, self.outline, shape, counting_px(self.view, shape))
-        stand_in = highest_place(found, shape) if anomalous and not outline.regions else None
+        counts = counting_px(self.view, shape)
+        outline = outline_of(found, self.outline, shape, counts)
+        stand_in = highest_place(found, shape, counts) if anomalous and not outline.regions else None
         return outline.regions, outline.specks, next(iter(outline.regions), stand_in)
 
 

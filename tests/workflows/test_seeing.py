@@ -170,7 +170,9 @@ def test_what_lies_elsewhere_makes_no_score(tmp_path: Path, registry: Registry, 
 
 
 @pytest.mark.parametrize("way", ["box", "mask", "ignored", "border"])
-def test_no_region_reaches_where_nobody_looks(tmp_path: Path, registry: Registry, way: str) -> None:
+def test_no_region_reaches_where_nobody_looks(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     model = fitted(tmp_path, registry, [SHAPE] * 40, **places(tmp_path)[way])
     (result,) = model.score([paint(tmp_path / "x.png", SHAPE, (0, 0, *SHAPE))])
     assert result.region is not None
@@ -179,6 +181,11 @@ def test_no_region_reaches_where_nobody_looks(tmp_path: Path, registry: Registry
     assert (marked == counts).mean() > 0.98, "all that counts is bright, and what is beside it too"
     assert not (marked & ~counts).any()
     assert "% of it does not count" in model.view.in_words() or way in ("box", "mask")
+    monkeypatch.setattr(FittedModel, "outline", None)  # nothing is outlined: the highest place stands in for a region
+    _, _, place = model._places(result.map, SHAPE, anomalous=True)
+    assert place is not None
+    inside = counts[place.top : place.top + place.height, place.left : place.left + place.width]
+    assert inside.all()
 
 
 def test_a_mask_that_ignores_nothing_is_refused(tmp_path: Path, registry: Registry) -> None:
