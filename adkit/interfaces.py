@@ -96,14 +96,6 @@ class Method(ABC, Generic[OptionsType]):
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Raise TypeError for a `fit` that cannot be called as below: it would end each fit with a traceback."""
-        super().__init_subclass__(**kwargs)
-        try:
-            signature(cls.fit).bind(None, None, None, None)
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__}.fit must be fit(self, batches, progress, workspace): {error}") from None
-
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options
         self.seed = seed
@@ -328,6 +320,8 @@ class Entry(Generic[Announced]):
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
+            if issubclass(found, Method):
+                _require_workspace(found)
         # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
         except KeyboardInterrupt:
             raise
@@ -338,6 +332,16 @@ class Entry(Generic[Announced]):
                 hint="fix or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
+
+
+def _require_workspace(method: type[Method[Any]]) -> None:
+    """Raise TypeError for a `fit` that cannot be called as `Method.fit` is: it would end each fit with a traceback."""
+    found = signature(method.fit)
+    try:
+        found.bind(None, None, None, None)
+    except TypeError:
+        name = method.__name__
+        raise TypeError(f"{name}.fit must be fit(self, batches, progress, workspace), and is fit{found}") from None
 
 
 @dataclass(frozen=True, slots=True)
