@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from adkit.comparison.cells import Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
+from adkit.comparison.cells import CELLS, Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
 from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
@@ -85,6 +85,9 @@ def compare(
                 advance(1)
     result = compare_cells(candidates, specs, seeds, list(cells.values()), failures, _lower_is_better(registry))
     if not result.runs:
+        for folder in (output / CELLS, output):
+            with suppress(OSError):  # another comparison's cells stay
+                folder.rmdir()
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
 

@@ -318,7 +318,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     """Return (N,) scores, each of its frame alone: the scorer's, raised by what is odd as a whole beyond any place."""
     if scorer is None:
         if predictions.scores is None:
-            raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
+            hint = "name a scorer: --scorer top1, or scorer = 'top1' in what compare's --grid names"
+            raise OptionError("the method gives maps only, and names no scorer", hint=hint)
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")
