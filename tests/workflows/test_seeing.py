@@ -194,7 +194,7 @@ def test_a_mask_that_ignores_nothing_is_refused(tmp_path: Path, registry: Regist
         fitted(tmp_path, registry, [SHAPE] * 20, ignore=str(empty))
 
 
-@pytest.mark.parametrize(("flag", "value"), [("every", 2), ("appearance_only", True)])
+@pytest.mark.parametrize(("flag", "value"), [("every", 2), ("appearance_only", True), ("smoothing", 0.5)])
 def test_what_is_for_videos_is_refused_of_still_images(
     tmp_path: Path, registry: Registry, flag: str, value: object
 ) -> None:
