@@ -67,6 +67,7 @@ class View(BaseModel, extra="forbid", frozen=True):
     frame: Size  # what the method sees
     tiles: tuple[Box, ...] = ()  # where on the canvas each frame lies; none: the canvas is one frame
     picture: Size | None = None  # the usual shape of the images; None: nobody has looked
+    sizes: tuple[Size, Size] | None = None  # the least and the most of their heights and widths
     finest_px: float | None = None  # of the frame: the smallest defect that the method can see; None: nobody knows
     box: Box | None = None  # the part of an image that is looked at; None: all of it
     mask: str | None = None  # a PNG as base64, of an image's size: bright where its places count; None: everywhere

@@ -174,7 +174,7 @@ def _facts(model: FittedModel, graph: OnnxModel) -> dict[str, Any]:
         "most_stretch": MOST_STRETCH,
         "white": view.white or WHITES[-1],
         "box": view.box and view.box.model_dump(),
-        "usual_size": view.picture,
+        "sizes": view.sizes,
         "unusual": model.outline,
         "only_size": None if view.everywhere else view.picture,
         "grid": graph.grid or (1, 1),

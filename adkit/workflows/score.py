@@ -151,10 +151,13 @@ class FittedModel:
 
     def other_size(self, shape: Size) -> str | None:
         """Say so where an image of this shape is of another size than those that were learned from."""
-        usual = self.view.picture
-        if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
-            return f"the run learned from images of {px(usual)} px, and this is {px(shape)} px"
-        return None
+        least, most = self.view.sizes or (self.view.picture, self.view.picture)
+        if not least or not most:
+            return None
+        sides = zip(least, shape, most, strict=True)
+        if all(_LEAST_SIDE * shortest < own < longest / _LEAST_SIDE for shortest, own, longest in sides):
+            return None
+        return f"it is of another size than what the run learned from ({' to '.join({px(least): 0, px(most): 0})} px)"
 
     @property
     def doubt_of_clips(self) -> str | None:

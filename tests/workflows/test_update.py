@@ -177,7 +177,7 @@ def test_what_cannot_go_on_learning_is_refused_in_two_lines(runs: Path, tmp_path
     (tmp_path / "wide").mkdir()
     Image.new("L", (64, 8), 120).save(tmp_path / "wide" / "one.png")
     message, hint = refused("update", "bracket", "--normal", tmp_path / "wide", "--runs", runs)
-    assert message.endswith("the run learned from images of 8×8 px, and this is 64×8 px")
+    assert message.endswith("it is of another size than what the run learned from (8×8 px)")
     assert hint == "fit again for images of another size"
     assert len(list_runs(runs)) == 2
 
