@@ -15,7 +15,7 @@ import typer
 from adkit import __version__
 from adkit.cli.calibration import name_suspects
 from adkit.cli.kept_rows import KeptRows, kept_rows
-from adkit.cli.output import MOST_ROWS, Destination, print_table, say, tell, warn
+from adkit.cli.output import MOST_ROWS, Destination, print_table, say, say_places, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -238,9 +238,7 @@ class StillScorer:
         if self.to.for_people:
             if tally.scored:
                 _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally, self.to.file)
-            named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
-            if written := [f"{what}: {place}" for what, place in named.items() if place and place.exists()]:
-                say("; ".join(written))
+            say_places({"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks})
         warn(*(f"unreadable: {error}" for error in tally.unreadable))
         if tally.count < tally.expected:
             more = "; the same command with --resume scores the others" if self.to.file else ""

@@ -126,6 +126,7 @@ def test_a_file_takes_the_results_and_the_words_are_still_printed(
     output = tmp_path / f"audit.{suffix}"
     printed = ok("audit", folder, "-n", new, "-o", output).stdout
     assert printed.startswith("nothing speaks against the promise")
+    assert f"rows: {output}" in printed
     content = output.read_text(encoding="utf-8")
     assert ("verdict" in content) is (suffix == "json")
     assert str(new / "004.png") in content or suffix == "json"

@@ -576,6 +576,14 @@ def test_inspect_counts_and_draws(parts_root: Path, tmp_path: Path) -> None:
         assert opened.width > 500
 
 
+def test_inspect_says_how_many_sizes_it_does_not_list(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for side in range(40, 47):
+        Image.effect_noise((side, 40), 20).save(tmp_path / "parts" / f"{side}.png")
+    shown = ok("inspect", "-d", f"folder:{tmp_path / 'parts'}", "--sheet", tmp_path / "sheet.png").stdout
+    assert "7 sizes: 1 of 40×40, 1 of 41×40, 1 of 42×40, 1 of 43×40, 1 of 44×40 and 2 more\n" in shown
+
+
 def test_inspect_counts_clips_and_their_lengths(tmp_path: Path) -> None:
     for name in ("train/a.mp4", "train/b.mp4", "test/stop/c.mp4"):
         write_greys(tmp_path / "line" / name, range(50, 150, 5 if name == "train/b.mp4" else 10))

@@ -10,7 +10,7 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
-from adkit.cli.output import Destination, destination, print_table, say, tell, warn
+from adkit.cli.output import Destination, destination, print_table, say, say_places, tell, warn
 from adkit.errors import PROMISE_BROKEN, OptionError
 from adkit.stats.formatting import counted
 
@@ -222,6 +222,7 @@ def audit(
         flagged = [{result.threshold.unit: row["path"], "score": row["score"]} for row in rows if row["flagged"]]
         if flagged:
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
+        say_places({"rows": to.file})
     if result.verdict != "kept":
         raise typer.Exit(PROMISE_BROKEN)
 
@@ -264,5 +265,6 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
         none = f"no drift in the scores of {counted(scored - flagged, 'part')} that passed"
         say(said or none, bold=True, fg="red" if said else "green")
         say(f"  {flagged} of {counted(scored, 'part')} were anomalous; left out: {others}")
+        say_places({"rows": to.file})
     if said:
         raise typer.Exit(PROMISE_BROKEN)
