@@ -52,7 +52,8 @@ class GreyUpdated(GreyWithoutOne):
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
-    with commands_that_find(with_methods({**METHODS, "grey_updated": GreyUpdated})):
+    old = type("Old", (GreyWithoutOne,), {"fit": lambda self, batches, progress: None})
+    with commands_that_find(with_methods({**METHODS, "grey_updated": GreyUpdated, "old": old})):
         yield
 
 
@@ -172,6 +173,8 @@ def test_what_cannot_go_on_learning_is_refused_in_two_lines(runs: Path, tmp_path
     message, hint = refused("update", "latest", "--normal", tmp_path / "more", "--runs", runs)
     assert message == "grey cannot go on learning (grey_updated, patchknn can)"
     assert hint.startswith("fit again, from the old and the new images together: adkit fit --method grey --dataset")
+    assert refused("feedback", "latest", "--good", tmp_path / "more", "--runs", runs) == (message, hint)
+    assert not (find_run(runs).folder / "feedback").exists()
     message, _ = refused("update", "bracket", "--normal", tmp_path / "train", "--runs", runs)
     assert message.startswith("the run has seen all 60 images of")
     (tmp_path / "wide").mkdir()

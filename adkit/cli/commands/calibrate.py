@@ -164,7 +164,7 @@ def feedback(
     from adkit.workflows.update import keep_feedback
 
     opened = o.opened_run(run, runs)
-    kept, known, waiting = keep_feedback(opened, good)
+    kept, known, waiting = keep_feedback(opened, good, o.loaded_registry())
     rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
     say(f"kept {kept} of {counted(kept + known, 'image')}{rest}")
     if waiting:
