@@ -184,6 +184,11 @@ class CalibrationRecord(BaseModel, extra="forbid", frozen=True):
     pixel_threshold: Threshold | None
     suspects: Suspects | None = None  # of those whose scores set the threshold
 
+    @property
+    def in_brackets(self) -> str:
+        """Say behind scores that go on counting how they were had; nothing where they are from before themselves."""
+        return "" if " from before" in self.source else f" ({self.source})"
+
 
 class JointShare(BaseModel, extra="forbid", frozen=True):
     """What one dataset gave to a model that learned from several."""

@@ -107,7 +107,7 @@ def _next_record(
     new, data = len(predictions.ids) - (len(kept.ids) if kept else 0), taught.data
     sources = [f"leave-one-out on {counted(new, 'further normal image')}"] if new else []
     if kept:
-        sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
+        sources.append(f"{counted(len(kept.ids), 'score')} from before{record.calibration.in_brackets}")
         data += f" and {record.calibration.data}"
     digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
     basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)

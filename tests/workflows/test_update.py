@@ -132,6 +132,8 @@ def test_images_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path) 
     assert "if parts or camera changed this is meant" in output
     new = find_run(runs, "bracket")
     assert str(new.record.updates[-1].drift).startswith(said)
+    sources = "leave-one-out on 50 further normal images, and 110 scores from before"
+    assert new.record.calibration.source == sources  # which the run before says of its own
     assert said in ok("show", new.record.id, "--runs", runs, "--format", "json").output
     (tmp_path / "inbox").mkdir()
     watch = ("watch", tmp_path / "inbox", "--run", "bracket", "--runs", runs, "--once", "--drift", 0.01)
