@@ -61,6 +61,15 @@ def test_a_watch_moves_files_and_keeps_a_journal(runs: Path, tmp_path: Path) -> 
     rows = [json.loads(line) for line in (inbox / ".adkit" / "journal.jsonl").read_text().splitlines()]
     assert [(row["part"], row["decision"]) for row in rows][-1] == (4, "anomalous")
     assert len(rows) == 4
+    journal = inbox / ".adkit" / "journal.jsonl"
+    value = str(rows[0]["threshold"])
+    other = value[:-1] + str(9 - int(value[-1]))  # as long: places in the journal stay
+    journal.write_text(journal.read_text().replace(value, other, 3))
+    told = ok(*arguments).stderr
+    assert "it ends when all that is there is judged" in told
+    assert "Ctrl-C" not in told
+    assert "decided before: 4 parts there" in told
+    assert "3 of them by another run or threshold: with another --journal this run judges them" in told
 
 
 def test_a_watch_that_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -> None:
