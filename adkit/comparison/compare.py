@@ -11,7 +11,7 @@ from pathlib import Path
 from adkit.comparison.cells import CELLS, Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
-from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
+from adkit.errors import SKIPPING, AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import STEPS, evaluate
 from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import SILENT, Dataset
@@ -78,8 +78,8 @@ def compare(
                 if isinstance(cell, StorageError):
                     raise cell
                 if isinstance(cell, AdkitError):
-                    failures[place] = cell.message
-                    note(f"{place[1]} on {place[0]}, seed {place[2]}: {cell.message} ({cell.hint})")
+                    failures[place], hint = cell.message, cell.hint.removesuffix(SKIPPING)
+                    note(f"{place[1]} on {place[0]}, seed {place[2]}: {cell.message} ({hint})")
                 else:
                     cells[place] = cell
                 advance(1)

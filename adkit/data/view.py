@@ -94,8 +94,8 @@ class View(BaseModel, extra="forbid", frozen=True):
     def require(self, shape: Size, name: str) -> None:
         """Raise FrameError for an image of another size than those whose part it looks at, or that is all border."""
         if 2 * self.border >= min(shape):
-            told = f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left"
-            raise FrameError(told, hint="give larger images, or fit again with a smaller --ignore-border")
+            told = f"{name} is {px(shape)} px, and {self.border} px along its edges are ignored: nothing is left"
+            raise FrameError(told, hint="give larger images, or learn with a smaller --ignore-border")
         if (self.box or self.mask) and shape != self.picture and self.picture:
             told = f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px"
             raise FrameError(told, hint="give images of that size, or fit again for these")

@@ -24,7 +24,7 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.store import EVALUATION, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
-from adkit.stats.formatting import Unit, counted, is_floor, listed
+from adkit.stats.formatting import Unit, counted, is_floor, listed, verb
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.types import Sample
@@ -86,7 +86,8 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """Say which masks look wrong, and what was left out."""
-        odd = [f"{len(ids)} have a mask that {doubt}: {listed(ids)}" for doubt, ids in self.odd_masks.items()]
+        masks = ((len(ids), doubt, listed(ids)) for doubt, ids in self.odd_masks.items())
+        odd = [f"{count} {verb(count, 'have')} a mask that {doubt}: {named}" for count, doubt, named in masks]
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property

@@ -64,7 +64,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             name = ".".join(map(str, first["loc"]))
             unknown = first["type"] == "extra_forbidden"
             hint = nearest(name, type(self).model_fields) if unknown else "see: adkit fit --help"
-            raise OptionError(f"{name}={first['input']!r} is refused: {said(first['msg'])}", hint=hint) from None
+            named = f"{name}={first['input']!r}" if unknown else f"--{name.replace('_', '-')} {first['input']}"
+            raise OptionError(f"{named} is refused: {said(first['msg'])}", hint=hint) from None
 
     @field_validator("root", mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from adkit.errors import DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
-from adkit.stats.formatting import counted, seconds_text
+from adkit.stats.formatting import counted, seconds_text, verb
 from adkit.stats.segments import grouped
 from adkit.stats.smoothing import SMOOTHING_S
 from adkit.types import Sample
@@ -179,7 +179,8 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
     anomalous = [sample for sample in samples if sample.anomalous]
     if anomalous:
         raise DatasetError(
-            f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
+            f"{len(anomalous)} of {counted(len(samples), 'training image')} {verb(len(anomalous), 'are')} marked "
+            f"anomalous, the first: {anomalous[0].frame}",
             hint="learning takes good parts only: move the others to the test split",
         )
     if sees_motion(method_class) and are_stills(samples):

@@ -140,6 +140,10 @@ def test_seen_images_copies_and_bad_files_are_left_out_and_told(folder: Path, le
     error, hint = refused("audit", folder, "-n", new)
     assert "broken.png" in error
     assert "--skip-bad" in hint
+    (new / "bad").mkdir()
+    (new / "bad" / "only.png").write_bytes(b"")
+    assert "--skip-bad" not in refused("audit", folder, "-n", new / "bad", "--skip-bad")[1]
+    shutil.rmtree(new / "bad")
     result = ok("audit", folder, "-n", new, "--skip-bad", "-f", "json")
     assert json.loads(result.stdout)["units"] == 5
     assert json.loads(result.stdout)["left_out"] == {
@@ -255,7 +259,7 @@ def test_it_follows_a_watch_until_the_scores_drift_or_somebody_stops_it(
     result = ok("audit", folder, "--follow", tmp_path / "calm")
     assert result.stdout.splitlines() == [
         f"no drift in the scores of {len(passing)} parts that passed",
-        f"  1 of {len(passing) + 1} parts were anomalous; left out: 0",
+        f"  1 of {len(passing) + 1} parts was anomalous; left out: 0",
     ]
     drifted = decided(tmp_path / "worn" / "parts.jsonl", [*passing[:5], *[max(passing)] * 60], threshold)
     result = run("audit", folder, "--follow", drifted, "--format", "json", "--drift", 0.05)

@@ -454,7 +454,7 @@ def test_anomalous_training_images_are_refused(washers: Path, tmp_path: Path) ->
         folder.mkdir(parents=True)
         (folder / "000.png").write_bytes((washers / "train" / "good" / "000.png").read_bytes())
     message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", tmp_path, "--runs", tmp_path / "runs")
-    assert "1 of 2 training images are marked anomalous" in message
+    assert "1 of 2 training images is marked anomalous" in message
     assert "crack" in message
 
 

@@ -103,7 +103,9 @@ def test_only_one_watch_writes_a_journal(runs: Path, tmp_path: Path) -> None:
 def test_a_program_is_told_of_anomalies_by_the_exit_code(runs: Path, tmp_path: Path) -> None:
     good, bad = paint(tmp_path, [120, 190], seed=6)
     assert run("score", good, "--runs", runs, "--fail-on-anomaly").exit_code == 0
-    assert run("score", good, bad, "--runs", runs, "--fail-on-anomaly").exit_code == 5
+    both = run("score", good, bad, "--runs", runs, "--fail-on-anomaly")
+    assert both.exit_code == 5
+    assert "1 of 2 images is anomalous" in both.stdout
     assert run("score", bad, "--runs", runs).exit_code == 0
 
 

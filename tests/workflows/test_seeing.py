@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -98,7 +99,7 @@ def test_frames_have_the_shape_of_the_training_images(tmp_path: Path, registry: 
 def test_one_image_of_another_shape_changes_nothing_for_the_others(tmp_path: Path, registry: Registry) -> None:
     model = fitted(tmp_path, registry, [(40, 160)] * 29 + [(160, 40)])
     (note,) = model.run.record.notes
-    assert note.startswith("1 of 30 images have another shape than 160×40, such as 40×160")
+    assert note.startswith("1 of 30 images has another shape than 160×40, such as 40×160")
     assert model.view.frame == (32, 128)
     maps = model.run.calibration().maps
     assert maps is not None
@@ -243,16 +244,20 @@ def test_arrays_are_looked_at_likewise(tmp_path: Path, registry: Registry) -> No
         ({"roi": "1.5,1,5,5"}, r"is no box"),
         ({"ignore_border": 30}, r"--ignore-border 30 leaves nothing to look at in images of 100×60 px"),
         ({"roi": "0,0,10,10", "ignore_border": 10}, r"--roi 0,0,10,10 with --ignore-border 10 leaves nothing"),
-        ({"roi": "nowhere.png"}, r"there is no file .*nowhere\.png"),
-        ({"ignore": "nowhere.png"}, r"there is no file .*nowhere\.png"),
+        ({"roi": "nowhere.png"}, r"--roi: there is no file .*nowhere\.png.* --roi x,y,w,h, .* --roi part"),
+        ({"roi": "Part"}, r"--roi: there is no file .*Part.* --roi part"),
+        ({"ignore": "nowhere.png"}, r"--ignore: there is no file .*nowhere\.png"),
+        ({"ignore": "10,10,20,20"}, r"--ignore: there is no file .*it takes a mask, .* --roi x,y,w,h"),
+        ({"ignore": str(Path(__file__))}, r"--ignore: .* is not an image.*it takes a mask, .* --roi x,y,w,h$"),
     ],
 )
 def test_places_that_are_not_there_are_refused(
     tmp_path: Path, registry: Registry, asked: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AdkitError, match=message) as caught:
+    with pytest.raises(AdkitError) as caught:
         fitted(tmp_path, registry, [SHAPE] * 30, **asked)
     assert caught.value.hint
+    assert re.search(message, f"{caught.value.message} {caught.value.hint}")
 
 
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path, registry: Registry) -> None:

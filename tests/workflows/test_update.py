@@ -117,7 +117,7 @@ def test_what_was_updated_and_calibrated_is_undone_step_by_step(runs: Path, tmp_
 def test_images_that_the_run_before_flags_are_named(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "more", [*[USUAL] * 30, USUAL + 12 * SPREAD], seed=2)
     output = update(runs, tmp_path / "more")
-    assert "1 of 31 were anomalous to the run before" in output
+    assert "1 of 31 was anomalous to the run before" in output
     assert "030.png" in output
 
 
