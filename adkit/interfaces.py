@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import wraps
 from inspect import signature
 from itertools import groupby
 from pathlib import Path
@@ -179,6 +180,14 @@ def sees_motion(method: type[Method[Any]]) -> bool:
     return method.stream is not Method.stream or (isinstance(method.window, int) and method.window > 1)
 
 
+def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
+    @wraps(samples)
+    def listed(dataset: Any, split: Split) -> list[Sample]:
+        return list(samples(dataset, split))
+
+    return listed
+
+
 class Dataset(ABC):
     """One category of a dataset: finds files and their truth on disk, never decodes them."""
 
@@ -189,6 +198,12 @@ class Dataset(ABC):
     held_out_share: float = 0.0
     """Of the normal samples, those that it moves from training to the tests, as there is no split."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make a list of what `samples` gives."""
+        super().__init_subclass__(**kwargs)
+        if "samples" in vars(cls):
+            cls.samples = _listed(cls.samples)  # type: ignore[method-assign]
+
     @classmethod
     @abstractmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
@@ -196,7 +211,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def samples(self, split: Split) -> list[Sample]:
-        """Return the samples of one split in a stable order; those of "train" are meant to be normal."""
+        """Return the samples of one split in a stable order; those of "train" are meant to be normal.
+
+        What is no list is made one: a generator will do.
+        """
 
     def notes(self) -> list[str]:
         """Say how the files were read, in sentences: shown before fitting, so that surprises come early."""
