@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from configparser import ConfigParser
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from adkit.files.documents import signed
 from adkit.nn.profile import SHOWN
+from adkit.runs.store import read_record
 from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.greys import METHODS, paint, usual_levels, with_methods
 
@@ -107,6 +111,17 @@ def test_a_program_is_told_of_anomalies_by_the_exit_code(runs: Path, tmp_path: P
     assert both.exit_code == 5
     assert "1 of 2 images is anomalous" in both.stdout
     assert run("score", bad, "--runs", runs).exit_code == 0
+
+
+def test_a_newest_run_of_a_time_that_is_yet_to_come_is_told(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    (folder,) = (tmp_path / "runs").iterdir()
+    later = read_record(folder).model_copy(update={"created": datetime.now(UTC) + timedelta(days=1)})
+    (folder / "run.json").write_bytes(signed(later.model_dump(mode="json")))
+    told = f"latest is {later.id}, whose time is yet to come"
+    good = paint(tmp_path, [120], seed=6)
+    assert told in ok("score", *good, "--runs", folder.parent).stderr
+    assert told not in ok("score", *good, "--runs", folder.parent, "--run", later.id).stderr
 
 
 def test_a_profile_is_told_beside_the_results(runs: Path, tmp_path: Path) -> None:
