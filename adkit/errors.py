@@ -13,6 +13,7 @@ SOME_UNREADABLE = 3
 PROMISE_BROKEN = 4
 ANOMALY_FOUND = 5
 INTERRUPTED = 130
+SKIPPING = "; --skip-bad continues without such files"  # ends hints of files that cannot be read
 
 
 class AdkitError(Exception):

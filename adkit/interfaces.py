@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import wraps
 from inspect import signature
 from itertools import groupby
 from pathlib import Path
@@ -96,14 +97,6 @@ class Method(ABC, Generic[OptionsType]):
     """Whether predict() also gives images: the reconstruction, shown beside the input. True of the class: it may; an
     instance may say otherwise, where the options decide."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Raise TypeError for a `fit` that cannot be called as below: it would end each fit with a traceback."""
-        super().__init_subclass__(**kwargs)
-        try:
-            signature(cls.fit).bind(None, None, None, None)
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__}.fit must be fit(self, batches, progress, workspace): {error}") from None
-
     def __init__(self, options: OptionsType, *, seed: int = 0, device: str = "cpu") -> None:
         self.options = options
         self.seed = seed
@@ -187,6 +180,14 @@ def sees_motion(method: type[Method[Any]]) -> bool:
     return method.stream is not Method.stream or (isinstance(method.window, int) and method.window > 1)
 
 
+def _listed(samples: Callable[[Any, Split], Iterable[Sample]]) -> Any:
+    @wraps(samples)
+    def listed(dataset: Any, split: Split) -> list[Sample]:
+        return list(samples(dataset, split))
+
+    return listed
+
+
 class Dataset(ABC):
     """One category of a dataset: finds files and their truth on disk, never decodes them."""
 
@@ -197,6 +198,12 @@ class Dataset(ABC):
     held_out_share: float = 0.0
     """Of the normal samples, those that it moves from training to the tests, as there is no split."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make a list of what `samples` gives."""
+        super().__init_subclass__(**kwargs)
+        if "samples" in vars(cls):
+            cls.samples = _listed(cls.samples)  # type: ignore[method-assign]
+
     @classmethod
     @abstractmethod
     def select(cls, selection: str, root: Path | None) -> list[Dataset]:
@@ -204,7 +211,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def samples(self, split: Split) -> list[Sample]:
-        """Return the samples of one split in a stable order; those of "train" are meant to be normal."""
+        """Return the samples of one split in a stable order; those of "train" are meant to be normal.
+
+        What is no list is made one: a generator will do.
+        """
 
     def notes(self) -> list[str]:
         """Say how the files were read, in sentences: shown before fitting, so that surprises come early."""
@@ -328,6 +338,8 @@ class Entry(Generic[Announced]):
             fits = isinstance(found, type) and issubclass(found, self.kind)
             if not fits:
                 raise TypeError(f"it is no {self.kind.__name__}")
+            if issubclass(found, Method):
+                _require_workspace(found)
         # A plugin may fail in any way, sys.exit() at import included; only Ctrl-C goes through.
         except KeyboardInterrupt:
             raise
@@ -338,6 +350,16 @@ class Entry(Generic[Announced]):
                 hint="fix or uninstall that plugin; every other name still works",
             ) from error
         return found  # type: ignore[no-any-return]
+
+
+def _require_workspace(method: type[Method[Any]]) -> None:
+    """Raise TypeError for a `fit` that cannot be called as `Method.fit` is: it would end each fit with a traceback."""
+    found = signature(method.fit)
+    try:
+        found.bind(None, None, None, None)
+    except TypeError:
+        name = method.__name__
+        raise TypeError(f"{name}.fit must be fit(self, batches, progress, workspace), and is fit{found}") from None
 
 
 @dataclass(frozen=True, slots=True)

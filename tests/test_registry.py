@@ -73,12 +73,6 @@ BROKEN = {
         "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', load=lambda: int)]",
         'an entry names its class as target="package.module:Class"',
     ),
-    "fit_without_a_workspace": (
-        "from adkit import Method, MethodEntry, hookimpl\n"
-        "class Old(Method):\n    def fit(self, batches, progress):\n        pass\n"
-        "@hookimpl\ndef adkit_methods():\n    return [MethodEntry('old', 'x', Old)]",
-        "TypeError: Old.fit must be fit(self, batches, progress, workspace): too many positional arguments",
-    ),
     "half_good": (
         "from adkit import hookimpl\nfrom adkit.interfaces import MethodEntry\n"
         "@hookimpl\ndef adkit_methods():\n    yield MethodEntry('half', 'x', int)\n    raise OSError('gone')",
@@ -239,6 +233,15 @@ def test_a_class_that_cannot_be_had_names_plugin_and_target(
     with pytest.raises(PluginError) as caught:
         entry.load()
     assert caught.value.message == f"cannot load {name!r} ({entry.target}) of bright of acme 1.2: {problem}"
+
+
+def test_a_fit_without_a_workspace_sets_its_own_class_aside_only(install: Install) -> None:
+    old = "from adkit import Method\nclass Old(Method):\n    def fit(self, batches, progress):\n        pass\n"
+    registry = load_registry([install("old", old + GOOD.replace('"a_module_that_is_nowhere:Brightness"', "Old"))])
+    assert (registry.broken, registry.scorers.names()) == ([], ["median"])
+    told = r"Old.fit must be fit\(self, batches, progress, workspace\), and is fit\(self, batches, progress\)"
+    with pytest.raises(PluginError, match=told):
+        registry.methods.get("brightness").load()
 
 
 def test_a_module_that_exits_while_it_is_loaded_is_a_fault_of_its_plugin(install: Install) -> None:

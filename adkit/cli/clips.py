@@ -11,7 +11,7 @@ from typing import Any, Self
 import typer
 
 from adkit.cli.faults import report_fault
-from adkit.cli.output import Destination, print_table, say, tell, warn
+from adkit.cli.output import Destination, print_table, say, say_places, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -42,6 +42,12 @@ class ClipFiles:
     events: Path | None
     annotated: dict[str, Path] = field(default_factory=dict)
     timelines: dict[str, Path] = field(default_factory=dict)
+
+    def places(self) -> dict[str, Path | None]:
+        """Say where they lie: those of several clips in a folder."""
+        by_clip = {"annotated": [*self.annotated.values()], "timelines": [*self.timelines.values()]}
+        own = {what: paths[0].parent if len(paths) > 1 else paths[0] for what, paths in by_clip.items() if paths}
+        return {"events": self.events, **own}
 
 
 def clip_files(
@@ -124,6 +130,7 @@ class ClipScorer:
                 self.watch(clips, stop, add, warn)
         if to.for_people:
             print_clips(self.model, found.summaries, found.events)
+            say_places({"rows": to.file, **self.files.places()})
         warn(*found.unreadable)
         for error in found.unwritten:
             report_fault(error)

@@ -13,6 +13,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from adkit.errors import SKIPPING, AdkitError
+
 _TABLES_FROM = 60  # columns
 _HYPHEN = "\u2011"  # at which no line breaks
 
@@ -50,8 +52,13 @@ class Command(ShortHelp, TyperCommand):
         """Run the command; where a program reads its results, nothing else gets among them."""
         from adkit.cli.output import Format, results_only
 
-        with nullcontext() if ctx.params.get("format_", Format.table) is Format.table else results_only():
-            return super().invoke(ctx)
+        try:
+            with nullcontext() if ctx.params.get("format_", Format.table) is Format.table else results_only():
+                return super().invoke(ctx)
+        except AdkitError as error:
+            if ctx.params.get("skip_bad") is not False:  # it is given and does not help, or the command has none
+                error.hint = error.hint.removesuffix(SKIPPING)
+            raise
 
 
 class DeferredCommand(TyperCommand):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,9 +210,13 @@ def runs_folder(runs: Path | None) -> Path:
 
 def opened_run(name: str, runs: Path | None, *, method: str | None = None) -> Run:
     """Open the run that a command line names; raises AdkitError where there is none."""
+    from adkit.runs.record import LATEST
     from adkit.runs.store import find_run
 
-    return find_run(runs_folder(runs), name, method=method)
+    found = find_run(runs_folder(runs), name, method=method)
+    if name == LATEST and found.record.created > datetime.now(UTC):
+        warn(f"{name} is {found.record.id}, whose time is yet to come; if the clock was set back, name the run")
+    return found
 
 
 def settings_of(parameters: Mapping[str, Any]) -> FitSettings:

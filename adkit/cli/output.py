@@ -72,6 +72,12 @@ def warn(*texts: str) -> None:
     tell(*texts, fg="yellow")
 
 
+def say_places(places: Mapping[str, Path | None]) -> None:
+    """Say among the results where what was asked for lies, in a line; what is not there is left out."""
+    if written := [f"{what}: {place}" for what, place in places.items() if place and place.exists()]:
+        say("; ".join(written))
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where the results of a command go; with a file for programs, stdout is still for people."""

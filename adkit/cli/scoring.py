@@ -15,7 +15,7 @@ import typer
 from adkit import __version__
 from adkit.cli.calibration import name_suspects
 from adkit.cli.kept_rows import KeptRows, kept_rows
-from adkit.cli.output import MOST_ROWS, Destination, print_table, say, tell, warn
+from adkit.cli.output import MOST_ROWS, Destination, print_table, say, say_places, tell, warn
 from adkit.cli.stopping import stopping
 from adkit.cli.terminal import terminal_progress
 from adkit.cli.workers import Elsewhere
@@ -23,7 +23,7 @@ from adkit.data.inputs import VideoInput, find_inputs
 from adkit.data.outputs import require_folder
 from adkit.data.spans import Span, VideoSpans
 from adkit.drawing.regions import region_columns
-from adkit.errors import INTERRUPTED, SOME_UNREADABLE, OptionError
+from adkit.errors import INTERRUPTED, SKIPPING, SOME_UNREADABLE, OptionError
 from adkit.evaluation.pictures import PictureFolder, PictureWriter, clashing, require_maps, write_mask
 from adkit.export.score import Model
 from adkit.files.atomic import checksum
@@ -33,7 +33,7 @@ from adkit.registry import Registry
 from adkit.runs.record import FitSettings, RunRecord
 from adkit.runs.store import Run
 from adkit.stats.batch import LOOK, Decisions
-from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text
+from adkit.stats.formatting import AS_A_WHOLE, counted, is_floor, p_value_in_words, p_value_text, verb
 from adkit.types import Sample
 from adkit.workflows.fit import check_settings, fit
 from adkit.workflows.score import FittedModel, FrameResult, still_row
@@ -238,9 +238,7 @@ class StillScorer:
         if self.to.for_people:
             if tally.scored:
                 _print_rows(run, [caption, *self.decisions.notes(tally.expected, normal_scores)], tally, self.to.file)
-            named = {"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks}
-            if written := [f"{what}: {place}" for what, place in named.items() if place and place.exists()]:
-                say("; ".join(written))
+            say_places({"rows": self.to.file, "heat maps": self.heatmaps, "masks": self.masks})
         warn(*(f"unreadable: {error}" for error in tally.unreadable))
         if tally.count < tally.expected:
             more = "; the same command with --resume scores the others" if self.to.file else ""
@@ -249,8 +247,8 @@ class StillScorer:
         if tally.unreadable:
             tell(f"{len(tally.unreadable)} of {counted(tally.count, 'file')} could not be read")
             # Who skips them already need not be told how.
-            told = (hint.partition("; --skip-bad")[0] if self.skip_bad else hint for hint in hints)
-            tell(*(f"hint:  {hint}" for hint in islice(told, MOST_HINTS)))
+            ending = SKIPPING if self.skip_bad else ""
+            tell(*(f"hint:  {hint.removesuffix(ending)}" for hint in islice(hints, MOST_HINTS)))
             if not self.skip_bad:
                 raise typer.Exit(SOME_UNREADABLE)
         return tally.anomalous > 0
@@ -305,10 +303,10 @@ def _shard(pictures: Pictures, model: FittedModel, samples: list[Sample]) -> tup
 
 
 def _print_rows(run: str, captions: Sequence[str], tally: _Tally, file: Path | None) -> None:
-    are = "image is" if tally.scored == 1 else "images are"
+    are = f"{counted(tally.scored, 'image')} {verb(1 if tally.scored == 1 else tally.anomalous, 'are')}"
     look = f", {tally.to_look_at} to look at" if tally.to_look_at else ""
     colour = "red" if tally.anomalous else "green"
-    say(f"{tally.anomalous} of {tally.scored} {are} anomalous{look}", bold=True, fg=colour)
+    say(f"{tally.anomalous:,} of {are} anomalous{look}", bold=True, fg=colour)
     rows = [
         {
             "path": row["path"],

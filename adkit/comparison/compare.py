@@ -8,10 +8,10 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from adkit.comparison.cells import Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
+from adkit.comparison.cells import CELLS, Asked, Category, Cell, cell_folder, cell_key, cell_of, compute_cell, load_cell
 from adkit.comparison.figures import Comparison, compare_cells
 from adkit.comparison.grid import Candidate
-from adkit.errors import AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
+from adkit.errors import SKIPPING, AdkitError, DatasetError, OptionError, PluginError, RunError, StorageError
 from adkit.evaluation.evaluate import STEPS, evaluate
 from adkit.files.atomic import left_of, storage_faults
 from adkit.interfaces import SILENT, Dataset
@@ -78,13 +78,16 @@ def compare(
                 if isinstance(cell, StorageError):
                     raise cell
                 if isinstance(cell, AdkitError):
-                    failures[place] = cell.message
-                    note(f"{place[1]} on {place[0]}, seed {place[2]}: {cell.message} ({cell.hint})")
+                    failures[place], hint = cell.message, cell.hint.removesuffix(SKIPPING)
+                    note(f"{place[1]} on {place[0]}, seed {place[2]}: {cell.message} ({hint})")
                 else:
                     cells[place] = cell
                 advance(1)
     result = compare_cells(candidates, specs, seeds, list(cells.values()), failures, _lower_is_better(registry))
     if not result.runs:
+        for folder in (output / CELLS, output):
+            with suppress(OSError):  # another comparison's cells stay
+                folder.rmdir()
         raise DatasetError("no candidate has a category with every seed computed", hint="the reasons stand above")
     return result
 

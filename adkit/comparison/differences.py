@@ -135,8 +135,8 @@ def across_categories(
         if len(whole) < least:
             metrics_tested = f" (for {defined} metrics)" if defined > 1 else ""
             found[metric] = AcrossCategories(
-                f"{len(whole)} {'category' if len(whole) == 1 else 'categories'} with a value for every candidate: "
-                f"with fewer than {least}{metrics_tested}, no difference could become significant",
+                f"{len(whole)} {'category has' if len(whole) == 1 else 'categories have'} a value for every candidate, "
+                f"and with fewer than {least}{metrics_tested} no difference could become significant",
                 categories=len(whole),
             )
         elif len(candidates) == 2:

@@ -25,7 +25,7 @@ from adkit.data.bitstreams import is_broken_photo
 from adkit.data.outlines import OUTLINE_SUFFIXES, outline_mask
 from adkit.data.packets import begins_as_video
 from adkit.data.video import is_video, require_file, video_frame, video_shape
-from adkit.errors import AdkitError, FrameError
+from adkit.errors import SKIPPING, AdkitError, FrameError
 from adkit.types import FrameRef, Sample
 
 IMAGE_SUFFIXES = frozenset(
@@ -65,8 +65,8 @@ _NOT_READ = {
     "a JPEG XL image, which cannot be read": re.compile(rb"\xff\x0a|....JXL ", re.DOTALL),
 }
 
-_CONVERT = "save it as PNG, JPEG or TIFF of 8 or 16 bits; --skip-bad continues without such files"
-_HINT = "check or remove the file; --skip-bad continues without such files"
+_CONVERT = f"save it as PNG, JPEG or TIFF of 8 or 16 bits{SKIPPING}"
+_HINT = f"check or remove the file{SKIPPING}"
 
 
 def is_image(path: Path) -> bool:

@@ -131,6 +131,9 @@ def _named(argument: str, of_clips: bool, notes: list[str], hint: str) -> Iterat
     else:
         named = [match for match in _matches(path) if is_video(match) or is_image(match)]
         if not named:
+            source, colon, _ = argument.partition(":")
+            if colon and len(source) > 1 and source.isidentifier():
+                hint = f"no dataset is meant here ({source}:…), but files and folders: {hint}"
             raise DatasetError(f"there is no file {argument}", hint=hint)
         for match in named:
             yield _file(match, of_clips)

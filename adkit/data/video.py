@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adkit.data.bitstreams import is_broken
 from adkit.data.packets import InOrder, Packets, lacks_index, videos_in
 from adkit.data.raw_streams import RawFrames
-from adkit.errors import FrameError
+from adkit.errors import SKIPPING, FrameError
 from adkit.stats.formatting import clock
 from adkit.types import USUAL_RATE
 
@@ -31,7 +31,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 _AHEAD = 3  # frames that wait for one that comes later and has an earlier stamp, as programme streams tell them
-_HINT = "check the file, or record it again; --skip-bad continues without such files"
+_HINT = f"check the file, or record it again{SKIPPING}"
 
 
 def is_video(path: Path) -> bool:

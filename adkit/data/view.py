@@ -67,6 +67,7 @@ class View(BaseModel, extra="forbid", frozen=True):
     frame: Size  # what the method sees
     tiles: tuple[Box, ...] = ()  # where on the canvas each frame lies; none: the canvas is one frame
     picture: Size | None = None  # the usual shape of the images; None: nobody has looked
+    sizes: tuple[Size, Size] | None = None  # the least and the most of their heights and widths
     finest_px: float | None = None  # of the frame: the smallest defect that the method can see; None: nobody knows
     box: Box | None = None  # the part of an image that is looked at; None: all of it
     mask: str | None = None  # a PNG as base64, of an image's size: bright where its places count; None: everywhere
@@ -93,8 +94,8 @@ class View(BaseModel, extra="forbid", frozen=True):
     def require(self, shape: Size, name: str) -> None:
         """Raise FrameError for an image of another size than those whose part it looks at, or that is all border."""
         if 2 * self.border >= min(shape):
-            told = f"{name} is {px(shape)} px, and the run ignores {self.border} px along its edges: nothing is left"
-            raise FrameError(told, hint="give larger images, or fit again with a smaller --ignore-border")
+            told = f"{name} is {px(shape)} px, and {self.border} px along its edges are ignored: nothing is left"
+            raise FrameError(told, hint="give larger images, or learn with a smaller --ignore-border")
         if (self.box or self.mask) and shape != self.picture and self.picture:
             told = f"{name} is {px(shape)} px, and the run looks at a part of images of {px(self.picture)} px"
             raise FrameError(told, hint="give images of that size, or fit again for these")
@@ -146,7 +147,7 @@ class View(BaseModel, extra="forbid", frozen=True):
         whole = anomaly_map if self.box is None else self.over(anomaly_map, self._grid(anomaly_map), lowest)
         if shape is None or (self.mask is None and self.border == 0):
             return whole
-        counts = _shares(self.counting(shape), (whole.shape[0], whole.shape[1])) > 0
+        counts = shares_of(self.counting(shape), (whole.shape[0], whole.shape[1])) > 0
         return np.where(counts, whole, np.float32(lowest))
 
     def over(self, values: NDArray[Kind], size: Size, outside: float) -> NDArray[Kind]:
@@ -266,11 +267,11 @@ def counting_px(view: View, shape: Size) -> Marks | None:
 def counting_positions(view: View, shape: Size, grid: Size) -> Marks:
     """Return which positions of a map (h, w) of what is seen count: those that do with over half of their area."""
     counts = view.counting(shape)
-    shares = _shares(view.box.of(counts) if view.box else counts, grid)
+    shares = shares_of(view.box.of(counts) if view.box else counts, grid)
     return shares > 0.5 if (shares > 0.5).any() else shares >= shares.max()
 
 
-def _shares(counts: Marks, grid: Size) -> Map:
+def shares_of(counts: Marks, grid: Size) -> Map:
     """Return which share of each position of a map (h, w) over an image counts."""
     import cv2
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.data.boxes import Map, Marks, Size
+from adkit.data.view import shares_of
 
 LARGE_SHARE = 0.5  # a box of more than this share of the image's area is in no corner of it
 GRID_PX = 1024
@@ -94,11 +95,24 @@ def region_mask(anomaly_map: Map, threshold: float | None, shape: Size, counts: 
     return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.bool_)
 
 
-def highest_place(anomaly_map: Map, shape: Size) -> Region:
-    """Return the cell of a map (h, w) with the highest value, in an image of shape (height, width) px."""
+def highest_place(anomaly_map: Map, shape: Size, counts: Counting = None) -> Region:
+    """Return the cell of a map (h, w) with the highest value, in an image of shape (height, width) px.
+
+    It is one of which something `counts`, and its box ends where nothing does.
+    """
+    if counts is not None:
+        shares = shares_of(counts, (anomaly_map.shape[0], anomaly_map.shape[1]))
+        anomaly_map = np.where(shares > 0, anomaly_map, -np.inf)
     row, column = (int(place) for place in np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape))
     peak = float(anomaly_map[row, column])
-    return _region((column, row, 1, 1), anomaly_map.shape, shape, 1, peak, peak)
+    cell = _region((column, row, 1, 1), anomaly_map.shape, shape, 1, peak, peak)
+    inside = None if counts is None else counts[cell.top : cell.top + cell.height, cell.left : cell.left + cell.width]
+    if inside is None or not inside.any():  # cells may be smaller than px
+        return cell
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    corner = cell.left + int(columns[0]), cell.top + int(rows[0])
+    box = (*corner, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    return _region(box, shape, shape, min(cell.area_px, int(inside.sum())), peak, peak)
 
 
 def _parts(

@@ -24,7 +24,7 @@ from adkit.runs.predictions import Predictions
 from adkit.runs.store import EVALUATION, Run
 from adkit.stats import bootstrap
 from adkit.stats.calibration import Threshold, p_values
-from adkit.stats.formatting import Unit, counted, is_floor, listed
+from adkit.stats.formatting import Unit, counted, is_floor, listed, verb
 from adkit.stats.rates import DecisionRates, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.significance import Interval
 from adkit.types import Sample
@@ -86,7 +86,8 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """Say which masks look wrong, and what was left out."""
-        odd = [f"{len(ids)} have a mask that {doubt}: {listed(ids)}" for doubt, ids in self.odd_masks.items()]
+        masks = ((len(ids), doubt, listed(ids)) for doubt, ids in self.odd_masks.items())
+        odd = [f"{count} {verb(count, 'have')} a mask that {doubt}: {named}" for count, doubt, named in masks]
         return [*odd, *(f"unreadable, left out: {path}" for path in self.unreadable)]
 
     @property
@@ -216,17 +217,20 @@ def evaluate(
     samples = with_sound_masks(samples, workplace.skip_bad, unreadable, odd, workplace.progress)
     hashes = content_hashes(samples)
     key, folder = {"origin": origin, "data_hash": data_hash(hashes)}, run.folder / EVALUATION
-    predictions, not_stored = stored_predictions(folder, key), None
+    stored, not_stored = stored_predictions(folder, key, workplace.skip_bad), None
+    predictions = stored
     if predictions is None:
         model = model or workplace.model(run)
-        on_bad: OnBad | None = (lambda one, _: unreadable.append(str(one.frame))) if workplace.skip_bad else None
+        on_bad: OnBad | None = (lambda *_: None) if workplace.skip_bad else None
         predictions = predict_all(model.method, model.view, samples, workplace.progress, "scoring", on_bad)
         if not predictions.ids:
             of_all = counted(len(samples), "test image")
             raise FrameError(f"of {of_all} none can be read", hint="adkit inspect names them")
-        not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
     by_id = {sample.id: sample for sample in samples}
-    kept = [by_id[sample_id] for sample_id in predictions.ids]
+    kept = [by_id.pop(sample_id) for sample_id in predictions.ids]
+    unreadable += [str(sample.frame) for sample in by_id.values()]
+    if stored is None:
+        not_stored = _told(lambda: store_predictions(folder, key, predictions, unreadable))
     evaluation = _judged(run, kept, predictions, scorer or run.record.scorer, key["data_hash"], workplace)
     evaluation = replace(evaluation, seen=_seen(run, kept, hashes), unreadable=unreadable, odd_masks=odd)
     not_stored = not_stored or _told(lambda: store_document(folder, key, evaluation.as_json()))

@@ -18,15 +18,27 @@ INDEX = "evaluation.json"
 NONE_JUDGED = Rate(0, 0, None)
 
 
-def stored_predictions(folder: Path, key: Mapping[str, str]) -> Predictions | None:
-    """Return the predictions of an earlier evaluation, if they are whole and of all samples of this key."""
+def stored_predictions(folder: Path, key: Mapping[str, str], skip_bad: bool) -> Predictions | None:
+    """Return the predictions of an earlier evaluation of this key, if they are whole.
+
+    They are of all its samples, or with `skip_bad` of those that can be read.
+    """
     try:
         index = read_signed(folder / INDEX)
         same = {name: index[name] for name in key} == key
         whole = index["predictions_sha256"] == checksum(read_file(folder / PREDICTIONS))
-        return Predictions.from_file(folder / PREDICTIONS) if same and whole and not index["unreadable"] else None
+        wanted = same and whole and (skip_bad or not index["unreadable"])
+        return Predictions.from_file(folder / PREDICTIONS) if wanted else None
     except (OSError, ValueError, KeyError, TypeError, RunError):
         return None  # absent or damaged: it can be made again
+
+
+def skipped_bad(run: Run) -> bool:
+    """Say whether the run's last evaluation went on without files that cannot be read."""
+    try:
+        return bool(read_signed(run.folder / EVALUATION / INDEX)["unreadable"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ MOST_TILES = 40
 """They are judged together: with patchknn each takes some 30 MB."""
 GOLDEN = 3
 """Images of either sort that go with the model; of clips the beginning of one."""
+_FILES = {".7z", ".bz2", ".gz", ".onnx", ".rar", ".tar", ".tgz", ".xz"}
+"""Endings by which nobody means a folder."""
 _HINT = "nothing was written; use the run with adkit, or fit again with another method"
 
 
@@ -108,6 +110,9 @@ def export(run: Run, workplace: Workplace, target: Path) -> Export:
     """
     if target.exists():
         raise OptionError(f"{target} is there already", hint="name another place, or remove it")
+    if target.suffix.lower() in _FILES:
+        hint = f"{target.with_suffix('.zip')} is packed; a name without such an ending is a folder's"
+        raise OptionError(f"{target} ends as a file that is not made: a folder or a .zip was expected", hint=hint)
     _require_exportable(run)
     normal = _normal_clips(run, workplace)
     model = open_model(run, workplace.registry, device="cpu")
@@ -174,7 +179,7 @@ def _facts(model: FittedModel, graph: OnnxModel) -> dict[str, Any]:
         "most_stretch": MOST_STRETCH,
         "white": view.white or WHITES[-1],
         "box": view.box and view.box.model_dump(),
-        "usual_size": view.picture,
+        "sizes": view.sizes,
         "unusual": model.outline,
         "only_size": None if view.everywhere else view.picture,
         "grid": graph.grid or (1, 1),

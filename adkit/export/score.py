@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Undecoded = tuple[tuple[int, int], Callable[[int, int], Pixels]]
 """An image's height and width, and what gives its pixels at another height and width."""
-FORMAT = 3
+FORMAT = 4
 
 
 class Model:
@@ -51,12 +51,13 @@ class Model:
         """Return an image's score and its map (h, w), None for a method without maps."""
         if Path(path).is_dir():
             raise ValueError("a folder; its images are expected: FOLDER/*.png")
-        image, usual = still(path, self.facts["white"]), self.facts["usual_size"]
+        image, sizes = still(path, self.facts["white"]), self.facts["sizes"]
         score, found = Clip(self).judge(image)
         why = "most of it looks like nothing that the run learned from"
-        if usual and not all(0.75 < own / one < 1 / 0.75 for own, one in zip(image[0], usual, strict=True)):
-            (height, width), own = usual, image[0]
-            why = f"the run learned from images of {width}×{height} px, and this is {own[1]}×{own[0]} px"
+        sides = zip(sizes[0], image[0], sizes[1], strict=True) if sizes else ()
+        if not all(0.75 * least < own < most / 0.75 for least, own, most in sides):
+            told = " to ".join({f"{width}×{height}": 0 for height, width in sizes})
+            why = f"it is of another size than what the run learned from ({told} px)"
         elif found is None or self.facts["unusual"] is None or (found > self.facts["unusual"]).mean() <= 0.5:
             return score, found
         self.doubts.setdefault(why, str(path))

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from markupsafe import Markup
 from adkit import __version__
 from adkit.errors import DatasetError, PluginError
 from adkit.evaluation.evaluate import STEPS, Evaluation, evaluate, kind_of
+from adkit.evaluation.stored import skipped_bad
 from adkit.files.atomic import require_output, write_whole
 from adkit.report import contents, plots
 from adkit.report.contents import plain, training_of
@@ -43,6 +44,7 @@ def write_report(run: Run, workplace: Workplace, output: Path | None = None) -> 
     the page leaves that part out and says why. Raises AdkitError.
     """
     require_output(output)
+    workplace = replace(workplace, skip_bad=workplace.skip_bad or skipped_bad(run))
     evaluation, why_not, notes = None, None, []
     with workplace.progress.plan([*STEPS, ("reconstructing", 2)]):
         try:

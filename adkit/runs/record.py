@@ -64,7 +64,8 @@ class FitSettings(BaseModel, extra="forbid", frozen=True):
             name = ".".join(map(str, first["loc"]))
             unknown = first["type"] == "extra_forbidden"
             hint = nearest(name, type(self).model_fields) if unknown else "see: adkit fit --help"
-            raise OptionError(f"{name}={first['input']!r} is refused: {said(first['msg'])}", hint=hint) from None
+            named = f"{name}={first['input']!r}" if unknown else f"--{name.replace('_', '-')} {first['input']}"
+            raise OptionError(f"{named} is refused: {said(first['msg'])}", hint=hint) from None
 
     @field_validator("root", mode="before")
     @classmethod
@@ -183,6 +184,11 @@ class CalibrationRecord(BaseModel, extra="forbid", frozen=True):
     threshold: Threshold
     pixel_threshold: Threshold | None
     suspects: Suspects | None = None  # of those whose scores set the threshold
+
+    @property
+    def in_brackets(self) -> str:
+        """Say behind scores that go on counting how they were had; nothing where they are from before themselves."""
+        return "" if " from before" in self.source else f" ({self.source})"
 
 
 class JointShare(BaseModel, extra="forbid", frozen=True):

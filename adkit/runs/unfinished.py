@@ -23,7 +23,7 @@ from adkit.files.atomic import storage_faults, write_whole
 from adkit.files.documents import read_signed, signed
 from adkit.files.lock import is_locked, lock
 from adkit.runs.record import FitSettings
-from adkit.runs.store import default_runs_root, free_name, read_record
+from adkit.runs.store import RECORD, default_runs_root, folders_called, free_name, read_record
 
 FOLDER = ".unfinished"
 REQUEST = "request.json"
@@ -125,6 +125,9 @@ def find_unfinished(runs_root: Path, name: str) -> Unfinished:
         if found[name].is_running(runs_root):
             raise _running(name)
         return found[name]
+    if (runs_root / name / RECORD).exists() or folders_called(runs_root, name):
+        told = f"{name} is a run that was fitted to its end: nothing of it is left to resume"
+        raise RunError(told, hint=f"use it: adkit score FILES --run {name}; or fit anew without --resume")
     if not found:
         hint = "only a method that trains a network can be resumed, once it has trained for some seconds"
         raise RunError(f"there is no unfinished fit in {runs_root.resolve()}", hint=hint)

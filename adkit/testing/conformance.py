@@ -30,6 +30,7 @@ from adkit.registry import Plugin, Registry, load_registry
 from adkit.testing.leak_checks import check_no_leak as check_no_leak
 from adkit.testing.metric_checks import check_metric as check_metric
 from adkit.testing.synthetic import CLIP_FRAMES, TRAINING_FRAMES, PartBatches, moving_frames, synthetic_frames, windows
+from adkit.testing.told import told
 from adkit.types import Batch, FitReport, Prediction, Sample
 
 TOLERANCE = 1e-3  # two ways to the same result may differ by this share of the results' range
@@ -41,6 +42,7 @@ class Examined:
     def __init__(self, method: MethodEntry | type[Method[Any]], options: Mapping[str, Any] | None = None) -> None:
         self.entry = method if isinstance(method, MethodEntry) else MethodEntry("candidate", "", method)
         self.options = options or {}
+        self.__name__ = method.name if isinstance(method, MethodEntry) else method.__name__
 
     @cached_property
     def method_class(self) -> type[Method[Any]]:
@@ -246,7 +248,7 @@ _CHECKS: Sequence[Callable[[Examined], None]] = (
     *(_check_options, _check_declarations, _check_predictions, _check_independence, _check_determinism, _check_state),
     *(_check_direction, _check_calibration, _check_streams, _check_graph, _check_leaks),
 )
-METHOD_CHECKS = {check.__name__.removeprefix("_check_"): check for check in _CHECKS}
+METHOD_CHECKS = {check.__name__.removeprefix("_check_"): told(check) for check in _CHECKS}
 """What is checked of a method, by name; the last one fits it thrice."""
 
 
@@ -320,6 +322,7 @@ def _check_answer(prediction: Prediction, count: int, method_class: type[Method[
         assert prediction.maps is not None, "a method with a default_scorer must give maps"
 
 
+@told
 def check_dataset(dataset: Dataset) -> None:
     """Check the samples of both splits."""
     assert dataset.spec, "a dataset needs a spec"
@@ -359,6 +362,7 @@ def _check_clips(samples: Sequence[Sample]) -> None:
     assert len(set(blocks)) == len(blocks), "the frames of a clip do not stand together"
 
 
+@told
 def check_scorer(scorer_class: type[Scorer[Any]]) -> None:
     """Check shape, type, order of samples and direction."""
     scorer = scorer_class(parse_options(options_of(scorer_class), {}, scorer_class.__name__))

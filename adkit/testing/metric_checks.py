@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adkit.interfaces import LabelledResults, Metric
+from adkit.testing.told import told
 
 RESAMPLING_TOLERANCE = 2e-2
 """A resampled metric may differ by this much from the metric: it may count pixels at fewer levels."""
 
 
+@told
 def check_metric(metric_class: type[Metric]) -> None:
     """Check perfect, wrong and undefined results, of still images and of clips, and resamples if there are any."""
     metric = metric_class()

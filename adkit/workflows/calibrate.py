@@ -94,7 +94,7 @@ def _fresh_basis(
         if changed := moved(found.drift, record.calibration.leave_one_out):
             message = f"{changed}: pooled scores of different parts promise nothing for the new ones"
             raise PromiseError(message, hint="leave --keep out")
-        source = f"{source}, and {len(set(kept.clips))} from before ({record.calibration.source})"
+        source = f"{source}, and {len(set(kept.clips))} from before{record.calibration.in_brackets}"
         data = f"{data} and {record.calibration.data}"
         names = _names_beside(kept, predictions)
         known = {**seen.training, **seen.calibration}

@@ -21,7 +21,7 @@ from adkit.data.video import Video
 from adkit.drawing.contact_sheet import COLUMNS, ContactSheet
 from adkit.errors import FrameError
 from adkit.interfaces import SILENT, Advance, Dataset, Progress
-from adkit.stats.formatting import clock, listed
+from adkit.stats.formatting import clock, counted, listed, verb
 from adkit.types import Sample, Split
 from adkit.workflows.looks import ClipLooks, Glances
 
@@ -70,8 +70,8 @@ def inspect_dataset(dataset: Dataset, progress: Progress = SILENT) -> Inspection
                 advance(1)
     if look.wide:
         result.notes.append(
-            f"{look.wide} images have more than 8 bits, with values up to {look.highest:,}: "
-            f"{white_above(look.highest):,} is read as white"
+            f"{counted(look.wide, 'image')} {verb(look.wide, 'have')} more than 8 bits, with values up to "
+            f"{look.highest:,}: {white_above(look.highest):,} is read as white"
         )
     for same in _copies(samples, look.sizes):
         across = len({split for split, _ in same}) > 1
@@ -241,14 +241,11 @@ def _copies(samples: Sequence[tuple[Split, Sample]], readable: dict[str, list[st
     return [same for same in contents.values() if len(same) > 1]
 
 
-_OF_ONE = {"are": "is", "have": "has", "show": "shows", "look": "looks"}
-
-
 def _sentence(what: str, groups: Sequence[tuple[str, ...]]) -> str:
     """Say how many images there are, what is wrong with them, and some by name."""
     count = sum(map(len, groups))
     shown = [group[:_EXAMPLES] for group in groups[:_EXAMPLES]]
     left = count - sum(map(len, shown))
-    verb, _, rest = what.partition(" ")
-    what = f"{_OF_ONE.get(verb, verb) if count == 1 else verb} {rest}"
+    begun, _, rest = what.partition(" ")
+    what = f"{verb(count, begun)} {rest}"
     return f"{count} {what}: {listed(list(map(' = '.join, shown)), len(shown))}" + (f" and {left} more" if left else "")

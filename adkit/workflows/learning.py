@@ -18,7 +18,7 @@ from adkit.interfaces import Dataset, Method, Progress, Scorer, Workspace, calib
 from adkit.runs.predictions import Predictions
 from adkit.runs.record import FitSettings, LeftOut, Suspects
 from adkit.stats.calibration import unit_scores
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, verb
 from adkit.stats.segments import grouped
 from adkit.types import Batch, FitReport, Prediction
 from adkit.workflows.looks import ClipLooks, named, of_clips
@@ -133,8 +133,9 @@ def _shapes(data: Sequence[TrainingData]) -> Iterator[str]:
     usual = usual_shape(shapes)
     other = [one for one in shapes if not 1 / MOST_STRETCH <= one[0] * usual[1] / (one[1] * usual[0]) <= MOST_STRETCH]
     if other:
-        have = f"{len(other)} of {counted(len(shapes), 'image')} have another shape than {px(usual)}"
-        yield f"{have}, such as {px(other[0])}: they are fitted in whole, smaller, with mirrored edges"
+        images = f"{counted(len(shapes), 'image')} {verb(len(other), 'have')}"
+        told = f"{len(other)} of {images} another shape than {px(usual)}, such as {px(other[0])}"
+        yield f"{told}: fitted in whole, smaller, with mirrored edges"
 
 
 def _sizes(data: Sequence[TrainingData]) -> Iterator[str]:

@@ -151,10 +151,13 @@ class FittedModel:
 
     def other_size(self, shape: Size) -> str | None:
         """Say so where an image of this shape is of another size than those that were learned from."""
-        usual = self.view.picture
-        if usual and any(not _LEAST_SIDE < own / one < 1 / _LEAST_SIDE for own, one in zip(shape, usual, strict=True)):
-            return f"the run learned from images of {px(usual)} px, and this is {px(shape)} px"
-        return None
+        least, most = self.view.sizes or (self.view.picture, self.view.picture)
+        if not least or not most:
+            return None
+        sides = zip(least, shape, most, strict=True)
+        if all(_LEAST_SIDE * shortest < own < longest / _LEAST_SIDE for shortest, own, longest in sides):
+            return None
+        return f"it is of another size than what the run learned from ({' to '.join({px(least): 0, px(most): 0})} px)"
 
     @property
     def doubt_of_clips(self) -> str | None:
@@ -232,8 +235,9 @@ class FittedModel:
         """Return a map's regions, how many specks there are, and the one place to look at first."""
         if found is None:
             return (), 0, None
-        outline = outline_of(found, self.outline, shape, counting_px(self.view, shape))
-        stand_in = highest_place(found, shape) if anomalous and not outline.regions else None
+        counts = counting_px(self.view, shape)
+        outline = outline_of(found, self.outline, shape, counts)
+        stand_in = highest_place(found, shape, counts) if anomalous and not outline.regions else None
         return outline.regions, outline.specks, next(iter(outline.regions), stand_in)
 
 
@@ -317,7 +321,8 @@ def raw_scores(predictions: Predictions, scorer: Scorer[Any] | None) -> NDArray[
     """Return (N,) scores, each of its frame alone: the scorer's, raised by what is odd as a whole beyond any place."""
     if scorer is None:
         if predictions.scores is None:
-            raise OptionError("the method gives maps only", hint="name a scorer, for example --scorer top1")
+            hint = "name a scorer: --scorer top1, or scorer = 'top1' in what compare's --grid names"
+            raise OptionError("the method gives maps only, and names no scorer", hint=hint)
         return predictions.scores.astype(np.float64)
     if predictions.maps is None:
         raise OptionError("a scorer needs maps, and this method gives only scores", hint="leave --scorer out")

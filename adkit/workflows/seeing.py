@@ -15,7 +15,7 @@ from adkit.data.frame_source import frames_of
 from adkit.data.images import frame_shape, read_mask
 from adkit.data.tiles import tiles_over
 from adkit.data.view import View, packed_mask, usual_shape
-from adkit.errors import OptionError
+from adkit.errors import FrameError, OptionError
 from adkit.files.atomic import checksum
 from adkit.interfaces import Method
 from adkit.options import Options, options_of, parse_options
@@ -30,6 +30,10 @@ PART_ROOM = 0.05
 """What is left around it, as a share of its longer side."""
 PART_MOST = 0.9
 """A part that takes more than this share of the image is not cut out."""
+_PLACES = {
+    "--roi": "a box is --roi x,y,w,h, what stands out from its ground is --roi part, and a mask is an image",
+    "--ignore": "it takes a mask, an image that is bright where nothing counts; to look at a box only: --roi x,y,w,h",
+}
 
 
 def method_and_view(
@@ -89,24 +93,29 @@ def tiles_instead(
 
 def check_places(settings: FitSettings) -> None:
     """Raise AdkitError for a box that is none, and for a mask that cannot be read, before any data is read."""
-    for mask in _masks(settings):
-        frame_shape(FrameRef(mask))
+    for option, mask in _masks(settings).items():
+        try:
+            read_mask(FrameRef(mask), frame_shape(FrameRef(mask)))
+        except FrameError as error:
+            raise OptionError(f"{option}: {error.message}", hint=_PLACES[option]) from None
 
 
 def mask_checksums(settings: FitSettings) -> list[str]:
     """Return checksums of the masks that the settings name; raises AdkitError as `check_places` does."""
     check_places(settings)
-    return [checksum(mask.read_bytes()) for mask in _masks(settings)]
+    return [checksum(mask.read_bytes()) for mask in _masks(settings).values()]
 
 
-def _masks(settings: FitSettings) -> list[Path]:
-    """Return the masks that the settings name; raises OptionError for a box that is none."""
+def _masks(settings: FitSettings) -> dict[str, Path]:
+    """Return the masks that the settings name, by option; raises OptionError for a box that is none."""
     of_roi = settings.roi not in (None, PART) and _box_of(str(settings.roi)) is None
-    return [Path(mask) for mask in (settings.roi if of_roi else None, settings.ignore) if mask]
+    named = {"--roi": settings.roi if of_roi else None, "--ignore": settings.ignore}
+    return {option: Path(mask) for option, mask in named.items() if mask}
 
 
 def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[Sample], white: int | None) -> View:
     """Return a view, its frame unknown, of the places of images of these shapes that are asked for."""
+    check_places(settings)
     usual = usual_shape(shapes)
     asked = "--roi" if settings.roi else "--ignore"
     if (settings.roi or settings.ignore) and len(set(shapes)) > 1:
@@ -132,7 +141,9 @@ def _looks_at(settings: FitSettings, shapes: Sequence[Size], samples: Sequence[S
             raise OptionError(f"--ignore {settings.ignore} marks nothing", hint=hint)
         counts &= ~ignored
     mask = None if (box.of(counts) if box else counts).all() else packed_mask(counts)
-    view = View(frame=(1, 1), picture=usual, box=box, mask=mask, border=settings.ignore_border, white=white)
+    least, most = ((pick(one[0] for one in shapes), pick(one[1] for one in shapes)) for pick in (min, max))
+    looks = {"picture": usual, "sizes": (least, most), "box": box, "mask": mask, "border": settings.ignore_border}
+    view = View(frame=(1, 1), white=white, **looks)
     if not view.counting(usual).any():
         given = [("--roi", settings.roi), ("--ignore", settings.ignore), ("--ignore-border", settings.ignore_border)]
         named = " with ".join(f"{name} {value}" for name, value in given if value)

@@ -21,8 +21,9 @@ from adkit.errors import DatasetError, OptionError, PromiseError
 from adkit.interfaces import Dataset, Method, Progress, calibrates_itself, sees_motion
 from adkit.runs.record import FitSettings, SeenData
 from adkit.stats.calibration import ThresholdRule, mean_length_s
-from adkit.stats.formatting import counted, seconds_text
+from adkit.stats.formatting import counted, seconds_text, verb
 from adkit.stats.segments import grouped
+from adkit.stats.smoothing import SMOOTHING_S
 from adkit.types import Sample
 
 HELD_OUT_SHARE = 0.2
@@ -87,8 +88,9 @@ def training_data(
     for dataset in datasets:
         samples = _normal_samples(dataset, settings.method, method_class)
         stills, temporal = are_stills(samples), sees_motion(method_class)
-        of_clips = {"--every": settings.every, "--appearance-only": settings.appearance_only}
-        if stills and (given := next((flag for flag, value in of_clips.items() if value), None)):
+        smoothing = settings.smoothing not in (0, SMOOTHING_S)  # both change nothing, and need not be asked for
+        flags = {"--every": settings.every, "--appearance-only": settings.appearance_only, "--smoothing": smoothing}
+        if stills and (given := next((flag for flag, value in flags.items() if value), None)):
             told = f"{given} is for videos, and {dataset.spec} holds still images"
             raise OptionError(told, hint=f"leave {given} out")
         step_s = frame_gap_s(samples) * (settings.every or spacing(samples, temporal=temporal))
@@ -177,7 +179,8 @@ def _normal_samples(dataset: Dataset, method: str, method_class: type[Method[Any
     anomalous = [sample for sample in samples if sample.anomalous]
     if anomalous:
         raise DatasetError(
-            f"{len(anomalous)} of {len(samples)} training images are marked anomalous, the first: {anomalous[0].frame}",
+            f"{len(anomalous)} of {counted(len(samples), 'training image')} {verb(len(anomalous), 'are')} marked "
+            f"anomalous, the first: {anomalous[0].frame}",
             hint="learning takes good parts only: move the others to the test split",
         )
     if sees_motion(method_class) and are_stills(samples):

@@ -4,6 +4,7 @@ import difflib
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from adkit.data.boxes import Size
 from adkit.data.fingerprints import content_hashes, data_hash
 from adkit.data.images import FrameShapes, decoded_pixels
 from adkit.data.inputs import find_inputs, require_good_inputs
-from adkit.errors import DatasetError, OptionError
+from adkit.errors import DatasetError, OptionError, PluginError
 from adkit.files.atomic import storage_faults, write_whole
 from adkit.interfaces import Progress, Updatable
 from adkit.registry import Registry
@@ -106,7 +107,7 @@ def _next_record(
     new, data = len(predictions.ids) - (len(kept.ids) if kept else 0), taught.data
     sources = [f"leave-one-out on {counted(new, 'further normal image')}"] if new else []
     if kept:
-        sources.append(f"{counted(len(kept.ids), 'score')} from before ({record.calibration.source})")
+        sources.append(f"{counted(len(kept.ids), 'score')} from before{record.calibration.in_brackets}")
         data += f" and {record.calibration.data}"
     digest, left_out = data_hash({**learned.training, **learned.calibration}), record.threshold.left_out if kept else 0
     basis = Basis(predictions, ", and ".join(sources), True, data, digest, None, left_out)
@@ -127,11 +128,12 @@ def _next_record(
     )
 
 
-def keep_feedback(run: Run, files: Sequence[str]) -> tuple[int, int, int]:
+def keep_feedback(run: Run, files: Sequence[str], registry: Registry) -> tuple[int, int, int]:
     """Copy images that were confirmed as good into the run's folder, for its next update; raises AdkitError.
 
     Returns how many were kept, how many the run has learned or kept already, and how many wait for an update.
     """
+    _require_updatable(run, registry)
     hint = "name images of parts that are good, or folders of them"
     found, known = find_inputs(files, hint=hint), {*run.seen().training.values()}
     if found.clips:
@@ -170,7 +172,10 @@ def _require_updatable(run: Run, registry: Registry) -> None:
     method = registry.methods.get(record.method).load()
     why = None
     if not issubclass(method, Updatable):
-        able = [name for name in registry.methods.names() if issubclass(registry.methods.get(name).load(), Updatable)]
+        able = []
+        for name in registry.methods.names():
+            with suppress(PluginError):  # another plugin's fault
+                able += [name] if issubclass(registry.methods.get(name).load(), Updatable) else []
         why = f"{record.method} cannot go on learning ({', '.join(able)} can)"
     elif record.threshold.unit == "clip" or record.window > 1:
         why = f"{record.id} judges clips, and only what judges still images can go on learning"

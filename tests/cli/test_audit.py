@@ -126,6 +126,7 @@ def test_a_file_takes_the_results_and_the_words_are_still_printed(
     output = tmp_path / f"audit.{suffix}"
     printed = ok("audit", folder, "-n", new, "-o", output).stdout
     assert printed.startswith("nothing speaks against the promise")
+    assert f"rows: {output}" in printed
     content = output.read_text(encoding="utf-8")
     assert ("verdict" in content) is (suffix == "json")
     assert str(new / "004.png") in content or suffix == "json"
@@ -139,6 +140,10 @@ def test_seen_images_copies_and_bad_files_are_left_out_and_told(folder: Path, le
     error, hint = refused("audit", folder, "-n", new)
     assert "broken.png" in error
     assert "--skip-bad" in hint
+    (new / "bad").mkdir()
+    (new / "bad" / "only.png").write_bytes(b"")
+    assert "--skip-bad" not in refused("audit", folder, "-n", new / "bad", "--skip-bad")[1]
+    shutil.rmtree(new / "bad")
     result = ok("audit", folder, "-n", new, "--skip-bad", "-f", "json")
     assert json.loads(result.stdout)["units"] == 5
     assert json.loads(result.stdout)["left_out"] == {
@@ -254,7 +259,7 @@ def test_it_follows_a_watch_until_the_scores_drift_or_somebody_stops_it(
     result = ok("audit", folder, "--follow", tmp_path / "calm")
     assert result.stdout.splitlines() == [
         f"no drift in the scores of {len(passing)} parts that passed",
-        f"  1 of {len(passing) + 1} parts were anomalous; left out: 0",
+        f"  1 of {len(passing) + 1} parts was anomalous; left out: 0",
     ]
     drifted = decided(tmp_path / "worn" / "parts.jsonl", [*passing[:5], *[max(passing)] * 60], threshold)
     result = run("audit", folder, "--follow", drifted, "--format", "json", "--drift", 0.05)

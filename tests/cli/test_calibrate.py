@@ -312,6 +312,7 @@ def test_calibrate_refuses_contradictions_in_two_lines(
         (["--max-false-alarms", "1%"], "needs at least 99 normal samples; there are 10", "add 89 more"),
         (["-n", "{learned}/*.png", "--keep"], "the run has seen all 50 images", "taken later"),
         (["-n", "{more}/nothing"], "there is no file", "name images of good parts"),
+        (["-n", "manifest:a.csv"], "there is no file manifest:a.csv", "no dataset is meant here (manifest:…)"),
         (["-n", "{more}", "--device", "tpu"], "no device 'tpu'", "cpu"),
     ],
 )

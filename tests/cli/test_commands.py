@@ -454,7 +454,7 @@ def test_anomalous_training_images_are_refused(washers: Path, tmp_path: Path) ->
         folder.mkdir(parents=True)
         (folder / "000.png").write_bytes((washers / "train" / "good" / "000.png").read_bytes())
     message = fault("fit", "-m", "patchknn", "-d", "mvtec:washer", "--root", tmp_path, "--runs", tmp_path / "runs")
-    assert "1 of 2 training images are marked anomalous" in message
+    assert "1 of 2 training images is marked anomalous" in message
     assert "crack" in message
 
 
@@ -574,6 +574,14 @@ def test_inspect_counts_and_draws(parts_root: Path, tmp_path: Path) -> None:
     assert {"split": "test", "kind": "good", "images": 4, "masks": 0} in found["counts"]
     with Image.open(sheet) as opened:
         assert opened.width > 500
+
+
+def test_inspect_says_how_many_sizes_it_does_not_list(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for side in range(40, 47):
+        Image.effect_noise((side, 40), 20).save(tmp_path / "parts" / f"{side}.png")
+    shown = ok("inspect", "-d", f"folder:{tmp_path / 'parts'}", "--sheet", tmp_path / "sheet.png").stdout
+    assert "7 sizes: 1 of 40×40, 1 of 41×40, 1 of 42×40, 1 of 43×40, 1 of 44×40 and 2 more\n" in shown
 
 
 def test_inspect_counts_clips_and_their_lengths(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from configparser import ConfigParser
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from adkit.files.documents import signed
 from adkit.nn.profile import SHOWN
+from adkit.runs.store import read_record
 from tests.cli.invoking import commands_that_find, ok, refused, run
 from tests.greys import METHODS, paint, usual_levels, with_methods
 
@@ -61,6 +65,15 @@ def test_a_watch_moves_files_and_keeps_a_journal(runs: Path, tmp_path: Path) -> 
     rows = [json.loads(line) for line in (inbox / ".adkit" / "journal.jsonl").read_text().splitlines()]
     assert [(row["part"], row["decision"]) for row in rows][-1] == (4, "anomalous")
     assert len(rows) == 4
+    journal = inbox / ".adkit" / "journal.jsonl"
+    value = str(rows[0]["threshold"])
+    other = value[:-1] + str(9 - int(value[-1]))  # as long: places in the journal stay
+    journal.write_text(journal.read_text().replace(value, other, 3))
+    told = ok(*arguments).stderr
+    assert "it ends when all that is there is judged" in told
+    assert "Ctrl-C" not in told
+    assert "decided before: 4 parts there" in told
+    assert "3 of them by another run or threshold: with another --journal this run judges them" in told
 
 
 def test_a_watch_that_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -> None:
@@ -94,8 +107,21 @@ def test_only_one_watch_writes_a_journal(runs: Path, tmp_path: Path) -> None:
 def test_a_program_is_told_of_anomalies_by_the_exit_code(runs: Path, tmp_path: Path) -> None:
     good, bad = paint(tmp_path, [120, 190], seed=6)
     assert run("score", good, "--runs", runs, "--fail-on-anomaly").exit_code == 0
-    assert run("score", good, bad, "--runs", runs, "--fail-on-anomaly").exit_code == 5
+    both = run("score", good, bad, "--runs", runs, "--fail-on-anomaly")
+    assert both.exit_code == 5
+    assert "1 of 2 images is anomalous" in both.stdout
     assert run("score", bad, "--runs", runs).exit_code == 0
+
+
+def test_a_newest_run_of_a_time_that_is_yet_to_come_is_told(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    (folder,) = (tmp_path / "runs").iterdir()
+    later = read_record(folder).model_copy(update={"created": datetime.now(UTC) + timedelta(days=1)})
+    (folder / "run.json").write_bytes(signed(later.model_dump(mode="json")))
+    told = f"latest is {later.id}, whose time is yet to come"
+    good = paint(tmp_path, [120], seed=6)
+    assert told in ok("score", *good, "--runs", folder.parent).stderr
+    assert told not in ok("score", *good, "--runs", folder.parent, "--run", later.id).stderr
 
 
 def test_a_profile_is_told_beside_the_results(runs: Path, tmp_path: Path) -> None:

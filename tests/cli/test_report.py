@@ -96,6 +96,9 @@ def test_a_test_image_that_cannot_be_read_stops_it_or_is_skipped(runs: Path, dat
         assert result.exit_code == 0
         assert f"unreadable, left out: {bad}" in result.stderr
         assert "broken.png" in (tmp_path / "a.html").read_text(encoding="utf-8")
+        again = report("latest", "--runs", runs, "-o", tmp_path / "b.html")  # as it was judged
+        assert (again.exit_code, again.stderr) == (0, result.stderr)
+        assert (tmp_path / "b.html").read_bytes() == (tmp_path / "a.html").read_bytes()
     finally:
         bad.unlink()
 

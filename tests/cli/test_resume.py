@@ -174,6 +174,10 @@ def test_unknown_names_are_refused(stopped: Path, tmp_path: Path) -> None:
         error, hint = refused("fit", "--resume", wanted, "--runs", tmp_path / "none")
         assert error == f"there is no unfinished fit in {tmp_path / 'none'}"
         assert "a method that trains a network" in hint
+    ok("fit", "--resume", name, "--runs", stopped)
+    error, hint = refused("fit", "--resume", name, "--runs", stopped)
+    assert error == f"{name} is a run that was fitted to its end: nothing of it is left to resume"
+    assert f"adkit score FILES --run {name}" in hint
 
 
 def test_a_bug_before_the_first_checkpoint_leaves_nothing(

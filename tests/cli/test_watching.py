@@ -62,7 +62,9 @@ def test_all_outputs_of_one_video(folder: Path, video: Path, tmp_path: Path) -> 
         "--timeline": tmp_path / "timeline.png",
         "--output": tmp_path / "scores.csv",
     }
-    ok("score", video, "--runs", folder / "runs", *(part for pair in outputs.items() for part in pair))
+    printed = ok("score", video, "--runs", folder / "runs", *(part for pair in outputs.items() for part in pair)).stdout
+    named = zip(("annotated", "events", "timelines", "rows"), outputs.values(), strict=True)
+    assert all(f"{what}: {place}" in printed for what, place in named)
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [int(row["frame"]) for row in rows] == list(range(200))
     assert {row["decision"] for row in rows[:120]} == {"learned"}
@@ -104,8 +106,10 @@ def test_several_clips_write_into_folders_wherever_they_are_watched(
             *("--timeline", place / "out", "--events", place / "events.csv", "--output", place / "rows.json"),
             *("--skip-bad", "--engine", engine),
         )
-        told.append((result.stdout, [line for line in result.stderr.splitlines() if line.startswith("unreadable")]))
+        printed = result.stdout.replace(str(place), "PLACE")
+        told.append((printed, [line for line in result.stderr.splitlines() if line.startswith("unreadable")]))
     assert told[0] == told[1]
+    assert "annotated: PLACE/out; timelines: PLACE/out" in printed
     here, there = (bytes_below(tmp_path / engine) for engine in ("local", "ray"))
     videos = [name for name in here if name.endswith(".mp4")]
     assert len(videos) == 3

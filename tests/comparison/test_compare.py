@@ -283,11 +283,11 @@ def test_a_comparison_of_which_nothing_can_be_computed_is_refused(
     datasets: Sequence[Dataset], fakes: Registry, tmp_path: Path
 ) -> None:
     notes: list[str] = []
+    asked = [one_of("hungry", "hungry")], datasets[:1], [0], tmp_path / "compare"
     with pytest.raises(DatasetError, match="no candidate has a category with every seed computed"):
-        compare(
-            [one_of("hungry", "hungry")], datasets[:1], [0], tmp_path, Workplace(fakes, device="cpu"), note=notes.append
-        )
+        compare(*asked, Workplace(fakes, device="cpu"), note=notes.append)
     assert "needs at least 9" in notes[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_ends_the_comparison_and_finished_cells_stay(

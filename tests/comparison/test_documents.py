@@ -260,7 +260,7 @@ def test_the_test_across_categories_in_words(two: Comparison) -> None:
         "No test across categories: there is one candidate only."
     )
     assert across_text(two.across["image_auroc"], two) == (
-        "No test across categories: 1 category with a value for every candidate: with fewer than 3, no difference "
+        "No test across categories: 1 category has a value for every candidate, and with fewer than 3 no difference "
         "could become significant."
     )
     eight = np.linspace(0.2, 0.9, 8)

@@ -374,10 +374,10 @@ def test_with_few_categories_there_is_no_test_and_the_reason_is_said(names: str,
     for metric in ("up", "down"):
         across = result.across[metric]
         assert (across.p_value, across.friedman) == (None, None)
-        said = "1 category" if count == 1 else f"{count} categories"
+        said = "1 category has" if count == 1 else f"{count} categories have"
         assert across.why_not == (
-            f"{said} with a value for every candidate: with fewer than {least_categories(len(names), 2)} "
-            "(for 2 metrics), no difference could become significant"
+            f"{said} a value for every candidate, and with fewer than {least_categories(len(names), 2)} "
+            "(for 2 metrics) no difference could become significant"
         )
         assert across.categories == count
     assert (ALL in result.rows) is (count > 1)

@@ -155,7 +155,7 @@ def test_images_of_another_size_than_the_box_is_for_are_refused() -> None:
     with pytest.raises(FrameError, match=r"x\.png is 60×100 px, and the run looks at a part of images of 100×60 px"):
         view.require((100, 60), "x.png")
     View(frame=(30, 50), picture=(60, 100), border=3).require((100, 60), "any size has a border")
-    with pytest.raises(FrameError, match=r"ignores 20 px along its edges: nothing is left"):
+    with pytest.raises(FrameError, match=r"20 px along its edges are ignored: nothing is left"):
         View(frame=(30, 50), picture=(60, 100), border=20).require((40, 60), "x.png")
 
 

@@ -155,6 +155,24 @@ def test_a_large_image_has_the_regions_of_a_smaller_one(seed: int) -> None:
     assert mask.sum() == sum(region.area_px for region in large.regions)
 
 
+@pytest.mark.parametrize(
+    ("counting", "expected"),
+    [
+        (np.s_[53:, 112:115], (112, 53, 3, 7)),
+        (np.s_[:, :], (110, 50, 10, 10)),
+        (np.s_[90:, 200:], (200, 90, 10, 10)),  # nothing of the highest cell counts
+    ],
+)
+def test_the_highest_place_ends_where_nothing_counts(
+    counting: tuple[slice, slice], expected: tuple[int, int, int, int]
+) -> None:
+    counts = np.zeros(SHAPE, np.bool_)
+    counts[counting] = True
+    place = highest_place(spot(slice(5, 6), slice(11, 12)), SHAPE, counts)
+    assert box(place) == expected
+    assert place.area_px == expected[2] * expected[3]
+
+
 def test_columns_are_there_without_a_region() -> None:
     found = region_columns(highest_place(np.ones((2, 2), np.float32), (4, 4)))
     assert region_columns(None) == dict.fromkeys(found)

@@ -379,6 +379,9 @@ def test_what_cannot_be_exported_is_refused(run: Run, registry: Registry, good: 
     fixed = fitted(registry, good, tmp_path / "runs", "fixed")
     with pytest.raises(OptionError, match="takes one number of images only"):
         export(fixed, Workplace(registry), tmp_path / "fixed")
+    with pytest.raises(OptionError, match=r"a folder or a \.zip was expected") as caught:
+        export(run, Workplace(registry), tmp_path / "grey.tar")
+    assert "grey.zip is packed" in caught.value.hint
     with pytest.raises(OptionError, match="is there already"):
         export(run, Workplace(registry), tmp_path)
     tiles = run.record.view.model_copy(update={"tiles": (Box(left=0, top=0, width=8, height=8),) * 41})

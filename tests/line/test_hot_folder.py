@@ -174,11 +174,11 @@ def test_what_is_left_alone_is_told_once_for_each_sort(tmp_path: Path) -> None:
 def test_images_that_are_not_of_the_run_are_doubted_once(model: FittedModel, tmp_path: Path) -> None:
     said: list[str] = []
     for number in range(3):
-        Image.new("L", (80, 8), 120 + number).save(tmp_path / f"{number}.png")
+        Image.new("L", (80 + number, 8), 120 + number).save(tmp_path / f"{number}.png")
     with Journal(tmp_path / ".adkit" / "journal.jsonl") as kept:
         watch_folder(model, Inbox(tmp_path, 0, said.append), kept, Event(), print, once=True)
     (doubt,) = said
-    assert doubt.startswith("0.png: the run learned from images of 8×8 px, and this is 80×8 px; is ")
+    assert doubt.startswith("0.png: it is of another size than what the run learned from (8×8 px); is ")
     assert doubt.endswith("the run for it?")
 
 

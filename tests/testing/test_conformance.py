@@ -127,6 +127,13 @@ class DependsOnBatch(Sound):
         return Prediction(maps=(frames - frames.mean()).abs())
 
 
+class RaisesOfMethods(Sound):
+    complaint = "RaisesOfMethods, checked for predictions, raised RuntimeError: shapes differ"
+
+    def predict(self, batch: Batch) -> Prediction:
+        raise RuntimeError("shapes differ")
+
+
 class LeaksState(Sound):
     complaint = "differ from maps"
 
@@ -344,6 +351,7 @@ class HidesOption(Sound):
 
 
 BROKEN_METHODS = [
+    RaisesOfMethods,
     DependsOnBatch,
     LeaksState,
     CountsCalls,
@@ -647,6 +655,13 @@ class Wordless(SoundMetric):
         return MetricValue(super().__call__(results).value)
 
 
+class RaisesOfMetrics(SoundMetric):
+    complaint = "RaisesOfMetrics, checked for metric, raised KeyError: 'scores'"
+
+    def __call__(self, results: LabelledResults) -> MetricValue:
+        raise KeyError("scores")
+
+
 class DividesByZero(SoundMetric):
     complaint = "without anomalies: nan"
 
@@ -658,7 +673,7 @@ def test_a_sound_metric_passes() -> None:
     conformance.check_metric(SoundMetric)
 
 
-@pytest.mark.parametrize("broken", [UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero])
+@pytest.mark.parametrize("broken", [UpsideDownMetric, Blind, NeverSays, Wordless, DividesByZero, RaisesOfMetrics])
 def test_broken_metrics_are_caught(broken: Any) -> None:
     with pytest.raises(AssertionError, match=broken.complaint):
         conformance.check_metric(broken)
@@ -772,6 +787,8 @@ class SoundDataset(Dataset):
 
     def samples(self, split: Split) -> list[Sample]:
         self.asked += 1
+        if self.broken.endswith("is lost"):
+            raise OSError("it is lost")
         a, b, c = (self.folder / f"{name}.png" for name in "abc")
         train = [Sample.still("a", a, anomalous=self.broken == "trains on anomalous"), Sample.still("b", b)]
         test = [Sample.still("c", c, anomalous=True, kind="crack", mask=a)]
@@ -799,8 +816,14 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_sound_dataset_passes(files: Path) -> None:
-    dataset = SoundDataset(files)
+class Yields(SoundDataset):
+    def samples(self, split: Split) -> Any:
+        yield from super().samples(split)
+
+
+@pytest.mark.parametrize("sort", [SoundDataset, Yields])
+def test_a_sound_dataset_passes(files: Path, sort: type[SoundDataset]) -> None:
+    dataset = sort(files)
     conformance.check_dataset(dataset)
     assert dataset.asked >= 3
 
@@ -817,6 +840,7 @@ def test_a_sound_dataset_passes(files: Path) -> None:
         "is not anomalous, yet has a mask",
         "trains on anomalous",
         "order changes",
+        "SoundDataset, checked for dataset, raised OSError: it is lost",
     ],
 )
 def test_broken_datasets_are_caught(files: Path, complaint: str) -> None:

@@ -269,8 +269,15 @@ def test_images_that_the_run_is_hardly_for_are_told(mapped: Run, registry: Regis
     assert model.view.picture is not None
     height, width = model.view.picture
     assert model.doubt(replace(result, shape=(height, 2 * width))) == (
-        f"the run learned from images of {width}×{height} px, and this is {2 * width}×{height} px"
+        f"it is of another size than what the run learned from ({width}×{height} px)"
     )
+    mixed = model.run.record.model_copy(
+        update={"view": model.view.model_copy(update={"sizes": ((height, width), (height, 3 * width))})}
+    )
+    several = replace(model, run=replace(model.run, record=mixed))
+    assert [several.other_size((height, side * width)) for side in (1, 2, 3)] == [None] * 3
+    told = f"({width}×{height} to {3 * width}×{height} px)"
+    assert told in (several.other_size((height, 5 * width)) or "")
     assert model.doubt(replace(result, map=np.full((8, 8), 1e9, np.float32))) == (
         "most of it looks like nothing that the run learned from"
     )

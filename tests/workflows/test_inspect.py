@@ -71,7 +71,7 @@ def test_nothing_is_wrong_with_good_images(pile: Pile) -> None:
 @pytest.mark.parametrize(("highest", "white"), [(4095, 4095), (900, 1023), (4500, 16383), (65535, 65535)])
 def test_what_is_white_in_files_of_16_bits_is_told(pile: Pile, highest: int, white: int) -> None:
     pile.put("a.png", np.linspace(0, highest, 1600).reshape(40, 40).astype(np.uint16))
-    note = f"1 images have more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
+    note = f"1 image has more than 8 bits, with values up to {highest:,}: {white:,} is read as white"
     assert note in inspect_dataset(pile).notes
     assert pile.findings() == []
 

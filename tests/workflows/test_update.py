@@ -52,7 +52,8 @@ class GreyUpdated(GreyWithoutOne):
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_greys() -> Iterator[None]:
-    with commands_that_find(with_methods({**METHODS, "grey_updated": GreyUpdated})):
+    old = type("Old", (GreyWithoutOne,), {"fit": lambda self, batches, progress: None})
+    with commands_that_find(with_methods({**METHODS, "grey_updated": GreyUpdated, "old": old})):
         yield
 
 
@@ -116,7 +117,7 @@ def test_what_was_updated_and_calibrated_is_undone_step_by_step(runs: Path, tmp_
 def test_images_that_the_run_before_flags_are_named(runs: Path, tmp_path: Path) -> None:
     paint(tmp_path / "more", [*[USUAL] * 30, USUAL + 12 * SPREAD], seed=2)
     output = update(runs, tmp_path / "more")
-    assert "1 of 31 were anomalous to the run before" in output
+    assert "1 of 31 was anomalous to the run before" in output
     assert "030.png" in output
 
 
@@ -131,6 +132,8 @@ def test_images_that_score_higher_are_told_in_words(runs: Path, tmp_path: Path) 
     assert "if parts or camera changed this is meant" in output
     new = find_run(runs, "bracket")
     assert str(new.record.updates[-1].drift).startswith(said)
+    sources = "leave-one-out on 50 further normal images, and 110 scores from before"
+    assert new.record.calibration.source == sources  # which the run before says of its own
     assert said in ok("show", new.record.id, "--runs", runs, "--format", "json").output
     (tmp_path / "inbox").mkdir()
     watch = ("watch", tmp_path / "inbox", "--run", "bracket", "--runs", runs, "--once", "--drift", 0.01)
@@ -172,12 +175,14 @@ def test_what_cannot_go_on_learning_is_refused_in_two_lines(runs: Path, tmp_path
     message, hint = refused("update", "latest", "--normal", tmp_path / "more", "--runs", runs)
     assert message == "grey cannot go on learning (grey_updated, patchknn can)"
     assert hint.startswith("fit again, from the old and the new images together: adkit fit --method grey --dataset")
+    assert refused("feedback", "latest", "--good", tmp_path / "more", "--runs", runs) == (message, hint)
+    assert not (find_run(runs).folder / "feedback").exists()
     message, _ = refused("update", "bracket", "--normal", tmp_path / "train", "--runs", runs)
     assert message.startswith("the run has seen all 60 images of")
     (tmp_path / "wide").mkdir()
     Image.new("L", (64, 8), 120).save(tmp_path / "wide" / "one.png")
     message, hint = refused("update", "bracket", "--normal", tmp_path / "wide", "--runs", runs)
-    assert message.endswith("the run learned from images of 8×8 px, and this is 64×8 px")
+    assert message.endswith("it is of another size than what the run learned from (8×8 px)")
     assert hint == "fit again for images of another size"
     assert len(list_runs(runs)) == 2
 

@@ -10,9 +10,9 @@ from typer import Option
 
 from adkit.cli import options as o
 from adkit.cli.calibration import name_suspects, print_threshold, promise_row, warn_of_scores
-from adkit.cli.output import Destination, destination, print_table, say, tell, warn
+from adkit.cli.output import Destination, destination, print_table, say, say_places, tell, warn
 from adkit.errors import PROMISE_BROKEN, OptionError
-from adkit.stats.formatting import counted
+from adkit.stats.formatting import counted, verb
 
 if TYPE_CHECKING:
     from adkit.runs.store import Run
@@ -124,7 +124,7 @@ def update(
     tell(*done.fresh.notes())
     record, last = done.run.record, done.run.record.updates[-1]
     if done.flagged:
-        told = f"{len(done.flagged)} of {last.images} were anomalous to the run before"
+        told = f"{len(done.flagged)} of {last.images} {verb(len(done.flagged), 'were')} anomalous to the run before"
         warn_of_scores(f"{told}; if they are not good: adkit restore, then update", done.flagged)
     if last.drift:
         warn(f"{last.drift}; {LOOK}")
@@ -164,7 +164,7 @@ def feedback(
     from adkit.workflows.update import keep_feedback
 
     opened = o.opened_run(run, runs)
-    kept, known, waiting = keep_feedback(opened, good)
+    kept, known, waiting = keep_feedback(opened, good, o.loaded_registry())
     rest = f"; {opened.record.id} has {'the others' if kept else 'learned or kept them'} already" if known else ""
     say(f"kept {kept} of {counted(kept + known, 'image')}{rest}")
     if waiting:
@@ -222,6 +222,7 @@ def audit(
         flagged = [{result.threshold.unit: row["path"], "score": row["score"]} for row in rows if row["flagged"]]
         if flagged:
             print_table("flagged", sorted(flagged, key=lambda row: -float(str(row["score"]))))
+        say_places({"rows": to.file})
     if result.verdict != "kept":
         raise typer.Exit(PROMISE_BROKEN)
 
@@ -263,6 +264,7 @@ def _followed(run: Run, folder: Path, level: float, to: Destination) -> None:
     if to.for_people:
         none = f"no drift in the scores of {counted(scored - flagged, 'part')} that passed"
         say(said or none, bold=True, fg="red" if said else "green")
-        say(f"  {flagged} of {counted(scored, 'part')} were anomalous; left out: {others}")
+        say(f"  {flagged} of {counted(scored, 'part')} {verb(flagged, 'were')} anomalous; left out: {others}")
+        say_places({"rows": to.file})
     if said:
         raise typer.Exit(PROMISE_BROKEN)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adkit.cli import options as o
 from adkit.cli.calibration import remind_of_suspects
-from adkit.cli.output import destination, print_table, say, warn
+from adkit.cli.output import destination, print_table, say, say_places, warn
 from adkit.stats.formatting import counted
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def evaluate(
     to.emit(sample_rows(result), result.as_json())
     if to.for_people:
         print_evaluation(result)
-        if pictures:
-            say(f"pictures: {pictures}")
+        say_places({"rows": to.file, "pictures": pictures})
         say(f"curves, threshold slider and galleries in one page: adkit report {shlex.quote(opened.argument)}")
 
 

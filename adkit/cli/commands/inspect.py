@@ -11,10 +11,12 @@ from adkit.cli import options as o
 from adkit.cli.output import destination, print_table, say
 from adkit.errors import OptionError
 from adkit.files.atomic import plain_name, write_whole
-from adkit.stats.formatting import clock
+from adkit.stats.formatting import clock, counted, listed
 
 if TYPE_CHECKING:
     from adkit.workflows.inspect import Inspection
+
+MOST_SIZES = 5
 
 
 def inspect(
@@ -118,5 +120,6 @@ def _print(found: Inspection, counts: list[dict[str, Any]]) -> None:
         shortest, longest, total = (clock(pick(found.lengths_s.values())) for pick in (min, max, sum))
         each = shortest if shortest == longest else f"{shortest} to {longest}"
         say(f"clips: {len(found.lengths_s)}, each {each} long (minutes:seconds), {total} in all")
-    say("sizes: " + ", ".join(f"{count} of {size}" for size, count in found.sizes.most_common(5)))
+    sizes = [f"{count} of {size}" for size, count in found.sizes.most_common()]
+    say(f"{counted(len(sizes), 'size')}: {listed(sizes, MOST_SIZES)}")
     say("pixel formats: " + ", ".join(f"{count} {mode}" for mode, count in found.formats.most_common()))

@@ -129,7 +129,8 @@ def watch(
         raise OptionError("the run judges clips, and images come into a folder", hint="adkit score judges clips")
     beside = Path("watched") / plain_name(source) if stream else Path(source) / ".adkit"
     alarm = DriftAlarm(model.run.record, model.normal_scores, drift) if drift is not None else None
-    _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics, health_s)
+    ends = "it ends when all that is there is judged" if once else "Ctrl-C ends it"
+    _watched(journal or beside / "journal.jsonl", work, model, sinks, alarm, metrics, health_s, ends)
 
 
 def _drawing(model: FittedModel, folder: Path) -> Draw:
@@ -181,6 +182,7 @@ def _watched(
     alarm: DriftAlarm | None,
     metrics: Path | None,
     health_s: float | None,
+    ends: str,
 ) -> None:
     """Let what is to be watched be watched, decisions told and delivered; what was begun is finished."""
     from adkit.cli.stopping import stopping
@@ -208,9 +210,12 @@ def _watched(
                 warn(said)
 
         held.enter_context(_delivering(journal, sinks, health_s))
-        tell(f"watching, by {model.run.record.id}; decisions go to {path}; Ctrl-C ends it")
+        tell(f"watching, by {model.run.record.id}; decisions go to {path}; {ends}")
         if journal.parts:
             tell(f"decided before: {counted(journal.parts, 'part')} there; what was judged is not judged again")
+        value = model.threshold.value
+        if others := sum(row.get("threshold", value) != value for row in journal.rows()):
+            warn(f"{others:,} of them by another run or threshold: with another --journal this run judges them")
         work(journal, stop, note)
 
 
