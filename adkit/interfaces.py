@@ -45,8 +45,11 @@ class Progress(ABC):
         """
         return nullcontext()
 
-    def status(self, text: str) -> None:
-        """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text."""
+    def status(self, text: str, figures: Mapping[str, float] | None = None) -> None:
+        """Say how the innermost open step goes ("loss 0.012"); shown beside its bar until the next text.
+
+        `figures` are the next points of curves ({"loss": 0.012}), for programs that draw them.
+        """
         return
 
 
