@@ -23,7 +23,6 @@ from adkit.report.timelines import clips_of
 from adkit.runs.store import MODEL, REPORT, Run
 from adkit.stats import formatting
 from adkit.stats.calibration import Threshold, ThresholdRule
-from adkit.stats.formatting import Unit
 from adkit.workflows.fit import PIXEL_SHARE
 from adkit.workflows.score import Workplace, calibrating_scores
 
@@ -64,7 +63,7 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
     names, scores = calibrating_scores(run, workplace.registry)
     steps = threshold_steps(names, scores, threshold, evaluation)
     calibrate_command = plain(shlex.join(["adkit", "calibrate", run.argument]))
-    unit = evaluation.unit if evaluation else Unit.of(threshold.unit)
+    unit = evaluation.unit if evaluation else threshold.words
     texts = contents.step_texts(steps, calibrate_command, evaluation, unit)
     start = next(position for position, step in enumerate(steps) if step.chosen)
     histogram = plots.histogram(scores, [step.threshold.value for step in steps], start)
@@ -95,6 +94,7 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
         context |= {
             "tiles": contents.tiles(evaluation, unit),
             "promise_kept": contents.promise_kept(evaluation, unit),
+            "kinds": contents.kind_table(evaluation),
             "rate_chart": plots.rates(threshold, evaluation, unit),
             "roc": plots.roc(evaluation),
             "precision_recall": plots.precision_recall(evaluation),

@@ -128,17 +128,29 @@ FILTERS: Mapping[str, Callable[..., str]] = {one.__name__.removesuffix("_text"):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Images, clips or pieces of clips, as a run's promise counts them; the words are singulars with a plural in s."""
+    """Images, clips or pieces of clips, as a run's promise counts them; nouns are singulars with a plural in s."""
 
     name: str  # "image", "clip", "30 s piece"
-    sample: str  # what is scored
-    good: str  # what a false alarm is counted by
+    whole: UnitName  # the same, uncut
+    sample: str  # what is scored: "image", "frame"
+    good: str  # what a false alarm is counted by: "good part", "normal 30 s piece"
     defect: str  # what can be missed
+    thing: str  # that is right or wrong: "part", "clip"
+    seen: str  # of such a thing, what is judged: "part", "frame"
+    flaw: str  # such a thing that is wrong: "defect", "anomalous frame"
+    normal: str  # the adjectives for what is right …
+    anomalous: str  # … and wrong
 
     @classmethod
     def of(cls, name: UnitName, segment_s: float | None = None) -> "Unit":
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
-            return cls("image", "image", "good part", "defect")
+            return cls(name, name, "image", "good part", "defect", "part", "part", "defect", "good", "defective")
         piece = "clip" if segment_s is None else f"{seconds_text(segment_s)} piece"
-        return cls(piece, "frame", f"normal {piece}", "event")
+        nouns = (f"normal {piece}", "event", "clip", "frame", "anomalous frame")
+        return cls(piece, name, "frame", *nouns, "normal", "anomalous")
+
+    @property
+    def of_clips(self) -> bool:
+        """Say whether what is scored are frames of clips."""
+        return self.whole == "clip"

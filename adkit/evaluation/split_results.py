@@ -1,7 +1,11 @@
-"""What a run says of clips of known truth: by clip, by event as `adkit score` finds them, and as the promise counts."""
+"""What a run says of samples of known truth: by event as `adkit score` finds them, as the promise counts, and by clip.
+
+A still image is a clip of one frame, an anomalous one an event, and a flagged one an event that was found.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,11 +20,12 @@ from adkit.watching.events import EventFinder, EventRules, Moment, release_level
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+FALSE_ALARM = "false alarm"
 
 
 @dataclass(frozen=True, slots=True)
 class ClipPart:
-    """Consecutive frames of one clip, with the one of the highest score."""
+    """Consecutive frames of one clip, with the one of the highest score; or one image."""
 
     name: str  # of the clip, with the time where it is a part of one
     kind: str
@@ -46,42 +51,68 @@ class ClipRow:
 
 
 @dataclass(frozen=True)
-class ClipResults:
-    """A test split of clips at the run's threshold."""
+class SplitResults:
+    """A test split at the run's threshold."""
 
-    rows: list[ClipRow]
-    normal: list[ClipPart]  # all-normal clips, or pieces of clips, as the promise counts them
+    results: LabelledResults
+    unit: Unit  # what the promise counts
+    normal: list[ClipPart]  # good images, all-normal clips, or pieces of clips, as the promise counts them
     events: list[ClipPart]  # in truth
     found: list[ClipPart]
-    results: LabelledResults
-    unit: str  # what the promise counts, in the singular: "clip", or "5 s piece"
+    rows: list[ClipRow]  # by clip; [] of stills
 
-    @property
+    @cached_property
     def missed(self) -> list[ClipPart]:
         """Return the true events that no found one touches."""
         return [event for event in self.events if not _any(self.results.alarms, event)]
 
-    @property
+    @cached_property
     def false(self) -> list[ClipPart]:
         """Return the found events that touch no anomalous frame."""
         return [event for event in self.found if not _any(self.results.anomalous, event)]
 
     @property
     def rates(self) -> DecisionRates:
-        """Return how many normal clips (or pieces) are flagged and true events caught; means are of frames."""
+        """Return how many normal units are flagged and true events caught; means are of samples."""
         results = self.results
+        of_samples = decision_rates(results.scores, results.anomalous, results.threshold)
+        if not self.rows:
+            return of_samples
         return replace(
-            decision_rates(results.scores, results.anomalous, results.threshold),
+            of_samples,
             false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
             caught=Rate.counted(len(self.events) - len(self.missed), len(self.events)),
             oracle_passing=(),
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the table by clip, and the events."""
+    @property
+    def wrong(self) -> list[int]:
+        """Return the positions of the samples that are judged wrong; of clips, of each event's peak."""
+        return sorted(part.peak for part in [*self.missed, *self.false])
+
+    @property
+    def telling(self) -> list[int]:
+        """Return the positions of which some are worth seeing: all images, or the peaks of what is in clips."""
+        normal, anomalous = [part.peak for part in self.normal], self.results.anomalous
+        if not normal and not anomalous.all():  # every clip has an event: then of all normal frames
+            normal = [int(np.where(anomalous, -np.inf, self.results.scores).argmax())]
+        return sorted([*normal, *(event.peak for event in self.events)])
+
+    def verdict(self, position: int) -> str:
+        """Say what is made of a sample: of clips, events are caught and missed, and a frame alone is no alarm."""
+        if self.results.anomalous[position]:
+            return f"missed {self.unit.defect}" if _holds(self.missed, position) else "caught"
+        if self.results.alarms[position]:
+            return FALSE_ALARM if _holds(self.false, position) else "beside a caught event"
+        return "too short for an event" if self.results.scores[position] > self.results.threshold else "passed"
+
+    def as_json(self) -> dict[str, Any] | None:
+        """Return the table by clip, and the events; None of stills."""
+        if not self.rows:
+            return None
         missed = set(self.missed)
         return {
-            "unit": self.unit,
+            "unit": self.unit.name,
             "clips": [asdict(row) for row in self.rows],
             "events": [
                 {"clip": event.name, "kind": event.kind, "frames": len(event.frames), "caught": event not in missed}
@@ -92,6 +123,8 @@ class ClipResults:
 
 def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], times_s: Values, scores: Values) -> Flags:
     """Return which frames (N,) belong to an event that the threshold finds; `normal_scores` are of normal frames."""
+    if len(set(clips)) == len(clips):  # stills
+        return scores > threshold
     rules = EventRules(threshold, release_level(threshold, normal_scores))
     alarms = np.zeros(len(scores), bool)
     for positions in grouped(range(len(scores)), clips.__getitem__).values():
@@ -103,14 +136,17 @@ def alarms_at(threshold: float, normal_scores: Values, clips: Sequence[str], tim
     return alarms
 
 
-def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]) -> ClipResults:
-    """Return what the threshold does to clips; `aurocs` are of single clips by their name, `segment_s` is the run's."""
+def split_results(
+    results: LabelledResults, segment_s: float | None, aurocs: Mapping[str, float | None]
+) -> SplitResults:
+    """Return what the threshold does; `aurocs` are of single clips by their name, `segment_s` is the run's."""
+    unit = Unit.of("clip" if results.of_clips else "image", segment_s)
     clips = results.spans(np.ones(len(results.scores), bool))
     normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
     events = [_part(results, span) for span in results.spans(results.anomalous)]
     found = [_part(results, span) for span in results.spans(results.alarms)]
     rows = []
-    for clip in clips:
+    for clip in clips if unit.of_clips else ():
         name, peak = results.clips[clip.start], _peak(results, clip)
         score, anomalous = float(results.scores[peak]), int(results.anomalous[clip.start : clip.stop].sum())
         own, alarms = ([event for event in some if event.frames.start in clip] for some in (events, found))
@@ -118,7 +154,7 @@ def clip_results(results: LabelledResults, segment_s: float | None, aurocs: Mapp
         false, called = sum(not _any(results.anomalous, alarm) for alarm in alarms), score > results.threshold
         peak_s, auroc = float(results.times_s[peak]), aurocs.get(name)
         rows.append(ClipRow(name, len(clip), anomalous, score, peak_s, auroc, len(own), caught, false, called))
-    return ClipResults(rows, normal, events, found, results, Unit.of("clip", segment_s).name)
+    return SplitResults(results, unit, normal, events, found, rows)
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
@@ -141,6 +177,10 @@ def _part(results: LabelledResults, frames: range, *, whole: bool = False) -> Cl
 
 def _peak(results: LabelledResults, frames: range) -> int:
     return frames.start + int(results.scores[frames.start : frames.stop].argmax())
+
+
+def _holds(parts: Sequence[ClipPart], position: int) -> bool:
+    return any(position in part.frames for part in parts)
 
 
 def _any(flags: Flags, part: ClipPart) -> bool:
