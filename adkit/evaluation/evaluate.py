@@ -262,8 +262,7 @@ def _judged(
 
 def _seen(run: Run, samples: Sequence[Sample], hashes: Mapping[str, str]) -> list[str]:
     """Return the files among the samples that the run has seen: judging them again flatters it."""
-    seen = run.seen()
-    known = {*seen.training.values(), *seen.calibration.values()}
+    known = set(run.seen().all.values())
     return [str(sample.frame) for sample in samples if hashes[sample.id] in known]
 
 

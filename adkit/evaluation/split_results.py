@@ -76,13 +76,11 @@ class SplitResults:
         """Return how many normal units are flagged and true events caught; means are of samples."""
         results = self.results
         of_samples = decision_rates(results.scores, results.anomalous, results.threshold)
-        if not self.rows:
-            return of_samples
         return replace(
             of_samples,
             false_alarms=Rate.counted(sum(part.score > results.threshold for part in self.normal), len(self.normal)),
             caught=Rate.counted(len(self.events) - len(self.missed), len(self.events)),
-            oracle_passing=(),
+            oracle_passing=() if self.rows else of_samples.oracle_passing,
         )
 
     @property

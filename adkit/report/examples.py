@@ -180,8 +180,7 @@ def _ends(evaluation: Evaluation) -> dict[str, dict[str, int]]:
 
 def _oddest_normals(run: Run, registry: Registry, calibrating: Sequence[Sample]) -> list[Example]:
     """Return the highest-scoring samples that set the threshold, one a clip, whose files are still the same."""
-    record, predictions, seen = run.record, run.calibration(), run.seen()
-    expected = {**seen.training, **seen.calibration}
+    record, predictions, expected = run.record, run.calibration(), run.seen().all
     scores = sample_scores(predictions, open_scorer(record.scorer, registry), record.smoothing_s)
     known = {sample.id: sample for sample in calibrating}
     highest: dict[str, int] = {}
