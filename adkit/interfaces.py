@@ -271,6 +271,13 @@ class LabelledResults:
         runs = ((flag, list(rows)) for (flag, _), rows in groupby(range(len(of_row)), key=of_row.__getitem__))
         return [range(rows[0], rows[-1] + 1) for flag, rows in runs if flag]
 
+    def spans_beside(self, flags: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[range]:
+        """Return the spans of `flags` in which none of `others` (N,) is True.
+
+        `spans_beside(anomalous, alarms)` are missed events, `spans_beside(alarms, anomalous)` false alarms.
+        """
+        return [span for span in self.spans(flags) if not others[span.start : span.stop].any()]
+
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:

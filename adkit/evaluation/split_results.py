@@ -5,7 +5,6 @@ A still image is a clip of one frame, an anomalous one an event, and a flagged o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,18 +57,9 @@ class SplitResults:
     unit: Unit  # what the promise counts
     normal: list[ClipPart]  # good images, all-normal clips, or pieces of clips, as the promise counts them
     events: list[ClipPart]  # in truth
-    found: list[ClipPart]
+    missed: list[ClipPart]  # of these, which no found one touches
+    false: list[ClipPart]  # found events that touch no anomalous frame
     rows: list[ClipRow]  # by clip; [] of stills
-
-    @cached_property
-    def missed(self) -> list[ClipPart]:
-        """Return the true events that no found one touches."""
-        return [event for event in self.events if not _any(self.results.alarms, event)]
-
-    @cached_property
-    def false(self) -> list[ClipPart]:
-        """Return the found events that touch no anomalous frame."""
-        return [event for event in self.found if not _any(self.results.anomalous, event)]
 
     @property
     def rates(self) -> DecisionRates:
@@ -141,18 +131,18 @@ def split_results(
     unit = Unit.of("clip" if results.of_clips else "image", segment_s)
     clips = results.spans(np.ones(len(results.scores), bool))
     normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
-    events = [_part(results, span) for span in results.spans(results.anomalous)]
-    found = [_part(results, span) for span in results.spans(results.alarms)]
+    anomalous, alarms = results.anomalous, results.alarms
+    spans = (results.spans(anomalous), results.spans_beside(anomalous, alarms), results.spans_beside(alarms, anomalous))
+    judged = [[_part(results, span) for span in some] for some in spans]
     rows = []
     for clip in clips if unit.of_clips else ():
         name, peak = results.clips[clip.start], _peak(results, clip)
-        score, anomalous = float(results.scores[peak]), int(results.anomalous[clip.start : clip.stop].sum())
-        own, alarms = ([event for event in some if event.frames.start in clip] for some in (events, found))
-        caught = sum(_any(results.alarms, event) for event in own)
-        false, called = sum(not _any(results.anomalous, alarm) for alarm in alarms), score > results.threshold
-        peak_s, auroc = float(results.times_s[peak]), aurocs.get(name)
-        rows.append(ClipRow(name, len(clip), anomalous, score, peak_s, auroc, len(own), caught, false, called))
-    return SplitResults(results, unit, normal, events, found, rows)
+        score, peak_s = float(results.scores[peak]), float(results.times_s[peak])
+        counts = len(clip), int(anomalous[clip.start : clip.stop].sum())
+        events, missed, false = (sum(span.start in clip for span in some) for some in spans)
+        decided = (aurocs.get(name), events, events - missed, false, score > results.threshold)
+        rows.append(ClipRow(name, *counts, score, peak_s, *decided))
+    return SplitResults(results, unit, normal, *judged, rows)
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:
@@ -179,7 +169,3 @@ def _peak(results: LabelledResults, frames: range) -> int:
 
 def _holds(parts: Sequence[ClipPart], position: int) -> bool:
     return any(position in part.frames for part in parts)
-
-
-def _any(flags: Flags, part: ClipPart) -> bool:
-    return bool(flags[part.frames.start : part.frames.stop].any())

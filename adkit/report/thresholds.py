@@ -58,8 +58,7 @@ def _decided(evaluation: Evaluation, threshold: float) -> tuple[int, int, NDArra
     caught = sum(True in flags[event.frames.start : event.frames.stop] for event in split.events)
     if not split.rows:
         return caught, flagged, None, None
-    spans = results.spans(alarms)
-    return caught, flagged, alarms, sum(not evaluation.anomalous[span.start : span.stop].any() for span in spans)
+    return caught, flagged, alarms, len(results.spans_beside(alarms, results.anomalous))
 
 
 def offered_ranks(count: int, own: int) -> list[int]:
