@@ -133,16 +133,16 @@ def split_results(
     normal = [part for clip in clips for part in _normal_parts(results, clip, segment_s)]
     anomalous, alarms = results.anomalous, results.alarms
     spans = (results.spans(anomalous), results.spans_beside(anomalous, alarms), results.spans_beside(alarms, anomalous))
-    judged = [[_part(results, span) for span in some] for some in spans]
+    events, missed, false = ([_part(results, span) for span in some] for some in spans)
     rows = []
     for clip in clips if unit.of_clips else ():
         name, peak = results.clips[clip.start], _peak(results, clip)
         score, peak_s = float(results.scores[peak]), float(results.times_s[peak])
         counts = len(clip), int(anomalous[clip.start : clip.stop].sum())
-        events, missed, false = (sum(span.start in clip for span in some) for some in spans)
-        decided = (aurocs.get(name), events, events - missed, false, score > results.threshold)
-        rows.append(ClipRow(name, *counts, score, peak_s, *decided))
-    return SplitResults(results, unit, normal, *judged, rows)
+        own, lost, alone = (sum(span.start in clip for span in some) for some in spans)
+        auroc, called = aurocs.get(name), score > results.threshold
+        rows.append(ClipRow(name, *counts, score, peak_s, auroc, own, own - lost, alone, called))
+    return SplitResults(results, unit, normal, events, missed, false, rows)
 
 
 def _normal_parts(results: LabelledResults, clip: range, segment_s: float | None) -> list[ClipPart]:

@@ -36,9 +36,9 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in spelt)
 
 
-def tiles(evaluation: Evaluation, unit: Unit) -> list[Tile]:
+def tiles(evaluation: Evaluation) -> list[Tile]:
     """Say what is caught and what is flagged, and how well scores and maps separate."""
-    found = evaluation.rates
+    found, unit = evaluation.rates, evaluation.unit
     meaning = "how often a defective part scores above a good one"
     if unit.of_clips:
         meaning = "how often an anomalous frame scores above a normal one, all clips together"
@@ -86,9 +86,9 @@ def kind_table(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     return table
 
 
-def promise_kept(evaluation: Evaluation, unit: Unit) -> str | None:
+def promise_kept(evaluation: Evaluation) -> str | None:
     """Say whether the test split's false alarms speak against the promise; None where that cannot be told."""
-    alarms, threshold = evaluation.rates.false_alarms, evaluation.threshold
+    alarms, threshold, unit = evaluation.rates.false_alarms, evaluation.threshold, evaluation.unit
     if not alarms.total or evaluation.seen:
         return None
     chance = alarms_p_value(alarms.count, alarms.total, threshold.rank, threshold.count)

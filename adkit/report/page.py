@@ -92,10 +92,10 @@ def render_run(run: Run, workplace: Workplace, evaluation: Evaluation | None, wh
     }
     if evaluation is not None:
         context |= {
-            "tiles": contents.tiles(evaluation, unit),
-            "promise_kept": contents.promise_kept(evaluation, unit),
+            "tiles": contents.tiles(evaluation),
+            "promise_kept": contents.promise_kept(evaluation),
             "kinds": contents.kind_table(evaluation),
-            "rate_chart": plots.rates(threshold, evaluation, unit),
+            "rate_chart": plots.rates(threshold, evaluation),
             "roc": plots.roc(evaluation),
             "precision_recall": plots.precision_recall(evaluation),
             "summaries": {name: workplace.registry.metrics.entries[name].summary for name in evaluation.apt},

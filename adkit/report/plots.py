@@ -24,7 +24,7 @@ from adkit.report.charts import (
     row_chart,
 )
 from adkit.stats.calibration import Threshold
-from adkit.stats.formatting import Unit, counted
+from adkit.stats.formatting import counted
 from adkit.stats.rates import Curve, Rate, decision_rates, precision_recall_curve, roc_curve
 from adkit.stats.segments import grouped
 
@@ -36,12 +36,12 @@ DASHED = "loss"
 _STROKES_PX, _RANK_PX, _BARS_PX, _LINE_PX = 24, 24, 14, 60
 
 
-def rates(threshold: Threshold, evaluation: Evaluation, unit: Unit) -> Chart:
+def rates(threshold: Threshold, evaluation: Evaluation) -> Chart:
     """Draw what was caught, and what was promised beside what was seen, as intervals."""
-    found, promised = evaluation.rates, f"promised: {unit.good}s flagged"
+    found, unit = evaluation.rates, evaluation.unit
     rows = [
         *_seen(f"seen: {unit.defect}s caught", "defect", found.caught),
-        ChartRow(promised, "normal", 0, threshold.expected_rate, threshold.certain_rate),
+        ChartRow(f"promised: {unit.good}s flagged", "normal", 0, threshold.expected_rate, threshold.certain_rate),
         *_seen(f"seen: {unit.good}s flagged", "good", found.false_alarms),
     ]
     label = "Dots and 95% intervals: " + "; ".join(
