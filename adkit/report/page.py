@@ -124,19 +124,12 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 def environment() -> jinja2.Environment:
     """Return what fills in this package's templates."""
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("adkit.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+    return formatting.templates(
+        "adkit.report",
+        "templates",
+        kind_of=kind_of,
+        plain=lambda value: formatting.NOTHING if value is None else plain(str(value)),
     )
-    found.filters |= {
-        **formatting.FILTERS,
-        "kind_of": kind_of,
-        "plain": lambda value: formatting.NOTHING if value is None else plain(str(value)),
-    }
-    return found
 
 
 def _wanted(rule: ThresholdRule, threshold: Threshold) -> str | None:

@@ -1,10 +1,15 @@
 """Numbers, times, lengths and units as people read them: one way to write each, for terminal, report and page."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import jinja2
 
 NOTHING = "–"  # what stands where there is no number
 AS_A_WHOLE = "as a whole"  # where an image is anomalous though no place is: something is missing, extra or exchanged
@@ -126,6 +131,16 @@ FILTERS: Mapping[str, Callable[..., str]] = {one.__name__.removesuffix("_text"):
 """The ways to write, as the templates of report and page call them."""
 
 
+def templates(package: str, folder: str, **filters: Callable[..., str]) -> jinja2.Environment:
+    """Return what fills in a package's templates, with these filters too; every value is escaped, and none may lack."""
+    import jinja2  # which no command line needs
+
+    loader, lacking = jinja2.PackageLoader(package, folder), jinja2.StrictUndefined
+    found = jinja2.Environment(loader=loader, undefined=lacking, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {**FILTERS, **filters}
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """Images, clips or pieces of clips, as a run's promise counts them; nouns are singulars with a plural in s."""
@@ -142,7 +157,7 @@ class Unit:
     anomalous: str  # … and wrong
 
     @classmethod
-    def of(cls, name: UnitName, segment_s: float | None = None) -> "Unit":
+    def of(cls, name: UnitName, segment_s: float | None = None) -> Unit:
         """Return the unit of that name, where long clips were cut into pieces of about so many seconds."""
         if name == "image":
             return cls(name, name, "image", "good part", "defect", "part", "part", "defect", "good", "defective")
